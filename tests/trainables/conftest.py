@@ -1,0 +1,68 @@
+"""Trials without a cluster, and small files to train on."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from trainables.mlp import MLP
+
+WINE = {"dataset": "wine", "batch_size": 16, "hidden": 16, "lr": 0.01}
+
+
+@pytest.fixture
+def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., MLP]]:
+    """``trial(**config)`` starts a small trial on wine, unless the config says otherwise."""
+    # Ray makes a log directory per trial, by default in the home directory.
+    monkeypatch.setattr("ray.tune.trainable.trainable.DEFAULT_STORAGE_PATH", str(tmp_path / "logs"))
+    started: list[MLP] = []
+
+    def start(**config: Any) -> MLP:
+        started.append(MLP(config={**({} if "path" in config else WINE), **config}))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.stop()
+
+
+@pytest.fixture
+def flowers() -> pd.DataFrame:
+    """60 rows: two numbers, a text column, and the species that they tell apart."""
+    generator = np.random.default_rng(0)
+    species = np.repeat(["rose", "tulip", "lily"], 20)
+    shift = np.repeat([0.0, 4.0, 8.0], 20)
+    return pd.DataFrame(
+        {
+            "length": shift + generator.normal(size=60),
+            "width": 100 * generator.normal(size=60),
+            "colour": np.tile(["red", "white"], 30),
+            "species": species,
+        }
+    )
+
+
+@pytest.fixture
+def wine() -> dict[str, Any]:
+    """The config that ``trial`` starts from."""
+    return dict(WINE)
+
+
+@pytest.fixture
+def scores() -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """What a result says of the training, without Ray's times and names."""
+    return _scores
+
+
+@pytest.fixture
+def after() -> Callable[[MLP, int], dict[str, Any]]:
+    """``after(trial, epochs)`` trains for so many more epochs and gives the scores of the last."""
+    return lambda trial, epochs: [_scores(trial.train()) for _ in range(epochs)][-1]
+
+
+def _scores(result: dict[str, Any]) -> dict[str, Any]:
+    names = [name for name in result if name.startswith(("train_", "val_")) or name == "training_iteration"]
+    return {name: result[name] for name in names}

@@ -1,0 +1,84 @@
+"""The MLP learns, and tells what it learned."""
+
+import math
+
+import pytest
+
+from trainables.mlp import MLP
+from trainables.recipe import MLPConfig, OptimizerName
+
+OPTIMIZERS = MLPConfig.model_fields["optimizer"].annotation.__args__
+ACTIVATIONS = MLPConfig.model_fields["activation"].annotation.__args__
+
+
+@pytest.mark.parametrize(
+    ("dataset", "batch_size", "accuracy"),
+    [("digits", 32, 0.95), ("breast_cancer", 32, 0.95), ("wine", 16, 0.9), ("iris", 8, 0.9)],
+)
+def test_ten_epochs_learn_a_bundled_classification(trial, dataset, batch_size, accuracy, after):
+    best = after(trial(dataset=dataset, batch_size=batch_size, hidden=64, lr=5e-3), 10)
+    assert best["val_accuracy"] > accuracy
+
+
+def test_ten_epochs_beat_the_mean_on_diabetes(trial, after):
+    learner = trial(dataset="diabetes", hidden=16, lr=0.01)
+    learned = after(learner, 10)["val_rmse"]
+    # Predicting the mean costs one standard deviation of the target, about 77.
+    assert 30 < learned < 0.8 * learner.dataset.scaler.target_scale
+
+
+def test_rmse_is_in_the_units_of_the_target(trial, after):
+    learner = trial(dataset="diabetes", hidden=16, lr=0.01)
+    result = after(learner, 1)
+    standardised = math.sqrt(result["val_loss"])
+    assert result["val_rmse"] == pytest.approx(standardised * learner.dataset.scaler.target_scale)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_optimizer_lowers_the_loss(trial, optimizer: OptimizerName, after):
+    learner = trial(optimizer=optimizer, lr={"adadelta": 1.0}.get(optimizer, 0.01))
+    assert after(learner, 1)["train_loss"] > 1.5 * after(learner, 8)["train_loss"]
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_every_activation_learns(trial, activation, after):
+    assert after(trial(activation=activation), 10)["val_accuracy"] > 0.85
+
+
+@pytest.mark.parametrize("depth", [0, 1, 3])
+def test_depth_counts_the_hidden_layers(trial, tmp_path, depth):
+    learner = trial(depth=depth, hidden=7)
+    assert sum(p.ndim == 2 for p in learner.model(learner.hyperparameters).parameters()) == depth + 1
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "nesterov", "rmsprop"])
+def test_momentum_may_be_zero(trial, optimizer, after):
+    assert after(trial(optimizer=optimizer, momentum=0.0), 5)["val_accuracy"] > 0.5
+
+
+def test_a_trial_without_hyperparameters_uses_the_defaults(trial):
+    learner = MLP(config={"dataset": "wine"})
+    assert learner.hyperparameters == MLPConfig()
+    learner.stop()
+
+
+def test_a_batch_may_be_larger_than_the_data(trial, after):
+    assert math.isfinite(after(trial(batch_size=100_000), 1)["train_loss"])
+
+
+@pytest.mark.parametrize(("dataset", "score"), [("wine", "val_accuracy"), ("diabetes", "val_rmse")])
+def test_every_result_has_the_metrics_that_were_announced(trial, dataset, score, scores):
+    names = MLP.metrics({"dataset": dataset})
+    assert names == ("train_loss", "val_loss", score)
+    assert {*names, "training_iteration"} == set(scores(trial(dataset=dataset).train()))
+
+
+def test_a_diverged_trial_reports_nan_and_no_accuracy(trial, after):
+    result = after(trial(optimizer="sgd", lr=1e30), 3)
+    assert all(math.isnan(result[name]) for name in ("train_loss", "val_loss", "val_accuracy"))
+
+
+def test_float64_is_used_throughout(trial, tmp_path, after):
+    learner = trial(precision="float64")
+    assert after(learner, 3)["val_loss"] == pytest.approx(after(trial(), 3)["val_loss"], rel=1e-4)
+    assert learner.dataset.training.features.dtype == "float64"

@@ -1,0 +1,25 @@
+"""The table of short names: what `trainable: mlp` in a sweep file means.
+
+Importing this imports neither torch nor ray; the class behind a name is imported when it is used.
+"""
+
+from typing import NamedTuple
+
+
+class Entry(NamedTuple):
+    """Where a trainable and its typed settings are; every path reads ``module:Name``."""
+
+    path: str
+    config: str
+    settings: str
+    summary: str
+
+
+TRAINABLES: dict[str, Entry] = {
+    "mlp": Entry(
+        path="trainables.mlp:MLP",
+        config="trainables.recipe:MLPConfig",
+        settings="trainables.recipe:DataSettings",
+        summary="feed-forward network (PyTorch) for classification and regression on tabular data",
+    ),
+}

@@ -1,0 +1,231 @@
+"""``TorchTrainable``: trains one PyTorch model by minibatches, an iteration being an epoch."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+from weakref import WeakKeyDictionary
+
+import ray
+import torch
+from pydantic import BaseModel, Field
+from ray.tune import Trainable
+from torch import Tensor, nn
+from torch.nn import functional
+
+from trainables import data, optimizers
+from trainables.data import Dataset, Part
+from trainables.loop import Loss, evaluate, squared_error, train_epoch
+from trainables.randomness import Streams
+from trainables.recipe import DataSettings, Recipe, TrainingConfig, did_you_mean, parse
+
+CHECKPOINT_FILE = "checkpoint.pt"
+CHECKPOINT_FORMAT = 1
+
+_ON_DEVICE: WeakKeyDictionary[Part, dict[torch.device, tuple[Tensor, Tensor]]] = WeakKeyDictionary()
+"""One copy of a data set per device and process, shared by its trials, which only read it."""
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Seeds(Recipe):
+    """``seed`` is the trial's own: weights, order of the rows, dropout. ``sweep_seed`` fixes the splits."""
+
+    seed: int = Field(0, ge=0)
+    sweep_seed: int = Field(0, ge=0)
+
+
+class TorchTrainable(Trainable):
+    """A network trained by minibatches; a subclass gives ``model`` and, where they differ, the rest.
+
+    Results are a pure function of the config and its seeds, also after a checkpoint is restored and
+    with other trials in the same process. Each result has the metrics named by ``metrics`` and the
+    number of epochs as ``training_iteration``. A diverged loss is reported as it is.
+    """
+
+    Config: ClassVar[type[TrainingConfig]] = TrainingConfig
+    Settings: ClassVar[type[BaseModel]] = DataSettings
+
+    @classmethod
+    def metrics(cls, settings: dict[str, Any]) -> tuple[str, ...]:
+        """Names of the metrics that each result has; raises ValueError if the settings cannot be met."""
+        dataset = cls.data(parse(cls.Settings, settings, where="trainable"), sweep_seed=0)
+        return ("train_loss", "val_loss", "val_accuracy" if dataset.task == "classification" else "val_rmse")
+
+    @classmethod
+    def data(cls, settings: Any, *, sweep_seed: int) -> Dataset:
+        """The data set that ``settings`` (a ``Settings``) describes."""
+        return data.load(settings, sweep_seed=sweep_seed)
+
+    def model(self, config: Any) -> nn.Module:
+        """A new network for ``config`` (a ``Config``) and ``self.dataset``: n x d features to n x outputs."""
+        raise NotImplementedError(f"{type(self).__name__} must define model(config)")
+
+    def loss(self, config: Any) -> Loss:
+        """What training minimises: cross-entropy, or the squared error of the standardised target."""
+        return functional.cross_entropy if self.dataset.task == "classification" else squared_error
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Start the trial that the flat ``config`` describes; raises ValueError for keys of no one."""
+        self.hyperparameters, self.settings, self.seeds = self._parts(config)
+        self.dataset = self.data(self.settings, sweep_seed=self.seeds.sweep_seed)
+        self.device = self._granted_device()
+        self.epoch = 0
+        self._streams = Streams(self.seeds.seed, self.device)
+        self._training = _tensors(self.dataset.training, self.device)
+        self._validation = _tensors(self.dataset.validation, self.device)
+        with self._streams.borrowed():
+            network = self.model(self.hyperparameters)
+        # Built on the CPU in float32, so that every device and precision starts from the same weights.
+        self._network = network.to(self.device, self._training[0].dtype)
+        self._loss = self.loss(self.hyperparameters)
+        self._optimizer = optimizers.build(self.hyperparameters, self._network.parameters())
+
+    def step(self) -> dict[str, Any]:
+        """Train for one epoch and evaluate on the validation rows."""
+        with self._streams.borrowed():
+            train_loss = train_epoch(
+                self._network,
+                self._optimizer,
+                self._loss,
+                *self._training,
+                batch_size=self.hyperparameters.batch_size,
+                generator=self._streams.order,
+            )
+            scores = evaluate(
+                self._network,
+                self._loss,
+                *self._validation,
+                task=self.dataset.task,
+                target_scale=self.dataset.scaler.target_scale,
+            )
+        self.epoch += 1
+        # Ray counts from 0 again after restore("path"); the checkpoint knows better.
+        return {"train_loss": train_loss, **scores, "training_iteration": self.epoch}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Write all that the next epoch depends on, as one file for ``torch.load(weights_only=True)``."""
+        scaler = self.dataset.scaler
+        _write(
+            Path(checkpoint_dir, CHECKPOINT_FILE),
+            {
+                "format": CHECKPOINT_FORMAT,
+                "epoch": self.epoch,
+                "config": self.hyperparameters.model_dump(),
+                "settings": self.settings.model_dump(),
+                **self.seeds.model_dump(),
+                "model": self._network.state_dict(),
+                "optimizer": self._optimizer.state_dict(),
+                "generators": self._streams.state_dict(),
+                "scaler": {
+                    "mean": torch.tensor(scaler.mean),
+                    "scale": torch.tensor(scaler.scale),
+                    "target_mean": scaler.target_mean,
+                    "target_scale": scaler.target_scale,
+                },
+                "feature_names": list(self.dataset.feature_names),
+                "class_names": list(self.dataset.class_names),
+            },
+        )
+
+    def load_checkpoint(self, checkpoint: str) -> None:
+        """Go on from a checkpoint, of this trial or, in population-based training, of another one.
+
+        Weights, optimizer state, random streams and epoch come from the checkpoint, hyperparameters
+        from this trial. Raises ValueError when the checkpoint's model or data are others.
+        """
+        state = torch.load(Path(checkpoint, CHECKPOINT_FILE), map_location="cpu", weights_only=True)
+        self._refuse_other_data(state)
+        try:
+            self._network.load_state_dict(state["model"])
+        except RuntimeError as error:
+            own = self.hyperparameters.model_dump()
+            theirs = {key: value for key, value in state["config"].items() if own.get(key) != value}
+            ours = {key: own.get(key) for key in theirs}
+            raise ValueError(
+                "checkpoint: its weights do not fit this trial's model; must be of the same shapes, "
+                f"got a checkpoint with {theirs} where this trial has {ours}"
+            ) from error
+        optimizers.load_state(
+            self._optimizer,
+            state["optimizer"],
+            saved=state["config"]["optimizer"],
+            own=self.hyperparameters.optimizer,
+        )
+        self._streams.load_state_dict(state["generators"])
+        self.epoch = state["epoch"]
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Become a new trial in the same process."""
+        # Ray keeps the last result, and would file it with a checkpoint taken before the first epoch.
+        self._last_result = None
+        self.setup(new_config)
+        return True
+
+    def cleanup(self) -> None:
+        """Release the model and its optimizer, and the accelerator memory that only they used."""
+        for name in ("_network", "_optimizer", "_training", "_validation"):
+            self.__dict__.pop(name, None)
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+            torch.cuda.empty_cache()
+
+    def _parts(self, config: Mapping[str, Any]) -> tuple[Any, Any, Seeds]:
+        known = [name for model in (self.Config, self.Settings, Seeds) for name in model.model_fields]
+        unknown = [key for key in config if key not in known]
+        if unknown:
+            raise ValueError(
+                "\n".join(f"config: unknown key '{key}'; {did_you_mean(key, known)}" for key in unknown)
+            )
+        return (_part(self.Config, config), _part(self.Settings, config), _part(Seeds, config))
+
+    def _granted_device(self) -> torch.device:
+        resources = self.trial_resources
+        if resources is not None:
+            gpus = resources.required_resources.get("GPU", 0)
+        else:
+            gpus = len(ray.get_gpu_ids()) if ray.is_initialized() else 0
+        if gpus > 0 and not torch.cuda.is_available():
+            raise RuntimeError(
+                f"resources.gpu: the trial was granted a GPU, but this PyTorch ({torch.__version__}) "
+                "sees none; install a build with CUDA on every node, or set gpu to 0"
+            )
+        return torch.device("cuda" if gpus > 0 else "cpu")
+
+    def _refuse_other_data(self, state: dict[str, Any]) -> None:
+        own = (list(self.dataset.feature_names), list(self.dataset.class_names))
+        same_names = (state["feature_names"], state["class_names"]) == own
+        # Other splits or other rows give other means; the tolerance is for the rounding of another machine.
+        mean = torch.tensor(self.dataset.scaler.mean)
+        if not same_names or not torch.allclose(state["scaler"]["mean"], mean):
+            raise ValueError(
+                "checkpoint: was trained on other rows; must have this trial's data and "
+                f"sweep_seed {self.seeds.sweep_seed}, got sweep_seed {state['sweep_seed']} "
+                f"and {state['settings']}"
+            )
+
+
+def _tensors(part: Part, device: torch.device) -> tuple[Tensor, Tensor]:
+    copies = _ON_DEVICE.setdefault(part, {})
+    if device not in copies:
+        copies[device] = (
+            torch.tensor(part.features, device=device),
+            torch.tensor(part.targets, device=device),
+        )
+    return copies[device]
+
+
+def _part(model: type[M], config: Mapping[str, Any]) -> M:
+    return parse(model, {key: config[key] for key in model.model_fields if key in config}, where="config")
+
+
+def _write(path: Path, state: dict[str, Any]) -> None:
+    """Write the file whole or not at all."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with unfinished.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)

@@ -1,0 +1,32 @@
+"""``MLP``: a feed-forward network for tabular data."""
+
+from torch import nn
+
+from trainables.base import TorchTrainable
+from trainables.recipe import Activation, MLPConfig
+
+_ACTIVATIONS: dict[Activation, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "elu": nn.ELU,
+    "leaky_relu": nn.LeakyReLU,
+}
+
+
+class MLP(TorchTrainable):
+    """``depth`` hidden layers of ``hidden`` units each, dropout after every activation."""
+
+    Config = MLPConfig
+
+    def model(self, config: MLPConfig) -> nn.Module:
+        layers: list[nn.Module] = []
+        width = self.dataset.features
+        for _ in range(config.depth):
+            layers += [nn.Linear(width, config.hidden), _ACTIVATIONS[config.activation]()]
+            if config.dropout > 0:
+                layers.append(nn.Dropout(config.dropout))
+            width = config.hidden
+        return nn.Sequential(*layers, nn.Linear(width, self.dataset.outputs))
