@@ -1,0 +1,30 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# As the engine sets it, before anything imports Ray.
+os.environ.setdefault("RAY_AUTH_MODE", "token")
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[None]:
+    """A local Ray with four CPUs, shared by all tests that need no other."""
+    import ray
+
+    from tuner.engine import cluster as engine_cluster
+
+    with engine_cluster.connected(None, verbose=False, num_cpus=4):
+        assert ray.is_initialized()
+        yield
+
+
+@pytest.fixture
+def repository() -> Path:
+    """The root of the checkout."""
+    return Path(__file__).resolve().parent.parent

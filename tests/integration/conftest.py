@@ -1,0 +1,8 @@
+"""Every test here runs on a real local Ray."""
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _on_the_cluster(cluster):
+    return

@@ -1,0 +1,51 @@
+"""Helpers of the tests on a real cluster: build a sweep of a toy, and look into its journal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tuner import Budget, Float, Objective, Report, Sweep, run
+from tuner.journal import Event, read
+
+TOYS = Path(__file__).with_name("toys.py")
+
+
+def sweep_of(toy: str, out: Path, /, *, trials: int = 6, iterations: int | None = 9, **parts: Any) -> Sweep:
+    """A sweep over ``x`` in [0, 1] that minimises ``loss``; ``parts`` replace any of its own."""
+    budget = {"trials": trials, "iterations": iterations, **parts.pop("budget", {})}
+    settings = parts.pop("settings", {})
+    return Sweep(
+        **{
+            "trainable": {"kind": f"{TOYS}:{toy}", **settings},
+            "space": {"x": Float(0.0, 1.0, points=max(2, trials))},
+            "objective": Objective(metric="loss", mode="min"),
+            "budget": Budget(**budget),
+            "out": str(out),
+            **parts,
+        }
+    )
+
+
+def run_toy(toy: str, out: Path, /, **parts: Any) -> Report:
+    """Run such a sweep on the cluster that the tests share."""
+    return run(sweep_of(toy, out, **parts))
+
+
+def events(report: Report, *kinds: str) -> list[Event]:
+    """The journal's events of these kinds."""
+    return [event for event in read(report.folder) if event.kind in kinds]
+
+
+def most_at_once(report: Report) -> int:
+    """How many trials ran at the same time, at most."""
+    running: set[int | None] = set()
+    most = 0
+    for event in read(report.folder):
+        paused = event.kind == "decision" and event.data["action"] == "pause"
+        if event.kind == "started":
+            running.add(event.trial)
+        elif paused or event.kind in ("ended", "lost"):
+            running.discard(event.trial)
+        most = max(most, len(running))
+    return most

@@ -1,0 +1,73 @@
+"""Every searcher with every scheduler, on a real local Ray, with trials that report rubbish among them."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+from running import events, most_at_once, run_toy
+
+from tuner import Report
+from tuner.schedulers import SCHEDULERS
+from tuner.searchers import SEARCHERS
+
+TRIALS = 16
+
+
+@pytest.fixture(
+    scope="module", params=itertools.product(SEARCHERS, SCHEDULERS), ids=lambda pair: f"{pair[0]}-{pair[1]}"
+)
+def report(request, cluster, tmp_path_factory) -> Report:
+    searcher, scheduler = request.param
+    return run_toy(
+        "Toy",
+        tmp_path_factory.mktemp(f"{searcher}-{scheduler}"),
+        trials=TRIALS,
+        searcher=searcher,
+        scheduler=scheduler,
+        seed=3,
+        budget={"concurrent": 3},
+    )
+
+
+def test_sweep_ends_with_exactly_the_trials_asked_for(report):
+    counts = report.counts()
+    assert report.reason == "trials"
+    assert len(report.trials) == TRIALS
+    assert counts["running"] == counts["pending"] == 0
+
+
+def test_all_slots_are_in_use(report):
+    assert most_at_once(report) == 3
+
+
+def test_rubbish_is_a_failed_trial_and_says_what_was_wrong(report):
+    rubbish = [trial for trial in report.trials if trial.config["x"] > 0.6]
+    assert rubbish
+    assert {(trial.state, trial.value, trial.iterations) for trial in rubbish} == {("failed", None, 0)}
+    assert {trial.error for trial in rubbish} <= {
+        "'loss' must be finite, got nan",
+        "a result has no 'loss'; must be one of other",
+        "'loss' must be a number, got 'low'",
+    }
+    assert report.counts()["failed"] == len(rubbish)
+
+
+def test_rubbish_is_never_best(report):
+    assert report.best().config["x"] <= 0.6
+
+
+def test_best_trial_ran_in_full_and_has_a_checkpoint(report):
+    assert report.best().iterations == 9
+    assert Path(report.best().checkpoint, "steps.json").is_file()
+
+
+def test_only_the_best_keeps_its_checkpoints(report):
+    kept = [folder.name for folder in (report.folder / "checkpoints").iterdir() if folder.is_dir()]
+    assert kept == [report.best().id]
+
+
+def test_every_start_and_every_end_is_in_the_journal(report):
+    assert len(events(report, "suggested")) == len(events(report, "ended")) == TRIALS
+    assert len(events(report, "finished")) == 1

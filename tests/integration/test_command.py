@@ -1,0 +1,115 @@
+"""The command `tuner run` as a user starts it: another process, its exit code, its two streams."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from running import TOYS
+
+SWEEP = """
+trainable: {{kind: "{toys}:{toy}"}}
+space: {{x: {{float: [0.0, 1.0], points: 4}}}}
+objective: {{metric: loss, mode: min}}
+budget: {{trials: {trials}, iterations: {iterations}}}
+"""
+
+
+@pytest.fixture
+def command(tmp_path):
+    """Start `tuner` in a folder of its own; the sweep file is `sweep.yaml`."""
+
+    def start(
+        *arguments: str, toy: str = "Toy", trials: int = 4, iterations: int = 3
+    ) -> subprocess.Popen[str]:
+        text = SWEEP.format(toys=TOYS, toy=toy, trials=trials, iterations=iterations)
+        (tmp_path / "sweep.yaml").write_text(text)
+        return subprocess.Popen(
+            [sys.executable, "-m", "tuner.cli", *arguments],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return start
+
+
+def test_json_is_the_only_thing_on_stdout_and_the_exit_code_is_0(command, tmp_path):
+    process = command(
+        "run", "sweep.yaml", "--json", "--set", "budget.trials=3", "--name", "mine", "--out", "here"
+    )
+    out, talk = process.communicate(timeout=120)
+    data = json.loads(out)
+    assert process.returncode == 0
+    assert data["counts"]["completed"] + data["counts"]["failed"] == 3
+    assert Path(tmp_path, data["results"]) == tmp_path / "here" / "mine"
+    assert talk.startswith("3 trials of")
+    assert "raylet" not in talk
+
+
+def test_sweep_in_which_every_trial_fails_exits_with_1(command):
+    process = command("run", "sweep.yaml", toy="RaisingInSetup")
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "No trial finished." in out
+    assert "RuntimeError: no such model" in out
+
+
+def test_name_that_is_taken_exits_with_2(command, tmp_path):
+    (tmp_path / "results" / "taken").mkdir(parents=True)
+    process = command("run", "sweep.yaml", "--name", "taken")
+    _, talk = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert talk == "error: name: results/taken is there already; choose another name or remove it\n"
+
+
+def test_request_that_can_never_be_met_exits_with_2(command):
+    process = command("run", "sweep.yaml", "--set", "resources.gpu=16")
+    _, talk = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert talk.startswith("error: resources: no node can hold a trial with cpu=1, gpu=16;")
+    assert "Traceback" not in talk
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "terminate"])
+def test_interrupted_sweep_prints_its_best_and_leaves_no_process_behind(number, command):
+    process = command("run", "sweep.yaml", toy="Slow", trials=50, iterations=1000)
+    for line in process.stderr:
+        if "best loss" in line:
+            break
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert family
+    os.kill(process.pid, number)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "best loss so far: " in out
+    assert "it was interrupted" in out
+    _, alive = psutil.wait_procs(family, timeout=20)
+    assert not alive
+
+
+def test_killed_sweep_can_still_be_reported(command, tmp_path):
+    process = command("run", "sweep.yaml", "--name", "killed", toy="Slow", trials=50, iterations=1000)
+    for line in process.stderr:
+        if "best loss" in line:
+            break
+    process.kill()
+    process.communicate(timeout=60)
+    report = command("report", "results/killed", "--format", "json")
+    out, _ = report.communicate(timeout=60)
+    assert report.returncode == 0
+    assert json.loads(out)["counts"]["running"] >= 1
+
+
+def test_address_where_no_cluster_is_exits_with_2(command):
+    process = command("run", "sweep.yaml", "--address", "127.0.0.1:1")
+    _, talk = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert talk.startswith("error: address: no Ray cluster at '127.0.0.1:1' can be reached")

@@ -1,0 +1,71 @@
+"""Sweeps over a cluster of several nodes, Ray's own test cluster, joined by `--address`."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from running import TOYS
+
+pytestmark = pytest.mark.cluster
+
+SWEEP = """
+trainable: {{kind: "{toys}:{toy}", folder: "{folder}", together: 2}}
+space: {{x: {{float: [0.0, 1.0]}}}}
+objective: {{metric: loss, mode: min}}
+budget: {{trials: 4, iterations: {iterations}}}
+"""
+
+
+@pytest.fixture
+def nodes():
+    """A head that takes no trials and two nodes with one CPU each."""
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    workers = [cluster.add_node(num_cpus=1, include_dashboard=False) for _ in range(2)]
+    yield cluster, workers
+    cluster.shutdown()
+
+
+def start(folder: Path, address: str, *, toy: str, iterations: int) -> subprocess.Popen[str]:
+    text = SWEEP.format(toys=TOYS, toy=toy, folder=folder, iterations=iterations)
+    (folder / "sweep.yaml").write_text(text)
+    return subprocess.Popen(
+        [sys.executable, "-m", "tuner.cli", "run", "sweep.yaml", "--json", "--address", address],
+        cwd=folder,
+        env={**os.environ, "RAY_AUTH_MODE": "token"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_trials_run_on_all_nodes_and_the_cluster_is_left_running(nodes, tmp_path):
+    cluster, _ = nodes
+    for _ in range(2):
+        process = start(tmp_path, cluster.address, toy="Together", iterations=1)
+        out, talk = process.communicate(timeout=150)
+        assert process.returncode == 0, talk
+        assert json.loads(out)["counts"]["completed"] == 4
+        for marker in tmp_path.glob("*.here"):
+            marker.unlink()
+
+
+def test_trial_of_a_lost_node_goes_on_elsewhere(nodes, tmp_path):
+    cluster, workers = nodes
+    process = start(tmp_path, cluster.address, toy="Slow", iterations=40)
+    for line in process.stderr:
+        if "2 running" in line:
+            break
+    cluster.remove_node(workers[0], allow_graceful=False)
+    out, talk = process.communicate(timeout=150)
+    assert process.returncode == 0, talk
+    data = json.loads(out)
+    sound = [trial for trial in data["trials"] if trial["config"]["x"] <= 0.6]
+    assert sound
+    assert {(trial["state"], trial["iterations"]) for trial in sound} == {("completed", 40)}

@@ -1,0 +1,296 @@
+"""What a trial is given, and what becomes of it, on a real local Ray."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+from running import events, most_at_once, run_toy, sweep_of
+
+from tuner import Budget, ClusterError, Float, Int, Objective, Report, Resources, SpecError, Sweep, run
+from tuner.report import renderings
+
+
+def test_function_reports_until_its_budget(tmp_path):
+    report = run_toy("reports", tmp_path, trials=3, iterations=5)
+    assert [trial.iterations for trial in report.trials] == [5, 5, 5]
+    assert report.counts()["completed"] == 3
+
+
+def test_function_that_ends_by_itself_is_completed(tmp_path):
+    report = run_toy("ends_by_itself", tmp_path, trials=3, iterations=None)
+    assert [(trial.state, trial.iterations) for trial in report.trials] == [("completed", 3)] * 3
+
+
+def test_value_that_a_function_returns_is_its_result(tmp_path):
+    report = run_toy("returns_only", tmp_path, trials=3, iterations=None)
+    assert [trial.value for trial in report.trials] == [trial.config["x"] for trial in report.trials]
+
+
+def test_function_that_reports_nothing_is_a_failed_trial(tmp_path):
+    report = run_toy("reports_nothing", tmp_path, trials=2, iterations=None)
+    assert {trial.error for trial in report.trials} == {"the function ended without reporting 'loss'"}
+    assert report.best() is None
+
+
+def test_function_may_be_given_as_an_object(tmp_path):
+    from ray import tune
+
+    scale = 3.0
+
+    def train(config):
+        tune.report({"loss": scale * config["x"]})
+
+    sweep = Sweep(
+        trainable=train,
+        space={"x": Float(0.0, 1.0)},
+        objective=Objective(metric="loss", mode="min"),
+        budget=Budget(trials=3),
+        out=str(tmp_path),
+    )
+    report = run(sweep)
+    assert [trial.value for trial in report.trials] == [3.0 * trial.config["x"] for trial in report.trials]
+
+
+def test_function_goes_on_from_the_checkpoint_that_it_reported(tmp_path):
+    report = run_toy(
+        "with_checkpoints",
+        tmp_path,
+        trials=4,
+        iterations=27,
+        scheduler="asha",
+        settings={"folder": str(tmp_path)},
+    )
+    steps = [
+        int(line) for line in Path(tmp_path, f"{report.best().config['x']}.steps").read_text().splitlines()
+    ]
+    assert report.best().iterations == 27
+    assert steps == list(range(1, 28))
+
+
+def test_trial_without_checkpoints_starts_over_after_a_pause(tmp_path):
+    report = run_toy("WithoutCheckpoints", tmp_path, trials=6, iterations=9, scheduler="asha")
+    best = report.best()
+    repeated = [event.data["iteration"] for event in events(report, "result") if event.trial == best.number]
+    assert best.iterations == 9
+    assert best.checkpoint is None
+    assert repeated == [1, 1, 2, 3, *range(1, 10)]
+
+
+def test_raising_trial_fails_alone_and_its_traceback_is_kept(tmp_path):
+    report = run_toy("Raising", tmp_path, trials=6, iterations=2, searcher="grid")
+    assert report.counts() == {"completed": 3, "stopped": 0, "failed": 3, "running": 0, "pending": 0}
+    assert 'raise OSError("the disk of this trial is full")' in renderings.errors(report)
+    assert "tuner/engine" not in renderings.errors(report)
+
+
+def test_error_in_setup_is_a_failed_trial(tmp_path):
+    report = run_toy("RaisingInSetup", tmp_path, trials=3)
+    assert report.counts()["failed"] == 3
+    assert report.trials[0].error.endswith("RuntimeError: no such model")
+
+
+def test_too_many_failures_end_the_sweep(tmp_path):
+    report = run_toy("RaisingInSetup", tmp_path, trials=50, budget={"failures": 2, "concurrent": 1})
+    assert report.reason == "failures"
+    assert report.counts()["failed"] == 3
+
+
+def test_trial_whose_process_dies_goes_on_from_its_checkpoint(tmp_path):
+    report = run_toy(
+        "Dying",
+        tmp_path,
+        trials=2,
+        iterations=9,
+        space={"x": Float(0.6, 1.0, points=2)},
+        searcher="grid",
+        settings={"folder": str(tmp_path)},
+    )
+    assert [(trial.state, trial.iterations) for trial in report.trials] == [("completed", 9)] * 2
+    assert len(events(report, "lost")) == 2
+
+
+def test_trial_that_always_kills_its_process_fails_and_the_rest_go_on(tmp_path):
+    report = run_toy(
+        "Dying",
+        tmp_path,
+        trials=4,
+        iterations=5,
+        searcher="grid",
+        settings={"folder": str(tmp_path)},
+    )
+    states = {round(trial.config["x"], 2): trial.state for trial in report.trials}
+    assert states == {0.0: "failed", 0.33: "failed", 0.67: "completed", 1.0: "completed"}
+    assert "died" in report.trials[0].error
+
+
+def test_worker_that_hangs_in_a_stopped_function_is_replaced(tmp_path):
+    report = run_toy("slow_between_reports", tmp_path, trials=3, iterations=2, budget={"concurrent": 1})
+    assert report.counts()["completed"] == 3
+    assert report.seconds < 60
+
+
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_threads_follow_the_cpus_of_a_trial(cpus, tmp_path):
+    report = run_toy("Process", tmp_path, trials=1, iterations=1, resources=Resources(cpu=cpus))
+    assert events(report, "result")[0].data["metrics"]["threads"] == cpus
+
+
+@pytest.mark.parametrize("searcher", ["random", "optuna"])
+def test_as_many_trials_run_at_once_as_were_asked_for(searcher, tmp_path):
+    settings = {"folder": str(tmp_path), "together": 4}
+    report = run_toy(
+        "Together",
+        tmp_path,
+        trials=8,
+        iterations=1,
+        searcher=searcher,
+        settings=settings,
+        budget={"concurrent": 4},
+    )
+    assert report.counts()["completed"] == 8
+
+
+def test_fractions_of_a_cpu_let_more_trials_run_at_once(tmp_path):
+    settings = {"folder": str(tmp_path), "together": 6}
+    report = run_toy(
+        "Together", tmp_path, trials=6, iterations=1, settings=settings, resources=Resources(cpu=0.5)
+    )
+    assert report.counts()["completed"] == 6
+
+
+def test_trials_follow_one_another_in_one_process(tmp_path):
+    report = run_toy("Process", tmp_path, trials=6, iterations=1, budget={"concurrent": 1})
+    assert len({event.data["metrics"]["process"] for event in events(report, "result")}) == 1
+
+
+def test_trial_keeps_the_working_directory(tmp_path):
+    report = run_toy("Process", tmp_path, trials=1, iterations=1)
+    assert events(report, "result")[0].data["metrics"]["folder"] == str(Path.cwd())
+
+
+def test_every_trial_has_its_own_seed_and_the_sweep_s(tmp_path):
+    report = run_toy("Process", tmp_path, trials=4, iterations=1, seed=11)
+    seen = {event.trial: event.data["metrics"] for event in events(report, "result")}
+    assert [seen[trial.number]["seed"] for trial in report.trials] == [trial.seed for trial in report.trials]
+    assert len({trial.seed for trial in report.trials}) == 4
+    assert {metrics["sweep_seed"] for metrics in seen.values()} == {11}
+
+
+def test_request_that_no_node_can_meet_is_an_error_at_once(tmp_path):
+    with pytest.raises(ClusterError) as caught:
+        run_toy("Process", tmp_path, resources=Resources(cpu=64))
+    assert str(caught.value) == (
+        "resources: no node can hold a trial with cpu=64, gpu=0; the largest of 1 has 4 CPU and 0 GPU"
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_gpu_that_is_not_there_is_an_error_at_once(tmp_path):
+    with pytest.raises(ClusterError, match=r"no node can hold a trial with cpu=1, gpu=0\.5"):
+        run_toy("Process", tmp_path, resources=Resources(gpu=0.5))
+
+
+def test_more_at_once_than_fit_runs_as_many_as_fit(tmp_path):
+    settings = {"folder": str(tmp_path), "together": 4}
+    report = run_toy(
+        "Together", tmp_path, trials=8, iterations=1, settings=settings, budget={"concurrent": 50}
+    )
+    assert report.counts()["completed"] == 8
+    assert most_at_once(report) == 4
+
+
+def test_time_budget_ends_the_sweep_and_keeps_all_results(tmp_path):
+    report = run_toy(
+        "Slow", tmp_path, iterations=10_000, space={"x": Float(0.0, 0.5)}, budget={"seconds": 4, "trials": 3}
+    )
+    assert report.reason == "seconds"
+    assert report.counts()["stopped"] == 3
+    assert report.best() is not None
+    assert report.seconds < 25
+
+
+def test_time_alone_can_bound_a_sweep(tmp_path):
+    sweep = sweep_of("Toy", tmp_path, trials=1, space={"x": Float(0.0, 0.5)})
+    sweep = sweep.model_copy(update={"budget": Budget(seconds=12, iterations=2)})
+    report = run(sweep)
+    assert report.reason == "seconds"
+    assert len(report.trials) > 4
+
+
+@pytest.mark.parametrize("searcher", ["grid", "random", "optuna", "hyperopt"])
+def test_same_seed_gives_the_same_table_when_trials_run_one_by_one(searcher, tmp_path):
+    tables = [
+        run_toy(
+            "Toy", tmp_path, trials=12, searcher=searcher, scheduler="asha", seed=5, budget={"concurrent": 1}
+        ).table()
+        for _ in range(2)
+    ]
+    first, second = (table.drop(columns="seconds") for table in tables)
+    assert first.equals(second)
+
+
+@pytest.mark.parametrize("searcher", ["grid", "random"])
+def test_configurations_do_not_depend_on_how_many_run_at_once(searcher, tmp_path):
+    alone, together = (
+        run_toy("Toy", tmp_path, trials=8, iterations=2, searcher=searcher, budget={"concurrent": concurrent})
+        for concurrent in (1, 4)
+    )
+    assert [(t.config, t.seed) for t in alone.trials] == [(t.config, t.seed) for t in together.trials]
+
+
+def test_second_sweep_of_a_name_takes_the_next_free_folder(tmp_path):
+    names = [run_toy("ends_by_itself", tmp_path, trials=1).folder.name for _ in range(3)]
+    assert names == ["sweep", "sweep-2", "sweep-3"]
+
+
+def test_results_folder_holds_the_resolved_sweep_the_journal_and_a_page(tmp_path):
+    report = run_toy("ends_by_itself", tmp_path, trials=1)
+    assert sorted(path.name for path in report.folder.iterdir()) == [
+        "checkpoints",
+        "journal.sqlite",
+        "report.html",
+        "sweep.yaml",
+    ]
+    assert Sweep.read(report.folder / "sweep.yaml").to_dict() == report.sweep
+    assert not list(report.folder.rglob("*.pkl"))
+
+
+def test_mlp_learns_digits_and_its_best_checkpoint_goes_on(tmp_path):
+    sweep = Sweep(
+        trainable={"kind": "mlp", "dataset": "digits"},
+        space={"lr": Float(1e-3, 1e-1, log=True), "hidden": Int(32, 128, log=True), "dropout": 0.1},
+        objective=Objective(metric="val_accuracy", mode="max"),
+        budget=Budget(trials=6, iterations=9),
+        scheduler="asha",
+        out=str(tmp_path),
+        seed=2,
+    )
+    report = run(sweep)
+    best = report.best()
+    assert best.value > 0.95
+
+    from trainables.mlp import MLP
+
+    again = MLP(config=sweep.trainable.given(best.config, seed=best.seed, sweep_seed=sweep.seed))
+    by_hand = [again.train()["val_accuracy"] for _ in range(9)]
+    assert by_hand == [value for _, value in best.curve]
+
+
+def test_hyperparameter_that_the_trainable_does_not_know_is_refused_before_anything_starts(tmp_path):
+    sweep = sweep_of("Process", tmp_path, trials=2)
+    sweep = Sweep(**{**dict(sweep), "trainable": {"kind": "mlp", "dataset": "digits"}})
+    with pytest.raises(SpecError) as caught:
+        run(sweep)
+    assert "space.x: mlp has no hyperparameter 'x'" in str(caught.value)
+    assert "objective.metric: mlp reports no 'loss'" in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_report_can_be_written_as_strict_json(tmp_path):
+    report: Report = run_toy("Toy", tmp_path, trials=8, searcher="grid")
+    data = json.loads(renderings.json(report), parse_constant=lambda name: pytest.fail(name))
+    assert data["counts"]["failed"] == 3
+    assert math.isfinite(data["best"]["value"])

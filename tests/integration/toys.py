@@ -1,0 +1,156 @@
+"""Trainables that behave badly on purpose, for tests on a real cluster."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+from ray import tune
+from ray.tune import Trainable
+
+
+class Toy(Trainable):
+    """A parabola with its lowest point at x = 0.3, approached over the iterations; some x report rubbish."""
+
+    def setup(self, config):
+        self.x = config["x"]
+        self.steps = 0
+
+    def step(self):
+        self.steps += 1
+        time.sleep(0.05)
+        loss = (self.x - 0.3) ** 2 + 1 / self.steps
+        if self.x > 0.6:
+            return [{"loss": float("nan")}, {"other": 1.0}, {"loss": "low"}][int(self.x * 1000) % 3]
+        return {"loss": loss}
+
+    def save_checkpoint(self, checkpoint_dir):
+        Path(checkpoint_dir, "steps.json").write_text(json.dumps(self.steps))
+
+    def load_checkpoint(self, checkpoint_dir):
+        self.steps = json.loads(Path(checkpoint_dir, "steps.json").read_text())
+
+
+class WithoutCheckpoints(Trainable):
+    """It cannot be saved, so a pause makes it start over."""
+
+    def setup(self, config):
+        self.x = config["x"]
+        self.steps = 0
+
+    def step(self):
+        self.steps += 1
+        return {"loss": self.x + 1 / self.steps}
+
+
+class Raising(Toy):
+    def step(self):
+        if self.x < 0.5:
+            raise OSError("the disk of this trial is full")
+        return {"loss": self.x}
+
+
+class RaisingInSetup(Trainable):
+    def setup(self, config):
+        raise RuntimeError("no such model")
+
+    def step(self):
+        raise AssertionError("never reached")
+
+
+class Dying(Toy):
+    """Takes its process along at iteration 3: once per folder, or every time where x is below 0.5."""
+
+    def setup(self, config):
+        super().setup(config)
+        self.marker = Path(config["folder"], f"{self.x}.died")
+
+    def step(self):
+        self.steps += 1
+        if self.steps == 3 and (self.x < 0.5 or not self.marker.exists()):
+            self.marker.touch()
+            os._exit(1)
+        return {"loss": self.x + 1 / self.steps}
+
+
+class Process(Trainable):
+    """Reports what the process looks like."""
+
+    def setup(self, config):
+        import torch
+
+        self.torch = torch
+        self.config = config
+
+    def step(self):
+        return {
+            "loss": 0.0,
+            "threads": self.torch.get_num_threads(),
+            "process": os.getpid(),
+            "seed": self.config["seed"],
+            "sweep_seed": self.config["sweep_seed"],
+            "folder": os.getcwd(),
+        }
+
+
+class Together(Trainable):
+    """Its first step waits until so many trials have come to theirs."""
+
+    def setup(self, config):
+        self.folder = Path(config["folder"])
+        self.marker = self.folder / f"{config['x']}.here"
+        self.together = config["together"]
+
+    def step(self):
+        self.marker.touch()
+        until = time.monotonic() + 60
+        while len(list(self.folder.glob("*.here"))) < self.together:
+            if time.monotonic() > until:
+                raise TimeoutError(f"{self.together} trials never ran at once")
+            time.sleep(0.02)
+        return {"loss": 0.0}
+
+
+class Slow(Toy):
+    def step(self):
+        time.sleep(0.1)
+        return super().step()
+
+
+def reports(config):
+    for step in range(1, 30):
+        tune.report({"loss": config["x"] + 1 / step})
+
+
+def ends_by_itself(config):
+    for step in range(1, 4):
+        tune.report({"loss": config["x"] + 1 / step})
+
+
+def returns_only(config):
+    return {"loss": config["x"]}
+
+
+def reports_nothing(config):
+    pass
+
+
+def slow_between_reports(config):
+    """After its second report it does not come back for a long time."""
+    tune.report({"loss": config["x"] + 1.0})
+    tune.report({"loss": config["x"]})
+    time.sleep(60)
+
+
+def with_checkpoints(config):
+    start = 0
+    if (checkpoint := tune.get_checkpoint()) is not None:
+        with checkpoint.as_directory() as folder:
+            start = json.loads(Path(folder, "step.json").read_text())
+    for step in range(start + 1, 28):
+        folder = Path(config["folder"], f"{config['x']}-{step}")
+        folder.mkdir(exist_ok=True)
+        (folder / "step.json").write_text(json.dumps(step))
+        with Path(config["folder"], f"{config['x']}.steps").open("a") as log:
+            log.write(f"{step}\n")
+        tune.report({"loss": config["x"] + 1 / step}, checkpoint=tune.Checkpoint.from_directory(folder))

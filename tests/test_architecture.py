@@ -1,0 +1,161 @@
+"""The shape of the code: layers, light imports, exported names, the tree of errors, the command line."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tuner
+import tuner.errors
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# What each part of tuner may import of the others.
+ALLOWED = {
+    "errors": set(),
+    "spec": {"errors"},
+    "space": {"spec", "errors"},
+    "objective": {"spec", "errors"},
+    "journal": {"errors"},
+    "searchers": {"space", "objective", "spec", "errors"},
+    "schedulers": {"space", "objective", "spec", "errors"},
+    "trainable": {"space", "spec", "errors"},
+    "sweep": {"searchers", "schedulers", "trainable", "space", "objective", "spec", "errors"},
+    "report": {"journal", "objective", "errors"},
+    "engine": {
+        "report",
+        "journal",
+        "sweep",
+        "searchers",
+        "schedulers",
+        "trainable",
+        "space",
+        "objective",
+        "spec",
+        "errors",
+    },
+    "cli": {"engine", "report", "sweep", "searchers", "schedulers", "trainable", "spec", "errors"},
+    "testing": {"engine", "searchers", "schedulers", "trainable", "space", "objective", "spec", "errors"},
+}
+HEAVY = ("ray", "torch", "optuna", "hyperopt", "sklearn", "pandas")
+
+
+def imports(path: Path) -> set[str]:
+    """The modules that a file imports, at its top or inside a function."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def files(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", files("tuner"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_arrows_point_downwards(path):
+    part = path.relative_to(ROOT / "tuner").parts[0].removesuffix(".py")
+    used = {name.split(".")[1] for name in imports(path) if name.startswith("tuner.")}
+    parts = {other.relative_to(ROOT / "tuner").parts[0].removesuffix(".py") for other in files("tuner")}
+    assert part == "__init__" or (used & parts) - {part} <= ALLOWED[part]
+
+
+@pytest.mark.parametrize("path", files("tuner"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_tuner_knows_no_model(path):
+    assert not {name for name in imports(path) if name.split(".")[0] in ("trainables", "torch", "sklearn")}
+
+
+@pytest.mark.parametrize("path", files("trainables"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_trainables_know_no_tuner(path):
+    assert not {name for name in imports(path) if name.split(".")[0] == "tuner"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in files("tuner") if "engine" not in path.parts],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_only_the_engine_starts_or_joins_a_cluster(path):
+    used = {name for name in imports(path) if name.split(".")[0] == "ray"}
+    assert all(name.startswith("ray.tune") for name in used)
+    assert "ray.init" not in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["run", "--help"], ["list", "searchers"], ["list", "schedulers"], ["list", "trainables"]],
+    ids=" ".join,
+)
+def test_command_line_answers_without_heavy_libraries(arguments):
+    code = f"""
+import sys
+from tuner.cli import main
+try:
+    main({arguments!r})
+except SystemExit:
+    pass
+print("LOADED", [name for name in {HEAVY!r} if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.rstrip().endswith("LOADED []")
+
+
+def test_import_of_tuner_is_light():
+    code = f"import sys, tuner; print([name for name in {HEAVY!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_exported_name_is_there_and_nothing_private_is():
+    assert tuner.__all__ == sorted(tuner.__all__)
+    assert all(hasattr(tuner, name) and not name.startswith("_") for name in tuner.__all__)
+
+
+def test_errors_are_one_tree_and_its_picture_names_them_all():
+    errors = [
+        value
+        for value in vars(tuner.errors).values()
+        if isinstance(value, type) and issubclass(value, Exception)
+    ]
+    assert all(issubclass(error, tuner.errors.TunerError) for error in errors)
+    assert all(error.__name__ in tuner.errors.__doc__ for error in errors)
+
+
+def test_exceptions_are_caught_broadly_at_the_boundary_to_user_code_only():
+    broad = {
+        f"{path.relative_to(ROOT)}"
+        for package in ("tuner", "trainables")
+        for path in files(package)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ExceptHandler)
+        and (node.type is None or ast.unparse(node.type) in ("Exception", "BaseException"))
+    }
+    assert broad <= {"tuner/spec.py", "tuner/trainable.py", "tuner/engine/workers.py"}
+
+
+def test_command_line_is_frozen():
+    from tuner.cli import _parser
+
+    verbs = next(action for action in _parser()._actions if action.dest == "verb" or action.choices).choices
+    found = {
+        verb: sorted(
+            option
+            for action in parser._actions
+            for option in (action.option_strings or [action.dest])
+            if option not in ("-h", "--help", "--debug")
+        )
+        for verb, parser in verbs.items()
+    }
+    assert found == {
+        "check": ["--set", "sweep"],
+        "run": ["--address", "--json", "--name", "--out", "--set", "--verbose", "sweep"],
+        "report": ["--decisions", "--errors", "--format", "--limit", "results"],
+        "list": ["what"],
+    }

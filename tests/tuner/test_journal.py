@@ -1,0 +1,105 @@
+"""The journal: events come back as they were written, in order, at any time."""
+
+import math
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tuner import journal
+from tuner.errors import ResultsError
+from tuner.journal import FILE_NAME, Event, Journal
+
+
+def kinds(folder: Path) -> list[str]:
+    return [event.kind for event in journal.read(folder)]
+
+
+def test_events_come_back_in_the_order_they_were_written(tmp_path: Path) -> None:
+    before = time.time()
+    writer = Journal(tmp_path)
+    writer.write("sweep", sweep={"seed": 7}, version="1")
+    writer.write("suggested", 0, config={"lr": 1e-4, "sizes": [1, 2], "name": None, "über": True}, seed=3)
+    writer.write("finished", reason="trials")
+    writer.close()
+    events = list(journal.read(tmp_path))
+    assert [(event.kind, event.trial, event.data) for event in events] == [
+        ("sweep", None, {"sweep": {"seed": 7}, "version": "1"}),
+        ("suggested", 0, {"config": {"lr": 1e-4, "sizes": [1, 2], "name": None, "über": True}, "seed": 3}),
+        ("finished", None, {"reason": "trials"}),
+    ]
+    assert before <= events[0].time <= events[1].time <= events[2].time <= time.time()
+    assert isinstance(events[0], Event)
+
+
+def test_the_keys_of_the_data_may_be_those_of_an_event(tmp_path: Path) -> None:
+    writer = Journal(tmp_path)
+    writer.write("result", 1, kind="a", trial=2, time=3)
+    writer.close()
+    [event] = journal.read(tmp_path)
+    assert (event.kind, event.trial, event.data) == ("result", 1, {"kind": "a", "trial": 2, "time": 3})
+
+
+def test_an_event_can_be_read_while_the_writer_is_open(tmp_path: Path) -> None:
+    writer = Journal(tmp_path)
+    writer.write("sweep")
+    reading = journal.read(tmp_path)
+    assert next(reading).kind == "sweep"
+    writer.write("suggested", 0)
+    assert kinds(tmp_path) == ["sweep", "suggested"]
+    reading.close()  # type: ignore[attr-defined]
+    writer.close()
+
+
+def test_a_written_event_survives_the_death_of_the_writer(tmp_path: Path) -> None:
+    program = (
+        "import os, pathlib, sys; from tuner.journal import Journal; "
+        "Journal(pathlib.Path(sys.argv[1])).write('sweep', seed=7); os._exit(9)"
+    )
+    assert subprocess.run([sys.executable, "-c", program, tmp_path], check=False).returncode == 9
+    assert [(event.kind, event.data) for event in journal.read(tmp_path)] == [("sweep", {"seed": 7})]
+
+
+def test_a_value_that_is_no_number_never_enters_the_journal(tmp_path: Path) -> None:
+    writer = Journal(tmp_path)
+    writer.write("sweep")
+    with pytest.raises(ValueError, match="Out of range float values are not JSON compliant"):
+        writer.write("result", 0, value=math.nan)
+    writer.close()
+    assert kinds(tmp_path) == ["sweep"]
+
+
+def test_a_folder_without_a_journal_holds_no_sweep(tmp_path: Path) -> None:
+    with pytest.raises(ResultsError) as refusal:
+        list(journal.read(tmp_path))
+    assert str(refusal.value) == f"{tmp_path}: holds no sweep; must be a results folder with a {FILE_NAME}"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_no_journal_is_named(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).write_text("not a database, though long enough to be taken for one\n" * 100)
+    with pytest.raises(ResultsError) as refusal:
+        list(journal.read(tmp_path))
+    assert str(refusal.value) == (
+        f"{tmp_path / FILE_NAME}: cannot be read as a journal: file is not a database"
+    )
+
+
+def test_a_database_without_events_is_no_journal(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / FILE_NAME)
+    connection.execute("CREATE TABLE other (x)")
+    connection.close()
+    with pytest.raises(ResultsError) as refusal:
+        list(journal.read(tmp_path))
+    assert str(refusal.value) == (
+        f"{tmp_path / FILE_NAME}: cannot be read as a journal: no such table: events"
+    )
+
+
+def test_a_second_journal_in_one_folder_is_refused(tmp_path: Path) -> None:
+    Journal(tmp_path).close()
+    with pytest.raises(sqlite3.OperationalError, match="table events already exists"):
+        Journal(tmp_path)

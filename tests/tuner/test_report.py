@@ -1,0 +1,552 @@
+"""What a report says of a journal, in values and in the words a user reads."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from io import StringIO
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tuner.errors import ResultsError
+from tuner.journal import Journal
+from tuner.report import Report, renderings
+
+SPACE = {
+    "lr": {"float": [1e-4, 1.0], "log": True},
+    "momentum": {"float": [0.0, 0.99], "when": {"optimizer": ["sgd"]}},
+    "optimizer": {"choice": ["sgd", "adam"]},
+    "hidden": {"int": [16, 256], "when": {"optimizer": ["sgd"]}},
+    "batch_size": 64,
+}
+ADAM = {"lr": 0.01, "optimizer": "adam", "batch_size": 64}
+SGD = {"lr": 0.123456789, "momentum": 0.5, "optimizer": "sgd", "hidden": 32, "batch_size": 64}
+ERROR = 'Traceback (most recent call last):\n  File "x.py", line 3, in step\nValueError: loss is nan\n'
+
+
+class Writer:
+    """A sweep that writes its journal, one event per second."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.journal = Journal(folder)
+
+    def sweep(self, *, mode: str = "max", space: dict[str, Any] = SPACE, iterations: int | None = 9) -> None:
+        objective = {"metric": "accuracy", "mode": mode}
+        sweep = {
+            "name": "digits",
+            "space": space,
+            "objective": objective,
+            "budget": {"iterations": iterations},
+        }
+        self.journal.write("sweep", sweep=sweep, version="0.1.0")
+
+    def start(self, trial: int, config: dict[str, Any] = ADAM, seed: int = 1) -> None:
+        self.journal.write("suggested", trial, config=config, seed=seed)
+        self.journal.write("started", trial, node="127.0.0.1")
+
+    def results(self, trial: int, *values: float, first: int = 1) -> None:
+        for iteration, value in enumerate(values, start=first):
+            self.journal.write(
+                "result", trial, iteration=iteration, value=value, seconds=iteration * 0.5, metrics={}
+            )
+
+    def end(self, trial: int, state: str = "completed", error: str | None = None) -> None:
+        self.journal.write("ended", trial, state=state, error=error)
+
+    def run(self, trial: int, *values: float, state: str = "completed", error: str | None = None) -> None:
+        self.start(trial)
+        self.results(trial, *values)
+        self.end(trial, state, error)
+
+    def finish(self, reason: str = "trials") -> Report:
+        self.journal.write("finished", reason=reason)
+        return self.read()
+
+    def read(self) -> Report:
+        return Report.read(self.folder)
+
+
+@pytest.fixture
+def writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Writer]:
+    ticks = iter(range(1_000_000, 2_000_000))
+    monkeypatch.setattr("tuner.journal.time", SimpleNamespace(time=lambda: float(next(ticks))))
+    made = Writer(tmp_path)
+    yield made
+    made.journal.close()
+
+
+@pytest.fixture
+def mixed(writer: Writer) -> Report:
+    """A finished sweep with a trial in each way to end, and one that is still paused."""
+    writer.sweep()
+    writer.start(0, SGD, seed=11)
+    writer.results(0, 0.5, 0.9, 0.8)
+    writer.journal.write("checkpoint", 0, path="checkpoints/00000/2", iteration=2, best="checkpoints/00000/2")
+    writer.journal.write("checkpoint", 0, path="checkpoints/00000/3", iteration=3, best="checkpoints/00000/3")
+    writer.end(0)
+    writer.run(1, 0.4, state="stopped")
+    writer.run(2, 0.99, state="failed", error=ERROR)
+    writer.start(3)
+    writer.results(3, 0.3)
+    writer.journal.write(
+        "decision", 3, action="pause", resource=1, value=0.3, cutoff=0.45, rank=3, of=4, rung=1
+    )
+    return writer.finish()
+
+
+def page(report: Report) -> str:
+    return renderings.html(report)
+
+
+# Reading
+
+
+def test_a_trial_is_what_its_events_say(mixed: Report) -> None:
+    trial = mixed.trials[0]
+    assert (trial.id, trial.number, trial.config, trial.seed) == ("00000", 0, SGD, 11)
+    assert (trial.state, trial.value, trial.iterations, trial.seconds) == ("completed", 0.9, 3, 1.5)
+    assert trial.checkpoint == "checkpoints/00000/3"
+    assert trial.curve == [(1, 0.5), (2, 0.9), (3, 0.8)]
+    assert trial.error is None
+
+
+def test_counts_list_all_five_states_in_order(mixed: Report) -> None:
+    assert list(mixed.counts().items()) == [
+        ("completed", 1),
+        ("stopped", 1),
+        ("failed", 1),
+        ("running", 0),
+        ("pending", 1),
+    ]
+
+
+def test_a_failed_trial_is_never_best(mixed: Report) -> None:
+    best = mixed.best()
+    assert best is not None
+    assert best.id == "00000"
+    assert mixed.trials[2].value == 0.99
+
+
+def test_wall_time_runs_from_the_first_event_to_the_last(mixed: Report) -> None:
+    assert mixed.seconds == 21.0
+
+
+def test_failed_trials_cost_what_they_did_and_others_their_full_length(mixed: Report) -> None:
+    assert mixed.iterations == 6
+    assert mixed.iterations_without_stopping == 3 * 9 + 1
+
+
+def test_without_a_length_nothing_is_said_of_full_lengths(writer: Writer) -> None:
+    writer.sweep(iterations=None)
+    writer.run(0, 0.5)
+    assert writer.finish().iterations_without_stopping is None
+
+
+def test_a_suggested_trial_that_never_started_is_pending_and_costs_nothing(writer: Writer) -> None:
+    writer.sweep()
+    writer.journal.write("suggested", 0, config=ADAM, seed=1)
+    report = writer.finish("interrupted")
+    assert report.trials[0].state == "pending"
+    assert report.iterations_without_stopping == 0
+
+
+def test_a_paused_trial_is_pending_until_it_is_started_again(writer: Writer) -> None:
+    writer.sweep()
+    writer.start(0)
+    writer.results(0, 0.3)
+    writer.journal.write("decision", 0, action="pause", resource=1)
+    assert writer.read().trials[0].state == "pending"
+    writer.journal.write("decision", 0, action="resume", resource=1)
+    writer.journal.write("started", 0, node="127.0.0.1")
+    assert writer.read().trials[0].state == "running"
+
+
+def test_a_repeated_iteration_counts_once_with_its_last_value(writer: Writer) -> None:
+    writer.sweep()
+    writer.start(0)
+    writer.results(0, 0.1, 0.9, 0.3)
+    writer.journal.write("lost", 0, error="node died")
+    assert writer.read().trials[0].state == "pending"
+    writer.journal.write("started", 0, node="127.0.0.2")
+    writer.results(0, 0.25, 0.35, first=2)
+    report = writer.read()
+    assert report.trials[0].curve == [(1, 0.1), (2, 0.25), (3, 0.35)]
+    assert (report.trials[0].value, report.iterations) == (0.35, 3)
+    assert [value for _, _, value in report.incumbents()] == [0.1, 0.25, 0.35]
+
+
+@pytest.mark.parametrize(("mode", "value"), [("max", 0.9), ("min", 0.1)], ids=["maximise", "minimise"])
+def test_best_follows_the_mode(writer: Writer, mode: str, value: float) -> None:
+    writer.sweep(mode=mode)
+    writer.run(0, 0.4, 0.9)
+    writer.run(1, 0.1, 0.6)
+    best = writer.finish().best()
+    assert best is not None
+    assert best.value == value
+
+
+@pytest.mark.parametrize("mode", ["max", "min"])
+def test_of_equal_trials_the_earlier_is_best(writer: Writer, mode: str) -> None:
+    writer.sweep(mode=mode)
+    for trial in (1, 0, 2):
+        writer.run(trial, 0.5)
+    best = writer.finish().best()
+    assert best is not None
+    assert best.id == "00000"
+
+
+def test_incumbents_are_the_moments_at_which_the_best_improved(writer: Writer) -> None:
+    writer.sweep(mode="min")
+    writer.start(0)
+    writer.start(1)
+    writer.results(0, 0.5)
+    writer.results(1, 0.5)
+    writer.results(1, 0.2, first=2)
+    writer.results(0, 0.3, first=2)
+    assert writer.read().incumbents() == [(5.0, "00000", 0.5), (7.0, "00001", 0.2)]
+
+
+def test_incumbents_leave_failed_trials_out(mixed: Report) -> None:
+    assert mixed.incumbents() == [(3.0, "00000", 0.5), (4.0, "00000", 0.9)]
+
+
+def test_decisions_keep_their_order_and_all_keys(mixed: Report) -> None:
+    assert mixed.decisions() == [
+        {
+            "trial": "00003",
+            "time": 1_000_020.0,
+            "action": "pause",
+            "resource": 1,
+            "value": 0.3,
+            "cutoff": 0.45,
+            "rank": 3,
+            "of": 4,
+            "rung": 1,
+        }
+    ]
+
+
+def test_a_running_sweep_can_be_read(writer: Writer) -> None:
+    writer.sweep()
+    writer.start(0)
+    assert writer.read().counts()["running"] == 1
+    writer.results(0, 0.7)
+    report = writer.read()
+    assert report.reason is None
+    assert report.trials[0].value == 0.7
+
+
+def test_a_sweep_that_went_on_after_its_end_has_not_ended(writer: Writer) -> None:
+    writer.sweep()
+    writer.run(0, 0.5)
+    assert writer.finish("interrupted").reason == "interrupted"
+    writer.start(1)
+    assert writer.read().reason is None
+
+
+def test_a_folder_without_a_journal_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        ResultsError, match=re.escape(f"{tmp_path}: holds no sweep; must be a results folder")
+    ):
+        Report.read(str(tmp_path))
+
+
+def test_a_journal_without_a_sweep_is_refused(writer: Writer) -> None:
+    with pytest.raises(ResultsError, match="holds no sweep; it was ended before it began"):
+        writer.read()
+
+
+def test_reading_a_report_needs_no_heavy_library(writer: Writer) -> None:
+    writer.sweep()
+    writer.run(0, 0.5)
+    writer.finish()
+    # The package's own __init__ may import more; what is loaded by the report alone is asked here.
+    code = (
+        "import sys, types, pathlib, importlib.util\n"
+        "package = types.ModuleType('tuner')\n"
+        "package.__path__ = list(importlib.util.find_spec('tuner').submodule_search_locations)\n"
+        "sys.modules['tuner'] = package\n"
+        "from tuner.report import Report, renderings\n"
+        f"report = Report.read({str(writer.folder)!r})\n"
+        "[render(report) for render in (renderings.html, renderings.json, renderings.csv)]\n"
+        "print(sorted({'ray', 'torch', 'pandas', 'numpy', 'rich', 'ruamel'} & sys.modules.keys()))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out == "[]\n"
+
+
+# Data
+
+
+def test_json_is_the_documented_dictionary(mixed: Report) -> None:
+    data = json.loads(renderings.json(mixed))
+    assert data == mixed.to_dict()
+    assert data["trials"][0] == {
+        "id": "00000",
+        "config": SGD,
+        "state": "completed",
+        "value": 0.9,
+        "iterations": 3,
+        "seconds": 1.5,
+        "seed": 11,
+        "error": None,
+    }
+    assert data["best"] == {**data["trials"][0], "checkpoint": "checkpoints/00000/3"}
+    assert data["trials"][2]["error"] == ERROR
+    assert data["counts"] == {"completed": 1, "stopped": 1, "failed": 1, "running": 0, "pending": 1}
+    assert (data["reason"], data["seconds"], data["results"]) == ("trials", 21.0, str(mixed.folder))
+    assert (data["iterations"], data["iterations_without_stopping"]) == (6, 28)
+
+
+def test_csv_has_a_row_per_trial_and_the_columns_of_the_space(mixed: Report) -> None:
+    rows = list(csv.DictReader(StringIO(renderings.csv(mixed))))
+    assert list(rows[0])[7:] == [
+        "config.lr",
+        "config.momentum",
+        "config.optimizer",
+        "config.hidden",
+        "config.batch_size",
+    ]
+    assert [row["id"] for row in rows] == ["00000", "00001", "00002", "00003"]
+    assert rows[0]["config.lr"] == "0.123456789"
+    assert rows[1]["config.momentum"] == ""
+    assert rows[2]["error"] == "ValueError: loss is nan"
+
+
+def test_the_data_frame_keeps_whole_numbers_where_a_condition_leaves_gaps(mixed: Report) -> None:
+    frame = mixed.table()
+    assert list(frame["id"]) == ["00000", "00001", "00002", "00003"]
+    assert frame["config.hidden"].dtype == "Int64"
+    assert frame["config.hidden"].isna().tolist() == [False, True, True, True]
+    assert frame["config.batch_size"].tolist() == [64] * 4
+    assert frame["value"].tolist() == [0.9, 0.4, 0.99, 0.3]
+
+
+# For a terminal
+
+
+def test_the_table_shows_the_best_first_and_says_how_many_there_are(mixed: Report) -> None:
+    lines = renderings.table(mixed, limit=2).splitlines()
+    assert [line.split()[0] for line in lines[2:4]] == ["00000", "00001"]
+    assert "0.1235" in lines[2]
+    assert lines[-1] == "the best 2 of 4 trials: 1 completed, 1 stopped, 1 failed, 1 pending"
+
+
+def test_the_table_puts_failed_trials_last_whatever_their_value(mixed: Report) -> None:
+    lines = renderings.table(mixed).splitlines()
+    assert [line.split()[0] for line in lines[2:6]] == ["00000", "00001", "00003", "00002"]
+
+
+def test_a_table_with_too_many_columns_writes_the_configuration_in_one(mixed: Report) -> None:
+    text = renderings.table(mixed, width=80)
+    assert "configuration" in text
+    assert "lr=0.1235" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_colour_comes_only_when_asked_for(mixed: Report) -> None:
+    assert "\x1b[" not in renderings.table(mixed)
+    assert "\x1b[" in renderings.table(mixed, color=True)
+
+
+def test_errors_give_the_configuration_and_the_whole_traceback(mixed: Report) -> None:
+    assert renderings.errors(mixed) == (
+        "trial 00002 failed after 1 iteration\n"
+        "  lr          0.01\n"
+        "  optimizer   adam\n"
+        "  batch_size  64\n"
+        f"{ERROR}"
+    )
+
+
+def test_decisions_say_who_was_paused_and_why(mixed: Report) -> None:
+    header, _, row = renderings.decisions(mixed).splitlines()
+    assert header.split() == ["seconds", "trial", "action", "iterations", "value", "cut-off", "rank", "rung"]
+    assert row.split() == ["20.0", "00003", "pause", "1", "0.3", "0.45", "3", "of", "4", "1"]
+
+
+def test_a_sweep_without_stops_says_so(writer: Writer) -> None:
+    writer.sweep()
+    writer.run(0, 0.5)
+    report = writer.finish()
+    assert renderings.decisions(report) == "no trial was paused, resumed or stopped\n"
+    assert renderings.errors(report) == "no trial failed\n"
+
+
+def test_the_summary_says_all_that_a_user_needs(mixed: Report) -> None:
+    assert renderings.summary(mixed) == (
+        "best accuracy: 0.9 (max), trial 00000\n"
+        "  lr          0.123456789\n"
+        "  momentum    0.5\n"
+        "  optimizer   sgd\n"
+        "  hidden      32\n"
+        "  batch_size  64\n"
+        "checkpoint  checkpoints/00000/3\n"
+        "\n"
+        "trials      4: 1 completed, 1 stopped, 1 failed, 1 pending\n"
+        "errors      ValueError: loss is nan\n"
+        "unfinished  1 pending (paused, or not yet started) when the sweep ended\n"
+        "iterations  6, against 28 without early stopping (21%)\n"
+        "wall time   21.0 s\n"
+        "ended       every trial was run\n"
+        f"results     {mixed.folder}\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("reason", "text"),
+    [
+        ("seconds", "the time of budget.seconds was up"),
+        ("failures", "more trials failed than budget.failures allows"),
+        ("interrupted", "it was interrupted"),
+    ],
+)
+def test_the_summary_says_why_the_sweep_ended(writer: Writer, reason: str, text: str) -> None:
+    writer.sweep()
+    writer.run(0, 0.5)
+    assert f"ended       {text}\n" in renderings.summary(writer.finish(reason))
+
+
+def test_the_summary_of_a_running_sweep_says_so_far(writer: Writer) -> None:
+    writer.sweep()
+    writer.start(0)
+    writer.results(0, 0.7)
+    text = renderings.summary(writer.read())
+    assert text.startswith("No trial has finished.\nbest accuracy so far: 0.7 (max), trial 00000\n")
+    assert "ended       not yet: it is running, or was killed\n" in text
+
+
+def test_when_all_failed_the_summary_names_the_commonest_error(writer: Writer) -> None:
+    writer.sweep()
+    writer.run(0, state="failed", error="Traceback:\nKeyError: 'x'")
+    writer.run(1, 0.9, state="failed", error=ERROR)
+    writer.run(2, state="failed", error=ERROR)
+    report = writer.finish("failures")
+    assert report.best() is None
+    assert report.to_dict()["best"] is None
+    text = renderings.summary(report)
+    assert text.startswith("No trial finished.\n\ntrials      3: 3 failed\n")
+    assert "errors      ValueError: loss is nan (2 of 3 failed trials)\n" in text
+    assert "No trial has a value of accuracy." in page(report)
+
+
+def test_an_empty_sweep_has_every_rendering(writer: Writer) -> None:
+    writer.sweep()
+    report = writer.finish("interrupted")
+    assert json.loads(renderings.json(report))["trials"] == []
+    assert renderings.csv(report).splitlines() == [",".join(report.columns())]
+    assert renderings.table(report) == "no trials yet\n"
+    assert renderings.summary(report).startswith("No trial finished.\n\ntrials      none\n")
+    assert "No trial has reported a result." in page(report)
+    assert list(report.table().columns) == report.columns()
+    assert report.table().empty
+
+
+def test_terminal_escapes_in_a_traceback_are_not_passed_on(writer: Writer) -> None:
+    writer.sweep()
+    writer.run(
+        0, state="failed", error="\x1b[36mray::Trainable\x1b[39m\x1b]0;title\x07\nOSError: \x1b[2J\ud800"
+    )
+    report = writer.finish()
+    assert renderings.errors(report).endswith("ray::Trainable\nOSError: ?\n")
+    assert "(1 of" not in renderings.summary(report)
+    page(report).encode("utf-8")
+
+
+def test_markup_in_user_text_is_shown_as_it_is(writer: Writer) -> None:
+    writer.sweep(space={"optimizer": {"choice": ["[red]sgd[/red]", "adam"]}})
+    writer.journal.write("suggested", 0, config={"optimizer": "[red]sgd[/red]"}, seed=1)
+    assert "[red]sgd[/red]" in renderings.table(writer.read())
+
+
+# The page
+
+
+def test_user_text_cannot_become_part_of_the_page(writer: Writer) -> None:
+    evil = "<script>alert('x')</script>"
+    writer.sweep(space={evil: {"choice": [evil, "b"]}, "constant": evil})
+    for trial in (0, 1):
+        writer.start(trial, {evil: evil, "constant": evil})
+        writer.results(trial, 0.5 + trial / 10)
+    writer.journal.write("checkpoint", 1, path=evil, iteration=1, best=evil)
+    writer.end(0, "failed", f"Traceback {evil}\nValueError: {evil}")
+    writer.end(1)
+    text = page(writer.finish())
+    assert "<script" not in text
+    assert "&lt;script&gt;" in text
+
+
+def test_the_page_needs_no_network_and_no_scripts(mixed: Report) -> None:
+    text = page(mixed)
+    assert not re.search(r"https?:|src=|@import|<script|<link", text)
+    assert "prefers-color-scheme: dark" in text
+
+
+def test_the_page_shows_best_failed_and_one_plot_per_dimension(mixed: Report) -> None:
+    text = page(mixed)
+    assert '<div class="big">0.9</div>' in text
+    assert "6, against 28 without early stopping (21%)" in text
+    assert len(re.findall(r'<polyline class="best"', text)) == 2  # its curve, and the best so far
+    assert len(re.findall(r'aria-label="accuracy against', text)) == 1 + 4  # and the learning curves
+    assert "lr (log)" in text
+    assert '<path class="failed"' in text
+    assert "1 &times; ValueError: loss is nan" in text
+    assert "File &quot;x.py&quot;, line 3" in text
+
+
+def test_one_exploding_trial_does_not_flatten_the_others(writer: Writer) -> None:
+    writer.sweep(mode="min")
+    for trial in range(20):
+        writer.run(trial, 0.5 + trial / 100, 0.3 + trial / 100)
+    writer.run(20, 1e300, 1e308)
+    text = page(writer.finish())
+    assert "The largest outliers lie outside the plot." in text
+    assert "e+30" not in "".join(re.findall(r"<text[^>]*>([^<]*)", text))
+    assert "nan" not in text
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"float": [0.5, 0.5]},
+        {"int": [3, 3], "log": True},
+        {"float": [1e-300, 1e300], "log": True},
+        {"float": [-1.0, 1e9]},
+        {"choice": [True, 1, [1, 2], None, "long" * 20, 0.1]},
+    ],
+    ids=["one point", "one whole number", "wide log", "wide", "mixed choices"],
+)
+def test_every_kind_of_dimension_is_drawn(writer: Writer, entry: dict[str, Any]) -> None:
+    writer.sweep(space={"x": entry})
+    for trial, value in enumerate(entry.get("choice") or entry.get("float") or entry["int"]):
+        writer.start(trial, {"x": value})
+        writer.results(trial, 0.5)
+        writer.end(trial)
+    report = writer.finish()
+    text = page(report)
+    scatter = text[text.index('<div class="small">') : text.index("<h2>Trials</h2>")]
+    assert scatter.count("<circle") == len(report.trials)
+    assert not re.search(r"\b(nan|inf)\b", scatter)
+
+
+def test_the_page_of_a_large_sweep_stays_small_and_says_what_it_left_out(writer: Writer) -> None:
+    writer.sweep()
+    writer.journal._connection.execute("BEGIN")  # one transaction instead of 63,000
+    for trial in range(1_050):
+        writer.start(trial, {**SGD, "lr": 10 ** -(trial % 40 / 10)})
+        writer.results(trial, *(trial * iteration / 1e5 for iteration in range(1, 61)))
+        writer.end(trial)
+    writer.journal._connection.execute("COMMIT")
+    text = page(writer.finish())
+    assert len(text) < 3_000_000
+    assert "1,000 of 1,050 curves are drawn." in text
+    assert "Long curves are thinned to 40 points each." in text
+    assert "The best 1,000 of 1,050; the CSV has all." in text

@@ -1,0 +1,397 @@
+"""``Float``, ``Int``, ``Choice`` and ``SearchSpace``: what is in a space, what is drawn, what a grid has."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tuner import Choice, Float, Int, SearchSpace
+from tuner.errors import SpecError
+
+SIZES = st.integers(0, 40)
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+@st.composite
+def floats(draw: st.DrawFn) -> Float:
+    low = draw(st.floats(-1e6, 1e6, allow_subnormal=False))
+    match draw(st.sampled_from(["plain", "log", "step"])):
+        case "log":
+            low = draw(st.floats(1e-9, 1e3))
+            return Float(low, low * draw(st.floats(1.001, 1e6)), log=True, points=draw(st.integers(2, 5)))
+        case "step":
+            step, count = draw(st.sampled_from([0.05, 0.1, 0.25, 1 / 3, 2.0])), draw(st.integers(1, 9))
+            low = draw(st.sampled_from([-1.0, 0.0, 0.1, 5.0]))
+            return Float(low, low + step * count, step=step)
+        case _:
+            return Float(low, low + draw(st.floats(1e-3, 1e6)), points=draw(st.integers(2, 5)))
+
+
+@st.composite
+def ints(draw: st.DrawFn) -> Int:
+    match draw(st.sampled_from(["plain", "log", "step", "points"])):
+        case "log":
+            low = draw(st.integers(1, 1000))
+            return Int(low, low + draw(st.integers(1, 1000)), log=True, points=draw(st.integers(2, 5)))
+        case "step":
+            low, step = draw(st.integers(-50, 50)), draw(st.integers(1, 7))
+            return Int(low, low + step * draw(st.integers(1, 9)), step=step)
+        case "points":
+            low, step = draw(st.integers(-50, 50)), draw(st.integers(1, 7))
+            return Int(low, low + step * draw(st.integers(1, 50)), step=step, points=draw(st.integers(2, 5)))
+        case _:
+            low = draw(st.integers(-50, 50))
+            return Int(low, low + draw(st.integers(1, 5)))
+
+
+VALUES = ["a", "b", 0, 1, True, False, None, 0.5, (1, 2), "1"]
+CHOICES = st.lists(st.sampled_from(VALUES), min_size=1, max_size=4, unique_by=repr).map(Choice)
+DIMENSIONS = floats() | ints() | CHOICES
+
+
+@st.composite
+def spaces(draw: st.DrawFn) -> SearchSpace:
+    """Up to three dimensions, a constant, and one or two conditional ones, in any order."""
+    entries: dict[str, Any] = {f"d{i}": draw(DIMENSIONS) for i in range(draw(st.integers(0, 2)))}
+    entries["constant"] = draw(st.sampled_from([1, "text", None, [1, 2], 0.5]))
+    parent = draw(st.lists(st.sampled_from(["x", "y", "z"]), min_size=2, max_size=3, unique=True))
+    entries["parent"] = Choice(parent)
+    entries["child"] = Choice([1, 2], when={"parent": draw(st.sampled_from([parent[0], parent[:2]]))})
+    if draw(st.booleans()):
+        entries["grandchild"] = Int(1, 3, when={"child": 2, "parent": parent[0]})
+    return SearchSpace(dict(draw(st.permutations(list(entries.items())))))
+
+
+@given(space=spaces(), seed=SEEDS)
+def test_every_sample_is_in_the_space(space: SearchSpace, seed: int) -> None:
+    config = space.sample(np.random.default_rng(seed))
+    assert space.contains(config)
+    assert list(config) == [name for name in space.names if name in config]
+
+
+@given(dimension=DIMENSIONS, seed=SEEDS)
+def test_a_dimension_contains_all_that_it_gives(dimension: Any, seed: int) -> None:
+    drawn = dimension.sample(np.random.default_rng(seed))
+    assert all(dimension.contains(value) for value in [drawn, *dimension.values()])
+
+
+@given(space=spaces())
+def test_a_grid_has_no_duplicates_and_nothing_outside_the_space(space: SearchSpace) -> None:
+    grid = space.grid()
+    assert all(space.contains(config) for config in grid)
+    assert len({repr(config) for config in grid}) == len(grid)
+
+
+@given(space=spaces())
+def test_the_dict_of_a_space_gives_the_space_back(space: SearchSpace) -> None:
+    again = SearchSpace(space.to_dict())
+    assert again == space
+    assert hash(again) == hash(space)
+    assert again.dimensions == space.dimensions
+    assert again.constants == space.constants
+
+
+@given(space=spaces(), seed=SEEDS)
+def test_completing_a_sample_changes_nothing(space: SearchSpace, seed: int) -> None:
+    config = space.sample(np.random.default_rng(seed))
+    assert space.complete(config) == config
+
+
+@given(dimension=floats() | ints())
+def test_a_range_contains_both_its_ends_and_nothing_beyond(dimension: Any) -> None:
+    assert dimension.contains(dimension.low)
+    assert dimension.contains(dimension.high)
+    assert not dimension.contains(math.nextafter(dimension.low, -math.inf))
+    assert not dimension.contains(math.nextafter(dimension.high, math.inf))
+
+
+@given(dimension=floats() | ints())
+def test_a_grid_starts_and_ends_at_the_ends_of_a_range(dimension: Any) -> None:
+    values = dimension.values()
+    assert values == sorted(set(values))
+    assert (values[0], values[-1]) == (pytest.approx(dimension.low), pytest.approx(dimension.high))
+
+
+# Of 400 draws, each value below is missed with a chance of less than 4 * (1 - 0.07)**400 < 1e-11.
+@pytest.mark.parametrize(
+    ("dimension", "values"),
+    [
+        (Int(-1, 2), {-1, 0, 1, 2}),
+        (Int(1, 4, log=True), {1, 2, 3, 4}),
+        (Int(2, 10, step=4), {2, 6, 10}),
+        (Float(0.0, 0.5, step=0.25), {0.0, 0.25, 0.5}),
+        (Choice(["a", "b"]), {"a", "b"}),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_every_value_of_a_small_dimension_is_drawn(dimension: Any, values: set[Any]) -> None:
+    rng = np.random.default_rng(0)
+    assert {dimension.sample(rng) for _ in range(400)} == values
+
+
+def test_the_ends_of_an_int_on_the_log_scale_have_their_share_of_it() -> None:
+    rng = np.random.default_rng(0)
+    drawn = np.array([Int(1, 8, log=True).sample(rng) for _ in range(4000)])
+    # The share of value v is log((v + 0.5) / (v - 0.5)) / log(8.5 / 0.5). Standard errors are below 0.008,
+    # so that 0.04 is missed by chance in fewer than one of a million runs of other seeds.
+    for value in (1, 8):
+        share = math.log((value + 0.5) / (value - 0.5)) / math.log(17)
+        assert np.mean(drawn == value) == pytest.approx(share, abs=0.04)
+
+
+def test_a_float_on_the_log_scale_is_uniform_in_its_logarithm() -> None:
+    rng = np.random.default_rng(0)
+    drawn = np.array([Float(1e-4, 1.0, log=True).sample(rng) for _ in range(4000)])
+    # Half of it is below 1e-2; the standard error is 0.008, and five of them are missed once in 1.7 million.
+    assert np.mean(drawn < 1e-2) == pytest.approx(0.5, abs=0.04)
+
+
+@pytest.mark.parametrize(
+    ("dimension", "values"),
+    [
+        (Float(0, 1, points=3), [0.0, 0.5, 1.0]),
+        (Float(1e-4, 1.0, log=True, points=3), [1e-4, 1e-2, 1.0]),
+        (Float(0.0, 0.3, step=0.1), [0.0, 0.1, 0.2, 0.3]),
+        (Int(1, 4), [1, 2, 3, 4]),
+        (Int(16, 256, log=True, points=5), [16, 32, 64, 128, 256]),
+        (Int(1, 3, points=10), [1, 2, 3]),
+        (Int(0, 12, step=4), [0, 4, 8, 12]),
+        (Int(0, 12, step=4, points=2), [0, 12]),
+        (Choice([1, True, "1"]), [1, True, "1"]),
+    ],
+    ids=repr,
+)
+def test_a_grid_takes_the_values_that_were_asked_for(dimension: Any, values: list[Any]) -> None:
+    assert [type(value) for value in dimension.values()] == [type(value) for value in values]
+    assert [float(value) for value in dimension.values()] == pytest.approx([float(value) for value in values])
+
+
+def test_a_grid_changes_its_last_dimension_fastest_and_keeps_constants() -> None:
+    space = SearchSpace({"a": Choice([1, 2]), "fixed": "yes", "b": Choice([3, 4])})
+    assert space.grid() == [
+        {"a": 1, "fixed": "yes", "b": 3},
+        {"a": 1, "fixed": "yes", "b": 4},
+        {"a": 2, "fixed": "yes", "b": 3},
+        {"a": 2, "fixed": "yes", "b": 4},
+    ]
+
+
+def test_a_grid_counts_each_branch_of_a_condition_once() -> None:
+    space = SearchSpace(
+        {
+            "momentum": Choice([0.0, 0.9], when={"optimizer": "sgd"}),
+            "optimizer": Choice(["sgd", "adam"]),
+            "beta": Choice([0.8, 0.9, 0.99], when={"optimizer": "adam"}),
+        }
+    )
+    assert space.grid() == [
+        {"momentum": 0.0, "optimizer": "sgd"},
+        {"momentum": 0.9, "optimizer": "sgd"},
+        {"optimizer": "adam", "beta": 0.8},
+        {"optimizer": "adam", "beta": 0.9},
+        {"optimizer": "adam", "beta": 0.99},
+    ]
+
+
+def test_a_grid_over_a_continuous_dimension_names_every_one_that_lacks_points() -> None:
+    space = SearchSpace({"lr": Float(0.1, 1), "depth": Int(1, 2), "dropout": Float(0, 0.5)})
+    with pytest.raises(SpecError) as refusal:
+        space.grid()
+    need = "a grid needs 'points' (how many values to take) or 'step'"
+    assert str(refusal.value) == f"lr: {need}\ndropout: {need}"
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [{"a": Int(1, 10**9)}, {"a": Int(1, 2000), "b": Int(1, 2000)}, {"a": Float(0, 1e9, step=0.5)}],
+    ids=["one", "two", "float"],
+)
+def test_a_grid_of_more_than_a_million_is_refused_before_it_is_built(entries: dict[str, Any]) -> None:
+    with pytest.raises(SpecError, match="the grid must have at most 1000000 configurations, got "):
+        SearchSpace(entries).grid()
+
+
+CONDITIONAL = SearchSpace(
+    {
+        "optimizer": Choice(["sgd", "nesterov", "adam"]),
+        "momentum": Float(0.0, 0.99, when={"optimizer": ["sgd", "nesterov"]}),
+        "damped": Choice([True, False], when={"optimizer": "sgd", "momentum": 0.5}),
+        "batch_size": 64,
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "config"),
+    [
+        ({"optimizer": "adam", "momentum": 0.5, "damped": True}, {"optimizer": "adam", "batch_size": 64}),
+        (
+            {"damped": True, "momentum": 0.25, "optimizer": "sgd"},
+            {"optimizer": "sgd", "momentum": 0.25, "batch_size": 64},
+        ),
+        (
+            {"damped": True, "momentum": 0.5, "optimizer": "sgd"},
+            {"optimizer": "sgd", "momentum": 0.5, "damped": True, "batch_size": 64},
+        ),
+        (
+            {"damped": True, "momentum": 0.5, "optimizer": "nesterov"},
+            {"optimizer": "nesterov", "momentum": 0.5, "batch_size": 64},
+        ),
+    ],
+    ids=["no branch", "one level", "two levels", "one parent of two"],
+)
+def test_completing_drops_the_inactive_and_puts_constants_in(
+    chosen: dict[str, Any], config: dict[str, Any]
+) -> None:
+    completed = CONDITIONAL.complete(chosen)
+    assert completed == config
+    assert list(completed) == list(config)
+    assert CONDITIONAL.contains(completed)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"optimizer": "adam"},
+        {"optimizer": "adam", "batch_size": 32},
+        {"optimizer": "adam", "momentum": 0.5, "batch_size": 64},
+        {"optimizer": "nesterov", "batch_size": 64},
+        {"optimizer": "nesterov", "momentum": 1.5, "batch_size": 64},
+        {"optimizer": "lion", "batch_size": 64},
+        {"optimizer": "adam", "batch_size": 64, "other": 1},
+        {"optimizer": "adam", "batch_size": True},
+        {},
+    ],
+    ids=repr,
+)
+def test_a_space_does_not_contain_what_is_incomplete_or_foreign(config: dict[str, Any]) -> None:
+    assert not CONDITIONAL.contains(config)
+
+
+@pytest.mark.parametrize(
+    ("dimension", "value"),
+    [
+        (Float(0, 1), True),
+        (Float(0, 1), "0.5"),
+        (Float(0, 1), math.nan),
+        (Float(0, 1, step=0.5), 0.3),
+        (Int(0, 4), 2.0),
+        (Int(0, 4), True),
+        (Int(0, 4, step=2), 3),
+        (Choice([1, 2]), True),
+        (Choice([True, False]), 1),
+        (Choice(["1"]), 1),
+        (Choice([[1, 2]]), [1, 3]),
+    ],
+    ids=repr,
+)
+def test_a_dimension_does_not_contain_values_of_another_kind(dimension: Any, value: Any) -> None:
+    assert not dimension.contains(value)
+
+
+def test_a_number_is_the_same_choice_as_integer_and_float() -> None:
+    assert Choice([1, 2]).contains(1.0)
+
+
+def test_a_choice_tells_one_from_true() -> None:
+    choice = Choice([1, True, "1"])
+    assert [choice.index(value) for value in (True, "1", 1)] == [1, 2, 0]
+
+
+def test_parents_come_before_their_children() -> None:
+    space = SearchSpace(
+        {
+            "c": Int(1, 2, when={"b": 1}),
+            "b": Int(1, 2, when={"a": 1}),
+            "a": Int(1, 2),
+        }
+    )
+    assert [name for name, _ in space.ordered()] == ["a", "b", "c"]
+    assert space.names == ["c", "b", "a"]
+    assert space.conditional
+
+
+def test_a_condition_on_a_constant_is_settled_by_it() -> None:
+    space = SearchSpace({"optimizer": "sgd", "momentum": Float(0, 1, when={"optimizer": "sgd"})})
+    assert set(space.sample(np.random.default_rng(0))) == {"optimizer", "momentum"}
+
+
+def test_a_space_without_dimensions_has_one_configuration() -> None:
+    assert SearchSpace({"lr": 0.1}).grid() == [{"lr": 0.1}]
+
+
+def test_the_dict_of_a_dimension_leaves_defaults_out() -> None:
+    space = SearchSpace(
+        {"a": Float(0, 1), "b": Int(1, 2), "c": Choice(["x"]), "d": Int(2, 6, step=2, points=2)}
+    )
+    assert space.to_dict() == {
+        "a": {"float": [0, 1]},
+        "b": {"int": [1, 2]},
+        "c": {"choice": ["x"]},
+        "d": {"int": [2, 6], "step": 2, "points": 2},
+    }
+
+
+@pytest.mark.parametrize(
+    ("entries", "sentence"),
+    [
+        ({7: Int(1, 2)}, "a hyperparameter's name must be text, got 7"),
+        ({"x": {1, 2}}, "x: a constant must be a value that JSON can write, got {1, 2}"),
+        ({"x": math.inf}, "x: a constant must be a value that JSON can write, got inf"),
+        ({"x": {"log": True}}, "x: must say one of float, int and choice, got {'log': True}"),
+        ({"x": {}}, "x: must say one of float, int and choice, got {}"),
+        ({"x": {"mean": 0, "log": True}}, "x: unknown key 'mean'; must say one of float, int and choice"),
+        ({"x": {"choice": [{1, 2}]}}, "x: a choice must be a value that JSON can write, got {1, 2}"),
+        ({"x": {"choice": [1, 1.0]}}, "x: the value 1.0 stands twice among the choices"),
+        ({"x": {"float": [0, 1], "low": 2}}, "x: unknown key 'low'; did you mean 'log'?"),
+        ({"x": {"float": [True, 2]}}, "x: low must be a number, got true"),
+        ({"x": {"int": [0, 1], "when": "y"}}, "x: when must be a mapping of parents to values, "
+         "got the text 'y'"),
+        ({"x": {"float": [0, 1], "log": 1}}, "x: log must be true or false, got 1"),
+        ({"x": {"float": [0, 1], "points": 2.0}}, "x: points must be a whole number, at least 2, got 2.0"),
+        ({"x": {"float": [0, 1], "points": 10**7}}, "x: points must be at most 1000000, got 10000000"),
+        (
+            {"x": Int(0, 3, when={"y": 0.7}), "y": Float(0, 1, step=0.5)},
+            "x.when: 'y' can never be 0.7; it is a number in [0, 1] by 0.5",
+        ),
+        (
+            {"x": Int(0, 3, when={"y": [True, "a"]}), "y": Choice([1, False])},
+            "x.when: 'y' can never be true; it is one of 1, false\n"
+            "x.when: 'y' can never be 'a'; it is one of 1, false",
+        ),
+        ({"x": Int(0, 3, when={"y": "b"}), "y": "a"}, "x.when: 'y' can never be 'b'; it is 'a'"),
+        ({"x": Int(0, 3, when={"y": []}), "y": "a"}, "x.when: 'y' must be given at least one value, got []"),
+        ({"x": Int(0, 3, when={"x": 1})}, "x.when: 'x' cannot depend on itself"),
+        (
+            {"a": Int(0, 3, when={"c": 1}), "b": Int(0, 3, when={"a": 1}), "c": Int(0, 3, when={"b": 1})},
+            "conditions go round in a circle: a -> c -> b -> a",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)  # fmt: skip
+def test_a_wrong_space_is_refused(entries: dict[Any, Any], sentence: str) -> None:
+    with pytest.raises(SpecError) as refusal:
+        SearchSpace(entries)
+    assert str(refusal.value) == sentence
+
+
+def test_a_faulty_parent_is_not_held_against_its_child() -> None:
+    with pytest.raises(SpecError) as refusal:
+        SearchSpace(
+            {"optimizer": {"choice": []}, "momentum": {"float": [0, 1], "when": {"optimizer": "sgd"}}}
+        )
+    assert str(refusal.value) == "optimizer: a choice needs at least one value"
+
+
+def test_a_dimension_built_in_python_is_checked_at_once() -> None:
+    with pytest.raises(SpecError) as refusal:
+        Float(1, 0, log=True, points=1)
+    assert str(refusal.value) == "points must be a whole number, at least 2, got 1"
+    with pytest.raises(SpecError) as refusal:
+        Float(0, -1, log=True)
+    assert str(refusal.value) == (
+        "low must be below high, got low=0, high=-1\nlow must be above 0 where log is true, got low=0"
+    )

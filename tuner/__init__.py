@@ -1,0 +1,39 @@
+"""Distributed hyperparameter tuning on Ray Tune: a ``Sweep`` is a question, a ``Report`` is its answer."""
+
+__version__ = "0.1.0"
+
+from tuner.engine import run
+from tuner.errors import ClusterError, ResultsError, SpecError, TrialError, TunerError
+from tuner.objective import Budget, Objective, Resources
+from tuner.report import Report, Trial
+from tuner.schedulers import Asha, AshaStop, Fifo, HyperBand
+from tuner.searchers import Grid, HyperOpt, Optuna, Random
+from tuner.space import Choice, Float, Int, SearchSpace
+from tuner.sweep import Sweep
+
+__all__ = [
+    "Asha",
+    "AshaStop",
+    "Budget",
+    "Choice",
+    "ClusterError",
+    "Fifo",
+    "Float",
+    "Grid",
+    "HyperBand",
+    "HyperOpt",
+    "Int",
+    "Objective",
+    "Optuna",
+    "Random",
+    "Report",
+    "Resources",
+    "ResultsError",
+    "SearchSpace",
+    "SpecError",
+    "Sweep",
+    "Trial",
+    "TrialError",
+    "TunerError",
+    "run",
+]

@@ -1,0 +1,206 @@
+"""The command ``tuner``: verbs in, exit codes out. Data goes to stdout, talk to stderr.
+
+Exit codes: 0, the sweep has a finished trial and stayed inside its failure budget (other verbs: done);
+1, it has none, or too many failed; 2, wrong input, found before any trial started; 130, interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import tuner
+from tuner.errors import SpecError, TunerError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from tuner.report import Report
+    from tuner.sweep import Sweep
+
+OK, NOTHING_FINISHED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.verb(options)
+    except SpecError as error:
+        if options.debug:
+            raise
+        for problem in error.problems:
+            print(f"error: {problem}", file=sys.stderr)
+        return WRONG_INPUT
+    except TunerError as error:
+        if options.debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return WRONG_INPUT
+    except BrokenPipeError:  # the reader of stdout, `head` say, has seen enough
+        with contextlib.suppress(OSError):
+            sys.stdout.close()
+        return OK
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tuner", description="Tune hyperparameters: one sweep file, from a laptop to a cluster."
+    )
+    parser.add_argument("--version", action="version", version=f"tuner {tuner.__version__}")
+    verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
+
+    check = _verb(verbs, "check", _check, "check a sweep file and say what it would run")
+    _add_sweep_arguments(check)
+
+    run = _verb(verbs, "run", _run, "run a sweep and print its best configuration")
+    _add_sweep_arguments(run)
+    run.add_argument(
+        "--name", help="name of the results folder (default: the sweep's, numbered if it is taken)"
+    )
+    run.add_argument("--out", metavar="DIR", help="where results folders are made (default: the sweep's)")
+    run.add_argument("--address", help="a running Ray cluster; 'auto' for the one on this machine")
+    run.add_argument("--json", action="store_true", help="print the outcome as one JSON object")
+    run.add_argument("--verbose", action="store_true", help="show what Ray and the trials print")
+
+    report = _verb(verbs, "report", _report, "show the results of a sweep, also while it runs")
+    report.add_argument("results", metavar="DIR", help="a results folder")
+    report.add_argument("--format", choices=("table", "json", "csv"), default="table")
+    report.add_argument("--limit", type=int, default=20, metavar="N", help="rows of the table (default: 20)")
+    what = report.add_mutually_exclusive_group()
+    what.add_argument("--errors", action="store_true", help="the failed trials with their tracebacks")
+    what.add_argument("--decisions", action="store_true", help="who was paused, resumed or stopped, and why")
+
+    listing = _verb(verbs, "list", _list, "list what a sweep file can name, with settings and defaults")
+    listing.add_argument("what", choices=("searchers", "schedulers", "trainables"))
+    return parser
+
+
+def _verb(verbs: Any, name: str, function: Any, summary: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = verbs.add_parser(name, help=summary, description=summary)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.set_defaults(verb=function)
+    return parser
+
+
+def _add_sweep_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("sweep", metavar="SWEEP", help="a sweep file (YAML)")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="overrides",
+        help="change one setting, e.g. budget.trials=8; can be given again",
+    )
+
+
+def _check(options: argparse.Namespace) -> int:
+    from tuner.engine.progress import opening
+    from tuner.sweep import Sweep
+
+    with contextlib.redirect_stdout(sys.stderr):  # what the user's module prints is talk
+        sweep = Sweep.read(options.sweep, options.overrides)
+    print(f"{options.sweep}: {opening(sweep, None)}")
+    return OK
+
+
+def _run(options: argparse.Namespace) -> int:
+    from tuner.engine import run
+    from tuner.engine.progress import for_stream
+    from tuner.report import renderings
+    from tuner.sweep import Sweep
+
+    with contextlib.redirect_stdout(sys.stderr):
+        sweep = _placed(Sweep.read(options.sweep, options.overrides), options)
+    # Ray prints what happens to its nodes on stdout, whatever it was told.
+    with (
+        open(os.devnull, "w") as nowhere,
+        contextlib.redirect_stdout(sys.stderr if options.verbose else nowhere),
+    ):
+        report = run(
+            sweep,
+            address=options.address,
+            progress=for_stream(sys.stderr),
+            verbose=options.verbose,
+            exclusive=options.name is not None,
+        )
+    sys.stdout.write(renderings.json(report) if options.json else renderings.summary(report))
+    return _exit_code(report)
+
+
+def _placed(sweep: Sweep, options: argparse.Namespace) -> Sweep:
+    from tuner.sweep import Sweep
+
+    changed = {key: value for key in ("name", "out") if (value := getattr(options, key)) is not None}
+    return (
+        Sweep(**{**{key: getattr(sweep, key) for key in Sweep.model_fields}, **changed}) if changed else sweep
+    )
+
+
+def _exit_code(report: Report) -> int:
+    counts = report.counts()
+    if report.reason == "interrupted":
+        return INTERRUPTED
+    if report.reason == "failures" or counts["completed"] + counts["stopped"] == 0 or report.best() is None:
+        return NOTHING_FINISHED
+    return OK
+
+
+def _report(options: argparse.Namespace) -> int:
+    from tuner.report import Report, renderings
+
+    report = Report.read(options.results)
+    width, color = shutil.get_terminal_size((120, 24)).columns, sys.stdout.isatty()
+    if options.errors:
+        text = renderings.errors(report)
+    elif options.decisions:
+        text = renderings.decisions(report, width=width, color=color)
+    elif options.format == "json":
+        text = renderings.json(report)
+    elif options.format == "csv":
+        text = renderings.csv(report)
+    else:
+        text = renderings.table(report, limit=options.limit, width=width, color=color)
+    sys.stdout.write(text)
+    return OK
+
+
+def _list(options: argparse.Namespace) -> int:
+    from tuner.schedulers import SCHEDULERS
+    from tuner.searchers import SEARCHERS
+    from tuner.spec import locate
+    from tuner.trainable import trainables
+
+    if options.what == "trainables":
+        for name, entry in trainables().items():
+            print(f"{name}: {entry.summary}")
+            _print_settings("settings (under trainable:)", locate(entry.settings, {}, what="settings"))
+            _print_settings("hyperparameters (under space:)", locate(entry.config, {}, what="config"))
+        return OK
+    table: Mapping[str, type[BaseModel]] = SEARCHERS if options.what == "searchers" else SCHEDULERS
+    for name, spec in table.items():
+        print(f"{name}: {(spec.__doc__ or '').strip().splitlines()[0]}")
+        _print_settings("", spec)
+    return OK
+
+
+def _print_settings(title: str, model: type[BaseModel]) -> None:
+    fields = {name: field for name, field in model.model_fields.items() if name != "kind"}
+    if title and fields:
+        print(f"  {title}")
+    for name, field in fields.items():
+        default = (
+            "required" if field.is_required() else f"default {field.get_default(call_default_factory=True)!r}"
+        )
+        print(f"    {name:<18} {default:<20} {field.description or ''}".rstrip())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

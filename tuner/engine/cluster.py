@@ -1,0 +1,146 @@
+"""Start or join a Ray cluster, and say what it can hold."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+import socket
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from tuner.errors import ClusterError
+from tuner.objective import Resources
+
+# Local to Ray: quiet defaults that a user's own environment overrides.
+_ENVIRONMENT = {
+    # Without it, everything but a local ray.init() ignores the token.
+    "RAY_AUTH_MODE": "token",
+    # Trials keep the working directory, so that relative paths mean what they mean in the shell.
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DEDUP_LOGS": "0",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    # Ray would otherwise hide the GPUs from a process without any, which is what it does by default today,
+    # and warn that it will not do so in the future.
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
+    "RAY_TRAIN_V2_ENABLED": "0",
+}
+
+
+_SECONDS_TO_ANSWER = 10.0
+
+
+@contextlib.contextmanager
+def connected(address: str | None, *, verbose: bool, num_cpus: int | None = None) -> Iterator[None]:
+    """A context with a Ray cluster: one already joined, the one at ``address``, else a new local one.
+
+    ``num_cpus`` is what a new local one takes the machine to have (``None``: what it has). What was started
+    or joined here is left again at the end. Raises ClusterError when there is none.
+    """
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    _ensure_token()
+    with warnings.catch_warnings():
+        if not verbose:
+            warnings.simplefilter("ignore")
+        import ray
+
+        if not verbose:
+            for name in ("ray", "ray.tune", "ray.data", "ray.train"):
+                logging.getLogger(name).setLevel(logging.CRITICAL)
+        if ray.is_initialized():
+            if address is not None:
+                raise ClusterError(
+                    f"address: this process has joined a cluster already, got address={address!r}"
+                )
+            yield
+            return
+        # Ray reads its environment when it is imported, which a trainable's module may have done long ago.
+        ray._raylet.Config.initialize("")
+        _knock(address)
+        try:
+            ray.init(
+                address=address or "local",
+                num_cpus=num_cpus,
+                include_dashboard=False if address is None else None,
+                log_to_driver=verbose,
+                logging_level=logging.INFO if verbose else logging.CRITICAL,
+                configure_logging=verbose,
+            )
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            where = f"at {address!r} " if address else ""
+            raise ClusterError(
+                f"address: no Ray cluster {where}can be reached: {str(error).splitlines()[0]}"
+            ) from error
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+def _knock(address: str | None) -> None:
+    """Raise ClusterError when nothing answers at ``host:port``; Ray itself would go on trying for minutes."""
+    host, colon, port = (address or "").rpartition(":")
+    if not colon or not port.isdigit() or "://" in host:
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_SECONDS_TO_ANSWER).close()
+    except OSError as error:
+        what = error.strerror or str(error)
+        raise ClusterError(f"address: no Ray cluster at {address!r} can be reached: {what}") from error
+
+
+def capacity(resources: Resources) -> int:
+    """How many trials of this size the nodes that are alive can hold at once."""
+    import ray
+
+    return sum(_fits(resources, node["Resources"]) for node in ray.nodes() if node["Alive"])
+
+
+def require(resources: Resources) -> int:
+    """The cluster's capacity; raises ClusterError when no node can ever hold one trial."""
+    import ray
+
+    slots = capacity(resources)
+    if slots == 0 and not can_grow_to(resources):
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        largest = {kind: max((node.get(kind, 0) for node in nodes), default=0) for kind in ("CPU", "GPU")}
+        raise ClusterError(
+            f"resources: no node can hold a trial with cpu={resources.cpu:g}, gpu={resources.gpu:g}; "
+            f"the largest of {len(nodes)} has {largest['CPU']:g} CPU and {largest['GPU']:g} GPU"
+        )
+    return slots
+
+
+def can_grow_to(resources: Resources) -> bool:
+    """Whether the cluster's autoscaler knows a kind of node that can hold one trial."""
+    import ray
+
+    config = ray._private.state.state.get_cluster_config()
+    groups = config.node_group_configs if config is not None else ()
+    return any(_fits(resources, dict(group.resources)) > 0 for group in groups)
+
+
+def _fits(resources: Resources, node: Mapping[str, float]) -> int:
+    """How many trials one node holds at once."""
+    wanted = {"CPU": resources.cpu, "GPU": resources.gpu}
+    # A tiny margin: ten times 0.1 is one.
+    return min(int(node.get(kind, 0) / amount + 1e-9) for kind, amount in wanted.items() if amount > 0)
+
+
+def _ensure_token() -> None:
+    """See to it that there is an authentication token which only its owner can read."""
+    if os.environ["RAY_AUTH_MODE"] != "token" or "RAY_AUTH_TOKEN" in os.environ:
+        return
+    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH", Path.home() / ".ray" / "auth_token"))
+    if not path.exists():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):  # another process was faster; its token is as good
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(secrets.token_hex(32))
+    if path.stat().st_mode & 0o077:
+        path.chmod(0o600)

@@ -1,0 +1,147 @@
+"""``Controller``: Ray Tune's own controller, with the sweep's host deciding and warm workers running."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from ray.exceptions import RayActorError, RayTaskError
+from ray.tune.execution.tune_controller import TuneController
+from ray.tune.experiment import Experiment, Trial
+from ray.tune.result import SHOULD_CHECKPOINT
+
+from tuner.engine.host import Host, HostedScheduler, HostedSearch
+from tuner.engine.workers import LaneManager, WorkerPool
+from tuner.errors import TrialError
+from tuner.searchers import Ending
+
+# A trial that loses its worker (a crash, a node gone) starts again so often, from its last checkpoint.
+_WORKER_LOSSES = 3
+
+# A worker that has not let go of its trial by then is killed and replaced.
+_SECONDS_TO_CLOSE = 20
+
+Saves = Literal["on demand", "by itself", "never"]
+"""When a trial can write a checkpoint: whenever it is told to, when its function does, or not at all."""
+
+
+class Controller(TuneController):
+    """Drives the trials of one host to their ends, one ``step`` at a time."""
+
+    def __init__(self, host: Host, pool: WorkerPool, experiment: Experiment, *, saves: Saves) -> None:
+        self._host = host
+        self._pool = pool
+        self._saves = saves
+        self._to_resume: list[Trial] = []
+        self._to_drop: list[Trial] = []
+        super().__init__(
+            search_alg=HostedSearch(host, experiment),
+            scheduler=HostedScheduler(host),
+            storage=experiment.storage,
+            resource_manager_factory=lambda: pool,
+        )
+        self._actor_manager = LaneManager(pool)
+        self._actor_cleanup_timeout = _SECONDS_TO_CLOSE
+        # Trials are only made for workers that are ready for them, so none has to be held back here.
+        self._max_pending_trials = 10**9
+
+    def stop_all(self) -> None:
+        """Stop every trial that has not ended; what they have reported stays."""
+        for trial in self._trials:
+            if not trial.is_finished():
+                self._end(trial, "stopped")
+
+    def close(self) -> None:
+        """Leave no worker behind."""
+        self._actor_manager.cleanup()
+
+    def checkpoint(self, force: bool = False, wait: bool = False) -> None:
+        """Nothing: the journal holds the sweep's state, which Ray's snapshots cannot bring back."""
+
+    def on_step_begin(self) -> None:
+        self._pool.grow()
+
+    def _maybe_update_trial_queue(self) -> None:
+        """Fill the free workers: paused trials that may go on come before new ones."""
+        self._to_drop += [self._trials[number] for number in self._host.drop()]
+        for trial in [trial for trial in self._to_drop if _has_left_worker(trial)]:
+            self._to_drop.remove(trial)
+            self._end(trial, "stopped")
+        while self._free_workers() > 0 and (number := self._host.resume()) is not None:
+            self._to_resume.append(self._trials[number])
+            self._start_resumed()
+        self._start_resumed()
+        while self._free_workers() > 0 and self._update_trial_queue():
+            self._maybe_add_actors()
+
+    def _start_resumed(self) -> None:
+        for trial in [trial for trial in self._to_resume if _has_left_worker(trial)]:
+            self._to_resume.remove(trial)
+            if trial.status == Trial.PAUSED:
+                self._set_trial_status(trial, Trial.PENDING)
+                self._maybe_add_actors()
+
+    def _free_workers(self) -> int:
+        """Workers that are ready and for which no trial waits."""
+        return self._pool.idle - int(self._actor_manager.num_pending_actors)
+
+    def _actor_started(self, tracked_actor: Any, log: str = "STARTED") -> None:
+        trial = self._actor_to_trial[tracked_actor]
+        _, lease = self._actor_manager._live_actors_to_ray_actors_resources[tracked_actor]
+        self._host.started(int(trial.trial_id), node=lease.worker.node)
+        super()._actor_started(tracked_actor, log)
+
+    def _process_trial_result(self, trial: Trial, result: dict[str, Any]) -> Any:
+        if "__duplicate__" not in result:
+            is_best = self._host.result(int(trial.trial_id), result)
+            if is_best and self._saves == "on demand":
+                result[SHOULD_CHECKPOINT] = True
+        return super()._process_trial_result(trial, result)
+
+    def _process_trial_save(self, trial: Trial, checkpoint_value: Any) -> None:
+        super()._process_trial_save(trial, checkpoint_value)
+        if checkpoint_value.checkpoint:
+            best = trial.run_metadata.checkpoint_manager.best_checkpoint_result
+            self._host.checkpointed(
+                int(trial.trial_id), checkpoint_value.checkpoint, best=best.checkpoint.path
+            )
+
+    def _schedule_trial_pause(self, trial: Trial, should_checkpoint: bool = True) -> None:
+        super()._schedule_trial_pause(trial, should_checkpoint and self._saves != "never")
+
+    def stop_trial(self, trial: Trial) -> None:
+        # Without a decision of the scheduler, it is the trial itself that is done.
+        self._end(trial, self._host.courses[int(trial.trial_id)].ending or "completed")
+
+    def _end(self, trial: Trial, ending: Ending) -> None:
+        self._host.end(int(trial.trial_id), ending)
+        self._schedule_trial_stop(trial)
+        self._live_trials.discard(trial)
+
+    def _process_trial_failure(self, trial: Trial, exception: Exception) -> None:
+        number = int(trial.trial_id)
+        if trial.is_finished():
+            return
+        worker_died = isinstance(exception, RayActorError)
+        if worker_died and self._host.courses[number].worker_losses + 1 < _WORKER_LOSSES:
+            self._host.lost(number, str(exception))
+            self._try_recover(trial, exception)
+            return
+        self._host.end(number, "failed", _explain(exception))
+        self._schedule_trial_stop(trial, exception=exception)
+        self._live_trials.discard(trial)
+
+    def _requeue_trial(self, trial: Trial) -> None:
+        paused = self._host.courses[int(trial.trial_id)].state == "paused" or trial in self._to_resume
+        self._set_trial_status(trial, Trial.PAUSED if paused else Trial.PENDING)
+        self._live_trials.add(trial)
+
+
+def _has_left_worker(trial: Trial) -> bool:
+    """Whether a trial that was told to pause has done so: its checkpoint is written, or it failed."""
+    return bool(trial.status != Trial.RUNNING)
+
+
+def _explain(exception: Exception) -> str:
+    """The error as the user should read it: what the worker says of it, else Ray's own words."""
+    cause = exception.cause if isinstance(exception, RayTaskError) else None
+    return str(cause if isinstance(cause, TrialError) else exception)

@@ -1,0 +1,318 @@
+"""``Host``: the one place where a sweep's searcher, scheduler and journal meet Ray Tune's controller.
+
+What happens to a trial comes here first; it is written to the journal, then told to the searcher and the
+scheduler, then acted on. ``HostedSearch`` and ``HostedScheduler`` are the faces that Ray's controller sees.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from ray.tune import CheckpointConfig, Trainable
+from ray.tune.execution.placement_groups import PlacementGroupFactory
+from ray.tune.experiment import Experiment, Trial
+from ray.tune.schedulers import TrialScheduler
+from ray.tune.search import SearchAlgorithm
+
+from tuner.engine import guard
+from tuner.journal import Journal
+from tuner.schedulers import Action, Decision
+from tuner.searchers import Ending
+from tuner.sweep import Sweep
+
+
+@dataclass
+class Course:
+    """What the engine knows of a trial while the sweep runs."""
+
+    number: int
+    config: dict[str, Any]
+    state: str = "pending"  # pending, running, paused, or how it ended
+    ending: Ending | None = None  # decided, and about to happen
+    iteration: int = 0
+    last: float | None = None
+    best: float | None = None
+    started: float | None = None
+    trial_dir: tuple[Any, str] | None = None  # file system and path of its checkpoints, while there are any
+    worker_losses: int = 0
+
+
+_FOR_RAY: dict[Action, str] = {
+    Action.CONTINUE: TrialScheduler.CONTINUE,
+    Action.PAUSE: TrialScheduler.PAUSE,
+    Action.STOP: TrialScheduler.STOP,
+    Action.COMPLETE: TrialScheduler.STOP,
+}
+_ENDED = ("completed", "stopped", "failed")
+_ENDINGS: dict[Action, Ending] = {Action.STOP: "stopped", Action.COMPLETE: "completed"}
+
+
+def trial_seed(sweep_seed: int, trial: int) -> int:
+    """The trial's own seed, below 2**31: a pure function of the sweep's seed and the trial's number."""
+    return int(np.random.SeedSequence([sweep_seed, trial]).generate_state(1)[0] >> 1)
+
+
+class Host:
+    """The state of a running sweep; every change goes through here, journal first."""
+
+    def __init__(self, sweep: Sweep, journal: Journal) -> None:
+        self.sweep = sweep
+        self.courses: dict[int, Course] = {}
+        self.reason: str | None = None
+        self.incumbent: Course | None = None  # the best so far that has not failed
+        self._journal = journal
+        self._searcher = sweep.searcher.build(sweep.space, objective=sweep.objective, seed=sweep.seed)
+        self._scheduler = sweep.scheduler.build(objective=sweep.objective, iterations=sweep.budget.iterations)
+        self._exhausted = False
+        self._failures = 0
+        self._kept: Course | None = None  # the best of those that have ended; its checkpoints stay
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether there will be no new trial."""
+        return self._exhausted
+
+    def counts(self) -> Counter[str]:
+        """How many trials are in each state."""
+        return Counter(course.state for course in self.courses.values())
+
+    def suggest(self) -> Course | None:
+        """A new trial; ``None`` when there are no more, and then never again."""
+        number = len(self.courses)
+        if self._exhausted:
+            return None
+        full = self.sweep.trials is not None and number >= self.sweep.trials
+        config = None if full else self._searcher.suggest(number)
+        if config is None:
+            self.close()
+            return None
+        self._journal.write("suggested", number, config=config, seed=trial_seed(self.sweep.seed, number))
+        course = self.courses[number] = Course(number, config)
+        self._scheduler.add(number)
+        if self.sweep.trials is not None and number + 1 >= self.sweep.trials:
+            self.close()
+        return course
+
+    def close(self) -> None:
+        """Let no new trial come."""
+        if not self._exhausted:
+            self._exhausted = True
+            self._scheduler.close()
+
+    def started(self, number: int, node: str) -> None:
+        """The trial runs (again)."""
+        self._journal.write("started", number, node=node)
+        course = self.courses[number]
+        course.state = "running"
+        course.started = course.started or time.time()
+
+    def result(self, number: int, result: dict[str, Any]) -> bool:
+        """Take note of a result; whether it makes this trial the best so far."""
+        iteration = int(result["training_iteration"])
+        value = float(result[self.sweep.objective.metric])
+        self._journal.write(
+            "result",
+            number,
+            iteration=iteration,
+            value=value,
+            seconds=float(result["time_total_s"]),
+            metrics=guard.metrics_of(result),
+        )
+        course = self.courses[number]
+        if iteration <= course.iteration:  # it started over, or went on from an earlier checkpoint
+            return False
+        course.iteration, course.last = iteration, value
+        if self.sweep.objective.better(value, than=course.best):
+            course.best = value
+        self._searcher.report(number, iteration, value)
+        if not self.sweep.objective.better(value, than=self.incumbent.best if self.incumbent else None):
+            return False
+        self.incumbent = course
+        return True
+
+    def decide(self, number: int, result: dict[str, Any]) -> Action:
+        """What the scheduler makes of a result."""
+        course = self.courses[number]
+        iteration = int(result["training_iteration"])
+        if iteration < course.iteration:
+            return Action.CONTINUE
+        decision = self._scheduler.report(number, iteration, float(result[self.sweep.objective.metric]))
+        self._note(decision)
+        if decision.action is Action.PAUSE:
+            course.state = "paused"
+        elif decision.action in _ENDINGS:
+            course.ending = _ENDINGS[decision.action]
+        return decision.action
+
+    def checkpointed(self, number: int, checkpoint: Any, *, best: str) -> None:
+        """Take note of a new checkpoint, and of the one that is kept for the trial's best value."""
+        course = self.courses[number]
+        course.trial_dir = checkpoint.filesystem, os.path.dirname(checkpoint.path)
+        self._journal.write("checkpoint", number, path=checkpoint.path, iteration=course.iteration, best=best)
+
+    def lost(self, number: int, error: str) -> None:
+        """The trial's worker died; it will be started again."""
+        self._journal.write("lost", number, error=error)
+        course = self.courses[number]
+        course.worker_losses += 1
+        if course.state == "running":
+            course.state = "pending"
+
+    def end(self, number: int, ending: Ending, error: str | None = None) -> None:
+        """The trial has left for good."""
+        course = self.courses[number]
+        if course.state in _ENDED:
+            return
+        self._journal.write("ended", number, state=ending, error=error)
+        course.state = ending
+        self._scheduler.end(number)
+        self._searcher.finish(number, ending, None if ending == "failed" else course.last)
+        if ending == "failed":
+            self._fail(course)
+        self._prune(course)
+
+    def give_up(self, reason: str) -> None:
+        """End the sweep early: no new trial, and the running ones are to be stopped."""
+        if self.reason is None:
+            self.reason = reason
+            self.close()
+
+    def finish(self) -> None:
+        """Write the last entry: no trial runs any more."""
+        self.reason = self.reason or "trials"
+        self._journal.write("finished", reason=self.reason)
+
+    def resume(self) -> int | None:
+        """A paused trial that is to take a free slot."""
+        decision = self._scheduler.resume()
+        if decision is None:
+            return None
+        self._note(decision)
+        self.courses[decision.trial].state = "pending"
+        return decision.trial
+
+    def drop(self) -> list[int]:
+        """The paused trials that can never go on; each comes once."""
+        decisions = self._scheduler.drop()
+        for decision in decisions:
+            self._note(decision)
+        return [decision.trial for decision in decisions]
+
+    def _note(self, decision: Decision) -> None:
+        if decision.action is not Action.CONTINUE or decision.rank is not None:
+            self._journal.write("decision", decision.trial, **decision.to_dict())
+
+    def _fail(self, course: Course) -> None:
+        self._failures += 1
+        limit = self.sweep.budget.failures
+        if limit is not None and self._failures > limit:
+            self.give_up("failures")
+        if course is self.incumbent:
+            self.incumbent = None
+            for other in self.courses.values():
+                self.incumbent = self._better(other, self.incumbent)
+
+    def _prune(self, course: Course) -> None:
+        """Keep the checkpoints of the best trial that has ended, delete those of the other."""
+        before, self._kept = self._kept, self._better(course, self._kept)
+        loser = course if self._kept is before else before
+        if loser is not None and loser.trial_dir is not None:
+            filesystem, path = loser.trial_dir
+            filesystem.delete_dir(path)
+            loser.trial_dir = None
+
+    def _better(self, course: Course, than: Course | None) -> Course | None:
+        """``course`` if it has not failed and is strictly better, else ``than``."""
+        if course.best is None or course.state == "failed":
+            return than
+        return course if self.sweep.objective.better(course.best, than=than.best if than else None) else than
+
+
+class _Trial(Trial):
+    """A trial whose class is known to the workers, so that Ray's registry is not asked for it each time."""
+
+    def get_trainable_cls(self) -> Any:
+        return Trainable
+
+
+class HostedSearch(SearchAlgorithm):
+    """The face of a host that gives Ray's controller its trials."""
+
+    def __init__(self, host: Host, experiment: Experiment) -> None:
+        self._host = host
+        self._experiment = experiment
+        resources = host.sweep.resources
+        self._request = PlacementGroupFactory([{"CPU": resources.cpu, "GPU": resources.gpu}])
+        objective = host.sweep.objective
+        # The newest, to go on from, and the one at the trial's best value, to keep.
+        self._checkpoints = CheckpointConfig(
+            num_to_keep=1,
+            checkpoint_score_attribute=objective.metric,
+            checkpoint_score_order=objective.mode,
+        )
+
+    def next_trial(self) -> Trial | None:
+        course = self._host.suggest()
+        if course is None:
+            return None
+        sweep = self._host.sweep
+        return _Trial(
+            self._experiment.spec["run"],
+            config=sweep.trainable.given(
+                course.config, seed=trial_seed(sweep.seed, course.number), sweep_seed=sweep.seed
+            ),
+            stub=True,  # not looked up, see _Trial
+            trial_id=f"{course.number:05d}",
+            storage=self._experiment.storage,
+            placement_group_factory=self._request,
+            checkpoint_config=self._checkpoints,
+            trial_dirname_creator=lambda trial: trial.trial_id,
+        )
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        return
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        return
+
+    def is_finished(self) -> bool:
+        return self._host.exhausted
+
+    def set_finished(self) -> None:
+        self._host.close()
+
+
+class HostedScheduler(TrialScheduler):
+    """The face of a host that answers Ray's controller what becomes of a trial."""
+
+    def __init__(self, host: Host) -> None:
+        super().__init__()
+        self._host = host
+
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        return
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        return _FOR_RAY[self._host.decide(int(trial.trial_id), result)]
+
+    def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
+        return
+
+    def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
+        return
+
+    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
+        return
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        return None  # the controller asks the host itself, when a worker is free
+
+    def debug_string(self) -> str:
+        return ""

@@ -1,0 +1,189 @@
+"""``run(sweep)``: from a sweep to its report."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import tuner
+from tuner.engine import cluster
+from tuner.errors import ResultsError
+from tuner.journal import Journal
+from tuner.report import Report
+from tuner.report.renderings import html
+from tuner.sweep import Sweep
+
+if TYPE_CHECKING:
+    from tuner.engine.controller import Saves
+    from tuner.engine.host import Host
+
+SWEEP_FILE = "sweep.yaml"
+REPORT_FILE = "report.html"
+CHECKPOINTS = "checkpoints"
+
+
+class Progress(Protocol):
+    """Something that shows a running sweep; ``show`` is called many times a second."""
+
+    def open(self, sweep: Sweep, folder: Path, slots: int) -> None:
+        """The sweep begins, with so many workers at once at present."""
+
+    def show(self, host: Host) -> None:
+        """Something may have changed."""
+
+    def close(self, host: Host) -> None:
+        """No trial runs any more."""
+
+
+def run(
+    sweep: Sweep,
+    *,
+    address: str | None = None,
+    progress: Progress | None = None,
+    verbose: bool = False,
+    exclusive: bool = False,
+) -> Report:
+    """Run a sweep to its end and return its report.
+
+    ``address``: of a running Ray cluster (``"auto"``: the one on this machine); ``None``: the cluster that
+    this process has joined already, else a new local one. ``verbose``: let Ray and the trials print.
+    ``exclusive``: refuse a results folder that is there already, instead of taking the next free name.
+
+    Ctrl-C (SIGINT) and SIGTERM end it in good order: the report then says ``interrupted``. Raises SpecError
+    for a wrong sweep, ClusterError for a cluster that cannot be had or is too small, ResultsError for a
+    results folder that cannot be written; all of them before any trial starts, but for workers that cannot
+    load the trainable. A trial that fails does not raise.
+    """
+    sweep.check()
+    with cluster.connected(address, verbose=verbose):
+        slots = cluster.require(sweep.resources)
+        sweep, folder = _claim_folder(sweep, exclusive=exclusive)
+        (folder / SWEEP_FILE).write_text(sweep.to_yaml(), encoding="utf-8")
+        journal = Journal(folder)
+        try:
+            journal.write("sweep", sweep=sweep.to_dict(), version=tuner.__version__)
+            _drive(sweep, journal, folder, slots, progress)
+        finally:
+            journal.close()
+    report = Report.read(folder)
+    (folder / REPORT_FILE).write_text(html(report), encoding="utf-8")
+    return report
+
+
+def _drive(sweep: Sweep, journal: Journal, folder: Path, slots: int, progress: Progress | None) -> None:
+    from ray.tune import Trainable
+    from ray.tune.experiment import Experiment
+
+    from tuner.engine.controller import Controller
+    from tuner.engine.host import Host
+    from tuner.engine.workers import Recipe, WorkerPool
+
+    trainable = sweep.trainable.load()
+    host = Host(sweep, journal)
+    recipe = Recipe(trainable, metric=sweep.objective.metric, threads=sweep.resources.threads)
+    pool = WorkerPool(recipe, sweep.resources, wanted=_wanted(sweep))
+    # Ray wants a registered class; what runs is what the workers have loaded.
+    experiment = Experiment(CHECKPOINTS, Trainable, storage_path=str(folder.resolve()))
+    controller = Controller(host, pool, experiment, saves=_saves(trainable))
+    started = time.monotonic()
+    try:
+        with _interruptible() as interrupted:
+            if progress is not None:
+                progress.open(sweep, folder, slots)
+            while not controller.is_finished():
+                if interrupted.is_set():
+                    host.give_up("interrupted")
+                elif sweep.budget.seconds is not None and time.monotonic() - started >= sweep.budget.seconds:
+                    host.give_up("seconds")
+                if host.reason is not None:
+                    break
+                controller.step()
+                if progress is not None:
+                    progress.show(host)
+            if host.reason in ("seconds", "failures"):
+                controller.stop_all()
+    finally:
+        controller.close()
+    host.finish()
+    if progress is not None:
+        progress.close(host)
+
+
+def _wanted(sweep: Sweep) -> Callable[[], int]:
+    """How many workers the sweep can use, asked again and again as nodes come and go."""
+    most = min(n for n in (sweep.budget.concurrent, sweep.trials, _MOST_WORKERS) if n is not None)
+    if cluster.can_grow_to(sweep.resources):
+        return lambda: most
+    known = {"slots": 0, "at": -_SECONDS_BETWEEN_COUNTS}
+
+    def wanted() -> int:
+        if time.monotonic() - known["at"] >= _SECONDS_BETWEEN_COUNTS:
+            known.update(slots=cluster.capacity(sweep.resources), at=time.monotonic())
+        return min(most, int(known["slots"]))
+
+    return wanted
+
+
+_MOST_WORKERS = 10_000
+_SECONDS_BETWEEN_COUNTS = 2.0
+
+
+def _saves(trainable: Any) -> Saves:
+    from ray.tune import Trainable
+
+    if not inspect.isclass(trainable):
+        return "by itself"
+    inherited = getattr(Trainable, "save_checkpoint")  # noqa: B009
+    return "never" if getattr(trainable, "save_checkpoint") is inherited else "on demand"  # noqa: B009
+
+
+def _claim_folder(sweep: Sweep, *, exclusive: bool) -> tuple[Sweep, Path]:
+    """Make the results folder: ``<out>/<name>``, or the first of ``<name>-2``, ``-3``, ... that is free."""
+    out = Path(os.path.expanduser(sweep.out))
+    names = [sweep.name] if exclusive else _numbered(sweep.name)
+    for name in names:
+        folder = out / name
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise ResultsError(f"out: cannot make {folder}: {error.strerror}") from error
+        return sweep.model_copy(update={"name": name}), folder
+    raise ResultsError(f"name: {out / sweep.name} is there already; choose another name or remove it")
+
+
+def _numbered(name: str) -> Iterator[str]:
+    yield name
+    number = 2
+    while True:
+        yield f"{name}-{number}"
+        number += 1
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM set; a second SIGINT raises KeyboardInterrupt as usual."""
+    interrupted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupted  # only the main thread may handle signals
+        return
+
+    def interrupt(number: int, frame: Any) -> None:
+        interrupted.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield interrupted
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

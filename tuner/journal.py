@@ -1,0 +1,94 @@
+"""The journal: every suggestion, result, decision and ending of a sweep, in order, in one SQLite file.
+
+An event is written before it is acted on, so that a sweep that was killed can be read, and gone on with, from
+its journal alone. One writer, any number of readers at the same time. A committed event survives the death of
+the process at once (the write-ahead log is synced at checkpoints, so a power cut may take the last ones).
+
+Kinds of events, with the keys of their ``data``:
+
+- ``sweep``: ``sweep`` (resolved), ``version``; the first event
+- ``suggested``: ``config``, ``seed``; a trial came to be
+- ``started``: ``node``; the trial runs (again), maybe from its checkpoint
+- ``result``: ``iteration``, ``value``, ``seconds`` (training time so far), ``metrics``
+- ``decision``: ``action``, ``resource`` and what led to it (see ``tuner.schedulers.Decision``)
+- ``checkpoint``: ``path``, ``iteration``, ``best`` (the path that is kept for the trial's best value)
+- ``lost``: ``error``; the trial's worker died and the trial will be started again
+- ``ended``: ``state`` (``completed``, ``stopped``, ``failed``), ``error`` (a traceback, for failed ones)
+- ``finished``: ``reason``; no trial runs any more (``trials``, ``seconds``, ``failures``, ``interrupted``)
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tuner.errors import ResultsError
+
+FILE_NAME = "journal.sqlite"
+
+_SCHEMA = """
+CREATE TABLE events (
+    number INTEGER PRIMARY KEY,  -- from 1, no gaps
+    time   REAL NOT NULL,        -- seconds since 1970
+    kind   TEXT NOT NULL,
+    trial  INTEGER,              -- from 0; NULL: about the sweep
+    data   TEXT NOT NULL         -- JSON
+)
+"""
+
+
+@dataclass(frozen=True)
+class Event:
+    """One entry of a journal."""
+
+    time: float
+    kind: str
+    trial: int | None
+    data: dict[str, Any]
+
+
+class Journal:
+    """The writer of a new journal; ``read`` is for everyone else."""
+
+    def __init__(self, folder: Path) -> None:
+        self._connection = sqlite3.connect(folder / FILE_NAME, isolation_level=None, check_same_thread=False)
+        self._connection.execute("PRAGMA journal_mode=WAL")
+        self._connection.execute("PRAGMA synchronous=NORMAL")
+        self._connection.execute(_SCHEMA)
+
+    def write(self, kind: str, trial: int | None = None, /, **data: Any) -> None:
+        """Append an event; when this returns, it is committed."""
+        self._connection.execute(
+            "INSERT INTO events (time, kind, trial, data) VALUES (?, ?, ?, ?)",
+            (time.time(), kind, trial, json.dumps(data, allow_nan=False)),
+        )
+
+    def close(self) -> None:
+        """Fold the write-ahead log into the file and close it."""
+        self._connection.close()
+
+
+def read(folder: Path) -> Iterator[Event]:
+    """The events of the sweep in ``folder``, in order, also while it runs.
+
+    Raises ResultsError when there is no journal, or one that cannot be read.
+    """
+    path = folder / FILE_NAME
+    if not path.is_file():
+        raise ResultsError(f"{folder}: holds no sweep; must be a results folder with a {FILE_NAME}")
+    try:
+        connection = sqlite3.connect(path)
+        try:
+            for moment, kind, trial, data in connection.execute(
+                "SELECT time, kind, trial, data FROM events ORDER BY number"
+            ):
+                yield Event(moment, kind, trial, json.loads(data))
+        finally:
+            connection.close()
+    except sqlite3.DatabaseError as error:
+        raise ResultsError(f"{path}: cannot be read as a journal: {error}") from None

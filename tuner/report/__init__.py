@@ -1,0 +1,8 @@
+"""What came of a sweep: ``Report`` and its ``Trial``s, read from the journal alone.
+
+``tuner.report.renderings`` turns a report into text: JSON, CSV, tables for a terminal, a web page.
+"""
+
+from tuner.report._report import Report, Trial
+
+__all__ = ["Report", "Trial"]

@@ -1,0 +1,189 @@
+"""``html``: a report as one page that needs no network and no scripts."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from html import escape
+
+from tuner.report._charts import Chart, curves, progress, scatters
+from tuner.report._report import Report, Trial
+from tuner.report._style import STYLE
+from tuner.report.words import clean, duration, ended, full, savings, short
+
+# Limits that keep the page of a very large sweep small; each is named on the page where it bites.
+_MAX_ROWS = 1_000
+_MAX_ERRORS = 20
+_MAX_ERROR_LENGTH = 8_000
+_MAX_CELL_LENGTH = 60
+
+
+def html(report: Report) -> str:
+    """One self-contained page: headline, charts, trials, errors, and the sweep itself."""
+    name = _text(str(report.sweep.get("name") or report.folder.name))
+    return "\n".join(
+        [
+            "<!doctype html>",
+            '<html lang="en"><head><meta charset="utf-8">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            f"<title>{name}</title><style>{STYLE}</style></head><body>",
+            f"<h1>{name}</h1>",
+            *_headline(report),
+            *_learning_curves(report),
+            *_progress(report),
+            *_scatters(report),
+            *_trials(report),
+            *_errors(report),
+            "<h2>Sweep</h2><details><summary>Every setting, defaults included</summary>",
+            f"<pre>{_text(json.dumps(report.sweep, indent=2, ensure_ascii=False))}</pre></details>",
+            "</body></html>\n",
+        ]
+    )
+
+
+def _headline(report: Report) -> list[str]:
+    best = report.best()
+    counts = report.counts()
+    started = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(report.start))
+    metric = _text(report.objective.metric)
+    goal = "highest" if report.objective.mode == "max" else "lowest"
+    cards = ['<div class="card">']
+    if best is None:
+        cards.append(f"<p>No trial has a value of {metric}.</p></div>")
+    else:
+        final = report.reason is not None and counts["completed"] + counts["stopped"]
+        cards += [
+            f"<p>Best {metric}{'' if final else ' so far'} ({goal})</p>",
+            f'<div class="big">{_text(short(best.value))}</div>',
+            f'<p class="soft">{full(best.value)}, trial {best.id}, {best.iterations:,} iterations</p>',
+            _facts([("checkpoint", _text(best.checkpoint or "none"))]),
+            '</div><div class="card"><p>Its configuration</p>',
+            _facts([(_text(key), _text(full(value))) for key, value in best.config.items()], css="config"),
+            "</div>",
+        ]
+    states = [(_state(state, f"{state}"), f"{count:,}") for state, count in counts.items() if count]
+    cards += [f'<div class="card"><p>{len(report.trials):,} trials</p>', _facts(states)]
+    facts = [
+        ("iterations", savings(report.iterations, report.iterations_without_stopping)),
+        ("wall time", duration(report.seconds)),
+        ("ended", _text(ended(report.reason))),
+        ("results", _text(str(report.folder))),
+    ]
+    return [f'<p class="soft">Started {started}</p><div class="head">', *cards, _facts(facts), "</div></div>"]
+
+
+def _learning_curves(report: Report) -> list[str]:
+    chart = curves(report)
+    if chart is None:
+        return ["<h2>Learning curves</h2><p>No trial has reported a result.</p>"]
+    key = ['<span><i class="b"></i>best trial</span>'] if report.best() is not None else []
+    key += ["<span><i></i>other trials</span>"] if len(report.trials) > 1 else []
+    if report.counts()["failed"]:
+        key.append('<span><i class="f"></i>failed</span>')
+    return [
+        f"<h2>Learning curves: {_text(report.objective.metric)} by iteration</h2>",
+        f'<p class="key">{"".join(key)}</p>',
+        _figure(chart, css="wide many" if len(report.trials) > 300 else "wide"),
+    ]
+
+
+def _progress(report: Report) -> list[str]:
+    chart = progress(report)
+    return [] if chart is None else ["<h2>Best so far over time</h2>", _figure(chart, css="wide")]
+
+
+def _scatters(report: Report) -> list[str]:
+    charts = scatters(report)
+    if not charts:
+        return []
+    failed = " A red cross is a failed trial." if report.counts()["failed"] else ""
+    return [
+        f"<h2>{_text(report.objective.metric)} against each hyperparameter</h2>",
+        f'<p class="soft">A dot is a trial, the large one the best.{failed}</p><div class="small">',
+        *(_figure(chart) for _, chart in charts),
+        "</div>",
+    ]
+
+
+def _trials(report: Report) -> list[str]:
+    if not report.trials:
+        return ["<h2>Trials</h2><p>None has been suggested.</p>"]
+    names = list(report.searched())
+    best = report.best()
+    failed = bool(report.counts()["failed"])
+    shown = report.ranked()[:_MAX_ROWS]
+    head = ["<th>trial</th><th>state</th>"]
+    head += [
+        f'<th class="n">{_text(name)}</th>' for name in (report.objective.metric, "iterations", "seconds")
+    ]
+    head += [f"<th>{_text(name)}</th>" for name in names]
+    head += ["<th>error</th>"] if failed else []
+    rows = [_row(trial, names, top=trial is best, error=failed) for trial in shown]
+    note = ""
+    if len(shown) < len(report.trials):
+        note = f'<p class="soft">The best {len(shown):,} of {len(report.trials):,}; the CSV has all.</p>'
+    return [
+        f'<h2>Trials</h2>{note}<div class="scroll"><table><thead><tr>{"".join(head)}</tr></thead><tbody>',
+        *rows,
+        "</tbody></table></div>",
+    ]
+
+
+def _row(trial: Trial, names: list[str], *, top: bool, error: bool) -> str:
+    numbers = (
+        "" if trial.value is None else short(trial.value),
+        f"{trial.iterations:,}",
+        f"{trial.seconds:.1f}",
+    )
+    texts = [short(trial.config[name]) if name in trial.config else "" for name in names]
+    texts += [clean(trial.cause or "")] if error else []
+    cells = [f"<td>{trial.id}</td><td>{_state(trial.state, trial.state)}</td>"]
+    cells += [f'<td class="n">{number}</td>' for number in numbers]
+    cells += [f"<td>{_text(_shortened(text, _MAX_CELL_LENGTH))}</td>" for text in texts]
+    opening = '<tr class="top">' if top else "<tr>"
+    return f"{opening}{''.join(cells)}</tr>"
+
+
+def _errors(report: Report) -> list[str]:
+    """Failed trials, those that failed alike together, with one traceback for all of them."""
+    failed = [trial for trial in report.trials if trial.state == "failed"]
+    if not failed:
+        return []
+    causes = Counter(trial.cause or "no error was recorded" for trial in failed).most_common()
+    blocks = ["<h2>Errors</h2>"]
+    for cause, count in causes[:_MAX_ERRORS]:
+        first = next(trial for trial in failed if (trial.cause or "no error was recorded") == cause)
+        text = clean(first.error or cause)
+        cut = "(the beginning is left out)\n…" if len(text) > _MAX_ERROR_LENGTH else ""
+        blocks.append(
+            f"<details><summary>{count:,} &times; {_text(_shortened(cause, 300))}</summary>"
+            f'<p class="soft">Trial {first.id}{" and others" if count > 1 else ""}</p>'
+            f"<pre>{cut}{_text(text[-_MAX_ERROR_LENGTH:])}</pre></details>"
+        )
+    if len(causes) > _MAX_ERRORS:
+        blocks.append(f'<p class="soft">The {_MAX_ERRORS} commonest of {len(causes):,} different errors.</p>')
+    return blocks
+
+
+def _figure(chart: Chart, *, css: str = "") -> str:
+    note = f"<figcaption>{_text(chart.note)}</figcaption>" if chart.note else ""
+    return f'<figure><div class="{css}">{chart.svg}</div>{note}</figure>'
+
+
+def _facts(pairs: list[tuple[str, str]], *, css: str = "") -> str:
+    """A list of terms; both sides are HTML already."""
+    items = "".join(f"<dt>{term}</dt><dd>{value}</dd>" for term, value in pairs)
+    return f'<dl class="{css}">{items}</dl>'
+
+
+def _state(state: str, text: str) -> str:
+    return f'<span class="state {state}"><span>{text}</span></span>'
+
+
+def _shortened(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def _text(text: str) -> str:
+    return escape(clean(text))

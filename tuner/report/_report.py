@@ -1,0 +1,303 @@
+"""``Report``, the answer to a sweep as its journal tells it, and ``Trial``, one row of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from tuner.errors import ResultsError
+from tuner.journal import FILE_NAME, Event, read
+from tuner.objective import Objective
+
+if TYPE_CHECKING:
+    import pandas
+
+State = Literal["completed", "stopped", "failed", "running", "pending"]
+"""``pending``: suggested and not yet started, paused, or waiting to be started again."""
+
+STATES: tuple[State, ...] = get_args(State)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trial as the journal knows it.
+
+    ``value``: the best objective of its life, ``None`` without any. ``iterations``: the highest that it
+    reported. ``seconds``: training time. ``error``: the whole traceback of a failed trial. ``checkpoint``:
+    the path of the one kept for that value. ``curve``: (iteration, value), iterations rising; where a trial
+    was started again and repeated an iteration, the last report of it stands.
+    """
+
+    id: str
+    number: int
+    config: dict[str, Any]
+    state: State
+    value: float | None
+    iterations: int
+    seconds: float
+    seed: int | None
+    error: str | None
+    checkpoint: str | None
+    curve: list[tuple[int, float]]
+
+    @property
+    def cause(self) -> str | None:
+        """The last line of the error, which names it; ``None`` without one."""
+        lines = (self.error or "").strip().splitlines()
+        return lines[-1].strip() if lines else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The trial as ``Report.to_dict`` lists it, JSON-ready."""
+        names = ("id", "config", "state", "value", "iterations", "seconds", "seed", "error")
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True)
+class Report:
+    """What came, or has come so far, of the sweep in ``folder``.
+
+    ``sweep``: resolved. ``trials``: by number. ``start``: seconds since 1970. ``seconds``: from the start to
+    the newest event. ``reason``: why the sweep ended (``trials``, ``seconds``, ``failures``,
+    ``interrupted``); ``None``: it is running, or was killed.
+    """
+
+    folder: Path
+    sweep: dict[str, Any]
+    objective: Objective
+    trials: tuple[Trial, ...]
+    start: float
+    seconds: float
+    reason: str | None
+    _results: list[tuple[float, int, float]] = field(repr=False)  # (time, trial, value), in order
+    _decisions: list[dict[str, Any]] = field(repr=False)
+
+    @classmethod
+    def read(cls, folder: str | Path) -> Report:
+        """Read a results folder, also while its sweep runs. Raises ResultsError if it holds no sweep."""
+        folder = Path(folder)
+        sweep: dict[str, Any] | None = None
+        start = end = 0.0
+        reason: str | None = None
+        drafts: dict[int, _Draft] = {}
+        decisions: list[dict[str, Any]] = []
+        for position, event in enumerate(read(folder)):
+            if position == 0:
+                start = event.time
+            end = event.time
+            # A sweep that goes on after its end, because it was resumed or extended, has not ended.
+            reason = event.data["reason"] if event.kind == "finished" else None
+            if event.kind == "sweep":
+                sweep = event.data["sweep"]
+            if event.trial is not None:
+                drafts.setdefault(event.trial, _Draft(event.trial)).add(event)
+                if event.kind == "decision":
+                    decisions.append({"trial": _id(event.trial), "time": event.time, **event.data})
+        if sweep is None:
+            raise ResultsError(f"{folder / FILE_NAME}: holds no sweep; it was ended before it began")
+        objective = Objective(**sweep["objective"])
+        kept = (result for draft in drafts.values() for result in draft.results.values())
+        return cls(
+            folder=folder,
+            sweep=sweep,
+            objective=objective,
+            trials=tuple(drafts[number].trial(objective) for number in sorted(drafts)),
+            start=start,
+            # A clock that was set back must not give a negative duration.
+            seconds=max(0.0, end - start),
+            reason=reason,
+            _results=[
+                (result.time, result.trial, result.data["value"])
+                for result in sorted(kept, key=lambda result: result.time)
+                if result.trial is not None and result.data["value"] is not None
+            ],
+            _decisions=decisions,
+        )
+
+    def best(self) -> Trial | None:
+        """The best trial that did not fail, of equals the one with the lowest number; ``None``: none."""
+        ranked = self.ranked()
+        return ranked[0] if ranked and ranked[0].state != "failed" and ranked[0].value is not None else None
+
+    def ranked(self) -> list[Trial]:
+        """Every trial, best value first; then those without a value, and the failed ones last."""
+
+        def rank(trial: Trial) -> tuple[bool, bool, float, int]:
+            score = 0.0 if trial.value is None else self.objective.score(trial.value)
+            return trial.state == "failed", trial.value is None, -score, trial.number
+
+        return sorted(self.trials, key=rank)
+
+    def counts(self) -> dict[State, int]:
+        """How many trials there are in each state, all five, in the order of ``STATES``."""
+        states = [trial.state for trial in self.trials]
+        return {state: states.count(state) for state in STATES}
+
+    @property
+    def iterations(self) -> int:
+        """Iterations done by all trials; those that were repeated after a loss count once."""
+        return sum(trial.iterations for trial in self.trials)
+
+    @property
+    def iterations_without_stopping(self) -> int | None:
+        """What the trials that ran would have done in full length, failed ones what they did.
+
+        ``None``: the sweep sets no length.
+        """
+        length = (self.sweep.get("budget") or {}).get("iterations")
+        if length is None:
+            return None
+        return sum(
+            trial.iterations if trial.state == "failed" else max(length, trial.iterations)
+            for trial in self.trials
+            if trial.iterations > 0 or trial.state not in ("pending", "failed")
+        )
+
+    def decisions(self) -> list[dict[str, Any]]:
+        """The scheduler's decisions in order: ``trial`` (id), ``time`` (since 1970) and their own keys."""
+        return [dict(decision) for decision in self._decisions]
+
+    def incumbents(self) -> list[tuple[float, str, float]]:
+        """(seconds since the start, trial id, value) each time the best improved; failed trials left out."""
+        failed = {trial.number for trial in self.trials if trial.state == "failed"}
+        best: float | None = None
+        incumbents = []
+        for time, number, value in self._results:
+            if number not in failed and self.objective.better(value, best):
+                best = value
+                incumbents.append((max(0.0, time - self.start), _id(number), value))
+        return incumbents
+
+    def space(self) -> dict[str, Any]:
+        """The hyperparameters by name as the sweep writes them, in its order."""
+        names = dict.fromkeys(name for trial in self.trials for name in trial.config)
+        space = self.sweep.get("space") or {}
+        return {**space, **{name: None for name in names if name not in space}}
+
+    def searched(self) -> dict[str, Mapping[str, Any]]:
+        """Those of ``space`` that are dimensions and no constants."""
+        return {
+            name: entry
+            for name, entry in self.space().items()
+            if isinstance(entry, Mapping) and not entry.keys().isdisjoint(("float", "int", "choice"))
+        }
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per trial: its numbers, the error's last line, ``config.<name>`` in the space's order."""
+        names = list(self.space())
+        return [
+            {
+                "id": trial.id,
+                "state": trial.state,
+                "value": trial.value,
+                "iterations": trial.iterations,
+                "seconds": trial.seconds,
+                "seed": trial.seed,
+                "error": trial.cause,
+                **{f"config.{name}": trial.config.get(name) for name in names},
+            }
+            for trial in self.trials
+        ]
+
+    def columns(self) -> list[str]:
+        """The keys of ``rows``, known also when there are none."""
+        own = ["id", "state", "value", "iterations", "seconds", "seed", "error"]
+        return own + [f"config.{name}" for name in self.space()]
+
+    def table(self) -> pandas.DataFrame:
+        """``rows`` as a data frame; whole numbers stay whole where a condition leaves gaps."""
+        import pandas
+
+        rows = self.rows()
+        return pandas.DataFrame(
+            {
+                name: pandas.Series(values, dtype=_dtype(name, values))
+                for name, values in _transposed(rows, self)
+            }
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as strict JSON can write it."""
+        best = self.best()
+        return {
+            "sweep": self.sweep,
+            "best": None if best is None else {**best.to_dict(), "checkpoint": best.checkpoint},
+            "trials": [trial.to_dict() for trial in self.trials],
+            "counts": self.counts(),
+            "reason": self.reason,
+            "seconds": self.seconds,
+            "iterations": self.iterations,
+            "iterations_without_stopping": self.iterations_without_stopping,
+            "results": str(self.folder),
+        }
+
+
+class _Draft:
+    """A trial while the journal is being read."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.config: dict[str, Any] = {}
+        self.seed: int | None = None
+        self.state: State = "pending"
+        self.error: str | None = None
+        self.checkpoint: str | None = None
+        self.results: dict[int, Event] = {}
+
+    def add(self, event: Event) -> None:
+        """Take in one event of this trial."""
+        data = event.data
+        match event.kind:
+            case "suggested":
+                self.config, self.seed = data["config"], data["seed"]
+            case "started":
+                self.state, self.error = "running", None
+            case "result":
+                self.results[data["iteration"]] = event
+            case "decision" if data["action"] == "pause":
+                self.state = "pending"
+            case "lost":
+                self.state = "pending"
+            case "checkpoint":
+                self.checkpoint = data["best"]
+            case "ended":
+                self.state, self.error = data["state"], data.get("error")
+
+    def trial(self, objective: Objective) -> Trial:
+        """The trial after its last event."""
+        results = [(iteration, self.results[iteration].data["value"]) for iteration in sorted(self.results)]
+        curve = [(iteration, value) for iteration, value in results if value is not None]
+        return Trial(
+            id=_id(self.number),
+            number=self.number,
+            config=self.config,
+            state=self.state,
+            value=objective.best([value for _, value in curve]) if curve else None,
+            iterations=max(self.results, default=0),
+            seconds=max((event.data.get("seconds") or 0.0 for event in self.results.values()), default=0.0),
+            seed=self.seed,
+            error=self.error,
+            checkpoint=self.checkpoint,
+            curve=curve,
+        )
+
+
+def _id(number: int) -> str:
+    return f"{number:05d}"
+
+
+def _transposed(rows: list[dict[str, Any]], report: Report) -> Iterable[tuple[str, list[Any]]]:
+    return ((name, [row[name] for row in rows]) for name in report.columns())
+
+
+def _dtype(name: str, values: list[Any]) -> Any:
+    """The pandas type of a column; ``None``: the one that pandas finds."""
+    present = [value for value in values if value is not None]
+    if name in ("value", "seconds"):
+        return "float64"
+    if name in ("id", "state", "error") or not present:
+        return "object"
+    if len(present) < len(values) and all(type(value) is int for value in present):
+        return "Int64"
+    return None

@@ -1,0 +1,63 @@
+"""How a report writes numbers, durations, and text that comes from users."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+# Colours and cursor movements in a traceback, and other characters that a terminal would obey.
+_ESCAPES = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+)
+
+_REASONS = {
+    None: "not yet: it is running, or was killed",
+    "trials": "every trial was run",
+    "seconds": "the time of budget.seconds was up",
+    "failures": "more trials failed than budget.failures allows",
+    "interrupted": "it was interrupted",
+}
+
+
+def clean(text: str) -> str:
+    """The text without terminal escapes and control characters, safe to show and to store."""
+    return _ESCAPES.sub("", text).encode("utf-8", "replace").decode("utf-8")
+
+
+def short(value: Any) -> str:
+    """A value in little space: four significant digits, whole numbers in full."""
+    return f"{value:.4g}" if isinstance(value, float) else full(value)
+
+
+def full(value: Any) -> str:
+    """A value with every digit; text as it is, the rest as JSON writes it."""
+    return clean(value) if isinstance(value, str) else clean(json.dumps(value, ensure_ascii=False))
+
+
+def duration(seconds: float) -> str:
+    """A duration in its two largest units."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    units = ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))
+    size, unit, part_size, part = next(each for each in units if whole >= each[0])
+    return f"{whole // size} {unit} {whole % size // part_size} {part}"
+
+
+def counted(counts: Mapping[Any, int]) -> str:
+    """The counts that are not zero, as ``3 completed, 1 failed``."""
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
+
+
+def savings(done: int, without_stopping: int | None) -> str:
+    """Iterations done, and what they would have been without early stopping."""
+    if not without_stopping:
+        return f"{done:,}"
+    return f"{done:,}, against {without_stopping:,} without early stopping ({done / without_stopping:.0%})"
+
+
+def ended(reason: str | None) -> str:
+    """Why a sweep ended, as a sentence's end."""
+    return _REASONS.get(reason) or str(reason)

@@ -1,0 +1,157 @@
+"""Asynchronous successive halving (Li et al. 2020, arXiv:1810.05934)."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from tuner.errors import Problem
+from tuner.objective import Objective
+from tuner.schedulers.base import Action, Decision, Scheduler, SchedulerSpec
+from tuner.spec import Count
+
+
+class Asha(SchedulerSpec):
+    """Pause a trial at each rung; promote the best 1/reduction_factor of it (Li et al.'s eta) to the next.
+
+    Rungs lie at ``grace_period`` (their r), times reduction_factor, ... up to the trial's maximum iterations.
+    A free slot goes to the highest trial that can be promoted, else to a new configuration.
+    """
+
+    kind: Literal["asha"] = "asha"
+    grace_period: Count = 1
+    reduction_factor: Annotated[int, Field(strict=True, ge=2)] = 3
+
+    pauses: ClassVar[bool] = True
+    needs_iterations: ClassVar[bool] = True
+
+    def problems(self, iterations: int | None) -> list[Problem]:
+        if iterations is not None and self.grace_period > iterations:
+            what = f"must be at most budget.iterations ({iterations}), got {self.grace_period}"
+            return [Problem("grace_period", what)]
+        return super().problems(iterations)
+
+    def build(self, *, objective: Objective, iterations: int | None) -> Scheduler:
+        assert iterations is not None
+        return _AshaScheduler(self, objective, iterations)
+
+
+def rung_resources(grace_period: int, reduction_factor: int, maximum: int) -> list[int]:
+    """The resources below ``maximum`` at which trials are compared: geometric from ``grace_period``."""
+    resources = []
+    while grace_period < maximum:
+        resources.append(grace_period)
+        grace_period *= reduction_factor
+    return resources
+
+
+class Rung:
+    """The trials that came as far as ``resource``, with their scores there; higher is better."""
+
+    def __init__(self, resource: int) -> None:
+        self.resource = resource
+        self.scores: dict[int, float] = {}
+        self._iterations: dict[int, int] = {}
+
+    def add(self, trial: int, *, iterations: int, score: float) -> None:
+        """Take in a trial with ``iterations`` done: more than ``resource`` if it reports seldom."""
+        self.scores[trial] = score
+        self._iterations[trial] = iterations
+
+    def ranked(self) -> list[int]:
+        """Best first; of equals, the one that came first."""
+        return sorted(self.scores, key=lambda trial: -self.scores[trial])
+
+    def decision(self, trial: int, action: Action, objective: Objective, *, kept: int) -> Decision:
+        """``action`` on a trial of this rung, explained: its rank, and the value of the last of ``kept``."""
+        ranked = self.ranked()
+        return Decision(
+            trial,
+            action,
+            self._iterations[trial],
+            value=objective.score(self.scores[trial]),  # scoring twice gives the value back
+            cutoff=objective.score(self.scores[ranked[kept - 1]]) if kept else None,
+            rank=ranked.index(trial) + 1,
+            of=len(ranked),
+            rung=self.resource,
+        )
+
+
+class _AshaScheduler(Scheduler):
+    def __init__(self, spec: Asha, objective: Objective, iterations: int) -> None:
+        self._objective = objective
+        self._factor = spec.reduction_factor
+        self._maximum = iterations
+        self._rungs = [Rung(r) for r in rung_resources(spec.grace_period, spec.reduction_factor, iterations)]
+        self._reached: dict[int, int] = {}  # trial -> how many rungs it has passed
+        self._running: set[int] = set()
+        self._paused: set[int] = set()
+        self._closed = False
+        self._any_completed = False
+
+    def add(self, trial: int) -> None:
+        self._running.add(trial)
+        self._reached[trial] = 0
+
+    def report(self, trial: int, resource: int, value: float) -> Decision:
+        if resource >= self._maximum:
+            self._any_completed = True
+            return Decision(trial, Action.COMPLETE, resource, value)
+        # A trial that reports seldom may pass several rungs at once: it is compared in the highest.
+        passed = sum(resource >= rung.resource for rung in self._rungs)
+        if passed <= self._reached[trial]:
+            return Decision(trial, Action.CONTINUE, resource, value)
+        self._reached[trial] = passed
+        rung = self._rungs[passed - 1]
+        rung.add(trial, iterations=resource, score=self._objective.score(value))
+        self._running.discard(trial)
+        self._paused.add(trial)
+        return rung.decision(trial, Action.PAUSE, self._objective, kept=len(rung.scores) // self._factor)
+
+    def end(self, trial: int) -> None:
+        # What it scored stays: a cut-off is about configurations, not about who is still alive.
+        self._running.discard(trial)
+        self._paused.discard(trial)
+
+    def close(self) -> None:
+        self._closed = True
+
+    def resume(self) -> Decision | None:
+        promotable = self._promotable()
+        if promotable is None:
+            return None
+        trial, rung, kept = promotable
+        self._paused.discard(trial)
+        self._running.add(trial)
+        return rung.decision(trial, Action.RESUME, self._objective, kept=kept)
+
+    def drop(self) -> list[Decision]:
+        if not self._nothing_to_wait_for or self._promotable() is not None:
+            return []
+        dropped = []
+        for trial in sorted(self._paused):
+            rung = self._rungs[self._reached[trial] - 1]
+            kept = len(rung.scores) // self._factor
+            dropped.append(rung.decision(trial, Action.STOP, self._objective, kept=kept))
+        self._paused.clear()
+        return dropped
+
+    @property
+    def _nothing_to_wait_for(self) -> bool:
+        return self._closed and not self._running
+
+    def _promotable(self) -> tuple[int, Rung, int] | None:
+        """The trial to promote, its rung and how many of that rung are let through."""
+        for passed, rung in reversed(list(enumerate(self._rungs, start=1))):
+            kept = len(rung.scores) // self._factor
+            for trial in rung.ranked()[:kept]:
+                if trial in self._paused and self._reached[trial] == passed:
+                    return trial, rung, kept
+        if self._nothing_to_wait_for and self._paused and not self._any_completed:
+            # Too few trials for a promotion: the best of the highest rung goes on, so that one runs in full.
+            highest = max(self._reached[trial] for trial in self._paused)
+            rung = self._rungs[highest - 1]
+            waiting = [t for t in rung.ranked() if t in self._paused and self._reached[t] == highest]
+            return waiting[0], rung, rung.ranked().index(waiting[0]) + 1
+        return None

@@ -1,0 +1,54 @@
+"""The stopping variant of asynchronous successive halving."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from tuner.objective import Objective
+from tuner.schedulers._asha import Asha, Rung, rung_resources
+from tuner.schedulers.base import Action, Decision, Scheduler
+
+
+class AshaStop(Asha):
+    """As ``asha``, but nobody pauses: who is not among the best 1/reduction_factor of a rung stops there.
+
+    It needs no checkpoints; in exchange, the first to come to a rung always go on. (Li et al. 2020,
+    arXiv:1810.05934, as the tune libraries run it.)
+    """
+
+    kind: Literal["asha_stop"] = "asha_stop"  # type: ignore[assignment]
+
+    pauses = False
+
+    def build(self, *, objective: Objective, iterations: int | None) -> Scheduler:
+        assert iterations is not None
+        return _AshaStopScheduler(self, objective, iterations)
+
+
+class _AshaStopScheduler(Scheduler):
+    def __init__(self, spec: AshaStop, objective: Objective, iterations: int) -> None:
+        self._objective = objective
+        self._factor = spec.reduction_factor
+        self._maximum = iterations
+        self._rungs = [Rung(r) for r in rung_resources(spec.grace_period, spec.reduction_factor, iterations)]
+
+    def add(self, trial: int) -> None:
+        return
+
+    def report(self, trial: int, resource: int, value: float) -> Decision:
+        if resource >= self._maximum:
+            return Decision(trial, Action.COMPLETE, resource, value)
+        for rung in reversed(self._rungs):
+            if resource >= rung.resource:
+                if trial in rung.scores:
+                    break
+                rung.add(trial, iterations=resource, score=self._objective.score(value))
+                kept = -(-len(rung.scores) // self._factor)  # rounded up: of few, the best goes on
+                # Equal values stand and fall together, so that a plateau does not favour the early.
+                cutoff = rung.scores[rung.ranked()[kept - 1]]
+                action = Action.CONTINUE if rung.scores[trial] >= cutoff else Action.STOP
+                return rung.decision(trial, action, self._objective, kept=kept)
+        return Decision(trial, Action.CONTINUE, resource, value)
+
+    def end(self, trial: int) -> None:
+        return

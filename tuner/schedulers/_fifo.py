@@ -1,0 +1,32 @@
+"""First in, first out: every trial runs to its end."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from tuner.objective import Objective
+from tuner.schedulers.base import Action, Decision, Scheduler, SchedulerSpec
+
+
+class Fifo(SchedulerSpec):
+    """No early stopping: every trial runs to its end."""
+
+    kind: Literal["fifo"] = "fifo"
+
+    def build(self, *, objective: Objective, iterations: int | None) -> Scheduler:
+        return _FifoScheduler(iterations)
+
+
+class _FifoScheduler(Scheduler):
+    def __init__(self, iterations: int | None) -> None:
+        self._iterations = iterations
+
+    def add(self, trial: int) -> None:
+        return
+
+    def report(self, trial: int, resource: int, value: float) -> Decision:
+        done = self._iterations is not None and resource >= self._iterations
+        return Decision(trial, Action.COMPLETE if done else Action.CONTINUE, resource, value)
+
+    def end(self, trial: int) -> None:
+        return

@@ -1,0 +1,104 @@
+"""What a scheduler is: ``Scheduler`` decides who goes on; ``SchedulerSpec`` holds its settings and builds it.
+
+Neither knows Ray. A scheduler is driven by five calls and answers with ``Decision``s, so that the same object
+runs on a cluster, in a simulation, and again from a journal. It sees finite values only: what is wrong with a
+result is settled before.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from tuner.errors import Problem
+from tuner.objective import Objective
+from tuner.spec import Spec
+
+
+class Action(StrEnum):
+    """What becomes of a trial."""
+
+    CONTINUE = "continue"
+    PAUSE = "pause"
+    RESUME = "resume"
+    STOP = "stop"
+    COMPLETE = "complete"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """An action and all that led to it.
+
+    ``resource``: iterations the trial had done. ``cutoff``: the worst value that was let through, where the
+    decision had one. ``rank``: of ``of`` trials, 1 is the best. ``rung``: the resource at which they were
+    compared. ``bracket``: which of the scheduler's brackets, from 0.
+    """
+
+    trial: int
+    action: Action
+    resource: int
+    value: float | None = None
+    cutoff: float | None = None
+    rank: int | None = None
+    of: int | None = None
+    rung: int | None = None
+    bracket: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """What is known of it, JSON-ready, without the trial."""
+        return {key: value for key, value in asdict(self).items() if value is not None and key != "trial"}
+
+
+class Scheduler(ABC):
+    """Decides which trials go on, pause and stop.
+
+    A trial is added, then reports after each iteration with a resource that only ever rises, and leaves by
+    ``end``. It is either running or, after ``Action.PAUSE``, paused; only ``resume`` sets it running again
+    and only ``drop`` ends it while paused. Every paused trial leaves sooner or later: once ``close`` was
+    called and no trial runs, either ``resume`` or ``drop`` has an answer until none is paused.
+    """
+
+    @abstractmethod
+    def add(self, trial: int) -> None:
+        """A new trial is about to run."""
+
+    @abstractmethod
+    def report(self, trial: int, resource: int, value: float) -> Decision:
+        """Decide on a running trial: CONTINUE, PAUSE, STOP, or COMPLETE at the maximum resource."""
+
+    @abstractmethod
+    def end(self, trial: int) -> None:
+        """A trial has left: it completed, was stopped or failed, running or paused."""
+
+    def close(self) -> None:
+        """No trial will be added any more."""
+        return
+
+    def resume(self) -> Decision | None:
+        """A paused trial that should have the free slot, now running again; ``None``: none is ready."""
+        return None
+
+    def drop(self) -> list[Decision]:
+        """The paused trials that can never go on; the caller ends them. Each comes once."""
+        return []
+
+
+class SchedulerSpec(Spec):
+    """The settings of a scheduler, as ``scheduler:`` in a sweep file gives them."""
+
+    pauses: ClassVar[bool] = False
+    """Whether trials are paused and resumed, so that checkpoints save work."""
+    needs_iterations: ClassVar[bool] = False
+    """Whether the maximum resource of a trial must be known."""
+
+    def problems(self, iterations: int | None) -> list[Problem]:
+        """What is wrong with these settings for trials of at most ``iterations``; empty when nothing."""
+        if self.needs_iterations and iterations is None:
+            return [Problem("", "needs to know how long a trial may run; set budget.iterations")]
+        return []
+
+    @abstractmethod
+    def build(self, *, objective: Objective, iterations: int | None) -> Scheduler:
+        """A new scheduler for trials of at most ``iterations`` iterations (``None``: no limit)."""

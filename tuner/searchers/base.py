@@ -1,0 +1,93 @@
+"""What a searcher is: ``Searcher`` suggests and learns; ``SearcherSpec`` holds its settings and builds it.
+
+Neither knows Ray. The engine asks and tells; the same object runs on a cluster, in a simulation or in a loop.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, Literal
+
+from tuner.errors import Problem
+from tuner.objective import Objective
+from tuner.space import Config, SearchSpace
+from tuner.spec import Spec
+
+Ending = Literal["completed", "stopped", "failed"]
+"""How a trial ended: by itself or at its budget, by the scheduler, or with an error."""
+
+
+class Searcher(ABC):
+    """Suggests configurations, trial by trial, and learns from what became of them.
+
+    Trials are numbered from 0 in the order of their suggestions. Calls come in any interleaving over
+    trials, but for one trial: ``suggest``, then ``report`` for each result, then ``finish`` once.
+    The same calls in the same order give the same suggestions: all randomness comes from the seed.
+    """
+
+    @abstractmethod
+    def suggest(self, trial: int) -> Config | None:
+        """The configuration of trial ``trial``, or ``None`` when there are no more."""
+
+    def report(self, trial: int, iteration: int, value: float) -> None:
+        """Take note of a running trial's finite objective after ``iteration`` (from 1, only ever rising)."""
+        return
+
+    def finish(self, trial: int, ending: Ending, value: float | None) -> None:
+        """Take note of how a trial ended and of its last finite value (``None``: it has none)."""
+        return
+
+
+class SearcherSpec(Spec):
+    """The settings of a searcher, as ``searcher:`` in a sweep file gives them."""
+
+    learns: ClassVar[bool] = False
+    """Whether suggestions depend on results; if not, trial k's configuration depends on (seed, k) alone."""
+    conditions: ClassVar[bool] = False
+    """Whether it can search a space with conditions."""
+    exhaustive: ClassVar[bool] = False
+    """Whether it ends by itself, after ``size(space)`` suggestions."""
+
+    def problems(self, space: SearchSpace) -> list[Problem]:
+        """Why this searcher cannot search ``space``; empty when it can."""
+        if space.conditional and not self.conditions:
+            what = "cannot search a space with conditions ('when') yet; use grid, random or optuna"
+            return [Problem("", what)]
+        return []
+
+    def size(self, space: SearchSpace) -> int | None:
+        """How many configurations there are in all; ``None``: no end."""
+        return None
+
+    @abstractmethod
+    def build(self, space: SearchSpace, *, objective: Objective, seed: int) -> Searcher:
+        """A new searcher over ``space``."""
+
+
+class FailurePenalty:
+    """What to tell a searcher that knows no failed trial: the worst finite value so far.
+
+    Told nothing, tree-structured Parzen estimators walk into the region that fails. A failure before any
+    finite value waits for the first one.
+    """
+
+    def __init__(self, objective: Objective) -> None:
+        self._objective = objective
+        self._worst: float | None = None
+        self._waiting: list[int] = []
+
+    def saw(self, value: float) -> None:
+        """Take note of a finite value."""
+        self._worst = value if self._worst is None else self._objective.worst([self._worst, value])
+
+    def failed(self, trial: int) -> None:
+        """Take note of a failed trial."""
+        self._waiting.append(trial)
+
+    def due(self) -> list[tuple[int, float]]:
+        """The failed trials that can be told now, each with its penalty; each comes once."""
+        if self._worst is None:
+            return []
+        due = [(trial, self._worst) for trial in self._waiting]
+        self._waiting.clear()
+        return due

@@ -1,0 +1,211 @@
+"""``Spec``, the base of all that a sweep file can say; ``locate``, which turns a name into an object."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib
+import importlib.util
+import os
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import AllowInfNan, BaseModel, ConfigDict, Field, Strict, ValidationError
+from pydantic_core import ErrorDetails
+
+from tuner.errors import Problem, SpecError
+
+Number = Annotated[float, Strict(), AllowInfNan(False)]
+"""A finite number; text that looks like one is refused."""
+
+Count = Annotated[int, Strict(), Field(ge=1)]
+"""A whole number, at least 1."""
+
+Seed = Annotated[int, Strict(), Field(ge=0, lt=2**32)]
+"""A whole number, at least 0 and below 2**32."""
+
+
+LOADED_FILES: set[str] = set()
+"""Names of the modules that ``locate`` loaded by the path of their file."""
+
+
+class Spec(BaseModel):
+    """A frozen part of a sweep. Wrong input raises ``SpecError`` with every problem of the part."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    if not TYPE_CHECKING:  # type checkers keep the generated signature
+
+        def __init__(self, **data: Any) -> None:
+            try:
+                super().__init__(**data)
+            except ValidationError as error:
+                raise SpecError(problems_of(error, type(self))) from None
+
+
+def problems_of(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
+    """Every mistake in a pydantic error as a sentence, unknown keys with the nearest right spelling."""
+    problems = []
+    details = error.errors(include_url=False)
+    unknown = [detail["loc"] for detail in details if detail["type"] == "extra_forbidden"]
+    misspelled = {(*loc[:-1], nearest(loc[-1], model.model_fields)) for loc in unknown}
+    for detail in details:
+        if detail["type"] == "missing" and detail["loc"] in misspelled:
+            continue  # the unknown key says it: one mistake, one problem
+        where = ".".join(map(str, detail["loc"]))
+        cause = detail.get("ctx", {}).get("error")
+        if isinstance(cause, SpecError):
+            problems += [problem.inside(where) for problem in cause.problems]
+        else:
+            problems.append(_problem(detail, model))
+    return problems
+
+
+def nearest(name: object, known: Iterable[str], *, likeness: float = 0.6) -> str | None:
+    """The known spelling most like ``name``; ``None`` when none is as like as ``likeness``, in [0, 1]."""
+    return next(iter(difflib.get_close_matches(str(name), sorted(known), n=1, cutoff=likeness)), None)
+
+
+def did_you_mean(name: object, known: Iterable[str], *, likeness: float = 0.6) -> str:
+    """``; did you mean 'x'?`` with the nearest known spelling, else the list of what is known."""
+    known = sorted(known)
+    if near := nearest(name, known, likeness=likeness):
+        return f"; did you mean '{near}'?"
+    return f"; must be one of {', '.join(known)}" if known else ""
+
+
+def locate(name: str, table: Mapping[str, str], *, what: str) -> Any:
+    """Return the object that a name stands for.
+
+    A name without a colon is looked up in ``table`` (short name -> ``module:Name``); one with a colon is
+    imported: ``package.module:Name`` or ``path/to/file.py:Name``, a path being relative to the current
+    directory. Raises SpecError when there is no such name, module, file or attribute; an error raised by
+    the user's module itself is reported with its type and message.
+    """
+    if ":" not in name:
+        if name not in table:
+            raise SpecError([Problem("", f"unknown {what} '{name}'{did_you_mean(name, table)}")])
+        name = table[name]
+    source, _, attribute = name.rpartition(":")
+    if not source or not attribute or (source.startswith(".") and not source.endswith(".py")):
+        raise SpecError([Problem("", f"must read package.module:Name or path/to/file.py:Name, got '{name}'")])
+    module = _load_file(Path(source)) if source.endswith(".py") else _load_module(source)
+    found: Any = module
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            public = [key for key in vars(found) if not key.startswith("_")]
+            raise SpecError([Problem("", f"'{source}' has no '{attribute}'{did_you_mean(part, public)}")])
+        found = getattr(found, part)
+    return found
+
+
+def _load_module(name: str) -> Any:
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
+            raise SpecError([Problem("", f"there is no module '{name}'")]) from None
+        raise SpecError([Problem("", _cannot_import(name, error))]) from error
+    except (Exception, SystemExit) as error:
+        raise SpecError([Problem("", _cannot_import(name, error))]) from error
+
+
+def _load_file(path: Path) -> Any:
+    if not path.is_file():
+        raise SpecError([Problem("", f"there is no file '{path}' (looked in {Path.cwd()})")])
+    name = _module_name(path.resolve())
+    spec = importlib.util.spec_from_file_location(name, path.resolve())
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    # A file's neighbours can be imported by it, as when Python runs the file.
+    if str(path.resolve().parent) not in sys.path:
+        sys.path.insert(0, str(path.resolve().parent))
+    before = sys.modules.get(name)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
+        if before is not None:
+            sys.modules[name] = before
+        raise SpecError([Problem("", _cannot_import(str(path), error))]) from error
+    LOADED_FILES.add(name)
+    return module
+
+
+def _module_name(path: Path) -> str:
+    """The file's stem; where a module of another file goes by it already, the stem and the path hashed."""
+    taken = sys.modules.get(path.stem)
+    if taken is None or getattr(taken, "__file__", None) == str(path):
+        return path.stem
+    return f"{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+
+
+def _cannot_import(name: str, error: BaseException) -> str:
+    return f"'{name}' cannot be imported: {type(error).__name__}: {error}"
+
+
+_EXPECTED = {
+    "float_type": "a number",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "dict_type": "a mapping",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "model_type": "a mapping",
+    "finite_number": "a finite number",
+}
+_BOUNDS = {
+    "greater_than": ("above", "gt"),
+    "greater_than_equal": ("at least", "ge"),
+    "less_than": ("below", "lt"),
+    "less_than_equal": ("at most", "le"),
+}
+
+
+def _problem(detail: ErrorDetails, model: type[BaseModel]) -> Problem:
+    kind, got = detail["type"], detail["input"]
+    path = [str(part) for part in detail["loc"]]
+    where = ".".join(path)
+    context = detail.get("ctx", {})
+    if kind == "extra_forbidden":
+        hint = did_you_mean(path[-1], model.model_fields) if len(path) == 1 else ""
+        return Problem(".".join(path[:-1]), f"unknown key '{path[-1]}'{hint}")
+    if kind == "missing":
+        return Problem(where, "must be given")
+    if kind == "literal_error":
+        known = [str(value) for value in _literals(context.get("expected", ""))]
+        return Problem(where, f"unknown value {got!r}{did_you_mean(got, known)}")
+    if kind in _BOUNDS:
+        word, key = _BOUNDS[kind]
+        bound = context[key]
+        whole = isinstance(bound, float) and bound.is_integer()
+        return Problem(where, f"must be {word} {int(bound) if whole else bound}, got {got!r}")
+    if kind in _EXPECTED:
+        return Problem(where, f"must be {_EXPECTED[kind]}, got {describe(got)}")
+    if "error" in context:
+        return Problem(where, str(context["error"]))
+    return Problem(where, f"{re.sub('^[A-Za-z]+ should', 'must', detail['msg'])}, got {describe(got)}")
+
+
+def _literals(expected: str) -> list[str]:
+    return [part.strip().strip("'") for part in expected.replace(" or ", ", ").split(",")]
+
+
+def describe(value: object) -> str:
+    """A value as an error names it: text is said to be text, so that ``1e-4`` is told from ``'1e-4'``."""
+    if isinstance(value, str):
+        return f"the text '{value}'"
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return repr(value)

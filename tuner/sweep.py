@@ -1,0 +1,344 @@
+"""``Sweep``: all parts of one question and the rules between them; strict YAML in, resolved YAML out."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    PlainSerializer,
+    PlainValidator,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+
+from tuner.errors import Problem, SpecError
+from tuner.objective import Budget, Objective, Resources
+from tuner.schedulers import SCHEDULERS, Fifo, SchedulerSpec
+from tuner.searchers import SEARCHERS, Random, SearcherSpec
+from tuner.space import SearchSpace
+from tuner.spec import Seed, Spec, describe, did_you_mean, locate
+from tuner.trainable import TrainableSpec
+
+_S = TypeVar("_S", bound=Spec)
+
+
+def _component(value: Any, base: type[_S], table: Mapping[str, type[_S]], what: str) -> _S:
+    """A searcher's or scheduler's settings from a name, a mapping with ``kind``, or the object itself."""
+    if isinstance(value, base):
+        return value
+    if isinstance(value, str):
+        value = {"kind": value}
+    if not isinstance(value, Mapping):
+        raise SpecError([Problem("", f"must be a name or a mapping with 'kind', got {describe(value)}")])
+    kind = value.get("kind")
+    if not isinstance(kind, str):
+        raise SpecError([Problem("kind", f"must be given: one of {', '.join(table)}")])
+    if ":" in kind:
+        cls = locate(kind, {}, what=what)
+        if not (isinstance(cls, type) and issubclass(cls, base)):
+            raise SpecError(
+                [Problem("kind", f"'{kind}' must be a subclass of {base.__module__}.{base.__name__}")]
+            )
+        return cls(**{str(key): item for key, item in value.items() if key != "kind"})
+    if kind not in table:
+        raise SpecError([Problem("", f"unknown {what} '{kind}'{did_you_mean(kind, table)}")])
+    return table[kind](**{str(key): item for key, item in value.items()})
+
+
+def _dump(component: Spec) -> dict[str, Any]:
+    cls = type(component)
+    known = cls in SEARCHERS.values() or cls in SCHEDULERS.values()
+    kind = {} if known else {"kind": f"{cls.__module__}:{cls.__qualname__}"}
+    return {**kind, **component.model_dump()}
+
+
+def _folder_name(name: str) -> str:
+    if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise ValueError(
+            "must begin with a letter or digit and go on with letters, digits, '.', '_' or '-', "
+            f"got {describe(name)}"
+        )
+    return name
+
+
+class Sweep(Spec):
+    """One sweep: what is tuned, over which space, for which objective, with which means.
+
+    Building one checks all that can be checked without importing the trainable; ``check`` does the rest.
+    Both raise SpecError with every problem found.
+    """
+
+    trainable: Annotated[
+        TrainableSpec, PlainValidator(TrainableSpec.parse), PlainSerializer(TrainableSpec.to_dict)
+    ]
+    space: SearchSpace
+    objective: Objective
+    budget: Budget
+    searcher: Annotated[
+        SearcherSpec,
+        PlainValidator(lambda value: _component(value, SearcherSpec, SEARCHERS, "searcher")),
+        PlainSerializer(_dump),
+    ] = Random()
+    scheduler: Annotated[
+        SchedulerSpec,
+        PlainValidator(lambda value: _component(value, SchedulerSpec, SCHEDULERS, "scheduler")),
+        PlainSerializer(_dump),
+    ] = Fifo()
+    resources: Resources = Resources()
+    seed: Seed = 0
+    name: Annotated[str, AfterValidator(_folder_name)] = "sweep"
+    out: str = "results"
+
+    @model_validator(mode="after")
+    def _check_rules(self) -> Sweep:
+        problems = _rules({name: getattr(self, name) for name in type(self).model_fields})
+        if problems:
+            raise SpecError(problems)
+        return self
+
+    @property
+    def trials(self) -> int | None:
+        """How many trials there will be; ``None``: as many as ``budget.seconds`` allows."""
+        return self.budget.trials or self.searcher.size(self.space)
+
+    def check(self) -> None:
+        """Check the sweep against its trainable, which is imported. Raises SpecError with every problem."""
+        problems = self.trainable.problems(
+            space=self.space, metric=self.objective.metric, iterations=self.budget.iterations
+        )
+        if problems:
+            raise SpecError(problems)
+
+    @classmethod
+    def read(cls, path: str | Path, overrides: Sequence[str] = ()) -> Sweep:
+        """Read a sweep file and check all of it, its trainable too.
+
+        ``overrides`` are ``dotted.key=value`` with a YAML value; the name is the file's unless it has one.
+        Raises SpecError with every problem of the file.
+        """
+        data = read_yaml(Path(path))
+        for override in overrides:
+            _override(data, override)
+        data.setdefault("name", Path(path).stem)
+        problems: list[Problem] = []
+        sweep = None
+        try:
+            sweep = cls(**data)
+            parts: dict[str, Any] = {name: getattr(sweep, name) for name in cls.model_fields}
+        except SpecError as error:
+            problems += error.problems
+            parts = _sound_parts(data, error.problems)
+            problems += [problem for problem in _rules(parts) if problem not in problems]
+        if "trainable" in parts:
+            budget, scheduler = parts.get("budget"), parts.get("scheduler")
+            objective = data.get("objective")
+            metric = objective.get("metric") if isinstance(objective, Mapping) else None
+            # A budget that is wrong by itself, or by the scheduler's rule, is not found wanting twice.
+            judged = scheduler is not None and scheduler.needs_iterations
+            found = parts["trainable"].problems(
+                space=parts.get("space"),
+                metric=metric if isinstance(metric, str) and metric else None,
+                iterations=1 if budget is None or judged else budget.iterations,
+            )
+            faulty = _faulty_hyperparameters(problems)
+            problems += [problem for problem in found if not _faulty_hyperparameters([problem]) & faulty]
+        if sweep is None or problems:
+            raise SpecError(problems)
+        return sweep
+
+    def to_dict(self) -> dict[str, Any]:
+        """The sweep with every default written out, JSON-ready; ``Sweep(**that)`` gives it back."""
+        return self.model_dump(mode="json")
+
+    def to_yaml(self) -> str:
+        """The same as YAML."""
+        stream = io.StringIO()
+        _yaml().dump(self.to_dict(), stream)
+        return stream.getvalue()
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML 1.2 file.
+
+    Raises SpecError when it cannot be read, is not YAML, holds no mapping, or repeats a key.
+    """
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise SpecError([Problem(str(path), "there is no such file")]) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError([Problem(str(path), f"cannot be read: {error}")]) from None
+    try:
+        data = _yaml().load(text)
+    except YAMLError as error:
+        raise SpecError([Problem(str(path), _yaml_problem(error))]) from None
+    _check_keys(data)
+    if not isinstance(data, dict):
+        raise SpecError([Problem(str(path), f"must hold a mapping, got {describe(data)}")])
+    return data
+
+
+def _yaml() -> Any:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.resolver import VersionedResolver
+
+    class CoreSchema(VersionedResolver):
+        # ruamel.yaml's own rules read 2024-01-01 as a date and 1_2 as 12, as YAML 1.1 did.
+        versioned_resolver = _CORE_SCHEMA
+
+    yaml: Any = YAML(typ="safe", pure=True)
+    yaml.Resolver = CoreSchema
+    yaml.default_flow_style = False
+    yaml.allow_unicode = False  # else it writes U+0085 and U+2028 unquoted, which read back as line ends
+    yaml.sort_base_mapping_type_on_output = False
+    return yaml
+
+
+def _core_schema() -> dict[str, list[tuple[str, re.Pattern[str]]]]:
+    """First character -> tags and patterns of plain scalars that are no text (YAML 1.2.2, section 10.3.2)."""
+    schema: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+    for tag, pattern, first in (
+        ("null", r"(null|Null|NULL|~|)$", "nN~"),
+        ("bool", r"(true|True|TRUE|false|False|FALSE)$", "tTfF"),
+        ("int", r"([-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)$", "-+0123456789"),
+        ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$", "-+.0123456789"),
+        ("float", r"([-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))$", "-+."),
+        ("merge", r"<<$", "<"),
+    ):
+        for character in [*first, *([""] if tag == "null" else [])]:
+            schema.setdefault(character, []).append((f"tag:yaml.org,2002:{tag}", re.compile(pattern)))
+    return schema
+
+
+_CORE_SCHEMA = _core_schema()
+
+
+def _yaml_problem(error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None)
+    line = f"line {mark.line + 1}: " if mark else ""
+    what = str(getattr(error, "problem", None) or error).splitlines()[0]
+    if repeated := re.match('found duplicate key "(.*?)" with value', what):
+        return f"{line}the key '{repeated[1]}' stands twice"
+    if what.startswith("but "):  # the second half of a sentence
+        what = f"{getattr(error, 'context', '')}, {what}"
+    return f"{line}not valid YAML: {what}"
+
+
+def _check_keys(data: Any) -> None:
+    """Raise SpecError for keys that are not text, and for a value that (by an alias) holds itself."""
+    problems: list[Problem] = []
+    checked: set[int] = set()
+
+    def check(value: Any, where: tuple[str, ...], above: frozenset[int]) -> None:
+        if id(value) in above:
+            problems.append(Problem(".".join(where), "must not hold itself (by an alias)"))
+        elif isinstance(value, (dict, list)) and id(value) not in checked:
+            for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+                if isinstance(value, dict) and not isinstance(key, str):
+                    problems.append(Problem(".".join(where), f"a key must be text, got {describe(key)}"))
+                check(inner, (*where, str(key)), above | {id(value)})
+            checked.add(id(value))
+
+    check(data, (), frozenset())
+    if problems:
+        raise SpecError(problems)
+
+
+def _override(data: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise SpecError([Problem("--set", f"must read key=value, got '{override}'")])
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        value = _yaml().load(text)
+    except YAMLError as error:
+        raise SpecError([Problem(f"--set {key}", _yaml_problem(error))]) from None
+    try:
+        _check_keys(value)
+    except SpecError as error:
+        raise SpecError(problem.inside(f"--set {key}") for problem in error.problems) from None
+    *path, last = key.split(".")
+    for part in path:
+        inner = data.get(part)
+        if isinstance(inner, str):  # `searcher: optuna` grows into `{kind: optuna, ...}`
+            inner = {"kind": inner}
+        elif inner is None:
+            inner = {}
+        elif isinstance(inner, dict):
+            inner = dict(inner)  # an alias may share it with another part
+        else:
+            raise SpecError([Problem(f"--set {key}", f"'{part}' has no keys, it is {describe(inner)}")])
+        data[part] = inner
+        data = inner
+    data[last] = value
+
+
+def _sound_parts(data: Mapping[str, Any], problems: Sequence[Problem]) -> dict[str, Any]:
+    """The parts of a faulty sweep that are right by themselves; of the space, the sound hyperparameters.
+
+    ``whole_space`` says whether that is all of them.
+    """
+    faulty = _faulty_hyperparameters(problems)
+    parts: dict[str, Any] = {"whole_space": not faulty}
+    if isinstance(space := data.get("space"), Mapping):
+        sound = {name: _without_parents(entry, faulty) for name, entry in space.items() if name not in faulty}
+        data = {**data, "space": sound}
+    for name, field in Sweep.model_fields.items():
+        if name not in data:
+            if not field.is_required():
+                parts[name] = field.default
+            continue
+        kind: Any = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
+        with suppress(ValidationError):  # reported already
+            parts[name] = TypeAdapter(kind).validate_python(data[name])
+    return parts
+
+
+def _faulty_hyperparameters(problems: Sequence[Problem]) -> set[str]:
+    return {problem.where.split(".")[1] for problem in problems if problem.where.startswith("space.")}
+
+
+def _without_parents(entry: Any, faulty: Collection[str]) -> Any:
+    """A dimension's mapping without its conditions on ``faulty`` parents; anything else as it is."""
+    if not isinstance(entry, Mapping) or not isinstance(when := entry.get("when"), Mapping):
+        return entry
+    return {**entry, "when": {parent: allowed for parent, allowed in when.items() if parent not in faulty}}
+
+
+def _rules(parts: Mapping[str, Any]) -> list[Problem]:
+    """The rules between the parts of a sweep, as far as the parts are there."""
+    problems: list[Problem] = []
+    space, searcher, scheduler, budget = (
+        parts.get(name) for name in ("space", "searcher", "scheduler", "budget")
+    )
+    if space is not None and searcher is not None:
+        for problem in searcher.problems(space):
+            own = problem.where.split(".")[0] == "space"
+            problems.append(problem if own else problem.inside("searcher"))
+    if scheduler is not None and budget is not None:
+        problems += [problem.inside("scheduler") for problem in scheduler.problems(budget.iterations)]
+    if budget is not None and searcher is not None:
+        if not searcher.exhaustive and budget.trials is None and budget.seconds is None:
+            problems.append(Problem("budget", "must say 'trials' or 'seconds', or the sweep would never end"))
+        countable = space is not None and parts.get("whole_space", True)
+        if searcher.exhaustive and countable and budget.trials is not None and not problems:
+            size = searcher.size(space)
+            if budget.trials != size:
+                problems.append(
+                    Problem(
+                        "budget.trials",
+                        f"the grid has {size} configurations; "
+                        f"must be {size} or left out, got {budget.trials}",
+                    )
+                )
+    return problems

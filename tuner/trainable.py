@@ -1,0 +1,269 @@
+"""What is tuned: ``TrainableSpec`` names a trainable, loads it, and checks a sweep against what it declares.
+
+The seam to a trainable is Ray's ``Trainable`` contract (or a function of ``config``), plus class attributes
+that it may have: ``Config``, a pydantic model of its hyperparameters; ``Settings``, one of what stands under
+``trainable:``; ``metrics(settings)``, the names that its results will have.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from functools import cache
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pydantic import BaseModel, Field, ValidationError
+from pydantic.fields import FieldInfo
+
+from tuner.errors import Problem, SpecError
+from tuner.space import RESERVED, Choice, Config, SearchSpace
+from tuner.spec import Spec, describe, did_you_mean, locate, nearest, problems_of
+
+if TYPE_CHECKING:
+    from ray.tune import Trainable
+
+
+class Entry(Protocol):
+    """What a table of trainables says of one: import paths, and a line about it."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def config(self) -> str: ...
+    @property
+    def settings(self) -> str: ...
+    @property
+    def summary(self) -> str: ...
+
+
+@cache
+def trainables() -> dict[str, Entry]:
+    """Short name -> entry, from every installed package with an entry point in ``tuner.trainables``."""
+    found: dict[str, Entry] = {}
+    for point in entry_points(group="tuner.trainables"):
+        found.update(point.load())
+    return found
+
+
+class TrainableSpec(Spec):
+    """A trainable and its settings.
+
+    ``kind``: a short name, ``package.module:Class``, ``file.py:Class`` or ``:function``, or the class or
+    function itself. ``settings``: all else that stands under ``trainable:``.
+    """
+
+    kind: str | type | Callable[..., Any]
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, value: Any) -> TrainableSpec:
+        """From what a sweep holds: a name, a mapping with ``kind`` and settings, a class or a function."""
+        if isinstance(value, TrainableSpec):
+            return value
+        if isinstance(value, Mapping):
+            if "kind" not in value:
+                if misspelled := nearest("kind", map(str, value)):
+                    raise SpecError([Problem("", f"unknown key '{misspelled}'; did you mean 'kind'?")])
+                raise SpecError([Problem("kind", "must be given: the trainable's name")])
+            kind = value["kind"]
+            if not (isinstance(kind, str) or callable(kind)):
+                raise SpecError(
+                    [Problem("kind", f"must be a name, a class or a function, got {describe(kind)}")]
+                )
+            rest = {str(key): item for key, item in value.items() if key != "kind"}
+            return cls(kind=kind, settings=rest)
+        if isinstance(value, str) or callable(value):
+            return cls(kind=value)
+        raise SpecError(
+            [
+                Problem(
+                    "", f"must be a name, a mapping with 'kind', a class or a function, got {describe(value)}"
+                )
+            ]
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """As a sweep file writes it."""
+        return {"kind": self.name, **self.settings}
+
+    @property
+    def name(self) -> str:
+        """The name it goes by in files and messages."""
+        if isinstance(self.kind, str):
+            return self.kind
+        return f"{self.kind.__module__}:{getattr(self.kind, '__qualname__', type(self.kind).__name__)}"
+
+    def load(self) -> type[Trainable] | Callable[..., Any]:
+        """Import and return the class or function. Raises SpecError when that is not possible."""
+        found = self.kind
+        if isinstance(found, str):
+            paths = {name: entry.path for name, entry in trainables().items()}
+            found = locate(found, paths, what="trainable")
+        if inspect.isclass(found):
+            from ray.tune import Trainable
+
+            if not issubclass(found, Trainable):
+                raise SpecError(
+                    [Problem("", f"'{self.name}' must be a subclass of ray.tune.Trainable or a function")]
+                )
+            return found
+        if not callable(found):
+            raise SpecError(
+                [Problem("", f"'{self.name}' must be a class or a function, got {describe(found)}")]
+            )
+        try:
+            inspect.signature(found).bind({})
+        except TypeError:
+            raise SpecError(
+                [
+                    Problem(
+                        "",
+                        f"the function '{self.name}' must take one argument, the configuration, "
+                        f"got {inspect.signature(found)}",
+                    )
+                ]
+            ) from None
+        return found
+
+    def problems(
+        self, *, space: SearchSpace | None, metric: str | None, iterations: int | None
+    ) -> list[Problem]:
+        """What is wrong between the trainable and the rest of the sweep, each seen from the sweep.
+
+        Imports the user's code, and may read the data; ``None`` for a part that is wrong by itself.
+        """
+        try:
+            trainable = self.load()
+        except SpecError as error:
+            return [problem.inside("trainable") for problem in error.problems]
+        problems = [
+            Problem(
+                "trainable",
+                f"'{self.name}'.{part} must be a pydantic model, got {getattr(trainable, part)!r}",
+            )
+            for part in ("Config", "Settings")
+            if hasattr(trainable, part) and _model(trainable, part) is None
+        ]
+        problems += self._settings_problems(trainable, space)
+        settings_are_wrong = bool(problems)
+        if space is not None:
+            problems += self._space_problems(trainable, space)
+        if inspect.isclass(trainable) and iterations is None:
+            problems.append(
+                Problem("budget.iterations", "must be given: a class trainable runs until it is stopped")
+            )
+        if metric is not None and not settings_are_wrong and hasattr(trainable, "metrics"):
+            try:
+                known = trainable.metrics(dict(self.settings))
+            except ValueError as error:
+                pointed = _pointed(str(error), _fields(trainable, "Settings"))
+                problems += [problem.inside("trainable") for problem in pointed]
+            except Exception as error:
+                what = f"{self.name}.metrics() raised {type(error).__name__}: {error}"
+                problems.append(Problem("trainable", what))
+            else:
+                if metric not in known:
+                    # A suggestion only where it is surely a typo: metrics of one prefix look alike.
+                    hint = did_you_mean(metric, known, likeness=0.7)
+                    problems.append(Problem("objective.metric", f"{self.name} reports no '{metric}'{hint}"))
+        return problems
+
+    def _settings_problems(self, trainable: Any, space: SearchSpace | None) -> list[Problem]:
+        problems: list[Problem] = []
+        rest = dict(self.settings)
+        model, fields = _model(trainable, "Settings"), _fields(trainable, "Settings")
+        for key in self.settings:
+            where = f"trainable.{key}"
+            if key in RESERVED:
+                problems.append(
+                    Problem(where, "tuner sets this itself, from the sweep's own 'seed'; choose another name")
+                )
+            elif model is not None and key not in fields and key in _fields(trainable, "Config"):
+                there = space is not None and key in space.names
+                what = "it stands there already, leave it out here" if there else "write it there"
+                problems.append(Problem(where, f"is a hyperparameter, so it belongs under 'space'; {what}"))
+            else:
+                continue
+            del rest[key]
+        if model is not None:
+            for problem in _invalid(model, rest):
+                pointed = [problem] if problem.where else _pointed(problem.what, fields)
+                problems += [each.inside("trainable") for each in pointed]
+        return problems
+
+    def _space_problems(self, trainable: Any, space: SearchSpace) -> list[Problem]:
+        problems: list[Problem] = []
+        model, hyperparameters = _model(trainable, "Config"), _fields(trainable, "Config")
+        settings = _fields(trainable, "Settings")
+        misspelled = set()
+        for name in space.names:
+            where = f"space.{name}"
+            if name in settings:
+                what = (
+                    "it stands there already, leave it out here"
+                    if name in self.settings
+                    else "write it there"
+                )
+                problems.append(Problem(where, f"is a setting, so it belongs under 'trainable'; {what}"))
+            elif name in self.settings and not (settings and name in hyperparameters):
+                problems.append(Problem(where, "stands under 'trainable' already; leave one out"))
+            elif model is not None and name not in hyperparameters:
+                misspelled.add(nearest(name, hyperparameters))
+                hint = did_you_mean(name, hyperparameters)
+                problems.append(Problem(where, f"{self.name} has no hyperparameter '{name}'{hint}"))
+            elif model is not None:
+                wrong = _wrong_values(model, name, space)
+                problems += [Problem(where, f"{what} ({self.name})") for what in wrong]
+        for name, field in hyperparameters.items():
+            if not field.is_required() or name in misspelled or name in self.settings:
+                continue
+            if name not in space.names:
+                problems.append(Problem(f"space.{name}", f"must be given: {self.name} has no default for it"))
+            elif name in space.dimensions and space.dimensions[name].when:
+                what = f"must have no condition ('when'): {self.name} has no default for it"
+                problems.append(Problem(f"space.{name}", what))
+        return problems
+
+    def given(self, config: Config, *, seed: int, sweep_seed: int) -> dict[str, Any]:
+        """What the trainable receives: hyperparameters, settings, and the two seeds."""
+        return {**config, **self.settings, "seed": seed, "sweep_seed": sweep_seed}
+
+
+def _model(trainable: Any, part: str) -> type[BaseModel] | None:
+    """The pydantic model that a trainable declares as ``part``; ``None`` when it has none."""
+    model = getattr(trainable, part, None)
+    return model if inspect.isclass(model) and issubclass(model, BaseModel) else None
+
+
+def _fields(trainable: Any, part: str) -> dict[str, FieldInfo]:
+    model = _model(trainable, part)
+    return {} if model is None else dict(model.model_fields)
+
+
+def _wrong_values(model: type[BaseModel], name: str, space: SearchSpace) -> list[str]:
+    """What the model says against the values that ``name`` can take; of a range, each complaint once."""
+    dimension = space.dimensions.get(name)
+    values = dimension.extremes() if dimension is not None else [space.constants[name]]
+    found = [problem.what for value in values for problem in _invalid(model, {name: value}, only=name)]
+    if dimension is None or isinstance(dimension, Choice):
+        return list(dict.fromkeys(found))
+    return list({what.partition(", got ")[0]: what for what in reversed(found)}.values())[::-1]
+
+
+def _pointed(text: str, fields: Collection[str]) -> list[Problem]:
+    """The problems of an error whose lines read ``field: what is wrong``; any other text is one problem."""
+    lines = [line.partition(": ") for line in text.splitlines()]
+    if all(field in fields for field, _, _ in lines):
+        return [Problem(field, what) for field, _, what in lines]
+    return [Problem("", text)]
+
+
+def _invalid(model: type[BaseModel], values: Mapping[str, Any], *, only: str | None = None) -> list[Problem]:
+    """What is wrong with ``values``; with ``only``, what is wrong with that one, whatever else is missing."""
+    try:
+        model.model_validate(dict(values))
+    except ValidationError as error:
+        problems = problems_of(error, model)
+        return [p for p in problems if only is None or p.where.split(".")[0] == only]
+    return []
