@@ -34,6 +34,7 @@ class Course:
     config: dict[str, Any]
     state: str = "pending"  # pending, running, paused, or how it ended
     ending: Ending | None = None  # decided, and about to happen
+    repeats: bool = False  # it started over, or went on from an earlier checkpoint, and is not new yet
     iteration: int = 0
     last: float | None = None
     best: float | None = None
@@ -124,7 +125,8 @@ class Host:
             metrics=guard.metrics_of(result),
         )
         course = self.courses[number]
-        if iteration <= course.iteration:  # it started over, or went on from an earlier checkpoint
+        course.repeats = iteration <= course.iteration
+        if course.repeats:
             return False
         course.iteration, course.last = iteration, value
         if self.sweep.objective.better(value, than=course.best):
@@ -135,13 +137,13 @@ class Host:
         self.incumbent = course
         return True
 
-    def decide(self, number: int, result: dict[str, Any]) -> Action:
-        """What the scheduler makes of a result."""
+    def decide(self, number: int) -> Action:
+        """What the scheduler makes of the trial's last result."""
         course = self.courses[number]
-        iteration = int(result["training_iteration"])
-        if iteration < course.iteration:
+        if course.repeats:
             return Action.CONTINUE
-        decision = self._scheduler.report(number, iteration, float(result[self.sweep.objective.metric]))
+        assert course.last is not None
+        decision = self._scheduler.report(number, course.iteration, course.last)
         self._note(decision)
         if decision.action is Action.PAUSE:
             course.state = "paused"
@@ -300,7 +302,7 @@ class HostedScheduler(TrialScheduler):
         return
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
-        return _FOR_RAY[self._host.decide(int(trial.trial_id), result)]
+        return _FOR_RAY[self._host.decide(int(trial.trial_id))]
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
         return
