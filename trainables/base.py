@@ -1,7 +1,8 @@
 """``TorchTrainable``: trains one PyTorch model by minibatches, an iteration being an epoch."""
 
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 from weakref import WeakKeyDictionary
@@ -10,12 +11,14 @@ import ray
 import torch
 from pydantic import BaseModel, Field
 from ray.tune import Trainable
+from ray.tune.result import TIME_THIS_ITER_S
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainables import data, optimizers
+from trainables import data, optimizers, stack
 from trainables.data import Dataset, Part
-from trainables.loop import Loss, evaluate, squared_error, train_epoch
+from trainables.dropout import replace_dropout
+from trainables.loop import Learner, Loss, advance, squared_error
 from trainables.randomness import Streams
 from trainables.recipe import DataSettings, Recipe, TrainingConfig, did_you_mean, parse
 
@@ -24,6 +27,9 @@ CHECKPOINT_FORMAT = 1
 
 _ON_DEVICE: WeakKeyDictionary[Part, dict[torch.device, tuple[Tensor, Tensor]]] = WeakKeyDictionary()
 """One copy of a data set per device and process, shared by its trials, which only read it."""
+
+_UNSTACKABLE: dict[Hashable, str] = {}
+"""Fusion keys of models that turned out not to be vectorisable, and why."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -42,6 +48,8 @@ class TorchTrainable(Trainable):
     with other trials in the same process. Each result has the metrics named by ``metrics`` and the
     number of epochs as ``training_iteration``. A diverged loss is reported as it is.
     """
+
+    _in_stack: dict[str, Any] | None = None  # the result of an epoch that was trained in a stack
 
     Config: ClassVar[type[TrainingConfig]] = TrainingConfig
     Settings: ClassVar[type[BaseModel]] = DataSettings
@@ -70,38 +78,58 @@ class TorchTrainable(Trainable):
         self.hyperparameters, self.settings, self.seeds = self._parts(config)
         self.dataset = self.data(self.settings, sweep_seed=self.seeds.sweep_seed)
         self.device = self._granted_device()
-        self.epoch = 0
-        self._streams = Streams(self.seeds.seed, self.device)
-        self._training = _tensors(self.dataset.training, self.device)
-        self._validation = _tensors(self.dataset.validation, self.device)
-        with self._streams.borrowed():
-            network = self.model(self.hyperparameters)
+        streams = Streams(self.seeds.seed, self.device)
+        training = _tensors(self.dataset.training, self.device)
+        with streams.borrowed():
+            network = replace_dropout(self.model(self.hyperparameters))
         # Built on the CPU in float32, so that every device and precision starts from the same weights.
-        self._network = network.to(self.device, self._training[0].dtype)
-        self._loss = self.loss(self.hyperparameters)
-        self._optimizer = optimizers.build(self.hyperparameters, self._network.parameters())
+        network = network.to(self.device, training[0].dtype)
+        self._learner = Learner(
+            network=network,
+            optimizer=optimizers.build(self.hyperparameters, network.parameters()),
+            loss=self.loss(self.hyperparameters),
+            config=self.hyperparameters,
+            streams=streams,
+            seed=self.seeds.seed,
+            training=training,
+            validation=_tensors(self.dataset.validation, self.device),
+            task=self.dataset.task,
+            target_scale=self.dataset.scaler.target_scale,
+        )
+
+    @property
+    def epoch(self) -> int:
+        """Epochs trained so far."""
+        return self._learner.epoch
 
     def step(self) -> dict[str, Any]:
         """Train for one epoch and evaluate on the validation rows."""
-        with self._streams.borrowed():
-            train_loss = train_epoch(
-                self._network,
-                self._optimizer,
-                self._loss,
-                *self._training,
-                batch_size=self.hyperparameters.batch_size,
-                generator=self._streams.order,
-            )
-            scores = evaluate(
-                self._network,
-                self._loss,
-                *self._validation,
-                task=self.dataset.task,
-                target_scale=self.dataset.scaler.target_scale,
-            )
-        self.epoch += 1
+        result: dict[str, Any] = self._in_stack or advance(self._learner)
+        self._in_stack = None
         # Ray counts from 0 again after restore("path"); the checkpoint knows better.
-        return {"train_loss": train_loss, **scores, "training_iteration": self.epoch}
+        return {**result, "training_iteration": self.epoch}
+
+    def fusion_key(self) -> Hashable | None:
+        """What trials must have in common to be trained as one; ``None``: this one trains alone."""
+        try:
+            key = stack.signature(self._learner)
+        except stack.CannotStack:
+            return None
+        return None if key in _UNSTACKABLE else key
+
+    @classmethod
+    def fused_step(cls, trials: Sequence["TorchTrainable"]) -> None:
+        """Train trials of one fusion key for one epoch; each one's next ``step`` gives its result."""
+        started = time.perf_counter()
+        learners = [trial._learner for trial in trials]
+        try:
+            results = stack.advance(learners)
+        except stack.CannotStack as error:
+            _UNSTACKABLE[stack.signature(learners[0])] = str(error)
+            return
+        seconds = (time.perf_counter() - started) / len(trials)
+        for trial, result in zip(trials, results, strict=True):
+            trial._in_stack = {**result, TIME_THIS_ITER_S: seconds}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Write all that the next epoch depends on, as one file for ``torch.load(weights_only=True)``."""
@@ -114,9 +142,9 @@ class TorchTrainable(Trainable):
                 "config": self.hyperparameters.model_dump(),
                 "settings": self.settings.model_dump(),
                 **self.seeds.model_dump(),
-                "model": self._network.state_dict(),
-                "optimizer": self._optimizer.state_dict(),
-                "generators": self._streams.state_dict(),
+                "model": self._learner.network.state_dict(),
+                "optimizer": self._learner.optimizer.state_dict(),
+                "generators": self._learner.streams.state_dict(),
                 "scaler": {
                     "mean": torch.tensor(scaler.mean),
                     "scale": torch.tensor(scaler.scale),
@@ -137,7 +165,7 @@ class TorchTrainable(Trainable):
         state = torch.load(Path(checkpoint, CHECKPOINT_FILE), map_location="cpu", weights_only=True)
         self._refuse_other_data(state)
         try:
-            self._network.load_state_dict(state["model"])
+            self._learner.network.load_state_dict(state["model"])
         except RuntimeError as error:
             own = self.hyperparameters.model_dump()
             theirs = {key: value for key, value in state["config"].items() if own.get(key) != value}
@@ -147,13 +175,13 @@ class TorchTrainable(Trainable):
                 f"got a checkpoint with {theirs} where this trial has {ours}"
             ) from error
         optimizers.load_state(
-            self._optimizer,
+            self._learner.optimizer,
             state["optimizer"],
             saved=state["config"]["optimizer"],
             own=self.hyperparameters.optimizer,
         )
-        self._streams.load_state_dict(state["generators"])
-        self.epoch = state["epoch"]
+        self._learner.streams.load_state_dict(state["generators"])
+        self._learner.epoch = state["epoch"]
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Become a new trial in the same process."""
@@ -164,8 +192,7 @@ class TorchTrainable(Trainable):
 
     def cleanup(self) -> None:
         """Release the model and its optimizer, and the accelerator memory that only they used."""
-        for name in ("_network", "_optimizer", "_training", "_validation"):
-            self.__dict__.pop(name, None)
+        self.__dict__.pop("_learner", None)
         if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
             torch.cuda.empty_cache()
 

@@ -1,20 +1,59 @@
-"""The training loop as plain functions: an epoch, one update, the scores on held-out rows."""
+"""The training of one model as plain functions of a ``Learner``: an epoch, one update, the validation scores.
+
+Needs torch only, no Ray.
+"""
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
 
-from trainables.recipe import Task
+from trainables import dropout
+from trainables.randomness import Streams
+from trainables.recipe import Task, TrainingConfig
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """(outputs n x k, targets n) -> the mean over the rows, a scalar."""
 
+Rows = tuple[Tensor, Tensor]
+"""Features n x d and targets n, on one device."""
+
 EVALUATION_ROWS = 8192
 """Rows per forward pass in evaluation: bounds the memory of large data sets, one pass for small ones."""
+
+
+@dataclass
+class Learner:
+    """A model in training: all that an epoch reads and changes."""
+
+    network: nn.Module
+    optimizer: Optimizer
+    loss: Loss
+    config: TrainingConfig
+    streams: Streams
+    seed: int
+    training: Rows
+    validation: Rows
+    task: Task
+    target_scale: float
+    epoch: int = 0
+
+    def order(self) -> Tensor:
+        """The order of the training rows in the next epoch; drawn anew at every call."""
+        features, targets = self.training
+        return torch.randperm(len(targets), generator=self.streams.order).to(features.device)
+
+    def dropout_keys(self) -> Tensor:
+        """The keys of the next epoch's dropout, batches x layers, int32 on the CPU."""
+        batches = -(-len(self.training[1]) // self.config.batch_size)
+        layers = len(dropout.dropouts(self.network))
+        return torch.from_numpy(
+            dropout.keys(self.seed, first_batch=self.epoch * batches, batches=batches, layers=layers)
+        )
 
 
 def squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -22,24 +61,28 @@ def squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
     return functional.mse_loss(outputs.squeeze(-1), targets)
 
 
-def train_epoch(
-    network: nn.Module,
-    optimizer: Optimizer,
-    loss: Loss,
-    features: Tensor,
-    targets: Tensor,
-    *,
-    batch_size: int,
-    generator: torch.Generator,
-) -> float:
-    """Train once over all rows in an order drawn from ``generator``; the mean loss over the rows."""
-    network.train()
-    order = torch.randperm(len(targets), generator=generator).to(features.device)
+def advance(learner: Learner) -> dict[str, float]:
+    """Train for one epoch and evaluate; ``train_loss`` and the validation scores."""
+    with learner.streams.borrowed():
+        train_loss = train_epoch(learner, learner.order())
+        scores = evaluate(learner)
+    learner.epoch += 1
+    return {"train_loss": train_loss, **scores}
+
+
+def train_epoch(learner: Learner, order: Tensor) -> float:
+    """Train once over all rows in the given order; the mean loss over the rows."""
+    features, targets = learner.training
+    network, optimizer, batch_size = learner.network.train(), learner.optimizer, learner.config.batch_size
+    modules = [module for _, module in dropout.dropouts(network)]
+    keys = learner.dropout_keys() if modules else None
     total = torch.zeros((), dtype=features.dtype, device=features.device)
-    for start in range(0, len(order), batch_size):
+    for batch, start in enumerate(range(0, len(order), batch_size)):
         rows = order[start : start + batch_size]
-        batch_loss = train_batch(network, optimizer, loss, features[rows], targets[rows])
-        total += batch_loss * len(rows)
+        if keys is not None:
+            for module, key in zip(modules, keys[batch], strict=True):
+                module.key.copy_(key)
+        total += train_batch(network, optimizer, learner.loss, features[rows], targets[rows]) * len(rows)
     # The only wait for an accelerator in the epoch.
     return total.item() / len(targets)
 
@@ -55,25 +98,28 @@ def train_batch(
     return batch_loss.detach()
 
 
-def evaluate(
-    network: nn.Module, loss: Loss, features: Tensor, targets: Tensor, *, task: Task, target_scale: float
-) -> dict[str, float]:
-    """``val_loss`` and, by the task, ``val_accuracy`` or ``val_rmse`` (times ``target_scale``)."""
-    network.eval()
-    rows = len(targets)
-    total_loss: Tensor | float = 0.0
-    total_score: Tensor | float = 0.0
-    score = correct if task == "classification" else squared_errors
+def evaluate(learner: Learner) -> dict[str, float]:
+    """``val_loss`` and, by the task, ``val_accuracy`` or ``val_rmse`` (in the target's own units)."""
+    features, targets = learner.validation
+    network = learner.network.eval()
+    total_loss = total_score = torch.zeros((), dtype=torch.float64, device=features.device)
+    score = correct if learner.task == "classification" else squared_errors
     with torch.inference_mode():
-        for start in range(0, rows, EVALUATION_ROWS):
+        for start in range(0, len(targets), EVALUATION_ROWS):
             wanted = targets[start : start + EVALUATION_ROWS]
             outputs = network(features[start : start + EVALUATION_ROWS])
-            total_loss += loss(outputs, wanted) * len(wanted)
-            total_score += score(outputs, wanted)
-    mean_loss, mean_score = float(total_loss) / rows, float(total_score) / rows
-    if task == "classification":
+            total_loss = total_loss + learner.loss(outputs, wanted) * len(wanted)
+            total_score = total_score + score(outputs, wanted)
+    return scores(learner, total_loss.item(), total_score.item())
+
+
+def scores(learner: Learner, total_loss: float, total_score: float) -> dict[str, float]:
+    """The validation metrics, from sums over the validation rows."""
+    rows = len(learner.validation[1])
+    mean_loss, mean_score = total_loss / rows, total_score / rows
+    if learner.task == "classification":
         return {"val_loss": mean_loss, "val_accuracy": mean_score}
-    return {"val_loss": mean_loss, "val_rmse": math.sqrt(mean_score) * target_scale}
+    return {"val_loss": mean_loss, "val_rmse": math.sqrt(mean_score) * learner.target_scale}
 
 
 def correct(outputs: Tensor, targets: Tensor) -> Tensor:

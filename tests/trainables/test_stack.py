@@ -1,0 +1,198 @@
+"""A lane of a stacked model and the same trial alone give the same learning curve."""
+
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from trainables import stack
+from trainables.dropout import Dropout, keys
+from trainables.mlp import MLP
+from trainables.recipe import OptimizerName
+
+METRICS = ("train_loss", "val_loss", "val_accuracy")
+
+
+class Normalised(MLP):
+    """With batch normalisation, whose running statistics are each lane's own."""
+
+    def model(self, config):
+        return nn.Sequential(
+            nn.Linear(self.dataset.features, config.hidden),
+            nn.BatchNorm1d(config.hidden),
+            nn.ReLU(),
+            nn.Dropout(config.dropout),
+            nn.Linear(config.hidden, self.dataset.outputs),
+        )
+
+
+class FunctionalDropout(MLP):
+    """It draws from torch's global generator, which a stack cannot do lane by lane."""
+
+    def model(self, config):
+        class Net(nn.Module):
+            def __init__(self, features, outputs):
+                super().__init__()
+                self.linear = nn.Linear(features, outputs)
+
+            def forward(self, x):
+                return self.linear(functional.dropout(x, 0.5, self.training))
+
+        return Net(self.dataset.features, self.dataset.outputs)
+
+
+def configs(lanes, **parts):
+    """Trials of one shape that differ in everything else; one without momentum, one without decay."""
+    rng = np.random.default_rng(0)
+    for lane in range(lanes):
+        yield {
+            "dataset": "wine",
+            "hidden": 16,
+            "depth": 2,
+            "activation": "tanh",
+            "batch_size": 20,
+            "lr": float(10 ** rng.uniform(-3, -2)),
+            "momentum": float(rng.uniform(0, 0.9)) if lane != 0 else 0.0,
+            "weight_decay": float(10 ** rng.uniform(-5, -2)) if lane != 1 else 0.0,
+            "dropout": float(rng.uniform(0.05, 0.5)),
+            "seed": lane,
+            **parts,
+        }
+
+
+def curves(trials, epochs, *, stacked):
+    found = [[] for _ in trials]
+    for _ in range(epochs):
+        if stacked:
+            type(trials[0]).fused_step(trials)
+        for trial, curve in zip(trials, found, strict=True):
+            result = trial.train()
+            curve.append([result[metric] for metric in METRICS])
+    return np.array(found)
+
+
+@pytest.mark.parametrize("model", [MLP, Normalised])
+@pytest.mark.parametrize("optimizer", get_args(OptimizerName))
+def test_lane_and_lone_trial_give_the_same_curve(optimizer, model):
+    every = list(configs(5, optimizer=optimizer, precision="float64"))
+    alone = curves([model(config=dict(config)) for config in every], 10, stacked=False)
+    stacked = curves([model(config=dict(config)) for config in every], 10, stacked=True)
+    assert np.isfinite(alone).all()
+    np.testing.assert_allclose(stacked, alone, rtol=1e-8)
+
+
+@pytest.mark.parametrize("optimizer", get_args(OptimizerName))
+def test_single_precision_stays_within_the_stated_tolerance(optimizer):
+    every = list(configs(5, optimizer=optimizer))
+    alone = curves([MLP(config=dict(config)) for config in every], 10, stacked=False)
+    stacked = curves([MLP(config=dict(config)) for config in every], 10, stacked=True)
+    np.testing.assert_allclose(stacked, alone, rtol=1e-3)
+    assert np.median(abs(stacked - alone) / alone) < 1e-6
+
+
+@pytest.mark.parametrize("optimizer", get_args(OptimizerName))
+def test_trial_begun_in_a_stack_goes_on_alone_and_the_other_way_round(optimizer, tmp_path):
+    [config] = configs(1, optimizer=optimizer, precision="float64")
+    others = [
+        MLP(config=dict(other)) for other in configs(3, optimizer=optimizer, precision="float64", seed=9)
+    ]
+    expected = curves([MLP(config=dict(config))], 6, stacked=False)[0]
+    trial = MLP(config=dict(config))
+    first = curves([others[0], trial, others[1]], 2, stacked=True)[1]
+    moved = MLP(config=dict(config))
+    moved.restore(trial.save(str(tmp_path)))
+    second = curves([moved], 2, stacked=False)[0]
+    third = curves([others[2], moved], 2, stacked=True)[1]
+    np.testing.assert_allclose(np.concatenate([first, second, third]), expected, rtol=1e-8)
+
+
+def test_diverging_lane_does_not_touch_the_others():
+    every = list(configs(3, optimizer="sgd", precision="float64"))
+    wild = {**every[1], "lr": 1e9}
+    alone = curves([MLP(config=dict(config)) for config in (every[0], every[2])], 5, stacked=False)
+    stacked = curves([MLP(config=dict(c)) for c in (every[0], wild, every[2])], 5, stacked=True)
+    assert not np.isfinite(stacked[1, -1, 0]) or stacked[1, -1, 0] > 1e3
+    np.testing.assert_allclose(stacked[[0, 2]], alone, rtol=1e-8)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"hidden": 17}, {"depth": 1}, {"activation": "relu"}, {"optimizer": "adam"}, {"batch_size": 21}],
+    ids=lambda other: next(iter(other)),
+)
+def test_trials_of_another_shape_or_rule_have_another_key(other):
+    one, two = configs(2, optimizer="sgd")
+    first, same = MLP(config=dict(one)), MLP(config=dict(two))
+    assert first.fusion_key() == same.fusion_key() is not None
+    assert first.fusion_key() != MLP(config={**two, **other}).fusion_key()
+
+
+def test_model_that_cannot_be_vectorised_trains_alone_as_if_nothing_had_been_tried():
+    every = list(configs(2, optimizer="sgd", precision="float64"))
+    alone = curves([FunctionalDropout(config=dict(config)) for config in every], 3, stacked=False)
+    trials = [FunctionalDropout(config=dict(config)) for config in every]
+    FunctionalDropout.fused_step(trials)
+    assert trials[0].fusion_key() is None
+    assert (curves(trials, 3, stacked=False) == alone).all()
+
+
+def test_losses_that_may_differ_from_trial_to_trial_are_not_stacked():
+    class Smoothed(MLP):
+        def loss(self, config):
+            return lambda outputs, targets: functional.cross_entropy(
+                outputs, targets, label_smoothing=config.dropout
+            )
+
+    one, two = (Smoothed(config=dict(config)) for config in configs(2))
+    assert one.fusion_key() != two.fusion_key()
+
+
+def test_attribute_that_cannot_be_compared_keeps_a_model_out_of_stacks():
+    class Holding(MLP):
+        def model(self, config):
+            network = super().model(config)
+            network.note = {"slope": config.dropout}
+            return network
+
+    [config] = configs(1)
+    trial = Holding(config=config)
+    assert trial.fusion_key() is None
+    with pytest.raises(stack.CannotStack, match="holds 'note', a dict, which may differ from trial to trial"):
+        stack.signature(trial._learner)
+
+
+def test_memory_that_does_not_hold_all_lanes_halves_them(monkeypatch):
+    every = list(configs(5, optimizer="adam", precision="float64"))
+    alone = curves([MLP(config=dict(config)) for config in every], 2, stacked=False)
+    sizes = []
+    together = stack._together
+
+    def small(learners, orders):
+        sizes.append(len(learners))
+        if len(learners) > 2:
+            raise torch.OutOfMemoryError("device")
+        return together(learners, orders)
+
+    monkeypatch.setattr(stack, "_together", small)
+    stacked = curves([MLP(config=dict(config)) for config in every], 2, stacked=True)
+    assert sizes[:5] == [5, 2, 3, 1, 2]
+    np.testing.assert_allclose(stacked, alone, rtol=1e-8)
+
+
+@pytest.mark.parametrize("p", [0.0, 0.1, 0.5, 0.9])
+def test_dropout_drops_its_share_and_keeps_the_mean(p):
+    """Of 200,000 draws; five standard deviations, so a right one fails once in two million."""
+    module = Dropout(p).train()
+    module.key.fill_(int(keys(3, first_batch=0, batches=1, layers=1)[0, 0]))
+    outputs = module(torch.ones(200, 1000))
+    dropped = (outputs == 0).double().mean().item()
+    assert abs(dropped - p) <= 5 * (p * (1 - p) / 200_000) ** 0.5
+    assert outputs.max().item() == pytest.approx(1 / (1 - p))
+
+
+def test_dropout_differs_from_batch_to_batch_layer_to_layer_and_trial_to_trial():
+    drawn = np.concatenate([keys(seed, first_batch=0, batches=50, layers=4).ravel() for seed in range(50)])
+    assert len(set(drawn.tolist())) > len(drawn) - 10

@@ -1,0 +1,197 @@
+"""Training of several models of one shape as one stacked model, lane by lane as if each were alone.
+
+``signature`` says which learners fit together; ``advance`` trains such a group for one epoch. A group is made
+anew for every epoch, so lanes can come and go in between: each keeps its own network and optimizer, which are
+read at the epoch's start and written at its end. Needs torch only, no Ray.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from trainables import dropout
+from trainables.loop import EVALUATION_ROWS, Learner, correct, scores, squared_errors
+from trainables.stacked_optimizers import StackedOptimizer
+
+_PLAIN = (bool, int, float, str, torch.dtype, type)
+
+
+class CannotStack(Exception):
+    """These models cannot be trained as one; the text says why. No learner was changed."""
+
+
+def signature(learner: Learner) -> Hashable:
+    """What learners must have in common to be stacked. Raises CannotStack for a model that never can be."""
+    modules = []
+    for name, module in learner.network.named_modules():
+        own = tuple((key, _plain(name, key, value)) for key, value in vars(module).items() if key[0] != "_")
+        if module._forward_hooks or module._forward_pre_hooks:
+            raise CannotStack(f"module '{name}' has hooks")
+        modules.append((name, type(module), own))
+    tensors = [*learner.network.named_parameters(), *learner.network.named_buffers()]
+    if any(isinstance(parameter, nn.UninitializedParameter) for _, parameter in tensors):
+        raise CannotStack("a layer is lazy: its shape is not known before its first batch")
+    return (
+        tuple(modules),
+        tuple((name, tuple(value.shape), value.dtype, value.requires_grad) for name, value in tensors),
+        learner.config.optimizer,
+        learner.config.batch_size,
+        learner.loss,
+        learner.task,
+        learner.training[0].device,
+        # One data set in memory: lanes draw their rows from the same tensors.
+        tuple(id(part) for part in (*learner.training, *learner.validation)),
+    )
+
+
+def advance(learners: Sequence[Learner]) -> list[dict[str, float]]:
+    """Train learners of one signature for one epoch and evaluate them; as ``loop.advance`` for each.
+
+    When the device's memory does not hold all at once, they are trained in halves. Raises CannotStack when
+    the model does something that cannot be vectorised; no learner has changed then.
+    """
+    states = [learner.streams.state_dict() for learner in learners]
+    try:
+        outcomes = _in_halves(learners, [learner.order() for learner in learners])
+    except CannotStack:
+        for learner, state in zip(learners, states, strict=True):
+            learner.streams.load_state_dict(state)
+        raise
+    for learner in learners:
+        learner.epoch += 1
+    return outcomes
+
+
+def _in_halves(learners: Sequence[Learner], orders: Sequence[Tensor]) -> list[dict[str, float]]:
+    try:
+        return _together(learners, orders)
+    except torch.OutOfMemoryError:
+        if len(learners) == 1:
+            raise
+    torch.cuda.empty_cache()
+    half = len(learners) // 2
+    return _in_halves(learners[:half], orders[:half]) + _in_halves(learners[half:], orders[half:])
+
+
+def _together(learners: Sequence[Learner], orders: Sequence[Tensor]) -> list[dict[str, float]]:
+    first = learners[0]
+    networks = [learner.network for learner in learners]
+    stacked = _stacked([dict(network.named_parameters()) for network in networks])
+    buffers = _stacked([dict(network.named_buffers()) for network in networks])
+    trained = {name: tensor for name, tensor in stacked.items() if tensor.requires_grad}
+    fixed = {name: tensor for name, tensor in stacked.items() if name not in trained}
+    own = [[network.get_parameter(name) for name in trained] for network in networks]
+    optimizer = StackedOptimizer(
+        [(learner.optimizer, mine, learner.config) for learner, mine in zip(learners, own, strict=True)],
+        list(trained.values()),
+    )
+    losses = _train(learners, orders, {**trained, **fixed}, buffers, trained, optimizer)
+    with torch.inference_mode():
+        total_loss, total_score = _evaluate(first, {**trained, **fixed}, buffers)
+    with torch.no_grad():
+        for lane, network in enumerate(networks):
+            for parameter, tensor in zip(own[lane], trained.values(), strict=True):
+                parameter.copy_(tensor[lane])
+            for name, buffer in network.named_buffers():
+                buffer.copy_(buffers[name][lane])
+    optimizer.give_back()
+    rows = len(first.training[1])
+    return [
+        {"train_loss": train_loss / rows, **scores(learner, loss, score)}
+        for learner, train_loss, loss, score in zip(
+            learners, losses.tolist(), total_loss.tolist(), total_score.tolist(), strict=True
+        )
+    ]
+
+
+def _stacked(tensors: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """By name, one tensor for all lanes: lanes x the shape of each."""
+    return {
+        name: torch.stack([lane[name].detach() for lane in tensors]).requires_grad_(value.requires_grad)
+        for name, value in tensors[0].items()
+    }
+
+
+def _train(
+    learners: Sequence[Learner],
+    orders: Sequence[Tensor],
+    parameters: dict[str, Tensor],
+    buffers: dict[str, Tensor],
+    trained: dict[str, Tensor],
+    optimizer: StackedOptimizer,
+) -> Tensor:
+    """One epoch over all rows; the sums of the losses, one per lane."""
+    first = learners[0]
+    features, targets = first.training
+    model = first.network.train()
+    names = [name for name, _ in dropout.dropouts(model)]
+    keys = torch.stack([learner.dropout_keys() for learner in learners]) if names else None
+    order = torch.stack(list(orders))  # lanes x rows
+
+    def forward(parameters: dict[str, Tensor], buffers: dict[str, Tensor], rows: Tensor) -> Tensor:
+        outputs: Tensor = functional_call(model, (parameters, buffers), (features[rows],))
+        return first.loss(outputs, targets[rows])
+
+    batched = vmap(forward, randomness="error")
+    totals = torch.zeros(len(learners), dtype=features.dtype, device=features.device)
+    wanted = list(trained.values())
+    for batch, start in enumerate(range(0, order.shape[1], first.config.batch_size)):
+        rows = order[:, start : start + first.config.batch_size]
+        if keys is not None:
+            for layer, name in enumerate(names):
+                buffers[f"{name}.key" if name else "key"].copy_(keys[:, batch, layer])
+        try:
+            losses = batched(parameters, buffers, rows)
+            gradients = torch.autograd.grad(losses.sum(), wanted)
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, NotImplementedError, ValueError, TypeError) as error:
+            raise CannotStack(str(error).splitlines()[0]) from error
+        optimizer.step(gradients)
+        totals += losses.detach() * rows.shape[1]
+    return totals
+
+
+def _evaluate(
+    learner: Learner, parameters: dict[str, Tensor], buffers: dict[str, Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Sums over the validation rows of the losses and of the scores, one per lane."""
+    features, targets = learner.validation
+    model = learner.network.eval()
+    score = correct if learner.task == "classification" else squared_errors
+    lanes = len(next(iter(parameters.values())))
+    chunk = max(1, EVALUATION_ROWS // lanes)
+
+    def forward(
+        parameters: dict[str, Tensor], buffers: dict[str, Tensor], inputs: Tensor, wanted: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        outputs: Tensor = functional_call(model, (parameters, buffers), (inputs,))
+        return learner.loss(outputs, wanted) * len(wanted), score(outputs, wanted)
+
+    batched = vmap(forward, in_dims=(0, 0, None, None), randomness="error")
+    total_loss = total_score = torch.zeros(lanes, dtype=torch.float64, device=features.device)
+    for start in range(0, len(targets), chunk):
+        loss, hits = batched(
+            parameters, buffers, features[start : start + chunk], targets[start : start + chunk]
+        )
+        total_loss, total_score = total_loss + loss, total_score + hits
+    return total_loss, total_score
+
+
+def _plain(module: str, key: str, value: Any) -> Hashable:
+    """A plain attribute of a module, to be compared; anything else might differ from lane to lane unseen."""
+    if value is None or isinstance(value, _PLAIN):
+        return value
+    if isinstance(value, (tuple, list)):
+        return tuple(_plain(module, key, item) for item in value)
+    if callable(value):
+        function: Hashable = value
+        return function
+    raise CannotStack(
+        f"module '{module}' holds '{key}', a {type(value).__name__}, which may differ from trial to trial"
+    )
