@@ -107,8 +107,10 @@ print("LOADED", [name for name in {HEAVY!r} if name in sys.modules])
     assert done.stdout.rstrip().endswith("LOADED []")
 
 
-def test_import_of_tuner_is_light():
-    code = f"import sys, tuner; print([name for name in {HEAVY!r} if name in sys.modules])"
+@pytest.mark.parametrize("module", ["tuner", "tuner.testing"])
+def test_import_is_light(module):
+    heavy = (*HEAVY, "pytest", "hypothesis")
+    code = f"import sys, {module}; print([name for name in {heavy!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "[]"
 
@@ -137,7 +139,7 @@ def test_exceptions_are_caught_broadly_at_the_boundary_to_user_code_only():
         if isinstance(node, ast.ExceptHandler)
         and (node.type is None or ast.unparse(node.type) in ("Exception", "BaseException"))
     }
-    assert broad <= {"tuner/spec.py", "tuner/trainable.py", "tuner/engine/workers.py"}
+    assert broad <= {"tuner/spec.py", "tuner/trainable.py", "tuner/engine/worker.py"}
 
 
 def test_command_line_is_frozen():

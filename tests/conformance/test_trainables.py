@@ -1,6 +1,10 @@
 """Every trainable of the table keeps the contract, on the first bundled data set that suits it."""
 
+import json
+from pathlib import Path
+
 import pytest
+from ray.tune import Trainable
 
 from trainables.recipe import BUNDLED
 from tuner.spec import locate
@@ -43,6 +47,49 @@ for _name, _entry in trainables().items():
     _Contract.__name__ = _Contract.__qualname__ = f"Test_{_name}"
     globals()[_Contract.__name__] = _Contract
 del _Contract
+
+
+class Halving(Trainable):
+    """Nothing is left to chance: the loss halves at each iteration."""
+
+    def setup(self, config):
+        if unknown := config.keys() - {"loss", "seed", "sweep_seed"}:
+            raise ValueError(f"unknown hyperparameters: {', '.join(unknown)}")
+        self.loss = config["loss"]
+
+    def step(self):
+        self.loss /= 2
+        return {"loss": self.loss}
+
+    def save_checkpoint(self, checkpoint_dir):
+        Path(checkpoint_dir, "loss.json").write_text(json.dumps(self.loss))
+
+    def load_checkpoint(self, checkpoint_dir):
+        self.loss = json.loads(Path(checkpoint_dir, "loss.json").read_text())
+
+    def reset_config(self, config):
+        self.setup(config)
+        return True
+
+
+class TestHalving(TrainableContract):
+    trainable = Halving
+    config = {"loss": 1.0}  # noqa: RUF012
+    seed_matters = False
+
+
+def test_a_trainable_whose_seed_does_not_matter_skips_the_test_of_another_seed():
+    with pytest.raises(pytest.skip.Exception, match="its seed does not matter"):
+        TestHalving().test_another_seed_gives_another_curve()
+
+
+def test_a_trainable_whose_seed_does_not_matter_must_say_so(monkeypatch):
+    monkeypatch.setattr(TestHalving, "seed_matters", TrainableContract.seed_matters)
+    contract = TestHalving()
+    contract.setup_method()
+    with pytest.raises(AssertionError):
+        contract.test_another_seed_gives_another_curve()
+    contract.teardown_method()
 
 
 @pytest.mark.parametrize("name", trainables())

@@ -1,0 +1,290 @@
+"""``Worker``: the long-lived process that runs trials, several at once in lanes where they can be trained as one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import ray
+from ray import cloudpickle
+
+from tuner.engine import guard
+from tuner.errors import TrialError
+from tuner.objective import Objective
+from tuner.spec import LOADED_FILES
+
+T = TypeVar("T")
+
+# A function that is told to stop gets so long to come to its next report; then its process is replaced.
+_SECONDS_TO_STOP = 5.0
+
+# How long a round waits for lanes whose results are still being looked at, so that they can train along.
+_SECONDS_TO_GATHER = 0.004
+
+
+class Recipe:
+    """What a worker needs to make trials: the trainable, the objective and the CPU threads."""
+
+    def __init__(self, trainable: Any, *, objective: Objective, threads: int) -> None:
+        # A module loaded by its path cannot be imported by its name elsewhere, so it travels along.
+        module = sys.modules[trainable.__module__] if trainable.__module__ in LOADED_FILES else None
+        if module is not None:
+            cloudpickle.register_pickle_by_value(module)
+        try:
+            self._trainable = cloudpickle.dumps(trainable)
+        finally:
+            if module is not None:
+                cloudpickle.unregister_pickle_by_value(module)
+        self.objective = objective
+        self.threads = threads
+        self._path = [entry for entry in sys.path if entry and os.path.isdir(entry)]
+
+    def load(self) -> Any:
+        """The trainable class, in a worker; a function becomes one as Ray Tune does it."""
+        sys.path.extend(entry for entry in self._path if entry not in sys.path)
+        trainable = cloudpickle.loads(self._trainable)
+        if isinstance(trainable, type):
+            return trainable
+        from ray.tune.trainable import wrap_function
+
+        return wrap_function(trainable)
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """How far a trial is to train before it answers.
+
+    ``until``: the iteration at which the scheduler decides next (``None``: at each). ``seconds``: after so long
+    it answers in any case. ``better_than``: it answers at once with a better value than this, so that a
+    checkpoint of it can be taken.
+    """
+
+    until: int | None
+    seconds: float
+    better_than: float | None
+
+
+@dataclass
+class _Errand:
+    """One trial's stretch under way."""
+
+    stretch: Stretch
+    answer: asyncio.Future[list[dict[str, Any]]]
+    began: float
+    results: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Worker:
+    """Holds the open trials of its lanes; a Ray actor.
+
+    Everything that touches a trial runs in one thread, one after the other: a round of training (one iteration
+    of every trial that is asked for one), and between rounds opening, saving, restoring and closing.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+            os.environ[name] = str(recipe.threads)
+        os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
+        self._recipe = recipe
+        self._class = recipe.load()
+        if (torch := sys.modules.get("torch")) is not None:
+            torch.set_num_threads(recipe.threads)  # it may have been imported before the variables were set
+        self._fuses = hasattr(self._class, "fused_step")
+        self._trials: dict[int, Any] = {}
+        self._reported: set[int] = set()
+        self._broken: dict[int, TrialError] = {}
+        self._errands: dict[int, _Errand] = {}
+        self._rounds: asyncio.Task[None] | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="trials")
+
+    async def node(self) -> str:
+        """The address of the machine; answering at all says that the worker is ready."""
+        return str(ray.util.get_node_ip_address())
+
+    async def lanes(self, configs: Sequence[dict[str, Any]], most: int) -> int:
+        """How many trials like these are best trained at once here, at most ``most``; measured."""
+        if not self._fuses or most < 2:
+            return 1
+        return await self._in_thread(lambda: int(self._class.best_lanes(configs, most=most)))
+
+    async def open(self, lane: int, arguments: dict[str, Any]) -> None:
+        """Set up a trial in a lane."""
+
+        def make() -> None:
+            with _crashes_explained():
+                self._trials[lane] = self._class(**arguments)
+
+        await self._in_thread(make)
+
+    async def call(self, lane: int, method: str, arguments: Sequence[Any]) -> Any:
+        """Call a method of a lane's trial."""
+
+        def call() -> Any:
+            with _crashes_explained():
+                return getattr(self._trials[lane], method)(*arguments)
+
+        return await self._in_thread(call)
+
+    async def train(self, lane: int, stretch: Stretch) -> list[dict[str, Any]]:
+        """Train a lane's trial for a stretch; its results, at least one.
+
+        Raises TrialError when the trial fails, after the results before that were answered.
+        """
+        if lane in self._broken:
+            raise self._broken.pop(lane)
+        answer: asyncio.Future[list[dict[str, Any]]] = asyncio.get_running_loop().create_future()
+        self._errands[lane] = _Errand(stretch, answer, time.monotonic())
+        if self._rounds is None:
+            self._rounds = asyncio.create_task(self._run_rounds())
+        return await answer
+
+    async def close(self, lane: int) -> bool:
+        """End a lane's trial, also in the middle of a stretch; whether the process is fit for other ones."""
+        errand = self._errands.pop(lane, None)
+        if errand is not None:
+            errand.answer.set_result(errand.results)
+        return await self._in_thread(lambda: self._close(lane))
+
+    async def _in_thread(self, function: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function)
+
+    async def _run_rounds(self) -> None:
+        while self._errands:
+            if self._fuses and len(self._errands) < len(self._trials):
+                await asyncio.sleep(_SECONDS_TO_GATHER)
+            outcomes = await self._in_thread(lambda lanes=tuple(self._errands): self._round(lanes))
+            for lane, outcome in outcomes.items():
+                self._take(lane, outcome)
+        self._rounds = None
+
+    def _take(self, lane: int, outcome: dict[str, Any] | TrialError) -> None:
+        """Add a round's outcome to the lane's errand, and answer if that is all."""
+        errand = self._errands.get(lane)
+        if errand is None:  # closed meanwhile
+            return
+        if isinstance(outcome, TrialError):
+            del self._errands[lane]
+            if errand.results:  # these come first; the error is the answer to the next call
+                self._broken[lane] = outcome
+                errand.answer.set_result(errand.results)
+            else:
+                errand.answer.set_exception(outcome)
+            return
+        errand.results.append(outcome)
+        if self._is_over(errand, outcome):
+            del self._errands[lane]
+            errand.answer.set_result(errand.results)
+
+    def _is_over(self, errand: _Errand, result: dict[str, Any]) -> bool:
+        stretch = errand.stretch
+        if result.get("done") or "__duplicate__" in result or result.get("should_checkpoint"):
+            return True
+        return (
+            stretch.until is None
+            or result["training_iteration"] >= stretch.until
+            or time.monotonic() - errand.began >= stretch.seconds
+            or self._recipe.objective.better(result[self._recipe.objective.metric], than=stretch.better_than)
+        )
+
+    def _round(self, lanes: Sequence[int]) -> dict[int, dict[str, Any] | TrialError]:
+        """One iteration of each of these lanes, those of one fusion key together."""
+        if len(lanes) > 1 and self._fuses:
+            self._train_together(lanes)
+        outcomes: dict[int, dict[str, Any] | TrialError] = {}
+        for lane in lanes:
+            if lane not in self._trials:
+                continue
+            try:
+                with _crashes_explained():
+                    result = self._trials[lane].train()
+                outcomes[lane] = self._checked(lane, result)
+            except TrialError as error:
+                outcomes[lane] = error
+        return outcomes
+
+    def _train_together(self, lanes: Sequence[int]) -> None:
+        groups: dict[Any, list[Any]] = {}
+        for trial in [self._trials[lane] for lane in lanes if lane in self._trials]:
+            key = trial.fusion_key()
+            if key is not None:
+                groups.setdefault(key, []).append(trial)
+        for trials in groups.values():
+            if len(trials) > 1:
+                # Each trial's own `train` finds its result afterwards, or trains alone.
+                self._class.fused_step(trials)
+
+    def _checked(self, lane: int, result: dict[str, Any]) -> dict[str, Any]:
+        if "__duplicate__" in result:  # a function has returned; its last result was sent already
+            if lane not in self._reported:
+                raise TrialError(f"the function ended without reporting '{self._recipe.objective.metric}'")
+            return result
+        result = guard.checked(result, self._recipe.objective.metric)
+        self._reported.add(lane)
+        result.pop("config", None)  # the driver knows it
+        return result
+
+    def _close(self, lane: int) -> bool:
+        trial = self._trials.pop(lane, None)
+        self._reported.discard(lane)
+        self._broken.pop(lane, None)
+        if trial is None:
+            return True
+        thread = _session_thread()
+        try:
+            trial.stop()
+        finally:
+            if thread is not None:
+                thread.join(_SECONDS_TO_STOP)
+            del trial
+            if (torch := sys.modules.get("torch")) is not None and torch.cuda.is_initialized():
+                gc.collect()
+                torch.cuda.empty_cache()
+        return thread is None or not thread.is_alive()
+
+
+@contextlib.contextmanager
+def _crashes_explained() -> Iterator[None]:
+    """Turn what a trainable raises into a TrialError with its traceback, our and Ray's frames left out.
+
+    An exception of the user's own class could not be unpickled where that class cannot be imported.
+    """
+    try:
+        yield
+    except Exception as error:
+        explained = traceback.TracebackException.from_exception(error)
+        for part in _chain(explained):
+            part.stack = traceback.StackSummary.from_list(
+                [frame for frame in part.stack if not frame.filename.startswith(_OUR_FRAMES)]
+            )
+        raise TrialError("".join(explained.format()).rstrip()) from None
+
+
+def _chain(error: traceback.TracebackException | None) -> Iterator[traceback.TracebackException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+_OUR_FRAMES = (
+    os.path.dirname(os.path.abspath(__file__)),
+    os.path.dirname(os.path.abspath(ray.__file__)),
+    os.path.dirname(os.path.abspath(asyncio.__file__)),
+)
+
+
+def _session_thread() -> threading.Thread | None:
+    """The thread in which a function trainable runs."""
+    from ray.train._internal.session import get_session
+
+    session = get_session()
+    return session.training_thread if session is not None and session.training_started else None

@@ -1,0 +1,31 @@
+"""Contracts of searchers, schedulers and trainables, as classes of pytest tests to inherit.
+
+    from tuner.testing import SearcherContract
+
+
+    class TestMySearcher(SearcherContract):
+        spec = MySearcher()
+
+Nothing here starts a cluster. ``pytest`` and ``hypothesis`` are imported by the tests that use them.
+"""
+
+from tuner.testing._scheduler_contract import SchedulerContract
+from tuner.testing._searcher_contract import SearcherContract
+from tuner.testing._simulation import Event, Run, Scenario, simulate
+from tuner.testing._spaces import CONDITIONAL_SPACES, SPACES
+from tuner.testing._trainable_contract import TrainableContract
+from tuner.testing._types import Fate, Mode
+
+__all__ = [
+    "CONDITIONAL_SPACES",
+    "SPACES",
+    "Event",
+    "Fate",
+    "Mode",
+    "Run",
+    "Scenario",
+    "SchedulerContract",
+    "SearcherContract",
+    "TrainableContract",
+    "simulate",
+]

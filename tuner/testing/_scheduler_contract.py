@@ -1,0 +1,240 @@
+"""``SchedulerContract``: what the engine relies on in a scheduler."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any, ClassVar
+
+from tuner.schedulers import Action, Decision, Fifo, Scheduler, SchedulerSpec
+from tuner.testing._randomness import global_randomness, global_states
+from tuner.testing._simulation import Event, Run, Scenario, simulate
+from tuner.testing._spec_contract import SpecContract
+
+_run = lru_cache(maxsize=512)(simulate)
+
+
+class SchedulerContract(SpecContract):
+    """What the engine relies on in a scheduler. ``variants``: further settings for which all must hold."""
+
+    spec: ClassVar[SchedulerSpec]
+    variants: ClassVar[Sequence[SchedulerSpec]] = ()
+    examples: ClassVar[int] = 150
+
+    def for_all_runs(self, holds: Callable[[Run], None]) -> None:
+        """Check ``holds``, which asserts something, on simulations of many scenarios, always the same."""
+        from hypothesis import HealthCheck, assume, given, settings
+        from hypothesis import strategies as st
+
+        calm = (0.0, 0.0, 0.0)
+        troubles = (
+            calm,
+            calm,
+            (0.3, 0.0, 0.0),
+            (0.0, 0.1, 0.0),
+            (0.0, 0.6, 0.0),
+            (0.0, 0.0, 0.5),
+            (0.2, 0.2, 0.2),
+        )
+        values = ((1.0, None), (1.0, None), (1.0, 3), (0.0, None), (1e300, None))
+
+        @st.composite
+        def scenarios(draw: Any) -> Scenario:
+            iterations = draw(st.integers(1, 100))
+            ends_early, fails, loses_worker = draw(st.sampled_from(troubles))
+            scale, levels = draw(st.sampled_from(values))
+            return Scenario(
+                trials=draw(st.integers(1, min(60, 1500 // iterations))),
+                slots=draw(st.integers(1, 12)),
+                iterations=iterations,
+                mode=draw(st.sampled_from(("min", "max"))),
+                seed=draw(st.integers(0, 2**16)),
+                scale=scale,
+                levels=levels,
+                gap=draw(st.sampled_from((1, 1, 5))),
+                ends_early=ends_early,
+                fails=fails,
+                loses_worker=loses_worker,
+                keeps_checkpoints=draw(st.booleans()),
+                closes_late=draw(st.booleans()),
+                gives_up_after=draw(st.sampled_from((None, None, None, None, 1, 5))),
+            )
+
+        # One function for all tests, so that all see the same scenarios and each is simulated once.
+        @settings(
+            derandomize=True,
+            database=None,
+            deadline=None,
+            max_examples=self.examples,
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(spec=st.sampled_from((self.spec, *self.variants)), scenario=scenarios())
+        def every_run(spec: SchedulerSpec, scenario: Scenario) -> None:
+            assume(not spec.problems(scenario.iterations))
+            holds(_run(spec, scenario))
+
+        every_run()
+
+    def test_it_says_whether_it_needs_to_know_the_maximum(self) -> None:
+        problems = self.spec.problems(None)
+        assert bool(problems) is self.spec.needs_iterations
+        assert all(" " in problem.what for problem in problems)
+
+    def test_nobody_waits_for_ever(self) -> None:
+        def holds(run: Run) -> None:
+            assert run.waiting == []
+
+        self.for_all_runs(holds)
+
+    def test_every_trial_ends_once(self) -> None:
+        def holds(run: Run) -> None:
+            added = [event.trial for event in run.calls("add")]
+            assert sorted(event.trial for event in run.calls("end") if event.trial is not None) == added
+
+        self.for_all_runs(holds)
+
+    def test_who_pauses_is_resumed_or_dropped_and_only_once(self) -> None:
+        def holds(run: Run) -> None:
+            paused: set[int] = set()
+            for event in run.events:
+                for decision in event.answers:
+                    if event.call in ("resume", "drop"):
+                        assert decision.trial in paused
+                        paused.remove(decision.trial)
+                    if decision.action is Action.PAUSE:
+                        paused.add(decision.trial)
+                if event.call == "end" and event.trial is not None:
+                    paused.discard(event.trial)
+
+        self.for_all_runs(holds)
+
+    def test_each_call_is_answered_by_its_own_actions(self) -> None:
+        pause = {Action.PAUSE} if self.spec.pauses else set()
+        allowed = {
+            "report": {Action.CONTINUE, Action.STOP, Action.COMPLETE} | pause,
+            "resume": {Action.RESUME} if self.spec.pauses else set(),
+            "drop": {Action.STOP} if self.spec.pauses else set(),
+        }
+
+        def holds(run: Run) -> None:
+            for event in run.events:
+                assert all(decision.action in allowed[event.call] for decision in event.answers)
+
+        self.for_all_runs(holds)
+
+    def test_trials_complete_at_the_maximum_and_only_there(self) -> None:
+        def holds(run: Run) -> None:
+            for event in run.calls("report"):
+                done = event.resource >= run.scenario.iterations
+                assert (event.answers[0].action is Action.COMPLETE) is done
+
+        self.for_all_runs(holds)
+
+    def test_a_decision_is_about_the_last_report_of_its_trial(self) -> None:
+        def holds(run: Run) -> None:
+            last: dict[int, tuple[int, float]] = {}
+            for event in run.events:
+                if event.call == "report" and event.trial is not None:
+                    last[event.trial] = (event.resource, event.value)
+                    assert [decision.trial for decision in event.answers] == [event.trial]
+                for decision in event.answers:
+                    assert (decision.resource, decision.value) == last[decision.trial]
+                    assert decision.rung is None or decision.rung <= decision.resource
+                    if decision.action is not Action.CONTINUE:
+                        assert json.loads(json.dumps(decision.to_dict())) == decision.to_dict()
+
+        self.for_all_runs(holds)
+
+    def test_ranks_and_cutoffs_are_those_of_the_rung(self) -> None:
+        """Whoever left may have been taken out of the count, so that ranks can be that much lower."""
+
+        def holds(run: Run) -> None:
+            better = run.scenario.objective.better
+            rungs: dict[tuple[int | None, int | None], dict[int, float]] = {}
+            for event in run.events:
+                for decision in event.answers:
+                    here = rungs.setdefault((decision.bracket, decision.rung), {})
+                    if event.call == "report" and decision.rung is not None:
+                        here[decision.trial] = event.value
+                    if decision.rank is None or decision.of is None:
+                        continue
+                    value = here[decision.trial]
+                    ahead = sum(better(other, than=value) for other in here.values())
+                    behind = sum(better(value, than=other) for other in here.values())
+                    left_out = len(here) - decision.of
+                    assert left_out >= 0
+                    assert (
+                        max(1, ahead + 1 - left_out) <= decision.rank <= min(decision.of, len(here) - behind)
+                    )
+                    if decision.cutoff is not None and decision.action in (Action.RESUME, Action.CONTINUE):
+                        assert not better(decision.cutoff, than=value)
+                    if decision.cutoff is not None and decision.action is Action.STOP:
+                        assert not better(value, than=decision.cutoff)
+
+        self.for_all_runs(holds)
+
+    def test_when_nothing_goes_wrong_someone_gets_all_iterations(self) -> None:
+        def holds(run: Run) -> None:
+            full = max(run.reached.values(), default=0) >= run.scenario.iterations
+            assert full or not run.scenario.calm
+
+        self.for_all_runs(holds)
+
+    def test_no_more_is_done_than_without_early_stopping(self) -> None:
+        def holds(run: Run) -> None:
+            # Where the sweep is given up, what is done depends on who ended first.
+            scenario = replace(run.scenario, gives_up_after=None)
+            everything = _run(Fifo(), scenario).reached
+            assert all(done <= everything[trial] for trial, done in run.reached.items())
+
+        self.for_all_runs(holds)
+
+    def test_minimising_mirrors_maximising(self) -> None:
+        def turned(decision: Decision) -> Decision:
+            value, cutoff = (None if v is None else -v for v in (decision.value, decision.cutoff))
+            return replace(decision, value=value, cutoff=cutoff)
+
+        def holds(run: Run) -> None:
+            mirrored = simulate(run.spec, run.scenario.mirrored())
+            assert [turned(decision) for decision in mirrored.decisions] == run.decisions
+
+        self.for_all_runs(holds)
+
+    def test_the_same_calls_give_the_same_decisions(self) -> None:
+        """Also where ``resume`` and ``drop`` are not asked in vain, as when a journal is replayed."""
+
+        def holds(run: Run) -> None:
+            scheduler = run.spec.build(objective=run.scenario.objective, iterations=run.scenario.iterations)
+            assert [_replayed(scheduler, event) for event in run.events] == [
+                event.answers for event in run.events
+            ]
+
+        self.for_all_runs(holds)
+
+    def test_global_random_states_are_neither_used_nor_moved(self) -> None:
+        scenario = Scenario(trials=20, slots=4, iterations=20, levels=3)
+        decisions = []
+        for seed in (1, 2):
+            with global_randomness(seed):
+                before = global_states()
+                decisions.append(simulate(self.spec, scenario).decisions)
+                assert global_states() == before
+        assert decisions[0] == decisions[1]
+
+
+def _replayed(scheduler: Scheduler, event: Event) -> tuple[Decision, ...]:
+    if event.call == "close":
+        scheduler.close()
+        return ()
+    if event.call == "resume":
+        decision = scheduler.resume()
+        return () if decision is None else (decision,)
+    if event.call == "drop":
+        return tuple(scheduler.drop())
+    assert event.trial is not None
+    if event.call == "report":
+        return (scheduler.report(event.trial, event.resource, event.value),)
+    (scheduler.add if event.call == "add" else scheduler.end)(event.trial)
+    return ()

@@ -1,0 +1,91 @@
+"""A search without an engine: ``search`` asks a searcher for trials and tells it what becomes of them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+
+from tuner.objective import Objective
+from tuner.searchers import Ending, Searcher, SearcherSpec
+from tuner.space import Config, SearchSpace
+from tuner.testing._types import Fate, Mode
+
+
+def done(*values: float) -> Fate:
+    """A trial that reports ``values`` and completes."""
+    return "completed", values
+
+
+def mixed(trial: int, config: Config) -> Fate:
+    """Endings, values and their number in any mix, as a function of the trial alone."""
+    rng = random.Random(trial)
+    ending: Ending = rng.choice(("completed", "completed", "stopped", "failed"))
+    return ending, [round(rng.gauss(0, 1), 1) for _ in range(rng.randrange(4))]
+
+
+COURSES: dict[str, Callable[[int, Config], Fate]] = {
+    "endings and values in any mix": mixed,
+    "all fail": lambda trial, config: ("failed", []),
+    "all fail after a result": lambda trial, config: ("failed", [1.0]),
+    "all are stopped": lambda trial, config: ("stopped", [float(trial % 7)] * (1 + trial % 3)),
+    "none reports": lambda trial, config: (("completed", "stopped")[trial % 2], []),
+    "all values are equal": lambda trial, config: done(3.0, 3.0),
+    "values are huge": lambda trial, config: done((1e300, -1e300, 0.0, 1.7e308)[trial % 4]),
+    "values are tiny": lambda trial, config: done((5e-324, -5e-324, 0.0, -0.0)[trial % 4]),
+    "one in ten succeeds": lambda trial, config: done(1.0) if trial % 10 == 9 else ("failed", []),
+}
+"""Name -> what becomes of each trial, as a function of its number and configuration."""
+
+
+def build(spec: SearcherSpec, space: SearchSpace, *, mode: Mode = "min", seed: int = 0) -> Searcher:
+    """A new searcher for a loss."""
+    return spec.build(space, objective=Objective(metric="loss", mode=mode), seed=seed)
+
+
+def told(searcher: Searcher, trial: int, values: Sequence[float]) -> Config:
+    """The suggestion for a trial that then reports ``values`` and completes."""
+    config = searcher.suggest(trial)
+    assert config is not None
+    for _ in _course(searcher, trial, "completed", values):
+        pass
+    return config
+
+
+def search(
+    spec: SearcherSpec,
+    space: SearchSpace,
+    *,
+    trials: int,
+    fate: Callable[[int, Config], Fate] = mixed,
+    concurrent: int = 1,
+    mode: Mode = "min",
+    seed: int = 0,
+) -> list[Config]:
+    """The suggestions of a search (fewer than ``trials`` where it ends); trials end in a mixed-up order."""
+    searcher = build(spec, space, mode=mode, seed=seed)
+    order = random.Random(0)
+    configs: list[Config] = []
+    open_trials: dict[int, Iterator[None]] = {}
+    exhausted = False
+    while open_trials or not (exhausted or len(configs) == trials):
+        if len(open_trials) < concurrent and not exhausted and len(configs) < trials:
+            trial = len(configs)
+            config = searcher.suggest(trial)
+            if config is None:
+                exhausted = True
+                continue
+            configs.append(config)
+            open_trials[trial] = _course(searcher, trial, *fate(trial, config))
+            continue
+        trial = order.choice(list(open_trials))
+        if next(open_trials[trial], "ended") == "ended":
+            del open_trials[trial]
+    return configs
+
+
+def _course(searcher: Searcher, trial: int, ending: Ending, values: Sequence[float]) -> Iterator[None]:
+    """Tell what becomes of a trial, one thing at a time."""
+    for iteration, value in enumerate(values, start=1):
+        searcher.report(trial, iteration, value)
+        yield
+    searcher.finish(trial, ending, values[-1] if values and ending != "failed" else None)

@@ -1,0 +1,172 @@
+"""``TrainableContract``: what the engine relies on in a trainable."""
+
+from __future__ import annotations
+
+import gc
+import math
+import sys
+import weakref
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from tuner.spec import locate
+from tuner.testing._randomness import global_randomness, global_states
+
+
+class TrainableContract:
+    """What the engine relies on in a class trainable that saves.
+
+    ``trainable``: the class or its import path; ``config``: hyperparameters and settings that it accepts.
+    ``seed_matters``: whether another seed gives another curve; ``False`` says that nothing is left to chance.
+    """
+
+    trainable: ClassVar[type[Any] | str]
+    config: ClassVar[Mapping[str, Any]]
+    iterations: ClassVar[int] = 3
+    seed_matters: ClassVar[bool] = True
+
+    def setup_method(self) -> None:
+        """Keep Ray's log folders out of the home directory, and PyTorch to one CPU, as a trial has it."""
+        from tempfile import TemporaryDirectory
+
+        from ray.tune.trainable import trainable as rays
+
+        named = self.trainable
+        self._class = locate(named, {}, what="trainable") if isinstance(named, str) else named
+        self._running: list[Any] = []
+        self._rays, self._storage = rays, rays.DEFAULT_STORAGE_PATH
+        self._logs = TemporaryDirectory()
+        rays.DEFAULT_STORAGE_PATH = self._logs.name
+        self._torch = sys.modules.get("torch")
+        if self._torch:
+            self._threads = self._torch.get_num_threads()
+            self._torch.set_num_threads(1)
+
+    def teardown_method(self) -> None:
+        """Stop every trial that still runs."""
+        for trial in list(self._running):
+            self.stop(trial)
+        self._rays.DEFAULT_STORAGE_PATH = self._storage
+        self._logs.cleanup()
+        if self._torch:
+            self._torch.set_num_threads(self._threads)
+
+    def start(self, **overrides: Any) -> Any:
+        """A new trial in this process, with ``overrides`` in its configuration."""
+        self._running.append(self._class(config={**self.config, "seed": 0, "sweep_seed": 0, **overrides}))
+        return self._running[-1]
+
+    def stop(self, trial: Any) -> None:
+        """Stop a trial."""
+        self._running.remove(trial)
+        trial.stop()
+
+    def test_results_have_the_declared_metrics_as_finite_numbers(self) -> None:
+        trial = self.start()
+        settings = {key: value for key, value in self.config.items() if key not in _config_names(trial)}
+        declared = type(trial).metrics(settings) if hasattr(type(trial), "metrics") else ()
+        for result in _train(trial, self.iterations):
+            assert set(declared) <= result.keys()
+            numbers = [value for value in result.values() if isinstance(value, float)]
+            assert numbers
+            assert all(map(math.isfinite, numbers))
+
+    def test_iterations_are_counted_from_one(self) -> None:
+        trial = self.start()
+        counted = [trial.train()["training_iteration"] for _ in range(self.iterations)]
+        assert counted == list(range(1, self.iterations + 1))
+
+    def test_a_restored_trial_goes_on_exactly(self, tmp_path: Any) -> None:
+        original = self.start()
+        _train(original, 2)
+        saved = original.save(str(tmp_path / "saved"))
+        restored = self.start()
+        restored.restore(saved)
+        assert [restored.train()["training_iteration"] for _ in range(2)] == [3, 4]
+        restored.restore(saved)
+        assert _train(restored, self.iterations) == _train(original, self.iterations)
+
+    def test_saving_does_not_disturb_the_training(self, tmp_path: Any) -> None:
+        saving, undisturbed = self.start(), self.start()
+        found = []
+        for iteration in range(self.iterations):
+            found += _train(saving, 1)
+            saving.save(str(tmp_path / str(iteration)))
+        assert found == _train(undisturbed, self.iterations)
+
+    def test_a_checkpoint_holds_what_was_then(self, tmp_path: Any) -> None:
+        original = self.start()
+        saved = original.save(str(tmp_path / "before the first iteration"))
+        first = _train(original, self.iterations)
+        original.restore(saved)
+        assert _train(original, self.iterations) == first
+
+    def test_the_same_seed_gives_the_same_curve(self) -> None:
+        first, second = (_train(self.start(seed=1), self.iterations) for _ in range(2))
+        assert first == second
+
+    def test_another_seed_gives_another_curve(self) -> None:
+        import pytest
+
+        if not self.seed_matters:
+            pytest.skip("its seed does not matter")
+        first, second = (_train(self.start(seed=seed), self.iterations) for seed in (1, 2))
+        assert first != second
+
+    def test_trials_of_one_process_do_not_influence_each_other(self) -> None:
+        alone = [_train(self.start(seed=seed), self.iterations) for seed in (1, 2)]
+        pair = [self.start(seed=1), self.start(seed=2)]
+        turns = [[_train(trial, 1)[0] for trial in pair] for _ in range(self.iterations)]
+        assert [list(curve) for curve in zip(*turns, strict=True)] == alone
+
+    def test_an_unknown_hyperparameter_is_refused_by_name(self) -> None:
+        import pytest
+
+        with pytest.raises(ValueError, match="no_such_hyperparameter"):
+            self.start(no_such_hyperparameter=1)
+
+    def test_a_reset_trial_equals_a_new_one(self) -> None:
+        import pytest
+
+        worn = self.start(seed=1)
+        _train(worn, self.iterations)
+        if not worn.reset({**self.config, "seed": 2, "sweep_seed": 0}):
+            pytest.skip("cannot be reset")
+        assert _train(worn, self.iterations) == _train(self.start(seed=2), self.iterations)
+
+    def test_global_random_states_are_neither_used_nor_moved(self) -> None:
+        found = []
+        for seed in (1, 2):
+            with global_randomness(seed):
+                before = global_states()
+                found.append(_train(self.start(), self.iterations))
+                assert global_states() == before
+        assert found[0] == found[1]
+
+    def test_stopping_a_trial_leaves_the_others_alone(self) -> None:
+        whole = _train(self.start(), self.iterations + 1)
+        first, second = self.start(), self.start()
+        _train(first, 1)
+        begun = _train(second, 1)
+        self.stop(first)
+        assert begun + _train(second, self.iterations) == whole
+
+    def test_a_stopped_trial_is_let_go(self) -> None:
+        trial = self.start()
+        _train(trial, 1)
+        self.stop(trial)
+        kept = weakref.ref(trial)
+        del trial
+        gc.collect()
+        assert kept() is None
+
+
+def _config_names(trial: Any) -> set[str]:
+    return set(getattr(getattr(trial, "Config", None), "model_fields", ()))
+
+
+def _train(trial: Any, iterations: int) -> list[dict[str, Any]]:
+    """What the trial itself reported in so many further iterations."""
+    from tuner.engine.guard import metrics_of
+
+    return [metrics_of(trial.train()) for _ in range(iterations)]
