@@ -131,6 +131,17 @@ class TorchTrainable(Trainable):
         for trial, result in zip(trials, results, strict=True):
             trial._in_stack = {**result, TIME_THIS_ITER_S: seconds}
 
+    @classmethod
+    def best_lanes(cls, configs: Sequence[Mapping[str, Any]], *, most: int) -> int:
+        """How many trials like these are best trained at once in one process, at most ``most``; measured."""
+        learners = []
+        for config in configs:
+            trial = cls.__new__(cls)
+            trial._trial_info = None  # Ray's own set-up would make folders for it
+            trial.setup(dict(config))
+            learners.append(trial._learner)
+        return stack.best_size(learners, most=most)
+
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Write all that the next epoch depends on, as one file for ``torch.load(weights_only=True)``."""
         scaler = self.dataset.scaler
@@ -206,7 +217,7 @@ class TorchTrainable(Trainable):
         return (_part(self.Config, config), _part(self.Settings, config), _part(Seeds, config))
 
     def _granted_device(self) -> torch.device:
-        resources = self.trial_resources
+        resources = self.trial_resources if self._trial_info else None
         if resources is not None:
             gpus = resources.required_resources.get("GPU", 0)
         else:

@@ -1,5 +1,6 @@
 """Optimizers by name: torch's own classes, and their state carried from one trial to another."""
 
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,6 +19,27 @@ _STATE_FAMILY: dict[OptimizerName, str] = {
     "adamw": "adam",
 }
 """Optimizers of one family keep the same state per weight, so one can go on from the other's."""
+
+
+def _keep_the_compiler_out() -> None:
+    """Let an optimizer be made without importing torch's compiler, which takes a process over a second.
+
+    torch 2.13 hides these methods from the compiler on their first call, and imports it for that; here it is
+    told that this is done. A compiler that is there already is left to it.
+    """
+    if "torch._dynamo" in sys.modules:
+        return
+    for method in (
+        optim.Optimizer.add_param_group,
+        optim.Optimizer.zero_grad,
+        optim.Optimizer.load_state_dict,
+    ):
+        function = getattr(method, "__wrapped__", None)
+        if function is not None:
+            vars(function).setdefault("__dynamo_disable", function)
+
+
+_keep_the_compiler_out()
 
 
 def build(config: OptimizerConfig, parameters: Iterable[nn.Parameter]) -> optim.Optimizer:

@@ -57,6 +57,8 @@ class Resources(Spec):
 
     cpu: Annotated[Number, Field(ge=0)] = 1
     gpu: Annotated[Number, Field(ge=0)] = 0
+    lanes: Literal["auto"] | Count = "auto"
+    isolation: Literal["worker", "process"] = "worker"
 
     @model_validator(mode="after")
     def _check(self) -> Resources:

@@ -82,7 +82,7 @@ class Controller(TuneController):
 
     def _free_workers(self) -> int:
         """Workers that are ready and for which no trial waits."""
-        return self._pool.idle - int(self._actor_manager.num_pending_actors)
+        return self._pool.free - int(self._actor_manager.num_pending_actors)
 
     def _actor_started(self, tracked_actor: Any, log: str = "STARTED") -> None:
         trial = self._actor_to_trial[tracked_actor]
@@ -96,6 +96,15 @@ class Controller(TuneController):
             if is_best and self._saves == "on demand":
                 result[SHOULD_CHECKPOINT] = True
         return super()._process_trial_result(trial, result)
+
+    def _schedule_trial_train(self, trial: Trial) -> None:
+        self._schedule_trial_task(
+            trial=trial,
+            method_name="train",
+            args=(self._host.stretch(int(trial.trial_id)),),
+            on_result=self._on_training_result,
+            on_error=self._trial_task_failure,
+        )
 
     def _process_trial_save(self, trial: Trial, checkpoint_value: Any) -> None:
         super()._process_trial_save(trial, checkpoint_value)

@@ -20,6 +20,7 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import SearchAlgorithm
 
 from tuner.engine import guard
+from tuner.engine.worker import Stretch
 from tuner.journal import Journal
 from tuner.schedulers import Action, Decision
 from tuner.searchers import Ending
@@ -49,6 +50,9 @@ _FOR_RAY: dict[Action, str] = {
     Action.STOP: TrialScheduler.STOP,
     Action.COMPLETE: TrialScheduler.STOP,
 }
+# Long enough that quick iterations travel together, short enough for what is shown to be live.
+_SECONDS_PER_ANSWER = 0.25
+
 _ENDED = ("completed", "stopped", "failed")
 _ENDINGS: dict[Action, Ending] = {Action.STOP: "stopped", Action.COMPLETE: "completed"}
 
@@ -136,6 +140,14 @@ class Host:
             return False
         self.incumbent = course
         return True
+
+    def stretch(self, number: int) -> Stretch:
+        """How far a trial may train before its results are needed."""
+        return Stretch(
+            until=self._scheduler.decides_at(number),
+            seconds=_SECONDS_PER_ANSWER,
+            better_than=self.incumbent.best if self.incumbent else None,
+        )
 
     def decide(self, number: int) -> Action:
         """What the scheduler makes of the trial's last result."""

@@ -116,13 +116,8 @@ def opening(sweep: Sweep, slots: int | None) -> str:
     )
     parts = [f"{trials} of {sweep.trainable.name}", f"searcher {searcher}", f"scheduler {scheduler}"]
     if slots is not None:
-        at_once = min(n for n in (slots, asked, count) if n is not None)
-        fewer = (
-            f" ({asked} asked for, but the cluster holds {slots})"
-            if asked is not None and asked > slots
-            else ""
-        )
-        parts.append(f"{at_once} at once{fewer}")
+        workers = min(n for n in (slots, asked, count) if n is not None)
+        parts.append(f"{workers} worker{'s' if workers > 1 else ''}")
     return ", ".join(parts)
 
 

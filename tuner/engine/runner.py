@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
 import tuner
 from tuner.engine import cluster
 from tuner.errors import ResultsError
@@ -83,12 +85,20 @@ def _drive(sweep: Sweep, journal: Journal, folder: Path, slots: int, progress: P
 
     from tuner.engine.controller import Controller
     from tuner.engine.host import Host
-    from tuner.engine.workers import Recipe, WorkerPool
+    from tuner.engine.worker import Recipe
+    from tuner.engine.workers import WorkerPool
 
     trainable = sweep.trainable.load()
     host = Host(sweep, journal)
-    recipe = Recipe(trainable, metric=sweep.objective.metric, threads=sweep.resources.threads)
-    pool = WorkerPool(recipe, sweep.resources, wanted=_wanted(sweep))
+    recipe = Recipe(trainable, objective=sweep.objective, threads=sweep.resources.threads)
+    wanted = _wanted(sweep)
+    pool = WorkerPool(
+        recipe,
+        sweep.resources,
+        wanted=wanted,
+        most=_most_at_once(sweep, workers=max(1, wanted())),
+        samples=_samples(sweep),
+    )
     # Ray wants a registered class; what runs is what the workers have loaded.
     experiment = Experiment(CHECKPOINTS, Trainable, storage_path=str(folder.resolve()))
     controller = Controller(host, pool, experiment, saves=_saves(trainable))
@@ -131,6 +141,28 @@ def _wanted(sweep: Sweep) -> Callable[[], int]:
     return wanted
 
 
+def _most_at_once(sweep: Sweep, *, workers: int) -> int | None:
+    """How many trials may run at once in all; ``None``: as many as the workers' lanes."""
+    if sweep.budget.concurrent is not None:
+        return sweep.budget.concurrent
+    if sweep.resources.lanes != "auto":
+        return None
+    # A searcher or scheduler that sees the results of a few trials chooses the next ones better.
+    return max(workers, (sweep.trials or workers * _MOST_AUTO_LANES) // _AUTO_GENERATIONS)
+
+
+def _samples(sweep: Sweep) -> list[dict[str, Any]]:
+    """What trials of this sweep may be given, drawn at random."""
+    rng = np.random.default_rng([sweep.seed, _SAMPLES])
+    return [
+        sweep.trainable.given(sweep.space.sample(rng), seed=number, sweep_seed=sweep.seed)
+        for number in range(_SAMPLES)
+    ]
+
+
+_SAMPLES = 32
+_MOST_AUTO_LANES = 64
+_AUTO_GENERATIONS = 4
 _MOST_WORKERS = 10_000
 _SECONDS_BETWEEN_COUNTS = 2.0
 

@@ -1,4 +1,4 @@
-"""``Worker``: the long-lived process that runs trials, several at once in lanes where they can be trained as one."""
+"""``Worker``: the long-lived process that runs trials, in lanes several at once."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 import ray
@@ -64,8 +65,8 @@ class Recipe:
 class Stretch:
     """How far a trial is to train before it answers.
 
-    ``until``: the iteration at which the scheduler decides next (``None``: at each). ``seconds``: after so long
-    it answers in any case. ``better_than``: it answers at once with a better value than this, so that a
+    ``until``: the iteration at which the scheduler decides next (``None``: at each). ``seconds``: after so
+    long it answers in any case. ``better_than``: it answers at once with a better value than this, so that a
     checkpoint of it can be taken.
     """
 
@@ -87,8 +88,8 @@ class _Errand:
 class Worker:
     """Holds the open trials of its lanes; a Ray actor.
 
-    Everything that touches a trial runs in one thread, one after the other: a round of training (one iteration
-    of every trial that is asked for one), and between rounds opening, saving, restoring and closing.
+    Everything that touches a trial runs in one thread, one after the other: a round of training (one
+    iteration of every trial that is asked for one), and between rounds opening, saving, restoring, closing.
     """
 
     def __init__(self, recipe: Recipe) -> None:
@@ -162,7 +163,7 @@ class Worker:
         while self._errands:
             if self._fuses and len(self._errands) < len(self._trials):
                 await asyncio.sleep(_SECONDS_TO_GATHER)
-            outcomes = await self._in_thread(lambda lanes=tuple(self._errands): self._round(lanes))
+            outcomes = await self._in_thread(partial(self._round, tuple(self._errands)))
             for lane, outcome in outcomes.items():
                 self._take(lane, outcome)
         self._rounds = None

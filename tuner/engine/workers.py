@@ -1,158 +1,30 @@
-"""Warm workers: long-lived processes, each running one trial after another.
+"""Warm workers: long-lived processes that run one trial after another, in lanes several at once.
 
-Ray Tune starts a process and a placement group per trial. Here Tune's controller is given a resource manager
-whose resources are workers: what it takes for a new actor is a ``_Lane`` of a worker that is already there.
+Ray Tune starts a process and a placement group per trial. Here Tune's controller is given a resource
+manager whose resources are places in workers: what it takes for a new actor is a ``_Lane`` of a process that
+is there.
 """
 
 from __future__ import annotations
 
-import contextlib
-import gc
-import os
-import sys
-import threading
-import traceback
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ray
-from ray import cloudpickle
 from ray.air.execution._internal import RayActorManager, TrackedActor
 from ray.air.execution._internal.tracked_actor_task import TrackedActorTask
 from ray.air.execution.resources import AcquiredResources, ResourceManager, ResourceRequest
 from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayActorError, RayError, RayTaskError
 
-from tuner.engine import guard
-from tuner.errors import ClusterError, TrialError
+from tuner.engine.worker import Recipe, Worker
+from tuner.errors import ClusterError
 from tuner.objective import Resources
-from tuner.spec import LOADED_FILES
-
-# A function that is told to stop gets so long to come to its next report; then its process is replaced.
-_SECONDS_TO_STOP = 5.0
 
 # A worker that dies before it ever was ready is started again so often; then the sweep is given up.
 _START_ATTEMPTS = 3
 
-
-class Recipe:
-    """What a worker needs to make trials: the trainable, the objective's metric and the CPU threads."""
-
-    def __init__(self, trainable: Any, *, metric: str, threads: int) -> None:
-        module = sys.modules.get(trainable.__module__)
-        # A module loaded by its path cannot be imported by its name elsewhere, so it travels along.
-        by_value = trainable.__module__ in LOADED_FILES
-        if by_value:
-            cloudpickle.register_pickle_by_value(module)
-        try:
-            self._trainable = cloudpickle.dumps(trainable)
-        finally:
-            if by_value:
-                cloudpickle.unregister_pickle_by_value(module)
-        self.metric = metric
-        self.threads = threads
-        self._path = [entry for entry in sys.path if entry and os.path.isdir(entry)]
-
-    def load(self) -> Any:
-        """The trainable class, in a worker; a function becomes one as Ray Tune does it."""
-        sys.path.extend(entry for entry in self._path if entry not in sys.path)
-        trainable = cloudpickle.loads(self._trainable)
-        if isinstance(trainable, type):
-            return trainable
-        from ray.tune.trainable import wrap_function
-
-        return wrap_function(trainable)
-
-
-class Worker:
-    """The process's own side; one trial at a time."""
-
-    def __init__(self, recipe: Recipe) -> None:
-        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-            os.environ[name] = str(recipe.threads)
-        os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
-        self._recipe = recipe
-        self._class = recipe.load()
-        if (torch := sys.modules.get("torch")) is not None:
-            torch.set_num_threads(recipe.threads)  # it may have been imported before the variables were set
-        self._trainable: Any = None
-        self._has_reported = False
-
-    def node(self) -> str:
-        """The address of the machine; answering at all says that the worker is ready."""
-        return str(ray.util.get_node_ip_address())
-
-    def open(self, arguments: dict[str, Any]) -> None:
-        """Set up a trial."""
-        self._has_reported = False
-        with _crashes_explained():
-            self._trainable = self._class(**arguments)
-
-    def call(self, method: str, arguments: Sequence[Any]) -> Any:
-        """Call a method of the trial; a result is checked before it leaves."""
-        with _crashes_explained():
-            value = getattr(self._trainable, method)(*arguments)
-        return self._checked(value) if method == "train" else value
-
-    def _checked(self, result: dict[str, Any]) -> dict[str, Any]:
-        if "__duplicate__" in result:  # a function has returned; its last result was sent already
-            if not self._has_reported:
-                raise TrialError(f"the function ended without reporting '{self._recipe.metric}'")
-            return result
-        self._has_reported = True
-        result = guard.checked(result, self._recipe.metric)
-        result.pop("config", None)  # the driver knows it
-        return result
-
-    def close(self) -> bool:
-        """End the trial; whether the process is fit for the next one."""
-        trainable, self._trainable = self._trainable, None
-        if trainable is None:
-            return True
-        session_thread = _session_thread()
-        try:
-            trainable.stop()
-        finally:
-            if session_thread is not None:
-                session_thread.join(_SECONDS_TO_STOP)
-            del trainable
-            if (torch := sys.modules.get("torch")) is not None and torch.cuda.is_initialized():
-                gc.collect()
-                torch.cuda.empty_cache()
-        return session_thread is None or not session_thread.is_alive()
-
-
-@contextlib.contextmanager
-def _crashes_explained() -> Iterator[None]:
-    """Turn what a trainable raises into a TrialError with its traceback, our and Ray's frames left out.
-
-    An exception of the user's own class could not be unpickled where that class cannot be imported.
-    """
-    try:
-        yield
-    except Exception as error:
-        explained = traceback.TracebackException.from_exception(error)
-        for part in _chain(explained):
-            part.stack = traceback.StackSummary.from_list(
-                [frame for frame in part.stack if not frame.filename.startswith(_OUR_FRAMES)]
-            )
-        raise TrialError("".join(explained.format()).rstrip()) from None
-
-
-def _chain(error: traceback.TracebackException | None) -> Iterator[traceback.TracebackException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-_OUR_FRAMES = (os.path.dirname(os.path.abspath(__file__)), os.path.dirname(os.path.abspath(ray.__file__)))
-
-
-def _session_thread() -> threading.Thread | None:
-    """The thread in which a function trainable runs."""
-    from ray.train._internal.session import get_session
-
-    session = get_session()
-    return session.training_thread if session is not None and session.training_started else None
+_LANE_NUMBERS = itertools.count()
 
 
 class _Method:
@@ -171,40 +43,46 @@ class _Lane:
     """What Tune's controller holds for an actor: one trial's place in a worker."""
 
     def __init__(self, worker: _Handle, arguments: dict[str, Any]) -> None:
-        self.worker = worker
-        self.closing = False
-        self.last = worker.actor.open.remote(arguments)
+        self._worker = worker
+        self._number = next(_LANE_NUMBERS)
+        self._closing = False
+        self._last = worker.actor.open.remote(self._number, arguments)
 
     def __getattr__(self, name: str) -> _Method:
         return _Method(self, name)
 
     def call(self, name: str, arguments: Sequence[Any]) -> ray.ObjectRef:
+        actor = self._worker.actor
         if name == "__ray_ready__":
-            return self.last
+            return self._last
         if name in ("stop", "__ray_terminate__"):
-            self.closing = True
-            self.last = self.worker.actor.close.remote()
+            self._closing = True
+            self._last = actor.close.remote(self._number)
+        elif name == "train":
+            self._last = actor.train.remote(self._number, *arguments)
         else:
-            self.last = self.worker.actor.call.remote(name, arguments)
-        return self.last
+            self._last = actor.call.remote(self._number, name, arguments)
+        return self._last
 
     def is_clean(self) -> bool:
         """Whether the worker can take another trial; asked when nothing runs in the lane any more."""
         try:
-            return ray.get(self.last, timeout=0) is not False
+            return ray.get(self._last, timeout=0) is not False
         except RayTaskError:
-            return not self.closing  # the trial's own error; an error in closing is another matter
+            return not self._closing  # the trial's own error; an error in closing is another matter
         except (RayError, GetTimeoutError):
             return False
 
 
 class _Handle:
-    """The driver's side of a worker."""
+    """The driver's side of a worker: what it waits for before it is ready, and how many trials it has."""
 
     def __init__(self, actor: Any) -> None:
         self.actor = actor
-        self.starting: ray.ObjectRef = actor.node.remote()
+        self.awaited: ray.ObjectRef = actor.node.remote()
         self.node = ""
+        self.trials = 0
+        self.retired = False
 
 
 class _Lease(AcquiredResources):
@@ -223,27 +101,44 @@ class _Lease(AcquiredResources):
 
 
 class WorkerPool(ResourceManager):
-    """The workers of a sweep: ``wanted`` processes, asked of Ray so that an autoscaler sees the demand."""
+    """The workers of a sweep, asked of Ray so that an autoscaler sees the demand.
 
-    def __init__(self, recipe: Recipe, resources: Resources, *, wanted: Callable[[], int]) -> None:
+    ``wanted``: how many processes, asked again and again. ``most``: trials at once in all workers (``None``:
+    no limit). ``samples``: configurations for which the best number of lanes is measured, where
+    ``resources.lanes`` is auto.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        resources: Resources,
+        *,
+        wanted: Callable[[], int],
+        most: int | None,
+        samples: Sequence[dict[str, Any]],
+    ) -> None:
         self._recipe = ray.put(recipe)
         self._resources = resources
         self._wanted = wanted
+        self._most = most
+        self._samples = samples
+        self._measuring: _Handle | None = None
+        self.lanes = None if resources.lanes == "auto" else int(resources.lanes)
         self._starting: list[_Handle] = []
-        self._idle: list[_Handle] = []
-        self._leased: list[_Handle] = []
+        self._ready: list[_Handle] = []
         self._failed_starts = 0
         self.grow()
 
     @property
-    def idle(self) -> int:
-        """How many workers are ready and without a trial."""
-        return len(self._idle)
+    def free(self) -> int:
+        """How many trials could start at once, now."""
+        running = sum(worker.trials for worker in self._ready)
+        places = sum(self._places(worker) for worker in self._ready)
+        return places if self._most is None else min(places, self._most - running)
 
     def grow(self) -> None:
         """Start the workers that are wanted and not there."""
-        missing = self._wanted() - len(self._starting) - len(self._idle) - len(self._leased)
-        for _ in range(missing):
+        for _ in range(self._wanted() - len(self._starting) - len(self._ready)):
             actor = ray.remote(Worker).options(
                 num_cpus=self._resources.cpu, num_gpus=self._resources.gpu, max_restarts=0
             )
@@ -256,62 +151,86 @@ class WorkerPool(ResourceManager):
         return
 
     def has_resources_ready(self, resource_request: ResourceRequest) -> bool:
-        return bool(self._idle)
+        return self.free > 0
 
     def acquire_resources(self, resource_request: ResourceRequest) -> AcquiredResources | None:
-        if not self._idle:
+        if self.free <= 0:
             return None
-        worker = self._idle.pop()
-        self._leased.append(worker)
+        worker = max(self._ready, key=self._places)
+        worker.trials += 1
         return _Lease(resource_request, worker)
 
     def free_resources(self, acquired_resource: AcquiredResources) -> None:
         worker, lane = acquired_resource.worker, acquired_resource.lane
-        if worker not in self._leased:
+        if worker not in self._ready:
             return
-        self._leased.remove(worker)
-        if lane is None or lane.is_clean():
-            self._idle.append(worker)
-        else:
+        worker.trials -= 1
+        if self._resources.isolation == "process" or (lane is not None and not lane.is_clean()):
+            worker.retired = True
+        if worker.retired and worker.trials == 0:
             self._replace(worker)
 
     def kill(self, lease: _Lease) -> None:
         """End a worker whatever it does, and start another in its place."""
-        if lease.worker in self._leased:
-            self._leased.remove(lease.worker)
+        if lease.worker in self._ready:
             self._replace(lease.worker)
 
     def get_resource_futures(self) -> list[ray.ObjectRef]:
-        return [worker.starting for worker in self._starting]
+        return [worker.awaited for worker in self._starting]
 
     def update_state(self) -> None:
         """Take in the workers that have become ready. Raises ClusterError when they cannot be started."""
         futures = self.get_resource_futures()
-        ready, _ = ray.wait(futures, num_returns=len(futures), timeout=0) if futures else ([], [])
-        for worker in [worker for worker in self._starting if worker.starting in ready]:
+        done, _ = ray.wait(futures, num_returns=len(futures), timeout=0) if futures else ([], [])
+        for worker in [worker for worker in self._starting if worker.awaited in done]:
             self._starting.remove(worker)
             try:
-                worker.node = ray.get(worker.starting)
+                answer = ray.get(worker.awaited)
             except RayTaskError as error:
-                raise ClusterError(f"a worker cannot load the trainable: {error.cause}") from error
+                doing = "measure lanes" if worker is self._measuring else "load the trainable"
+                raise ClusterError(f"a worker cannot {doing}: {error.cause}") from error
             except RayError as error:
+                self._measuring = None if worker is self._measuring else self._measuring
                 self._failed_starts += 1
                 if self._failed_starts >= _START_ATTEMPTS:
                     raise ClusterError(f"workers die before they are ready: {error}") from error
                 self.grow()
             else:
                 self._failed_starts = 0
-                self._idle.append(worker)
+                self._admit(worker, answer)
 
     def clear(self) -> None:
         """Leave no worker behind."""
-        for worker in (*self._starting, *self._idle, *self._leased):
+        for worker in (*self._starting, *self._ready):
             ray.kill(worker.actor)
-        self._starting, self._idle, self._leased = [], [], []
+        self._starting, self._ready = [], []
+
+    def _admit(self, worker: _Handle, answer: Any) -> None:
+        """A worker is ready, or has measured how many lanes are best; the first one does."""
+        if worker is self._measuring:
+            self.lanes, self._measuring = int(answer), None
+        else:
+            worker.node = answer
+        if self.lanes is None and self._measuring is None:
+            self._measuring = worker
+            workers = max(1, self._wanted())
+            most = _MOST_LANES if self._most is None else -(-self._most // workers)
+            worker.awaited = worker.actor.lanes.remote(self._samples, min(most, _MOST_LANES))
+            self._starting.append(worker)
+        else:
+            self._ready.append(worker)
+
+    def _places(self, worker: _Handle) -> int:
+        return 0 if worker.retired else (self.lanes or 1) - worker.trials
 
     def _replace(self, worker: _Handle) -> None:
+        self._ready.remove(worker)
         ray.kill(worker.actor)
         self.grow()
+
+
+# Beyond, one process has its hands full with the bookkeeping of its trials.
+_MOST_LANES = 256
 
 
 class LaneManager(RayActorManager):

@@ -109,6 +109,10 @@ class _AshaScheduler(Scheduler):
         self._paused.add(trial)
         return rung.decision(trial, Action.PAUSE, self._objective, kept=len(rung.scores) // self._factor)
 
+    def decides_at(self, trial: int) -> int:
+        ahead = self._rungs[self._reached[trial] :]
+        return ahead[0].resource if ahead else self._maximum
+
     def end(self, trial: int) -> None:
         # What it scored stays: a cut-off is about configurations, not about who is still alive.
         self._running.discard(trial)

@@ -50,5 +50,9 @@ class _AshaStopScheduler(Scheduler):
                 return rung.decision(trial, action, self._objective, kept=kept)
         return Decision(trial, Action.CONTINUE, resource, value)
 
+    def decides_at(self, trial: int) -> int:
+        ahead = [rung.resource for rung in self._rungs if trial not in rung.scores]
+        return min(ahead, default=self._maximum)
+
     def end(self, trial: int) -> None:
         return

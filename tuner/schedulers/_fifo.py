@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Literal
 
 from tuner.objective import Objective
@@ -27,6 +28,9 @@ class _FifoScheduler(Scheduler):
     def report(self, trial: int, resource: int, value: float) -> Decision:
         done = self._iterations is not None and resource >= self._iterations
         return Decision(trial, Action.COMPLETE if done else Action.CONTINUE, resource, value)
+
+    def decides_at(self, trial: int) -> int:
+        return self._iterations or sys.maxsize
 
     def end(self, trial: int) -> None:
         return

@@ -79,6 +79,9 @@ class _HyperBandScheduler(Scheduler):
         self._settle(bracket)
         return decision
 
+    def decides_at(self, trial: int) -> int:
+        return self._bracket_of[trial].rung
+
     def end(self, trial: int) -> None:
         bracket = self._bracket_of[trial]
         bracket.end(trial)

@@ -68,6 +68,13 @@ class Scheduler(ABC):
     def report(self, trial: int, resource: int, value: float) -> Decision:
         """Decide on a running trial: CONTINUE, PAUSE, STOP, or COMPLETE at the maximum resource."""
 
+    def decides_at(self, trial: int) -> int | None:
+        """The next resource at which this running trial may not simply continue; ``None``: any.
+
+        Up to there its reports may come late and together, in order.
+        """
+        return None
+
     @abstractmethod
     def end(self, trial: int) -> None:
         """A trial has left: it completed, was stopped or failed, running or paused."""
