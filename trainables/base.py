@@ -217,7 +217,7 @@ class TorchTrainable(Trainable):
         return (_part(self.Config, config), _part(self.Settings, config), _part(Seeds, config))
 
     def _granted_device(self) -> torch.device:
-        resources = self.trial_resources if self._trial_info else None
+        resources = self.trial_resources
         if resources is not None:
             gpus = resources.required_resources.get("GPU", 0)
         else:
