@@ -10,6 +10,8 @@ import pytest
 
 # As the engine sets it, before anything imports Ray.
 os.environ.setdefault("RAY_AUTH_MODE", "token")
+# Two threads for a tiny matrix wait for each other longer than they compute, on a busy machine by far.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
