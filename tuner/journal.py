@@ -56,17 +56,21 @@ class Journal:
     """The writer of a new journal; ``read`` is for everyone else."""
 
     def __init__(self, folder: Path) -> None:
+        self._path = folder / FILE_NAME
         self._connection = sqlite3.connect(folder / FILE_NAME, isolation_level=None, check_same_thread=False)
         self._connection.execute("PRAGMA journal_mode=WAL")
         self._connection.execute("PRAGMA synchronous=NORMAL")
         self._connection.execute(_SCHEMA)
 
     def write(self, kind: str, trial: int | None = None, /, **data: Any) -> None:
-        """Append an event; when this returns, it is committed."""
-        self._connection.execute(
-            "INSERT INTO events (time, kind, trial, data) VALUES (?, ?, ?, ?)",
-            (time.time(), kind, trial, json.dumps(data, allow_nan=False)),
-        )
+        """Append an event; when this returns, it is committed. Raises ResultsError when the disk is full."""
+        event = (time.time(), kind, trial, json.dumps(data, allow_nan=False))
+        try:
+            self._connection.execute(
+                "INSERT INTO events (time, kind, trial, data) VALUES (?, ?, ?, ?)", event
+            )
+        except sqlite3.OperationalError as error:
+            raise ResultsError(f"{self._path}: cannot be written: {error}") from error
 
     def close(self) -> None:
         """Fold the write-ahead log into the file and close it."""

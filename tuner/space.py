@@ -80,6 +80,7 @@ class Float(Dimension):
     points: int | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
+        _unwrap_bounds(self)
         _raise(_check_range(self, whole=False))
 
     def sample(self, rng: np.random.Generator) -> float:
@@ -143,6 +144,7 @@ class Int(Dimension):
     points: int | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
+        _unwrap_bounds(self)
         _raise(_check_range(self, whole=True))
 
     def sample(self, rng: np.random.Generator) -> int:
@@ -183,12 +185,12 @@ class Choice(Dimension):
     choices: tuple[Any, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "choices", tuple(self.choices))
+        object.__setattr__(self, "choices", tuple(_unwrapped(choice) for choice in self.choices))
         problems = []
         if not self.choices:
             problems.append(Problem("", "a choice needs at least one value"))
         for index, value in enumerate(self.choices):
-            if not _is_json(value):
+            if not is_json(value):
                 problems.append(Problem("", f"a choice must be a value that JSON can write, got {value!r}"))
             if any(_same(value, other) for other in self.choices[:index]):
                 problems.append(Problem("", f"the value {value!r} stands twice among the choices"))
@@ -444,7 +446,7 @@ def _parse(entry: Any) -> Any:
         near = nearest(unknown, _KINDS)
         hint = f"did you mean '{near}'?" if near else "must say one of float, int and choice"
         raise SpecError([Problem("", f"unknown key '{unknown}'; {hint}")])
-    if not _is_json(entry):
+    if not is_json(entry):
         raise SpecError([Problem("", f"a constant must be a value that JSON can write, got {entry!r}")])
     return entry
 
@@ -515,6 +517,16 @@ def _check_range(dimension: Float | Int, *, whole: bool) -> list[Problem]:
     return problems
 
 
+def _unwrapped(value: Any) -> Any:
+    """A NumPy scalar as a Python value."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _unwrap_bounds(dimension: Float | Int) -> None:
+    for name in ("low", "high", "step"):
+        object.__setattr__(dimension, name, _unwrapped(getattr(dimension, name)))
+
+
 def _check_grid_size(size: int) -> list[Problem]:
     if size <= _MAX_GRID:
         return []
@@ -546,11 +558,12 @@ def _same(one: Any, other: Any) -> bool:
     return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
 
 
-def _is_json(value: Any) -> bool:
+def is_json(value: Any) -> bool:
+    """Whether JSON can write the value and give it back."""
     if isinstance(value, float):
         return math.isfinite(value)
     if value is None or isinstance(value, (bool, int, str)):
         return True
     if isinstance(value, (list, tuple)):
-        return all(map(_is_json, value))
-    return isinstance(value, Mapping) and all(isinstance(k, str) and _is_json(v) for k, v in value.items())
+        return all(map(is_json, value))
+    return isinstance(value, Mapping) and all(isinstance(k, str) and is_json(v) for k, v in value.items())

@@ -32,6 +32,9 @@ LOADED_FILES: set[str] = set()
 """Names of the modules that ``locate`` loaded by the path of their file."""
 
 
+_LOADED: dict[tuple[Path, int, int], Any] = {}
+
+
 class Spec(BaseModel):
     """A frozen part of a sweep. Wrong input raises ``SpecError`` with every problem of the part."""
 
@@ -118,6 +121,9 @@ def _load_module(name: str) -> Any:
 def _load_file(path: Path) -> Any:
     if not path.is_file():
         raise SpecError([Problem("", f"there is no file '{path}' (looked in {Path.cwd()})")])
+    stamp = (path.resolve(), path.stat().st_mtime_ns, path.stat().st_size)
+    if stamp in _LOADED:  # running a file twice would do twice what it does
+        return _LOADED[stamp]
     name = _module_name(path.resolve())
     spec = importlib.util.spec_from_file_location(name, path.resolve())
     assert spec is not None
@@ -136,6 +142,7 @@ def _load_file(path: Path) -> Any:
             sys.modules[name] = before
         raise SpecError([Problem("", _cannot_import(str(path), error))]) from error
     LOADED_FILES.add(name)
+    _LOADED[stamp] = module
     return module
 
 

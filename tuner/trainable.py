@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from tuner.errors import Problem, SpecError
-from tuner.space import RESERVED, Choice, Config, SearchSpace
+from tuner.space import RESERVED, Choice, Config, SearchSpace, is_json
 from tuner.spec import Spec, describe, did_you_mean, locate, nearest, problems_of
 
 if TYPE_CHECKING:
@@ -72,6 +72,16 @@ class TrainableSpec(Spec):
                     [Problem("kind", f"must be a name, a class or a function, got {describe(kind)}")]
                 )
             rest = {str(key): item for key, item in value.items() if key != "kind"}
+            large = "; bind objects to the trainable with ray.tune.with_parameters"
+            problems = [
+                Problem(
+                    key, f"a setting must be a value that JSON can write, got {type(item).__name__}{large}"
+                )
+                for key, item in rest.items()
+                if not is_json(item)
+            ]
+            if problems:
+                raise SpecError(problems)
             return cls(kind=kind, settings=rest)
         if isinstance(value, str) or callable(value):
             return cls(kind=value)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from running import events, most_at_once, run_toy
 
-from tuner import Report
+from tuner import Report, Resources
 from tuner.schedulers import SCHEDULERS
 from tuner.searchers import SEARCHERS
 
@@ -16,18 +16,21 @@ TRIALS = 16
 
 
 @pytest.fixture(
-    scope="module", params=itertools.product(SEARCHERS, SCHEDULERS), ids=lambda pair: f"{pair[0]}-{pair[1]}"
+    scope="module",
+    params=itertools.product(SEARCHERS, SCHEDULERS, (1, 3)),
+    ids=lambda case: f"{case[0]}-{case[1]}-{case[2]} lanes",
 )
 def report(request, cluster, tmp_path_factory) -> Report:
-    searcher, scheduler = request.param
+    searcher, scheduler, lanes = request.param
     return run_toy(
-        "Toy",
-        tmp_path_factory.mktemp(f"{searcher}-{scheduler}"),
+        "Laned",
+        tmp_path_factory.mktemp("report"),
         trials=TRIALS,
         searcher=searcher,
         scheduler=scheduler,
         seed=3,
         budget={"concurrent": 3},
+        resources=Resources(cpu=4 if lanes > 1 else 1, lanes=lanes),
     )
 
 
@@ -48,7 +51,7 @@ def test_rubbish_is_a_failed_trial_and_says_what_was_wrong(report):
     assert {(trial.state, trial.value, trial.iterations) for trial in rubbish} == {("failed", None, 0)}
     assert {trial.error for trial in rubbish} <= {
         "'loss' must be finite, got nan",
-        "a result has no 'loss'; must be one of other",
+        "a result has no 'loss'; must be one of other, together",
         "'loss' must be a number, got 'low'",
     }
     assert report.counts()["failed"] == len(rubbish)

@@ -294,3 +294,63 @@ def test_report_can_be_written_as_strict_json(tmp_path):
     data = json.loads(renderings.json(report), parse_constant=lambda name: pytest.fail(name))
     assert data["counts"]["failed"] == 3
     assert math.isfinite(data["best"]["value"])
+
+
+def test_checkpoint_of_the_best_trial_is_from_its_best_iteration(tmp_path):
+    report = run_toy("Rising", tmp_path, trials=1, iterations=10)
+    saved = json.loads(Path(report.best().checkpoint, "steps.json").read_text())
+    assert (report.best().iterations, saved) == (10, 10)
+
+
+def test_best_trial_has_a_checkpoint_also_when_a_better_one_failed(tmp_path):
+    report = run_toy(
+        "LeadsThenFails",
+        tmp_path,
+        trials=2,
+        iterations=5,
+        space={"x": Float(0.1, 0.9, points=2)},
+        searcher="grid",
+        budget={"concurrent": 1},
+    )
+    assert report.trials[0].state == "failed"
+    assert report.best().number == 1
+    assert Path(report.best().checkpoint, "steps.json").is_file()
+
+
+def test_odd_metrics_beside_the_objective_do_no_harm(tmp_path):
+    report = run_toy("odd_metrics", tmp_path, trials=2, iterations=None)
+    assert [(trial.state, trial.iterations) for trial in report.trials] == [("completed", 3)] * 2
+    metrics = events(report, "result")[0].data["metrics"]
+    assert metrics == {
+        "loss": pytest.approx(report.trials[0].value),
+        "huge": None,
+        "infinite": None,
+        "text": "fine",
+        "0": 0.5,
+        "1": 0.5,
+        "(1, 2)": 3,
+    }
+
+
+def test_trial_finds_nothing_of_the_one_before_it(tmp_path):
+    report = run_toy("leaves_traces", tmp_path, trials=4, iterations=None, budget={"concurrent": 1})
+    assert report.counts()["completed"] == 4
+
+
+def test_trainable_that_cannot_be_sent_to_workers_is_refused_before_anything_starts(tmp_path):
+    import threading
+
+    lock = threading.Lock()
+    sweep = sweep_of("reports", tmp_path, trials=2)
+    sweep = Sweep(**{**dict(sweep), "trainable": lambda config: lock.acquire()})
+    with pytest.raises(SpecError, match="trainable: cannot be sent to the workers: TypeError: cannot pickle"):
+        run(sweep)
+    assert not list(tmp_path.iterdir())
+
+
+def test_out_that_is_a_file_is_an_error(tmp_path):
+    from tuner import ResultsError
+
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ResultsError, match=r"out: cannot make .*file: File exists"):
+        run(sweep_of("reports", tmp_path / "file"))

@@ -31,6 +31,43 @@ class Toy(Trainable):
         self.steps = json.loads(Path(checkpoint_dir, "steps.json").read_text())
 
 
+class Laned(Toy):
+    """Several train together in one process; those with x up to 0.4 say so in their results."""
+
+    together = 1
+
+    def fusion_key(self):
+        return "left" if self.x <= 0.4 else None
+
+    @classmethod
+    def fused_step(cls, trials):
+        for trial in trials:
+            trial.together = len(trials)
+
+    def step(self):
+        together, self.together = self.together, 1
+        return {**super().step(), "together": together}
+
+    @classmethod
+    def best_lanes(cls, configs, *, most):
+        return min(most, 3)
+
+
+class DyingLane(Laned):
+    """One trial takes the process along, once; the others of its process have to be started again."""
+
+    def setup(self, config):
+        super().setup(config)
+        self.marker = Path(config["folder"], "died")
+        self.deadly = config["x"] == config["deadly"]
+
+    def step(self):
+        if self.deadly and self.steps == 2 and not self.marker.exists():
+            self.marker.touch()
+            os._exit(1)
+        return super().step()
+
+
 class WithoutCheckpoints(Trainable):
     """It cannot be saved, so a pause makes it start over."""
 
@@ -154,3 +191,64 @@ def with_checkpoints(config):
         with Path(config["folder"], f"{config['x']}.steps").open("a") as log:
             log.write(f"{step}\n")
         tune.report({"loss": config["x"] + 1 / step}, checkpoint=tune.Checkpoint.from_directory(folder))
+
+
+class Rising(Toy):
+    """Gets better with every iteration; the checkpoint says how many there were."""
+
+    def step(self):
+        self.steps += 1
+        return {"loss": self.x + 1 / self.steps}
+
+
+class LeadsThenFails(Toy):
+    """x below 0.5 leads at once and fails at its third iteration."""
+
+    def step(self):
+        self.steps += 1
+        if self.x < 0.5 and self.steps == 3:
+            raise RuntimeError("too good to be true")
+        return {"loss": self.x}
+
+
+class Unreadable:
+    """No other process can read it."""
+
+    def __reduce__(self):
+        return (Unreadable._fail, ())
+
+    @staticmethod
+    def _fail():
+        raise RuntimeError("cannot be read")
+
+    def item(self):
+        raise RuntimeError("is no number")
+
+
+def odd_metrics(config):
+    import numpy as np
+
+    for _ in range(3):
+        tune.report(
+            {
+                "loss": np.float32(config["x"]),
+                "training_iteration": 0,
+                "huge": 10**400,
+                "infinite": float("inf"),
+                "array": np.ones(3),
+                "object": Unreadable(),
+                "text": "fine",
+                **{label: 0.5 for label in np.array([0, 1])},
+                (1, 2): 3,
+            }
+        )
+
+
+def leaves_traces(config):
+    """Fails if the trial before it was here."""
+    trace = os.environ.get("TRACE")
+    if trace is not None or os.getcwd() == "/":
+        raise RuntimeError("somebody was here")
+    os.environ["TRACE"] = "x"
+    os.chdir("/")
+    tune.report({"loss": config["x"]})

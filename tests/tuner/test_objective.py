@@ -108,7 +108,7 @@ def test_a_trial_has_a_thread_for_each_whole_cpu_and_at_least_one(
         ({"cpu": -1}, "cpu: must be at least 0, got -1"),
         ({"cpu": 0}, "a trial must hold some cpu or gpu, got cpu=0, gpu=0"),
         ({"gpu": True}, "gpu: must be a number, got true"),
-        ({"CPU": 1}, "unknown key 'CPU'; must be one of cpu, gpu"),
+        ({"CPU": 1}, "unknown key 'CPU'; must be one of cpu, gpu, isolation, lanes"),
     ],
 )
 def test_impossible_resources_are_refused(given: dict[str, Any], sentence: str) -> None:

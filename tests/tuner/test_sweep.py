@@ -389,7 +389,7 @@ def test_the_resolved_sweep_writes_every_default_out() -> None:
         "budget": {"trials": 4, "iterations": 3, "seconds": None, "concurrent": None, "failures": None},
         "searcher": {"kind": "random"},
         "scheduler": {"kind": "fifo"},
-        "resources": {"cpu": 1.0, "gpu": 0.0},
+        "resources": {"cpu": 1.0, "gpu": 0.0, "lanes": "auto", "isolation": "worker"},
         "seed": 0,
         "name": "sweep",
         "out": "results",

@@ -17,6 +17,9 @@ from tuner.searchers import Ending
 # A trial that loses its worker (a crash, a node gone) starts again so often, from its last checkpoint.
 _WORKER_LOSSES = 3
 
+# What Ray says of a dead process goes on with advice that has nothing to do with the trial.
+_LONGEST_ERROR = 200
+
 # A worker that has not let go of its trial by then is killed and replaced.
 _SECONDS_TO_CLOSE = 20
 
@@ -135,7 +138,10 @@ class Controller(TuneController):
             self._host.lost(number, str(exception))
             self._try_recover(trial, exception)
             return
-        self._host.end(number, "failed", _explain(exception))
+        error = _explain(exception)
+        if worker_died:
+            error = f"the worker process died {_WORKER_LOSSES} times\n{error}"
+        self._host.end(number, "failed", error)
         self._schedule_trial_stop(trial, exception=exception)
         self._live_trials.discard(trial)
 
@@ -153,4 +159,10 @@ def _has_left_worker(trial: Trial) -> bool:
 def _explain(exception: Exception) -> str:
     """The error as the user should read it: what the worker says of it, else Ray's own words."""
     cause = exception.cause if isinstance(exception, RayTaskError) else None
-    return str(cause if isinstance(cause, TrialError) else exception)
+    if isinstance(cause, TrialError):
+        return str(cause)
+    return (
+        str(exception).splitlines()[0][:_LONGEST_ERROR]
+        if isinstance(exception, RayActorError)
+        else str(exception)
+    )

@@ -11,67 +11,71 @@ from tuner.errors import TrialError
 from tuner.spec import did_you_mean
 
 
-def checked(result: Mapping[str, Any], metric: str) -> dict[str, Any]:
-    """The result with its objective as a plain float.
+def checked(result: Mapping[Any, Any], metric: str, *, iteration: int) -> dict[str, Any]:
+    """What the driver needs of a result: Ray's own fields, the objective as a float, and ``metrics``.
 
-    Raises TrialError when the objective is missing, is no number, or is not finite.
+    ``iteration``: how many results the trial has given, whatever it says itself. Raises TrialError when the
+    objective is missing, is no number, or is not finite.
     """
     if metric not in result:
-        own = [name for name in result if name not in _AUTOMATIC]
+        own = [str(name) for name in result if name not in _AUTOMATIC]
         raise TrialError(f"a result has no '{metric}'{did_you_mean(metric, own) or '; it is empty'}")
     value = plain(result[metric])
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TrialError(f"'{metric}' must be a number, got {result[metric]!r}")
-    if not math.isfinite(value):
-        raise TrialError(f"'{metric}' must be finite, got {float(value)}")
-    return {**result, metric: float(value)}
+    if not _is_finite(value):
+        raise TrialError(f"'{metric}' must be finite, got {value}")
+    seconds = plain(result.get("time_total_s", 0.0))
+    return {
+        **{name: result[name] for name in _READ_BY_RAY if name in result},
+        "done": bool(result.get("done", False)),
+        "training_iteration": iteration,
+        "time_total_s": float(seconds) if isinstance(seconds, Real) and _is_finite(seconds) else 0.0,
+        metric: float(value),
+        "metrics": metrics_of(result),
+    }
 
 
-def metrics_of(result: Mapping[str, Any]) -> dict[str, float | int | bool | str | None]:
-    """What the trainable itself reported, JSON-ready; what is not finite becomes ``None``."""
+def metrics_of(result: Mapping[Any, Any]) -> dict[str, float | int | bool | str | None]:
+    """What the trainable itself reported, JSON-ready.
+
+    Numbers, text and ``None`` are kept, what is not finite becomes ``None``; arrays and objects are left out.
+    """
     metrics: dict[str, float | int | bool | str | None] = {}
     for name, value in result.items():
         value = plain(value)
         if name in _AUTOMATIC:
             continue
         if isinstance(value, (bool, str)) or value is None:
-            metrics[name] = value
+            metrics[str(name)] = value
+        elif isinstance(value, Real) and not _is_finite(value):
+            metrics[str(name)] = None
         elif isinstance(value, Real):
-            metrics[name] = (
-                (int(value) if isinstance(value, int) else float(value)) if math.isfinite(value) else None
-            )
+            metrics[str(name)] = int(value) if isinstance(value, int) else float(value)
     return metrics
 
 
 def plain(value: Any) -> Any:
     """A NumPy or PyTorch scalar as a Python number; anything else as it is."""
-    if isinstance(value, (Real, str)) or not hasattr(value, "item") or getattr(value, "size", 1) == 0:
+    if isinstance(value, (Real, str)) or type(value).__module__.split(".")[0] not in ("numpy", "torch"):
         return value
-    shape = getattr(value, "shape", ())
-    return value.item() if all(length == 1 for length in shape) else value
+    return value.item() if all(length == 1 for length in getattr(value, "shape", (0,))) else value
+
+
+def _is_finite(value: Any) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number that no float can hold
+        return False
 
 
 # What Ray adds to each result.
 _AUTOMATIC = frozenset(
     [
-        "trial_id",
-        "date",
-        "timestamp",
-        "time_this_iter_s",
-        "time_total_s",
-        "pid",
-        "hostname",
-        "node_ip",
-        "config",
-        "time_since_restore",
-        "iterations_since_restore",
-        "training_iteration",
-        "done",
-        "should_checkpoint",
-        "checkpoint_dir_name",
-        "timesteps_total",
-        "episodes_total",
-        "experiment_tag",
-        "timesteps_since_restore",
+        *("trial_id", "date", "timestamp", "pid", "hostname", "node_ip", "config", "done", "experiment_tag"),
+        *("training_iteration", "time_this_iter_s", "time_total_s", "time_since_restore"),
+        *("iterations_since_restore", "timesteps_total", "timesteps_since_restore", "episodes_total"),
+        *("should_checkpoint", "checkpoint_dir_name"),
     ]
 )
+_READ_BY_RAY = ("pid", "node_ip", "should_checkpoint", "checkpoint_dir_name")

@@ -19,7 +19,6 @@ from ray.tune.experiment import Experiment, Trial
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import SearchAlgorithm
 
-from tuner.engine import guard
 from tuner.engine.worker import Stretch
 from tuner.journal import Journal
 from tuner.schedulers import Action, Decision
@@ -117,29 +116,36 @@ class Host:
         course.started = course.started or time.time()
 
     def result(self, number: int, result: dict[str, Any]) -> bool:
-        """Take note of a result; whether it makes this trial the best so far."""
-        iteration = int(result["training_iteration"])
-        value = float(result[self.sweep.objective.metric])
+        """Take note of a result; whether a checkpoint is to be taken of it.
+
+        So it is for the best value so far, and at the end of a trial that is the best to have ended.
+        """
+        iteration: int = result["training_iteration"]
+        value: float = result[self.sweep.objective.metric]
         self._journal.write(
             "result",
             number,
             iteration=iteration,
             value=value,
-            seconds=float(result["time_total_s"]),
-            metrics=guard.metrics_of(result),
+            seconds=result["time_total_s"],
+            metrics=result["metrics"],
         )
         course = self.courses[number]
         course.repeats = iteration <= course.iteration
         if course.repeats:
             return False
+        objective = self.sweep.objective
+        leads = objective.better(value, than=self.incumbent.best if self.incumbent else None)
         course.iteration, course.last = iteration, value
-        if self.sweep.objective.better(value, than=course.best):
+        if objective.better(value, than=course.best):
             course.best = value
         self._searcher.report(number, iteration, value)
-        if not self.sweep.objective.better(value, than=self.incumbent.best if self.incumbent else None):
-            return False
-        self.incumbent = course
-        return True
+        if leads:
+            self.incumbent = course
+        # The incumbent may still fail; then the best of those that have ended must not be without.
+        limit = self.sweep.budget.iterations
+        is_last = bool(result.get("done")) or (limit is not None and iteration >= limit)
+        return leads or (is_last and self._better(course, self._kept) is course)
 
     def stretch(self, number: int) -> Stretch:
         """How far a trial may train before its results are needed."""
@@ -252,6 +258,10 @@ class _Trial(Trial):
 
     def get_trainable_cls(self) -> Any:
         return Trainable
+
+    def update_last_result(self, result: dict[str, Any]) -> None:
+        # Ray also keeps five figures on each metric of each trial, which nobody reads here.
+        self.run_metadata.last_result = result
 
 
 class HostedSearch(SearchAlgorithm):

@@ -41,7 +41,7 @@ class Lines:
             self._best = incumbent.best if incumbent is not None else None
             self._say(f"{status(host, time.monotonic() - self._began)}; {best(host)}")
 
-    def close(self, host: Host) -> None:
+    def close(self) -> None:
         return
 
     def _say(self, line: str) -> None:
@@ -70,7 +70,7 @@ class Live:
             self._drawn = time.monotonic()
             self._live.update(self.frame(host, self._drawn - self._began), refresh=True)
 
-    def close(self, host: Host) -> None:
+    def close(self) -> None:
         self._live.stop()
 
     def frame(self, host: Host, seconds: float) -> RenderableType:
@@ -81,10 +81,11 @@ class Live:
         from rich.text import Text
 
         running = [course for course in host.courses.values() if course.state in ("running", "pending")]
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        table.add_column("trial", no_wrap=True)
-        for name in ("iteration", words.clean(host.sweep.objective.metric), "best"):
-            table.add_column(name, justify="right", no_wrap=True)
+        metric = words.clean(host.sweep.objective.metric)
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=True)
+        table.add_column("trial", no_wrap=True, min_width=5)
+        for name, width in (("iteration", 9), (metric, min(max(len(metric), 8), 16)), ("best", 8)):
+            table.add_column(name, justify="right", no_wrap=True, min_width=width, max_width=width)
         table.add_column("configuration", no_wrap=True, overflow="ellipsis", ratio=1)
         limit = host.sweep.budget.iterations
         for course in running[:_ROWS]:

@@ -25,6 +25,10 @@ from tuner.sweep import Sweep
 if TYPE_CHECKING:
     from tuner.engine.controller import Saves
     from tuner.engine.host import Host
+    from tuner.engine.worker import Recipe
+
+# So long a sweep may take to end in good order before another Ctrl-C ends it at once.
+_SECONDS_OF_PATIENCE = 5.0
 
 SWEEP_FILE = "sweep.yaml"
 REPORT_FILE = "report.html"
@@ -40,8 +44,8 @@ class Progress(Protocol):
     def show(self, host: Host) -> None:
         """Something may have changed."""
 
-    def close(self, host: Host) -> None:
-        """No trial runs any more."""
+    def close(self) -> None:
+        """No trial runs any more, or an error ended it all."""
 
 
 def run(
@@ -63,35 +67,52 @@ def run(
     results folder that cannot be written; all of them before any trial starts, but for workers that cannot
     load the trainable. A trial that fails does not raise.
     """
-    sweep.check()
-    with cluster.connected(address, verbose=verbose):
-        slots = cluster.require(sweep.resources)
-        sweep, folder = _claim_folder(sweep, exclusive=exclusive)
-        (folder / SWEEP_FILE).write_text(sweep.to_yaml(), encoding="utf-8")
-        journal = Journal(folder)
-        try:
-            journal.write("sweep", sweep=sweep.to_dict(), version=tuner.__version__)
-            _drive(sweep, journal, folder, slots, progress)
-        finally:
-            journal.close()
-    report = Report.read(folder)
-    (folder / REPORT_FILE).write_text(html(report), encoding="utf-8")
+    with _interruptible() as interrupted:
+        sweep.check()
+        with cluster.connected(address, verbose=verbose):
+            slots = cluster.require(sweep.resources)
+            from tuner.engine.worker import Recipe
+
+            trainable = sweep.trainable.load()
+            recipe = Recipe(trainable, objective=sweep.objective, threads=sweep.resources.threads)
+            sweep, folder = _claim_folder(sweep, exclusive=exclusive)
+            journal = Journal(folder)
+            try:
+                (folder / SWEEP_FILE).write_text(sweep.to_yaml(), encoding="utf-8")
+                journal.write("sweep", sweep=sweep.to_dict(), version=tuner.__version__)
+                if progress is not None:
+                    progress.open(sweep, folder, slots)
+                _drive(sweep, recipe, _saves(trainable), journal, folder, progress, interrupted)
+            finally:
+                if progress is not None:
+                    progress.close()
+                journal.close()
+        report = Report.read(folder)
+        (folder / REPORT_FILE).write_text(html(report), encoding="utf-8")
     return report
 
 
-def _drive(sweep: Sweep, journal: Journal, folder: Path, slots: int, progress: Progress | None) -> None:
+def _drive(
+    sweep: Sweep,
+    recipe: Recipe,
+    saves: Saves,
+    journal: Journal,
+    folder: Path,
+    progress: Progress | None,
+    interrupted: threading.Event,
+) -> None:
+    """Run trials until they have all ended, a budget is used up, or the user has had enough."""
     from ray.tune import Trainable
     from ray.tune.experiment import Experiment
 
     from tuner.engine.controller import Controller
     from tuner.engine.host import Host
-    from tuner.engine.worker import Recipe
     from tuner.engine.workers import WorkerPool
 
-    trainable = sweep.trainable.load()
     host = Host(sweep, journal)
-    recipe = Recipe(trainable, objective=sweep.objective, threads=sweep.resources.threads)
     wanted = _wanted(sweep)
+    # Ray wants a registered class; what runs is what the workers have loaded.
+    experiment = Experiment(CHECKPOINTS, Trainable, storage_path=str(folder.resolve()))
     pool = WorkerPool(
         recipe,
         sweep.resources,
@@ -99,31 +120,24 @@ def _drive(sweep: Sweep, journal: Journal, folder: Path, slots: int, progress: P
         most=_most_at_once(sweep, workers=max(1, wanted())),
         samples=_samples(sweep),
     )
-    # Ray wants a registered class; what runs is what the workers have loaded.
-    experiment = Experiment(CHECKPOINTS, Trainable, storage_path=str(folder.resolve()))
-    controller = Controller(host, pool, experiment, saves=_saves(trainable))
+    controller = Controller(host, pool, experiment, saves=saves)
     started = time.monotonic()
     try:
-        with _interruptible() as interrupted:
+        while not controller.is_finished():
+            if interrupted.is_set():
+                host.give_up("interrupted")
+            elif sweep.budget.seconds is not None and time.monotonic() - started >= sweep.budget.seconds:
+                host.give_up("seconds")
+            if host.reason is not None:
+                break
+            controller.step()
             if progress is not None:
-                progress.open(sweep, folder, slots)
-            while not controller.is_finished():
-                if interrupted.is_set():
-                    host.give_up("interrupted")
-                elif sweep.budget.seconds is not None and time.monotonic() - started >= sweep.budget.seconds:
-                    host.give_up("seconds")
-                if host.reason is not None:
-                    break
-                controller.step()
-                if progress is not None:
-                    progress.show(host)
-            if host.reason in ("seconds", "failures"):
-                controller.stop_all()
+                progress.show(host)
+        if host.reason in ("seconds", "failures"):
+            controller.stop_all()
     finally:
         controller.close()
     host.finish()
-    if progress is not None:
-        progress.close(host)
 
 
 def _wanted(sweep: Sweep) -> Callable[[], int]:
@@ -180,10 +194,13 @@ def _claim_folder(sweep: Sweep, *, exclusive: bool) -> tuple[Sweep, Path]:
     """Make the results folder: ``<out>/<name>``, or the first of ``<name>-2``, ``-3``, ... that is free."""
     out = Path(os.path.expanduser(sweep.out))
     names = [sweep.name] if exclusive else _numbered(sweep.name)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ResultsError(f"out: cannot make {out}: {error.strerror}") from error
     for name in names:
         folder = out / name
         try:
-            out.mkdir(parents=True, exist_ok=True)
             folder.mkdir()
         except FileExistsError:
             continue
@@ -203,15 +220,19 @@ def _numbered(name: str) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set; a second SIGINT raises KeyboardInterrupt as usual."""
+    """An event that SIGINT and SIGTERM set; asked again after a while, they raise KeyboardInterrupt."""
     interrupted = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield interrupted  # only the main thread may handle signals
         return
+    first = 0.0
 
     def interrupt(number: int, frame: Any) -> None:
+        nonlocal first
+        if interrupted.is_set() and time.monotonic() - first > _SECONDS_OF_PATIENCE:
+            raise KeyboardInterrupt
+        first = first or time.monotonic()
         interrupted.set()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
     before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

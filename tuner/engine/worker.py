@@ -20,7 +20,7 @@ import ray
 from ray import cloudpickle
 
 from tuner.engine import guard
-from tuner.errors import TrialError
+from tuner.errors import Problem, SpecError, TrialError
 from tuner.objective import Objective
 from tuner.spec import LOADED_FILES
 
@@ -43,16 +43,22 @@ class Recipe:
             cloudpickle.register_pickle_by_value(module)
         try:
             self._trainable = cloudpickle.dumps(trainable)
+        except Exception as error:
+            what = f"cannot be sent to the workers: {type(error).__name__}: {error}"
+            raise SpecError([Problem("trainable", what)]) from error
         finally:
             if module is not None:
                 cloudpickle.unregister_pickle_by_value(module)
         self.objective = objective
         self.threads = threads
+        self._folder = os.getcwd()
         self._path = [entry for entry in sys.path if entry and os.path.isdir(entry)]
 
     def load(self) -> Any:
         """The trainable class, in a worker; a function becomes one as Ray Tune does it."""
-        sys.path.extend(entry for entry in self._path if entry not in sys.path)
+        if os.path.isdir(self._folder):  # relative paths mean what they mean where the sweep was started
+            os.chdir(self._folder)
+        sys.path[:] = [*self._path, *(entry for entry in sys.path if entry not in self._path)]
         trainable = cloudpickle.loads(self._trainable)
         if isinstance(trainable, type):
             return trainable
@@ -101,8 +107,10 @@ class Worker:
         if (torch := sys.modules.get("torch")) is not None:
             torch.set_num_threads(recipe.threads)  # it may have been imported before the variables were set
         self._fuses = hasattr(self._class, "fused_step")
+        self._surroundings = os.getcwd(), dict(os.environ), list(sys.path)
         self._trials: dict[int, Any] = {}
         self._reported: set[int] = set()
+        self._last: dict[int, dict[str, Any]] = {}  # each trial's last result
         self._broken: dict[int, TrialError] = {}
         self._errands: dict[int, _Errand] = {}
         self._rounds: asyncio.Task[None] | None = None
@@ -132,7 +140,10 @@ class Worker:
 
         def call() -> Any:
             with _crashes_explained():
-                return getattr(self._trials[lane], method)(*arguments)
+                answer = getattr(self._trials[lane], method)(*arguments)
+            if method == "save":  # Ray sends the last result along, with whatever the trial put into it
+                answer.metrics = self._last.get(lane, {})
+            return answer
 
         return await self._in_thread(call)
 
@@ -229,14 +240,25 @@ class Worker:
             if lane not in self._reported:
                 raise TrialError(f"the function ended without reporting '{self._recipe.objective.metric}'")
             return result
-        result = guard.checked(result, self._recipe.objective.metric)
+        iteration = int(self._trials[lane].iteration)
+        result = guard.checked(result, self._recipe.objective.metric, iteration=iteration)
         self._reported.add(lane)
-        result.pop("config", None)  # the driver knows it
+        self._last[lane] = result
         return result
+
+    def _restore_surroundings(self) -> None:
+        """Undo what a trial changed for those after it: working directory, environment, import path."""
+        folder, environment, path = self._surroundings
+        os.chdir(folder)
+        for name in os.environ.keys() - environment.keys():
+            del os.environ[name]
+        os.environ.update(environment)
+        sys.path[:] = path
 
     def _close(self, lane: int) -> bool:
         trial = self._trials.pop(lane, None)
         self._reported.discard(lane)
+        self._last.pop(lane, None)
         self._broken.pop(lane, None)
         if trial is None:
             return True
@@ -247,6 +269,8 @@ class Worker:
             if thread is not None:
                 thread.join(_SECONDS_TO_STOP)
             del trial
+            if not self._trials:
+                self._restore_surroundings()
             if (torch := sys.modules.get("torch")) is not None and torch.cuda.is_initialized():
                 gc.collect()
                 torch.cuda.empty_cache()

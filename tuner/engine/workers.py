@@ -244,7 +244,10 @@ class LaneManager(RayActorManager):
         if isinstance(exception, OutOfMemoryError):
             # Ray 2.60 knows only actor and task errors here and would abort the whole sweep.
             exception = RayActorError(error_msg=f"the worker was killed for memory: {exception}")
-        super()._actor_task_failed(tracked_actor_task, exception)
+        if isinstance(exception, (RayActorError, RayTaskError)) or tracked_actor_task._on_error is None:
+            super()._actor_task_failed(tracked_actor_task, exception)
+        else:  # an answer that cannot be read, say; Ray would abort the whole sweep here too
+            tracked_actor_task._on_error(tracked_actor_task._tracked_actor, exception)
 
     def _try_kill_actor(self) -> bool:
         if not self._live_actors_to_kill:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -53,27 +54,34 @@ class Rung:
         self.resource = resource
         self.scores: dict[int, float] = {}
         self._iterations: dict[int, int] = {}
+        self._ranking: list[tuple[float, int, int]] = []  # best first: (-score, order of arrival, trial)
+        self._places: dict[int, tuple[float, int, int]] = {}
 
     def add(self, trial: int, *, iterations: int, score: float) -> None:
         """Take in a trial with ``iterations`` done: more than ``resource`` if it reports seldom."""
         self.scores[trial] = score
         self._iterations[trial] = iterations
+        self._places[trial] = (-score, len(self.scores), trial)
+        insort(self._ranking, self._places[trial])
 
-    def ranked(self) -> list[int]:
-        """Best first; of equals, the one that came first."""
-        return sorted(self.scores, key=lambda trial: -self.scores[trial])
+    def best(self, count: int) -> list[int]:
+        """The best ``count`` trials, best first; of equals, the one that came first."""
+        return [trial for _, _, trial in self._ranking[:count]]
+
+    def rank(self, trial: int) -> int:
+        """A trial's place, 1 being the best."""
+        return bisect_left(self._ranking, self._places[trial]) + 1
 
     def decision(self, trial: int, action: Action, objective: Objective, *, kept: int) -> Decision:
         """``action`` on a trial of this rung, explained: its rank, and the value of the last of ``kept``."""
-        ranked = self.ranked()
         return Decision(
             trial,
             action,
             self._iterations[trial],
             value=objective.score(self.scores[trial]),  # scoring twice gives the value back
-            cutoff=objective.score(self.scores[ranked[kept - 1]]) if kept else None,
-            rank=ranked.index(trial) + 1,
-            of=len(ranked),
+            cutoff=objective.score(-self._ranking[kept - 1][0]) if kept else None,
+            rank=self.rank(trial),
+            of=len(self._ranking),
             rung=self.resource,
         )
 
@@ -149,13 +157,15 @@ class _AshaScheduler(Scheduler):
         """The trial to promote, its rung and how many of that rung are let through."""
         for passed, rung in reversed(list(enumerate(self._rungs, start=1))):
             kept = len(rung.scores) // self._factor
-            for trial in rung.ranked()[:kept]:
+            for trial in rung.best(kept):
                 if trial in self._paused and self._reached[trial] == passed:
                     return trial, rung, kept
         if self._nothing_to_wait_for and self._paused and not self._any_completed:
             # Too few trials for a promotion: the best of the highest rung goes on, so that one runs in full.
             highest = max(self._reached[trial] for trial in self._paused)
             rung = self._rungs[highest - 1]
-            waiting = [t for t in rung.ranked() if t in self._paused and self._reached[t] == highest]
-            return waiting[0], rung, rung.ranked().index(waiting[0]) + 1
+            waiting = [
+                t for t in rung.best(len(rung.scores)) if t in self._paused and self._reached[t] == highest
+            ]
+            return waiting[0], rung, rung.rank(waiting[0])
         return None

@@ -45,7 +45,7 @@ class _AshaStopScheduler(Scheduler):
                 rung.add(trial, iterations=resource, score=self._objective.score(value))
                 kept = -(-len(rung.scores) // self._factor)  # rounded up: of few, the best goes on
                 # Equal values stand and fall together, so that a plateau does not favour the early.
-                cutoff = rung.scores[rung.ranked()[kept - 1]]
+                cutoff = rung.scores[rung.best(kept)[-1]]
                 action = Action.CONTINUE if rung.scores[trial] >= cutoff else Action.STOP
                 return rung.decision(trial, action, self._objective, kept=kept)
         return Decision(trial, Action.CONTINUE, resource, value)

@@ -1,0 +1,458 @@
+"""The comparisons: each a list of cases that do the same work, tuner last."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Case:
+    """One way to do the work: ``run`` returns what is worth noting beside its wall time."""
+
+    name: str
+    setting: str
+    run: Callable[[str], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    question: str
+    cases: tuple[Case, ...]
+
+
+def run_case(comparison: str, name: str) -> None:
+    """Run a case in this process and print its wall time and notes as JSON."""
+    [case] = [case for case in COMPARISONS[comparison].cases if case.name == name]
+    folder = tempfile.mkdtemp()
+    if "ray" in name or "tuner" in name:
+        start_ray(4 if comparison == "model-based" else 2)
+    try:
+        began = time.perf_counter()
+        notes = case.run(folder)
+        seconds = time.perf_counter() - began
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    print(json.dumps({"seconds": seconds, "notes": notes}), flush=True)
+
+
+def start_ray(cpus: int) -> None:
+    import os
+
+    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
+    import logging
+
+    import ray
+
+    ray.init(
+        address="local",
+        num_cpus=cpus,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
+
+
+# --- trivial trials -------------------------------------------------------------------------------
+
+TRIVIAL = 100
+
+
+def trivial_class() -> Any:
+    from ray.tune import Trainable
+
+    class Trivial(Trainable):
+        def setup(self, config):
+            self.x = config["x"]
+
+        def step(self):
+            return {"loss": self.x, "done": True}
+
+        def reset_config(self, new_config):
+            self.x = new_config["x"]
+            return True
+
+        def save_checkpoint(self, checkpoint_dir):
+            pass
+
+        def load_checkpoint(self, checkpoint_dir):
+            pass
+
+    return Trivial
+
+
+def ray_tune(
+    trainable: Any, space: Any, folder: str, trials: int, *, metric: str, mode: str, **parts: Any
+) -> Any:
+    from ray import tune
+
+    results = tune.Tuner(
+        trainable,
+        param_space=space,
+        tune_config=tune.TuneConfig(num_samples=trials, metric=metric, mode=mode, **parts),
+        run_config=tune.RunConfig(storage_path=folder, verbose=0),
+    ).fit()
+    assert results.num_errors == 0
+    assert len(results) == trials
+    return results
+
+
+def trivial_ray(folder: str, *, reuse: bool) -> dict[str, Any]:
+    from ray import tune
+
+    space = {"x": tune.uniform(0, 1)}
+    ray_tune(trivial_class(), space, folder, TRIVIAL, metric="loss", mode="min", reuse_actors=reuse)
+    return {}
+
+
+def trivial_tuner(folder: str) -> dict[str, Any]:
+    from tuner import Budget, Float, Objective, Sweep, run
+
+    report = run(
+        Sweep(
+            trainable=trivial_class(),
+            space={"x": Float(0, 1)},
+            objective=Objective(metric="loss", mode="min"),
+            budget=Budget(trials=TRIVIAL, iterations=1),
+            out=folder,
+        )
+    )
+    assert report.counts()["completed"] == TRIVIAL
+    return {}
+
+
+def trivial_optuna(folder: str) -> dict[str, Any]:
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=TRIVIAL)
+    return {"in process": "no workers, no checkpoints, no journal"}
+
+
+# --- a model-based searcher and slow trials ---------------------------------------------------------
+
+
+def sleeping(config: dict[str, Any]) -> None:
+    from ray import tune
+
+    time.sleep(2)
+    tune.report({"loss": config["x"]})
+
+
+def model_based_ray(folder: str) -> dict[str, Any]:
+    from ray import tune
+    from ray.tune.search.optuna import OptunaSearch
+
+    space = {"x": tune.uniform(0, 1)}
+    ray_tune(sleeping, space, folder, 16, metric="loss", mode="min", search_alg=OptunaSearch())
+    return {}
+
+
+def model_based_tuner(folder: str, searcher: str) -> dict[str, Any]:
+    from tuner import Budget, Float, Objective, Sweep, run
+
+    report = run(
+        Sweep(
+            trainable=sleeping,
+            space={"x": Float(0, 1)},
+            objective=Objective(metric="loss", mode="min"),
+            budget=Budget(trials=16),
+            searcher=searcher,
+            out=folder,
+        )
+    )
+    assert report.counts()["completed"] == 16
+    return {}
+
+
+# --- the digits network ------------------------------------------------------------------------------
+
+NETWORKS, EPOCHS, BATCH, HIDDEN = 128, 20, 128, 128
+
+
+def digits() -> tuple[Any, Any, Any, Any]:
+    import torch
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    features, targets = load_digits(return_X_y=True)
+    features = (features / 16).astype("float32")
+    return tuple(map(torch.from_numpy, train_test_split(features, targets, random_state=0)))  # type: ignore[return-value]
+
+
+class Network:
+    """64-128-10, SGD with momentum, batches of 128: what all cases but tuner's train, epoch by epoch."""
+
+    def __init__(self, data: tuple[Any, Any, Any, Any], lr: float, momentum: float, seed: int) -> None:
+        import torch
+        from torch import nn
+
+        torch.manual_seed(seed)
+        self.data = data
+        self.model = nn.Sequential(nn.Linear(64, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 10))
+        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=lr, momentum=momentum)
+
+    def epoch(self) -> float:
+        import torch
+        from torch.nn import functional
+
+        training, validation, targets, wanted = self.data
+        order = torch.randperm(len(training))
+        for start in range(0, len(order), BATCH):
+            rows = order[start : start + BATCH]
+            self.optimizer.zero_grad()
+            functional.cross_entropy(self.model(training[rows]), targets[rows]).backward()
+            self.optimizer.step()
+        with torch.no_grad():
+            return (self.model(validation).argmax(1) == wanted).float().mean().item()
+
+
+def drawn(count: int) -> list[tuple[float, float]]:
+    rng = np.random.default_rng(0)
+    return [(float(10 ** rng.uniform(-3, 0)), float(rng.uniform(0, 0.99))) for _ in range(count)]
+
+
+def digits_serial(folder: str) -> dict[str, Any]:
+    import torch
+
+    torch.set_num_threads(1)
+    data, best = digits(), 0.0
+    for seed, (lr, momentum) in enumerate(drawn(NETWORKS)):
+        network = Network(data, lr, momentum, seed)
+        best = max(best, *(network.epoch() for _ in range(EPOCHS)))
+    return {"best": round(best, 4)}
+
+
+def digits_optuna(folder: str, *, jobs: int) -> dict[str, Any]:
+    import optuna
+    import torch
+
+    torch.set_num_threads(1)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    data = digits()
+
+    def objective(trial: optuna.Trial) -> float:
+        lr, momentum = trial.suggest_float("lr", 1e-3, 1, log=True), trial.suggest_float("momentum", 0, 0.99)
+        network = Network(data, lr, momentum, trial.number)
+        return max(network.epoch() for _ in range(EPOCHS))
+
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed=0))
+    study.optimize(objective, n_trials=NETWORKS, n_jobs=jobs)
+    return {"best": round(study.best_value, 4)}
+
+
+def digits_class() -> Any:
+    from ray.tune import Trainable
+
+    cached: list[Any] = []
+
+    class Digits(Trainable):
+        def setup(self, config):
+            import torch
+
+            torch.set_num_threads(1)
+            if not cached:
+                cached.append(digits())
+            self.network = Network(cached[0], config["lr"], config["momentum"], 0)
+            self.epochs = 0
+
+        def step(self):
+            self.epochs += 1
+            return {"accuracy": self.network.epoch(), "done": self.epochs >= EPOCHS}
+
+        def reset_config(self, new_config):
+            self.setup(new_config)
+            return True
+
+        def save_checkpoint(self, checkpoint_dir):
+            pass
+
+        def load_checkpoint(self, checkpoint_dir):
+            pass
+
+    return Digits
+
+
+def digits_ray(folder: str, *, reuse: bool, asha: bool) -> dict[str, Any]:
+    from ray import tune
+    from ray.tune.schedulers import ASHAScheduler
+
+    scheduler = ASHAScheduler(max_t=EPOCHS, grace_period=1, reduction_factor=3) if asha else None
+    space = {"lr": tune.loguniform(1e-3, 1), "momentum": tune.uniform(0, 0.99)}
+    parts = {"reuse_actors": reuse, "scheduler": scheduler}
+    results = ray_tune(digits_class(), space, folder, NETWORKS, metric="accuracy", mode="max", **parts)
+    return {"best": round(results.get_best_result(scope="all").metrics["accuracy"], 4)}
+
+
+def digits_vmap(folder: str) -> dict[str, Any]:
+    """All networks as one stacked model, written by hand for just this network, in one process."""
+    import torch
+    from torch.nn import functional
+
+    torch.set_num_threads(2)
+    training, validation, targets, wanted = digits()
+    chosen = drawn(NETWORKS)
+    lr, momentum = (torch.tensor(values).view(-1, 1, 1) for values in zip(*chosen, strict=True))
+    generator = torch.Generator().manual_seed(0)
+    bound_in, bound_out = 1 / math.sqrt(64), 1 / math.sqrt(HIDDEN)
+
+    def uniform(*shape: int, bound: float) -> Any:
+        return (torch.rand(NETWORKS, *shape, generator=generator) * 2 - 1) * bound
+
+    weights = [
+        uniform(64, HIDDEN, bound=bound_in),
+        uniform(1, HIDDEN, bound=bound_in),
+        uniform(HIDDEN, 10, bound=bound_out),
+        uniform(1, 10, bound=bound_out),
+    ]
+    buffers = [torch.zeros_like(weight) for weight in weights]
+    best = 0.0
+    for _ in range(EPOCHS):
+        order = torch.stack([torch.randperm(len(training), generator=generator) for _ in range(NETWORKS)])
+        for start in range(0, order.shape[1], BATCH):
+            rows = order[:, start : start + BATCH]
+            leaves = [weight.requires_grad_() for weight in weights]
+            hidden = torch.relu(training[rows] @ leaves[0] + leaves[1])
+            outputs = hidden @ leaves[2] + leaves[3]
+            losses = functional.cross_entropy(
+                outputs.flatten(0, 1), targets[rows].flatten(), reduction="none"
+            )
+            gradients = torch.autograd.grad(losses.view(NETWORKS, -1).mean(1).sum(), leaves)
+            with torch.no_grad():
+                for buffer, gradient in zip(buffers, gradients, strict=True):
+                    buffer.mul_(momentum).add_(gradient)
+                weights = [w.detach() - lr * b for w, b in zip(leaves, buffers, strict=True)]
+        with torch.no_grad():
+            outputs = torch.relu(validation @ weights[0] + weights[1]) @ weights[2] + weights[3]
+            best = max(best, (outputs.argmax(-1) == wanted).float().mean(1).max().item())
+    return {"best": round(best, 4)}
+
+
+def digits_tuner(folder: str, *, lanes: Any, scheduler: str) -> dict[str, Any]:
+    from tuner import Budget, Float, Objective, Resources, Sweep, run
+
+    report = run(
+        Sweep(
+            trainable={"kind": "mlp", "dataset": "digits", "validation": 0.25, "test": 0.0},
+            space={
+                "lr": Float(1e-3, 1, log=True),
+                "momentum": Float(0, 0.99),
+                "optimizer": "sgd",
+                "hidden": HIDDEN,
+                "batch_size": BATCH,
+            },
+            objective=Objective(metric="val_accuracy", mode="max"),
+            budget=Budget(trials=NETWORKS, iterations=EPOCHS),
+            scheduler=scheduler,
+            resources=Resources(lanes=lanes),
+            out=folder,
+        )
+    )
+    best = report.best()
+    assert best is not None
+    return {"best": round(best.value or 0.0, 4), "epochs": report.iterations}
+
+
+# --- the control path ---------------------------------------------------------------------------------
+
+
+def memory_tuner(folder: str) -> dict[str, Any]:
+    """4,000 trials; how much the driver's memory grew from the 500th on."""
+    import psutil
+
+    from tuner import Budget, Float, Objective, Sweep, run
+
+    process, seen = psutil.Process(), {}
+
+    class Watch:
+        def open(self, sweep, folder, slots):
+            pass
+
+        def show(self, host):
+            count = len(host.courses)
+            if count % 500 == 0 and count not in seen:
+                seen[count] = process.memory_info().rss
+
+        def close(self):
+            seen[4000] = process.memory_info().rss
+
+    began = time.perf_counter()
+    run(
+        Sweep(
+            trainable=trivial_class(),
+            space={"x": Float(0, 1)},
+            objective=Objective(metric="loss", mode="min"),
+            budget=Budget(trials=4000, iterations=1),
+            out=folder,
+        ),
+        progress=Watch(),
+    )
+    seconds = time.perf_counter() - began
+    growth = (seen[4000] - seen[500]) / 2**20 / 35
+    return {"MB per 100 trials": round(growth, 2), "trials per second": round(4000 / seconds)}
+
+
+COMPARISONS = {
+    "trivial": Comparison(
+        f"{TRIVIAL} trials of one empty iteration, two at once: what a trial costs by itself",
+        (
+            Case(
+                "ray default",
+                "Tuner.fit, one process per trial, no loggers",
+                lambda f: trivial_ray(f, reuse=False),
+            ),
+            Case("ray reuse_actors", "the same with reuse_actors", lambda f: trivial_ray(f, reuse=True)),
+            Case("optuna", "study.optimize in process, one at a time", trivial_optuna),
+            Case("tuner", "two workers", trivial_tuner),
+        ),
+    ),
+    "model-based": Comparison(
+        "16 trials of 2 s on 4 workers with a model-based searcher (Ray issue 46965)",
+        (
+            Case("ray OptunaSearch", "as documented, max_concurrent_trials not set", model_based_ray),
+            Case("tuner random", "four workers", lambda f: model_based_tuner(f, "random")),
+            Case("tuner optuna", "four workers", lambda f: model_based_tuner(f, "optuna")),
+        ),
+    ),
+    "digits-fifo": Comparison(
+        f"{NETWORKS} networks 64-{HIDDEN}-10 on digits, {EPOCHS} epochs each, two cores",
+        (
+            Case(
+                "ray default",
+                "one process per trial, no loggers",
+                lambda f: digits_ray(f, reuse=False, asha=False),
+            ),
+            Case("ray reuse_actors", "with reuse_actors", lambda f: digits_ray(f, reuse=True, asha=False)),
+            Case("optuna 1 job", "study.optimize, random sampler", lambda f: digits_optuna(f, jobs=1)),
+            Case("optuna 2 jobs", "n_jobs=2 (threads)", lambda f: digits_optuna(f, jobs=2)),
+            Case("serial loop", "bare PyTorch, one thread", digits_serial),
+            Case("vmap by hand", "all networks stacked, two threads", digits_vmap),
+            Case("tuner 1 lane", "two workers", lambda f: digits_tuner(f, lanes=1, scheduler="fifo")),
+            Case("tuner 32 lanes", "two workers", lambda f: digits_tuner(f, lanes=32, scheduler="fifo")),
+            Case(
+                "tuner", "two workers, lanes: auto", lambda f: digits_tuner(f, lanes="auto", scheduler="fifo")
+            ),
+        ),
+    ),
+    "digits-asha": Comparison(
+        "the same with successive halving (reduction factor 3)",
+        (
+            Case("ray default", "ASHAScheduler", lambda f: digits_ray(f, reuse=False, asha=True)),
+            Case("ray reuse_actors", "ASHAScheduler", lambda f: digits_ray(f, reuse=True, asha=True)),
+            Case("tuner 1 lane", "asha", lambda f: digits_tuner(f, lanes=1, scheduler="asha")),
+            Case("tuner", "asha, lanes: auto", lambda f: digits_tuner(f, lanes="auto", scheduler="asha")),
+        ),
+    ),
+    "memory": Comparison(
+        "4,000 trials in one sweep (Ray issue 64231)", (Case("tuner", "two workers", memory_tuner),)
+    ),
+}

@@ -1,0 +1,122 @@
+"""Several trials at once in one worker."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from running import events, most_at_once, run_toy
+
+from tuner import Budget, Float, Objective, Resources, Sweep, run
+
+ONE_WORKER = 4  # CPUs, which is all that the tests' cluster has
+
+
+def together(report):
+    """How many trials trained as one, for each result."""
+    return [event.data["metrics"]["together"] for event in events(report, "result")]
+
+
+def test_trials_of_one_key_train_together_and_the_others_beside_them(tmp_path):
+    space = {"x": Float(0.1, 0.5, points=6)}
+    report = run_toy(
+        "Laned", tmp_path, space=space, searcher="grid", resources=Resources(cpu=ONE_WORKER, lanes=6)
+    )
+    assert report.counts()["completed"] == 6
+    assert most_at_once(report) == 6
+    assert max(together(report)) == 4
+    alone = [t.number for t in report.trials if t.config["x"] > 0.4]
+    assert {e.data["metrics"]["together"] for e in events(report, "result") if e.trial in alone} == {1}
+
+
+def test_next_trial_takes_a_free_lane_while_the_others_go_on(tmp_path):
+    """Trials of one to nine iterations in three lanes: nobody waits for the longest."""
+    report = run_toy(
+        "Laned",
+        tmp_path,
+        trials=9,
+        space={"x": Float(0.0, 0.4)},
+        scheduler="asha_stop",
+        resources=Resources(cpu=ONE_WORKER, lanes=3),
+    )
+    starts = [event.time for event in events(report, "started")]
+    ends = [event.time for event in events(report, "ended")]
+    assert len(report.trials) == 9
+    assert sorted(starts)[3] < max(ends)
+    assert most_at_once(report) == 3
+
+
+def test_auto_takes_the_number_that_the_trainable_measures(tmp_path):
+    report = run_toy(
+        "Laned",
+        tmp_path,
+        trials=16,
+        space={"x": Float(0.0, 0.4)},
+        resources=Resources(cpu=ONE_WORKER, lanes="auto"),
+    )
+    assert most_at_once(report) == 3
+
+
+def test_process_that_dies_fails_or_restarts_just_its_own_trials(tmp_path):
+    report = run_toy(
+        "DyingLane",
+        tmp_path,
+        trials=4,
+        space={"x": Float(0.0, 0.3, points=4)},
+        searcher="grid",
+        settings={"folder": str(tmp_path), "deadly": 0.0},
+        resources=Resources(cpu=ONE_WORKER, lanes=4),
+    )
+    assert [(trial.state, trial.iterations) for trial in report.trials] == [("completed", 9)] * 4
+    assert 1 <= len(events(report, "lost")) <= 4
+
+
+def test_error_of_one_lane_leaves_the_others_alone(tmp_path):
+    report = run_toy(
+        "Raising", tmp_path, trials=6, searcher="grid", resources=Resources(cpu=ONE_WORKER, lanes=6)
+    )
+    assert report.counts()["failed"] == 3
+    assert report.counts()["completed"] == 3
+
+
+def test_one_fresh_process_per_trial_for_those_who_want_it(tmp_path):
+    report = run_toy(
+        "Process", tmp_path, trials=3, iterations=1, resources=Resources(cpu=ONE_WORKER, isolation="process")
+    )
+    assert len({event.data["metrics"]["process"] for event in events(report, "result")}) == 3
+
+
+@pytest.mark.parametrize("searcher", ["grid", "random"])
+def test_configurations_are_the_same_with_and_without_lanes(searcher, tmp_path):
+    alone, laned = (
+        run_toy("Laned", tmp_path, trials=8, searcher=searcher, resources=Resources(lanes=lanes))
+        for lanes in (1, 4)
+    )
+    assert [(t.config, t.seed) for t in alone.trials] == [(t.config, t.seed) for t in laned.trials]
+
+
+def test_lanes_of_mlp_give_the_curves_of_lone_trials_also_when_paused_and_moved(tmp_path):
+    def curves(lanes):
+        sweep = Sweep(
+            trainable={"kind": "mlp", "dataset": "iris", "precision": "float64"},
+            space={
+                "lr": Float(1e-3, 1e-1, log=True),
+                "dropout": Float(0.1, 0.5),
+                "optimizer": "sgd",
+                "hidden": 8,
+            },
+            objective=Objective(metric="val_loss", mode="min"),
+            budget=Budget(trials=12, iterations=9),
+            scheduler="hyperband",
+            resources=Resources(lanes=lanes),
+            out=str(tmp_path),
+        )
+        return {
+            (trial.number, iteration): value
+            for trial in run(sweep).trials
+            for iteration, value in trial.curve
+        }
+
+    alone, laned = curves(1), curves(6)
+    shared = sorted(alone.keys() & laned.keys())
+    assert len(shared) >= 12
+    np.testing.assert_allclose([laned[key] for key in shared], [alone[key] for key in shared], rtol=1e-8)
