@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-
 import tuner
 from tuner.engine import cluster
 from tuner.errors import ResultsError
@@ -67,9 +65,11 @@ def run(
     results folder that cannot be written; all of them before any trial starts, but for workers that cannot
     load the trainable. A trial that fails does not raise.
     """
-    with _interruptible() as interrupted:
+    interrupted = _Interruption()
+    with interrupted.listening():
         sweep.check()
-        with cluster.connected(address, verbose=verbose):
+        # Ray takes SIGTERM for itself when it starts, so listen again.
+        with cluster.connected(address, verbose=verbose), interrupted.listening():
             slots = cluster.require(sweep.resources)
             from tuner.engine.worker import Recipe
 
@@ -118,7 +118,7 @@ def _drive(
         sweep.resources,
         wanted=wanted,
         most=_most_at_once(sweep, workers=max(1, wanted())),
-        samples=_samples(sweep),
+        samples=sweep.samples(),
     )
     controller = Controller(host, pool, experiment, saves=saves)
     started = time.monotonic()
@@ -165,16 +165,6 @@ def _most_at_once(sweep: Sweep, *, workers: int) -> int | None:
     return max(workers, (sweep.trials or workers * _MOST_AUTO_LANES) // _AUTO_GENERATIONS)
 
 
-def _samples(sweep: Sweep) -> list[dict[str, Any]]:
-    """What trials of this sweep may be given, drawn at random."""
-    rng = np.random.default_rng([sweep.seed, _SAMPLES])
-    return [
-        sweep.trainable.given(sweep.space.sample(rng), seed=number, sweep_seed=sweep.seed)
-        for number in range(_SAMPLES)
-    ]
-
-
-_SAMPLES = 32
 _MOST_AUTO_LANES = 64
 _AUTO_GENERATIONS = 4
 _MOST_WORKERS = 10_000
@@ -218,25 +208,28 @@ def _numbered(name: str) -> Iterator[str]:
         number += 1
 
 
-@contextlib.contextmanager
-def _interruptible() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set; asked again after a while, they raise KeyboardInterrupt."""
-    interrupted = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield interrupted  # only the main thread may handle signals
-        return
-    first = 0.0
+class _Interruption(threading.Event):
+    """Set by SIGINT or SIGTERM while it listens; asked again after a while, they raise KeyboardInterrupt."""
 
-    def interrupt(number: int, frame: Any) -> None:
-        nonlocal first
-        if interrupted.is_set() and time.monotonic() - first > _SECONDS_OF_PATIENCE:
+    def __init__(self) -> None:
+        super().__init__()
+        self._first = 0.0
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """A context in which the signals are ours; afterwards they are as before."""
+        if threading.current_thread() is not threading.main_thread():
+            yield  # only the main thread may handle signals
+            return
+        before = {number: signal.signal(number, self._take) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _take(self, number: int, frame: Any) -> None:
+        if self.is_set() and time.monotonic() - self._first > _SECONDS_OF_PATIENCE:
             raise KeyboardInterrupt
-        first = first or time.monotonic()
-        interrupted.set()
-
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield interrupted
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        self._first = self._first or time.monotonic()
+        self.set()
