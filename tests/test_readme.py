@@ -51,7 +51,8 @@ def test_sweep_file_shown_is_right(tmp_path):
     done = run([sys.executable, "-m", "tuner.cli", "check", "sweep.yaml"], tmp_path)
     assert (done.returncode, done.stdout) == (
         0,
-        "sweep.yaml: 64 trials of mlp, searcher optuna, scheduler asha\n",
+        "sweep.yaml: 64 trials of mlp, searcher optuna, scheduler asha\n"
+        "lanes: trials of one shape train together (8 of 32 sampled trials fit with another)\n",
     )
 
 

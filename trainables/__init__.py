@@ -22,4 +22,10 @@ TRAINABLES: dict[str, Entry] = {
         settings="trainables.recipe:DataSettings",
         summary="feed-forward network (PyTorch) for classification and regression on tabular data",
     ),
+    "cnn": Entry(
+        path="trainables.cnn:CNN",
+        config="trainables.recipe:CNNConfig",
+        settings="trainables.recipe:DataSettings",
+        summary="small convolutional network (PyTorch) for classification and regression on images",
+    ),
 }

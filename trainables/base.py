@@ -134,13 +134,21 @@ class TorchTrainable(Trainable):
     @classmethod
     def best_lanes(cls, configs: Sequence[Mapping[str, Any]], *, most: int) -> int:
         """How many trials like these are best trained at once in one process, at most ``most``; measured."""
-        learners = []
-        for config in configs:
-            trial = cls.__new__(cls)
-            trial._trial_info = None  # Ray's own set-up would make folders for it
-            trial.setup(dict(config))
-            learners.append(trial._learner)
+        try:
+            learners = cls._learners(configs)
+        except Exception:  # the trials will say themselves what is wrong, each for itself
+            return 1
         return stack.best_size(learners, most=most)
+
+    @classmethod
+    def why_alone(cls, configs: Sequence[Mapping[str, Any]]) -> str | None:
+        """Why no trials like these are trained as one; ``None``: those of one fusion key are."""
+        return stack.why_alone(cls._learners(configs))
+
+    @classmethod
+    def fitting(cls, configs: Sequence[Mapping[str, Any]]) -> int:
+        """How many of these trials could be trained as one with another of them."""
+        return stack.fitting(cls._learners(configs))
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Write all that the next epoch depends on, as one file for ``torch.load(weights_only=True)``."""
@@ -206,6 +214,24 @@ class TorchTrainable(Trainable):
         self.__dict__.pop("_learner", None)
         if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
             torch.cuda.empty_cache()
+
+    @classmethod
+    def _learners(cls, configs: Sequence[Mapping[str, Any]]) -> list[Learner]:
+        """Learners for those configurations that can be set up; raises what the last one did if none can."""
+        learners = []
+        failure: Exception | None = None
+        for config in configs:
+            trial = cls.__new__(cls)
+            trial._trial_info = None  # Ray's own set-up would make folders for it
+            try:
+                trial.setup(dict(config))
+            except Exception as error:
+                failure = error
+            else:
+                learners.append(trial._learner)
+        if failure is not None and not learners:
+            raise failure
+        return learners
 
     def _parts(self, config: Mapping[str, Any]) -> tuple[Any, Any, Seeds]:
         known = [name for model in (self.Config, self.Settings, Seeds) for name in model.model_fields]

@@ -2,18 +2,9 @@
 
 from torch import nn
 
+from trainables.activations import ACTIVATIONS
 from trainables.base import TorchTrainable
-from trainables.recipe import Activation, MLPConfig
-
-_ACTIVATIONS: dict[Activation, type[nn.Module]] = {
-    "relu": nn.ReLU,
-    "tanh": nn.Tanh,
-    "sigmoid": nn.Sigmoid,
-    "gelu": nn.GELU,
-    "silu": nn.SiLU,
-    "elu": nn.ELU,
-    "leaky_relu": nn.LeakyReLU,
-}
+from trainables.recipe import MLPConfig
 
 
 class MLP(TorchTrainable):
@@ -25,7 +16,7 @@ class MLP(TorchTrainable):
         layers: list[nn.Module] = []
         width = self.dataset.features
         for _ in range(config.depth):
-            layers += [nn.Linear(width, config.hidden), _ACTIVATIONS[config.activation]()]
+            layers += [nn.Linear(width, config.hidden), ACTIVATIONS[config.activation]()]
             if config.dropout > 0:
                 layers.append(nn.Dropout(config.dropout))
             width = config.hidden

@@ -17,6 +17,8 @@ BUNDLED = ("breast_cancer", "diabetes", "digits", "iris", "wine")
 Task = Literal["classification", "regression"]
 Precision = Literal["float32", "float64"]
 Activation = Literal["relu", "tanh", "sigmoid", "gelu", "silu", "elu", "leaky_relu"]
+Pooling = Literal["max", "average"]
+Normalization = Literal["none", "batch"]
 OptimizerName = Literal["sgd", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "adamw"]
 
 
@@ -113,6 +115,20 @@ class MLPConfig(TrainingConfig):
     depth: int = Field(1, ge=0, description="hidden layers; 0 is a linear model")
     activation: Activation = Field("relu", description="nonlinearity after each hidden layer")
     dropout: float = Field(0.0, ge=0, lt=1, description="probability of dropping a hidden unit's output")
+
+
+class CNNConfig(TrainingConfig):
+    """Hyperparameters of a small convolutional network."""
+
+    channels: int = Field(16, ge=1, description="channels of the first block, doubled in each further one")
+    blocks: int = Field(2, ge=1, description="blocks of convolution, normalization, activation and pooling")
+    kernel: Literal[1, 3, 5, 7] = Field(3, description="height and width of the convolutions, in pixels")
+    pooling: Pooling = Field(
+        "max", description="how a block halves the image; blocks that find a side below 4 pixels do not pool"
+    )
+    normalization: Normalization = Field("none", description="normalization after each convolution")
+    activation: Activation = Field("relu", description="nonlinearity of each block")
+    dropout: float = Field(0.0, ge=0, lt=1, description="probability of dropping an input of the last layer")
 
 
 M = TypeVar("M", bound=BaseModel)

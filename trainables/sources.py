@@ -38,7 +38,8 @@ def read_bundled(name: str) -> Table:
     target = np.asarray(bunch.target)
     if target.dtype.kind == "i":
         target = np.asarray(bunch.target_names).astype(str)[target]
-    return Table(features, target, names, "the target", features.shape[1:])
+    shape = bunch.images.shape[1:] if "images" in bunch else features.shape[1:]
+    return Table(features, target, names, "the target", shape)
 
 
 def read_file(path: Path, *, target: str | None, features: str | None) -> Table:

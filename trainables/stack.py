@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -70,29 +71,45 @@ def advance(learners: Sequence[Learner]) -> list[dict[str, float]]:
     return outcomes
 
 
+def fitting(learners: Sequence[Learner]) -> int:
+    """How many of the learners could be stacked with another one of them."""
+    try:
+        return sum(len(group) for group in _groups(learners) if len(group) > 1)
+    except CannotStack:
+        return 0
+
+
+def why_alone(learners: Sequence[Learner]) -> str | None:
+    """Why learners like these cannot be stacked, found out on a few batches; ``None``: they can."""
+    try:
+        largest = max(_groups(learners), key=len)
+        if len(largest) == 1:
+            return f"no two of {len(learners)} sampled trials have the same shape, optimizer and batch size"
+        advance(_copies(_small(copy.copy(largest[0])), 2))
+    except CannotStack as error:
+        return str(error)
+    return None
+
+
 def best_size(learners: Sequence[Learner], *, most: int) -> int:
     """How many learners like these are best advanced together, between 1 and ``most``.
 
     Measured on a few batches: the smallest number within a tenth of the best throughput. Where learners
     differ in shape, only the share of equal ones counts. The learners are used up by it.
     """
-    groups: dict[Hashable, list[Learner]] = {}
     try:
-        for learner in learners:
-            groups.setdefault(signature(learner), []).append(learner)
+        groups = _groups(learners)
     except CannotStack:
         return 1
     # The chance that two of them fit together.
-    equal = sum(len(group) ** 2 for group in groups.values()) / len(learners) ** 2
-    sample = _small(max(groups.values(), key=len)[0])
+    equal = sum(len(group) ** 2 for group in groups) / len(learners) ** 2
+    sample = _small(max(groups, key=len)[0])
     throughputs = {1: 1 / _seconds(lambda: loop_advance(sample))}
     size = 2
     while size <= most:
         stacked = max(1, round(1 + (size - 1) * equal))
         if stacked > 1:
-            copies = [copy.deepcopy(sample) for _ in range(stacked)]
-            for each in copies:  # a copy of the data would be another data set
-                each.training, each.validation = sample.training, sample.validation
+            copies = _copies(sample, stacked)
             try:
                 throughputs[size] = stacked / _seconds(lambda: advance(copies))  # noqa: B023
             except (CannotStack, torch.OutOfMemoryError):
@@ -106,6 +123,21 @@ def best_size(learners: Sequence[Learner], *, most: int) -> int:
 # Less gain than this is within the noise of the measurement, and not worth more trials at once.
 _WORTHWHILE = 1.2
 _MEASURED_BATCHES = 4
+
+
+def _groups(learners: Sequence[Learner]) -> list[list[Learner]]:
+    """The learners by signature. Raises CannotStack if one of them can never be stacked."""
+    groups: dict[Hashable, list[Learner]] = {}
+    for learner in learners:
+        groups.setdefault(signature(learner), []).append(learner)
+    return list(groups.values())
+
+
+def _copies(learner: Learner, number: int) -> list[Learner]:
+    copies = [copy.deepcopy(learner) for _ in range(number)]
+    for each in copies:  # a copy of the data would be another data set
+        each.training, each.validation = learner.training, learner.validation
+    return copies
 
 
 def _small(learner: Learner) -> Learner:
@@ -205,16 +237,23 @@ def _train(
         if keys is not None:
             for layer, name in enumerate(names):
                 buffers[f"{name}.key" if name else "key"].copy_(keys[:, batch, layer])
-        try:
+        with _vectorising():
             losses = batched(parameters, buffers, rows)
             gradients = torch.autograd.grad(losses.sum(), wanted)
-        except torch.OutOfMemoryError:
-            raise
-        except (RuntimeError, NotImplementedError, ValueError, TypeError) as error:
-            raise CannotStack(str(error).splitlines()[0]) from error
         optimizer.step(gradients)
         totals += losses.detach() * rows.shape[1]
     return totals
+
+
+@contextmanager
+def _vectorising() -> Iterator[None]:
+    """Say of what torch cannot vectorise that it cannot be stacked; alone, a true error shows itself."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, NotImplementedError, ValueError, TypeError) as error:
+        raise CannotStack((str(error) or type(error).__name__).splitlines()[0]) from error
 
 
 def _evaluate(
@@ -236,9 +275,9 @@ def _evaluate(
     batched = vmap(forward, in_dims=(0, 0, None, None), randomness="error")
     total_loss = total_score = torch.zeros(lanes, dtype=torch.float64, device=features.device)
     for start in range(0, len(targets), chunk):
-        loss, hits = batched(
-            parameters, buffers, features[start : start + chunk], targets[start : start + chunk]
-        )
+        rows = slice(start, start + chunk)
+        with _vectorising():
+            loss, hits = batched(parameters, buffers, features[rows], targets[rows])
         total_loss, total_score = total_loss + loss, total_score + hits
     return total_loss, total_score
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
+import numpy as np
 from pydantic import (
     AfterValidator,
     PlainSerializer,
@@ -27,6 +28,9 @@ from tuner.spec import Seed, Spec, describe, did_you_mean, locate
 from tuner.trainable import TrainableSpec
 
 _S = TypeVar("_S", bound=Spec)
+
+# Enough to see how often two trials have the same shape, few enough to be built in no time.
+_SAMPLES = 32
 
 
 def _component(value: Any, base: type[_S], table: Mapping[str, type[_S]], what: str) -> _S:
@@ -107,6 +111,14 @@ class Sweep(Spec):
     def trials(self) -> int | None:
         """How many trials there will be; ``None``: as many as ``budget.seconds`` allows."""
         return self.budget.trials or self.searcher.size(self.space)
+
+    def samples(self) -> list[dict[str, Any]]:
+        """What 32 trials of this sweep may be given, drawn at random; the same at every call."""
+        rng = np.random.default_rng([self.seed, _SAMPLES])
+        return [
+            self.trainable.given(self.space.sample(rng), seed=number, sweep_seed=self.seed)
+            for number in range(_SAMPLES)
+        ]
 
     def check(self) -> None:
         """Check the sweep against its trainable, which is imported. Raises SpecError with every problem."""

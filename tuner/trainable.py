@@ -2,13 +2,15 @@
 
 The seam to a trainable is Ray's ``Trainable`` contract (or a function of ``config``), plus class attributes
 that it may have: ``Config``, a pydantic model of its hyperparameters; ``Settings``, one of what stands under
-``trainable:``; ``metrics(settings)``, the names that its results will have.
+``trainable:``; ``metrics(settings)``, the names that its results will have; and beside ``fused_step``, which
+trains several trials at once, ``why_alone(configs)`` and ``fitting(configs)``: why no such trials can be
+trained as one (``None``: they can), and how many of them fit with another.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Protocol
@@ -178,6 +180,27 @@ class TrainableSpec(Spec):
                     hint = did_you_mean(metric, known, likeness=0.7)
                     problems.append(Problem("objective.metric", f"{self.name} reports no '{metric}'{hint}"))
         return problems
+
+    def lanes(self, samples: Sequence[Mapping[str, Any]]) -> str | None:
+        """Whether trials like ``samples`` can be trained as one, in words; ``None``: it does not say.
+
+        Raises SpecError when such trials cannot be made at all.
+        """
+        trainable: Any = self.load()
+        if not (hasattr(trainable, "fused_step") and hasattr(trainable, "why_alone")):
+            return None
+        try:
+            reason = trainable.why_alone(samples)
+            together = 0 if reason is not None else trainable.fitting(samples)
+        except Exception as error:
+            what = f"{self.name} raised {type(error).__name__} for a trial of this sweep: {error}"
+            raise SpecError([Problem("trainable", what)]) from error
+        if reason is not None:
+            return f"trials train one after the other: {reason}"
+        return (
+            "trials of one shape train together "
+            f"({together} of {len(samples)} sampled trials fit with another)"
+        )
 
     def _settings_problems(self, trainable: Any, space: SearchSpace | None) -> list[Problem]:
         problems: list[Problem] = []

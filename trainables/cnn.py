@@ -1,0 +1,58 @@
+"""``CNN``: a small convolutional network for images."""
+
+from typing import Any
+
+from torch import nn
+
+from trainables.activations import ACTIVATIONS
+from trainables.base import TorchTrainable
+from trainables.data import Dataset
+from trainables.recipe import CNNConfig, Pooling
+
+_POOLINGS: dict[Pooling, type[nn.Module]] = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}
+
+_SMALLEST_POOLED = 4
+"""Sides below are not halved: batch normalisation of a batch of one row needs several pixels left."""
+
+
+class CNN(TorchTrainable):
+    """``blocks`` of convolution, normalisation, activation and pooling, then dropout and a linear layer.
+
+    Images are height x width, or channels x height x width. Each block has twice the channels of the one
+    before and halves both sides, rounded down; blocks that find a side below 4 pixels do not pool.
+    """
+
+    Config = CNNConfig
+
+    @classmethod
+    def data(cls, settings: Any, *, sweep_seed: int) -> Dataset:
+        """The data set that ``settings`` describes; raises ValueError where its rows are no images."""
+        dataset = super().data(settings, sweep_seed=sweep_seed)
+        if len(dataset.shape) not in (2, 3):
+            key, name = ("path", settings.path) if settings.dataset is None else ("dataset", settings.dataset)
+            raise ValueError(f"{key}: '{name}' must be images, got rows of shape {dataset.shape}")
+        return dataset
+
+    def model(self, config: CNNConfig) -> nn.Module:
+        *colours, height, width = self.dataset.shape
+        channels = colours[0] if colours else 1
+        # Within the network, so that whoever loads its weights can give it rows as they come.
+        layers: list[nn.Module] = [nn.Unflatten(1, (channels, height, width))]
+        for block in range(config.blocks):
+            wanted = config.channels * 2**block
+            normalised = config.normalization == "batch"
+            # Normalisation subtracts what a bias adds: its gradient would be rounding errors.
+            layers.append(
+                nn.Conv2d(channels, wanted, config.kernel, padding=config.kernel // 2, bias=not normalised)
+            )
+            if normalised:
+                layers.append(nn.BatchNorm2d(wanted))
+            layers.append(ACTIVATIONS[config.activation]())
+            if min(height, width) >= _SMALLEST_POOLED:
+                layers.append(_POOLINGS[config.pooling](2))
+                height, width = height // 2, width // 2
+            channels = wanted
+        layers.append(nn.Flatten())
+        if config.dropout > 0:
+            layers.append(nn.Dropout(config.dropout))
+        return nn.Sequential(*layers, nn.Linear(channels * height * width, self.dataset.outputs))
