@@ -22,14 +22,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", help=f"which to run (default: all): {', '.join(COMPARISONS)}")
     parser.add_argument("--out", type=Path, default=FOLDER, help="where the tables go")
+    parser.add_argument("--without", action="append", default=[], metavar="COMPARISON/CASE", help="leave out")
     options = parser.parse_args()
     found: dict[str, Any] = {"machine": machine(), "comparisons": {}}
     for name in options.names or COMPARISONS:
         comparison = COMPARISONS[name]
         print(f"== {name}: {comparison.question}", flush=True)
-        rows = [
-            {"case": case.name, "setting": case.setting, **measure(name, case)} for case in comparison.cases
-        ]
+        cases = [case for case in comparison.cases if f"{name}/{case.name}" not in options.without]
+        rows = [{"case": case.name, "setting": case.setting, **measure(name, case)} for case in cases]
         base = rows[-1]["seconds"]
         for row in rows:
             row["ratio"] = row["seconds"] / base
