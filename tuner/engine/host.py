@@ -7,7 +7,6 @@ scheduler, then acted on. ``HostedSearch`` and ``HostedScheduler`` are the faces
 from __future__ import annotations
 
 import os
-import time
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -38,7 +37,6 @@ class Course:
     iteration: int = 0
     last: float | None = None
     best: float | None = None
-    started: float | None = None
     trial_dir: tuple[Any, str] | None = None  # file system and path of its checkpoints, while there are any
     worker_losses: int = 0
 
@@ -113,7 +111,6 @@ class Host:
         self._journal.write("started", number, node=node)
         course = self.courses[number]
         course.state = "running"
-        course.started = course.started or time.time()
 
     def result(self, number: int, result: dict[str, Any]) -> bool:
         """Take note of a result; whether a checkpoint is to be taken of it.
