@@ -31,6 +31,7 @@ class Course:
 
     number: int
     config: dict[str, Any]
+    seed: int
     state: str = "pending"  # pending, running, paused, or how it ended
     ending: Ending | None = None  # decided, and about to happen
     repeats: bool = False  # it started over, or went on from an earlier checkpoint, and is not new yet
@@ -64,6 +65,7 @@ class Host:
 
     def __init__(self, sweep: Sweep, journal: Journal) -> None:
         self.sweep = sweep
+        self.trials = sweep.trials  # how many there will be; asked once, since a grid is counted for it
         self.courses: dict[int, Course] = {}
         self.reason: str | None = None
         self.incumbent: Course | None = None  # the best so far that has not failed
@@ -88,15 +90,15 @@ class Host:
         number = len(self.courses)
         if self._exhausted:
             return None
-        full = self.sweep.trials is not None and number >= self.sweep.trials
-        config = None if full else self._searcher.suggest(number)
+        config = self._searcher.suggest(number)
         if config is None:
             self.close()
             return None
-        self._journal.write("suggested", number, config=config, seed=trial_seed(self.sweep.seed, number))
-        course = self.courses[number] = Course(number, config)
+        course = Course(number, config, trial_seed(self.sweep.seed, number))
+        self._journal.write("suggested", number, config=config, seed=course.seed)
+        self.courses[number] = course
         self._scheduler.add(number)
-        if self.sweep.trials is not None and number + 1 >= self.sweep.trials:
+        if self.trials is not None and number + 1 >= self.trials:
             self.close()
         return course
 
@@ -284,9 +286,7 @@ class HostedSearch(SearchAlgorithm):
         sweep = self._host.sweep
         return _Trial(
             self._experiment.spec["run"],
-            config=sweep.trainable.given(
-                course.config, seed=trial_seed(sweep.seed, course.number), sweep_seed=sweep.seed
-            ),
+            config=sweep.trainable.given(course.config, seed=course.seed, sweep_seed=sweep.seed),
             stub=True,  # not looked up, see _Trial
             trial_id=f"{course.number:05d}",
             storage=self._experiment.storage,

@@ -132,7 +132,7 @@ def status(host: Host, seconds: float) -> str:
         "stopped": counts["stopped"],
         "failed": counts["failed"],
     }
-    total = host.sweep.trials
+    total = host.trials
     of = f"/{total:,}" if total is not None else ""
     parts = [
         f"{len(host.courses):,}{of} trials",
@@ -149,7 +149,7 @@ def remaining(host: Host, seconds: float) -> float | None:
     """A guess in seconds, from the share of trials that are through; ``None`` before the first is."""
     counts = host.counts()
     through = counts["completed"] + counts["stopped"] + counts["failed"] + counts["paused"]
-    total = host.sweep.trials
+    total = host.trials
     guesses = []
     if total is not None and through:
         guesses.append(seconds * max(total - through, 0.5) / through)
