@@ -29,11 +29,15 @@ class Dropout(nn.Module):
         self.register_buffer("p", torch.tensor(p, dtype=torch.float64), persistent=False)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        if not self.training:
-            return inputs
-        noise = _noise(self.key, inputs.shape, inputs.device)
-        kept = noise >= (self.p * 2**24).to(torch.int32)
-        return inputs * kept * (1 / (1 - self.p)).to(inputs.dtype)
+        return drop(inputs, self.key, self.p) if self.training else inputs
+
+
+def drop(inputs: Tensor, key: Tensor, p: Tensor) -> Tensor:
+    """Inputs n x ... after dropout; with a key and a p per lane, inputs lanes x n x ..., each as if alone."""
+    lanes, shape = key.shape, inputs.shape[key.ndim :]
+    key, p = (tensor.view(*lanes, *(1 for _ in shape)) for tensor in (key, p))
+    kept = _noise(key, shape, inputs.device) >= (p * 2**24).to(torch.int32)
+    return inputs * kept * (1 / (1 - p)).to(inputs.dtype)
 
 
 def replace_dropout(network: nn.Module) -> nn.Module:
@@ -66,7 +70,10 @@ def keys(seed: int, *, first_batch: int, batches: int, layers: int) -> NDArray[n
 
 
 def _noise(key: Tensor, shape: Iterable[int], device: torch.device) -> Tensor:
-    """Uniform whole numbers in [0, 2**24), as int32: a hash (lowbias32, Wellons 2018) of position and key."""
+    """Uniform whole numbers in [0, 2**24), as int32: a hash (lowbias32, Wellons 2018) of position and key.
+
+    ``key`` has as many dimensions as the result, all of length 1 but for those of the lanes.
+    """
     shape = tuple(shape)
     count = int(np.prod(shape))
     # Wraps round at 2**31, as the hash wants; the shifts bring in zeros because of the masks.

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
 
-from trainables import dropout
+from trainables import dropout, optimizers
 from trainables.randomness import Streams
 from trainables.recipe import Task, TrainingConfig
 
@@ -94,7 +94,7 @@ def train_batch(
     optimizer.zero_grad()
     batch_loss = loss(network(features), targets)
     batch_loss.backward()  # type: ignore[no-untyped-call]
-    optimizer.step()
+    optimizers.step(optimizer)
     return batch_loss.detach()
 
 
@@ -123,11 +123,14 @@ def scores(learner: Learner, total_loss: float, total_score: float) -> dict[str,
 
 
 def correct(outputs: Tensor, targets: Tensor) -> Tensor:
-    """How many rows are classified rightly; nan if an output is nan, where argmax would name some class."""
-    hits = (outputs.argmax(dim=1) == targets).sum()
-    return torch.where(outputs.isnan().any(), torch.nan, hits.double())
+    """How many rows are classified rightly; nan if an output is nan, where argmax would name some class.
+
+    ``outputs``: ... x n x k, ``targets``: n or ... x n; one sum for each of the leading dimensions.
+    """
+    hits = (outputs.argmax(dim=-1) == targets).sum(dim=-1)
+    return torch.where(outputs.isnan().flatten(-2).any(dim=-1), torch.nan, hits.double())
 
 
 def squared_errors(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Sum of the squared errors of ``outputs`` (n x 1) against ``targets`` (n)."""
-    return functional.mse_loss(outputs.squeeze(-1), targets, reduction="sum")
+    """Sum of the squared errors of ``outputs`` (... x n x 1) against ``targets`` (n or ... x n)."""
+    return (outputs.squeeze(-1) - targets).square().sum(dim=-1)

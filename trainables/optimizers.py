@@ -1,5 +1,6 @@
 """Optimizers by name: torch's own classes, and their state carried from one trial to another."""
 
+import inspect
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -32,6 +33,7 @@ def _keep_the_compiler_out() -> None:
     for method in (
         optim.Optimizer.add_param_group,
         optim.Optimizer.zero_grad,
+        optim.Optimizer.state_dict,
         optim.Optimizer.load_state_dict,
     ):
         function = getattr(method, "__wrapped__", None)
@@ -40,6 +42,13 @@ def _keep_the_compiler_out() -> None:
 
 
 _keep_the_compiler_out()
+
+
+@torch.no_grad()
+def step(optimizer: optim.Optimizer) -> None:
+    """As ``optimizer.step()``, without what torch 2.13 wraps round it: that imports the compiler, too."""
+    plain: Any = inspect.unwrap(type(optimizer).step)
+    plain(optimizer)
 
 
 def build(config: OptimizerConfig, parameters: Iterable[nn.Parameter]) -> optim.Optimizer:

@@ -15,10 +15,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
+from torch.func import vmap
+from torch.nn import functional
 
-from trainables import dropout
-from trainables.loop import EVALUATION_ROWS, Learner, correct, scores, squared_errors
+from trainables import dropout, stacked_forward
+from trainables.loop import EVALUATION_ROWS, Learner, Loss, correct, scores, squared_errors
 from trainables.loop import advance as loop_advance
 from trainables.stacked_optimizers import StackedOptimizer
 
@@ -225,24 +226,31 @@ def _train(
     keys = torch.stack([learner.dropout_keys() for learner in learners]) if names else None
     order = torch.stack(list(orders))  # lanes x rows
 
-    def forward(parameters: dict[str, Tensor], buffers: dict[str, Tensor], rows: Tensor) -> Tensor:
-        outputs: Tensor = functional_call(model, (parameters, buffers), (features[rows],))
-        return first.loss(outputs, targets[rows])
-
-    batched = vmap(forward, randomness="error")
+    forward = stacked_forward.forward(model)
     totals = torch.zeros(len(learners), dtype=features.dtype, device=features.device)
     wanted = list(trained.values())
     for batch, start in enumerate(range(0, order.shape[1], first.config.batch_size)):
         rows = order[:, start : start + first.config.batch_size]
+        # Indexing by a table of rows is several times slower on CPU.
+        inputs = features.index_select(0, rows.flatten()).view(*rows.shape, *features.shape[1:])
         if keys is not None:
             for layer, name in enumerate(names):
                 buffers[f"{name}.key" if name else "key"].copy_(keys[:, batch, layer])
         with _vectorising():
-            losses = batched(parameters, buffers, rows)
+            losses = _losses(first.loss, forward(parameters, buffers, inputs), targets[rows])
             gradients = torch.autograd.grad(losses.sum(), wanted)
         optimizer.step(gradients)
         totals += losses.detach() * rows.shape[1]
     return totals
+
+
+def _losses(loss: Loss, outputs: Tensor, targets: Tensor) -> Tensor:
+    """The mean loss of each lane: outputs lanes x n x k, targets lanes x n."""
+    if loss is functional.cross_entropy:
+        # vmap takes it apart into small steps, and imports torch's compiler for that. With the classes in
+        # the middle, torch works along the rows, several times faster where the classes are few.
+        return functional.cross_entropy(outputs.transpose(1, 2), targets, reduction="none").mean(dim=1)
+    return vmap(loss, randomness="error")(outputs, targets)
 
 
 @contextmanager
@@ -266,19 +274,14 @@ def _evaluate(
     lanes = len(next(iter(parameters.values())))
     chunk = max(1, EVALUATION_ROWS // lanes)
 
-    def forward(
-        parameters: dict[str, Tensor], buffers: dict[str, Tensor], inputs: Tensor, wanted: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        outputs: Tensor = functional_call(model, (parameters, buffers), (inputs,))
-        return learner.loss(outputs, wanted) * len(wanted), score(outputs, wanted)
-
-    batched = vmap(forward, in_dims=(0, 0, None, None), randomness="error")
+    forward = stacked_forward.forward(model, shared_inputs=True)
     total_loss = total_score = torch.zeros(lanes, dtype=torch.float64, device=features.device)
     for start in range(0, len(targets), chunk):
-        rows = slice(start, start + chunk)
+        wanted = targets[start : start + chunk]
         with _vectorising():
-            loss, hits = batched(parameters, buffers, features[rows], targets[rows])
-        total_loss, total_score = total_loss + loss, total_score + hits
+            outputs = forward(parameters, buffers, features[start : start + chunk])
+            losses = _losses(learner.loss, outputs, wanted.expand(lanes, -1))
+        total_loss, total_score = total_loss + losses * len(wanted), total_score + score(outputs, wanted)
     return total_loss, total_score
 
 

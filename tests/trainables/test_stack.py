@@ -84,6 +84,7 @@ def curves(trials, epochs, *, stacked):
     for _ in range(epochs):
         if stacked:
             type(trials[0]).fused_step(trials)
+            assert all(trial._in_stack for trial in trials)
         for trial, curve in zip(trials, found, strict=True):
             result = trial.train()
             curve.append([result[metric] for metric in METRICS])
@@ -92,7 +93,7 @@ def curves(trials, epochs, *, stacked):
 
 @pytest.mark.parametrize(
     ("model", "every", "epochs"),
-    [(MLP, configs, 10), (Normalised, configs, 10), (CNN, images, 5)],
+    [(MLP, configs, 10), (Normalised, configs, 10), (CNN, images, 10)],
     ids=["MLP", "Normalised", "CNN"],
 )
 @pytest.mark.parametrize("optimizer", get_args(OptimizerName))
