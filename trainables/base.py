@@ -28,6 +28,9 @@ CHECKPOINT_FORMAT = 1
 _ON_DEVICE: WeakKeyDictionary[Part, dict[torch.device, tuple[Tensor, Tensor]]] = WeakKeyDictionary()
 """One copy of a data set per device and process, shared by its trials, which only read it."""
 
+_ADOPTED: dict[type, tuple[BaseModel, int, Dataset]] = {}
+"""By class, the data set that this process was handed, with the settings and sweep seed that it is for."""
+
 _UNSTACKABLE: dict[Hashable, str] = {}
 """Fusion keys of models that turned out not to be vectorisable, and why."""
 
@@ -65,6 +68,16 @@ class TorchTrainable(Trainable):
         """The data set that ``settings`` (a ``Settings``) describes."""
         return data.load(settings, sweep_seed=sweep_seed)
 
+    @classmethod
+    def shared(cls, settings: dict[str, Any], *, sweep_seed: int) -> Dataset:
+        """What all trials of a sweep read and none changes: made once, and handed to each process."""
+        return cls.data(parse(cls.Settings, settings, where="trainable"), sweep_seed=sweep_seed)
+
+    @classmethod
+    def adopt(cls, settings: dict[str, Any], shared: Dataset, *, sweep_seed: int) -> None:
+        """Take what ``shared`` returned for these settings, so that no trial here loads it again."""
+        _ADOPTED[cls] = parse(cls.Settings, settings, where="trainable"), sweep_seed, shared
+
     def model(self, config: Any) -> nn.Module:
         """A new network for ``config`` (a ``Config``) and ``self.dataset``: n x d features to n x outputs."""
         raise NotImplementedError(f"{type(self).__name__} must define model(config)")
@@ -76,7 +89,7 @@ class TorchTrainable(Trainable):
     def setup(self, config: dict[str, Any]) -> None:
         """Start the trial that the flat ``config`` describes; raises ValueError for keys of no one."""
         self.hyperparameters, self.settings, self.seeds = self._parts(config)
-        self.dataset = self.data(self.settings, sweep_seed=self.seeds.sweep_seed)
+        self.dataset = self._dataset()
         self.device = self._granted_device()
         streams = Streams(self.seeds.seed, self.device)
         training = _tensors(self.dataset.training, self.device)
@@ -232,6 +245,13 @@ class TorchTrainable(Trainable):
         if failure is not None and not learners:
             raise failure
         return learners
+
+    def _dataset(self) -> Dataset:
+        wanted = self.settings, self.seeds.sweep_seed
+        *given, dataset = _ADOPTED.get(type(self), (None, None, None))
+        if dataset is not None and tuple(given) == wanted:
+            return dataset
+        return self.data(self.settings, sweep_seed=self.seeds.sweep_seed)
 
     def _parts(self, config: Mapping[str, Any]) -> tuple[Any, Any, Seeds]:
         known = [name for model in (self.Config, self.Settings, Seeds) for name in model.model_fields]

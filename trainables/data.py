@@ -108,11 +108,7 @@ def _stamp(path: Path | None) -> tuple[int, int]:
 
 @lru_cache(maxsize=_CACHED)
 def _load(settings: DataSettings, sweep_seed: int, path: Path | None, stamp: tuple[int, int]) -> Dataset:
-    if path is None:
-        assert settings.dataset is not None
-        table = read_bundled(settings.dataset)
-    else:
-        table = read_file(path, target=settings.target, features=settings.features)
+    table = _table(settings.dataset, path, stamp, settings.target, settings.features)
     task = _task(table, settings)
     if task == "classification":
         class_names, targets = _encode(table)
@@ -123,6 +119,16 @@ def _load(settings: DataSettings, sweep_seed: int, path: Path | None, stamp: tup
     dtype = np.dtype(settings.precision)
     training, validation, test = (_standardised(table, targets, part, scaler, task, dtype) for part in rows)
     return Dataset(task, training, validation, test, scaler, table.names, class_names, table.shape)
+
+
+@lru_cache(maxsize=1)  # who asks what a data set is like asks for one split of it soon
+def _table(
+    dataset: str | None, path: Path | None, stamp: tuple[int, int], target: str | None, features: str | None
+) -> Table:
+    if path is not None:
+        return read_file(path, target=target, features=features)
+    assert dataset is not None
+    return read_bundled(dataset)
 
 
 def _task(table: Table, settings: DataSettings) -> Task:

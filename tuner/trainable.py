@@ -2,9 +2,11 @@
 
 The seam to a trainable is Ray's ``Trainable`` contract (or a function of ``config``), plus class attributes
 that it may have: ``Config``, a pydantic model of its hyperparameters; ``Settings``, one of what stands under
-``trainable:``; ``metrics(settings)``, the names that its results will have; and beside ``fused_step``, which
-trains several trials at once, ``why_alone(configs)`` and ``fitting(configs)``: why no such trials can be
-trained as one (``None``: they can), and how many of them fit with another.
+``trainable:``; ``metrics(settings)``, the names that its results will have; ``shared(settings, sweep_seed)``,
+what all trials of a sweep read (the data), made once in the driver, and ``adopt(settings, shared,
+sweep_seed)``, which takes it in a worker; and beside ``fused_step``, which trains several trials at once,
+``why_alone(configs)`` and ``fitting(configs)``: why no such trials can be trained as one (``None``: they
+can), and how many of them fit with another.
 """
 
 from __future__ import annotations
@@ -201,6 +203,11 @@ class TrainableSpec(Spec):
             "trials of one shape train together "
             f"({together} of {len(samples)} sampled trials fit with another)"
         )
+
+    def shared(self, *, seed: int) -> Any:
+        """What all trials of a sweep with this seed read and none changes; ``None``: nothing is."""
+        trainable: Any = self.load()
+        return trainable.shared(dict(self.settings), sweep_seed=seed) if hasattr(trainable, "adopt") else None
 
     def _settings_problems(self, trainable: Any, space: SearchSpace | None) -> list[Problem]:
         problems: list[Problem] = []

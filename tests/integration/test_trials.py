@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 
 import pytest
@@ -336,6 +337,17 @@ def test_odd_metrics_beside_the_objective_do_no_harm(tmp_path):
 def test_trial_finds_nothing_of_the_one_before_it(tmp_path):
     report = run_toy("leaves_traces", tmp_path, trials=4, iterations=None, budget={"concurrent": 1})
     assert report.counts()["completed"] == 4
+
+
+def test_what_trials_share_is_made_once_in_the_driver(tmp_path):
+    report = run_toy("Sharing", tmp_path, trials=4, iterations=1, settings={"size": 3}, seed=5)
+    assert {event.data["metrics"]["maker"] for event in events(report, "result")} == {os.getpid()}
+
+
+def test_sharing_what_cannot_be_sent_to_workers_is_refused_before_anything_starts(tmp_path):
+    with pytest.raises(SpecError, match="trainable: what its trials share cannot be sent to the workers"):
+        run_toy("SharingALock", tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_trainable_that_cannot_be_sent_to_workers_is_refused_before_anything_starts(tmp_path):

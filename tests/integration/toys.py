@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -252,3 +253,27 @@ def leaves_traces(config):
     os.environ["TRACE"] = "x"
     os.chdir("/")
     tune.report({"loss": config["x"]})
+
+
+class Sharing(Toy):
+    """Its trials say which process made what they share."""
+
+    @classmethod
+    def shared(cls, settings, *, sweep_seed):
+        return {"maker": os.getpid(), "settings": settings, "sweep_seed": sweep_seed}
+
+    @classmethod
+    def adopt(cls, settings, shared, *, sweep_seed):
+        assert (settings, sweep_seed) == (shared["settings"], shared["sweep_seed"])
+        cls.handed = shared
+
+    def step(self):
+        return {"loss": self.x, "maker": self.handed["maker"]}
+
+
+class SharingALock(Sharing):
+    """A lock belongs to its process."""
+
+    @classmethod
+    def shared(cls, settings, *, sweep_seed):
+        return threading.Lock()

@@ -60,6 +60,15 @@ def test_another_seed_gives_another_trial(trial, after):
     assert after(trial(seed=1), 1) != after(trial(seed=2), 1)
 
 
+def test_trials_use_the_data_that_their_process_was_handed(trial, monkeypatch):
+    monkeypatch.setattr("trainables.base._ADOPTED", {})
+    handed = MLP.shared({"dataset": "wine"}, sweep_seed=3)
+    MLP.adopt({"dataset": "wine"}, handed, sweep_seed=3)
+    assert trial(sweep_seed=3).dataset is handed
+    assert trial(sweep_seed=4).dataset is not handed
+    assert trial(sweep_seed=3, precision="float64").dataset is not handed
+
+
 def test_a_reset_trial_equals_a_new_one(trial, after, wine):
     worn = trial(**NOISY, optimizer="rmsprop", hidden=8)
     after(worn, 3)

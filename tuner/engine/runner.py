@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,7 +24,7 @@ from tuner.sweep import Sweep
 if TYPE_CHECKING:
     from tuner.engine.controller import Saves
     from tuner.engine.host import Host
-    from tuner.engine.worker import Recipe
+    from tuner.engine.workers import WorkerPool
 
 # So long a sweep may take to end in good order before another Ctrl-C ends it at once.
 _SECONDS_OF_PATIENCE = 5.0
@@ -71,10 +72,11 @@ def run(
         # Ray takes SIGTERM for itself when it starts, so listen again.
         with cluster.connected(address, verbose=verbose), interrupted.listening():
             slots = cluster.require(sweep.resources)
-            from tuner.engine.worker import Recipe
+            from tuner.engine.worker import Recipe, share
+            from tuner.engine.workers import WorkerPool
 
             trainable = sweep.trainable.load()
-            recipe = Recipe(trainable, objective=sweep.objective, threads=sweep.resources.threads)
+            recipe, shared = Recipe(trainable, sweep), share(sweep)
             sweep, folder = _claim_folder(sweep, exclusive=exclusive)
             journal = Journal(folder)
             try:
@@ -82,7 +84,8 @@ def run(
                 journal.write("sweep", sweep=sweep.to_dict(), version=tuner.__version__)
                 if progress is not None:
                     progress.open(sweep, folder, slots)
-                _drive(sweep, recipe, _saves(trainable), journal, folder, progress, interrupted)
+                pool = partial(WorkerPool, recipe, shared, sweep.resources, samples=sweep.samples())
+                _drive(sweep, pool, _saves(trainable), journal, folder, progress, interrupted)
             finally:
                 if progress is not None:
                     progress.close()
@@ -94,7 +97,7 @@ def run(
 
 def _drive(
     sweep: Sweep,
-    recipe: Recipe,
+    pool: Callable[..., WorkerPool],
     saves: Saves,
     journal: Journal,
     folder: Path,
@@ -107,20 +110,13 @@ def _drive(
 
     from tuner.engine.controller import Controller
     from tuner.engine.host import Host
-    from tuner.engine.workers import WorkerPool
 
     host = Host(sweep, journal)
     wanted = _wanted(sweep)
     # Ray wants a registered class; what runs is what the workers have loaded.
     experiment = Experiment(CHECKPOINTS, Trainable, storage_path=str(folder.resolve()))
-    pool = WorkerPool(
-        recipe,
-        sweep.resources,
-        wanted=wanted,
-        most=_most_at_once(sweep, workers=max(1, wanted())),
-        samples=sweep.samples(),
-    )
-    controller = Controller(host, pool, experiment, saves=saves)
+    workers = pool(wanted=wanted, most=_most_at_once(sweep, workers=max(1, wanted())))
+    controller = Controller(host, workers, experiment, saves=saves)
     started = time.monotonic()
     try:
         while not controller.is_finished():

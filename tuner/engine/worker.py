@@ -21,8 +21,8 @@ from ray import cloudpickle
 
 from tuner.engine import guard
 from tuner.errors import Problem, SpecError, TrialError
-from tuner.objective import Objective
 from tuner.spec import LOADED_FILES
+from tuner.sweep import Sweep
 
 T = TypeVar("T")
 
@@ -34,9 +34,9 @@ _SECONDS_TO_GATHER = 0.004
 
 
 class Recipe:
-    """What a worker needs to make trials: the trainable, the objective and the CPU threads."""
+    """What a worker needs to make trials of a sweep: the trainable, its settings, the CPU threads."""
 
-    def __init__(self, trainable: Any, *, objective: Objective, threads: int) -> None:
+    def __init__(self, trainable: Any, sweep: Sweep) -> None:
         # A module loaded by its path cannot be imported by its name elsewhere, so it travels along.
         module = sys.modules[trainable.__module__] if trainable.__module__ in LOADED_FILES else None
         if module is not None:
@@ -49,8 +49,10 @@ class Recipe:
         finally:
             if module is not None:
                 cloudpickle.unregister_pickle_by_value(module)
-        self.objective = objective
-        self.threads = threads
+        self.settings = dict(sweep.trainable.settings)
+        self.sweep_seed = sweep.seed
+        self.objective = sweep.objective
+        self.threads = sweep.resources.threads
         self._folder = os.getcwd()
         self._path = [entry for entry in sys.path if entry and os.path.isdir(entry)]
 
@@ -65,6 +67,15 @@ class Recipe:
         from ray.tune.trainable import wrap_function
 
         return wrap_function(trainable)
+
+
+def share(sweep: Sweep) -> ray.ObjectRef:
+    """What the trainable wants all its trials to have, once on each machine. Raises SpecError."""
+    try:
+        return ray.put(sweep.trainable.shared(seed=sweep.seed))
+    except Exception as error:
+        what = f"what its trials share cannot be sent to the workers: {type(error).__name__}: {error}"
+        raise SpecError([Problem("trainable", what)]) from error
 
 
 @dataclass(frozen=True)
@@ -98,12 +109,14 @@ class Worker:
     iteration of every trial that is asked for one), and between rounds opening, saving, restoring, closing.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, shared: Any) -> None:
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             os.environ[name] = str(recipe.threads)
         os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
         self._recipe = recipe
         self._class = recipe.load()
+        if hasattr(self._class, "adopt"):
+            self._class.adopt(recipe.settings, shared, sweep_seed=recipe.sweep_seed)
         if (torch := sys.modules.get("torch")) is not None:
             torch.set_num_threads(recipe.threads)  # it may have been imported before the variables were set
         self._fuses = hasattr(self._class, "fused_step")

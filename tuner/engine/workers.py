@@ -103,21 +103,22 @@ class _Lease(AcquiredResources):
 class WorkerPool(ResourceManager):
     """The workers of a sweep, asked of Ray so that an autoscaler sees the demand.
 
-    ``wanted``: how many processes, asked again and again. ``most``: trials at once in all workers (``None``:
-    no limit). ``samples``: configurations for which the best number of lanes is measured, where
-    ``resources.lanes`` is auto.
+    ``shared``: what all trials are given. ``wanted``: how many processes, asked again and again. ``most``:
+    trials at once in all workers (``None``: no limit). ``samples``: configurations for which the best number
+    of lanes is measured, where ``resources.lanes`` is auto.
     """
 
     def __init__(
         self,
         recipe: Recipe,
+        shared: ray.ObjectRef,
         resources: Resources,
         *,
         wanted: Callable[[], int],
         most: int | None,
         samples: Sequence[dict[str, Any]],
     ) -> None:
-        self._recipe = ray.put(recipe)
+        self._recipe, self._shared = ray.put(recipe), shared
         self._resources = resources
         self._wanted = wanted
         self._most = most
@@ -142,7 +143,7 @@ class WorkerPool(ResourceManager):
             actor = ray.remote(Worker).options(
                 num_cpus=self._resources.cpu, num_gpus=self._resources.gpu, max_restarts=0
             )
-            self._starting.append(_Handle(actor.remote(self._recipe)))
+            self._starting.append(_Handle(actor.remote(self._recipe, self._shared)))
 
     def request_resources(self, resource_request: ResourceRequest) -> None:
         return
