@@ -80,11 +80,11 @@ def share(sweep: Sweep) -> ray.ObjectRef:
 
 @dataclass(frozen=True)
 class Stretch:
-    """How far a trial is to train before it answers.
+    """How far a trial may train before it must be told to go on.
 
-    ``until``: the iteration at which the scheduler decides next (``None``: at each). ``seconds``: after so
-    long it answers in any case. ``better_than``: it answers at once with a better value than this, so that a
-    checkpoint of it can be taken.
+    ``until``: the iteration at which the scheduler decides next (``None``: at each). ``better_than``: it
+    waits after a better value than this, so that a checkpoint of it can be taken. ``seconds``: after so long
+    it hands over what it has, and trains on.
     """
 
     until: int | None
@@ -94,12 +94,27 @@ class Stretch:
 
 @dataclass
 class _Errand:
-    """One trial's stretch under way."""
+    """One trial's stretch under way, or halted at its end: ``answer`` is set while someone waits for it."""
 
     stretch: Stretch
-    answer: asyncio.Future[list[dict[str, Any]]]
     began: float
+    answer: asyncio.Future[list[dict[str, Any]]] | None
     results: list[dict[str, Any]] = field(default_factory=list)
+    error: TrialError | None = None
+    halted: bool = False
+
+    def hand_over(self) -> None:
+        """Answer with the results so far; the error, if there is one, comes after them."""
+        if self.answer is None:
+            return
+        if self.results:
+            self.answer.set_result(self.results)
+            self.results = []
+        elif self.error is not None:
+            self.answer.set_exception(self.error)
+        else:
+            return
+        self.answer = None
 
 
 class Worker:
@@ -124,7 +139,6 @@ class Worker:
         self._trials: dict[int, Any] = {}
         self._reported: set[int] = set()
         self._last: dict[int, dict[str, Any]] = {}  # each trial's last result
-        self._broken: dict[int, TrialError] = {}
         self._errands: dict[int, _Errand] = {}
         self._rounds: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="trials")
@@ -165,18 +179,24 @@ class Worker:
 
         Raises TrialError when the trial fails, after the results before that were answered.
         """
-        if lane in self._broken:
-            raise self._broken.pop(lane)
         answer: asyncio.Future[list[dict[str, Any]]] = asyncio.get_running_loop().create_future()
-        self._errands[lane] = _Errand(stretch, answer, time.monotonic())
-        if self._rounds is None:
+        errand = self._errands.get(lane)
+        if errand is None or (errand.halted and not errand.results and errand.error is None):
+            errand = self._errands[lane] = _Errand(stretch, time.monotonic(), answer)
+        else:  # it has trained on, maybe to the end of its stretch
+            errand.answer = answer
+            if errand.halted:
+                errand.hand_over()
+            else:
+                errand.stretch, errand.began = stretch, time.monotonic()
+        if self._rounds is None and not errand.halted:
             self._rounds = asyncio.create_task(self._run_rounds())
         return await answer
 
     async def close(self, lane: int) -> bool:
         """End a lane's trial, also in the middle of a stretch; whether the process is fit for other ones."""
         errand = self._errands.pop(lane, None)
-        if errand is not None:
+        if errand is not None and errand.answer is not None:
             errand.answer.set_result(errand.results)
         return await self._in_thread(lambda: self._close(lane))
 
@@ -184,40 +204,37 @@ class Worker:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function)
 
     async def _run_rounds(self) -> None:
-        while self._errands:
-            if self._fuses and len(self._errands) < len(self._trials):
+        while active := self._active():
+            if self._fuses and len(active) < len(self._trials):
                 await asyncio.sleep(_SECONDS_TO_GATHER)
-            outcomes = await self._in_thread(partial(self._round, tuple(self._errands)))
+                active = self._active()
+            outcomes = await self._in_thread(partial(self._round, active))
             for lane, outcome in outcomes.items():
                 self._take(lane, outcome)
         self._rounds = None
 
+    def _active(self) -> list[int]:
+        return [lane for lane, errand in self._errands.items() if not errand.halted]
+
     def _take(self, lane: int, outcome: dict[str, Any] | TrialError) -> None:
-        """Add a round's outcome to the lane's errand, and answer if that is all."""
+        """Add a round's outcome to the lane's errand, and answer if it is time."""
         errand = self._errands.get(lane)
         if errand is None:  # closed meanwhile
             return
         if isinstance(outcome, TrialError):
-            del self._errands[lane]
-            if errand.results:  # these come first; the error is the answer to the next call
-                self._broken[lane] = outcome
-                errand.answer.set_result(errand.results)
-            else:
-                errand.answer.set_exception(outcome)
-            return
-        errand.results.append(outcome)
-        if self._is_over(errand, outcome):
-            del self._errands[lane]
-            errand.answer.set_result(errand.results)
+            errand.error, errand.halted = outcome, True
+        else:
+            errand.results.append(outcome)
+            errand.halted = self._is_over(errand.stretch, outcome)
+        if errand.halted or time.monotonic() - errand.began >= errand.stretch.seconds:
+            errand.hand_over()
 
-    def _is_over(self, errand: _Errand, result: dict[str, Any]) -> bool:
-        stretch = errand.stretch
+    def _is_over(self, stretch: Stretch, result: dict[str, Any]) -> bool:
         if result.get("done") or "__duplicate__" in result or result.get("should_checkpoint"):
             return True
         return (
             stretch.until is None
             or result["training_iteration"] >= stretch.until
-            or time.monotonic() - errand.began >= stretch.seconds
             or self._recipe.objective.better(result[self._recipe.objective.metric], than=stretch.better_than)
         )
 
@@ -272,7 +289,6 @@ class Worker:
         trial = self._trials.pop(lane, None)
         self._reported.discard(lane)
         self._last.pop(lane, None)
-        self._broken.pop(lane, None)
         if trial is None:
             return True
         thread = _session_thread()

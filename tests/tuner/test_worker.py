@@ -1,0 +1,116 @@
+"""A worker's lanes, driven without a cluster."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from ray.tune import Trainable
+
+from tuner import Budget, Float, Objective, Sweep
+from tuner.engine.worker import Recipe, Stretch, Worker
+from tuner.errors import TrialError
+
+
+class Counting(Trainable):
+    """The loss falls by one at each iteration; at ``fails_at`` it raises."""
+
+    def setup(self, config):
+        self.fails_at = config.get("fails_at")
+
+    def step(self):
+        if self.iteration + 1 == self.fails_at:
+            raise ValueError("enough")
+        return {"loss": -self.iteration}
+
+    def save_checkpoint(self, checkpoint_dir):
+        Path(checkpoint_dir, "iteration").write_text(str(self.iteration))
+
+
+@pytest.fixture
+def worker(monkeypatch, tmp_path):
+    """A worker in this process, whose environment is put back afterwards."""
+    monkeypatch.setattr("ray.tune.trainable.trainable.DEFAULT_STORAGE_PATH", str(tmp_path))
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAY_CHDIR_TO_TRIAL_DIR"):
+        monkeypatch.setenv(name, "1")
+    sweep = Sweep(
+        trainable=Counting,
+        space={"x": Float(0, 1)},
+        objective=Objective(metric="loss", mode="min"),
+        budget=Budget(trials=1, iterations=100),
+    )
+    return Worker(Recipe(Counting, sweep), None)
+
+
+async def opened(worker, **config):
+    await worker.open(0, {"config": config})
+    return lambda **stretch: worker.train(0, Stretch(**{"seconds": 1e9, "better_than": -1e9, **stretch}))
+
+
+def counted(results):
+    return [result["training_iteration"] for result in results]
+
+
+def test_trial_waits_where_the_scheduler_decides(worker):
+    async def go():
+        train = await opened(worker)
+        assert counted(await train(until=5)) == [1, 2, 3, 4, 5]
+        await asyncio.sleep(0.05)
+        assert counted(await train(until=7)) == [6, 7]
+
+    asyncio.run(go())
+
+
+def test_trial_hands_over_what_it_has_and_trains_on(worker):
+    async def go():
+        train = await opened(worker)
+        assert counted(await train(until=50, seconds=0)) == [1]
+        while not worker._errands[0].halted:
+            await asyncio.sleep(0.001)
+        assert counted(await train(until=50)) == list(range(2, 51))
+        assert counted(await train(until=52)) == [51, 52]
+
+    asyncio.run(go())
+
+
+def test_trial_waits_after_a_value_of_which_a_checkpoint_may_be_taken(worker):
+    async def go():
+        train = await opened(worker)
+        assert counted(await train(until=50, better_than=-2)) == [1, 2, 3, 4]
+        assert (await worker.call(0, "save", ())).metrics["training_iteration"] == 4
+
+    asyncio.run(go())
+
+
+def test_failure_comes_after_the_results_before_it(worker):
+    async def go():
+        train = await opened(worker, fails_at=4)
+        assert counted(await train(until=50)) == [1, 2, 3]
+        for _ in range(2):
+            with pytest.raises(TrialError, match="enough"):
+                await train(until=50)
+
+    asyncio.run(go())
+
+
+def test_failure_while_training_on_is_told_at_the_next_call(worker):
+    async def go():
+        train = await opened(worker, fails_at=4)
+        assert counted(await train(until=50, seconds=0)) == [1]
+        while not worker._errands[0].halted:
+            await asyncio.sleep(0.001)
+        assert counted(await train(until=50)) == [2, 3]
+        with pytest.raises(TrialError, match="enough"):
+            await train(until=50)
+
+    asyncio.run(go())
+
+
+def test_closed_trial_answers_who_waits_for_it(worker):
+    async def go():
+        train = await opened(worker)
+        waiting = asyncio.create_task(train(until=10**9))
+        await asyncio.sleep(0.02)
+        assert await worker.close(0) is True
+        assert counted(await waiting)[0] == 1
+
+    asyncio.run(go())
