@@ -22,7 +22,7 @@ from pydantic.fields import FieldInfo
 
 from tuner.errors import Problem, SpecError
 from tuner.space import RESERVED, Choice, Config, SearchSpace, is_json
-from tuner.spec import Spec, describe, did_you_mean, locate, nearest, problems_of
+from tuner.spec import Spec, describe, did_you_mean, importing, locate, nearest, problems_of
 
 if TYPE_CHECKING:
     from ray.tune import Trainable
@@ -110,6 +110,10 @@ class TrainableSpec(Spec):
 
     def load(self) -> type[Trainable] | Callable[..., Any]:
         """Import and return the class or function. Raises SpecError when that is not possible."""
+        with importing():
+            return self._load()
+
+    def _load(self) -> type[Trainable] | Callable[..., Any]:
         found = self.kind
         if isinstance(found, str):
             paths = {name: entry.path for name, entry in trainables().items()}

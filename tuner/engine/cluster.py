@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tuner.errors import ClusterError
 from tuner.objective import Resources
+from tuner.spec import importing
 
 # Local to Ray: quiet defaults that a user's own environment overrides.
 _ENVIRONMENT = {
@@ -46,7 +47,8 @@ def connected(address: str | None, *, verbose: bool, num_cpus: int | None = None
     with warnings.catch_warnings():
         if not verbose:
             warnings.simplefilter("ignore")
-        import ray
+        with importing():
+            import ray
 
         if not verbose:
             for name in ("ray", "ray.tune", "ray.data", "ray.train"):

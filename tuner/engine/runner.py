@@ -19,6 +19,7 @@ from tuner.errors import ResultsError
 from tuner.journal import Journal
 from tuner.report import Report
 from tuner.report.renderings import html
+from tuner.spec import importing
 from tuner.sweep import Sweep
 
 if TYPE_CHECKING:
@@ -105,11 +106,12 @@ def _drive(
     interrupted: threading.Event,
 ) -> None:
     """Run trials until they have all ended, a budget is used up, or the user has had enough."""
-    from ray.tune import Trainable
-    from ray.tune.experiment import Experiment
+    with importing():
+        from ray.tune import Trainable
+        from ray.tune.experiment import Experiment
 
-    from tuner.engine.controller import Controller
-    from tuner.engine.host import Host
+        from tuner.engine.controller import Controller
+        from tuner.engine.host import Host
 
     host = Host(sweep, journal)
     wanted = _wanted(sweep)

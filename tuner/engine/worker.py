@@ -21,7 +21,7 @@ from ray import cloudpickle
 
 from tuner.engine import guard
 from tuner.errors import Problem, SpecError, TrialError
-from tuner.spec import LOADED_FILES
+from tuner.spec import LOADED_FILES, importing
 from tuner.sweep import Sweep
 
 T = TypeVar("T")
@@ -129,9 +129,11 @@ class Worker:
             os.environ[name] = str(recipe.threads)
         os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
         self._recipe = recipe
-        self._class = recipe.load()
-        if hasattr(self._class, "adopt"):
-            self._class.adopt(recipe.settings, shared, sweep_seed=recipe.sweep_seed)
+        with importing():
+            self._class = recipe.load()
+            if hasattr(self._class, "adopt"):
+                self._class.adopt(recipe.settings, shared, sweep_seed=recipe.sweep_seed)
+        gc.freeze()  # what is there now stays, so it need not be walked when a trial's memory is collected
         if (torch := sys.modules.get("torch")) is not None:
             torch.set_num_threads(recipe.threads)  # it may have been imported before the variables were set
         self._fuses = hasattr(self._class, "fused_step")

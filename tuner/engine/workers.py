@@ -120,6 +120,10 @@ class WorkerPool(ResourceManager):
     ) -> None:
         self._recipe, self._shared = ray.put(recipe), shared
         self._resources = resources
+        # Made once: Ray takes 40 ms to look through a class.
+        self._actor = ray.remote(Worker).options(
+            num_cpus=resources.cpu, num_gpus=resources.gpu, max_restarts=0
+        )
         self._wanted = wanted
         self._most = most
         self._samples = samples
@@ -140,10 +144,7 @@ class WorkerPool(ResourceManager):
     def grow(self) -> None:
         """Start the workers that are wanted and not there."""
         for _ in range(self._wanted() - len(self._starting) - len(self._ready)):
-            actor = ray.remote(Worker).options(
-                num_cpus=self._resources.cpu, num_gpus=self._resources.gpu, max_restarts=0
-            )
-            self._starting.append(_Handle(actor.remote(self._recipe, self._shared)))
+            self._starting.append(_Handle(self._actor.remote(self._recipe, self._shared)))
 
     def request_resources(self, resource_request: ResourceRequest) -> None:
         return
