@@ -1,38 +1,31 @@
-"""``TorchTrainable``: trains one PyTorch model by minibatches, an iteration being an epoch."""
+"""``TorchTrainable``: trains one PyTorch model by minibatches, an iteration being an epoch.
 
-import os
+Importing this does not import torch, which takes a second that a driver need not spend: it asks a class what
+its trials report and share, and its workers train.
+"""
+
+from __future__ import annotations
+
 import time
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-import ray
-import torch
 from pydantic import BaseModel, Field
 from ray.tune import Trainable
 from ray.tune.result import TIME_THIS_ITER_S
-from torch import Tensor, nn
-from torch.nn import functional
 
-from trainables import data, optimizers, stack
-from trainables.data import Dataset, Part
-from trainables.dropout import replace_dropout
-from trainables.loop import Learner, Loss, advance, squared_error
-from trainables.randomness import Streams
+from trainables import data
+from trainables.data import Dataset
 from trainables.recipe import DataSettings, Recipe, TrainingConfig, did_you_mean, parse
 
-CHECKPOINT_FILE = "checkpoint.pt"
-CHECKPOINT_FORMAT = 1
+if TYPE_CHECKING:
+    from torch import nn
 
-_ON_DEVICE: WeakKeyDictionary[Part, dict[torch.device, tuple[Tensor, Tensor]]] = WeakKeyDictionary()
-"""One copy of a data set per device and process, shared by its trials, which only read it."""
+    from trainables.loop import Learner, Loss
 
 _ADOPTED: dict[type, tuple[BaseModel, int, Dataset]] = {}
 """By class, the data set that this process was handed, with the settings and sweep seed that it is for."""
-
-_UNSTACKABLE: dict[Hashable, str] = {}
-"""Fusion keys of models that turned out not to be vectorisable, and why."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -76,6 +69,8 @@ class TorchTrainable(Trainable):
     @classmethod
     def adopt(cls, settings: dict[str, Any], shared: Dataset, *, sweep_seed: int) -> None:
         """Take what ``shared`` returned for these settings, so that no trial here loads it again."""
+        from trainables import training  # noqa: F401  # before the first trial, which would count its time
+
         _ADOPTED[cls] = parse(cls.Settings, settings, where="trainable"), sweep_seed, shared
 
     def model(self, config: Any) -> nn.Module:
@@ -84,30 +79,24 @@ class TorchTrainable(Trainable):
 
     def loss(self, config: Any) -> Loss:
         """What training minimises: cross-entropy, or the squared error of the standardised target."""
-        return functional.cross_entropy if self.dataset.task == "classification" else squared_error
+        from trainables import training
+
+        return training.LOSSES[self.dataset.task]
 
     def setup(self, config: dict[str, Any]) -> None:
         """Start the trial that the flat ``config`` describes; raises ValueError for keys of no one."""
+        from trainables import training
+
         self.hyperparameters, self.settings, self.seeds = self._parts(config)
         self.dataset = self._dataset()
-        self.device = self._granted_device()
-        streams = Streams(self.seeds.seed, self.device)
-        training = _tensors(self.dataset.training, self.device)
-        with streams.borrowed():
-            network = replace_dropout(self.model(self.hyperparameters))
-        # Built on the CPU in float32, so that every device and precision starts from the same weights.
-        network = network.to(self.device, training[0].dtype)
-        self._learner = Learner(
-            network=network,
-            optimizer=optimizers.build(self.hyperparameters, network.parameters()),
+        self.device = training.granted_device(self.trial_resources)
+        self._learner = training.learner(
+            lambda: self.model(self.hyperparameters),
             loss=self.loss(self.hyperparameters),
             config=self.hyperparameters,
-            streams=streams,
             seed=self.seeds.seed,
-            training=training,
-            validation=_tensors(self.dataset.validation, self.device),
-            task=self.dataset.task,
-            target_scale=self.dataset.scaler.target_scale,
+            dataset=self.dataset,
+            device=self.device,
         )
 
     @property
@@ -117,36 +106,35 @@ class TorchTrainable(Trainable):
 
     def step(self) -> dict[str, Any]:
         """Train for one epoch and evaluate on the validation rows."""
-        result: dict[str, Any] = self._in_stack or advance(self._learner)
+        from trainables import loop
+
+        result: dict[str, Any] = self._in_stack or loop.advance(self._learner)
         self._in_stack = None
         # Ray counts from 0 again after restore("path"); the checkpoint knows better.
         return {**result, "training_iteration": self.epoch}
 
     def fusion_key(self) -> Hashable | None:
         """What trials must have in common to be trained as one; ``None``: this one trains alone."""
-        try:
-            key = stack.signature(self._learner)
-        except stack.CannotStack:
-            return None
-        return None if key in _UNSTACKABLE else key
+        from trainables import training
+
+        return training.fusion_key(self._learner)
 
     @classmethod
-    def fused_step(cls, trials: Sequence["TorchTrainable"]) -> None:
+    def fused_step(cls, trials: Sequence[TorchTrainable]) -> None:
         """Train trials of one fusion key for one epoch; each one's next ``step`` gives its result."""
+        from trainables import training
+
         started = time.perf_counter()
-        learners = [trial._learner for trial in trials]
-        try:
-            results = stack.advance(learners)
-        except stack.CannotStack as error:
-            _UNSTACKABLE[stack.signature(learners[0])] = str(error)
-            return
+        results = training.advance_together([trial._learner for trial in trials])
         seconds = (time.perf_counter() - started) / len(trials)
-        for trial, result in zip(trials, results, strict=True):
+        for trial, result in zip(trials, results, strict=bool(results)):
             trial._in_stack = {**result, TIME_THIS_ITER_S: seconds}
 
     @classmethod
     def best_lanes(cls, configs: Sequence[Mapping[str, Any]], *, most: int) -> int:
         """How many trials like these are best trained at once in one process, at most ``most``; measured."""
+        from trainables import stack
+
         try:
             learners = cls._learners(configs)
         except Exception:  # the trials will say themselves what is wrong, each for itself
@@ -156,37 +144,23 @@ class TorchTrainable(Trainable):
     @classmethod
     def why_alone(cls, configs: Sequence[Mapping[str, Any]]) -> str | None:
         """Why no trials like these are trained as one; ``None``: those of one fusion key are."""
+        from trainables import stack
+
         return stack.why_alone(cls._learners(configs))
 
     @classmethod
     def fitting(cls, configs: Sequence[Mapping[str, Any]]) -> int:
         """How many of these trials could be trained as one with another of them."""
+        from trainables import stack
+
         return stack.fitting(cls._learners(configs))
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Write all that the next epoch depends on, as one file for ``torch.load(weights_only=True)``."""
-        scaler = self.dataset.scaler
-        _write(
-            Path(checkpoint_dir, CHECKPOINT_FILE),
-            {
-                "format": CHECKPOINT_FORMAT,
-                "epoch": self.epoch,
-                "config": self.hyperparameters.model_dump(),
-                "settings": self.settings.model_dump(),
-                **self.seeds.model_dump(),
-                "model": self._learner.network.state_dict(),
-                "optimizer": self._learner.optimizer.state_dict(),
-                "generators": self._learner.streams.state_dict(),
-                "scaler": {
-                    "mean": torch.tensor(scaler.mean),
-                    "scale": torch.tensor(scaler.scale),
-                    "target_mean": scaler.target_mean,
-                    "target_scale": scaler.target_scale,
-                },
-                "feature_names": list(self.dataset.feature_names),
-                "class_names": list(self.dataset.class_names),
-            },
-        )
+        from trainables import training
+
+        parts = {"config": self.hyperparameters.model_dump(), "settings": self.settings.model_dump()}
+        training.save(self._learner, Path(checkpoint_dir), self.dataset, **parts, **self.seeds.model_dump())
 
     def load_checkpoint(self, checkpoint: str) -> None:
         """Go on from a checkpoint, of this trial or, in population-based training, of another one.
@@ -194,26 +168,9 @@ class TorchTrainable(Trainable):
         Weights, optimizer state, random streams and epoch come from the checkpoint, hyperparameters
         from this trial. Raises ValueError when the checkpoint's model or data are others.
         """
-        state = torch.load(Path(checkpoint, CHECKPOINT_FILE), map_location="cpu", weights_only=True)
-        self._refuse_other_data(state)
-        try:
-            self._learner.network.load_state_dict(state["model"])
-        except RuntimeError as error:
-            own = self.hyperparameters.model_dump()
-            theirs = {key: value for key, value in state["config"].items() if own.get(key) != value}
-            ours = {key: own.get(key) for key in theirs}
-            raise ValueError(
-                "checkpoint: its weights do not fit this trial's model; must be of the same shapes, "
-                f"got a checkpoint with {theirs} where this trial has {ours}"
-            ) from error
-        optimizers.load_state(
-            self._learner.optimizer,
-            state["optimizer"],
-            saved=state["config"]["optimizer"],
-            own=self.hyperparameters.optimizer,
-        )
-        self._learner.streams.load_state_dict(state["generators"])
-        self._learner.epoch = state["epoch"]
+        from trainables import training
+
+        training.load(self._learner, Path(checkpoint), self.dataset, sweep_seed=self.seeds.sweep_seed)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Become a new trial in the same process."""
@@ -224,9 +181,10 @@ class TorchTrainable(Trainable):
 
     def cleanup(self) -> None:
         """Release the model and its optimizer, and the accelerator memory that only they used."""
+        from trainables import training
+
         self.__dict__.pop("_learner", None)
-        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-            torch.cuda.empty_cache()
+        training.release_memory()
 
     @classmethod
     def _learners(cls, configs: Sequence[Mapping[str, Any]]) -> list[Learner]:
@@ -262,54 +220,6 @@ class TorchTrainable(Trainable):
             )
         return (_part(self.Config, config), _part(self.Settings, config), _part(Seeds, config))
 
-    def _granted_device(self) -> torch.device:
-        resources = self.trial_resources
-        if resources is not None:
-            gpus = resources.required_resources.get("GPU", 0)
-        else:
-            gpus = len(ray.get_gpu_ids()) if ray.is_initialized() else 0
-        if gpus > 0 and not torch.cuda.is_available():
-            raise RuntimeError(
-                f"resources.gpu: the trial was granted a GPU, but this PyTorch ({torch.__version__}) "
-                "sees none; install a build with CUDA on every node, or set gpu to 0"
-            )
-        return torch.device("cuda" if gpus > 0 else "cpu")
-
-    def _refuse_other_data(self, state: dict[str, Any]) -> None:
-        own = (list(self.dataset.feature_names), list(self.dataset.class_names))
-        same_names = (state["feature_names"], state["class_names"]) == own
-        # Other splits or other rows give other means; the tolerance is for the rounding of another machine.
-        mean = torch.tensor(self.dataset.scaler.mean)
-        if not same_names or not torch.allclose(state["scaler"]["mean"], mean):
-            raise ValueError(
-                "checkpoint: was trained on other rows; must have this trial's data and "
-                f"sweep_seed {self.seeds.sweep_seed}, got sweep_seed {state['sweep_seed']} "
-                f"and {state['settings']}"
-            )
-
-
-def _tensors(part: Part, device: torch.device) -> tuple[Tensor, Tensor]:
-    copies = _ON_DEVICE.setdefault(part, {})
-    if device not in copies:
-        copies[device] = (
-            torch.tensor(part.features, device=device),
-            torch.tensor(part.targets, device=device),
-        )
-    return copies[device]
-
 
 def _part(model: type[M], config: Mapping[str, Any]) -> M:
     return parse(model, {key: config[key] for key in model.model_fields if key in config}, where="config")
-
-
-def _write(path: Path, state: dict[str, Any]) -> None:
-    """Write the file whole or not at all."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with unfinished.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -1,15 +1,15 @@
 """``CNN``: a small convolutional network for images."""
 
-from typing import Any
+from __future__ import annotations
 
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
-from trainables.activations import ACTIVATIONS
 from trainables.base import TorchTrainable
 from trainables.data import Dataset
-from trainables.recipe import CNNConfig, Pooling
+from trainables.recipe import CNNConfig
 
-_POOLINGS: dict[Pooling, type[nn.Module]] = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}
+if TYPE_CHECKING:
+    from torch import nn
 
 _SMALLEST_POOLED = 4
 """Sides below are not halved: batch normalisation of a batch of one row needs several pixels left."""
@@ -34,6 +34,11 @@ class CNN(TorchTrainable):
         return dataset
 
     def model(self, config: CNNConfig) -> nn.Module:
+        from torch import nn
+
+        from trainables.activations import ACTIVATIONS
+
+        pooling = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}[config.pooling]
         *colours, height, width = self.dataset.shape
         channels = colours[0] if colours else 1
         # Within the network, so that whoever loads its weights can give it rows as they come.
@@ -49,7 +54,7 @@ class CNN(TorchTrainable):
                 layers.append(nn.BatchNorm2d(wanted))
             layers.append(ACTIVATIONS[config.activation]())
             if min(height, width) >= _SMALLEST_POOLED:
-                layers.append(_POOLINGS[config.pooling](2))
+                layers.append(pooling(2))
                 height, width = height // 2, width // 2
             channels = wanted
         layers.append(nn.Flatten())

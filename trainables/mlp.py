@@ -1,10 +1,14 @@
 """``MLP``: a feed-forward network for tabular data."""
 
-from torch import nn
+from __future__ import annotations
 
-from trainables.activations import ACTIVATIONS
+from typing import TYPE_CHECKING
+
 from trainables.base import TorchTrainable
 from trainables.recipe import MLPConfig
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class MLP(TorchTrainable):
@@ -13,6 +17,10 @@ class MLP(TorchTrainable):
     Config = MLPConfig
 
     def model(self, config: MLPConfig) -> nn.Module:
+        from torch import nn
+
+        from trainables.activations import ACTIVATIONS
+
         layers: list[nn.Module] = []
         width = self.dataset.features
         for _ in range(config.depth):

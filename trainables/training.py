@@ -1,0 +1,187 @@
+"""What a ``TorchTrainable`` does with torch: set up, stack, save and load the training of one model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Hashable, Sequence
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import ray
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from trainables import optimizers, stack
+from trainables.data import Dataset, Part
+from trainables.dropout import replace_dropout
+from trainables.loop import Learner, Loss, squared_error
+from trainables.randomness import Streams
+from trainables.recipe import Task, TrainingConfig
+
+CHECKPOINT_FILE = "checkpoint.pt"
+CHECKPOINT_FORMAT = 1
+
+LOSSES: dict[Task, Loss] = {"classification": functional.cross_entropy, "regression": squared_error}
+"""What is minimised where a trainable says nothing else."""
+
+_ON_DEVICE: WeakKeyDictionary[Part, dict[torch.device, tuple[Tensor, Tensor]]] = WeakKeyDictionary()
+"""One copy of a data set per device and process, shared by its trials, which only read it."""
+
+_UNSTACKABLE: dict[Hashable, str] = {}
+"""Fusion keys of models that turned out not to be vectorisable, and why."""
+
+
+def granted_device(resources: Any) -> torch.device:
+    """The device of a trial with these resources (Ray's; ``None``: this process's own)."""
+    if resources is not None:
+        gpus = resources.required_resources.get("GPU", 0)
+    else:
+        gpus = len(ray.get_gpu_ids()) if ray.is_initialized() else 0
+    if gpus > 0 and not torch.cuda.is_available():
+        raise RuntimeError(
+            f"resources.gpu: the trial was granted a GPU, but this PyTorch ({torch.__version__}) "
+            "sees none; install a build with CUDA on every node, or set gpu to 0"
+        )
+    return torch.device("cuda" if gpus > 0 else "cpu")
+
+
+def learner(
+    model: Callable[[], nn.Module],
+    *,
+    loss: Loss,
+    config: TrainingConfig,
+    seed: int,
+    dataset: Dataset,
+    device: torch.device,
+) -> Learner:
+    """The training of a new network, before its first epoch."""
+    streams = Streams(seed, device)
+    training = _tensors(dataset.training, device)
+    with streams.borrowed():
+        network = replace_dropout(model())
+    # Built on the CPU in float32, so that every device and precision starts from the same weights.
+    network = network.to(device, training[0].dtype)
+    return Learner(
+        network=network,
+        optimizer=optimizers.build(config, network.parameters()),
+        loss=loss,
+        config=config,
+        streams=streams,
+        seed=seed,
+        training=training,
+        validation=_tensors(dataset.validation, device),
+        task=dataset.task,
+        target_scale=dataset.scaler.target_scale,
+    )
+
+
+def fusion_key(learner: Learner) -> Hashable | None:
+    """What learners must have in common to be trained as one; ``None``: this one is trained alone."""
+    try:
+        key = stack.signature(learner)
+    except stack.CannotStack:
+        return None
+    return None if key in _UNSTACKABLE else key
+
+
+def advance_together(learners: Sequence[Learner]) -> list[dict[str, float]]:
+    """Train learners of one fusion key for one epoch; no results if it turns out that they cannot be."""
+    try:
+        return stack.advance(learners)
+    except stack.CannotStack as error:
+        _UNSTACKABLE[stack.signature(learners[0])] = str(error)
+        return []
+
+
+def save(learner: Learner, folder: Path, dataset: Dataset, **about: Any) -> None:
+    """Write a checkpoint; ``about`` holds the trial's config, settings and seeds."""
+    scaler = dataset.scaler
+    _write(
+        folder / CHECKPOINT_FILE,
+        {
+            "format": CHECKPOINT_FORMAT,
+            "epoch": learner.epoch,
+            **about,
+            "model": learner.network.state_dict(),
+            "optimizer": learner.optimizer.state_dict(),
+            "generators": learner.streams.state_dict(),
+            "scaler": {
+                "mean": torch.tensor(scaler.mean),
+                "scale": torch.tensor(scaler.scale),
+                "target_mean": scaler.target_mean,
+                "target_scale": scaler.target_scale,
+            },
+            "feature_names": list(dataset.feature_names),
+            "class_names": list(dataset.class_names),
+        },
+    )
+
+
+def load(learner: Learner, folder: Path, dataset: Dataset, *, sweep_seed: int) -> None:
+    """Let a learner go on from a checkpoint with its own hyperparameters.
+
+    Raises ValueError when the checkpoint's model or data are others.
+    """
+    state = torch.load(folder / CHECKPOINT_FILE, map_location="cpu", weights_only=True)
+    _refuse_other_data(state, dataset, sweep_seed)
+    try:
+        learner.network.load_state_dict(state["model"])
+    except RuntimeError as error:
+        own = learner.config.model_dump()
+        theirs = {key: value for key, value in state["config"].items() if own.get(key) != value}
+        ours = {key: own.get(key) for key in theirs}
+        raise ValueError(
+            "checkpoint: its weights do not fit this trial's model; must be of the same shapes, "
+            f"got a checkpoint with {theirs} where this trial has {ours}"
+        ) from error
+    optimizers.load_state(
+        learner.optimizer,
+        state["optimizer"],
+        saved=state["config"]["optimizer"],
+        own=learner.config.optimizer,
+    )
+    learner.streams.load_state_dict(state["generators"])
+    learner.epoch = state["epoch"]
+
+
+def release_memory() -> None:
+    """Give back the accelerator memory that nothing uses any more."""
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.empty_cache()
+
+
+def _refuse_other_data(state: dict[str, Any], dataset: Dataset, sweep_seed: int) -> None:
+    own = (list(dataset.feature_names), list(dataset.class_names))
+    same_names = (state["feature_names"], state["class_names"]) == own
+    # Other splits or other rows give other means; the tolerance is for the rounding of another machine.
+    mean = torch.tensor(dataset.scaler.mean)
+    if not same_names or not torch.allclose(state["scaler"]["mean"], mean):
+        raise ValueError(
+            "checkpoint: was trained on other rows; must have this trial's data and "
+            f"sweep_seed {sweep_seed}, got sweep_seed {state['sweep_seed']} and {state['settings']}"
+        )
+
+
+def _tensors(part: Part, device: torch.device) -> tuple[Tensor, Tensor]:
+    copies = _ON_DEVICE.setdefault(part, {})
+    if device not in copies:
+        copies[device] = (
+            torch.tensor(part.features, device=device),
+            torch.tensor(part.targets, device=device),
+        )
+    return copies[device]
+
+
+def _write(path: Path, state: dict[str, Any]) -> None:
+    """Write the file whole or not at all."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with unfinished.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
