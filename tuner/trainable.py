@@ -173,7 +173,8 @@ class TrainableSpec(Spec):
             )
         if metric is not None and not settings_are_wrong and hasattr(trainable, "metrics"):
             try:
-                known = trainable.metrics(dict(self.settings))
+                with importing():  # what reads the data
+                    known = trainable.metrics(dict(self.settings))
             except ValueError as error:
                 pointed = _pointed(str(error), _fields(trainable, "Settings"))
                 problems += [problem.inside("trainable") for problem in pointed]

@@ -8,10 +8,12 @@ from ray.exceptions import RayActorError, RayTaskError
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Experiment, Trial
 from ray.tune.result import SHOULD_CHECKPOINT
+from ray.tune.schedulers import TrialScheduler
 
 from tuner.engine.host import Host, HostedScheduler, HostedSearch
 from tuner.engine.workers import LaneManager, WorkerPool
 from tuner.errors import TrialError
+from tuner.schedulers import Action
 from tuner.searchers import Ending
 
 # A trial that loses its worker (a crash, a node gone) starts again so often, from its last checkpoint.
@@ -94,11 +96,20 @@ class Controller(TuneController):
         super()._actor_started(tracked_actor, log)
 
     def _process_trial_result(self, trial: Trial, result: dict[str, Any]) -> Any:
-        if "__duplicate__" not in result:
-            is_best = self._host.result(int(trial.trial_id), result)
-            if is_best and self._saves == "on demand":
-                result[SHOULD_CHECKPOINT] = True
-        return super()._process_trial_result(trial, result)
+        number = int(trial.trial_id)
+        if "__duplicate__" in result:
+            return super()._process_trial_result(trial, result)
+        if self._host.result(number, result) and self._saves == "on demand":
+            result[SHOULD_CHECKPOINT] = True
+        if result["done"]:  # Ray ends the trial without asking a scheduler
+            return super()._process_trial_result(trial, result)
+        action = self._host.decide(number)
+        if action is not Action.CONTINUE or result.get(SHOULD_CHECKPOINT) or trial.is_saving:
+            return super()._process_trial_result(trial, result)
+        # Nothing follows from most results; Ray's way through them takes 0.2 ms each.
+        trial.update_last_result(result)
+        self._queue_decision(trial, TrialScheduler.CONTINUE)
+        return TrialScheduler.CONTINUE
 
     def _schedule_trial_train(self, trial: Trial) -> None:
         self._schedule_trial_task(

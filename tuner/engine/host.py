@@ -33,6 +33,7 @@ class Course:
     config: dict[str, Any]
     seed: int
     state: str = "pending"  # pending, running, paused, or how it ended
+    action: Action = Action.CONTINUE  # what was decided on its last result
     ending: Ending | None = None  # decided, and about to happen
     repeats: bool = False  # it started over, or went on from an earlier checkpoint, and is not new yet
     iteration: int = 0
@@ -157,16 +158,18 @@ class Host:
     def decide(self, number: int) -> Action:
         """What the scheduler makes of the trial's last result."""
         course = self.courses[number]
+        course.action = Action.CONTINUE
         if course.repeats:
-            return Action.CONTINUE
+            return course.action
         assert course.last is not None
         decision = self._scheduler.report(number, course.iteration, course.last)
         self._note(decision)
+        course.action = decision.action
         if decision.action is Action.PAUSE:
             course.state = "paused"
         elif decision.action in _ENDINGS:
             course.ending = _ENDINGS[decision.action]
-        return decision.action
+        return course.action
 
     def checkpointed(self, number: int, checkpoint: Any, *, best: str) -> None:
         """Take note of a new checkpoint, and of the one that is kept for the trial's best value."""
@@ -321,7 +324,7 @@ class HostedScheduler(TrialScheduler):
         return
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
-        return _FOR_RAY[self._host.decide(int(trial.trial_id))]
+        return _FOR_RAY[self._host.courses[int(trial.trial_id)].action]
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
         return
