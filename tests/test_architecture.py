@@ -24,7 +24,8 @@ ALLOWED = {
     "searchers": {"space", "objective", "spec", "errors"},
     "schedulers": {"space", "objective", "spec", "errors"},
     "trainable": {"space", "spec", "errors"},
-    "sweep": {"searchers", "schedulers", "trainable", "space", "objective", "spec", "errors"},
+    "logger": {"spec", "errors"},
+    "sweep": {"searchers", "schedulers", "trainable", "logger", "space", "objective", "spec", "errors"},
     "report": {"journal", "objective", "errors"},
     "engine": {
         "report",

@@ -74,6 +74,11 @@ class Resources(Spec):
         return self
 
     @property
+    def bundle(self) -> dict[str, float]:
+        """The same in Ray's words."""
+        return {"CPU": self.cpu, "GPU": self.gpu}
+
+    @property
     def threads(self) -> int:
         """CPU threads for one trial: its whole CPUs, at least 1."""
         return max(1, int(self.cpu))

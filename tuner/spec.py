@@ -82,6 +82,18 @@ def did_you_mean(name: object, known: Iterable[str], *, likeness: float = 0.6) -
     return f"; must be one of {', '.join(known)}" if known else ""
 
 
+def kind_and_settings(value: Mapping[Any, Any], *, what: str) -> tuple[Any, dict[str, Any]]:
+    """A part that a sweep writes as ``{kind: ..., setting: ...}``. Raises SpecError for a wrong kind."""
+    if "kind" not in value:
+        if misspelled := nearest("kind", map(str, value)):
+            raise SpecError([Problem("", f"unknown key '{misspelled}'; did you mean 'kind'?")])
+        raise SpecError([Problem("kind", f"must be given: the {what}'s name")])
+    kind = value["kind"]
+    if not (isinstance(kind, str) or callable(kind)):
+        raise SpecError([Problem("kind", f"must be a name, a class or a function, got {describe(kind)}")])
+    return kind, {str(key): item for key, item in value.items() if key != "kind"}
+
+
 def locate(name: str, table: Mapping[str, str], *, what: str) -> Any:
     """Return the object that a name stands for.
 

@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from tuner.errors import Problem, SpecError
+from tuner.logger import LoggerSpec
 from tuner.objective import Budget, Objective, Resources
 from tuner.schedulers import SCHEDULERS, Fifo, SchedulerSpec
 from tuner.searchers import SEARCHERS, Random, SearcherSpec
@@ -96,6 +97,9 @@ class Sweep(Spec):
         PlainSerializer(_dump),
     ] = Fifo()
     resources: Resources = Resources()
+    loggers: tuple[
+        Annotated[LoggerSpec, PlainValidator(LoggerSpec.parse), PlainSerializer(LoggerSpec.to_dict)], ...
+    ] = ()
     seed: Seed = 0
     name: Annotated[str, AfterValidator(_folder_name)] = "sweep"
     out: str = "results"
@@ -125,6 +129,7 @@ class Sweep(Spec):
         problems = self.trainable.problems(
             space=self.space, metric=self.objective.metric, iterations=self.budget.iterations
         )
+        problems += _logger_problems(self.loggers)
         if problems:
             raise SpecError(problems)
 
@@ -161,6 +166,7 @@ class Sweep(Spec):
             )
             faulty = _faulty_hyperparameters(problems)
             problems += [problem for problem in found if not _faulty_hyperparameters([problem]) & faulty]
+        problems += _logger_problems(parts.get("loggers", []))
         if sweep is None or problems:
             raise SpecError(problems)
         return sweep
@@ -314,6 +320,16 @@ def _sound_parts(data: Mapping[str, Any], problems: Sequence[Problem]) -> dict[s
         with suppress(ValidationError):  # reported already
             parts[name] = TypeAdapter(kind).validate_python(data[name])
     return parts
+
+
+def _logger_problems(loggers: Sequence[LoggerSpec]) -> list[Problem]:
+    problems: list[Problem] = []
+    for number, logger in enumerate(loggers):
+        try:
+            logger.check()
+        except SpecError as error:
+            problems += [problem.inside(f"loggers.{number}") for problem in error.problems]
+    return problems
 
 
 def _faulty_hyperparameters(problems: Sequence[Problem]) -> set[str]:

@@ -22,7 +22,16 @@ from pydantic.fields import FieldInfo
 
 from tuner.errors import Problem, SpecError
 from tuner.space import RESERVED, Choice, Config, SearchSpace, is_json
-from tuner.spec import Spec, describe, did_you_mean, importing, locate, nearest, problems_of
+from tuner.spec import (
+    Spec,
+    describe,
+    did_you_mean,
+    importing,
+    kind_and_settings,
+    locate,
+    nearest,
+    problems_of,
+)
 
 if TYPE_CHECKING:
     from ray.tune import Trainable
@@ -66,16 +75,7 @@ class TrainableSpec(Spec):
         if isinstance(value, TrainableSpec):
             return value
         if isinstance(value, Mapping):
-            if "kind" not in value:
-                if misspelled := nearest("kind", map(str, value)):
-                    raise SpecError([Problem("", f"unknown key '{misspelled}'; did you mean 'kind'?")])
-                raise SpecError([Problem("kind", "must be given: the trainable's name")])
-            kind = value["kind"]
-            if not (isinstance(kind, str) or callable(kind)):
-                raise SpecError(
-                    [Problem("kind", f"must be a name, a class or a function, got {describe(kind)}")]
-                )
-            rest = {str(key): item for key, item in value.items() if key != "kind"}
+            kind, rest = kind_and_settings(value, what="trainable")
             large = "; bind objects to the trainable with ray.tune.with_parameters"
             problems = [
                 Problem(

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 import pytest
+from ray.util.placement_group import placement_group_table
 from running import events, most_at_once, run_toy, sweep_of
 
 from tuner import Budget, ClusterError, Float, Int, Objective, Report, Resources, SpecError, Sweep, run
@@ -192,6 +193,39 @@ def test_request_that_no_node_can_meet_is_an_error_at_once(tmp_path):
 def test_gpu_that_is_not_there_is_an_error_at_once(tmp_path):
     with pytest.raises(ClusterError, match=r"no node can hold a trial with cpu=1, gpu=0\.5"):
         run_toy("Process", tmp_path, resources=Resources(gpu=0.5))
+
+
+@pytest.mark.parametrize("scheduler", ["fifo", "asha"])
+def test_trial_of_several_bundles_has_a_placement_group(scheduler, tmp_path):
+    report = run_toy("Spread", tmp_path, trials=4, iterations=3, searcher="grid", scheduler=scheduler)
+    assert report.counts()["failed"] == 0
+    for event in events(report, "result"):
+        assert event.trial is not None
+        cpus = 2 if report.trials[event.trial].config["x"] < 0.5 else 3
+        asked = {"cpus": cpus, "granted": cpus, "together": True}
+        assert event.data["metrics"] == {"loss": event.data["value"], **asked}
+    assert most_at_once(report) <= 2
+    assert not [group for group in placement_group_table().values() if group["state"] != "REMOVED"]
+
+
+def test_bundle_that_no_node_can_hold_is_an_error_at_once(tmp_path):
+    with pytest.raises(
+        ClusterError, match="resources: a trial asks for 99 CPU on one node; none has so much"
+    ):
+        run_toy("TooSpread", tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_bundle_that_a_trainable_asks_for_sizes_the_workers(tmp_path):
+    report = run_toy("Wide", tmp_path, trials=6, iterations=1)
+    metrics = [event.data["metrics"] for event in events(report, "result")]
+    assert {metric["threads"] for metric in metrics} == {2}
+    assert len({metric["process"] for metric in metrics}) <= 2
+
+
+def test_resources_from_both_the_sweep_and_the_trainable_are_refused(tmp_path):
+    with pytest.raises(SpecError, match="resources: the trainable says itself what a trial holds"):
+        run_toy("Wide", tmp_path, resources=Resources(cpu=1.0, gpu=0.5))
 
 
 def test_more_at_once_than_fit_runs_as_many_as_fit(tmp_path):

@@ -6,8 +6,9 @@ import threading
 import time
 from pathlib import Path
 
+import ray
 from ray import tune
-from ray.tune import Trainable
+from ray.tune import PlacementGroupFactory, Trainable
 
 
 class Toy(Trainable):
@@ -277,3 +278,60 @@ class SharingALock(Sharing):
     @classmethod
     def shared(cls, settings, *, sweep_seed):
         return threading.Lock()
+
+
+class Spread(Toy):
+    """It asks for two bundles, the size of the second depending on x, and starts a task in the group."""
+
+    @classmethod
+    def default_resource_request(cls, config):
+        return PlacementGroupFactory([{"CPU": 1}, {"CPU": 1 if config["x"] < 0.5 else 2}])
+
+    def step(self):
+        group = ray.util.get_current_placement_group()
+        sizes = [bundle["CPU"] for bundle in group.bundle_specs]
+        inside = ray.get(ray.remote(num_cpus=sizes[1])(ray.util.get_current_placement_group).remote())
+        granted = self.trial_resources.required_resources["CPU"]
+        return {"loss": self.x, "cpus": sum(sizes), "granted": granted, "together": inside == group}
+
+
+class TooSpread(Toy):
+    """Two bundles, of which no node can hold one."""
+
+    @classmethod
+    def default_resource_request(cls, config):
+        return PlacementGroupFactory([{"CPU": 1}, {"CPU": 99}])
+
+
+class Wide(Toy):
+    """It asks for two CPUs in one bundle, which is like writing them in the sweep."""
+
+    @classmethod
+    def default_resource_request(cls, config):
+        return PlacementGroupFactory([{"CPU": 2}])
+
+    def step(self):
+        return {"loss": self.x, "process": os.getpid(), "threads": int(os.environ["OMP_NUM_THREADS"])}
+
+
+class Recorder(tune.Callback):
+    """A logger of a user: one line for all that it is told."""
+
+    def __init__(self, path):
+        self.path = Path(path)
+
+    def note(self, what, trial):
+        with self.path.open("a") as file:
+            file.write(f"{what} {trial.trial_id}\n")
+
+    def on_trial_start(self, iteration, trials, trial, **info):
+        self.note("start", trial)
+
+    def on_trial_result(self, iteration, trials, trial, result, **info):
+        self.note(f"result {result['training_iteration']} {result['loss']}", trial)
+
+    def on_trial_complete(self, iteration, trials, trial, **info):
+        self.note("complete", trial)
+
+    def on_trial_error(self, iteration, trials, trial, **info):
+        self.note("error", trial)

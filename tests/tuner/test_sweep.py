@@ -114,6 +114,13 @@ SENTENCES: dict[str, list[str]] = {
     "log_as_text": ["space.lr: log must be true or false, got the text 'yes'"],
     "log_from_zero": ["space.lr: low must be above 0 where log is true, got low=0"],
     "log_with_step": ["space.hidden: log and step cannot be combined; leave one out"],
+    "logger_is_no_callback": ["loggers.0: 'json:dumps' must be a subclass of ray.tune.Callback"],
+    "logger_setting_unknown": [
+        "loggers.0: 'csv' does not take these settings: got an unexpected keyword argument 'delimiter'"
+    ],
+    "logger_unknown": ["loggers.1: unknown logger 'tensorbord'; did you mean 'tensorboard'?"],
+    "logger_without_kind": ["loggers.0: unknown key 'knd'; did you mean 'kind'?"],
+    "loggers_is_a_word": ["loggers: must be a list, got the text 'csv'"],
     "low_above_high": ["space.lr: low must be below high, got low=0.1, high=0.001"],
     "low_equals_high": ["space.depth: low must be below high, got low=2, high=2"],
     "metric_empty": ["objective.metric: must have at least 1 character, got the text ''"],
@@ -390,6 +397,7 @@ def test_the_resolved_sweep_writes_every_default_out() -> None:
         "searcher": {"kind": "random"},
         "scheduler": {"kind": "fifo"},
         "resources": {"cpu": 1.0, "gpu": 0.0, "lanes": "auto", "isolation": "worker"},
+        "loggers": [],
         "seed": 0,
         "name": "sweep",
         "out": "results",

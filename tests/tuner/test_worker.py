@@ -38,7 +38,7 @@ def worker(monkeypatch, tmp_path):
         objective=Objective(metric="loss", mode="min"),
         budget=Budget(trials=1, iterations=100),
     )
-    return Worker(Recipe(Counting, sweep), None)
+    return Worker(Recipe(Counting, sweep, threads=1), None)
 
 
 async def opened(worker, **config):

@@ -95,42 +95,44 @@ def _knock(address: str | None) -> None:
         raise ClusterError(f"address: no Ray cluster at {address!r} can be reached: {what}") from error
 
 
-def capacity(resources: Resources) -> int:
-    """How many trials of this size the nodes that are alive can hold at once."""
+def nodes() -> list[dict[str, float]]:
+    """The resources of each node that is alive."""
     import ray
 
-    return sum(_fits(resources, node["Resources"]) for node in ray.nodes() if node["Alive"])
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def capacity(resources: Resources) -> int:
+    """How many trials of this size the nodes that are alive can hold at once."""
+    return sum(fits(resources.bundle, node) for node in nodes())
 
 
 def require(resources: Resources) -> int:
     """The cluster's capacity; raises ClusterError when no node can ever hold one trial."""
-    import ray
-
     slots = capacity(resources)
-    if slots == 0 and not can_grow_to(resources):
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        largest = {kind: max((node.get(kind, 0) for node in nodes), default=0) for kind in ("CPU", "GPU")}
+    if slots == 0 and not can_grow_to(resources.bundle):
+        alive = nodes()
+        largest = {kind: max((node.get(kind, 0) for node in alive), default=0) for kind in ("CPU", "GPU")}
         raise ClusterError(
             f"resources: no node can hold a trial with cpu={resources.cpu:g}, gpu={resources.gpu:g}; "
-            f"the largest of {len(nodes)} has {largest['CPU']:g} CPU and {largest['GPU']:g} GPU"
+            f"the largest of {len(alive)} has {largest['CPU']:g} CPU and {largest['GPU']:g} GPU"
         )
     return slots
 
 
-def can_grow_to(resources: Resources) -> bool:
-    """Whether the cluster's autoscaler knows a kind of node that can hold one trial."""
+def can_grow_to(bundle: Mapping[str, float]) -> bool:
+    """Whether the cluster's autoscaler knows a kind of node that can hold so much."""
     import ray
 
     config = ray._private.state.state.get_cluster_config()
     groups = config.node_group_configs if config is not None else ()
-    return any(_fits(resources, dict(group.resources)) > 0 for group in groups)
+    return any(fits(bundle, dict(group.resources)) > 0 for group in groups)
 
 
-def _fits(resources: Resources, node: Mapping[str, float]) -> int:
-    """How many trials one node holds at once."""
-    wanted = {"CPU": resources.cpu, "GPU": resources.gpu}
+def fits(bundle: Mapping[str, float], node: Mapping[str, float]) -> int:
+    """How many such bundles a node with these resources holds at once."""
     # A tiny margin: ten times 0.1 is one.
-    return min(int(node.get(kind, 0) / amount + 1e-9) for kind, amount in wanted.items() if amount > 0)
+    return min(int(node.get(kind, 0) / amount + 1e-9) for kind, amount in bundle.items() if amount > 0)
 
 
 def _ensure_token() -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from ray.exceptions import RayActorError, RayTaskError
+from ray.tune.callback import CallbackList
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Experiment, Trial
 from ray.tune.result import SHOULD_CHECKPOINT
 from ray.tune.schedulers import TrialScheduler
 
-from tuner.engine.host import Host, HostedScheduler, HostedSearch
+from tuner.engine.groups import PlacementGroups
+from tuner.engine.host import Host, HostedScheduler, HostedSearch, Request
 from tuner.engine.workers import LaneManager, WorkerPool
 from tuner.errors import TrialError
 from tuner.schedulers import Action
@@ -32,18 +34,29 @@ Saves = Literal["on demand", "by itself", "never"]
 class Controller(TuneController):
     """Drives the trials of one host to their ends, one ``step`` at a time."""
 
-    def __init__(self, host: Host, pool: WorkerPool, experiment: Experiment, *, saves: Saves) -> None:
+    def __init__(
+        self,
+        host: Host,
+        pool: WorkerPool | PlacementGroups,
+        experiment: Experiment,
+        *,
+        request: Request,
+        saves: Saves,
+    ) -> None:
         self._host = host
         self._pool = pool
         self._saves = saves
         self._to_resume: list[Trial] = []
         self._to_drop: list[Trial] = []
         super().__init__(
-            search_alg=HostedSearch(host, experiment),
+            search_alg=HostedSearch(host, experiment, request),
             scheduler=HostedScheduler(host),
             storage=experiment.storage,
             resource_manager_factory=lambda: pool,
         )
+        # Told here and not by Ray, which would tell them again what a restarted trial repeats.
+        self._loggers = CallbackList([logger.build() for logger in host.sweep.loggers])
+        self._loggers.setup(**experiment.public_spec)
         self._actor_manager = LaneManager(pool)
         self._actor_cleanup_timeout = _SECONDS_TO_CLOSE
         # Trials are only made for workers that are ready for them, so none has to be held back here.
@@ -56,8 +69,9 @@ class Controller(TuneController):
                 self._end(trial, "stopped")
 
     def close(self) -> None:
-        """Leave no worker behind."""
+        """Leave no worker behind, and no logger open."""
         self._actor_manager.cleanup()
+        self._loggers.on_experiment_end(trials=self._trials)
 
     def checkpoint(self, force: bool = False, wait: bool = False) -> None:
         """Nothing: the journal holds the sweep's state, which Ray's snapshots cannot bring back."""
@@ -92,8 +106,9 @@ class Controller(TuneController):
     def _actor_started(self, tracked_actor: Any, log: str = "STARTED") -> None:
         trial = self._actor_to_trial[tracked_actor]
         _, lease = self._actor_manager._live_actors_to_ray_actors_resources[tracked_actor]
-        self._host.started(int(trial.trial_id), node=lease.worker.node)
+        self._host.started(int(trial.trial_id), node=lease.worker.where())
         super()._actor_started(tracked_actor, log)
+        self._loggers.on_trial_start(iteration=self._iteration, trials=self._trials, trial=trial)
 
     def _process_trial_result(self, trial: Trial, result: dict[str, Any]) -> Any:
         number = int(trial.trial_id)
@@ -101,6 +116,8 @@ class Controller(TuneController):
             return super()._process_trial_result(trial, result)
         if self._host.result(number, result) and self._saves == "on demand":
             result[SHOULD_CHECKPOINT] = True
+        if not self._host.courses[number].repeats:
+            self._log(trial, result)
         if result["done"]:  # Ray ends the trial without asking a scheduler
             return super()._process_trial_result(trial, result)
         action = self._host.decide(number)
@@ -110,6 +127,15 @@ class Controller(TuneController):
         trial.update_last_result(result)
         self._queue_decision(trial, TrialScheduler.CONTINUE)
         return TrialScheduler.CONTINUE
+
+    def _log(self, trial: Trial, result: dict[str, Any]) -> None:
+        if not self._host.sweep.loggers:
+            return
+        flat = {name: value for name, value in result.items() if name != "metrics"}
+        flat = {**flat, **result["metrics"], "trial_id": trial.trial_id, "config": trial.config}
+        self._loggers.on_trial_result(
+            iteration=self._iteration, trials=self._trials, trial=trial, result=flat
+        )
 
     def _schedule_trial_train(self, trial: Trial) -> None:
         self._schedule_trial_task(
@@ -123,6 +149,8 @@ class Controller(TuneController):
     def _process_trial_save(self, trial: Trial, checkpoint_value: Any) -> None:
         super()._process_trial_save(trial, checkpoint_value)
         if checkpoint_value.checkpoint:
+            about = {"iteration": self._iteration, "trials": self._trials, "trial": trial}
+            self._loggers.on_checkpoint(**about, checkpoint=checkpoint_value.checkpoint)
             best = trial.run_metadata.checkpoint_manager.best_checkpoint_result
             self._host.checkpointed(
                 int(trial.trial_id), checkpoint_value.checkpoint, best=best.checkpoint.path
@@ -137,6 +165,7 @@ class Controller(TuneController):
 
     def _end(self, trial: Trial, ending: Ending) -> None:
         self._host.end(int(trial.trial_id), ending)
+        self._loggers.on_trial_complete(iteration=self._iteration, trials=self._trials, trial=trial)
         self._schedule_trial_stop(trial)
         self._live_trials.discard(trial)
 
@@ -153,6 +182,7 @@ class Controller(TuneController):
         if worker_died:
             error = f"the worker process died {_WORKER_LOSSES} times\n{error}"
         self._host.end(number, "failed", error)
+        self._loggers.on_trial_error(iteration=self._iteration, trials=self._trials, trial=trial)
         self._schedule_trial_stop(trial, exception=exception)
         self._live_trials.discard(trial)
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -255,11 +257,28 @@ class Host:
         return course if self.sweep.objective.better(course.best, than=than.best if than else None) else than
 
 
+Request = Callable[[dict[str, Any]], PlacementGroupFactory]
+"""What a trial with this configuration holds while it runs."""
+
+
 class _Trial(Trial):
     """A trial whose class is known to the workers, so that Ray's registry is not asked for it each time."""
 
+    logs: Path | None = None
+    """Where loggers write what they have of this trial."""
+
     def get_trainable_cls(self) -> Any:
         return Trainable
+
+    @property
+    def local_path(self) -> str | None:
+        return None if self.logs is None else str(self.logs)
+
+    def init_local_path(self) -> None:
+        # Ray would make a folder below its temporary directory for each trial.
+        self.relative_logdir = self.storage.trial_dir_name = self.trial_id
+        if self.logs is not None:
+            self.logs.mkdir(parents=True, exist_ok=True)
 
     def update_last_result(self, result: dict[str, Any]) -> None:
         # Ray also keeps five figures on each metric of each trial, which nobody reads here.
@@ -269,11 +288,11 @@ class _Trial(Trial):
 class HostedSearch(SearchAlgorithm):
     """The face of a host that gives Ray's controller its trials."""
 
-    def __init__(self, host: Host, experiment: Experiment) -> None:
+    def __init__(self, host: Host, experiment: Experiment, request: Request) -> None:
         self._host = host
         self._experiment = experiment
-        resources = host.sweep.resources
-        self._request = PlacementGroupFactory([{"CPU": resources.cpu, "GPU": resources.gpu}])
+        self._logs = Path(experiment.storage.storage_fs_path) / "logs"
+        self._request = request
         objective = host.sweep.objective
         # The newest, to go on from, and the one at the trial's best value, to keep.
         self._checkpoints = CheckpointConfig(
@@ -287,16 +306,21 @@ class HostedSearch(SearchAlgorithm):
         if course is None:
             return None
         sweep = self._host.sweep
-        return _Trial(
+        config = sweep.trainable.given(course.config, seed=course.seed, sweep_seed=sweep.seed)
+        trial = _Trial(
             self._experiment.spec["run"],
-            config=sweep.trainable.given(course.config, seed=course.seed, sweep_seed=sweep.seed),
+            config=config,
+            evaluated_params=course.config,
             stub=True,  # not looked up, see _Trial
             trial_id=f"{course.number:05d}",
             storage=self._experiment.storage,
-            placement_group_factory=self._request,
+            placement_group_factory=self._request(config),
             checkpoint_config=self._checkpoints,
             trial_dirname_creator=lambda trial: trial.trial_id,
         )
+        if sweep.loggers:
+            trial.logs = self._logs / trial.trial_id
+        return trial
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         return

@@ -24,6 +24,7 @@ from tuner.sweep import Sweep
 
 if TYPE_CHECKING:
     from tuner.engine.controller import Saves
+    from tuner.engine.groups import PlacementGroups
     from tuner.engine.host import Host
     from tuner.engine.workers import WorkerPool
 
@@ -72,21 +73,24 @@ def run(
         sweep.check()
         # Ray takes SIGTERM for itself when it starts, so listen again.
         with cluster.connected(address, verbose=verbose), interrupted.listening():
-            slots = cluster.require(sweep.resources)
-            from tuner.engine.worker import Recipe, share
-            from tuner.engine.workers import WorkerPool
+            with importing():
+                from tuner.engine.placement import place
+                from tuner.engine.worker import Recipe, share
 
             trainable = sweep.trainable.load()
-            recipe, shared = Recipe(trainable, sweep), share(sweep)
+            placement = place(trainable, sweep)
+            recipe = Recipe(trainable, sweep, threads=placement.resources.threads)
+            shared = share(sweep)
             sweep, folder = _claim_folder(sweep, exclusive=exclusive)
             journal = Journal(folder)
             try:
                 (folder / SWEEP_FILE).write_text(sweep.to_yaml(), encoding="utf-8")
                 journal.write("sweep", sweep=sweep.to_dict(), version=tuner.__version__)
                 if progress is not None:
-                    progress.open(sweep, folder, slots)
-                pool = partial(WorkerPool, recipe, shared, sweep.resources, samples=sweep.samples())
-                _drive(sweep, pool, _saves(trainable), journal, folder, progress, interrupted)
+                    progress.open(sweep, folder, placement.slots)
+                start = partial(placement.start, recipe, shared)
+                parts = {"request": placement.request, "saves": _saves(trainable)}
+                _drive(sweep, start, parts, journal, folder, progress, interrupted)
             finally:
                 if progress is not None:
                     progress.close()
@@ -98,8 +102,8 @@ def run(
 
 def _drive(
     sweep: Sweep,
-    pool: Callable[..., WorkerPool],
-    saves: Saves,
+    start: Callable[[], WorkerPool | PlacementGroups],
+    parts: dict[str, Any],
     journal: Journal,
     folder: Path,
     progress: Progress | None,
@@ -114,11 +118,9 @@ def _drive(
         from tuner.engine.host import Host
 
     host = Host(sweep, journal)
-    wanted = _wanted(sweep)
     # Ray wants a registered class; what runs is what the workers have loaded.
     experiment = Experiment(CHECKPOINTS, Trainable, storage_path=str(folder.resolve()))
-    workers = pool(wanted=wanted, most=_most_at_once(sweep, workers=max(1, wanted())))
-    controller = Controller(host, workers, experiment, saves=saves)
+    controller = Controller(host, start(), experiment, **parts)
     started = time.monotonic()
     try:
         while not controller.is_finished():
@@ -136,37 +138,6 @@ def _drive(
     finally:
         controller.close()
     host.finish()
-
-
-def _wanted(sweep: Sweep) -> Callable[[], int]:
-    """How many workers the sweep can use, asked again and again as nodes come and go."""
-    most = min(n for n in (sweep.budget.concurrent, sweep.trials, _MOST_WORKERS) if n is not None)
-    if cluster.can_grow_to(sweep.resources):
-        return lambda: most
-    known = {"slots": 0, "at": -_SECONDS_BETWEEN_COUNTS}
-
-    def wanted() -> int:
-        if time.monotonic() - known["at"] >= _SECONDS_BETWEEN_COUNTS:
-            known.update(slots=cluster.capacity(sweep.resources), at=time.monotonic())
-        return min(most, int(known["slots"]))
-
-    return wanted
-
-
-def _most_at_once(sweep: Sweep, *, workers: int) -> int | None:
-    """How many trials may run at once in all; ``None``: as many as the workers' lanes."""
-    if sweep.budget.concurrent is not None:
-        return sweep.budget.concurrent
-    if sweep.resources.lanes != "auto":
-        return None
-    # A searcher or scheduler that sees the results of a few trials chooses the next ones better.
-    return max(workers, (sweep.trials or workers * _MOST_AUTO_LANES) // _AUTO_GENERATIONS)
-
-
-_MOST_AUTO_LANES = 64
-_AUTO_GENERATIONS = 4
-_MOST_WORKERS = 10_000
-_SECONDS_BETWEEN_COUNTS = 2.0
 
 
 def _saves(trainable: Any) -> Saves:

@@ -36,7 +36,7 @@ _SECONDS_TO_GATHER = 0.004
 class Recipe:
     """What a worker needs to make trials of a sweep: the trainable, its settings, the CPU threads."""
 
-    def __init__(self, trainable: Any, sweep: Sweep) -> None:
+    def __init__(self, trainable: Any, sweep: Sweep, *, threads: int) -> None:
         # A module loaded by its path cannot be imported by its name elsewhere, so it travels along.
         module = sys.modules[trainable.__module__] if trainable.__module__ in LOADED_FILES else None
         if module is not None:
@@ -52,7 +52,7 @@ class Recipe:
         self.settings = dict(sweep.trainable.settings)
         self.sweep_seed = sweep.seed
         self.objective = sweep.objective
-        self.threads = sweep.resources.threads
+        self.threads = threads
         self._folder = os.getcwd()
         self._path = [entry for entry in sys.path if entry and os.path.isdir(entry)]
 

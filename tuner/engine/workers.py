@@ -1,7 +1,7 @@
 """Warm workers: long-lived processes that run one trial after another, in lanes several at once.
 
 Ray Tune starts a process and a placement group per trial. Here Tune's controller is given a resource
-manager whose resources are places in workers: what it takes for a new actor is a ``_Lane`` of a process that
+manager whose resources are places in workers: what it takes for a new actor is a ``Lane`` of a process that
 is there.
 """
 
@@ -28,7 +28,7 @@ _LANE_NUMBERS = itertools.count()
 
 
 class _Method:
-    def __init__(self, lane: _Lane, name: str) -> None:
+    def __init__(self, lane: Lane, name: str) -> None:
         self._lane = lane
         self._name = name
 
@@ -39,10 +39,10 @@ class _Method:
         return self._lane.call(self._name, arguments)
 
 
-class _Lane:
+class Lane:
     """What Tune's controller holds for an actor: one trial's place in a worker."""
 
-    def __init__(self, worker: _Handle, arguments: dict[str, Any]) -> None:
+    def __init__(self, worker: Handle, arguments: dict[str, Any]) -> None:
         self._worker = worker
         self._number = next(_LANE_NUMBERS)
         self._closing = False
@@ -74,29 +74,34 @@ class _Lane:
             return False
 
 
-class _Handle:
+class Handle:
     """The driver's side of a worker: what it waits for before it is ready, and how many trials it has."""
 
     def __init__(self, actor: Any) -> None:
         self.actor = actor
-        self.awaited: ray.ObjectRef = actor.node.remote()
-        self.node = ""
+        self._node: ray.ObjectRef = actor.node.remote()
+        self.awaited = self._node
         self.trials = 0
         self.retired = False
 
+    def where(self) -> str:
+        """The address of its machine; only asked of a worker that is ready."""
+        node: str = ray.get(self._node)
+        return node
+
 
 class _Lease(AcquiredResources):
-    def __init__(self, request: ResourceRequest, worker: _Handle) -> None:
+    def __init__(self, request: ResourceRequest, worker: Handle) -> None:
         super().__init__(resource_request=request)
         self.worker = worker
-        self.lane: _Lane | None = None
+        self.lane: Lane | None = None
 
     def annotate_remote_entities(self, entities: Sequence[Any]) -> list[Any]:
         return [self]
 
-    def remote(self, **arguments: Any) -> _Lane:
+    def remote(self, **arguments: Any) -> Lane:
         """In place of an actor class's ``remote``: the trial's lane."""
-        self.lane = _Lane(self.worker, arguments)
+        self.lane = Lane(self.worker, arguments)
         return self.lane
 
 
@@ -127,10 +132,10 @@ class WorkerPool(ResourceManager):
         self._wanted = wanted
         self._most = most
         self._samples = samples
-        self._measuring: _Handle | None = None
+        self._measuring: Handle | None = None
         self.lanes = None if resources.lanes == "auto" else int(resources.lanes)
-        self._starting: list[_Handle] = []
-        self._ready: list[_Handle] = []
+        self._starting: list[Handle] = []
+        self._ready: list[Handle] = []
         self._failed_starts = 0
         self.grow()
 
@@ -144,7 +149,7 @@ class WorkerPool(ResourceManager):
     def grow(self) -> None:
         """Start the workers that are wanted and not there."""
         for _ in range(self._wanted() - len(self._starting) - len(self._ready)):
-            self._starting.append(_Handle(self._actor.remote(self._recipe, self._shared)))
+            self._starting.append(Handle(self._actor.remote(self._recipe, self._shared)))
 
     def request_resources(self, resource_request: ResourceRequest) -> None:
         return
@@ -207,12 +212,10 @@ class WorkerPool(ResourceManager):
             ray.kill(worker.actor)
         self._starting, self._ready = [], []
 
-    def _admit(self, worker: _Handle, answer: Any) -> None:
+    def _admit(self, worker: Handle, answer: Any) -> None:
         """A worker is ready, or has measured how many lanes are best; the first one does."""
         if worker is self._measuring:
             self.lanes, self._measuring = int(answer), None
-        else:
-            worker.node = answer
         if self.lanes is None and self._measuring is None:
             self._measuring = worker
             workers = max(1, self._wanted())
@@ -222,10 +225,10 @@ class WorkerPool(ResourceManager):
         else:
             self._ready.append(worker)
 
-    def _places(self, worker: _Handle) -> int:
+    def _places(self, worker: Handle) -> int:
         return 0 if worker.retired else (self.lanes or 1) - worker.trials
 
-    def _replace(self, worker: _Handle) -> None:
+    def _replace(self, worker: Handle) -> None:
         self._ready.remove(worker)
         ray.kill(worker.actor)
         self.grow()
@@ -238,7 +241,7 @@ _MOST_LANES = 256
 class LaneManager(RayActorManager):
     """Tune's manager of actors, taught that an actor may be a lane, and that a worker may die of memory."""
 
-    def __init__(self, pool: WorkerPool) -> None:
+    def __init__(self, pool: Any) -> None:
         super().__init__(resource_manager=pool)
         self._pool = pool
 

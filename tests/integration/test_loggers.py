@@ -1,0 +1,75 @@
+"""Loggers that a sweep asks for, on a real local Ray."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+
+import pytest
+from running import TOYS, events, run_toy
+
+from tuner import Float
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    """A sweep that pauses, resumes and stops trials, with every logger of the table and one of a user."""
+    folder = tmp_path_factory.mktemp("logged")
+    recorder = {"kind": f"{TOYS}:Recorder", "path": str(folder / "recorded")}
+    loggers = ["csv", "json", "tensorboard", recorder]
+    report = run_toy("Toy", folder, space={"x": Float(0.0, 0.9)}, trials=9, scheduler="asha", loggers=loggers)
+    assert 0 < report.counts()["failed"] < 9
+    assert any(event.data["action"] == "resume" for event in events(report, "decision"))
+    return report
+
+
+def curve(report, trial):
+    """Iterations and values of a trial by the journal."""
+    return [(e.data["iteration"], e.data["value"]) for e in events(report, "result") if e.trial == trial]
+
+
+def logs(report, trial):
+    return report.folder / "logs" / f"{trial.number:05d}"
+
+
+def test_csv_has_each_result_once(report):
+    for trial in [trial for trial in report.trials if trial.iterations]:
+        with (logs(report, trial) / "progress.csv").open() as file:
+            rows = [(int(row["training_iteration"]), float(row["loss"])) for row in csv.DictReader(file)]
+        assert rows == curve(report, trial.number)
+
+
+def test_json_lines_have_each_result_once_and_the_parameters(report):
+    for trial in [trial for trial in report.trials if trial.iterations]:
+        lines = (logs(report, trial) / "result.json").read_text().splitlines()
+        rows = [(row["training_iteration"], row["loss"]) for row in map(json.loads, lines)]
+        assert rows == curve(report, trial.number)
+        assert json.loads((logs(report, trial) / "params.json").read_text())["x"] == trial.config["x"]
+
+
+def test_tensorboard_has_a_file_of_events_for_each_trial_that_reported(report):
+    for trial in [trial for trial in report.trials if trial.iterations]:
+        [file, *_] = logs(report, trial).glob("events.out.tfevents.*")
+        assert b"ray/tune/loss" in file.read_bytes()
+
+
+def test_logger_of_a_user_is_told_all(report):
+    lines = (report.folder.parent / "recorded").read_text().splitlines()
+    for trial in report.trials:
+        own = [
+            line.removesuffix(f" {trial.number:05d}")
+            for line in lines
+            if line.endswith(f"{trial.number:05d}")
+        ]
+        results = [line for line in own if line.startswith("result")]
+        assert results == [f"result {iteration} {value}" for iteration, value in curve(report, trial.number)]
+        assert own[0] == "start"
+        assert own[-1] == ("error" if trial.state == "failed" else "complete")
+
+
+def test_without_loggers_nothing_is_written_for_a_trial(tmp_path):
+    report = run_toy("Toy", tmp_path, trials=2, iterations=1, space={"x": Float(0.0, 0.5)})
+    shutil.rmtree(report.folder / "checkpoints")
+    written = sorted(path.name for path in report.folder.iterdir())
+    assert written == ["journal.sqlite", "report.html", "sweep.yaml"]

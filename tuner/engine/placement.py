@@ -1,0 +1,155 @@
+"""``place``: where a sweep's trials run, and how many at once.
+
+A trial holds the sweep's ``resources``, or what its trainable asks for as in Ray Tune, by
+``default_resource_request(config)`` or ``tune.with_resources``: several bundles, say, on several machines.
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray.tune.execution.placement_groups import PlacementGroupFactory
+from ray.tune.trainable import wrap_function
+
+from tuner.engine import cluster
+from tuner.engine.groups import PlacementGroups
+from tuner.engine.host import Request
+from tuner.engine.worker import Recipe
+from tuner.engine.workers import WorkerPool
+from tuner.errors import ClusterError, Problem, SpecError
+from tuner.objective import Resources
+from tuner.sweep import Sweep
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where trials run. ``slots``: processes at once at present; ``resources``: what each of them holds.
+
+    ``request``: what a trial is to Ray. ``start``: begins to start the processes.
+    """
+
+    slots: int
+    resources: Resources
+    request: Request
+    start: Callable[[Recipe, ray.ObjectRef], WorkerPool | PlacementGroups]
+
+
+def place(trainable: Any, sweep: Sweep) -> Placement:
+    """Settle where the trials of a sweep run.
+
+    Raises ClusterError when the cluster can never hold one, SpecError when the sweep and the trainable both
+    say what it holds.
+    """
+    resources, request = _requested(trainable, sweep)
+    if request is not None:
+        slots = _slots(request, sweep)
+        most = sweep.budget.concurrent or slots
+        return Placement(
+            slots, resources, request, lambda recipe, shared: PlacementGroups(recipe, shared, most=most)
+        )
+    slots = cluster.require(resources)
+    plain = PlacementGroupFactory([resources.bundle])
+
+    def start(recipe: Recipe, shared: ray.ObjectRef) -> WorkerPool:
+        wanted = _wanted(sweep, resources)
+        most = _most_at_once(sweep, workers=max(1, wanted()))
+        return WorkerPool(recipe, shared, resources, wanted=wanted, most=most, samples=sweep.samples())
+
+    return Placement(slots, resources, lambda config: plain, start)
+
+
+def _requested(trainable: Any, sweep: Sweep) -> tuple[Resources, Request | None]:
+    """What each trial holds: so much in a worker that it may share, or (else ``None``) groups of its own.
+
+    What the trainable itself asks for comes before the sweep's cpu and gpu. One bundle of CPUs and GPUs, the
+    same for all trials, is as good as written there. Raises SpecError when both say something.
+    """
+    if not inspect.isclass(trainable):
+        trainable = wrap_function(trainable)
+    plain = PlacementGroupFactory([sweep.resources.bundle])
+
+    def request(config: dict[str, Any]) -> PlacementGroupFactory:
+        return trainable.default_resource_request(config) or plain
+
+    requests = {request(config) for config in sweep.samples()}
+    if requests == {plain}:
+        return sweep.resources, None
+    if sweep.resources.bundle != Resources().bundle:
+        what = (
+            "the trainable says itself what a trial holds (default_resource_request); leave cpu and gpu out"
+        )
+        raise SpecError([Problem("resources", what)])
+    first = next(iter(requests))
+    own = {"cpu": first.head_cpus, "gpu": first.bundles[0].get("GPU", 0)}
+    try:
+        resources = Resources(**{**sweep.resources.model_dump(), **own})
+    except SpecError:  # an empty first bundle, say
+        return sweep.resources, request
+    alike = len(requests) == 1 and first == PlacementGroupFactory([resources.bundle])
+    return resources, None if alike else request
+
+
+def _slots(request: Request, sweep: Sweep) -> int:
+    """How many trials can run at once; raises ClusterError when the cluster can never hold one of them."""
+    groups = {request(config) for config in sweep.samples()}
+    nodes = cluster.nodes()
+    together = {
+        kind: sum(node.get(kind, 0) for node in nodes) for kind in {kind for node in nodes for kind in node}
+    }
+    slots = []
+    for group in groups:
+        whole = {kind: amount for kind, amount in group.required_resources.items() if amount > 0}
+        parts = [whole] if group.strategy == "STRICT_PACK" else group.bundles
+        growing = all(cluster.can_grow_to(part) for part in parts)
+        lonely = [part for part in parts if not any(cluster.fits(part, node) for node in nodes)]
+        if lonely and not growing:
+            raise ClusterError(
+                f"resources: a trial asks for {_said(lonely[0])} on one node; none has so much"
+            )
+        slots.append(cluster.fits(whole, together))
+        if slots[-1] == 0 and not growing:
+            raise ClusterError(
+                f"resources: a trial asks for {_said(whole)}; the {len(nodes)} nodes together have "
+                f"{_said({kind: together.get(kind, 0) for kind in whole})}"
+            )
+    return max(1, *slots)
+
+
+def _said(bundle: Mapping[str, float]) -> str:
+    return ", ".join(f"{amount:g} {kind}" for kind, amount in bundle.items())
+
+
+def _wanted(sweep: Sweep, resources: Resources) -> Callable[[], int]:
+    """How many workers the sweep can use, asked again and again as nodes come and go."""
+    most = min(n for n in (sweep.budget.concurrent, sweep.trials, _MOST_WORKERS) if n is not None)
+    if cluster.can_grow_to(resources.bundle):
+        return lambda: most
+    known = {"slots": 0, "at": -_SECONDS_BETWEEN_COUNTS}
+
+    def wanted() -> int:
+        if time.monotonic() - known["at"] >= _SECONDS_BETWEEN_COUNTS:
+            known.update(slots=cluster.capacity(resources), at=time.monotonic())
+        return min(most, int(known["slots"]))
+
+    return wanted
+
+
+def _most_at_once(sweep: Sweep, *, workers: int) -> int | None:
+    """How many trials may run at once in all; ``None``: as many as the workers' lanes."""
+    if sweep.budget.concurrent is not None:
+        return sweep.budget.concurrent
+    if sweep.resources.lanes != "auto":
+        return None
+    # A searcher or scheduler that sees the results of a few trials chooses the next ones better.
+    return max(workers, (sweep.trials or workers * _MOST_AUTO_LANES) // _AUTO_GENERATIONS)
+
+
+_MOST_AUTO_LANES = 64
+_AUTO_GENERATIONS = 4
+_MOST_WORKERS = 10_000
+_SECONDS_BETWEEN_COUNTS = 2.0
