@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,15 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Case:
-    """One way to do the work: ``run`` returns what is worth noting beside its wall time."""
+    """One way to do the work: ``run`` returns what is worth noting beside its wall time.
+
+    A note called ``seconds`` takes the place of the wall time.
+    """
 
     name: str
     setting: str
     run: Callable[[str], dict[str, Any]]
+    cpus: int = 2  # of the Ray that is started before the clock is; 0: none is
 
 
 @dataclass(frozen=True)
@@ -33,15 +38,15 @@ def run_case(comparison: str, name: str) -> None:
     """Run a case in this process and print its wall time and notes as JSON."""
     [case] = [case for case in COMPARISONS[comparison].cases if case.name == name]
     folder = tempfile.mkdtemp()
-    if "ray" in name or "tuner" in name:
-        start_ray(4 if comparison == "model-based" else 2)
+    if case.cpus:
+        start_ray(case.cpus)
     try:
         began = time.perf_counter()
         notes = case.run(folder)
         seconds = time.perf_counter() - began
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    print(json.dumps({"seconds": seconds, "notes": notes}), flush=True)
+    print(json.dumps({"seconds": notes.pop("seconds", seconds), "notes": notes}), flush=True)
 
 
 def start_ray(cpus: int) -> None:
@@ -401,6 +406,171 @@ def memory_tuner(folder: str) -> dict[str, Any]:
     return {"MB per 100 trials": round(growth, 2), "trials per second": round(4000 / seconds)}
 
 
+RESULTS = 1000
+
+
+def chatty_class() -> Any:
+    """Every iteration does nothing but report."""
+
+    class Chatty(trivial_class()):
+        def step(self):
+            return {"loss": self.x, "done": self.iteration + 1 >= RESULTS}
+
+    return Chatty
+
+
+def results_ray(folder: str) -> dict[str, Any]:
+    from ray import tune
+
+    ray_tune(
+        chatty_class(), {"x": tune.uniform(0, 1)}, folder, 4, metric="loss", mode="min", reuse_actors=True
+    )
+    return {}
+
+
+def results_tuner(folder: str) -> dict[str, Any]:
+    from tuner import Budget, Float, Objective, Sweep, run
+
+    report = run(
+        Sweep(
+            trainable=chatty_class(),
+            space={"x": Float(0, 1)},
+            objective=Objective(metric="loss", mode="min"),
+            budget=Budget(trials=4, iterations=RESULTS),
+            out=folder,
+        )
+    )
+    assert report.iterations == 4 * RESULTS
+    return {}
+
+
+# --- from the command to the first result ---------------------------------------------------------------
+
+FIRST_RESULT = """
+import sys
+from ray import tune
+from benchmarks.comparisons import digits_class, ray_tune
+
+class First(tune.Callback):
+    def on_trial_result(self, **info):
+        print("first result", flush=True)
+
+space = {"lr": tune.loguniform(1e-3, 1), "momentum": tune.uniform(0, 0.99)}
+tune.Tuner(
+    digits_class(),
+    param_space=space,
+    tune_config=tune.TuneConfig(num_samples=2, metric="accuracy", mode="max"),
+    run_config=tune.RunConfig(storage_path=sys.argv[1], verbose=0, callbacks=[First()]),
+).fit()
+"""
+
+
+def first_result(command: list[str], sign: str) -> dict[str, Any]:
+    """Run a command; the seconds until it prints ``sign``, and until it has ended."""
+    import subprocess
+    import sys
+
+    began = time.perf_counter()
+    with subprocess.Popen(
+        [sys.executable, "-W", "ignore", *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        seconds = next(time.perf_counter() - began for line in process.stdout if sign in line)
+        process.stdout.read()
+    return {"seconds": seconds, "all of it": f"{time.perf_counter() - began:.1f} s"}
+
+
+def start_tuner(folder: str) -> dict[str, Any]:
+    sweep = [
+        "sweeps/digits.yaml",
+        "--out",
+        folder,
+        "--set",
+        "budget.trials=2",
+        "--set",
+        "budget.iterations=20",
+    ]
+    return first_result(["-m", "tuner.cli", "run", *sweep], "best val_accuracy")
+
+
+def command_line(arguments: list[str]) -> dict[str, Any]:
+    import subprocess
+    import sys
+
+    subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
+    return {}
+
+
+# --- lanes on a device ------------------------------------------------------------------------------------
+
+
+def lanes_on_device(kind: str, lanes: int) -> dict[str, Any]:
+    """The seconds that 1,000 epochs of one model take when so many models are trained as one.
+
+    On the accelerator, or else on one core.
+    """
+    import torch
+
+    from trainables import loop, stack, training
+    from trainables.cnn import CNN
+    from trainables.mlp import MLP
+
+    torch.set_num_threads(1)
+    trainable, own = {"mlp": (MLP, {"hidden": 128}), "cnn": (CNN, {"channels": 8})}[kind]
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    configs = [
+        {**own, "dataset": "digits", "batch_size": 128, "seed": seed, "sweep_seed": 0}
+        for seed in range(lanes)
+    ]
+    training.granted_device = lambda resources: torch.device(device)  # no Ray here to grant one
+    learners = trainable._learners(configs)
+    advance = (lambda: loop.advance(learners[0])) if lanes == 1 else (lambda: stack.advance(learners))
+    advance()
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    began, epochs = time.perf_counter(), 0
+    while epochs < 3 or time.perf_counter() - began < 3:
+        advance()
+        epochs += 1
+    seconds = 1000 * (time.perf_counter() - began) / epochs / lanes
+    memory = {}
+    if device == "cuda":
+        memory = {"MiB per lane": round(torch.cuda.max_memory_allocated() / 2**20 / lanes, 2)}
+    return {"seconds": seconds, "device": device, **memory}
+
+
+def processes_on_device(kind: str, processes: int) -> dict[str, Any]:
+    """The same by so many processes that train one model each, as fractions of a device would have it."""
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+        notes = list(pool.map(lanes_on_device, [kind] * processes, [1] * processes))
+    rate = sum(1 / note["seconds"] for note in notes)
+    return {**notes[0], "seconds": 1 / rate}
+
+
+def device_cases(kind: str) -> tuple[Case, ...]:
+    return (
+        *(
+            Case(f"{n} processes", "one model each", partial(_device, processes_on_device, kind, n), cpus=0)
+            for n in (2, 8)
+        ),
+        *(
+            Case(f"{n} lanes", "one process, one thread", partial(_device, lanes_on_device, kind, n), cpus=0)
+            for n in (256, 64, 8, 1)
+        ),
+    )
+
+
+def _device(function: Any, kind: str, number: int, folder: str) -> dict[str, Any]:
+    return dict(function(kind, number))
+
+
 COMPARISONS = {
     "trivial": Comparison(
         f"{TRIVIAL} trials of one empty iteration, two at once: what a trial costs by itself",
@@ -411,16 +581,16 @@ COMPARISONS = {
                 lambda f: trivial_ray(f, reuse=False),
             ),
             Case("ray reuse_actors", "the same with reuse_actors", lambda f: trivial_ray(f, reuse=True)),
-            Case("optuna", "study.optimize in process, one at a time", trivial_optuna),
+            Case("optuna", "study.optimize in process, one at a time", trivial_optuna, cpus=0),
             Case("tuner", "two workers", trivial_tuner),
         ),
     ),
     "model-based": Comparison(
         "16 trials of 2 s on 4 workers with a model-based searcher (Ray issue 46965)",
         (
-            Case("ray OptunaSearch", "as documented, max_concurrent_trials not set", model_based_ray),
-            Case("tuner random", "four workers", lambda f: model_based_tuner(f, "random")),
-            Case("tuner optuna", "four workers", lambda f: model_based_tuner(f, "optuna")),
+            Case("ray OptunaSearch", "as documented, max_concurrent_trials not set", model_based_ray, cpus=4),
+            Case("tuner random", "four workers", lambda f: model_based_tuner(f, "random"), cpus=4),
+            Case("tuner optuna", "four workers", lambda f: model_based_tuner(f, "optuna"), cpus=4),
         ),
     ),
     "digits-fifo": Comparison(
@@ -432,10 +602,12 @@ COMPARISONS = {
                 lambda f: digits_ray(f, reuse=False, asha=False),
             ),
             Case("ray reuse_actors", "with reuse_actors", lambda f: digits_ray(f, reuse=True, asha=False)),
-            Case("optuna 1 job", "study.optimize, random sampler", lambda f: digits_optuna(f, jobs=1)),
-            Case("optuna 2 jobs", "n_jobs=2 (threads)", lambda f: digits_optuna(f, jobs=2)),
-            Case("serial loop", "bare PyTorch, one thread", digits_serial),
-            Case("vmap by hand", "all networks stacked, two threads", digits_vmap),
+            Case(
+                "optuna 1 job", "study.optimize, random sampler", lambda f: digits_optuna(f, jobs=1), cpus=0
+            ),
+            Case("optuna 2 jobs", "n_jobs=2 (threads)", lambda f: digits_optuna(f, jobs=2), cpus=0),
+            Case("serial loop", "bare PyTorch, one thread", digits_serial, cpus=0),
+            Case("vmap by hand", "all networks stacked, two threads", digits_vmap, cpus=0),
             Case("tuner 1 lane", "two workers", lambda f: digits_tuner(f, lanes=1, scheduler="fifo")),
             Case("tuner 32 lanes", "two workers", lambda f: digits_tuner(f, lanes=32, scheduler="fifo")),
             Case(
@@ -452,6 +624,37 @@ COMPARISONS = {
             Case("tuner", "asha, lanes: auto", lambda f: digits_tuner(f, lanes="auto", scheduler="asha")),
         ),
     ),
+    "results": Comparison(
+        f"4 trials of {RESULTS} empty iterations, two at once: 4,000 results, with the journal on",
+        (
+            Case("ray reuse_actors", "no loggers", results_ray),
+            Case("tuner", "two workers, every result in the journal", results_tuner),
+        ),
+    ),
+    "start": Comparison(
+        "from a cold start to the first result of the digits network, Ray's own start included",
+        (
+            Case(
+                "ray tune",
+                "a script as documented",
+                lambda f: first_result(["-c", FIRST_RESULT, f], "first result"),
+                cpus=0,
+            ),
+            Case("tuner", "tuner run", start_tuner, cpus=0),
+        ),
+    ),
+    "command line": Comparison(
+        "what answers at once",
+        (
+            Case("import ray.tune", "python -c", lambda f: command_line(["-c", "import ray.tune"]), cpus=0),
+            Case("import torch", "python -c", lambda f: command_line(["-c", "import torch"]), cpus=0),
+            Case("tuner --help", "", lambda f: command_line(["-m", "tuner.cli", "--help"]), cpus=0),
+        ),
+    ),
+    "lanes-mlp": Comparison(
+        "1,000 epochs of the network of digits-fifo, so many at a time", device_cases("mlp")
+    ),
+    "lanes-cnn": Comparison("1,000 epochs of a convolutional network on digits", device_cases("cnn")),
     "memory": Comparison(
         "4,000 trials in one sweep (Ray issue 64231)", (Case("tuner", "two workers", memory_tuner),)
     ),
