@@ -6,7 +6,17 @@ from tuner.engine import run
 from tuner.errors import ClusterError, ResultsError, SpecError, TrialError, TunerError
 from tuner.objective import Budget, Objective, Resources
 from tuner.report import Report, Trial
-from tuner.schedulers import Asha, AshaStop, Fifo, HyperBand
+from tuner.schedulers import (
+    Asha,
+    AshaStop,
+    Curve,
+    Fifo,
+    HyperBand,
+    Median,
+    Pasha,
+    Percentile,
+    SuccessiveHalving,
+)
 from tuner.searchers import Grid, HyperOpt, Optuna, Random
 from tuner.space import Choice, Float, Int, SearchSpace
 from tuner.sweep import Sweep
@@ -17,20 +27,25 @@ __all__ = [
     "Budget",
     "Choice",
     "ClusterError",
+    "Curve",
     "Fifo",
     "Float",
     "Grid",
     "HyperBand",
     "HyperOpt",
     "Int",
+    "Median",
     "Objective",
     "Optuna",
+    "Pasha",
+    "Percentile",
     "Random",
     "Report",
     "Resources",
     "ResultsError",
     "SearchSpace",
     "SpecError",
+    "SuccessiveHalving",
     "Sweep",
     "Trial",
     "TrialError",

@@ -33,20 +33,36 @@ class Objective(Spec):
         return min(values) if self.mode == "max" else max(values)
 
 
+_Seconds = Annotated[Number, Field(gt=0)]
+
+
 class Budget(Spec):
     """What a sweep may cost.
 
-    ``trials``: how many configurations (``None``: as many as the grid has, or as ``seconds`` allow);
-    ``iterations``: at most so many per trial; ``seconds``: wall time of the sweep; ``concurrent``: trials
-    at once (``None``: as many as the cluster holds); ``failures``: so many failed trials are tolerated
-    before the sweep is ended (``None``: any number).
+    Of the sweep: ``trials``, how many configurations (``None``: as many as the grid has, or as the rest
+    allows); ``total_iterations`` of all trials together; ``seconds`` of wall time; ``gpu_seconds``, GPUs held
+    by trials times seconds; ``failures``, so many failed trials are tolerated (``None``: any number);
+    ``concurrent``, trials at once (``None``: as many as the cluster holds).
+
+    Of one trial: at most so many ``iterations``; ``trial_seconds`` on a worker, after which it is stopped;
+    ``silence``, seconds without a result after which it is ended and counts as failed.
     """
 
     trials: Count | None = None
-    iterations: Count | None = None
-    seconds: Annotated[Number, Field(gt=0)] | None = None
-    concurrent: Count | None = None
+    total_iterations: Count | None = None
+    seconds: _Seconds | None = None
+    gpu_seconds: _Seconds | None = None
     failures: Annotated[int, Field(ge=0, strict=True)] | None = None
+    concurrent: Count | None = None
+    iterations: Count | None = None
+    trial_seconds: _Seconds | None = None
+    silence: _Seconds | None = None
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether a sweep without end of its own ends by one of these."""
+        limits = (self.trials, self.total_iterations, self.seconds, self.gpu_seconds)
+        return any(limit is not None for limit in limits)
 
 
 class Resources(Spec):

@@ -60,8 +60,9 @@ def _component(value: Any, base: type[_S], table: Mapping[str, type[_S]], what: 
 def _dump(component: Spec) -> dict[str, Any]:
     cls = type(component)
     known = cls in SEARCHERS.values() or cls in SCHEDULERS.values()
-    kind = {} if known else {"kind": f"{cls.__module__}:{cls.__qualname__}"}
-    return {**kind, **component.model_dump()}
+    settings = component.model_dump()
+    kind = settings["kind"] if known else f"{cls.__module__}:{cls.__qualname__}"
+    return {"kind": kind, **{name: value for name, value in settings.items() if name != "kind"}}
 
 
 def _folder_name(name: str) -> str:
@@ -127,7 +128,9 @@ class Sweep(Spec):
     def check(self) -> None:
         """Check the sweep against its trainable, which is imported. Raises SpecError with every problem."""
         problems = self.trainable.problems(
-            space=self.space, metric=self.objective.metric, iterations=self.budget.iterations
+            space=self.space,
+            metric=self.objective.metric,
+            iterations=_end_of_a_trial(self.budget, self.scheduler),
         )
         problems += _logger_problems(self.loggers)
         if problems:
@@ -158,11 +161,11 @@ class Sweep(Spec):
             objective = data.get("objective")
             metric = objective.get("metric") if isinstance(objective, Mapping) else None
             # A budget that is wrong by itself, or by the scheduler's rule, is not found wanting twice.
-            judged = scheduler is not None and scheduler.needs_iterations
+            judged = scheduler is not None and scheduler.needs_maximum
             found = parts["trainable"].problems(
                 space=parts.get("space"),
                 metric=metric if isinstance(metric, str) and metric else None,
-                iterations=1 if budget is None or judged else budget.iterations,
+                iterations=1 if budget is None or judged else _end_of_a_trial(budget, scheduler),
             )
             faulty = _faulty_hyperparameters(problems)
             problems += [problem for problem in found if not _faulty_hyperparameters([problem]) & faulty]
@@ -322,6 +325,11 @@ def _sound_parts(data: Mapping[str, Any], problems: Sequence[Problem]) -> dict[s
     return parts
 
 
+def _end_of_a_trial(budget: Budget, scheduler: SchedulerSpec | None) -> int | None:
+    """What ends a trial if nothing else does, iterations or else; ``None``: nothing."""
+    return budget.iterations or (None if scheduler is None else scheduler.maximum)
+
+
 def _logger_problems(loggers: Sequence[LoggerSpec]) -> list[Problem]:
     problems: list[Problem] = []
     for number, logger in enumerate(loggers):
@@ -349,14 +357,19 @@ def _rules(parts: Mapping[str, Any]) -> list[Problem]:
     space, searcher, scheduler, budget = (
         parts.get(name) for name in ("space", "searcher", "scheduler", "budget")
     )
+    resources = parts.get("resources")
+    if budget is not None and resources is not None and budget.gpu_seconds is not None and not resources.gpu:
+        problems.append(Problem("budget.gpu_seconds", "trials hold no GPU (resources.gpu); leave it out"))
     if space is not None and searcher is not None:
         for problem in searcher.problems(space):
             own = problem.where.split(".")[0] == "space"
             problems.append(problem if own else problem.inside("searcher"))
     if scheduler is not None and budget is not None:
-        problems += [problem.inside("scheduler") for problem in scheduler.problems(budget.iterations)]
+        trials = budget.trials or (searcher.exhaustive or None if searcher is not None else 1)
+        found = scheduler.problems(budget.iterations, trials=trials)
+        problems += [problem.inside("scheduler") for problem in found]
     if budget is not None and searcher is not None:
-        if not searcher.exhaustive and budget.trials is None and budget.seconds is None:
+        if not searcher.exhaustive and not budget.is_limited:
             problems.append(Problem("budget", "must say 'trials' or 'seconds', or the sweep would never end"))
         countable = space is not None and parts.get("whole_space", True)
         if searcher.exhaustive and countable and budget.trials is not None and not problems:

@@ -152,7 +152,7 @@ def test_a_grace_period_beyond_the_budget_is_refused(cls):
     assert str(problem) == "grace_period: must be at most budget.iterations (9), got 10"
 
 
-@pytest.mark.parametrize("cls", [cls for cls in SCHEDULERS.values() if not cls.needs_iterations])
+@pytest.mark.parametrize("cls", [cls for cls in SCHEDULERS.values() if not cls.needs_maximum])
 def test_without_a_maximum_a_trial_runs_to_its_own_end(cls):
     scheduler = cls().build(objective=Objective(metric="loss", mode="min"), iterations=None)
     scheduler.add(0)

@@ -11,14 +11,16 @@ from tuner.journal import Event, read
 TOYS = Path(__file__).with_name("toys.py")
 
 
-def sweep_of(toy: str, out: Path, /, *, trials: int = 6, iterations: int | None = 9, **parts: Any) -> Sweep:
+def sweep_of(
+    toy: str, out: Path, /, *, trials: int | None = 6, iterations: int | None = 9, **parts: Any
+) -> Sweep:
     """A sweep over ``x`` in [0, 1] that minimises ``loss``; ``parts`` replace any of its own."""
     budget = {"trials": trials, "iterations": iterations, **parts.pop("budget", {})}
     settings = parts.pop("settings", {})
     return Sweep(
         **{
             "trainable": {"kind": f"{TOYS}:{toy}", **settings},
-            "space": {"x": Float(0.0, 1.0, points=max(2, trials))},
+            "space": {"x": Float(0.0, 1.0, points=max(2, trials or 2))},
             "objective": Objective(metric="loss", mode="min"),
             "budget": Budget(**budget),
             "out": str(out),

@@ -401,3 +401,11 @@ def test_out_that_is_a_file_is_an_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ResultsError, match=r"out: cannot make .*file: File exists"):
         run(sweep_of("reports", tmp_path / "file"))
+
+
+def test_no_trial_is_trained_beyond_its_last_iteration(tmp_path):
+    steps = tmp_path / "steps"
+    steps.mkdir()
+    report = run_toy("Counted", tmp_path, trials=8, iterations=300, settings={"folder": str(steps)})
+    assert [trial.iterations for trial in report.trials] == [300] * 8
+    assert {file.read_text() for file in steps.iterdir()} == {"300"}

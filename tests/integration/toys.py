@@ -335,3 +335,41 @@ class Recorder(tune.Callback):
 
     def on_trial_error(self, iteration, trials, trial, **info):
         self.note("error", trial)
+
+
+class Samples(Toy):
+    """It is measured by samples, of which an iteration takes ten times x; with x = 0 they do not rise."""
+
+    def step(self):
+        return {**super().step(), "loss": self.x, "samples": int(self.x * 10) * self.steps}
+
+
+class Hanging(Laned):
+    """One of its trials never comes back from its third iteration; none can be saved."""
+
+    @classmethod
+    def fused_step(cls, trials):
+        """Each for itself, one after the other."""
+
+    def step(self):
+        if self.x == 0 and self.steps == 2:
+            time.sleep(600)
+        return super().step()
+
+
+class Counted(Trainable):
+    """Quick, every result as good as the last; it leaves a file that says how many steps were made of it."""
+
+    def setup(self, config):
+        self.file = Path(config["folder"], f"{config['x']:.3f}")
+        self.steps = 0
+
+    def step(self):
+        self.steps += 1
+        return {"loss": 1.0}
+
+    def save_checkpoint(self, checkpoint_dir):
+        Path(checkpoint_dir, "steps").write_text(str(self.steps))
+
+    def cleanup(self):
+        self.file.write_text(str(self.steps))

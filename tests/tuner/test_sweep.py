@@ -150,7 +150,7 @@ SENTENCES: dict[str, list[str]] = {
     ],
     "reduction_factor_one": ["scheduler.reduction_factor: must be at least 2, got 1"],
     "scheduler_setting_of_another": [
-        "scheduler: unknown key 'grace_period'; must be one of kind, reduction_factor"
+        "scheduler: unknown key 'grace_period'; must be one of kind, maximum, reduction_factor, resource"
     ],
     "searcher_is_a_number": ["searcher: must be a name or a mapping with 'kind', got 3"],
     "searcher_setting_as_text": ["searcher.gamma: must be a number, got the text '0.25'"],
@@ -393,9 +393,19 @@ def test_the_resolved_sweep_writes_every_default_out() -> None:
         "trainable": {"kind": "mlp"},
         "space": {"lr": {"float": [0.001, 0.1]}},
         "objective": {"metric": "val_accuracy", "mode": "max"},
-        "budget": {"trials": 4, "iterations": 3, "seconds": None, "concurrent": None, "failures": None},
+        "budget": {
+            "trials": 4,
+            "total_iterations": None,
+            "seconds": None,
+            "gpu_seconds": None,
+            "failures": None,
+            "concurrent": None,
+            "iterations": 3,
+            "trial_seconds": None,
+            "silence": None,
+        },
         "searcher": {"kind": "random"},
-        "scheduler": {"kind": "fifo"},
+        "scheduler": {"kind": "fifo", "resource": "iterations", "maximum": None},
         "resources": {"cpu": 1.0, "gpu": 0.0, "lanes": "auto", "isolation": "worker"},
         "loggers": [],
         "seed": 0,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, Literal
 
+import ray
 from ray.exceptions import RayActorError, RayTaskError
 from ray.tune.callback import CallbackList
 from ray.tune.execution.tune_controller import TuneController
@@ -12,7 +14,9 @@ from ray.tune.result import SHOULD_CHECKPOINT
 from ray.tune.schedulers import TrialScheduler
 
 from tuner.engine.groups import PlacementGroups
+from tuner.engine.guard import RESOURCE
 from tuner.engine.host import Host, HostedScheduler, HostedSearch, Request
+from tuner.engine.watch import Watch
 from tuner.engine.workers import LaneManager, WorkerPool
 from tuner.errors import TrialError
 from tuner.schedulers import Action
@@ -26,6 +30,8 @@ _LONGEST_ERROR = 200
 
 # A worker that has not let go of its trial by then is killed and replaced.
 _SECONDS_TO_CLOSE = 20
+
+_SECONDS_BETWEEN_LOOKS = 0.2
 
 Saves = Literal["on demand", "by itself", "never"]
 """When a trial can write a checkpoint: whenever it is told to, when its function does, or not at all."""
@@ -57,6 +63,11 @@ class Controller(TuneController):
         # Told here and not by Ray, which would tell them again what a restarted trial repeats.
         self._loggers = CallbackList([logger.build() for logger in host.sweep.loggers])
         self._loggers.setup(**experiment.public_spec)
+        self._watch = Watch(host.sweep.budget)
+        self._looked = 0.0
+        self._idle: list[
+            Trial
+        ] = []  # on a worker, and no iteration of the budget is left for them at present
         self._actor_manager = LaneManager(pool)
         self._actor_cleanup_timeout = _SECONDS_TO_CLOSE
         # Trials are only made for workers that are ready for them, so none has to be held back here.
@@ -76,8 +87,39 @@ class Controller(TuneController):
     def checkpoint(self, force: bool = False, wait: bool = False) -> None:
         """Nothing: the journal holds the sweep's state, which Ray's snapshots cannot bring back."""
 
+    @property
+    def gpu_seconds(self) -> float:
+        """GPUs held by trials times seconds, so far."""
+        return self._watch.gpu_seconds
+
     def on_step_begin(self) -> None:
         self._pool.grow()
+        self._watch.tick(self._pool.gpus)
+        if self._watch.is_needed and time.monotonic() - self._looked >= _SECONDS_BETWEEN_LOOKS:
+            self._looked = time.monotonic()
+            self._look()
+        idle, self._idle = self._idle, []
+        for trial in idle:
+            if not trial.is_finished():
+                self._schedule_trial_train(trial)
+
+    def _look(self) -> None:
+        """End who has had its time and who has gone silent."""
+        places = {}
+        for tracked_actor, (lane, lease) in self._actor_manager._live_actors_to_ray_actors_resources.items():
+            trial = self._actor_to_trial.get(tracked_actor)
+            if trial is not None and not trial.is_finished():
+                places[int(trial.trial_id)] = lease.worker, lane.number
+        self._watch.see(places)
+        for number in self._watch.overdue():
+            self._host.time_is_up(number)
+            self._end(self._trials[number], "stopped")
+        for worker, trials in self._watch.silent():
+            silence = self._host.sweep.budget.silence
+            for number in trials:
+                self._fail(self._trials[number], f"it reported nothing for {silence:g} s (budget.silence)")
+            # Its other trials lose their worker like any that has died.
+            ray.kill(worker.actor)
 
     def _maybe_update_trial_queue(self) -> None:
         """Fill the free workers: paused trials that may go on come before new ones."""
@@ -110,8 +152,16 @@ class Controller(TuneController):
         super()._actor_started(tracked_actor, log)
         self._loggers.on_trial_start(iteration=self._iteration, trials=self._trials, trial=trial)
 
+    def _process_trial_results(self, trial: Trial, results: list[dict[str, Any]]) -> None:
+        super()._process_trial_results(trial, results)
+        if trial.is_saving:
+            # What follows from the last result waits for its checkpoint. Ray 2.60 would not wait with what it
+            # has queued for the results before it: to train on, maybe beyond the trial's end.
+            self._queued_trial_decisions.pop(trial.trial_id, None)
+
     def _process_trial_result(self, trial: Trial, result: dict[str, Any]) -> Any:
         number = int(trial.trial_id)
+        self._watch.heard(number)
         if "__duplicate__" in result:
             return super()._process_trial_result(trial, result)
         if self._host.result(number, result) and self._saves == "on demand":
@@ -131,17 +181,21 @@ class Controller(TuneController):
     def _log(self, trial: Trial, result: dict[str, Any]) -> None:
         if not self._host.sweep.loggers:
             return
-        flat = {name: value for name, value in result.items() if name != "metrics"}
+        flat = {name: value for name, value in result.items() if name not in ("metrics", RESOURCE)}
         flat = {**flat, **result["metrics"], "trial_id": trial.trial_id, "config": trial.config}
         self._loggers.on_trial_result(
             iteration=self._iteration, trials=self._trials, trial=trial, result=flat
         )
 
     def _schedule_trial_train(self, trial: Trial) -> None:
+        stretch = self._host.stretch(int(trial.trial_id))
+        if stretch is None:
+            self._idle.append(trial)
+            return
         self._schedule_trial_task(
             trial=trial,
             method_name="train",
-            args=(self._host.stretch(int(trial.trial_id)),),
+            args=(stretch,),
             on_result=self._on_training_result,
             on_error=self._trial_task_failure,
         )
@@ -181,9 +235,12 @@ class Controller(TuneController):
         error = _explain(exception)
         if worker_died:
             error = f"the worker process died {_WORKER_LOSSES} times\n{error}"
-        self._host.end(number, "failed", error)
+        self._fail(trial, error, exception)
+
+    def _fail(self, trial: Trial, error: str, exception: Exception | None = None) -> None:
+        self._host.end(int(trial.trial_id), "failed", error)
         self._loggers.on_trial_error(iteration=self._iteration, trials=self._trials, trial=trial)
-        self._schedule_trial_stop(trial, exception=exception)
+        self._schedule_trial_stop(trial, exception=exception or TrialError(error))
         self._live_trials.discard(trial)
 
     def _requeue_trial(self, trial: Trial) -> None:

@@ -54,6 +54,12 @@ class PlacementGroups(ResourceManager):
         """How many more trials may be asked for; those that the cluster has no room for wait for it."""
         return self._most - len(self._leases)
 
+    @property
+    def gpus(self) -> float:
+        """GPUs that trials hold."""
+        held = (lease.resource_request.required_resources.get("GPU", 0) for lease in self._leases)
+        return float(sum(held))
+
     def grow(self) -> None:
         """Nothing: Ray sees the demand in the groups that wait."""
 

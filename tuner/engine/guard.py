@@ -8,32 +8,55 @@ from numbers import Real
 from typing import Any
 
 from tuner.errors import TrialError
+from tuner.schedulers import ITERATIONS, SECONDS
 from tuner.spec import did_you_mean
 
+RESOURCE = "__resource__"
+"""The key of what a trial has used."""
 
-def checked(result: Mapping[Any, Any], metric: str, *, iteration: int) -> dict[str, Any]:
+
+def checked(
+    result: Mapping[Any, Any],
+    metric: str,
+    *,
+    iteration: int,
+    resource: str = ITERATIONS,
+    used: float | None = None,
+) -> dict[str, Any]:
     """What the driver needs of a result: Ray's own fields, the objective as a float, and ``metrics``.
 
-    ``iteration``: how many results the trial has given, whatever it says itself. Raises TrialError when the
-    objective is missing, is no number, or is not finite.
+    ``iteration``: how many results the trial has given, whatever it says itself. ``resource``: what the trial
+    is measured by, of which it had ``used`` so much at its last result. Raises TrialError when the objective
+    or the resource is missing, is no number, or is not finite, and when the resource does not rise.
     """
-    if metric not in result:
-        own = [str(name) for name in result if name not in _AUTOMATIC]
-        raise TrialError(f"a result has no '{metric}'{did_you_mean(metric, own) or '; it is empty'}")
-    value = plain(result[metric])
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TrialError(f"'{metric}' must be a number, got {result[metric]!r}")
-    if not _is_finite(value):
-        raise TrialError(f"'{metric}' must be finite, got {value}")
+    value = _number(result, metric)
     seconds = plain(result.get("time_total_s", 0.0))
+    seconds = float(seconds) if isinstance(seconds, Real) and _is_finite(seconds) else 0.0
+    known = {ITERATIONS: iteration, SECONDS: seconds}
+    amount = known[resource] if resource in known else _number(result, resource)
+    if resource not in known and used is not None and amount <= used:
+        raise TrialError(f"'{resource}' must rise from result to result, got {amount:g} after {used:g}")
     return {
         **{name: result[name] for name in _READ_BY_RAY if name in result},
         "done": bool(result.get("done", False)),
         "training_iteration": iteration,
-        "time_total_s": float(seconds) if isinstance(seconds, Real) and _is_finite(seconds) else 0.0,
-        metric: float(value),
+        "time_total_s": seconds,
+        RESOURCE: amount,
+        metric: value,
         "metrics": metrics_of(result),
     }
+
+
+def _number(result: Mapping[Any, Any], name: str) -> float:
+    if name not in result:
+        own = [str(other) for other in result if other not in _AUTOMATIC]
+        raise TrialError(f"a result has no '{name}'{did_you_mean(name, own) or '; it is empty'}")
+    value = plain(result[name])
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TrialError(f"'{name}' must be a number, got {result[name]!r}")
+    if not _is_finite(value):
+        raise TrialError(f"'{name}' must be finite, got {value}")
+    return float(value)
 
 
 def metrics_of(result: Mapping[Any, Any]) -> dict[str, float | int | bool | str | None]:

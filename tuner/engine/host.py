@@ -7,9 +7,10 @@ scheduler, then acted on. ``HostedSearch`` and ``HostedScheduler`` are the faces
 from __future__ import annotations
 
 import os
+import sys
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,10 @@ from ray.tune.experiment import Experiment, Trial
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import SearchAlgorithm
 
+from tuner.engine.guard import RESOURCE
 from tuner.engine.worker import Stretch
 from tuner.journal import Journal
-from tuner.schedulers import Action, Decision
+from tuner.schedulers import ITERATIONS, Action, Decision
 from tuner.searchers import Ending
 from tuner.sweep import Sweep
 
@@ -39,6 +41,7 @@ class Course:
     ending: Ending | None = None  # decided, and about to happen
     repeats: bool = False  # it started over, or went on from an earlier checkpoint, and is not new yet
     iteration: int = 0
+    resource: float = 0.0  # what the scheduler measures it by
     last: float | None = None
     best: float | None = None
     trial_dir: tuple[Any, str] | None = None  # file system and path of its checkpoints, while there are any
@@ -74,9 +77,14 @@ class Host:
         self.incumbent: Course | None = None  # the best so far that has not failed
         self._journal = journal
         self._searcher = sweep.searcher.build(sweep.space, objective=sweep.objective, seed=sweep.seed)
-        self._scheduler = sweep.scheduler.build(objective=sweep.objective, iterations=sweep.budget.iterations)
+        self._resource = sweep.scheduler.resource
+        self._scheduler = sweep.scheduler.build(
+            objective=sweep.objective, iterations=sweep.scheduler.most(sweep.budget.iterations)
+        )
         self._exhausted = False
         self._failures = 0
+        self._iterations = 0  # of all trials
+        self._granted: dict[int, int] = {}  # running trial -> the iteration up to which it may train
         self._kept: Course | None = None  # the best of those that have ended; its checkpoints stay
 
     @property
@@ -138,7 +146,10 @@ class Host:
             return False
         objective = self.sweep.objective
         leads = objective.better(value, than=self.incumbent.best if self.incumbent else None)
-        course.iteration, course.last = iteration, value
+        self._iterations += iteration - course.iteration
+        if self._iterations >= (self.sweep.budget.total_iterations or sys.maxsize):
+            self.give_up("total_iterations")
+        course.iteration, course.resource, course.last = iteration, result[RESOURCE], value
         if objective.better(value, than=course.best):
             course.best = value
         self._searcher.report(number, iteration, value)
@@ -149,13 +160,30 @@ class Host:
         is_last = bool(result.get("done")) or (limit is not None and iteration >= limit)
         return leads or (is_last and self._better(course, self._kept) is course)
 
-    def stretch(self, number: int) -> Stretch:
-        """How far a trial may train before its results are needed."""
+    def stretch(self, number: int) -> Stretch | None:
+        """How far a trial may train before its results are needed; ``None``: it has to wait."""
+        until = self._scheduler.decides_at(number) if self._resource == ITERATIONS else None
+        if self.sweep.budget.total_iterations is not None:
+            until = self._grant(number, until)
+            if until is None:
+                return None
         return Stretch(
-            until=self._scheduler.decides_at(number),
+            until=until,
             seconds=_SECONDS_PER_ANSWER,
             better_than=self.incumbent.best if self.incumbent else None,
         )
+
+    def _grant(self, number: int, until: int | None) -> int | None:
+        """The iteration up to which a trial may train so that all together stay within the budget."""
+        course = self.courses[number]
+        self._granted.pop(number, None)
+        promised = sum(max(0, upto - self.courses[n].iteration) for n, upto in self._granted.items())
+        left = (self.sweep.budget.total_iterations or 0) - self._iterations - promised
+        if left <= 0:
+            return None
+        share = max(1, left // (len(self._granted) + 1))
+        self._granted[number] = min(until or course.iteration + 1, course.iteration + share)
+        return self._granted[number]
 
     def decide(self, number: int) -> Action:
         """What the scheduler makes of the trial's last result."""
@@ -164,9 +192,15 @@ class Host:
         if course.repeats:
             return course.action
         assert course.last is not None
-        decision = self._scheduler.report(number, course.iteration, course.last)
+        decision = self._scheduler.report(number, course.resource, course.last)
+        limit = self.sweep.budget.iterations
+        if limit is not None and course.iteration >= limit and decision.action is not Action.STOP:
+            # The scheduler may not know, where it measures trials by something else.
+            decision = replace(decision, action=Action.COMPLETE)
         self._note(decision)
         course.action = decision.action
+        if decision.action is not Action.CONTINUE:
+            self._granted.pop(number, None)
         if decision.action is Action.PAUSE:
             course.state = "paused"
         elif decision.action in _ENDINGS:
@@ -194,11 +228,18 @@ class Host:
             return
         self._journal.write("ended", number, state=ending, error=error)
         course.state = ending
+        self._granted.pop(number, None)
         self._scheduler.end(number)
         self._searcher.finish(number, ending, None if ending == "failed" else course.last)
         if ending == "failed":
             self._fail(course)
         self._prune(course)
+
+    def time_is_up(self, number: int) -> None:
+        """Take note that a running trial is stopped for the time it has had."""
+        course = self.courses[number]
+        reason = "its time (budget.trial_seconds) is up"
+        self._note(Decision(number, Action.STOP, course.resource, course.last, reason=reason))
 
     def give_up(self, reason: str) -> None:
         """End the sweep early: no new trial, and the running ones are to be stopped."""

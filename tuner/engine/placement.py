@@ -146,7 +146,9 @@ def _most_at_once(sweep: Sweep, *, workers: int) -> int | None:
     if sweep.resources.lanes != "auto":
         return None
     # A searcher or scheduler that sees the results of a few trials chooses the next ones better.
-    return max(workers, (sweep.trials or workers * _MOST_AUTO_LANES) // _AUTO_GENERATIONS)
+    learns = sweep.searcher.learns or sweep.scheduler.compares
+    trials = sweep.trials or workers * _MOST_AUTO_LANES
+    return max(workers, trials // _AUTO_GENERATIONS if learns else trials)
 
 
 _MOST_AUTO_LANES = 64

@@ -128,12 +128,14 @@ def _drive(
                 host.give_up("interrupted")
             elif sweep.budget.seconds is not None and time.monotonic() - started >= sweep.budget.seconds:
                 host.give_up("seconds")
+            elif sweep.budget.gpu_seconds is not None and controller.gpu_seconds >= sweep.budget.gpu_seconds:
+                host.give_up("gpu_seconds")
             if host.reason is not None:
                 break
             controller.step()
             if progress is not None:
                 progress.show(host)
-        if host.reason in ("seconds", "failures"):
+        if host.reason not in (None, "interrupted"):
             controller.stop_all()
     finally:
         controller.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import gc
 import os
 import sys
@@ -29,8 +30,13 @@ T = TypeVar("T")
 # A function that is told to stop gets so long to come to its next report; then its process is replaced.
 _SECONDS_TO_STOP = 5.0
 
-# How long a round waits for lanes whose results are still being looked at, so that they can train along.
-_SECONDS_TO_GATHER = 0.004
+# How long a round waits for lanes whose results are still being looked at, while those are the most.
+_MILLISECONDS_TO_GATHER = 5
+
+# Freed memory that a process keeps, since the next iteration wants it again: asking the system for it each
+# time takes a sixth of the time of small models.
+_BYTES_TO_KEEP = 256 * 2**20
+_LARGEST_KEPT = 32 * 2**20
 
 
 class Recipe:
@@ -52,6 +58,7 @@ class Recipe:
         self.settings = dict(sweep.trainable.settings)
         self.sweep_seed = sweep.seed
         self.objective = sweep.objective
+        self.resource = sweep.scheduler.resource
         self.threads = threads
         self._folder = os.getcwd()
         self._path = [entry for entry in sys.path if entry and os.path.isdir(entry)]
@@ -128,6 +135,7 @@ class Worker:
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             os.environ[name] = str(recipe.threads)
         os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
+        _keep_freed_memory()
         self._recipe = recipe
         with importing():
             self._class = recipe.load()
@@ -143,7 +151,12 @@ class Worker:
         self._last: dict[int, dict[str, Any]] = {}  # each trial's last result
         self._errands: dict[int, _Errand] = {}
         self._rounds: asyncio.Task[None] | None = None
+        self._at_work: tuple[int, ...] = ()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="trials")
+
+    async def at_work(self) -> list[int]:
+        """The lanes for which something runs in the trials' thread right now."""
+        return list(self._at_work)
 
     async def node(self) -> str:
         """The address of the machine; answering at all says that the worker is ready."""
@@ -159,7 +172,7 @@ class Worker:
         """Set up a trial in a lane."""
 
         def make() -> None:
-            with _crashes_explained():
+            with self._working(lane), _crashes_explained():
                 self._trials[lane] = self._class(**arguments)
 
         await self._in_thread(make)
@@ -168,7 +181,7 @@ class Worker:
         """Call a method of a lane's trial."""
 
         def call() -> Any:
-            with _crashes_explained():
+            with self._working(lane), _crashes_explained():
                 answer = getattr(self._trials[lane], method)(*arguments)
             if method == "save":  # Ray sends the last result along, with whatever the trial put into it
                 answer.metrics = self._last.get(lane, {})
@@ -207,8 +220,10 @@ class Worker:
 
     async def _run_rounds(self) -> None:
         while active := self._active():
-            if self._fuses and len(active) < len(self._trials):
-                await asyncio.sleep(_SECONDS_TO_GATHER)
+            for _ in range(_MILLISECONDS_TO_GATHER):
+                if not self._fuses or 2 * len(active) >= len(self._trials):
+                    break
+                await asyncio.sleep(0.001)
                 active = self._active()
             outcomes = await self._in_thread(partial(self._round, active))
             for lane, outcome in outcomes.items():
@@ -249,7 +264,7 @@ class Worker:
             if lane not in self._trials:
                 continue
             try:
-                with _crashes_explained():
+                with self._working(lane), _crashes_explained():
                     result = self._trials[lane].train()
                 outcomes[lane] = self._checked(lane, result)
             except TrialError as error:
@@ -257,15 +272,24 @@ class Worker:
         return outcomes
 
     def _train_together(self, lanes: Sequence[int]) -> None:
-        groups: dict[Any, list[Any]] = {}
-        for trial in [self._trials[lane] for lane in lanes if lane in self._trials]:
-            key = trial.fusion_key()
+        groups: dict[Any, list[int]] = {}
+        for lane in lanes:
+            key = self._trials[lane].fusion_key() if lane in self._trials else None
             if key is not None:
-                groups.setdefault(key, []).append(trial)
-        for trials in groups.values():
-            if len(trials) > 1:
-                # Each trial's own `train` finds its result afterwards, or trains alone.
-                self._class.fused_step(trials)
+                groups.setdefault(key, []).append(lane)
+        for group in groups.values():
+            if len(group) > 1:
+                with self._working(*group):
+                    # Each trial's own `train` finds its result afterwards, or trains alone.
+                    self._class.fused_step([self._trials[lane] for lane in group])
+
+    @contextlib.contextmanager
+    def _working(self, *lanes: int) -> Iterator[None]:
+        self._at_work = lanes
+        try:
+            yield
+        finally:
+            self._at_work = ()
 
     def _checked(self, lane: int, result: dict[str, Any]) -> dict[str, Any]:
         if "__duplicate__" in result:  # a function has returned; its last result was sent already
@@ -273,7 +297,14 @@ class Worker:
                 raise TrialError(f"the function ended without reporting '{self._recipe.objective.metric}'")
             return result
         iteration = int(self._trials[lane].iteration)
-        result = guard.checked(result, self._recipe.objective.metric, iteration=iteration)
+        before = self._last.get(lane)
+        result = guard.checked(
+            result,
+            self._recipe.objective.metric,
+            iteration=iteration,
+            resource=self._recipe.resource,
+            used=None if before is None else before[guard.RESOURCE],
+        )
         self._reported.add(lane)
         self._last[lane] = result
         return result
@@ -306,6 +337,15 @@ class Worker:
                 gc.collect()
                 torch.cuda.empty_cache()
         return thread is None or not thread.is_alive()
+
+
+def _keep_freed_memory() -> None:
+    """Tell the C library; there is nothing to tell to any but glibc."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
+        mallopt(trim_threshold, _BYTES_TO_KEEP)
+        mallopt(mmap_threshold, _LARGEST_KEPT)
 
 
 @contextlib.contextmanager

@@ -44,9 +44,9 @@ class Lane:
 
     def __init__(self, worker: Handle, arguments: dict[str, Any]) -> None:
         self._worker = worker
-        self._number = next(_LANE_NUMBERS)
+        self.number = next(_LANE_NUMBERS)
         self._closing = False
-        self._last = worker.actor.open.remote(self._number, arguments)
+        self._last = worker.actor.open.remote(self.number, arguments)
 
     def __getattr__(self, name: str) -> _Method:
         return _Method(self, name)
@@ -57,11 +57,11 @@ class Lane:
             return self._last
         if name in ("stop", "__ray_terminate__"):
             self._closing = True
-            self._last = actor.close.remote(self._number)
+            self._last = actor.close.remote(self.number)
         elif name == "train":
-            self._last = actor.train.remote(self._number, *arguments)
+            self._last = actor.train.remote(self.number, *arguments)
         else:
-            self._last = actor.call.remote(self._number, name, arguments)
+            self._last = actor.call.remote(self.number, name, arguments)
         return self._last
 
     def is_clean(self) -> bool:
@@ -145,6 +145,11 @@ class WorkerPool(ResourceManager):
         running = sum(worker.trials for worker in self._ready)
         places = sum(self._places(worker) for worker in self._ready)
         return places if self._most is None else min(places, self._most - running)
+
+    @property
+    def gpus(self) -> float:
+        """GPUs that trials hold."""
+        return self._resources.gpu * sum(worker.trials > 0 for worker in self._ready)
 
     def grow(self) -> None:
         """Start the workers that are wanted and not there."""

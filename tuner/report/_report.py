@@ -135,6 +135,11 @@ class Report:
         return {state: states.count(state) for state in STATES}
 
     @property
+    def resource(self) -> str:
+        """What the scheduler measured trials by."""
+        return str((self.sweep.get("scheduler") or {}).get("resource", "iterations"))
+
+    @property
     def iterations(self) -> int:
         """Iterations done by all trials; those that were repeated after a loss count once."""
         return sum(trial.iterations for trial in self.trials)

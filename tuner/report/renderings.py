@@ -162,7 +162,7 @@ def _decision(report: Report, decision: dict[str, Any]) -> dict[str, str]:
     numbers = {
         name: "" if decision.get(key) is None else short(decision[key])
         for name, key in (
-            ("iterations", "resource"),
+            (report.resource, "resource"),
             ("value", "value"),
             ("cut-off", "cutoff"),
             ("rung", "rung"),
@@ -173,12 +173,13 @@ def _decision(report: Report, decision: dict[str, Any]) -> dict[str, str]:
         "seconds": f"{max(0.0, decision['time'] - report.start):.1f}",
         "trial": decision["trial"],
         "action": decision["action"],
-        "iterations": numbers["iterations"],
+        report.resource: numbers[report.resource],
         "value": numbers["value"],
         "cut-off": numbers["cut-off"],
         "rank": "" if rank is None else f"{rank} of {of}" if of is not None else str(rank),
         "rung": numbers["rung"],
         "bracket": numbers["bracket"],
+        "reason": decision.get("reason") or "",
     }
 
 

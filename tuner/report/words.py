@@ -16,6 +16,8 @@ _REASONS = {
     None: "not yet: it is running, or was killed",
     "trials": "every trial was run",
     "seconds": "the time of budget.seconds was up",
+    "total_iterations": "budget.total_iterations are used up",
+    "gpu_seconds": "budget.gpu_seconds are used up",
     "failures": "more trials failed than budget.failures allows",
     "interrupted": "it was interrupted",
 }

@@ -2,25 +2,41 @@
 
 from tuner.schedulers._asha import Asha
 from tuner.schedulers._asha_stop import AshaStop
+from tuner.schedulers._curve import Curve
 from tuner.schedulers._fifo import Fifo
 from tuner.schedulers._hyperband import HyperBand
-from tuner.schedulers.base import Action, Decision, Scheduler, SchedulerSpec
+from tuner.schedulers._pasha import Pasha
+from tuner.schedulers._peers import Median, Percentile
+from tuner.schedulers._successive_halving import SuccessiveHalving
+from tuner.schedulers.base import ITERATIONS, SECONDS, Action, Decision, Scheduler, SchedulerSpec
 
 SCHEDULERS: dict[str, type[SchedulerSpec]] = {
     "fifo": Fifo,
+    "successive_halving": SuccessiveHalving,
+    "hyperband": HyperBand,
     "asha": Asha,
     "asha_stop": AshaStop,
-    "hyperband": HyperBand,
+    "pasha": Pasha,
+    "median": Median,
+    "percentile": Percentile,
+    "curve": Curve,
 }
 
 __all__ = [
+    "ITERATIONS",
     "SCHEDULERS",
+    "SECONDS",
     "Action",
     "Asha",
     "AshaStop",
+    "Curve",
     "Decision",
     "Fifo",
     "HyperBand",
+    "Median",
+    "Pasha",
+    "Percentile",
     "Scheduler",
     "SchedulerSpec",
+    "SuccessiveHalving",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -25,17 +26,15 @@ class Asha(SchedulerSpec):
     reduction_factor: Annotated[int, Field(strict=True, ge=2)] = 3
 
     pauses: ClassVar[bool] = True
-    needs_iterations: ClassVar[bool] = True
+    needs_maximum: ClassVar[bool] = True
 
-    def problems(self, iterations: int | None) -> list[Problem]:
-        if iterations is not None and self.grace_period > iterations:
-            what = f"must be at most budget.iterations ({iterations}), got {self.grace_period}"
-            return [Problem("grace_period", what)]
-        return super().problems(iterations)
+    def problems(self, iterations: int | None, *, trials: int | None = 1) -> list[Problem]:
+        problems = super().problems(iterations, trials=trials)
+        return problems + self.starts_too_late(self.grace_period, iterations)
 
     def build(self, *, objective: Objective, iterations: int | None) -> Scheduler:
         assert iterations is not None
-        return _AshaScheduler(self, objective, iterations)
+        return AshaScheduler(self, objective, iterations)
 
 
 def rung_resources(grace_period: int, reduction_factor: int, maximum: int) -> list[int]:
@@ -53,14 +52,14 @@ class Rung:
     def __init__(self, resource: int) -> None:
         self.resource = resource
         self.scores: dict[int, float] = {}
-        self._iterations: dict[int, int] = {}
+        self._done: dict[int, float] = {}
         self._ranking: list[tuple[float, int, int]] = []  # best first: (-score, order of arrival, trial)
         self._places: dict[int, tuple[float, int, int]] = {}
 
-    def add(self, trial: int, *, iterations: int, score: float) -> None:
-        """Take in a trial with ``iterations`` done: more than ``resource`` if it reports seldom."""
+    def add(self, trial: int, *, done: float, score: float) -> None:
+        """Take in a trial with so much done: more than ``resource`` if it reports seldom."""
         self.scores[trial] = score
-        self._iterations[trial] = iterations
+        self._done[trial] = done
         self._places[trial] = (-score, len(self.scores), trial)
         insort(self._ranking, self._places[trial])
 
@@ -77,7 +76,7 @@ class Rung:
         return Decision(
             trial,
             action,
-            self._iterations[trial],
+            self._done[trial],
             value=objective.score(self.scores[trial]),  # scoring twice gives the value back
             cutoff=objective.score(-self._ranking[kept - 1][0]) if kept else None,
             rank=self.rank(trial),
@@ -86,7 +85,7 @@ class Rung:
         )
 
 
-class _AshaScheduler(Scheduler):
+class AshaScheduler(Scheduler):
     def __init__(self, spec: Asha, objective: Objective, iterations: int) -> None:
         self._objective = objective
         self._factor = spec.reduction_factor
@@ -102,7 +101,7 @@ class _AshaScheduler(Scheduler):
         self._running.add(trial)
         self._reached[trial] = 0
 
-    def report(self, trial: int, resource: int, value: float) -> Decision:
+    def report(self, trial: int, resource: float, value: float) -> Decision:
         if resource >= self._maximum:
             self._any_completed = True
             return Decision(trial, Action.COMPLETE, resource, value)
@@ -112,10 +111,10 @@ class _AshaScheduler(Scheduler):
             return Decision(trial, Action.CONTINUE, resource, value)
         self._reached[trial] = passed
         rung = self._rungs[passed - 1]
-        rung.add(trial, iterations=resource, score=self._objective.score(value))
+        rung.add(trial, done=resource, score=self._objective.score(value))
         self._running.discard(trial)
         self._paused.add(trial)
-        return rung.decision(trial, Action.PAUSE, self._objective, kept=len(rung.scores) // self._factor)
+        return rung.decision(trial, Action.PAUSE, self._objective, kept=self._kept(rung))
 
     def decides_at(self, trial: int) -> int:
         ahead = self._rungs[self._reached[trial] :]
@@ -144,10 +143,19 @@ class _AshaScheduler(Scheduler):
         dropped = []
         for trial in sorted(self._paused):
             rung = self._rungs[self._reached[trial] - 1]
-            kept = len(rung.scores) // self._factor
+            kept = self._kept(rung)
             dropped.append(rung.decision(trial, Action.STOP, self._objective, kept=kept))
         self._paused.clear()
         return dropped
+
+    def _kept(self, rung: Rung) -> int:
+        """How many of a rung are let through."""
+        return len(rung.scores) // self._factor
+
+    @property
+    def _open_rungs(self) -> Sequence[Rung]:
+        """The rungs out of which trials are promoted at present."""
+        return self._rungs
 
     @property
     def _nothing_to_wait_for(self) -> bool:
@@ -155,8 +163,8 @@ class _AshaScheduler(Scheduler):
 
     def _promotable(self) -> tuple[int, Rung, int] | None:
         """The trial to promote, its rung and how many of that rung are let through."""
-        for passed, rung in reversed(list(enumerate(self._rungs, start=1))):
-            kept = len(rung.scores) // self._factor
+        for passed, rung in reversed(list(enumerate(self._open_rungs, start=1))):
+            kept = self._kept(rung)
             for trial in rung.best(kept):
                 if trial in self._paused and self._reached[trial] == passed:
                     return trial, rung, kept

@@ -35,14 +35,14 @@ class _AshaStopScheduler(Scheduler):
     def add(self, trial: int) -> None:
         return
 
-    def report(self, trial: int, resource: int, value: float) -> Decision:
+    def report(self, trial: int, resource: float, value: float) -> Decision:
         if resource >= self._maximum:
             return Decision(trial, Action.COMPLETE, resource, value)
         for rung in reversed(self._rungs):
             if resource >= rung.resource:
                 if trial in rung.scores:
                     break
-                rung.add(trial, iterations=resource, score=self._objective.score(value))
+                rung.add(trial, done=resource, score=self._objective.score(value))
                 kept = -(-len(rung.scores) // self._factor)  # rounded up: of few, the best goes on
                 # Equal values stand and fall together, so that a plateau does not favour the early.
                 cutoff = rung.scores[rung.best(kept)[-1]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Literal
+from typing import ClassVar, Literal
 
 from tuner.objective import Objective
 from tuner.schedulers.base import Action, Decision, Scheduler, SchedulerSpec
@@ -13,6 +13,8 @@ class Fifo(SchedulerSpec):
     """No early stopping: every trial runs to its end."""
 
     kind: Literal["fifo"] = "fifo"
+
+    compares: ClassVar[bool] = False
 
     def build(self, *, objective: Objective, iterations: int | None) -> Scheduler:
         return _FifoScheduler(iterations)
@@ -25,7 +27,7 @@ class _FifoScheduler(Scheduler):
     def add(self, trial: int) -> None:
         return
 
-    def report(self, trial: int, resource: int, value: float) -> Decision:
+    def report(self, trial: int, resource: float, value: float) -> Decision:
         done = self._iterations is not None and resource >= self._iterations
         return Decision(trial, Action.COMPLETE if done else Action.CONTINUE, resource, value)
 

@@ -8,7 +8,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from tuner.objective import Objective
-from tuner.schedulers.base import Action, Decision, Scheduler, SchedulerSpec
+from tuner.schedulers._brackets import BracketsScheduler
+from tuner.schedulers.base import Scheduler, SchedulerSpec
 
 
 class HyperBand(SchedulerSpec):
@@ -24,11 +25,12 @@ class HyperBand(SchedulerSpec):
     reduction_factor: Annotated[int, Field(strict=True, ge=2)] = 3
 
     pauses: ClassVar[bool] = True
-    needs_iterations: ClassVar[bool] = True
+    needs_maximum: ClassVar[bool] = True
 
     def build(self, *, objective: Objective, iterations: int | None) -> Scheduler:
         assert iterations is not None
-        return _HyperBandScheduler(self, objective, iterations)
+        plan = bracket_plan(iterations, self.reduction_factor)
+        return BracketsScheduler(plan, reduction_factor=self.reduction_factor, objective=objective)
 
 
 def bracket_plan(maximum: int, factor: int) -> list[tuple[int, list[int]]]:
@@ -45,129 +47,3 @@ def bracket_plan(maximum: int, factor: int) -> list[tuple[int, list[int]]]:
         resources = sorted({max(1, maximum // factor**power) for power in range(s + 1)})
         plan.append((trials, resources))
     return plan
-
-
-class _HyperBandScheduler(Scheduler):
-    def __init__(self, spec: HyperBand, objective: Objective, iterations: int) -> None:
-        self._objective = objective
-        self._factor = spec.reduction_factor
-        self._maximum = iterations
-        self._plan = bracket_plan(iterations, spec.reduction_factor)
-        self._brackets: list[_Bracket] = []
-        self._bracket_of: dict[int, _Bracket] = {}
-        self._resumable: list[Decision] = []
-        self._dropped: list[Decision] = []
-
-    def add(self, trial: int) -> None:
-        if not self._brackets or self._brackets[-1].full:
-            size, resources = self._plan[len(self._brackets) % len(self._plan)]
-            self._brackets.append(
-                _Bracket(len(self._brackets), size, resources, self._factor, self._objective)
-            )
-        self._brackets[-1].add(trial)
-        self._bracket_of[trial] = self._brackets[-1]
-
-    def report(self, trial: int, resource: int, value: float) -> Decision:
-        if resource >= self._maximum:
-            return Decision(trial, Action.COMPLETE, resource, value, bracket=self._bracket_of[trial].index)
-        bracket = self._bracket_of[trial]
-        if resource < bracket.rung:
-            return Decision(trial, Action.CONTINUE, resource, value, bracket=bracket.index)
-        bracket.report(trial, iterations=resource, score=self._objective.score(value))
-        # Itself it pauses in any case; whether it goes on is settled like for the others of its round.
-        decision = Decision(trial, Action.PAUSE, resource, value, rung=bracket.rung, bracket=bracket.index)
-        self._settle(bracket)
-        return decision
-
-    def decides_at(self, trial: int) -> int:
-        return self._bracket_of[trial].rung
-
-    def end(self, trial: int) -> None:
-        bracket = self._bracket_of[trial]
-        bracket.end(trial)
-        self._resumable = [decision for decision in self._resumable if decision.trial != trial]
-        self._dropped = [decision for decision in self._dropped if decision.trial != trial]
-        self._settle(bracket)
-
-    def close(self) -> None:
-        if self._brackets:
-            self._brackets[-1].full = True
-            self._settle(self._brackets[-1])
-
-    def resume(self) -> Decision | None:
-        # Oldest bracket first: it is the nearest to its end.
-        self._resumable.sort(key=lambda decision: decision.bracket or 0)
-        return self._resumable.pop(0) if self._resumable else None
-
-    def drop(self) -> list[Decision]:
-        dropped, self._dropped = self._dropped, []
-        return dropped
-
-    def _settle(self, bracket: _Bracket) -> None:
-        for decision in bracket.settle():
-            (self._resumable if decision.action is Action.RESUME else self._dropped).append(decision)
-
-
-class _Bracket:
-    """Trials that are halved together; ``scores`` are those of the trials that wait for the round's end."""
-
-    def __init__(
-        self, index: int, size: int, resources: list[int], factor: int, objective: Objective
-    ) -> None:
-        self.index = index
-        self.full = False
-        self.running: set[int] = set()
-        self.scores: dict[int, float] = {}
-        self._iterations: dict[int, int] = {}
-        self._size = size
-        self._resources = resources
-        self._round = 0
-        self._added = 0
-        self._factor = factor
-        self._objective = objective
-
-    @property
-    def rung(self) -> int:
-        """The resource at which the current round is decided."""
-        return self._resources[self._round]
-
-    def add(self, trial: int) -> None:
-        self.running.add(trial)
-        self._added += 1
-        self.full = self._added == self._size
-
-    def report(self, trial: int, *, iterations: int, score: float) -> None:
-        """The trial waits with ``iterations`` done: more than ``rung`` if it reports seldom."""
-        self.running.discard(trial)
-        self.scores[trial] = score
-        self._iterations[trial] = iterations
-
-    def end(self, trial: int) -> None:
-        self.running.discard(trial)
-        self.scores.pop(trial, None)
-
-    def settle(self) -> list[Decision]:
-        """The round's decisions, once nobody of it runs any more and nobody can join."""
-        if not self.full or self.running or not self.scores:
-            return []
-        ranked = sorted(self.scores, key=lambda trial: -self.scores[trial])
-        kept = max(1, len(ranked) // self._factor)
-        cutoff = self._objective.score(self.scores[ranked[kept - 1]])
-        decisions = [
-            Decision(
-                trial,
-                Action.RESUME if rank <= kept else Action.STOP,
-                self._iterations[trial],
-                value=self._objective.score(self.scores[trial]),
-                cutoff=cutoff,
-                rank=rank,
-                of=len(ranked),
-                rung=self.rung,
-                bracket=self.index,
-            )
-            for rank, trial in enumerate(ranked, start=1)
-        ]
-        self.running = set(ranked[:kept])
-        self.scores = {}
-        self._round += 1
-        return decisions

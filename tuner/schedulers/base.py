@@ -10,11 +10,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
 
 from tuner.errors import Problem
 from tuner.objective import Objective
-from tuner.spec import Spec
+from tuner.spec import Count, Spec
+
+ITERATIONS = "iterations"
+"""The resource that trials are measured by unless a sweep says otherwise."""
+
+SECONDS = "seconds"
 
 
 class Action(StrEnum):
@@ -31,20 +38,22 @@ class Action(StrEnum):
 class Decision:
     """An action and all that led to it.
 
-    ``resource``: iterations the trial had done. ``cutoff``: the worst value that was let through, where the
-    decision had one. ``rank``: of ``of`` trials, 1 is the best. ``rung``: the resource at which they were
-    compared. ``bracket``: which of the scheduler's brackets, from 0.
+    ``resource``: what the trial had used, iterations unless the sweep says otherwise. ``cutoff``: the worst
+    value that was let through, where the decision had one. ``rank``: of ``of`` trials, 1 is the best.
+    ``rung``: the resource at which they were compared. ``bracket``: which of the scheduler's, from 0.
+    ``reason``: what else led to it, in a few words.
     """
 
     trial: int
     action: Action
-    resource: int
+    resource: float
     value: float | None = None
     cutoff: float | None = None
     rank: int | None = None
     of: int | None = None
     rung: int | None = None
     bracket: int | None = None
+    reason: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """What is known of it, JSON-ready, without the trial."""
@@ -65,7 +74,7 @@ class Scheduler(ABC):
         """A new trial is about to run."""
 
     @abstractmethod
-    def report(self, trial: int, resource: int, value: float) -> Decision:
+    def report(self, trial: int, resource: float, value: float) -> Decision:
         """Decide on a running trial: CONTINUE, PAUSE, STOP, or COMPLETE at the maximum resource."""
 
     def decides_at(self, trial: int) -> int | None:
@@ -93,19 +102,50 @@ class Scheduler(ABC):
 
 
 class SchedulerSpec(Spec):
-    """The settings of a scheduler, as ``scheduler:`` in a sweep file gives them."""
+    """The settings of a scheduler, as ``scheduler:`` in a sweep file gives them.
+
+    ``resource``: what trials are measured by, and ``grace_period`` and the like are counted in:
+    ``iterations``, ``seconds`` of training, or a metric that rises from result to result (samples, say).
+    ``maximum``: how much of it a trial may use; for iterations, ``budget.iterations`` says it.
+    """
+
+    resource: Annotated[str, Field(min_length=1)] = ITERATIONS
+    maximum: Count | None = None
 
     pauses: ClassVar[bool] = False
     """Whether trials are paused and resumed, so that checkpoints save work."""
-    needs_iterations: ClassVar[bool] = False
+    needs_maximum: ClassVar[bool] = False
     """Whether the maximum resource of a trial must be known."""
+    compares: ClassVar[bool] = True
+    """Whether what becomes of a trial depends on the others, so that it matters who is first."""
+    runs_in_full: ClassVar[bool] = True
+    """Whether, when nothing goes wrong, someone gets the maximum resource."""
 
-    def problems(self, iterations: int | None) -> list[Problem]:
-        """What is wrong with these settings for trials of at most ``iterations``; empty when nothing."""
-        if self.needs_iterations and iterations is None:
+    def most(self, iterations: int | None) -> int | None:
+        """The maximum resource of a trial, for a budget of so many iterations."""
+        return iterations if self.resource == ITERATIONS else self.maximum
+
+    def problems(self, iterations: int | None, *, trials: int | None = 1) -> list[Problem]:
+        """What is wrong with these settings for trials of at most ``iterations``; empty when nothing.
+
+        ``trials``: how many there will be (``None``: nobody knows).
+        """
+        if self.resource == ITERATIONS and self.maximum is not None:
+            return [Problem("maximum", "for iterations, budget.iterations says it; leave it out")]
+        if self.needs_maximum and self.resource != ITERATIONS and self.maximum is None:
+            return [Problem("maximum", f"must be given: how much of '{self.resource}' a trial may use")]
+        if self.needs_maximum and self.most(iterations) is None:
             return [Problem("", "needs to know how long a trial may run; set budget.iterations")]
         return []
 
+    def starts_too_late(self, grace_period: int, iterations: int | None) -> list[Problem]:
+        """The problem of a grace period that no trial lives to see the end of."""
+        most = self.most(iterations)
+        if most is None or grace_period <= most:
+            return []
+        limit = "budget.iterations" if self.resource == ITERATIONS else "maximum"
+        return [Problem("grace_period", f"must be at most {limit} ({most}), got {grace_period}")]
+
     @abstractmethod
     def build(self, *, objective: Objective, iterations: int | None) -> Scheduler:
-        """A new scheduler for trials of at most ``iterations`` iterations (``None``: no limit)."""
+        """A new scheduler; ``iterations``: the maximum resource of a trial (``None``: no limit)."""

@@ -79,7 +79,7 @@ class SchedulerContract(SpecContract):
 
     def test_it_says_whether_it_needs_to_know_the_maximum(self) -> None:
         problems = self.spec.problems(None)
-        assert bool(problems) is self.spec.needs_iterations
+        assert bool(problems) is self.spec.needs_maximum
         assert all(" " in problem.what for problem in problems)
 
     def test_nobody_waits_for_ever(self) -> None:
@@ -178,7 +178,7 @@ class SchedulerContract(SpecContract):
     def test_when_nothing_goes_wrong_someone_gets_all_iterations(self) -> None:
         def holds(run: Run) -> None:
             full = max(run.reached.values(), default=0) >= run.scenario.iterations
-            assert full or not run.scenario.calm
+            assert full or not run.scenario.calm or not run.spec.runs_in_full
 
         self.for_all_runs(holds)
 
@@ -188,6 +188,18 @@ class SchedulerContract(SpecContract):
             scenario = replace(run.scenario, gives_up_after=None)
             everything = _run(Fifo(), scenario).reached
             assert all(done <= everything[trial] for trial, done in run.reached.items())
+
+        self.for_all_runs(holds)
+
+    def test_a_trial_may_come_late_with_what_decides_nothing(self) -> None:
+        def holds(run: Run) -> None:
+            scheduler = run.spec.build(objective=run.scenario.objective, iterations=run.scenario.iterations)
+            for event in run.events:
+                if event.call == "report" and event.trial is not None:
+                    decides_at = scheduler.decides_at(event.trial)
+                    if decides_at is not None and event.resource < decides_at:
+                        assert event.answers[0].action is Action.CONTINUE
+                _replayed(scheduler, event)
 
         self.for_all_runs(holds)
 

@@ -1,0 +1,183 @@
+"""What a scheduler promises beyond the contract: its own method, on curves made by hand."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from tuner import Curve, Median, Objective, Pasha, Percentile, SuccessiveHalving
+from tuner.schedulers import Action
+from tuner.schedulers._curve import probability_above
+from tuner.testing import Scenario, simulate
+
+LOSS = Objective(metric="loss", mode="min")
+
+
+def started(spec, iterations, trials):
+    """A scheduler with so many trials running."""
+    scheduler = spec.build(objective=LOSS, iterations=iterations)
+    for trial in range(trials):
+        scheduler.add(trial)
+    return scheduler
+
+
+def train(scheduler, trial, losses, *, after=0):
+    """Report one loss after another until the trial may not simply go on; the last decision."""
+    for iteration, loss in enumerate(losses, start=after + 1):
+        decision = scheduler.report(trial, iteration, loss)
+        if decision.action is not Action.CONTINUE:
+            break
+    return decision
+
+
+def reached(run):
+    """Resource -> how many trials came as far, where they were compared or completed."""
+    decisions = [decision for event in run.calls("report") for decision in event.answers]
+    return Counter(each.resource for each in decisions if each.action is not Action.CONTINUE)
+
+
+def test_successive_halving_doubles_the_budget_of_the_better_half():
+    run = simulate(SuccessiveHalving(), Scenario(trials=16, slots=3, iterations=16))
+    assert reached(run) == {1: 16, 2: 8, 4: 4, 8: 2, 16: 1}
+
+
+def test_successive_halving_begins_anew_with_the_next_trials():
+    run = simulate(SuccessiveHalving(size=8, reduction_factor=2), Scenario(trials=16, slots=3, iterations=8))
+    assert reached(run) == {1: 16, 2: 8, 4: 4, 8: 2}
+
+
+@pytest.mark.parametrize(("trials", "wrong"), [(None, True), (8, False)])
+def test_successive_halving_of_all_needs_to_know_how_many_there_are(trials, wrong):
+    assert bool(SuccessiveHalving().problems(9, trials=trials)) is wrong
+    assert not SuccessiveHalving(size=4).problems(9, trials=trials)
+
+
+def test_median_compares_the_best_with_the_running_averages_of_the_others():
+    scheduler = started(Median(), 9, 4)
+    for trial, losses in enumerate([[9, 3], [9, 5], [9, 7]]):  # averages 6, 7 and 8
+        assert train(scheduler, trial, losses).action is Action.CONTINUE
+    assert train(scheduler, 3, [9, 8]).action is Action.STOP
+    scheduler.add(4)
+    assert train(scheduler, 4, [9, 7]).action is Action.CONTINUE
+
+
+def test_median_explains_whom_it_stops():
+    scheduler = started(Median(), 9, 4)
+    for trial, loss in enumerate([1, 2, 3]):
+        scheduler.report(trial, 1, loss)
+    decision = scheduler.report(3, 1, 4)
+    assert (decision.action, decision.cutoff, decision.of) == (Action.STOP, 2, 4)
+    assert decision.reason == "its best is worse than the median of the others' averages"
+
+
+def test_median_lets_nobody_go_before_enough_others_came_as_far():
+    scheduler = started(Median(peers=3), 9, 3)
+    assert [scheduler.report(trial, 1, trial).action for trial in range(3)] == [Action.CONTINUE] * 3
+
+
+def test_percentile_keeps_the_best_quarter_of_the_others():
+    scheduler = started(Percentile(percentile=25, peers=8), 9, 11)
+    for trial in range(8):
+        scheduler.report(trial, 1, trial)
+    assert scheduler.report(8, 1, 1.5).action is Action.STOP
+    assert scheduler.report(9, 1, 1.0).action is Action.CONTINUE
+
+
+def test_pasha_stays_low_while_the_ranking_holds():
+    """Parallel curves: the first two rungs tell all."""
+    scheduler = started(Pasha(reduction_factor=3), 81, 0)
+    for trial in range(30):
+        scheduler.add(trial)
+        train(scheduler, trial, [trial + 1.0])
+        while (decision := scheduler.resume()) is not None:
+            train(scheduler, decision.trial, [decision.trial + 1 / n for n in range(2, 82)], after=1)
+    assert max(len(curve) for curve in scheduler._curves.values()) == 3
+    scheduler.close()
+    assert scheduler.resume() is None
+    assert len(scheduler.drop()) == 30
+
+
+def test_pasha_adds_rungs_when_the_ranking_changes():
+    """At each rung neighbours in the ranking change places, and never the same two again."""
+
+    def loss(trial, iteration):
+        if iteration > 1:
+            trial ^= 1
+        return trial if iteration <= 3 else ((trial + 1) ^ 1) - 1
+
+    scheduler = started(Pasha(reduction_factor=3), 27, 0)
+    furthest = 0
+    for trial in range(200):
+        scheduler.add(trial)
+        train(scheduler, trial, [loss(trial, 1)])
+        while (decision := scheduler.resume()) is not None:
+            done = int(decision.resource)
+            rest = [loss(decision.trial, n) for n in range(done + 1, 28)]
+            furthest = max(furthest, train(scheduler, decision.trial, rest, after=done).resource)
+    assert furthest == 27
+
+
+def test_pasha_takes_trials_whose_curves_cross_again_and_again_for_equal():
+    scheduler = started(Pasha(reduction_factor=2), 16, 8)
+    for trial in range(8):
+        train(scheduler, trial, [1 + trial / 1000])
+    waves = {0: [1.000, 0.9], 1: [1.001, 0.8]}
+    assert scheduler._top == 1
+    for trial in (0, 1):
+        assert scheduler.resume().trial == trial
+        train(scheduler, trial, waves[trial][1:], after=1)
+    assert scheduler._top == 2  # they overtook each other once: the order has changed
+    curves = {0: {1: 0.0, 2: 0.2, 3: 0.0, 4: 0.3}, 1: {1: 0.1, 2: 0.1, 3: 0.1, 4: 0.1}}
+    scheduler._curves.update(curves)
+    assert scheduler._likeness([0, 1]) == pytest.approx(0.2)
+
+
+def test_curve_stops_a_trial_that_has_converged():
+    scheduler = started(Curve(patience=5, probability=0), 99, 1)
+    decision = train(scheduler, 0, [1, 0.5, 0.4, 0.3, *[0.3] * 50])
+    assert (decision.action, decision.reason) == (Action.STOP, "no better for 6")
+
+
+def test_curve_stops_a_trial_that_diverges():
+    scheduler = started(Curve(), 99, 1)
+    decision = train(scheduler, 0, [1, 0.9, 0.8, 1.1, 1.3, 1.6, 2.0, 2.5])
+    assert (decision.action, decision.reason) == (Action.STOP, "diverges")
+
+
+def test_curve_stops_who_will_not_beat_the_best_and_not_who_will():
+    scheduler = started(Curve(patience=None), 81, 3)
+    iterations = np.arange(1, 82)
+    assert train(scheduler, 0, 0.2 + 0.8 / iterations).action is Action.COMPLETE
+    hopeless = train(scheduler, 1, 0.5 + 0.5 / iterations)
+    assert hopeless.action is Action.STOP
+    assert hopeless.resource < 20
+    assert hopeless.reason.startswith("beats the best with probability ")
+    assert train(scheduler, 2, 0.1 + 0.9 / np.sqrt(iterations)).action is Action.COMPLETE
+
+
+def test_probability_of_one_shape_is_that_of_linear_regression(monkeypatch):
+    """Against SciPy's regression and the textbook's prediction interval."""
+    at, maximum, target = np.arange(1.0, 9.0), 27.0, 0.62
+    monkeypatch.setattr("tuner.schedulers._curve._family", lambda at, most: [(1 / at, 1 / most)])
+    scores = 0.6 - 0.3 / at + np.random.default_rng(0).normal(0, 0.02, len(at))
+    fit = stats.linregress(1 / at, scores)
+    residuals = scores - fit.intercept - fit.slope / at
+    spread = ((1 / at - (1 / at).mean()) ** 2).sum()
+    error = np.sqrt((residuals**2).sum() / 6 * (1 + 1 / 8 + (1 / maximum - (1 / at).mean()) ** 2 / spread))
+    expected = stats.t.sf((target - fit.intercept - fit.slope / maximum) / error, df=6)
+    assert probability_above(target, at, scores, maximum=maximum) == pytest.approx(expected, rel=1e-6)
+
+
+def test_probability_is_calibrated_on_curves_of_the_family():
+    """Of curves that are given a chance of one half or more, most get there: binomial, odds below 1e-6."""
+    rng = np.random.default_rng(1)
+    at, everywhere = np.arange(1.0, 10.0), np.arange(1.0, 82.0)
+    hits = {True: [], False: []}
+    for _ in range(400):
+        curve = rng.uniform(0.5, 1) - rng.uniform(0.2, 0.6) * everywhere ** -rng.choice([0.5, 1.0])
+        curve += rng.normal(0, 0.01, len(everywhere))
+        chance = probability_above(0.7, at, curve[:9], maximum=81.0)
+        hits[chance >= 0.5].append(curve[-1] > 0.7)
+    assert np.mean(hits[True]) > 0.8
+    assert np.mean(hits[False]) < 0.2

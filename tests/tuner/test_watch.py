@@ -1,0 +1,63 @@
+"""Who is over his time and who has gone silent, by a clock of the test's own."""
+
+import pytest
+
+from tuner import Budget
+from tuner.engine.watch import Watch
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+class Worker:
+    """One that is never asked."""
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def test_gpu_seconds_are_gpus_times_the_time_since_the_last_look(clock):
+    watch = Watch(Budget(trials=1), clock=clock)
+    for now, gpus in ((1, 0), (3, 0.5), (4, 2)):
+        clock.now = now
+        watch.tick(gpus)
+    assert watch.gpu_seconds == 0.5 * 2 + 2 * 1
+
+
+def test_time_of_a_trial_is_that_on_workers_and_not_that_of_its_pauses(clock):
+    watch, worker = Watch(Budget(trials=1, trial_seconds=10), clock=clock), Worker()
+    watch.see({7: (worker, 0)})
+    clock.now = 6
+    watch.see({})
+    clock.now = 100
+    watch.see({7: (worker, 1)})
+    clock.now = 103.9
+    assert watch.overdue() == []
+    clock.now = 104
+    assert watch.overdue() == [7]
+
+
+def test_worker_of_one_trial_is_silent_after_its_last_result(clock):
+    watch, worker = Watch(Budget(trials=1, silence=5), clock=clock), Worker()
+    watch.see({7: (worker, 0)})
+    clock.now = 4
+    watch.heard(7)
+    clock.now = 8
+    assert watch.silent() == []
+    clock.now = 9
+    assert watch.silent() == [(worker, {7})]
+
+
+def test_hanging_worker_is_told_of_once(clock):
+    watch, worker = Watch(Budget(trials=1, silence=5), clock=clock), Worker()
+    watch.see({7: (worker, 0)})
+    clock.now = 5
+    assert len(watch.silent()) == 1
+    clock.now = 6
+    assert watch.silent() == []

@@ -1,0 +1,160 @@
+"""Stopping by the shape of a trial's own learning curve (after Domhan et al. 2015, IJCAI)."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from tuner.errors import Problem
+from tuner.objective import Objective
+from tuner.schedulers.base import Action, Decision, Scheduler, SchedulerSpec
+from tuner.spec import Count, Number
+
+_POWERS = (0.25, 0.5, 1.0, 2.0)
+_RATES = (0.5, 1.0, 2.0, 4.0, 8.0)
+"""How often an exponential falls by e over the points seen so far."""
+
+_LEAST = 4
+"""Points below which a curve of two parameters says nothing about how far off it is."""
+
+_DOWNHILL = 3
+"""A trial diverges when so many reports in a row are each worse than the last, and than its first."""
+
+_NOISE = 1e-3
+"""No curve is believed to be closer to the truth than this part of the range of the values."""
+
+
+class Curve(SchedulerSpec):
+    """Stop a trial that has converged, that diverges, or that will hardly beat the best trial so far.
+
+    Converged: for ``patience`` its best value has not improved by more than ``min_change`` (``None``: this
+    does not count). Diverges: report by report it becomes worse, and is worse than at its start. Hardly: the
+    probability that its value at the maximum is better than the best of all trials is below ``probability``.
+    That comes from power laws, exponentials and logarithms, each fitted to its values by least squares and
+    weighted by how well it fits. Trials are judged every ``interval``, from ``grace_period`` on.
+    """
+
+    kind: Literal["curve"] = "curve"
+    grace_period: Count = 4
+    interval: Count = 2
+    probability: Annotated[Number, Field(ge=0, lt=1)] = 0.05
+    patience: Count | None = 10
+    min_change: Annotated[Number, Field(ge=0)] = 0.0
+
+    needs_maximum: ClassVar[bool] = True
+    runs_in_full: ClassVar[bool] = False
+
+    def problems(self, iterations: int | None, *, trials: int | None = 1) -> list[Problem]:
+        problems = super().problems(iterations, trials=trials)
+        return problems + self.starts_too_late(self.grace_period, iterations)
+
+    def build(self, *, objective: Objective, iterations: int | None) -> Scheduler:
+        assert iterations is not None
+        return _CurveScheduler(self, objective, iterations)
+
+
+class _CurveScheduler(Scheduler):
+    def __init__(self, spec: Curve, objective: Objective, maximum: int) -> None:
+        self._spec = spec
+        self._objective = objective
+        self._maximum = maximum
+        self._curves: dict[int, list[tuple[float, float]]] = {}
+        self._judged: dict[int, float] = {}
+        self._best = -sys.float_info.max
+
+    def add(self, trial: int) -> None:
+        self._curves[trial] = []
+        self._judged[trial] = 0
+
+    def report(self, trial: int, resource: float, value: float) -> Decision:
+        curve, score = self._curves[trial], self._objective.score(value)
+        curve.append((resource, score))
+        self._best = max(self._best, score)
+        if resource >= self._maximum:
+            return Decision(trial, Action.COMPLETE, resource, value)
+        spec = self._spec
+        if resource < spec.grace_period or resource < self._judged[trial] + spec.interval:
+            return Decision(trial, Action.CONTINUE, resource, value)
+        self._judged[trial] = resource
+        reason = self._reason(np.array(curve))
+        action = Action.CONTINUE if reason is None else Action.STOP
+        cutoff = self._objective.score(self._best) if reason is not None else None
+        return Decision(trial, action, resource, value, cutoff=cutoff, reason=reason)
+
+    def decides_at(self, trial: int) -> int:
+        following = int(self._judged[trial]) + self._spec.interval
+        return min(max(following, self._spec.grace_period), self._maximum)
+
+    def end(self, trial: int) -> None:
+        self._curves.pop(trial, None)
+
+    def _reason(self, curve: NDArray[np.float64]) -> str | None:
+        """Why to stop, if there is a reason; ``curve`` is n x 2, resources and scores."""
+        at, scores = curve.T
+        if _diverges(scores):
+            return "diverges"
+        patience = self._spec.patience
+        if patience is not None and at[-1] - at[0] >= patience:
+            before = scores[at <= at[-1] - patience].max()
+            if scores.max() <= before + self._spec.min_change:
+                return f"no better for {at[-1] - at[_first_best(scores)]:g}"
+        if scores.max() < self._best and len(scores) >= _LEAST:
+            chance = probability_above(self._best, at, scores, maximum=self._maximum)
+            if chance < self._spec.probability:
+                return f"beats the best with probability {chance:.2g}"
+        return None
+
+
+def probability_above(
+    target: float, at: NDArray[np.float64], scores: NDArray[np.float64], *, maximum: float
+) -> float:
+    """The probability that a curve seen ``at`` rising resources lies above ``target`` at ``maximum``.
+
+    A mixture over the family: for each shape g, score = a + b g(resource), whose predictive distribution is a
+    Student t; weighted by the marginal likelihood up to a constant factor (residual variance to the power of
+    half the degrees of freedom).
+    """
+    from scipy.special import stdtr
+
+    low = min(scores.min(), target)
+    span = max(scores.max(), target) - low
+    if span == 0:
+        return 0.5
+    heights, goal = (scores - low) / span, (target - low) / span
+    freedom = len(at) - 2
+    weights, chances = [], []
+    for basis, there in _family(at, maximum):
+        offset, centre = heights.mean(), basis.mean()
+        spread = float(((basis - centre) ** 2).sum())
+        if spread == 0:
+            continue
+        slope = float(((basis - centre) * (heights - offset)).sum()) / spread
+        residuals = heights - offset - slope * (basis - centre)
+        variance = max(float((residuals**2).sum()) / freedom, _NOISE**2)
+        error = np.sqrt(variance * (1 + 1 / len(at) + (there - centre) ** 2 / spread))
+        weights.append(-freedom / 2 * np.log(variance))
+        chances.append(1 - stdtr(freedom, (goal - offset - slope * (there - centre)) / error))
+    likely = np.exp(np.array(weights) - max(weights))
+    return float((likely * np.array(chances)).sum() / likely.sum())
+
+
+def _family(at: NDArray[np.float64], maximum: float) -> list[tuple[NDArray[np.float64], float]]:
+    """The shapes of learning curves: each at the points seen, and at the maximum."""
+    everywhere = np.append(at, maximum)
+    shapes = [everywhere**-power for power in _POWERS]
+    shapes += [np.exp(-rate * everywhere / at[-1]) for rate in _RATES]
+    shapes += [np.log(everywhere + 1), 1 / np.log(everywhere + 1)]
+    return [(shape[:-1], float(shape[-1])) for shape in shapes]
+
+
+def _diverges(scores: NDArray[np.float64]) -> bool:
+    last = scores[-_DOWNHILL - 1 :]
+    return len(last) > _DOWNHILL and bool((np.diff(last) < 0).all() and (last[1:] < scores[0]).all())
+
+
+def _first_best(scores: NDArray[np.float64]) -> int:
+    return int(np.argmax(scores))

@@ -1,0 +1,83 @@
+"""ASHA with a maximum that grows only while the ranking changes (Bohdal et al. 2023, arXiv:2207.06940)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import combinations, pairwise
+from typing import ClassVar, Literal
+
+from tuner.objective import Objective
+from tuner.schedulers._asha import Asha, AshaScheduler, Rung
+from tuner.schedulers.base import Decision, Scheduler
+
+_CLOSEST = 90
+"""Trials are alike within this percentile of the gaps between trials whose curves cross (the paper's N)."""
+
+_COMPARED = 32
+"""So many of the best are compared: further down ranks decide nothing, and pairs grow as the square."""
+
+
+class Pasha(Asha):
+    """As ``asha``, but at first up to the second rung only; a rung is added when the two highest disagree.
+
+    They agree when the trials of the highest rung stand in the order of the one below, but for trials whose
+    curves cross again and again: those count as equal. So trials come to the maximum only where it matters.
+    """
+
+    kind: Literal["pasha"] = "pasha"  # type: ignore[assignment]
+
+    runs_in_full: ClassVar[bool] = False
+
+    def build(self, *, objective: Objective, iterations: int | None) -> Scheduler:
+        assert iterations is not None
+        return _PashaScheduler(self, objective, iterations)
+
+
+class _PashaScheduler(AshaScheduler):
+    def __init__(self, spec: Pasha, objective: Objective, iterations: int) -> None:
+        super().__init__(spec, objective, iterations)
+        self._top = min(1, len(self._rungs))  # the rung out of which nobody is promoted yet
+        self._curves: dict[int, dict[float, float]] = defaultdict(dict)
+
+    @property
+    def _open_rungs(self) -> Sequence[Rung]:
+        return self._rungs[: self._top]
+
+    def _kept(self, rung: Rung) -> int:
+        return super()._kept(rung) if rung in self._open_rungs else 0
+
+    def report(self, trial: int, resource: float, value: float) -> Decision:
+        self._curves[trial][resource] = self._objective.score(value)
+        decision = super().report(trial, resource, value)
+        if self._top < len(self._rungs) and trial in self._rungs[self._top].scores:
+            self._any_completed = True  # as far as trials go at present
+            if decision.rung == self._rungs[self._top].resource and not self._settled():
+                self._top += 1
+                self._any_completed = False
+        return decision
+
+    def _settled(self) -> bool:
+        """Whether the highest rung ranks its trials as the one below does."""
+        below, top = self._rungs[self._top - 1], self._rungs[self._top]
+        ranking = top.best(_COMPARED)
+        # Who reports seldom may have passed the rung below without a word.
+        ranking = [trial for trial in ranking if trial in below.scores]
+        before = sorted(ranking, key=lambda trial: -below.scores[trial])
+        alike = self._likeness(ranking)
+        return all(
+            abs(below.scores[now] - below.scores[then]) <= alike
+            for now, then in zip(ranking, before, strict=True)
+        )
+
+    def _likeness(self, trials: Sequence[int]) -> float:
+        """The difference within which trials count as equal: of those that overtake each other twice."""
+        gaps = []
+        for one, other in combinations(trials, 2):
+            first, second = self._curves[one], self._curves[other]
+            common = sorted(first.keys() & second.keys())
+            ahead = [first[at] > second[at] for at in common if first[at] != second[at]]
+            if sum(now != before for before, now in pairwise(ahead)) >= 2:
+                gaps.append(abs(first[common[-1]] - second[common[-1]]))
+        gaps.sort()
+        return gaps[min(len(gaps) * _CLOSEST // 100, len(gaps) - 1)] if gaps else 0.0

@@ -1,0 +1,148 @@
+"""Stopping who is behind the others at the same point: the median rule and its relative by percentile."""
+
+from __future__ import annotations
+
+import sys
+from abc import abstractmethod
+from bisect import insort
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from tuner.errors import Problem
+from tuner.objective import Objective
+from tuner.schedulers.base import Action, Decision, Scheduler, SchedulerSpec
+from tuner.spec import Count, Number
+
+
+class _Peers(SchedulerSpec):
+    """``grace_period``: nobody is stopped before; ``interval``: trials are compared each so much resource;
+    ``peers``: at least so many others must have come as far.
+    """
+
+    grace_period: Count = 1
+    interval: Count = 1
+    peers: Count = 3
+
+    def problems(self, iterations: int | None, *, trials: int | None = 1) -> list[Problem]:
+        problems = super().problems(iterations, trials=trials)
+        return problems + self.starts_too_late(self.grace_period, iterations)
+
+
+class Median(_Peers):
+    """Stop a trial whose best value is worse than the median of the others' running averages up to there.
+
+    (Golovin et al. 2017, Google Vizier, section 3.2.1.) Trials are compared every ``interval``, from
+    ``grace_period`` on, where at least ``peers`` others have come as far.
+    """
+
+    kind: Literal["median"] = "median"
+
+    def build(self, *, objective: Objective, iterations: int | None) -> Scheduler:
+        return _MedianScheduler(self, objective, iterations)
+
+
+class Percentile(_Peers):
+    """Stop a trial whose best value is not among the best ``percentile`` of the others' values at that point.
+
+    ``percentile`` is above 0 and below 100; 25 keeps the best quarter. Trials are compared as by ``median``.
+    """
+
+    kind: Literal["percentile"] = "percentile"
+    percentile: Annotated[Number, Field(gt=0, lt=100)] = 25.0
+
+    def build(self, *, objective: Objective, iterations: int | None) -> Scheduler:
+        return _PercentileScheduler(self, objective, iterations)
+
+
+class _Course:
+    """One trial so far: its best score, the sum of all, and the points at which it was compared."""
+
+    def __init__(self) -> None:
+        self.best = -sys.float_info.max
+        self.mean = 0.0
+        self.count = 0
+        self.points = 0
+
+    def add(self, score: float) -> None:
+        self.best = max(self.best, score)
+        self.count += 1
+        self.mean += (score - self.mean) / self.count
+
+
+class _PeersScheduler(Scheduler):
+    stands_for: ClassVar[str]
+
+    def __init__(self, spec: _Peers, objective: Objective, maximum: int | None) -> None:
+        self._objective = objective
+        self._maximum = maximum
+        self._grace, self._interval, self._least = spec.grace_period, spec.interval, spec.peers
+        self._courses: dict[int, _Course] = {}
+        self._points: dict[int, list[float]] = {}  # point -> the others' scores there, rising
+
+    @abstractmethod
+    def _score(self, course: _Course, score: float) -> float:
+        """What a trial is to its peers at a point that it passes with ``score``."""
+
+    @abstractmethod
+    def _cutoff(self, others: list[float]) -> float:
+        """The lowest best score that goes on, among at least one other."""
+
+    def add(self, trial: int) -> None:
+        self._courses[trial] = _Course()
+
+    def report(self, trial: int, resource: float, value: float) -> Decision:
+        course, score = self._courses[trial], self._objective.score(value)
+        course.add(score)
+        if self._maximum is not None and resource >= self._maximum:
+            return Decision(trial, Action.COMPLETE, resource, value)
+        point = int(resource // self._interval)
+        if resource < self._grace or point <= course.points:
+            return Decision(trial, Action.CONTINUE, resource, value)
+        course.points = point
+        others = self._points.setdefault(point, [])
+        cutoff = self._cutoff(others) if len(others) >= self._least else None
+        insort(others, self._score(course, score))
+        if cutoff is None or course.best >= cutoff:
+            return Decision(trial, Action.CONTINUE, resource, value)
+        return Decision(
+            trial,
+            Action.STOP,
+            resource,
+            value,
+            cutoff=self._objective.score(cutoff),
+            of=len(others),
+            reason=f"its best is worse than {self.stands_for}",
+        )
+
+    def decides_at(self, trial: int) -> int:
+        following = (self._courses[trial].points + 1) * self._interval
+        return min(max(following, self._grace), self._maximum or sys.maxsize)
+
+    def end(self, trial: int) -> None:
+        self._courses.pop(trial, None)  # its scores stay, for those who come after it
+
+
+class _MedianScheduler(_PeersScheduler):
+    stands_for = "the median of the others' averages"
+
+    def _score(self, course: _Course, score: float) -> float:
+        return course.mean
+
+    def _cutoff(self, others: list[float]) -> float:
+        middle = len(others) // 2
+        return others[middle] if len(others) % 2 else others[middle - 1] / 2 + others[middle] / 2
+
+
+class _PercentileScheduler(_PeersScheduler):
+    def __init__(self, spec: Percentile, objective: Objective, maximum: int | None) -> None:
+        super().__init__(spec, objective, maximum)
+        self._percentile = spec.percentile
+        self.stands_for = f"the best {spec.percentile:g} % of the others"  # type: ignore[misc]
+
+    def _score(self, course: _Course, score: float) -> float:
+        return score
+
+    def _cutoff(self, others: list[float]) -> float:
+        kept = max(1, int(len(others) * self._percentile / 100))
+        return others[-kept]
