@@ -159,6 +159,7 @@ def test_command_line_is_frozen():
     assert found == {
         "check": ["--set", "sweep"],
         "run": ["--address", "--json", "--name", "--out", "--set", "--verbose", "sweep"],
+        "plan": ["--address", "--curves", "--format", "--out", "--set", "--workers", "sweep"],
         "report": ["--decisions", "--errors", "--format", "--limit", "results"],
         "list": ["what"],
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import shutil
 import sys
@@ -71,6 +72,28 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--address", help="a running Ray cluster; 'auto' for the one on this machine")
     run.add_argument("--json", action="store_true", help="print the outcome as one JSON object")
     run.add_argument("--verbose", action="store_true", help="show what Ray and the trials print")
+
+    plan = _verb(
+        verbs, "plan", _plan, "forecast value, time and worker-hours for each scheduler, by simulation"
+    )
+    _add_sweep_arguments(plan)
+    plan.add_argument(
+        "--workers",
+        type=_counts,
+        default="1,8,64",
+        metavar="N,N,...",
+        help="how many workers (default: 1,8,64)",
+    )
+    plan.add_argument(
+        "--curves",
+        metavar="DIR",
+        help="results of a sweep without early stopping (default: a short pilot is run)",
+    )
+    plan.add_argument(
+        "--out", metavar="DIR", help="where the pilot's results folder is made (default: the sweep's)"
+    )
+    plan.add_argument("--address", help="a running Ray cluster for the pilot")
+    plan.add_argument("--format", choices=("table", "json"), default="table")
 
     report = _verb(verbs, "report", _report, "show the results of a sweep, also while it runs")
     report.add_argument("results", metavar="DIR", help="a results folder")
@@ -141,10 +164,52 @@ def _run(options: argparse.Namespace) -> int:
     return _exit_code(report)
 
 
+def _plan(options: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from tuner.engine import run
+    from tuner.engine.curves import RecordedCurves
+    from tuner.engine.plan import pilot_of, plan, table
+    from tuner.engine.progress import for_stream
+    from tuner.report import renderings
+    from tuner.sweep import Sweep
+
+    with contextlib.redirect_stdout(sys.stderr):
+        sweep = _placed(Sweep.read(options.sweep, options.overrides), options)
+    folder = options.curves
+    if folder is None:
+        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+            report = run(pilot_of(sweep), address=options.address, progress=for_stream(sys.stderr))
+        if report.reason == "interrupted":
+            return INTERRUPTED
+        folder = report.folder
+        print(f"curves of the pilot: {folder}", file=sys.stderr)
+    curves = RecordedCurves.read(Path(folder), space=sweep.space, objective=sweep.objective)
+    forecasts = plan(sweep, curves, workers=options.workers)
+    if options.format == "json":
+        text = json.dumps([forecast.to_dict() for forecast in forecasts], indent=2) + "\n"
+    else:
+        width, color = shutil.get_terminal_size((120, 24)).columns, sys.stdout.isatty()
+        text = renderings.drawn(table(forecasts, sweep.objective.metric), width=width, color=color)
+    sys.stdout.write(text)
+    return OK
+
+
+def _counts(text: str) -> list[int]:
+    """Whole numbers from 1, with commas between them; raises ArgumentTypeError for anything else."""
+    try:
+        counts = [int(part) for part in text.split(",")]
+    except ValueError:
+        counts = [0]
+    if min(counts) < 1:
+        raise argparse.ArgumentTypeError(f"must be whole numbers from 1, as in 1,8,64, got '{text}'")
+    return counts
+
+
 def _placed(sweep: Sweep, options: argparse.Namespace) -> Sweep:
     from tuner.sweep import Sweep
 
-    changed = {key: value for key in ("name", "out") if (value := getattr(options, key)) is not None}
+    changed = {key: value for key in ("name", "out") if (value := getattr(options, key, None)) is not None}
     return (
         Sweep(**{**{key: getattr(sweep, key) for key in Sweep.model_fields}, **changed}) if changed else sweep
     )

@@ -62,7 +62,8 @@ def test_rubbish_is_never_best(report):
 
 
 def test_best_trial_ran_in_full_and_has_a_checkpoint(report):
-    assert report.best().iterations == 9
+    in_full = SCHEDULERS[report.sweep["scheduler"]["kind"]].runs_in_full
+    assert report.best().iterations == 9 or not in_full
     assert Path(report.best().checkpoint, "steps.json").is_file()
 
 

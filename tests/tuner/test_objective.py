@@ -80,7 +80,8 @@ def test_no_failure_at_all_can_be_tolerated() -> None:
         ({"seconds": "60"}, "seconds: must be a number, got the text '60'"),
         ({"failures": -1}, "failures: must be at least 0, got -1"),
         ({"time": 60}, "unknown key 'time'; must be one of "
-         "concurrent, failures, gpu_seconds, iterations, seconds, silence, total_iterations, trial_seconds, trials"),
+         "concurrent, failures, gpu_seconds, iterations, seconds, silence, "
+         "total_iterations, trial_seconds, trials"),
     ],
 )  # fmt: skip
 def test_a_wrong_budget_is_refused(given: dict[str, Any], sentence: str) -> None:

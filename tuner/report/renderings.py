@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from csv import writer
 from io import StringIO
 from json import dumps
@@ -16,7 +17,7 @@ from tuner.report.words import clean, counted, duration, ended, full, savings, s
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["csv", "decisions", "errors", "html", "json", "summary", "table"]
+__all__ = ["csv", "decisions", "drawn", "errors", "html", "json", "summary", "table"]
 
 # A narrower terminal wraps the lines itself; columns of a few characters would be unreadable.
 _MIN_WIDTH = 80
@@ -73,13 +74,19 @@ def decisions(report: Report, *, width: int = 100, color: bool = False) -> str:
     rows = [_decision(report, each) for each in report.decisions() if each.get("action") in _CHANGES]
     if not rows:
         return "no trial was paused, resumed or stopped\n"
+    return drawn(rows, width=width, color=color)
+
+
+def drawn(rows: Sequence[Mapping[str, str]], *, width: int = 100, color: bool = False) -> str:
+    """At least one row as a table; columns in which all are empty are left out, words stand at the left."""
     used = [name for name in rows[0] if any(row[name] for row in rows)]
-    drawn = _new_table()
+    table = _new_table()
     for name in used:
-        drawn.add_column(name, justify="left" if name in ("trial", "action") else "right", no_wrap=True)
+        words = name in ("trial", "action", "reason", "scheduler")
+        table.add_column(name, justify="left" if words else "right", no_wrap=name != "reason")
     for row in rows:
-        drawn.add_row(*(row[name] for name in used))
-    return _drawn(drawn, width=width, color=color, fold=True) or ""
+        table.add_row(*(row[name] for name in used))
+    return _drawn(table, width=width, color=color, fold=True) or ""
 
 
 def summary(report: Report) -> str:

@@ -1,0 +1,199 @@
+"""A sweep on a simulated cluster: its clock, its costs, and what is forecast from it."""
+
+import json
+import math
+
+import pytest
+
+from tuner import Asha, Budget, Choice, Float, Int, Objective, ResultsError, SearchSpace, Sweep
+from tuner.cli import main
+from tuner.engine.curves import Costs, LearningCurve, PowerLawCurves, RecordedCurves
+from tuner.engine.simulate import simulate
+from tuner.journal import Journal
+from tuner.schedulers import SCHEDULERS
+
+LOSS = Objective(metric="loss", mode="min")
+
+
+def sweep(**parts):
+    own = {
+        "trainable": "mlp",
+        "space": {"x": Float(0, 1)},
+        "objective": LOSS,
+        "budget": Budget(trials=4, iterations=3),
+    }
+    return Sweep(**{**own, **parts})
+
+
+def steady(config, trial):
+    """One second per iteration; the loss is the trial's number."""
+    return LearningCurve([float(trial)] * 3, 1.0)
+
+
+def test_clock_adds_up_start_trials_and_iterations():
+    run = simulate(sweep(), steady, workers=2, costs=Costs(start=5, trial=1))
+    assert run.seconds == 5 + 2 * (1 + 3)
+    assert run.worker_seconds == 4 * (1 + 3)
+    assert run.iterations == 12
+    assert run.endings == {"completed": 4}
+    assert run.best == 0
+
+
+def test_trial_whose_curve_ends_completes_and_frees_its_worker():
+    def short(config, trial):
+        return LearningCurve([1.0] * (trial + 1), 2.0)
+
+    run = simulate(sweep(budget=Budget(trials=3, iterations=9)), short, workers=1)
+    assert (run.seconds, run.iterations_of) == (12, [1, 2, 3])
+
+
+def test_time_budget_cuts_off_what_comes_later():
+    run = simulate(sweep(budget=Budget(trials=4, iterations=3, seconds=4.5)), steady, workers=2)
+    assert (run.seconds, run.iterations) == (4.5, 8)
+
+
+def test_total_iterations_are_not_passed():
+    run = simulate(sweep(budget=Budget(trials=4, iterations=3, total_iterations=7)), steady, workers=2)
+    assert run.iterations == 7
+
+
+def test_trials_can_be_measured_by_seconds():
+    scheduler = {"kind": "asha", "resource": "seconds", "maximum": 9, "grace_period": 3}
+    curves = PowerLawCurves(100, seconds=0.5)
+    run = simulate(sweep(budget=Budget(trials=9), scheduler=scheduler), curves, workers=2)
+    assert run.waiting == 0
+    assert max(run.iterations_of) * 0.25 <= 9 + 0.75
+
+
+def test_failed_trials_are_as_many_as_asked_for_and_never_best():
+    """A share of 0.3 of 500: within 4.5 standard deviations, odds below 1e-5 (and the seed is fixed)."""
+    run = simulate(
+        sweep(budget=Budget(trials=500, iterations=3)), steady, workers=7, costs=Costs(failures=0.3)
+    )
+    assert abs(run.endings["failed"] - 150) < 46
+    assert run.endings["failed"] + run.endings["completed"] == 500
+    assert run.best == min(n for n, done in enumerate(run.iterations_of) if done == 3)
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+@pytest.mark.parametrize("workers", [1, 50])
+def test_every_trial_ends_with_every_scheduler(name, workers):
+    budget = Budget(trials=500, iterations=27)
+    costs = Costs(start=3, trial=0.1, failures=0.05)
+    run = simulate(sweep(budget=budget, scheduler=name), PowerLawCurves(27), workers=workers, costs=costs)
+    assert run.waiting == 0
+    assert sum(run.endings.values()) == len(run.iterations_of) == 500
+    assert run.worker_seconds <= workers * run.seconds + 1e-6
+
+
+@pytest.mark.parametrize("name", ["asha", "hyperband"])
+def test_same_sweep_gives_the_same_simulation(name):
+    asked = sweep(budget=Budget(trials=60, iterations=27), scheduler=name, searcher="optuna")
+    first, second = (simulate(asked, PowerLawCurves(27, noise=0.1), workers=5) for _ in range(2))
+    assert first == second
+
+
+def test_asha_gets_faster_with_workers_nearly_in_proportion():
+    asked = sweep(budget=Budget(trials=4000, iterations=27), scheduler=Asha())
+    alone, many = (simulate(asked, PowerLawCurves(27), workers=workers).seconds for workers in (1, 64))
+    assert alone / (64 * many) >= 0.8
+
+
+def test_iterations_until_a_value_is_reached():
+    run = simulate(sweep(), lambda config, trial: LearningCurve([3.0, 2.0, 1.0]), workers=1)
+    assert run.iterations_until(2.0, better_is_higher=False) == 2
+    assert run.iterations_until(0.5, better_is_higher=False) is None
+
+
+SPACE = SearchSpace(
+    {
+        "lr": Float(1e-4, 1.0, log=True),
+        "depth": Int(1, 5),
+        "optimizer": Choice(["sgd", "adam"]),
+        "momentum": Float(0.0, 1.0, when={"optimizer": ["sgd"]}),
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("config", "nearest"),
+    [
+        ({"lr": 2e-3, "depth": 1, "optimizer": "adam"}, 0),
+        ({"lr": 0.5, "depth": 2, "optimizer": "adam"}, 1),
+        ({"lr": 2e-3, "depth": 1, "optimizer": "sgd", "momentum": 0.3}, 2),
+        ({"lr": 2e-3, "depth": 1, "optimizer": "sgd", "momentum": 0.8}, 3),
+    ],
+)
+def test_configuration_gets_the_curve_of_the_nearest_one(config, nearest):
+    recorded = [
+        {"lr": 1e-3, "depth": 1, "optimizer": "adam"},
+        {"lr": 1e-1, "depth": 1, "optimizer": "adam"},
+        {"lr": 1e-2, "depth": 1, "optimizer": "sgd", "momentum": 0.1},
+        {"lr": 1e-2, "depth": 1, "optimizer": "sgd", "momentum": 0.9},
+    ]
+    curves = [LearningCurve([float(number)]) for number in range(4)]
+    assert RecordedCurves(SPACE, recorded, curves, Costs())(config, 0).values == [nearest]
+
+
+@pytest.fixture
+def recorded(tmp_path, monkeypatch):
+    """A results folder: 12 trials of 9 iterations, 0.5 s each, 0.2 s beside; the sweep started after 2 s."""
+    moments = iter(())
+    monkeypatch.setattr("tuner.journal.time.time", lambda: next(moments))
+    journal = Journal(tmp_path)
+
+    def write(moment, *event, **data):
+        nonlocal moments
+        moments = iter([moment])
+        journal.write(*event, **data)
+
+    write(0.0, "sweep", sweep=sweep(budget=Budget(trials=12, iterations=9)).to_dict(), version="0")
+    for trial in range(12):
+        began = 2.0 + trial * 5
+        write(began, "suggested", trial, config={"x": trial / 11}, seed=0)
+        write(began, "started", trial, node="here")
+        for iteration in range(1, 10):
+            at = began + 0.2 + iteration * 0.5
+            value = (trial / 11 - 0.4) ** 2 + 1 / iteration
+            write(at, "result", trial, iteration=iteration, value=value, seconds=iteration * 0.5, metrics={})
+        write(began + 4.7, "ended", trial, state="completed" if trial else "stopped", error=None)
+    journal.close()
+    return tmp_path
+
+
+def test_curves_and_costs_are_read_from_a_journal(recorded):
+    curves = RecordedCurves.read(recorded, space=SearchSpace({"x": Float(0, 1)}), objective=LOSS)
+    assert len(curves.curves) == 11
+    assert [curve.seconds for curve in curves.curves] == [0.5] * 11
+    assert (curves.costs.start, round(curves.costs.trial, 6)) == (2.0, 0.2)
+
+
+def test_curves_of_another_objective_are_refused(recorded):
+    other = Objective(metric="accuracy", mode="max")
+    with pytest.raises(ResultsError, match="holds curves of"):
+        RecordedCurves.read(recorded, space=SearchSpace({"x": Float(0, 1)}), objective=other)
+
+
+def test_plan_forecasts_every_scheduler_for_each_number_of_workers(recorded, tmp_path, capsys):
+    path = tmp_path / "planned.yaml"
+    path.write_text(
+        "trainable: {kind: 'toys.py:Toy'}\nspace: {x: {float: [0.0, 1.0]}}\n"
+        "objective: {metric: loss, mode: min}\nbudget: {trials: 20, iterations: 9}\nscheduler: asha\n"
+    )
+    (tmp_path / "toys.py").write_text("def Toy(config):\n    pass\n")
+    arguments = ["plan", str(path), "--set", f"trainable={tmp_path}/toys.py:Toy", "--curves", str(recorded)]
+    assert main([*arguments, "--workers", "1,4", "--format", "json"]) == 0
+    forecasts = json.loads(capsys.readouterr().out)
+    assert [(each["scheduler"], each["workers"]) for each in forecasts[:2]] == [("asha", 1), ("asha", 4)]
+    assert {each["scheduler"] for each in forecasts} == set(SCHEDULERS)
+    full = {each["workers"]: each for each in forecasts if each["scheduler"] == "fifo"}
+    assert full[1]["seconds"] == pytest.approx(2 + 20 * (0.2 + 9 * 0.5))
+    assert full[4]["seconds"] == pytest.approx(2 + 5 * (0.2 + 9 * 0.5))
+    assert full[1]["worker_hours"] == pytest.approx(20 * 4.7 / 3600)
+    assert math.isclose(full[1]["best"], full[4]["best"])
+
+
+def test_plan_wants_whole_numbers_of_workers(capsys):
+    with pytest.raises(SystemExit):
+        main(["plan", "sweep.yaml", "--workers", "1,none"])
+    assert "must be whole numbers from 1, as in 1,8,64, got '1,none'" in capsys.readouterr().err

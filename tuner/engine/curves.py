@@ -1,0 +1,146 @@
+"""Learning curves for a simulated cluster: those of an earlier sweep, or made by a formula."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tuner.errors import ResultsError
+from tuner.journal import read
+from tuner.objective import Objective
+from tuner.space import Choice, Config, SearchSpace
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """What a trial would report if nobody stopped it: a value per iteration, each taking ``seconds``."""
+
+    values: Sequence[float]
+    seconds: float = 1.0
+
+
+Curves = Callable[[Config, int], LearningCurve]
+"""The curve of a configuration in trial so-and-so (from 0); the same arguments give the same curve."""
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What a cluster costs beside the training, in seconds, and how often trials fail.
+
+    ``start``: until the first trial can begin; ``trial``: each time that a trial comes to a worker;
+    ``failures``: the share of trials that fail, each at an iteration drawn at random.
+    """
+
+    start: float = 0.0
+    trial: float = 0.0
+    failures: float = 0.0
+
+
+class RecordedCurves:
+    """The curves of an earlier sweep; a configuration gets that of the nearest one recorded.
+
+    Nearest: by the mean over hyperparameters of their distance, numbers on the scale of the space and from 0
+    to 1, choices equal or not, one that is inactive on one side only being 1 apart.
+    """
+
+    def __init__(
+        self, space: SearchSpace, configs: Sequence[Config], curves: Sequence[LearningCurve], costs: Costs
+    ) -> None:
+        self.costs = costs
+        self.curves = list(curves)
+        self._space = space
+        self._rows = np.array([self._row(config) for config in configs])
+
+    @classmethod
+    def read(cls, folder: Path, *, space: SearchSpace, objective: Objective) -> RecordedCurves:
+        """From the trials that ran to their end in a results folder. Raises ResultsError if there are none.
+
+        The costs are those that its journal shows. ``space`` and ``objective`` are those of the new sweep.
+        """
+        configs: dict[int, Config] = {}
+        results: dict[int, dict[int, tuple[float, float]]] = {}
+        completed = []
+        placed: dict[int, float] = {}
+        arrived: dict[int, float] = {}
+        began = first = math.inf
+        for event in read(folder):
+            number, data = event.trial, event.data
+            if event.kind == "sweep":
+                began = event.time
+                if data["sweep"]["objective"] != objective.model_dump():
+                    raise ResultsError(f"{folder}: holds curves of {data['sweep']['objective']}")
+            if number is None:
+                continue
+            if event.kind == "suggested":
+                configs[number] = data["config"]
+            elif event.kind == "started":
+                first = min(first, event.time)
+                placed[number] = event.time
+            elif event.kind == "result" and data["value"] is not None:
+                arrived[number] = event.time
+                results.setdefault(number, {})[data["iteration"]] = (data["value"], data["seconds"])
+            elif event.kind == "ended" and data["state"] == "completed":
+                completed.append(number)
+        whole = [number for number in completed if number in results]
+        if not whole:
+            what = "no trial ran to its end; curves come from a sweep without early stopping"
+            raise ResultsError(f"{folder}: {what}")
+        curves = []
+        for number in whole:
+            values = [results[number][iteration] for iteration in sorted(results[number])]
+            seconds = max(values[-1][1], 1e-9) / len(values)
+            curves.append(LearningCurve([value for value, _ in values], seconds))
+        # What it took beside the training to bring a trial to a worker, and its results back.
+        beside = [
+            arrived[n] - placed[n] - curve.seconds * len(curve.values)
+            for n, curve in zip(whole, curves, strict=True)
+        ]
+        costs = Costs(start=max(0.0, first - began), trial=max(0.0, float(np.median(beside))))
+        return cls(space, [configs[number] for number in whole], curves, costs)
+
+    def __call__(self, config: Config, trial: int) -> LearningCurve:
+        apart = np.abs(self._rows - self._row(config))
+        distance = np.where(np.isnan(apart), 1.0, np.minimum(apart, 1.0)).mean(axis=1)
+        both = np.isnan(self._rows) & np.isnan(self._row(config))
+        distance -= both.sum(axis=1) / max(1, self._rows.shape[1])
+        return self.curves[int(distance.argmin())]
+
+    def _row(self, config: Mapping[str, Any]) -> list[float]:
+        """One number per hyperparameter; choices lie more than 1 apart, what is inactive is nan."""
+        return [
+            _place(dimension, config[name]) if name in config else math.nan
+            for name, dimension in self._space.dimensions.items()
+        ]
+
+
+def _place(dimension: Any, value: Any) -> float:
+    if isinstance(dimension, Choice):
+        return 2.0 * next((i for i, known in enumerate(dimension.values()) if known == value), -1)
+    low, high = dimension.low, dimension.high
+    if dimension.log:
+        low, high, value = math.log(low), math.log(high), math.log(value)
+    return float((value - low) / (high - low))
+
+
+class PowerLawCurves:
+    """Curves that fall as a power of the iteration; each trial's last value, height and rate are drawn anew.
+
+    For an objective that is minimised; ``noise`` is the standard deviation of each value.
+    """
+
+    def __init__(self, iterations: int, *, seed: int = 0, seconds: float = 1.0, noise: float = 0.0) -> None:
+        self._at = np.arange(1, iterations + 1, dtype=float)
+        self._seed = seed
+        self._seconds = seconds
+        self._noise = noise
+
+    def __call__(self, config: Config, trial: int) -> LearningCurve:
+        rng = np.random.default_rng([self._seed, trial])
+        last, height, rate = rng.uniform(0, 1), rng.uniform(0.2, 1), rng.uniform(0.3, 1.2)
+        values = last + height * self._at**-rate + rng.normal(0, self._noise, len(self._at))
+        return LearningCurve(values.tolist(), self._seconds * rng.uniform(0.5, 1.5))
