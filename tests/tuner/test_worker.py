@@ -7,7 +7,8 @@ import pytest
 from ray.tune import Trainable
 
 from tuner import Budget, Float, Objective, Sweep
-from tuner.engine.worker import Recipe, Stretch, Worker
+from tuner.engine.recipe import Recipe
+from tuner.engine.worker import Stretch, Worker
 from tuner.errors import TrialError
 
 

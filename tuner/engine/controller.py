@@ -13,9 +13,10 @@ from ray.tune.experiment import Experiment, Trial
 from ray.tune.result import SHOULD_CHECKPOINT
 from ray.tune.schedulers import TrialScheduler
 
+from tuner.engine.faces import HostedScheduler, HostedSearch, Request
 from tuner.engine.groups import PlacementGroups
 from tuner.engine.guard import RESOURCE
-from tuner.engine.host import Host, HostedScheduler, HostedSearch, Request
+from tuner.engine.host import Host
 from tuner.engine.watch import Watch
 from tuner.engine.workers import LaneManager, WorkerPool
 from tuner.errors import TrialError

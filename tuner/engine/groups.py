@@ -17,7 +17,8 @@ from ray.air.execution.resources import (
     ResourceRequest,
 )
 
-from tuner.engine.worker import Recipe, Worker
+from tuner.engine.recipe import Recipe
+from tuner.engine.worker import Worker
 from tuner.engine.workers import Handle, Lane
 
 

@@ -17,9 +17,9 @@ from ray.tune.execution.placement_groups import PlacementGroupFactory
 from ray.tune.trainable import wrap_function
 
 from tuner.engine import cluster
+from tuner.engine.faces import Request
 from tuner.engine.groups import PlacementGroups
-from tuner.engine.host import Request
-from tuner.engine.worker import Recipe
+from tuner.engine.recipe import Recipe
 from tuner.engine.workers import WorkerPool
 from tuner.errors import ClusterError, Problem, SpecError
 from tuner.objective import Resources

@@ -75,7 +75,7 @@ def run(
         with cluster.connected(address, verbose=verbose), interrupted.listening():
             with importing():
                 from tuner.engine.placement import place
-                from tuner.engine.worker import Recipe, share
+                from tuner.engine.recipe import Recipe, share
 
             trainable = sweep.trainable.load()
             placement = place(trainable, sweep)

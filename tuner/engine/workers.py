@@ -17,7 +17,8 @@ from ray.air.execution._internal.tracked_actor_task import TrackedActorTask
 from ray.air.execution.resources import AcquiredResources, ResourceManager, ResourceRequest
 from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayActorError, RayError, RayTaskError
 
-from tuner.engine.worker import Recipe, Worker
+from tuner.engine.recipe import Recipe
+from tuner.engine.worker import Worker
 from tuner.errors import ClusterError
 from tuner.objective import Resources
 

@@ -1,0 +1,129 @@
+"""How many iterations each scheduler needs to find a configuration as good as the best known, in simulation.
+
+``python -m benchmarks.stopping`` records 256 learning curves of ``sweeps/digits.yaml`` to 81 epochs, once
+(some minutes), and then runs every scheduler on them in 20 orders, as well as on counting-ones (Falkner et
+al. 2018, arXiv:1807.01774, section 5.1). Random search without early stopping is the measure.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from statistics import fmean, median
+
+import numpy as np
+
+from tuner import Budget, Choice, Float, Objective, SearchSpace, Sweep, run
+from tuner.engine.curves import Costs, LearningCurve, RecordedCurves
+from tuner.engine.simulate import simulate
+from tuner.schedulers import SCHEDULERS
+
+TRIALS, EPOCHS, SEEDS = 256, 81, 20
+CLOSE = 0.005  # within half a per cent of the best known
+DIGITS = Path(__file__).parents[1] / "sweeps" / "digits.yaml"
+
+
+def record(folder: Path) -> RecordedCurves:
+    """The curves of 256 random configurations of the digits recipe; from the folder if they are there."""
+    overrides = [
+        f"budget.trials={TRIALS}",
+        f"budget.iterations={EPOCHS}",
+        "searcher=random",
+        "scheduler=fifo",
+    ]
+    sweep = Sweep.read(DIGITS, [*overrides, f"out={folder}", "name=curves"])
+    if not (folder / "curves" / "report.html").is_file():
+        run(sweep, exclusive=True)
+    return RecordedCurves.read(folder / "curves", space=sweep.space, objective=sweep.objective)
+
+
+def digits(curves: RecordedCurves) -> Callable[[int], tuple[Sweep, Callable[..., LearningCurve], float]]:
+    """By seed: a sweep over the recorded curves in another order, and the value to be found."""
+    best = max(max(curve.values) for curve in curves.curves)
+
+    def task(seed: int) -> tuple[Sweep, Callable[..., LearningCurve], float]:
+        order = np.random.default_rng(seed).permutation(len(curves.curves))
+        sweep = Sweep(
+            trainable="mlp",
+            space={"x": Float(0, 1)},
+            objective=Objective(metric="val_accuracy", mode="max"),
+            budget=Budget(trials=len(order), iterations=EPOCHS),
+            seed=seed,
+        )
+        return sweep, lambda config, trial: curves.curves[order[trial]], best * (1 - CLOSE)
+
+    return task
+
+
+def counting_ones(seed: int) -> tuple[Sweep, Callable[..., LearningCurve], float]:
+    """Four bits and four chances of a one, of which an iteration draws 9; to find: random search's best."""
+    names = [f"{kind}{number}" for kind in ("bit", "chance") for number in range(4)]
+    space = {name: Choice([0, 1]) if name.startswith("bit") else Float(0.0, 1.0) for name in names}
+    sweep = Sweep(
+        trainable="mlp",
+        space=space,
+        objective=Objective(metric="ones", mode="max"),
+        budget=Budget(trials=TRIALS, iterations=EPOCHS),
+        seed=seed,
+    )
+
+    def curve(config: dict, trial: int) -> LearningCurve:
+        rng = np.random.default_rng([seed, trial])
+        bits = sum(value for name, value in config.items() if name.startswith("bit"))
+        chances = np.array([value for name, value in config.items() if name.startswith("chance")])
+        drawn = rng.binomial(9, chances, size=(EPOCHS, 4)).cumsum(axis=0) / (
+            9 * np.arange(1, EPOCHS + 1)[:, None]
+        )
+        return LearningCurve((bits + drawn.sum(axis=1)).tolist())
+
+    searcher = sweep.searcher.build(SearchSpace(space), objective=sweep.objective, seed=seed)
+    found = max(curve(searcher.suggest(trial), trial).values[-1] for trial in range(TRIALS))
+    return sweep, curve, found * (1 - CLOSE)
+
+
+def needed(
+    task: Callable[[int], tuple[Sweep, Callable[..., LearningCurve], float]],
+) -> dict[str, list[float]]:
+    """By scheduler, for each seed: iterations until the value was found; infinite where it never was."""
+    found: dict[str, list[float]] = {name: [] for name in SCHEDULERS}
+    for seed in range(SEEDS):
+        sweep, curves, target = task(seed)
+        for name, cls in SCHEDULERS.items():
+            asked = sweep.model_copy(update={"scheduler": cls()})
+            done = simulate(asked, curves, workers=4, costs=Costs()).iterations_until(
+                target, better_is_higher=True
+            )
+            found[name].append(np.inf if done is None else done)
+    return found
+
+
+def table(title: str, found: dict[str, list[float]]) -> str:
+    lines = [
+        f"## {title}",
+        "",
+        "| scheduler | found it | median iterations | of random search |",
+        "|---|---:|---:|---:|",
+    ]
+    base = median(found["fifo"])
+    for name, counts in found.items():
+        there = fmean(np.isfinite(counts))
+        lines.append(f"| {name} | {there:.0%} | {median(counts):,.0f} | {median(counts) / base:.2f} |")
+    return "\n".join([*lines, ""])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.stopping", description=__doc__)
+    parser.add_argument(
+        "--curves", type=Path, default=Path("results/stopping"), help="where the curves are kept"
+    )
+    options = parser.parse_args()
+    print(
+        table("256 curves of sweeps/digits.yaml, 81 epochs", needed(digits(record(options.curves)))),
+        flush=True,
+    )
+    print(table("counting-ones, 4 + 4, 81 iterations of 9 draws", needed(counting_ones)))
+
+
+if __name__ == "__main__":
+    main()

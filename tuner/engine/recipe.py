@@ -1,0 +1,60 @@
+"""What workers get of a sweep: the ``Recipe`` of its trials, and what all of them share."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import ray
+from ray import cloudpickle
+
+from tuner.errors import Problem, SpecError
+from tuner.spec import LOADED_FILES
+from tuner.sweep import Sweep
+
+
+class Recipe:
+    """What a worker needs to make trials of a sweep: the trainable, its settings, the CPU threads."""
+
+    def __init__(self, trainable: Any, sweep: Sweep, *, threads: int) -> None:
+        # A module loaded by its path cannot be imported by its name elsewhere, so it travels along.
+        module = sys.modules[trainable.__module__] if trainable.__module__ in LOADED_FILES else None
+        if module is not None:
+            cloudpickle.register_pickle_by_value(module)
+        try:
+            self._trainable = cloudpickle.dumps(trainable)
+        except Exception as error:
+            what = f"cannot be sent to the workers: {type(error).__name__}: {error}"
+            raise SpecError([Problem("trainable", what)]) from error
+        finally:
+            if module is not None:
+                cloudpickle.unregister_pickle_by_value(module)
+        self.settings = dict(sweep.trainable.settings)
+        self.sweep_seed = sweep.seed
+        self.objective = sweep.objective
+        self.resource = sweep.scheduler.resource
+        self.threads = threads
+        self._folder = os.getcwd()
+        self._path = [entry for entry in sys.path if entry and os.path.isdir(entry)]
+
+    def load(self) -> Any:
+        """The trainable class, in a worker; a function becomes one as Ray Tune does it."""
+        if os.path.isdir(self._folder):  # relative paths mean what they mean where the sweep was started
+            os.chdir(self._folder)
+        sys.path[:] = [*self._path, *(entry for entry in sys.path if entry not in self._path)]
+        trainable = cloudpickle.loads(self._trainable)
+        if isinstance(trainable, type):
+            return trainable
+        from ray.tune.trainable import wrap_function
+
+        return wrap_function(trainable)
+
+
+def share(sweep: Sweep) -> ray.ObjectRef:
+    """What the trainable wants all its trials to have, once on each machine. Raises SpecError."""
+    try:
+        return ray.put(sweep.trainable.shared(seed=sweep.seed))
+    except Exception as error:
+        what = f"what its trials share cannot be sent to the workers: {type(error).__name__}: {error}"
+        raise SpecError([Problem("trainable", what)]) from error
