@@ -45,11 +45,12 @@ class Median(_Peers):
 class Percentile(_Peers):
     """Stop a trial whose best value is not among the best ``percentile`` of the others' values at that point.
 
-    ``percentile`` is above 0 and below 100; 25 keeps the best quarter. Trials are compared as by ``median``.
+    ``percentile`` is above 0 and below 100; 50 keeps the better half. Each comparison counts, so that a small
+    percentile with a small ``interval`` leaves few. Trials are compared as by ``median``.
     """
 
     kind: Literal["percentile"] = "percentile"
-    percentile: Annotated[Number, Field(gt=0, lt=100)] = 25.0
+    percentile: Annotated[Number, Field(gt=0, lt=100)] = 50.0
 
     def build(self, *, objective: Objective, iterations: int | None) -> Scheduler:
         return _PercentileScheduler(self, objective, iterations)
