@@ -9,7 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from running import TOYS
+from running import TOYS, events
+
+from tuner import Report
 
 pytestmark = pytest.mark.cluster
 
@@ -69,3 +71,34 @@ def test_trial_of_a_lost_node_goes_on_elsewhere(nodes, tmp_path):
     sound = [trial for trial in data["trials"] if trial["config"]["x"] <= 0.6]
     assert sound
     assert {(trial["state"], trial["iterations"]) for trial in sound} == {("completed", 40)}
+
+
+def test_gpu_seconds_end_a_sweep(tmp_path):
+    """Ray counts the GPUs that it is told of; two trials share one."""
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 2, "num_gpus": 1, "include_dashboard": False}
+    )
+    (tmp_path / "sweep.yaml").write_text(
+        f"trainable: '{TOYS}:Toy'\nspace: {{x: {{float: [0.0, 0.5]}}}}\n"
+        "objective: {metric: loss, mode: min}\nbudget: {gpu_seconds: 3, iterations: 9}\n"
+        "resources: {cpu: 1, gpu: 0.5}\n"
+    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "tuner.cli", "run", "sweep.yaml", "--json", "--address", cluster.address],
+            cwd=tmp_path,
+            env={**os.environ, "RAY_AUTH_MODE": "token"},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+    finally:
+        cluster.shutdown()
+    assert done.returncode == 0, done.stderr
+    report = Report.read(tmp_path / "results" / "sweep")
+    assert report.reason == "gpu_seconds"
+    starts = [event.time for event in events(report, "started")]
+    ends = [event.time for event in events(report, "ended")]
+    assert max(ends) - min(starts) == pytest.approx(3, abs=1.5)  # two halves of a GPU all the time

@@ -409,3 +409,12 @@ def test_no_trial_is_trained_beyond_its_last_iteration(tmp_path):
     report = run_toy("Counted", tmp_path, trials=8, iterations=300, settings={"folder": str(steps)})
     assert [trial.iterations for trial in report.trials] == [300] * 8
     assert {file.read_text() for file in steps.iterdir()} == {"300"}
+
+
+def test_of_equal_trials_the_first_is_best_and_keeps_a_checkpoint_of_that_value(tmp_path):
+    report = run_toy("Tied", tmp_path, trials=4, searcher="grid", iterations=8)
+    best = report.best()
+    assert (best.number, best.value) == (0, 0.25)
+    assert json.loads(Path(best.checkpoint, "steps.json").read_text()) >= 4
+    kept = [folder.name for folder in (report.folder / "checkpoints").iterdir() if folder.is_dir()]
+    assert kept == ["00000"]

@@ -373,3 +373,12 @@ class Counted(Trainable):
 
     def cleanup(self):
         self.file.write_text(str(self.steps))
+
+
+class Tied(Toy):
+    """All have the same values; the first trial is the slowest, and the last to reach them."""
+
+    def step(self):
+        self.steps += 1
+        time.sleep(0.2 if self.x == 0 else 0.01)
+        return {"loss": max(1 / self.steps, 0.25)}

@@ -132,7 +132,7 @@ class Host:
         if course.repeats:
             return False
         objective = self.sweep.objective
-        leads = objective.better(value, than=self.incumbent.best if self.incumbent else None)
+        leads = self._is_ahead(course, value, of=self.incumbent)
         self._iterations += iteration - course.iteration
         if self._iterations >= (self.sweep.budget.total_iterations or sys.maxsize):
             self.give_up("total_iterations")
@@ -158,6 +158,7 @@ class Host:
             until=until,
             seconds=_SECONDS_PER_ANSWER,
             better_than=self.incumbent.best if self.incumbent else None,
+            or_equal=self.incumbent is not None and number < self.incumbent.number,
         )
 
     def _grant(self, number: int, until: int | None) -> int | None:
@@ -279,7 +280,13 @@ class Host:
             loser.trial_dir = None
 
     def _better(self, course: Course, than: Course | None) -> Course | None:
-        """``course`` if it has not failed and is strictly better, else ``than``."""
+        """``course`` if it has not failed and is ahead, else ``than``."""
         if course.best is None or course.state == "failed":
             return than
-        return course if self.sweep.objective.better(course.best, than=than.best if than else None) else than
+        return course if self._is_ahead(course, course.best, of=than) else than
+
+    def _is_ahead(self, course: Course, value: float, *, of: Course | None) -> bool:
+        """Whether a trial with this value is better than the best of another; of equals, the first is."""
+        if of is None or self.sweep.objective.better(value, than=of.best):
+            return True
+        return value == of.best and course.number < of.number

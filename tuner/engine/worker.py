@@ -43,13 +43,14 @@ class Stretch:
     """How far a trial may train before it must be told to go on.
 
     ``until``: the iteration at which the scheduler decides next (``None``: at each). ``better_than``: it
-    waits after a better value than this, so that a checkpoint of it can be taken. ``seconds``: after so long
-    it hands over what it has, and trains on.
+    waits after a better value than this, or ``or_equal``, so that a checkpoint of it can be taken.
+    ``seconds``: after so long it hands over what it has, and trains on.
     """
 
     until: int | None
     seconds: float
     better_than: float | None
+    or_equal: bool = False
 
 
 @dataclass
@@ -205,8 +206,12 @@ class Worker:
         return (
             stretch.until is None
             or result["training_iteration"] >= stretch.until
-            or self._recipe.objective.better(result[self._recipe.objective.metric], than=stretch.better_than)
+            or self._is_worth_keeping(result[self._recipe.objective.metric], stretch)
         )
+
+    def _is_worth_keeping(self, value: float, stretch: Stretch) -> bool:
+        equal = stretch.or_equal and value == stretch.better_than
+        return equal or self._recipe.objective.better(value, than=stretch.better_than)
 
     def _round(self, lanes: Sequence[int]) -> dict[int, dict[str, Any] | TrialError]:
         """One iteration of each of these lanes, those of one fusion key together."""
