@@ -29,8 +29,10 @@ T = TypeVar("T")
 # A function that is told to stop gets so long to come to its next report; then its process is replaced.
 _SECONDS_TO_STOP = 5.0
 
-# How long a round waits for lanes whose results are still being looked at, while those are the most.
-_MILLISECONDS_TO_GATHER = 5
+# How long a round waits for lanes whose results are still being looked at, so that they can train along:
+# such a part of the last round, or so long while those lanes are the most.
+_SHARE_TO_GATHER = 0.1
+_SECONDS_FOR_MOST = 0.005
 
 # Freed memory that a process keeps, since the next iteration wants it again: asking the system for it each
 # time takes a sixth of the time of small models.
@@ -173,13 +175,18 @@ class Worker:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function)
 
     async def _run_rounds(self) -> None:
+        took = 0.0
         while active := self._active():
-            for _ in range(_MILLISECONDS_TO_GATHER):
-                if not self._fuses or 2 * len(active) >= len(self._trials):
+            began = time.monotonic()
+            while self._fuses and len(active) < len(self._trials):
+                few = _SECONDS_FOR_MOST if 2 * len(active) < len(self._trials) else 0.0
+                if time.monotonic() - began >= max(few, _SHARE_TO_GATHER * took):
                     break
                 await asyncio.sleep(0.001)
                 active = self._active()
+            began = time.monotonic()
             outcomes = await self._in_thread(partial(self._round, active))
+            took = time.monotonic() - began
             for lane, outcome in outcomes.items():
                 self._take(lane, outcome)
         self._rounds = None
