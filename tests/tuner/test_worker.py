@@ -1,6 +1,7 @@
 """A worker's lanes, driven without a cluster."""
 
 import asyncio
+import threading
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,16 @@ def worker(monkeypatch, tmp_path):
     return Worker(Recipe(Counting, sweep, threads=1), None)
 
 
+class Stuck(Counting):
+    """Its third iteration lasts until it is let go."""
+
+    go_on = threading.Event()
+
+    def step(self):
+        assert self.iteration < 2 or self.go_on.wait(60)
+        return super().step()
+
+
 async def opened(worker, **config):
     await worker.open(0, {"config": config})
     return lambda **stretch: worker.train(0, Stretch(**{"seconds": 1e9, "better_than": -1e9, **stretch}))
@@ -78,6 +89,17 @@ def test_trial_waits_after_a_value_of_which_a_checkpoint_may_be_taken(worker):
         train = await opened(worker)
         assert counted(await train(until=50, better_than=-2)) == [1, 2, 3, 4]
         assert (await worker.call(0, "save", ())).metrics["training_iteration"] == 4
+
+    asyncio.run(go())
+
+
+def test_trial_hands_over_what_it_has_also_while_it_hangs(worker):
+    async def go():
+        worker._class = Stuck
+        train = await opened(worker)
+        assert counted(await train(until=50, seconds=0.2)) == [1, 2]
+        Stuck.go_on.set()
+        assert counted(await train(until=4)) == [3, 4]
 
     asyncio.run(go())
 

@@ -34,6 +34,9 @@ _SECONDS_TO_STOP = 5.0
 _SHARE_TO_GATHER = 0.1
 _SECONDS_FOR_MOST = 0.005
 
+# How often, while a round lasts, those are looked for that have results to hand over.
+_SECONDS_BETWEEN_LOOKS = 0.1
+
 # Freed memory that a process keeps, since the next iteration wants it again: asking the system for it each
 # time takes a sixth of the time of small models.
 _BYTES_TO_KEEP = 256 * 2**20
@@ -65,6 +68,11 @@ class _Errand:
     results: list[dict[str, Any]] = field(default_factory=list)
     error: TrialError | None = None
     halted: bool = False
+
+    @property
+    def due(self) -> float:
+        """When it hands over the results that it has, on the monotonic clock."""
+        return self.began + self.stretch.seconds
 
     def hand_over(self) -> None:
         """Answer with the results so far; the error, if there is one, comes after them."""
@@ -185,11 +193,23 @@ class Worker:
                 await asyncio.sleep(0.001)
                 active = self._active()
             began = time.monotonic()
-            outcomes = await self._in_thread(partial(self._round, active))
+            outcomes = await self._rounded(active)
             took = time.monotonic() - began
             for lane, outcome in outcomes.items():
                 self._take(lane, outcome)
         self._rounds = None
+
+    async def _rounded(self, lanes: Sequence[int]) -> dict[int, dict[str, Any] | TrialError]:
+        """The outcomes of a round; while it lasts, those that have results for long enough hand them over.
+
+        A trial that hangs would otherwise keep what it and the others of its round had reported before.
+        """
+        running = asyncio.ensure_future(self._in_thread(partial(self._round, lanes)))
+        while not (await asyncio.wait([running], timeout=_SECONDS_BETWEEN_LOOKS))[0]:
+            for errand in self._errands.values():
+                if errand.due <= time.monotonic():
+                    errand.hand_over()
+        return running.result()
 
     def _active(self) -> list[int]:
         return [lane for lane, errand in self._errands.items() if not errand.halted]
@@ -204,7 +224,7 @@ class Worker:
         else:
             errand.results.append(outcome)
             errand.halted = self._is_over(errand.stretch, outcome)
-        if errand.halted or time.monotonic() - errand.began >= errand.stretch.seconds:
+        if errand.halted or errand.due <= time.monotonic():
             errand.hand_over()
 
     def _is_over(self, stretch: Stretch, result: dict[str, Any]) -> bool:
