@@ -166,6 +166,6 @@ def test_command_line_is_frozen():
         "check": ["--set", "sweep"],
         "run": ["--address", "--json", "--name", "--out", "--set", "--verbose", "sweep"],
         "plan": ["--address", "--curves", "--format", "--out", "--set", "--workers", "sweep"],
-        "report": ["--decisions", "--errors", "--format", "--limit", "results"],
+        "report": ["--decisions", "--errors", "--format", "--limit", "--replay", "results"],
         "list": ["what"],
     }

@@ -14,7 +14,9 @@ from tuner.schedulers import (
     HyperBand,
     Median,
     Pasha,
+    Pbt,
     Percentile,
+    Replay,
     SuccessiveHalving,
 )
 from tuner.searchers import Grid, HyperOpt, Optuna, Random
@@ -38,8 +40,10 @@ __all__ = [
     "Objective",
     "Optuna",
     "Pasha",
+    "Pbt",
     "Percentile",
     "Random",
+    "Replay",
     "Report",
     "Resources",
     "ResultsError",

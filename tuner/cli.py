@@ -102,6 +102,9 @@ def _parser() -> argparse.ArgumentParser:
     what = report.add_mutually_exclusive_group()
     what.add_argument("--errors", action="store_true", help="the failed trials with their tracebacks")
     what.add_argument("--decisions", action="store_true", help="who was paused, resumed or stopped, and why")
+    what.add_argument(
+        "--replay", action="store_true", help="a sweep file that trains the best trial's schedule once more"
+    )
 
     listing = _verb(verbs, "list", _list, "list what a sweep file can name, with settings and defaults")
     listing.add_argument("what", choices=("searchers", "schedulers", "trainables"))
@@ -233,6 +236,10 @@ def _report(options: argparse.Namespace) -> int:
         text = renderings.errors(report)
     elif options.decisions:
         text = renderings.decisions(report, width=width, color=color)
+    elif options.replay:
+        from tuner.sweep import Sweep
+
+        text = Sweep(**report.replay()).to_yaml()
     elif options.format == "json":
         text = renderings.json(report)
     elif options.format == "csv":

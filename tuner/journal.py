@@ -11,6 +11,8 @@ Kinds of events, with the keys of their ``data``:
 - ``started``: ``node``; the trial runs (again), maybe from its checkpoint
 - ``result``: ``iteration``, ``value``, ``seconds`` (training time so far), ``metrics``
 - ``decision``: ``action``, ``resource`` and what led to it (see ``tuner.schedulers.Decision``)
+- ``reconfigured``: ``source``, ``iteration``, ``config``; the trial goes on with this configuration, from the
+  checkpoint of that iteration of another trial or, where it is the source itself, its own
 - ``checkpoint``: ``path``, ``iteration``, ``best`` (the path that is kept for the trial's best value)
 - ``lost``: ``error``; the trial's worker died and the trial will be started again
 - ``ended``: ``state`` (``completed``, ``stopped``, ``failed``), ``error`` (a traceback, for failed ones)

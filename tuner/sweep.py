@@ -132,6 +132,7 @@ class Sweep(Spec):
             metric=self.objective.metric,
             iterations=_end_of_a_trial(self.budget, self.scheduler),
         )
+        problems += _reconfiguration_problems(self.trainable, self.scheduler)
         problems += _logger_problems(self.loggers)
         if problems:
             raise SpecError(problems)
@@ -169,6 +170,8 @@ class Sweep(Spec):
             )
             faulty = _faulty_hyperparameters(problems)
             problems += [problem for problem in found if not _faulty_hyperparameters([problem]) & faulty]
+            if scheduler is not None and not any(problem.where == "trainable" for problem in problems):
+                problems += _reconfiguration_problems(parts["trainable"], scheduler)
         problems += _logger_problems(parts.get("loggers", []))
         if sweep is None or problems:
             raise SpecError(problems)
@@ -330,6 +333,20 @@ def _end_of_a_trial(budget: Budget, scheduler: SchedulerSpec | None) -> int | No
     return budget.iterations or (None if scheduler is None else scheduler.maximum)
 
 
+def _reconfiguration_problems(trainable: TrainableSpec, scheduler: SchedulerSpec) -> list[Problem]:
+    """What is wrong between a trainable that loads and a scheduler that changes hyperparameters."""
+    if not scheduler.reconfigures:
+        return []
+    problems = []
+    if not trainable.can_save():
+        what = f"must save checkpoints for this scheduler, and '{trainable.name}' has no save_checkpoint"
+        problems.append(Problem("trainable", what))
+    for name, value in scheduler.new_values():
+        found = trainable.value_problems(name, value)
+        problems += [Problem("scheduler", f"{problem} ({trainable.name})") for problem in found]
+    return problems
+
+
 def _logger_problems(loggers: Sequence[LoggerSpec]) -> list[Problem]:
     problems: list[Problem] = []
     for number, logger in enumerate(loggers):
@@ -368,6 +385,8 @@ def _rules(parts: Mapping[str, Any]) -> list[Problem]:
         trials = budget.trials or (searcher.exhaustive or None if searcher is not None else 1)
         found = scheduler.problems(budget.iterations, trials=trials)
         problems += [problem.inside("scheduler") for problem in found]
+    if scheduler is not None and space is not None and parts.get("whole_space", True):
+        problems += [problem.inside("scheduler") for problem in scheduler.space_problems(space)]
     if budget is not None and searcher is not None:
         if not searcher.exhaustive and not budget.is_limited:
             problems.append(Problem("budget", "must say 'trials' or 'seconds', or the sweep would never end"))

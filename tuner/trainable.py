@@ -188,6 +188,19 @@ class TrainableSpec(Spec):
                     problems.append(Problem("objective.metric", f"{self.name} reports no '{metric}'{hint}"))
         return problems
 
+    def can_save(self) -> bool:
+        """Whether its trials can write checkpoints, as far as is known before they run."""
+        from ray.tune import Trainable
+
+        trainable = self.load()
+        inherited = getattr(Trainable, "save_checkpoint")  # noqa: B009
+        return not inspect.isclass(trainable) or getattr(trainable, "save_checkpoint") is not inherited  # noqa: B009
+
+    def value_problems(self, name: str, value: Any) -> list[Problem]:
+        """What is wrong with a hyperparameter's value, by what the trainable declares."""
+        model = _model(self.load(), "Config")
+        return [] if model is None else _invalid(model, {name: value}, only=name)
+
     def lanes(self, samples: Sequence[Mapping[str, Any]]) -> str | None:
         """Whether trials like ``samples`` can be trained as one, in words; ``None``: it does not say.
 

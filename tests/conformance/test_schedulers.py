@@ -6,15 +6,20 @@ import pytest
 
 from tuner.errors import SpecError
 from tuner.objective import Objective
-from tuner.schedulers import SCHEDULERS, Action, Asha, AshaStop, HyperBand
+from tuner.schedulers import SCHEDULERS, Action, Asha, AshaStop, HyperBand, Pbt, Replay
 from tuner.schedulers._asha import rung_resources
 from tuner.schedulers._hyperband import bracket_plan
 from tuner.testing import Scenario, SchedulerContract, simulate
 
+FURTHER = {
+    "pbt": [Pbt(interval=3, quantile=0.5), Pbt(interval=1)],
+    "replay": [Replay(changes=[{"at": 1, "set": {"x": 1.0}}, {"at": 5, "set": {"x": 2.0}}])],
+}
 
-def _variants(cls):
+
+def _variants(name, cls):
     """The settings around the defaults: each whole number a little smaller or larger, as far as allowed."""
-    found = []
+    found = FURTHER.get(name, [])
     for name, field in cls.model_fields.items():
         for change in (-1, 1, 2) if isinstance(field.default, int) else ():
             try:
@@ -26,7 +31,7 @@ def _variants(cls):
 
 for _name, _spec in SCHEDULERS.items():
     _class_name = f"Test_{_name}"
-    _body = {"spec": _spec(), "variants": _variants(_spec), "__module__": __name__}
+    _body = {"spec": _spec(), "variants": _variants(_name, _spec), "__module__": __name__}
     globals()[_class_name] = type(_class_name, (SchedulerContract,), _body)
 
 

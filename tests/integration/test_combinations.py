@@ -46,9 +46,12 @@ def test_all_slots_are_in_use(report):
 
 
 def test_rubbish_is_a_failed_trial_and_says_what_was_wrong(report):
-    rubbish = [trial for trial in report.trials if trial.config["x"] > 0.6]
+    rubbish = [trial for trial in report.trials if trial.first_config["x"] > 0.6]
     assert rubbish
-    assert {(trial.state, trial.value, trial.iterations) for trial in rubbish} == {("failed", None, 0)}
+    assert {(trial.value, trial.iterations) for trial in rubbish} == {(None, 0)}
+    later = [trial for trial in report.trials if any(change.config["x"] > 0.6 for change in trial.changes)]
+    rubbish += later
+    assert {trial.state for trial in rubbish} == {"failed"}
     assert {trial.error for trial in rubbish} <= {
         "'loss' must be finite, got nan",
         "a result has no 'loss'; must be one of other, together",

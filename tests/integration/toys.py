@@ -2,6 +2,7 @@
 
 import json
 import os
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -53,6 +54,29 @@ class Laned(Toy):
     @classmethod
     def best_lanes(cls, configs, *, most):
         return min(most, 3)
+
+
+class Lineage(Laned):
+    """What it has learnt is the list of all the x that it was trained with, wherever it was trained."""
+
+    def setup(self, config):
+        super().setup(config)
+        self.history = []
+
+    def step(self):
+        self.history.append(self.x)
+        together, self.together = self.together, 1
+        return {
+            "loss": sum((x - 0.3) ** 2 for x in self.history),
+            "history": json.dumps(self.history),
+            "lanes": together,
+        }
+
+    def save_checkpoint(self, checkpoint_dir):
+        Path(checkpoint_dir, "history.json").write_text(json.dumps(self.history))
+
+    def load_checkpoint(self, checkpoint_dir):
+        self.history = json.loads(Path(checkpoint_dir, "history.json").read_text())
 
 
 class DyingLane(Laned):
@@ -382,3 +406,20 @@ class Tied(Toy):
         self.steps += 1
         time.sleep(0.2 if self.x == 0 else 0.01)
         return {"loss": max(1 / self.steps, 0.25)}
+
+
+def lineage(config):
+    """``Lineage`` as a function; without ``saves`` it never reports a checkpoint."""
+    history = []
+    if (checkpoint := tune.get_checkpoint()) is not None:
+        with checkpoint.as_directory() as folder:
+            history = json.loads(Path(folder, "history.json").read_text())
+    while True:
+        history.append(config["x"])
+        result = {"loss": sum((x - 0.3) ** 2 for x in history), "history": json.dumps(history)}
+        if not config["saves"]:
+            tune.report(result)
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, "history.json").write_text(json.dumps(history))
+            tune.report(result, checkpoint=tune.Checkpoint.from_directory(folder))

@@ -144,11 +144,22 @@ SENTENCES: dict[str, list[str]] = {
     ],
     "objective_is_a_word": ["objective: must be a mapping, got the text 'val_accuracy'"],
     "objective_missing": ["objective: must be given"],
+    "pbt_interval_too_long": ["scheduler.interval: must be below budget.iterations (9), got 9"],
+    "pbt_mutates_what_is_not_searched": [
+        "scheduler.mutate: 'hiden' is not searched by this space; must be one of lr"
+    ],
+    "pbt_without_trials": ["scheduler: needs to know how many its population has; set budget.trials"],
     "points_one": ["space.lr: points must be a whole number, at least 2, got 1"],
     "python_tag": [
         "{file}: line 2: not valid YAML: could not determine a constructor for the tag 'tag:yaml.org,2002:python/object/apply:os.getcwd'"
     ],
     "reduction_factor_one": ["scheduler.reduction_factor: must be at least 2, got 1"],
+    "replay_of_wrong_values": [
+        "scheduler.changes: must come before budget.iterations (9), got at=9",
+        "scheduler.changes: the space has no hyperparameter 'momentun'; must be one of hidden, lr",
+        "scheduler: lr: must be above 0, got -1.0 (mlp)",
+    ],
+    "replay_out_of_order": ["scheduler.changes: must rise strictly in 'at', got [4, 2]"],
     "scheduler_setting_of_another": [
         "scheduler: unknown key 'grace_period'; must be one of kind, maximum, reduction_factor, resource"
     ],

@@ -13,14 +13,14 @@ from ray.tune.experiment import Experiment, Trial
 from ray.tune.result import SHOULD_CHECKPOINT
 from ray.tune.schedulers import TrialScheduler
 
-from tuner.engine.faces import HostedScheduler, HostedSearch, Request
+from tuner.engine.faces import HostedScheduler, HostedSearch, Request, configure, copy_checkpoint
 from tuner.engine.groups import PlacementGroups
 from tuner.engine.guard import RESOURCE
 from tuner.engine.host import Host
 from tuner.engine.watch import Watch
 from tuner.engine.workers import LaneManager, WorkerPool
 from tuner.errors import TrialError
-from tuner.schedulers import Action
+from tuner.schedulers import Action, Decision
 from tuner.searchers import Ending
 
 # A trial that loses its worker (a crash, a node gone) starts again so often, from its last checkpoint.
@@ -53,7 +53,7 @@ class Controller(TuneController):
         self._host = host
         self._pool = pool
         self._saves = saves
-        self._to_resume: list[Trial] = []
+        self._to_resume: list[Decision] = []
         self._to_drop: list[Trial] = []
         super().__init__(
             search_alg=HostedSearch(host, experiment, request),
@@ -128,19 +128,42 @@ class Controller(TuneController):
         for trial in [trial for trial in self._to_drop if _has_left_worker(trial)]:
             self._to_drop.remove(trial)
             self._end(trial, "stopped")
-        while self._free_workers() > 0 and (number := self._host.resume()) is not None:
-            self._to_resume.append(self._trials[number])
-            self._start_resumed()
         self._start_resumed()
-        while self._free_workers() > 0 and self._update_trial_queue():
+        while self._free_workers() > len(self._to_resume) and (decision := self._host.resume()) is not None:
+            self._to_resume.append(decision)
+            self._start_resumed()
+        while self._free_workers() > len(self._to_resume) and self._update_trial_queue():
             self._maybe_add_actors()
 
     def _start_resumed(self) -> None:
-        for trial in [trial for trial in self._to_resume if _has_left_worker(trial)]:
-            self._to_resume.remove(trial)
-            if trial.status == Trial.PAUSED:
+        """Start who may go on and is ready, in the order decided: nobody before those that copy of him."""
+        waiting: list[Decision] = []
+        for decision in self._to_resume:
+            trial = self._trials[decision.trial]
+            source = trial if decision.source is None else self._trials[decision.source]
+            copied = any(earlier.source == decision.trial for earlier in waiting)
+            if copied or not (_has_left_worker(trial) and _has_left_worker(source)):
+                waiting.append(decision)
+            elif trial.status == Trial.PAUSED and self._is_reconfigured(trial, source, decision):
                 self._set_trial_status(trial, Trial.PENDING)
                 self._maybe_add_actors()
+        self._to_resume = waiting
+
+    def _is_reconfigured(self, trial: Trial, source: Trial, decision: Decision) -> bool:
+        """Whether the trial can go on, with another's checkpoint and configuration if so decided."""
+        if decision.source is None or source.status != Trial.PAUSED:  # it failed as it was saved: no change
+            return True
+        if source.latest_checkpoint_result is None:
+            used = f"{decision.resource:g} {self._host.sweep.scheduler.resource}"
+            what = f"trial {source.trial_id} has no checkpoint to go on from after {used}"
+            self._fail(trial, f"{what}; report one together with a result")
+            return False
+        if source is not trial:
+            copy_checkpoint(source, trial, metric=self._host.sweep.objective.metric)
+        trial_dir = trial.storage.storage_filesystem, trial.storage.trial_fs_path
+        self._host.reconfigure(decision, trial_dir=trial_dir)
+        configure(trial, self._host)
+        return True
 
     def _free_workers(self) -> int:
         """Workers that are ready and for which no trial waits."""
@@ -245,7 +268,9 @@ class Controller(TuneController):
         self._live_trials.discard(trial)
 
     def _requeue_trial(self, trial: Trial) -> None:
-        paused = self._host.courses[int(trial.trial_id)].state == "paused" or trial in self._to_resume
+        number = int(trial.trial_id)
+        waits = any(decision.trial == number for decision in self._to_resume)
+        paused = self._host.courses[number].state == "paused" or waits
         self._set_trial_status(trial, Trial.PAUSED if paused else Trial.PENDING)
         self._live_trials.add(trial)
 

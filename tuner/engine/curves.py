@@ -84,11 +84,13 @@ class RecordedCurves:
             elif event.kind == "result" and data["value"] is not None:
                 arrived[number] = event.time
                 results.setdefault(number, {})[data["iteration"]] = (data["value"], data["seconds"])
+            elif event.kind == "reconfigured":  # its curve is of several configurations
+                configs.pop(number, None)
             elif event.kind == "ended" and data["state"] == "completed":
                 completed.append(number)
-        whole = [number for number in completed if number in results]
+        whole = [number for number in completed if number in results and number in configs]
         if not whole:
-            what = "no trial ran to its end; curves come from a sweep without early stopping"
+            what = "no trial ran to its end as it began; curves come from a sweep without early stopping"
             raise ResultsError(f"{folder}: {what}")
         curves = []
         for number in whole:

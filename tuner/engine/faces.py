@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ray.tune import CheckpointConfig, Trainable
+import pyarrow.fs
+from ray.train._internal.session import _TrainingResult as TrainingResult
+from ray.tune import Checkpoint, CheckpointConfig, Trainable
 from ray.tune.execution.placement_groups import PlacementGroupFactory
 from ray.tune.experiment import Experiment, Trial
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import SearchAlgorithm
 
-from tuner.engine.host import Host
+from tuner.engine.host import Course, Host
 from tuner.schedulers import Action
+from tuner.sweep import Sweep
 
 _FOR_RAY: dict[Action, str] = {
     Action.CONTINUE: TrialScheduler.CONTINUE,
@@ -50,6 +55,36 @@ class _Trial(Trial):
         self.run_metadata.last_result = result
 
 
+def configure(trial: Trial, host: Host) -> None:
+    """Give a paused trial the configuration that its course has now."""
+    course = host.courses[int(trial.trial_id)]
+    trial.set_config(_given(course, host.sweep))
+    trial.evaluated_params = course.config
+
+
+def copy_checkpoint(source: Trial, trial: Trial, *, metric: str) -> None:
+    """Let a paused trial go on from the last checkpoint of another; it gets a copy of its own.
+
+    The source may be gone, or have deleted that one, before the trial is restored.
+    """
+    latest = source.latest_checkpoint_result
+    original = latest.checkpoint
+    folder = f"{trial.storage.trial_fs_path}/from_{source.trial_id}_{os.path.basename(original.path)}"
+    copy = Checkpoint(folder, original.filesystem)
+    copy.filesystem.create_dir(folder)
+    pyarrow.fs.copy_files(
+        original.path, folder, source_filesystem=original.filesystem, destination_filesystem=copy.filesystem
+    )
+    # Without a value: it is not the one to keep for the best that the trial itself has reached.
+    result = TrainingResult(checkpoint=copy, metrics={**latest.metrics, metric: math.nan})
+    trial.run_metadata.checkpoint_manager.register_checkpoint(result)
+
+
+def _given(course: Course, sweep: Sweep) -> dict[str, Any]:
+    """What the trainable is given."""
+    return sweep.trainable.given(course.config, seed=course.seed, sweep_seed=sweep.seed)
+
+
 class HostedSearch(SearchAlgorithm):
     """The face of a host that gives Ray's controller its trials."""
 
@@ -71,7 +106,7 @@ class HostedSearch(SearchAlgorithm):
         if course is None:
             return None
         sweep = self._host.sweep
-        config = sweep.trainable.given(course.config, seed=course.seed, sweep_seed=sweep.seed)
+        config = _given(course, sweep)
         trial = _Trial(
             self._experiment.spec["run"],
             config=config,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,13 +21,16 @@ from tuner.schedulers import ITERATIONS, Action, Decision
 from tuner.searchers import Ending
 from tuner.sweep import Sweep
 
+TrialDir = tuple[Any, str]
+"""A file system, and the path of a trial's checkpoints in it."""
+
 
 @dataclass
 class Course:
     """What the engine knows of a trial while the sweep runs."""
 
     number: int
-    config: dict[str, Any]
+    config: dict[str, Any]  # that it has at present
     seed: int
     state: str = "pending"  # pending, running, paused, or how it ended
     action: Action = Action.CONTINUE  # what was decided on its last result
@@ -37,7 +40,8 @@ class Course:
     resource: float = 0.0  # what the scheduler measures it by
     last: float | None = None
     best: float | None = None
-    trial_dir: tuple[Any, str] | None = None  # file system and path of its checkpoints, while there are any
+    best_config: dict[str, Any] = field(default_factory=dict)  # that it had at its best
+    trial_dir: TrialDir | None = None  # of its checkpoints, while there are any
     worker_losses: int = 0
 
 
@@ -66,7 +70,9 @@ class Host:
         self._searcher = sweep.searcher.build(sweep.space, objective=sweep.objective, seed=sweep.seed)
         self._resource = sweep.scheduler.resource
         self._scheduler = sweep.scheduler.build(
-            objective=sweep.objective, iterations=sweep.scheduler.most(sweep.budget.iterations)
+            objective=sweep.objective,
+            iterations=sweep.scheduler.most(sweep.budget.iterations),
+            seed=sweep.seed,
         )
         self._exhausted = False
         self._failures = 0
@@ -138,7 +144,7 @@ class Host:
             self.give_up("total_iterations")
         course.iteration, course.resource, course.last = iteration, result[RESOURCE], value
         if objective.better(value, than=course.best):
-            course.best = value
+            course.best, course.best_config = value, course.config
         self._searcher.report(number, iteration, value)
         if leads:
             self.incumbent = course
@@ -240,14 +246,31 @@ class Host:
         self.reason = self.reason or "trials"
         self._journal.write("finished", reason=self.reason)
 
-    def resume(self) -> int | None:
+    def resume(self) -> Decision | None:
         """A paused trial that is to take a free slot."""
         decision = self._scheduler.resume()
         if decision is None:
             return None
         self._note(decision)
         self.courses[decision.trial].state = "pending"
-        return decision.trial
+        return decision
+
+    def reconfigure(self, decision: Decision, *, trial_dir: TrialDir) -> None:
+        """A trial is about to resume from its source's last checkpoint, with what is made of its config."""
+        assert decision.source is not None
+        course, source = self.courses[decision.trial], self.courses[decision.source]
+        rng = np.random.default_rng([self.sweep.seed, decision.trial, int(decision.resource)])
+        scheduler, space = self.sweep.scheduler, self.sweep.space
+        course.config = scheduler.reconfigured(source.config, decision, space=space, rng=rng)
+        self._journal.write(
+            "reconfigured",
+            decision.trial,
+            source=decision.source,
+            iteration=source.iteration,
+            config=course.config,
+        )
+        course.iteration, course.resource, course.last = source.iteration, source.resource, source.last
+        course.trial_dir = trial_dir
 
     def drop(self) -> list[int]:
         """The paused trials that can never go on; each comes once."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -13,7 +14,7 @@ from tuner.sweep import Sweep
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from tuner.engine.host import Course, Host
+    from tuner.engine.host import Host
 
 _SECONDS_BETWEEN_FRAMES = 0.25
 _SECONDS_BETWEEN_LINES = 10.0
@@ -94,7 +95,7 @@ class Live:
                 f"{course.iteration}/{limit}" if limit else str(course.iteration),
                 words.short(course.last) if course.last is not None else "",
                 words.short(course.best) if course.best is not None else "",
-                Text(_config(course)),
+                Text(_config(course.config)),
             )
         more = [Text(f"and {len(running) - _ROWS} more running")] if len(running) > _ROWS else []
         return Group(
@@ -164,11 +165,12 @@ def best(host: Host) -> str:
     if incumbent is None or incumbent.best is None:
         return "no result yet"
     metric = words.clean(host.sweep.objective.metric)
-    return f"best {metric} {words.short(incumbent.best)} (trial {incumbent.number:05d}): {_config(incumbent)}"
+    trial = f"trial {incumbent.number:05d}"
+    return f"best {metric} {words.short(incumbent.best)} ({trial}): {_config(incumbent.best_config)}"
 
 
-def _config(course: Course) -> str:
-    return " ".join(f"{words.clean(name)}={words.short(value)}" for name, value in course.config.items())
+def _config(config: Mapping[str, Any]) -> str:
+    return " ".join(f"{words.clean(name)}={words.short(value)}" for name, value in config.items())
 
 
 def for_stream(stream: Any) -> Lines | Live:

@@ -89,7 +89,7 @@ def run(
                 if progress is not None:
                     progress.open(sweep, folder, placement.slots)
                 start = partial(placement.start, recipe, shared)
-                parts = {"request": placement.request, "saves": _saves(trainable)}
+                parts = {"request": placement.request, "saves": _saves(sweep, trainable)}
                 _drive(sweep, start, parts, journal, folder, progress, interrupted)
             finally:
                 if progress is not None:
@@ -142,13 +142,10 @@ def _drive(
     host.finish()
 
 
-def _saves(trainable: Any) -> Saves:
-    from ray.tune import Trainable
-
+def _saves(sweep: Sweep, trainable: Any) -> Saves:
     if not inspect.isclass(trainable):
         return "by itself"
-    inherited = getattr(Trainable, "save_checkpoint")  # noqa: B009
-    return "never" if getattr(trainable, "save_checkpoint") is inherited else "on demand"  # noqa: B009
+    return "on demand" if sweep.trainable.can_save() else "never"
 
 
 def _claim_folder(sweep: Sweep, *, exclusive: bool) -> tuple[Sweep, Path]:

@@ -16,7 +16,7 @@ from itertools import count
 import numpy as np
 
 from tuner.engine.curves import Costs, Curves, LearningCurve
-from tuner.schedulers import ITERATIONS, SECONDS, Action
+from tuner.schedulers import ITERATIONS, SECONDS, Action, Decision
 from tuner.searchers import Ending
 from tuner.space import Config
 from tuner.sweep import Sweep
@@ -97,7 +97,9 @@ class _Run:
         self.now = self.costs.start
         self.searcher = sweep.searcher.build(sweep.space, objective=sweep.objective, seed=sweep.seed)
         self.scheduler = sweep.scheduler.build(
-            objective=sweep.objective, iterations=sweep.scheduler.most(sweep.budget.iterations)
+            objective=sweep.objective,
+            iterations=sweep.scheduler.most(sweep.budget.iterations),
+            seed=sweep.seed,
         )
         self.limit = sweep.budget.iterations or sys.maxsize
         self.by_seconds = sweep.scheduler.resource == SECONDS
@@ -112,7 +114,7 @@ class _Run:
             self.end(self.trials[decision.trial], "stopped")
         while self.free > 0 and not self.spent:
             resumed = self.scheduler.resume()
-            trial = self.trials[resumed.trial] if resumed is not None else self.new()
+            trial = self.resumed(resumed) if resumed is not None else self.new()
             if trial is None:
                 for decision in self.scheduler.drop():
                     self.end(self.trials[decision.trial], "stopped")
@@ -137,6 +139,20 @@ class _Run:
             self.closed = True
             self.scheduler.close()
         return self.trials[number] if config is not None else None
+
+    def resumed(self, decision: Decision) -> _Trial:
+        """The trial of a decision; one that goes on from another's weights goes on along that one's curve.
+
+        More exactly along the curve of its new configuration, as if it had had it from the beginning.
+        """
+        trial = self.trials[decision.trial]
+        if decision.source is not None:
+            source = self.trials[decision.source]
+            rng = np.random.default_rng([self.sweep.seed, trial.number, trial.done, 2])
+            space = self.sweep.space
+            trial.config = self.sweep.scheduler.reconfigured(source.config, decision, space=space, rng=rng)
+            trial.curve = self.curves(trial.config, source.number)
+        return trial
 
     def go_on(self, trial: _Trial, *, at: float) -> None:
         """Let a trial train, from the time ``at``, to where it is decided on, fails or is through."""

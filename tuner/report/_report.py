@@ -21,13 +21,23 @@ STATES: tuple[State, ...] = get_args(State)
 
 
 @dataclass(frozen=True)
+class Change:
+    """A trial went on after ``iteration``, from trial ``source``'s checkpoint of it, with ``config``."""
+
+    iteration: int
+    source: int
+    config: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Trial:
     """One trial as the journal knows it.
 
     ``value``: the best objective of its life, ``None`` without any. ``iterations``: the highest that it
     reported. ``seconds``: training time. ``error``: the whole traceback of a failed trial. ``checkpoint``:
     the path of the one kept for that value. ``curve``: (iteration, value), iterations rising; where a trial
-    was started again and repeated an iteration, the last report of it stands.
+    was started again and repeated an iteration, the last report of it stands. ``config``: that it had at its
+    best, where hyperparameters changed. ``changes``: when they did, in order. ``first_config``: before them.
     """
 
     id: str
@@ -41,6 +51,13 @@ class Trial:
     error: str | None
     checkpoint: str | None
     curve: list[tuple[int, float]]
+    changes: tuple[Change, ...] = ()
+    first_config: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def best_iteration(self) -> int:
+        """The first iteration with ``value``; 0 without any."""
+        return _reached(self.curve, self.value)
 
     @property
     def cause(self) -> str | None:
@@ -174,6 +191,49 @@ class Report:
                 incumbents.append((max(0.0, time - self.start), _id(number), value))
         return incumbents
 
+    def schedule(self, trial: Trial) -> list[tuple[int, dict[str, Any]]]:
+        """(iteration, configuration from there on) of all that led to the trial's best, beginning at 0.
+
+        One entry, unless hyperparameters changed; then also those of the trials that it went on from.
+        """
+        schedule: list[tuple[int, dict[str, Any]]] = []
+        until = trial.best_iteration
+        while changes := [change for change in trial.changes if change.iteration < until]:
+            schedule.insert(0, (changes[-1].iteration, changes[-1].config))
+            until = changes[-1].iteration
+            trial = self.trials[changes[-1].source]
+        return [(0, trial.first_config), *schedule]
+
+    def replay(self) -> dict[str, Any]:
+        """A sweep that trains the best trial's schedule once more, from the beginning.
+
+        Raises ResultsError when no trial is best.
+        """
+        best = self.best()
+        if best is None:
+            raise ResultsError(f"{self.folder}: no trial has a value, so there is nothing to replay")
+        (_, first), *later = self.schedule(best)
+        changes = []
+        space = dict(first)
+        before = first
+        for iteration, config in later:
+            changed = {name: value for name, value in config.items() if before.get(name) != value}
+            space = {**changed, **space}  # what comes in later must be among the names
+            changes += [{"at": iteration, "set": changed}] if changed else []
+            before = config
+        return {
+            "trainable": self.sweep["trainable"],
+            "space": space,
+            "objective": self.sweep["objective"],
+            "budget": {"trials": 1, "iterations": best.iterations},
+            "searcher": "random",
+            "scheduler": {"kind": "replay", "changes": changes},
+            "resources": self.sweep["resources"],
+            "seed": self.sweep["seed"],
+            "name": f"{self.sweep['name']}-replay",
+            "out": self.sweep["out"],
+        }
+
     def space(self) -> dict[str, Any]:
         """The hyperparameters by name as the sweep writes them, in its order."""
         names = dict.fromkeys(name for trial in self.trials for name in trial.config)
@@ -249,6 +309,7 @@ class _Draft:
         self.error: str | None = None
         self.checkpoint: str | None = None
         self.results: dict[int, Event] = {}
+        self.changes: list[Change] = []
 
     def add(self, event: Event) -> None:
         """Take in one event of this trial."""
@@ -264,6 +325,10 @@ class _Draft:
                 self.state = "pending"
             case "lost":
                 self.state = "pending"
+            case "reconfigured":
+                self.changes.append(Change(data["iteration"], data["source"], data["config"]))
+                # What it had done beyond is not part of what it goes on from.
+                self.results = {i: event for i, event in self.results.items() if i <= data["iteration"]}
             case "checkpoint":
                 self.checkpoint = data["best"]
             case "ended":
@@ -273,19 +338,28 @@ class _Draft:
         """The trial after its last event."""
         results = [(iteration, self.results[iteration].data["value"]) for iteration in sorted(self.results)]
         curve = [(iteration, value) for iteration, value in results if value is not None]
+        best = objective.best([value for _, value in curve]) if curve else None
+        until = _reached(curve, best)
+        before = [change.config for change in self.changes if change.iteration < until]
         return Trial(
             id=_id(self.number),
             number=self.number,
-            config=self.config,
+            config=before[-1] if before else self.config,
             state=self.state,
-            value=objective.best([value for _, value in curve]) if curve else None,
+            value=best,
             iterations=max(self.results, default=0),
             seconds=max((event.data.get("seconds") or 0.0 for event in self.results.values()), default=0.0),
             seed=self.seed,
             error=self.error,
             checkpoint=self.checkpoint,
             curve=curve,
+            changes=tuple(self.changes),
+            first_config=self.config,
         )
+
+
+def _reached(curve: list[tuple[int, float]], value: float | None) -> int:
+    return next((iteration for iteration, reached in curve if reached == value), 0)
 
 
 def _id(number: int) -> str:

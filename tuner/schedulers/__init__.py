@@ -6,7 +6,9 @@ from tuner.schedulers._curve import Curve
 from tuner.schedulers._fifo import Fifo
 from tuner.schedulers._hyperband import HyperBand
 from tuner.schedulers._pasha import Pasha
+from tuner.schedulers._pbt import Pbt
 from tuner.schedulers._peers import Median, Percentile
+from tuner.schedulers._replay import Replay
 from tuner.schedulers._successive_halving import SuccessiveHalving
 from tuner.schedulers.base import ITERATIONS, SECONDS, Action, Decision, Scheduler, SchedulerSpec
 
@@ -20,6 +22,8 @@ SCHEDULERS: dict[str, type[SchedulerSpec]] = {
     "median": Median,
     "percentile": Percentile,
     "curve": Curve,
+    "pbt": Pbt,
+    "replay": Replay,
 }
 
 __all__ = [
@@ -35,7 +39,9 @@ __all__ = [
     "HyperBand",
     "Median",
     "Pasha",
+    "Pbt",
     "Percentile",
+    "Replay",
     "Scheduler",
     "SchedulerSpec",
     "SuccessiveHalving",

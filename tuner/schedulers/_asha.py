@@ -32,7 +32,7 @@ class Asha(SchedulerSpec):
         problems = super().problems(iterations, trials=trials)
         return problems + self.starts_too_late(self.grace_period, iterations)
 
-    def build(self, *, objective: Objective, iterations: int | None) -> Scheduler:
+    def build(self, *, objective: Objective, iterations: int | None, seed: int = 0) -> Scheduler:
         assert iterations is not None
         return AshaScheduler(self, objective, iterations)
 

@@ -20,7 +20,7 @@ class AshaStop(Asha):
 
     pauses = False
 
-    def build(self, *, objective: Objective, iterations: int | None) -> Scheduler:
+    def build(self, *, objective: Objective, iterations: int | None, seed: int = 0) -> Scheduler:
         assert iterations is not None
         return _AshaStopScheduler(self, objective, iterations)
 

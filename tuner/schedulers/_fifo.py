@@ -16,7 +16,7 @@ class Fifo(SchedulerSpec):
 
     compares: ClassVar[bool] = False
 
-    def build(self, *, objective: Objective, iterations: int | None) -> Scheduler:
+    def build(self, *, objective: Objective, iterations: int | None, seed: int = 0) -> Scheduler:
         return _FifoScheduler(iterations)
 
 

@@ -27,7 +27,7 @@ class HyperBand(SchedulerSpec):
     pauses: ClassVar[bool] = True
     needs_maximum: ClassVar[bool] = True
 
-    def build(self, *, objective: Objective, iterations: int | None) -> Scheduler:
+    def build(self, *, objective: Objective, iterations: int | None, seed: int = 0) -> Scheduler:
         assert iterations is not None
         plan = bracket_plan(iterations, self.reduction_factor)
         return BracketsScheduler(plan, reduction_factor=self.reduction_factor, objective=objective)

@@ -29,7 +29,7 @@ class Pasha(Asha):
 
     runs_in_full: ClassVar[bool] = False
 
-    def build(self, *, objective: Objective, iterations: int | None) -> Scheduler:
+    def build(self, *, objective: Objective, iterations: int | None, seed: int = 0) -> Scheduler:
         assert iterations is not None
         return _PashaScheduler(self, objective, iterations)
 

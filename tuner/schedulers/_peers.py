@@ -38,7 +38,7 @@ class Median(_Peers):
 
     kind: Literal["median"] = "median"
 
-    def build(self, *, objective: Objective, iterations: int | None) -> Scheduler:
+    def build(self, *, objective: Objective, iterations: int | None, seed: int = 0) -> Scheduler:
         return _MedianScheduler(self, objective, iterations)
 
 
@@ -52,7 +52,7 @@ class Percentile(_Peers):
     kind: Literal["percentile"] = "percentile"
     percentile: Annotated[Number, Field(gt=0, lt=100)] = 50.0
 
-    def build(self, *, objective: Objective, iterations: int | None) -> Scheduler:
+    def build(self, *, objective: Objective, iterations: int | None, seed: int = 0) -> Scheduler:
         return _PercentileScheduler(self, objective, iterations)
 
 

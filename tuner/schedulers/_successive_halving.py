@@ -37,7 +37,7 @@ class SuccessiveHalving(SchedulerSpec):
             problems.append(Problem("size", what))
         return problems
 
-    def build(self, *, objective: Objective, iterations: int | None) -> Scheduler:
+    def build(self, *, objective: Objective, iterations: int | None, seed: int = 0) -> Scheduler:
         assert iterations is not None
         resources = [*rung_resources(self.grace_period, self.reduction_factor, iterations), iterations]
         plan = [(self.size, resources)]

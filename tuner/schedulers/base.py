@@ -12,10 +12,12 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 
+import numpy as np
 from pydantic import Field
 
 from tuner.errors import Problem
 from tuner.objective import Objective
+from tuner.space import Config, SearchSpace
 from tuner.spec import Count, Spec
 
 ITERATIONS = "iterations"
@@ -41,7 +43,8 @@ class Decision:
     ``resource``: what the trial had used, iterations unless the sweep says otherwise. ``cutoff``: the worst
     value that was let through, where the decision had one. ``rank``: of ``of`` trials, 1 is the best.
     ``rung``: the resource at which they were compared. ``bracket``: which of the scheduler's, from 0.
-    ``reason``: what else led to it, in a few words.
+    ``reason``: what else led to it, in a few words. ``source``: the trial resumes from the last checkpoint of
+    this one (or its own), with the hyperparameters that ``SchedulerSpec.reconfigured`` makes of that one's.
     """
 
     trial: int
@@ -54,6 +57,7 @@ class Decision:
     rung: int | None = None
     bracket: int | None = None
     reason: str | None = None
+    source: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """What is known of it, JSON-ready, without the trial."""
@@ -120,6 +124,8 @@ class SchedulerSpec(Spec):
     """Whether what becomes of a trial depends on the others, so that it matters who is first."""
     runs_in_full: ClassVar[bool] = True
     """Whether, when nothing goes wrong, someone gets the maximum resource."""
+    reconfigures: ClassVar[bool] = False
+    """Whether hyperparameters change while a trial runs, so that it must be able to save and load."""
 
     def most(self, iterations: int | None) -> int | None:
         """The maximum resource of a trial, for a budget of so many iterations."""
@@ -138,6 +144,20 @@ class SchedulerSpec(Spec):
             return [Problem("", "needs to know how long a trial may run; set budget.iterations")]
         return []
 
+    def space_problems(self, space: SearchSpace) -> list[Problem]:
+        """What is wrong with these settings for trials of ``space``; empty when nothing."""
+        return []
+
+    def new_values(self) -> list[tuple[str, Any]]:
+        """The hyperparameters, with their values, that these settings themselves give to running trials."""
+        return []
+
+    def reconfigured(
+        self, config: Config, decision: Decision, *, space: SearchSpace, rng: np.random.Generator
+    ) -> Config:
+        """What the trial of a ``decision`` with a ``source`` goes on with; ``config`` is the source's."""
+        return config
+
     def starts_too_late(self, grace_period: int, iterations: int | None) -> list[Problem]:
         """The problem of a grace period that no trial lives to see the end of."""
         most = self.most(iterations)
@@ -147,5 +167,8 @@ class SchedulerSpec(Spec):
         return [Problem("grace_period", f"must be at most {limit} ({most}), got {grace_period}")]
 
     @abstractmethod
-    def build(self, *, objective: Objective, iterations: int | None) -> Scheduler:
-        """A new scheduler; ``iterations``: the maximum resource of a trial (``None``: no limit)."""
+    def build(self, *, objective: Objective, iterations: int | None, seed: int = 0) -> Scheduler:
+        """A new scheduler; ``iterations``: the maximum resource of a trial (``None``: no limit).
+
+        ``seed``: of all that it draws at random.
+        """

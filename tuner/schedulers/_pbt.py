@@ -1,0 +1,194 @@
+"""Population-based training (Jaderberg et al. 2017, arXiv:1711.09846)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from tuner.errors import Problem
+from tuner.objective import Objective
+from tuner.schedulers.base import Action, Decision, Scheduler, SchedulerSpec
+from tuner.space import Config, Dimension, Float, Int, SearchSpace
+from tuner.spec import Count, Number, did_you_mean
+
+# So often an exploration that a space does not contain is drawn again before the source's values are kept.
+_ATTEMPTS = 100
+
+
+class Pbt(SchedulerSpec):
+    """Let the worst of a population go on from the checkpoints of the best, with perturbed hyperparameters.
+
+    The sweep's trials are the population; whatever searcher suggests their first configurations. Each
+    ``interval`` of the resource (``None``: a tenth of the maximum) they wait for each other, so that the
+    outcome does not depend on how many run at once. Then the worst ``quantile`` exploit: each takes weights
+    and hyperparameters of one drawn from the best ``quantile`` (truncation selection). And they explore: each
+    hyperparameter of ``mutate`` (``None``: all ``float`` ones) is drawn anew from the space with probability
+    ``resample``, else multiplied by one of ``factors`` and kept within its bounds; a choice that is not drawn
+    anew stays. Name in ``mutate`` only what a model may change while it is trained: no sizes of layers.
+    """
+
+    kind: Literal["pbt"] = "pbt"
+    interval: Count | None = None
+    quantile: Annotated[Number, Field(gt=0, le=0.5)] = 0.25
+    resample: Annotated[Number, Field(ge=0, le=1)] = 0.25
+    factors: tuple[Annotated[Number, Field(gt=0)], Annotated[Number, Field(gt=0)]] = (0.8, 1.2)
+    mutate: tuple[str, ...] | None = None
+
+    pauses: ClassVar[bool] = True
+    needs_maximum: ClassVar[bool] = True
+    reconfigures: ClassVar[bool] = True
+
+    def problems(self, iterations: int | None, *, trials: int | None = 1) -> list[Problem]:
+        problems = super().problems(iterations, trials=trials)
+        if trials is None:
+            problems.append(Problem("", "needs to know how many its population has; set budget.trials"))
+        most = self.most(iterations)
+        if self.interval is not None and most is not None and self.interval >= max(2, most):
+            limit = "budget.iterations" if most == iterations else "maximum"
+            problems.append(Problem("interval", f"must be below {limit} ({most}), got {self.interval}"))
+        return problems
+
+    def space_problems(self, space: SearchSpace) -> list[Problem]:
+        if self.mutate is None:
+            what = "no hyperparameter is a 'float', so nothing is explored; name others"
+            explored = any(isinstance(dimension, Float) for dimension in space.dimensions.values())
+            return [] if explored else [Problem("mutate", what)]
+        return [
+            Problem("mutate", f"'{name}' is not searched by this space{did_you_mean(name, space.dimensions)}")
+            for name in self.mutate
+            if name not in space.dimensions
+        ]
+
+    def reconfigured(
+        self, config: Config, decision: Decision, *, space: SearchSpace, rng: np.random.Generator
+    ) -> Config:
+        for _ in range(_ATTEMPTS):
+            explored = self._explored(config, space, rng)
+            if space.contains(explored):
+                return explored
+        return config
+
+    def _explored(self, config: Config, space: SearchSpace, rng: np.random.Generator) -> Config:
+        chosen = dict(config)
+        for name, dimension in space.ordered():
+            if not space.active(name, chosen):
+                continue
+            if name not in chosen or (self._mutates(name, dimension) and rng.random() < self.resample):
+                chosen[name] = dimension.sample(rng)
+            elif self._mutates(name, dimension):
+                factor = self.factors[int(rng.integers(2))]
+                chosen[name] = perturbed(chosen[name], dimension, factor)
+        return space.complete(chosen)
+
+    def _mutates(self, name: str, dimension: Dimension) -> bool:
+        return isinstance(dimension, Float) if self.mutate is None else name in self.mutate
+
+    def build(self, *, objective: Objective, iterations: int | None, seed: int = 0) -> Scheduler:
+        assert iterations is not None
+        return _PbtScheduler(self, objective, iterations, seed)
+
+
+def perturbed(value: Any, dimension: Dimension, factor: float) -> Any:
+    """A number times ``factor``, kept within the bounds and to the step; anything else as it is."""
+    if not isinstance(dimension, (Float, Int)):
+        return value
+    step = dimension.step
+    moved = value * factor
+    if step is not None:
+        steps = round((moved - dimension.low) / step)
+        if dimension.low + steps * step == value:  # too small a change for the step
+            steps += 1 if moved > value else -1
+        moved = dimension.low + steps * step
+    moved = min(max(moved, dimension.low), dimension.high)
+    return round(moved) if isinstance(dimension, Int) else float(moved)
+
+
+class _PbtScheduler(Scheduler):
+    def __init__(self, spec: Pbt, objective: Objective, maximum: int, seed: int) -> None:
+        self._objective = objective
+        self._maximum = maximum
+        self._seed = seed
+        self._interval = spec.interval or max(1, maximum // 10)
+        self._quantile = spec.quantile
+        self._running: set[int] = set()
+        self._waiting: dict[int, Decision] = {}  # trial -> how it came to wait
+        self._resumable: list[Decision] = []
+        self._rungs: dict[int, int] = {}  # trial -> the highest at which it has waited for the others
+        self._closed = False
+
+    def add(self, trial: int) -> None:
+        self._running.add(trial)
+        self._rungs[trial] = 0
+
+    def report(self, trial: int, resource: float, value: float) -> Decision:
+        if resource >= self._maximum:
+            return Decision(trial, Action.COMPLETE, resource, value)
+        # A trial that reports seldom waits at the highest multiple that it has passed.
+        rung = int(resource // self._interval) * self._interval
+        if rung <= self._rungs[trial]:
+            return Decision(trial, Action.CONTINUE, resource, value)
+        self._rungs[trial] = rung
+        decision = Decision(trial, Action.PAUSE, resource, value, rung=rung)
+        self._running.discard(trial)
+        self._waiting[trial] = decision
+        self._settle()
+        return decision
+
+    def decides_at(self, trial: int) -> int:
+        return min(self._rungs[trial] + self._interval, self._maximum)
+
+    def end(self, trial: int) -> None:
+        self._running.discard(trial)
+        self._waiting.pop(trial, None)
+        self._resumable = [decision for decision in self._resumable if decision.trial != trial]
+        self._settle()
+
+    def close(self) -> None:
+        self._closed = True
+        self._settle()
+
+    def resume(self) -> Decision | None:
+        if not self._resumable:
+            return None
+        decision = self._resumable.pop(0)
+        self._running.add(decision.trial)
+        return decision
+
+    def _settle(self) -> None:
+        """Exploit, once the whole population waits: those that are the least far, usually all."""
+        if not self._closed or self._running or self._resumable or not self._waiting:
+            return
+        rung = min(self._rungs[trial] for trial in self._waiting)
+        score = {
+            trial: self._objective.score(each.value)
+            for trial, each in self._waiting.items()
+            if self._rungs[trial] == rung and each.value is not None
+        }
+        ranked = sorted(score, key=lambda trial: (-score[trial], trial))
+        count = min(max(1, int(len(ranked) * self._quantile)), len(ranked) // 2)
+        rng = np.random.default_rng([self._seed, rung])
+        exploiting: list[Decision] = []
+        going_on: list[Decision] = []
+        for rank, trial in enumerate(ranked, start=1):
+            source = ranked[int(rng.integers(count))] if rank > len(ranked) - count else trial
+            is_behind = score[source] > score[trial]
+            decision = self._decision(trial, rank, len(ranked), source if is_behind else None)
+            (exploiting if is_behind else going_on).append(decision)
+        # Who exploits comes first: then the checkpoint that it wants is still its source's last.
+        self._resumable = exploiting + sorted(going_on, key=lambda decision: decision.trial)
+
+    def _decision(self, trial: int, rank: int, of: int, source: int | None) -> Decision:
+        waited = self._waiting.pop(trial)
+        return Decision(
+            trial,
+            Action.RESUME,
+            waited.resource,
+            waited.value,
+            rank=rank,
+            of=of,
+            rung=waited.rung,
+            reason=None if source is None else f"goes on from trial {source:05d}",
+            source=source,
+        )

@@ -1,0 +1,112 @@
+"""Training by a schedule of hyperparameters, as population-based training finds one."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from tuner.errors import Problem
+from tuner.objective import Objective
+from tuner.schedulers.base import Action, Decision, Scheduler, SchedulerSpec
+from tuner.space import Config, SearchSpace
+from tuner.spec import Count, Spec, did_you_mean
+
+
+class Change(Spec):
+    """From the resource ``at`` on, the hyperparameters in ``set`` have other values."""
+
+    at: Count
+    set: dict[str, Any] = Field(min_length=1)
+
+    def __hash__(self) -> int:
+        return hash((self.at, repr(self.set)))
+
+
+class Replay(SchedulerSpec):
+    """Change hyperparameters while a trial runs: the schedule that won in population-based training, say.
+
+    (Jaderberg et al. 2017, arXiv:1711.09846, section 4.4.) ``changes``: when, rising strictly, and what;
+    ``tuner report DIR --replay`` writes them for the best trial of a sweep. Nothing is compared or stopped.
+    """
+
+    kind: Literal["replay"] = "replay"
+    changes: tuple[Change, ...] = ()
+
+    pauses: ClassVar[bool] = True
+    compares: ClassVar[bool] = False
+    reconfigures: ClassVar[bool] = True
+
+    @field_validator("changes")
+    @classmethod
+    def _rises(cls, changes: tuple[Change, ...]) -> tuple[Change, ...]:
+        times = [change.at for change in changes]
+        if times != sorted(set(times)):
+            raise ValueError(f"must rise strictly in 'at', got {times}")
+        return changes
+
+    def problems(self, iterations: int | None, *, trials: int | None = 1) -> list[Problem]:
+        problems = super().problems(iterations, trials=trials)
+        most = self.most(iterations)
+        late = [change.at for change in self.changes if most is not None and change.at >= most]
+        if late:
+            limit = "budget.iterations" if most == iterations else "maximum"
+            problems.append(Problem("changes", f"must come before {limit} ({most}), got at={late[0]}"))
+        return problems
+
+    def space_problems(self, space: SearchSpace) -> list[Problem]:
+        return [
+            Problem("changes", f"the space has no hyperparameter '{name}'{did_you_mean(name, space.names)}")
+            for name in dict.fromkeys(name for change in self.changes for name in change.set)
+            if name not in space.names
+        ]
+
+    def new_values(self) -> list[tuple[str, Any]]:
+        return [item for change in self.changes for item in change.set.items()]
+
+    def reconfigured(
+        self, config: Config, decision: Decision, *, space: SearchSpace, rng: np.random.Generator
+    ) -> Config:
+        due = [change.set for change in self.changes if change.at <= decision.resource]
+        changed = {name: value for change in due for name, value in change.items()}
+        return {**config, **changed}
+
+    def build(self, *, objective: Objective, iterations: int | None, seed: int = 0) -> Scheduler:
+        return _ReplayScheduler([change.at for change in self.changes], iterations)
+
+
+class _ReplayScheduler(Scheduler):
+    def __init__(self, times: list[int], maximum: int | None) -> None:
+        self._times = times
+        self._maximum = maximum
+        self._passed: dict[int, int] = {}  # trial -> how many changes it has come to
+        self._waiting: dict[int, Decision] = {}
+
+    def add(self, trial: int) -> None:
+        self._passed[trial] = 0
+
+    def report(self, trial: int, resource: float, value: float) -> Decision:
+        if self._maximum is not None and resource >= self._maximum:
+            return Decision(trial, Action.COMPLETE, resource, value)
+        passed = sum(time <= resource for time in self._times)
+        if passed <= self._passed[trial]:
+            return Decision(trial, Action.CONTINUE, resource, value)
+        self._passed[trial] = passed
+        what = "its hyperparameters change"
+        decision = Decision(trial, Action.RESUME, resource, value, reason=what, source=trial)
+        self._waiting[trial] = decision
+        return Decision(trial, Action.PAUSE, resource, value)
+
+    def decides_at(self, trial: int) -> int:
+        ahead = self._times[self._passed[trial] :]
+        return ahead[0] if ahead else self._maximum or sys.maxsize
+
+    def end(self, trial: int) -> None:
+        self._waiting.pop(trial, None)
+
+    def resume(self) -> Decision | None:
+        if not self._waiting:
+            return None
+        return self._waiting.pop(min(self._waiting))
