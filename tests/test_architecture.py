@@ -40,7 +40,17 @@ ALLOWED = {
         "errors",
     },
     "cli": {"engine", "report", "sweep", "searchers", "schedulers", "trainable", "spec", "errors"},
-    "testing": {"engine", "searchers", "schedulers", "trainable", "space", "objective", "spec", "errors"},
+    "testing": {
+        "engine",
+        "sweep",
+        "searchers",
+        "schedulers",
+        "trainable",
+        "space",
+        "objective",
+        "spec",
+        "errors",
+    },
 }
 HEAVY = ("ray", "torch", "optuna", "hyperopt", "sklearn", "pandas")
 

@@ -57,11 +57,36 @@ def test_total_iterations_are_not_passed():
     assert run.iterations == 7
 
 
+@pytest.mark.parametrize(("checkpoints", "seconds"), [(True, 1 + 4 + 1 + 5), (False, 1 + 4 + 1 + 9)])
+def test_lost_worker_costs_what_was_not_saved(checkpoints, seconds):
+    def loses(config, trial):
+        return LearningCurve([1.0] * 9, losses=(5,))
+
+    costs = Costs(trial=1, checkpoints=checkpoints)
+    run = simulate(sweep(budget=Budget(trials=1, iterations=9)), loses, workers=1, costs=costs)
+    assert (run.seconds, run.iterations) == (seconds + 1, 9)  # and the iteration in which it was lost
+
+
+def test_trial_that_reports_seldom_is_stopped_at_its_first_report_beyond_the_limit():
+    run = simulate(
+        sweep(budget=Budget(trials=1, iterations=9)),
+        lambda config, trial: LearningCurve([1.0] * 20, every=4),
+        workers=1,
+    )
+    assert (run.seconds, run.iterations_of) == (12, [12])
+
+
+def test_whoever_is_left_when_time_is_up_is_stopped():
+    budget = Budget(trials=4, iterations=3, seconds=4.5)
+    run = simulate(sweep(budget=budget, scheduler="asha"), steady, workers=2)
+    assert run.endings["stopped"] + run.endings["completed"] == len(run.iterations_of)
+
+
 def test_trials_can_be_measured_by_seconds():
     scheduler = {"kind": "asha", "resource": "seconds", "maximum": 9, "grace_period": 3}
     curves = PowerLawCurves(100, seconds=0.5)
     run = simulate(sweep(budget=Budget(trials=9), scheduler=scheduler), curves, workers=2)
-    assert run.waiting == 0
+    assert run.waiting == []
     assert max(run.iterations_of) * 0.25 <= 9 + 0.75
 
 
@@ -81,7 +106,7 @@ def test_every_trial_ends_with_every_scheduler(name, workers):
     budget = Budget(trials=500, iterations=27)
     costs = Costs(start=3, trial=0.1, failures=0.05)
     run = simulate(sweep(budget=budget, scheduler=name), PowerLawCurves(27), workers=workers, costs=costs)
-    assert run.waiting == 0
+    assert run.waiting == []
     assert sum(run.endings.values()) == len(run.iterations_of) == 500
     assert run.worker_seconds <= workers * run.seconds + 1e-6
 
@@ -185,7 +210,7 @@ def test_plan_forecasts_every_scheduler_for_each_number_of_workers(recorded, tmp
     assert main([*arguments, "--workers", "1,4", "--format", "json"]) == 0
     forecasts = json.loads(capsys.readouterr().out)
     assert [(each["scheduler"], each["workers"]) for each in forecasts[:2]] == [("asha", 1), ("asha", 4)]
-    assert {each["scheduler"] for each in forecasts} == set(SCHEDULERS)
+    assert {each["scheduler"] for each in forecasts} == set(SCHEDULERS) - {"replay"}
     full = {each["workers"]: each for each in forecasts if each["scheduler"] == "fifo"}
     assert full[1]["seconds"] == pytest.approx(2 + 20 * (0.2 + 9 * 0.5))
     assert full[4]["seconds"] == pytest.approx(2 + 5 * (0.2 + 9 * 0.5))

@@ -15,6 +15,9 @@ from tuner.errors import ClusterError
 from tuner.objective import Resources
 from tuner.spec import importing
 
+WORKER_LOSSES = 3
+"""A trial that so often loses its worker (a crash, a node gone) fails; before, it starts again."""
+
 # Local to Ray: quiet defaults that a user's own environment overrides.
 _ENVIRONMENT = {
     # Without it, everything but a local ray.init() ignores the token.

@@ -13,6 +13,7 @@ from ray.tune.experiment import Experiment, Trial
 from ray.tune.result import SHOULD_CHECKPOINT
 from ray.tune.schedulers import TrialScheduler
 
+from tuner.engine.cluster import WORKER_LOSSES
 from tuner.engine.faces import HostedScheduler, HostedSearch, Request, configure, copy_checkpoint
 from tuner.engine.groups import PlacementGroups
 from tuner.engine.guard import RESOURCE
@@ -22,9 +23,6 @@ from tuner.engine.workers import LaneManager, WorkerPool
 from tuner.errors import TrialError
 from tuner.schedulers import Action, Decision
 from tuner.searchers import Ending
-
-# A trial that loses its worker (a crash, a node gone) starts again so often, from its last checkpoint.
-_WORKER_LOSSES = 3
 
 # What Ray says of a dead process goes on with advice that has nothing to do with the trial.
 _LONGEST_ERROR = 200
@@ -252,13 +250,13 @@ class Controller(TuneController):
         if trial.is_finished():
             return
         worker_died = isinstance(exception, RayActorError)
-        if worker_died and self._host.courses[number].worker_losses + 1 < _WORKER_LOSSES:
+        if worker_died and self._host.courses[number].worker_losses + 1 < WORKER_LOSSES:
             self._host.lost(number, str(exception))
             self._try_recover(trial, exception)
             return
         error = _explain(exception)
         if worker_died:
-            error = f"the worker process died {_WORKER_LOSSES} times\n{error}"
+            error = f"the worker process died {WORKER_LOSSES} times\n{error}"
         self._fail(trial, error, exception)
 
     def _fail(self, trial: Trial, error: str, exception: Exception | None = None) -> None:

@@ -18,10 +18,17 @@ from tuner.space import Choice, Config, SearchSpace
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """What a trial would report if nobody stopped it: a value per iteration, each taking ``seconds``."""
+    """What a trial would do if nobody stopped it: a value per iteration, ``seconds`` each; then it ends.
+
+    ``every``: it reports once in so many iterations. ``fails_at``: it fails instead of ending that iteration
+    (``None``: it does not). ``losses``: in these iterations, rising, its worker dies, once each.
+    """
 
     values: Sequence[float]
     seconds: float = 1.0
+    every: int = 1
+    fails_at: int | None = None
+    losses: tuple[int, ...] = ()
 
 
 Curves = Callable[[Config, int], LearningCurve]
@@ -30,15 +37,21 @@ Curves = Callable[[Config, int], LearningCurve]
 
 @dataclass(frozen=True)
 class Costs:
-    """What a cluster costs beside the training, in seconds, and how often trials fail.
+    """What a cluster costs beside the training, in seconds, and what goes wrong in it.
 
-    ``start``: until the first trial can begin; ``trial``: each time that a trial comes to a worker;
-    ``failures``: the share of trials that fail, each at an iteration drawn at random.
+    ``start``: until the first trial can begin; ``trial``: each time that a trial comes to a worker; ``drop``:
+    until a paused trial that was given up has ended. ``failures``: the share of trials that fail, each at an
+    iteration drawn at random; ``lost_pauses``: the share of pauses whose checkpoint cannot be written, so
+    that the trial fails. ``checkpoints``: whether who was paused or lost its worker goes on where it was, or
+    from the beginning.
     """
 
     start: float = 0.0
     trial: float = 0.0
+    drop: float = 0.0
     failures: float = 0.0
+    lost_pauses: float = 0.0
+    checkpoints: bool = True
 
 
 class RecordedCurves:

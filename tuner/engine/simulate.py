@@ -10,11 +10,12 @@ import heapq
 import math
 import sys
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 
 import numpy as np
 
+from tuner.engine.cluster import WORKER_LOSSES
 from tuner.engine.curves import Costs, Curves, LearningCurve
 from tuner.schedulers import ITERATIONS, SECONDS, Action, Decision
 from tuner.searchers import Ending
@@ -27,7 +28,7 @@ class Simulation:
     """What came of it. ``seconds``: wall time; ``worker_seconds``: those that workers were held by trials.
 
     ``best``: the best value of a trial that did not fail. ``incumbents``: (seconds, iterations done by all
-    trials, value) each time the best improved. ``waiting``: trials that were left paused for ever.
+    trials, value) each time the best improved. ``waiting``: trials that never end.
     """
 
     seconds: float
@@ -37,7 +38,7 @@ class Simulation:
     incumbents: list[tuple[float, int, float]]
     endings: Counter[Ending]
     iterations_of: list[int]
-    waiting: int
+    waiting: list[int]
 
     def iterations_until(self, value: float, *, better_is_higher: bool) -> int | None:
         """How many iterations had been done when the best first was as good as ``value``; ``None``: never."""
@@ -60,6 +61,8 @@ def simulate(sweep: Sweep, curves: Curves, *, workers: int, costs: Costs | None 
     while run.events:
         run.advance()
         run.fill()
+    if run.spent:
+        run.stop_all()
     return run.result()
 
 
@@ -68,14 +71,20 @@ class _Trial:
     number: int
     config: Config
     curve: LearningCurve
-    fails_at: float
-    done: int = 0
+    state: str = "running"  # paused, dropped (and about to end), or ended
+    done: int = 0  # iterations that it has reported
+    behind: int = 0  # of those, the ones that it has to do again
     since: float = 0.0
     best: float | None = None
     last: float | None = None
     upto: int = 0
-    began: float = 0.0  # when it would have begun, had it never waited
-    state: str = "running"
+    began: float = 0.0  # when its worker would have begun, had it done all iterations without a break
+    losses: int = 0
+
+    @property
+    def following(self) -> int:
+        """The iteration of its next report."""
+        return self.done + self.curve.every
 
 
 @dataclass
@@ -88,7 +97,7 @@ class _Run:
     iterations: int = 0
     worker_seconds: float = 0.0
     trials: list[_Trial] = field(default_factory=list)
-    events: list[tuple[float, int, int]] = field(default_factory=list)  # time, order, trial
+    events: list[tuple[float, int, int, str]] = field(default_factory=list)  # time, order, trial, what
     incumbents: list[tuple[float, int, float]] = field(default_factory=list)
     endings: Counter[Ending] = field(default_factory=Counter)
 
@@ -102,26 +111,48 @@ class _Run:
             seed=sweep.seed,
         )
         self.limit = sweep.budget.iterations or sys.maxsize
+        self.deadline = sweep.budget.seconds or math.inf
         self.by_seconds = sweep.scheduler.resource == SECONDS
         self.order = count()
         self.closed = False
         self.spent = False  # a budget of the sweep is used up
         self.best: float | None = None
 
+    def expect(self, at: float, trial: _Trial, what: str) -> None:
+        heapq.heappush(self.events, (at, next(self.order), trial.number, what))
+
     def fill(self) -> None:
         """Give the free workers to trials: paused ones that may go on come before new ones."""
-        for decision in self.scheduler.drop():
-            self.end(self.trials[decision.trial], "stopped")
+        self.drop()
         while self.free > 0 and not self.spent:
+            was_closed = self.closed
             resumed = self.scheduler.resume()
             trial = self.resumed(resumed) if resumed is not None else self.new()
             if trial is None:
-                for decision in self.scheduler.drop():
-                    self.end(self.trials[decision.trial], "stopped")
-                return
+                self.drop()
+                if self.closed is was_closed:
+                    break
+                continue  # now that none comes any more, a paused one may go on
             self.free -= 1
             trial.state, trial.since = "running", self.now
             self.go_on(trial, at=self.now + self.costs.trial)
+
+    def drop(self) -> None:
+        for decision in self.scheduler.drop():
+            trial = self.paused(decision)
+            trial.state = "dropped"
+            if self.costs.drop > 0:
+                self.expect(self.now + self.costs.drop, trial, "dropped")
+            else:
+                self.end(trial, "stopped")
+
+    def paused(self, decision: Decision) -> _Trial:
+        """The trial that is resumed or dropped. Raises ValueError when it is not there to be."""
+        trial = self.trials[decision.trial]
+        if trial.state != "paused":
+            what = f"trial {decision.trial} cannot {decision.action}, since it is {trial.state}"
+            raise ValueError(f"{type(self.scheduler).__name__}: {what}, not paused")
+        return trial
 
     def new(self) -> _Trial | None:
         if self.closed:
@@ -131,65 +162,108 @@ class _Run:
         if config is not None:
             rng = np.random.default_rng([self.sweep.seed, number, 1])
             curve = self.curves(config, number)
-            fails = rng.random() < self.costs.failures
-            fails_at = int(rng.integers(1, len(curve.values) + 1)) if fails else math.inf
-            self.trials.append(_Trial(number, config, curve, fails_at))
+            if rng.random() < self.costs.failures:
+                curve = replace(curve, fails_at=int(rng.integers(1, len(curve.values) + 1)))
+            self.trials.append(_Trial(number, config, curve))
             self.scheduler.add(number)
         if config is None or (self.sweep.trials is not None and number + 1 >= self.sweep.trials):
+            self.close()
+        return self.trials[number] if config is not None else None
+
+    def close(self) -> None:
+        if not self.closed:
             self.closed = True
             self.scheduler.close()
-        return self.trials[number] if config is not None else None
 
     def resumed(self, decision: Decision) -> _Trial:
         """The trial of a decision; one that goes on from another's weights goes on along that one's curve.
 
-        More exactly along the curve of its new configuration, as if it had had it from the beginning.
+        More exactly along the values of its new configuration, as if it had had it from the beginning.
         """
-        trial = self.trials[decision.trial]
+        trial = self.paused(decision)
+        if not self.costs.checkpoints:
+            trial.behind = trial.done
         if decision.source is not None:
             source = self.trials[decision.source]
             rng = np.random.default_rng([self.sweep.seed, trial.number, trial.done, 2])
             space = self.sweep.space
             trial.config = self.sweep.scheduler.reconfigured(source.config, decision, space=space, rng=rng)
-            trial.curve = self.curves(trial.config, source.number)
+            values = list(self.curves(trial.config, source.number).values)
+            own = len(trial.curve.values)
+            values += values[-1:] * (own - len(values))
+            trial.curve = replace(trial.curve, values=values[:own])
         return trial
 
     def go_on(self, trial: _Trial, *, at: float) -> None:
-        """Let a trial train, from the time ``at``, to where it is decided on, fails or is through."""
+        """Let a trial train, from the time ``at``, to where it is decided on, fails, dies or is through."""
+        curve = trial.curve
         decides_at = None if self.by_seconds else self.scheduler.decides_at(trial.number)
-        trial.upto = min(decides_at or trial.done + 1, self.limit, len(trial.curve.values))
-        trial.began = at - trial.done * trial.curve.seconds
-        arrives = trial.began + min(trial.upto, trial.fails_at) * trial.curve.seconds
-        heapq.heappush(self.events, (arrives, next(self.order), trial.number))
+        wanted = max(trial.following, min(decides_at or trial.following, self.limit))
+        trial.upto = math.ceil(wanted / curve.every) * curve.every
+        trial.began = at - (trial.done - trial.behind) * curve.seconds
+        breaks = [curve.fails_at or math.inf, len(curve.values), *curve.losses[trial.losses :][:1]]
+        self.expect(trial.began + min(trial.upto, *breaks) * curve.seconds, trial, "arrives")
 
     def advance(self) -> None:
-        """Let the next trial come to where it was headed, or to the end of the sweep's budget."""
-        time, _, number = heapq.heappop(self.events)
-        trial, deadline = self.trials[number], self.sweep.budget.seconds or math.inf
+        """Let the next thing happen, or the end of the sweep's budget."""
+        at, _, number, what = heapq.heappop(self.events)
+        trial = self.trials[number]
+        if self.spent and what != "arrives":
+            return
+        if what == "arrives":
+            self.arrive(trial, at)
+        elif trial.state == what:  # dropped and now gone, or paused without a checkpoint
+            self.now = at
+            self.end(trial, "stopped" if what == "dropped" else "failed")
+
+    def arrive(self, trial: _Trial, at: float) -> None:
+        """A trial has come to where it was headed."""
+        curve = trial.curve
         while trial.done < trial.upto:
-            moment = trial.began + (trial.done + 1) * trial.curve.seconds
-            if moment > deadline:  # of the others, some may have results before it
-                self.now, self.spent = deadline, True
+            following = trial.following
+            moment = trial.began + following * curve.seconds
+            if min(moment, at) > self.deadline:  # of the others, some may have results before it
+                self.spend(self.deadline)
                 return None
-            if trial.done + 1 == trial.fails_at:
-                return self.leave(trial, "failed", at=time)
+            if following >= min(curve.losses[trial.losses :], default=math.inf):
+                return self.lose(trial, at=at)
+            if following >= (curve.fails_at or math.inf):
+                return self.leave(trial, "failed", at=at)
+            if following > len(curve.values):
+                return self.leave(trial, "completed", at=at)
             action = self.report(trial, moment)
             if self.iterations >= (self.sweep.budget.total_iterations or sys.maxsize):
-                self.now, self.spent = time, True
+                self.spend(at)
                 return self.events.clear()
             if action is Action.PAUSE:
-                return self.pause(trial, at=time)
+                return self.pause(trial, at=at)
             if action is not Action.CONTINUE:
-                return self.leave(trial, "stopped" if action is Action.STOP else "completed", at=time)
-        if trial.done >= min(self.limit, len(trial.curve.values)):
-            return self.leave(trial, "completed", at=time)
-        self.now = time
-        return self.go_on(trial, at=time)
+                return self.leave(trial, "stopped" if action is Action.STOP else "completed", at=at)
+        if self.spent:
+            return None
+        if trial.following > len(curve.values) and trial.done == len(curve.values):
+            return self.leave(trial, "completed", at=at)
+        self.now = at
+        return self.go_on(trial, at=at)
+
+    def spend(self, at: float) -> None:
+        """The sweep's budget is used up: nobody goes on."""
+        self.now, self.spent = at, True
+
+    def lose(self, trial: _Trial, *, at: float) -> None:
+        """A trial's worker has died; it goes on in its place."""
+        self.now = at
+        trial.losses += 1
+        if trial.losses == WORKER_LOSSES:
+            return self.leave(trial, "failed", at=at)
+        trial.behind = 0 if self.costs.checkpoints else trial.done
+        return self.go_on(trial, at=at + self.costs.trial)
 
     def report(self, trial: _Trial, moment: float) -> Action:
-        value = trial.curve.values[trial.done]
-        trial.done += 1
-        self.iterations += 1
+        trial.behind = 0
+        self.iterations += trial.curve.every
+        trial.done += trial.curve.every
+        value = trial.curve.values[trial.done - 1]
         objective = self.sweep.objective
         if objective.better(value, than=trial.best):
             trial.best = value
@@ -207,6 +281,10 @@ class _Run:
     def pause(self, trial: _Trial, *, at: float) -> None:
         trial.state = "paused"
         self.give_up_worker(trial, at=at)
+        if self.costs.lost_pauses > 0:
+            rng = np.random.default_rng([self.sweep.seed, trial.number, trial.done, 3])
+            if rng.random() < self.costs.lost_pauses:
+                self.expect(at + self.costs.drop, trial, "paused")
 
     def leave(self, trial: _Trial, ending: Ending, *, at: float) -> None:
         """A running trial has ended."""
@@ -227,15 +305,25 @@ class _Run:
             sound = [t.best for t in self.trials if t.state != "failed" and t.best is not None]
             self.best = self.sweep.objective.best(sound) if sound else None
 
+    def stop_all(self) -> None:
+        """End whoever is left when a budget is used up."""
+        self.close()
+        for trial in self.trials:
+            if trial.state == "running":
+                self.leave(trial, "stopped", at=self.now)
+            elif trial.state in ("paused", "dropped"):
+                self.end(trial, "stopped")
+
     def result(self) -> Simulation:
-        running = [trial for trial in self.trials if trial.state == "running"]
         return Simulation(
             seconds=self.now,
-            worker_seconds=self.worker_seconds + sum(self.now - trial.since for trial in running),
+            worker_seconds=self.worker_seconds,
             iterations=self.iterations,
             best=self.best,
             incumbents=self.incumbents,
             endings=self.endings,
             iterations_of=[trial.done for trial in self.trials],
-            waiting=sum(trial.state == "paused" for trial in self.trials),
+            waiting=[
+                trial.number for trial in self.trials if trial.state in ("running", "paused", "dropped")
+            ],
         )

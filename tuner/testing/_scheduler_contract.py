@@ -21,7 +21,7 @@ class SchedulerContract(SpecContract):
 
     spec: ClassVar[SchedulerSpec]
     variants: ClassVar[Sequence[SchedulerSpec]] = ()
-    examples: ClassVar[int] = 150
+    examples: ClassVar[int] = 200
 
     def for_all_runs(self, holds: Callable[[Run], None]) -> None:
         """Check ``holds``, which asserts something, on simulations of many scenarios, always the same."""
@@ -59,7 +59,7 @@ class SchedulerContract(SpecContract):
                 loses_worker=loses_worker,
                 keeps_checkpoints=draw(st.booleans()),
                 closes_late=draw(st.booleans()),
-                gives_up_after=draw(st.sampled_from((None, None, None, None, 1, 5))),
+                seconds=draw(st.sampled_from((None, None, None, None, 5.0, 50.0))),
             )
 
         # One function for all tests, so that all see the same scenarios and each is simulated once.
@@ -134,7 +134,7 @@ class SchedulerContract(SpecContract):
 
     def test_a_decision_is_about_the_last_report_of_its_trial(self) -> None:
         def holds(run: Run) -> None:
-            last: dict[int, tuple[int, float]] = {}
+            last: dict[int, tuple[float, float]] = {}
             for event in run.events:
                 if event.call == "report" and event.trial is not None:
                     last[event.trial] = (event.resource, event.value)
@@ -185,7 +185,7 @@ class SchedulerContract(SpecContract):
     def test_no_more_is_done_than_without_early_stopping(self) -> None:
         def holds(run: Run) -> None:
             # Where the sweep is given up, what is done depends on who ended first.
-            scenario = replace(run.scenario, gives_up_after=None)
+            scenario = replace(run.scenario, seconds=None)
             everything = _run(Fifo(), scenario).reached
             assert all(done <= everything[trial] for trial, done in run.reached.items())
 
@@ -193,7 +193,7 @@ class SchedulerContract(SpecContract):
 
     def test_a_trial_may_come_late_with_what_decides_nothing(self) -> None:
         def holds(run: Run) -> None:
-            scheduler = run.spec.build(objective=run.scenario.objective, iterations=run.scenario.iterations)
+            scheduler = _built_again(run)
             for event in run.events:
                 if event.call == "report" and event.trial is not None:
                     decides_at = scheduler.decides_at(event.trial)
@@ -218,7 +218,7 @@ class SchedulerContract(SpecContract):
         """Also where ``resume`` and ``drop`` are not asked in vain, as when a journal is replayed."""
 
         def holds(run: Run) -> None:
-            scheduler = run.spec.build(objective=run.scenario.objective, iterations=run.scenario.iterations)
+            scheduler = _built_again(run)
             assert [_replayed(scheduler, event) for event in run.events] == [
                 event.answers for event in run.events
             ]
@@ -234,6 +234,11 @@ class SchedulerContract(SpecContract):
                 decisions.append(simulate(self.spec, scenario).decisions)
                 assert global_states() == before
         assert decisions[0] == decisions[1]
+
+
+def _built_again(run: Run) -> Scheduler:
+    scenario = run.scenario
+    return run.spec.build(objective=scenario.objective, iterations=scenario.iterations, seed=scenario.seed)
 
 
 def _replayed(scheduler: Scheduler, event: Event) -> tuple[Decision, ...]:

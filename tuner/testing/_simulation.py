@@ -1,17 +1,27 @@
-"""The simulation of a scheduler: ``simulate`` drives it through a ``Scenario``, which gives a ``Run``."""
+"""Scenarios for a scheduler: ``simulate`` drives it through a ``Scenario``, which gives a ``Run``.
+
+They run on the simulated cluster that also forecasts sweeps (``tuner.engine.simulate``).
+"""
 
 from __future__ import annotations
 
 import math
 import random
-from collections import Counter
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from tuner.objective import Objective
+import numpy as np
+from pydantic import PrivateAttr
+
+from tuner.engine import simulate as cluster
+from tuner.engine.curves import Costs, LearningCurve
+from tuner.objective import Budget, Objective
 from tuner.schedulers import Action, Decision, Scheduler, SchedulerSpec
-from tuner.searchers import Ending
+from tuner.searchers import Searcher, SearcherSpec
+from tuner.space import Config, Float, SearchSpace
+from tuner.sweep import Sweep
 from tuner.testing._types import Mode
+from tuner.trainable import TrainableSpec
 
 
 @dataclass(frozen=True)
@@ -22,8 +32,8 @@ class Scenario:
     tie (``None``: any number). ``gap``: a trial reports each 1 to ``gap`` iterations. ``ends_early``,
     ``fails``, ``loses_worker``: the shares of trials that end by themselves, that fail, whose worker dies up
     to three times. ``keeps_checkpoints``: a trial goes on from its last report, otherwise it starts over.
-    ``closes_late``: the end of the suggestions shows only when one more is asked for. ``gives_up_after``:
-    so many endings end the sweep.
+    ``closes_late``: the end of the suggestions shows only when one more is asked for. ``seconds``: after so
+    many the sweep ends; an iteration takes 0.5 to 1.5.
     """
 
     trials: int
@@ -40,12 +50,12 @@ class Scenario:
     loses_worker: float = 0.0
     keeps_checkpoints: bool = True
     closes_late: bool = False
-    gives_up_after: int | None = None
+    seconds: float | None = None
 
     @property
     def calm(self) -> bool:
         """Whether every trial would come to the maximum if nobody stopped it."""
-        return self.ends_early == self.fails == self.loses_worker == 0 and self.gives_up_after is None
+        return self.ends_early == self.fails == self.loses_worker == 0 and self.seconds is None
 
     @property
     def objective(self) -> Objective:
@@ -65,9 +75,8 @@ class Event:
 
     call: Literal["add", "report", "end", "close", "resume", "drop"]
     trial: int | None = None
-    resource: int = 0
+    resource: float = 0
     value: float = 0.0
-    ending: Ending | None = None
     answers: tuple[Decision, ...] = ()
     running: int = 0
     closed: bool = False
@@ -92,165 +101,147 @@ class Run:
         return [decision for event in self.events for decision in event.answers]
 
     @property
-    def reached(self) -> dict[int, int]:
+    def reached(self) -> dict[int, float]:
         """Trial -> the iterations it did."""
         return {event.trial: event.resource for event in self.calls("report") if event.trial is not None}
 
 
 def simulate(spec: SchedulerSpec, scenario: Scenario) -> Run:
-    """Drive a new scheduler through ``scenario`` as the engine would."""
-    scheduler = spec.build(objective=scenario.objective, iterations=scenario.iterations)
-    cluster = _Cluster(scheduler, scenario)
-    while cluster.step():
-        pass
-    return Run(spec, scenario, cluster.events, cluster.unfinished)
+    """Drive a new scheduler through ``scenario``."""
+    recorded = _Recorded(of=spec)
+    done = cluster.simulate(
+        Sweep(
+            trainable=TrainableSpec(kind="nothing"),
+            space=SearchSpace({"x": Float(0.0, 1.0)}),
+            objective=scenario.objective,
+            budget=Budget(iterations=scenario.iterations, seconds=scenario.seconds),
+            searcher=_Numbered(trials=scenario.trials, closes_late=scenario.closes_late),
+            scheduler=recorded,
+            seed=scenario.seed,
+        ),
+        lambda config, trial: _life(scenario, trial),
+        workers=scenario.slots,
+        costs=Costs(
+            drop=2.0 if scenario.fails else 0.0,
+            lost_pauses=scenario.fails / 20,
+            checkpoints=scenario.keeps_checkpoints,
+        ),
+    )
+    return Run(spec, scenario, recorded.events, done.waiting)
 
 
-class _Life:
+def _life(scenario: Scenario, trial: int) -> LearningCurve:
     """What a trial would do if nobody stopped it, as a function of scenario and number alone."""
+    rng = random.Random(f"{scenario.seed}/{trial}")
+    first, last, pace = rng.random(), rng.random(), rng.uniform(1, 30)
+    gap = rng.randint(1, scenario.gap)
+    ends_at, fails_at, dies_at = (
+        rng.randint(1, scenario.iterations) if rng.random() < share else None
+        for share in (scenario.ends_early, scenario.fails, scenario.loses_worker)
+    )
+    whole = scenario.iterations + gap if ends_at is None else ends_at
+    values = [last + (first - last) * math.exp(-iteration / pace) for iteration in range(1, whole + 1)]
+    if scenario.levels is not None:
+        values = [round(value * scenario.levels) for value in values]
+    return LearningCurve(
+        [scenario.sign * scenario.scale * value for value in values],
+        seconds=rng.uniform(0.5, 1.5),
+        every=gap,
+        fails_at=fails_at,
+        losses=() if dies_at is None else (dies_at,) * rng.randint(1, 3),
+    )
 
-    def __init__(self, scenario: Scenario, trial: int) -> None:
-        rng = random.Random(f"{scenario.seed}/{trial}")
-        self._scenario = scenario
-        self._first, self._last, self._pace = rng.random(), rng.random(), rng.uniform(1, 30)
-        self.gap = rng.randint(1, scenario.gap)
-        self.ends_at, self.fails_at, self.dies_at = (
-            rng.randint(1, scenario.iterations) if rng.random() < share else math.inf
-            for share in (scenario.ends_early, scenario.fails, scenario.loses_worker)
-        )
-        self.deaths_left = rng.randint(1, 3)
 
-    def value(self, iteration: int) -> float:
-        value = self._last + (self._first - self._last) * math.exp(-iteration / self._pace)
-        levels = self._scenario.levels
-        return (
-            self._scenario.sign * self._scenario.scale * (value if levels is None else round(value * levels))
-        )
+class _Numbered(SearcherSpec):
+    """So many configurations. ``closes_late``: it promises one more than it has."""
+
+    trials: int
+    closes_late: bool
+
+    exhaustive: ClassVar[bool] = True
+
+    def size(self, space: SearchSpace) -> int:
+        return self.trials + self.closes_late
+
+    def build(self, space: SearchSpace, *, objective: Objective, seed: int) -> Searcher:
+        return _NumberedSearcher(self.trials)
 
 
-class _Cluster:
-    """Slots, running and paused trials; ``step`` lets one thing happen."""
+class _NumberedSearcher(Searcher):
+    def __init__(self, trials: int) -> None:
+        self._trials = trials
 
-    def __init__(self, scheduler: Scheduler, scenario: Scenario) -> None:
-        self.events: list[Event] = []
-        self._scheduler = scheduler
-        self._scenario = scenario
-        self._order = random.Random(scenario.seed)
-        self._lives: list[_Life] = []
-        self._running: dict[int, int] = {}  # trial -> iterations since it started from scratch
-        self._paused: set[int] = set()
-        self._leaving: list[int] = []
-        self._reported: dict[int, int] = {}
-        self._losses: Counter[int] = Counter()
-        self._endings = 0
-        self._closed = False
-        self._broken = False
+    def suggest(self, trial: int) -> Config | None:
+        return {"x": 0.5} if trial < self._trials else None
+
+
+class _Recorded(SchedulerSpec):
+    """The settings of another scheduler, whose calls and answers go to ``events``."""
+
+    of: SchedulerSpec
+    _events: list[Event] = PrivateAttr(default_factory=list)
 
     @property
-    def unfinished(self) -> list[int]:
-        return sorted({*self._running, *self._paused, *self._leaving})
+    def events(self) -> list[Event]:
+        return self._events
 
-    def step(self) -> bool:
-        """Let one thing happen; whether anything did."""
-        before = len(self.events)
-        self._drop()
-        if self._leaving and (not self._running or self._order.random() < 0.5):
-            self._end(self._leaving.pop(0), "stopped")
-        while len(self._running) < self._scenario.slots and self._resume():
-            pass
-        while len(self._running) < self._scenario.slots and not self._closed:
-            self._add()
-        if self._paused and self._order.random() < self._scenario.fails / 20:
-            self._end(self._order.choice(sorted(self._paused)), "failed")
-        elif self._running:
-            self._advance(self._order.choice(sorted(self._running)))
-            return not self._broken
-        return len(self.events) > before and not self._broken
+    def most(self, iterations: int | None) -> int | None:
+        return self.of.most(iterations)
+
+    def reconfigured(
+        self, config: Config, decision: Decision, *, space: SearchSpace, rng: np.random.Generator
+    ) -> Config:
+        return self.of.reconfigured(config, decision, space=space, rng=rng)
+
+    def build(self, *, objective: Objective, iterations: int | None, seed: int = 0) -> Scheduler:
+        scheduler = self.of.build(objective=objective, iterations=iterations, seed=seed)
+        return _Recorder(scheduler, self._events)
+
+
+class _Recorder(Scheduler):
+    def __init__(self, scheduler: Scheduler, events: list[Event]) -> None:
+        self._scheduler = scheduler
+        self._events = events
+        self._running: set[int] = set()
+        self._closed = False
 
     def _note(self, **what: Any) -> None:
-        self.events.append(Event(**what, running=len(self._running), closed=self._closed))
+        self._events.append(Event(**what, running=len(self._running), closed=self._closed))
 
-    def _add(self) -> None:
-        trial = len(self._lives)
-        if trial < self._scenario.trials:
-            self._note(call="add", trial=trial)
-            self._scheduler.add(trial)
-            self._lives.append(_Life(self._scenario, trial))
-            self._running[trial] = self._reported[trial] = 0
-        none_left = trial == self._scenario.trials
-        if none_left or (trial + 1 == self._scenario.trials and not self._scenario.closes_late):
-            self._close()
+    def add(self, trial: int) -> None:
+        self._note(call="add", trial=trial)
+        self._scheduler.add(trial)
+        self._running.add(trial)
 
-    def _close(self) -> None:
+    def report(self, trial: int, resource: float, value: float) -> Decision:
+        decision = self._scheduler.report(trial, resource, value)
+        self._note(call="report", trial=trial, resource=resource, value=value, answers=(decision,))
+        if decision.action is Action.PAUSE:
+            self._running.discard(trial)
+        return decision
+
+    def decides_at(self, trial: int) -> int | None:
+        return self._scheduler.decides_at(trial)
+
+    def end(self, trial: int) -> None:
+        self._running.discard(trial)
+        self._note(call="end", trial=trial)
+        self._scheduler.end(trial)
+
+    def close(self) -> None:
         self._note(call="close")
         self._scheduler.close()
         self._closed = True
 
-    def _resume(self) -> bool:
+    def resume(self) -> Decision | None:
         decision = self._scheduler.resume()
-        if decision is None:
-            return False
-        self._note(call="resume", answers=(decision,))
-        if decision.trial not in self._paused:
-            self._broken = True
-            return False
-        self._paused.remove(decision.trial)
-        self._restart(decision.trial)
-        return True
+        if decision is not None:
+            self._note(call="resume", answers=(decision,))
+            self._running.add(decision.trial)
+        return decision
 
-    def _drop(self) -> None:
+    def drop(self) -> list[Decision]:
         decisions = self._scheduler.drop()
         if decisions:
             self._note(call="drop", answers=tuple(decisions))
-        for decision in decisions:
-            if decision.trial not in self._paused:
-                self._broken = True
-                return
-            self._paused.remove(decision.trial)
-            self._leaving.append(decision.trial)
-
-    def _restart(self, trial: int) -> None:
-        self._running[trial] = self._reported[trial] if self._scenario.keeps_checkpoints else 0
-
-    def _advance(self, trial: int) -> None:
-        life = self._lives[trial]
-        iteration = self._running[trial] + life.gap
-        if iteration > life.dies_at and life.deaths_left > 0:
-            life.deaths_left -= 1
-            self._losses[trial] += 1
-            if self._losses[trial] == 3:
-                self._end(trial, "failed")
-            else:
-                self._restart(trial)
-        elif iteration > life.fails_at:
-            self._end(trial, "failed")
-        elif iteration > life.ends_at:
-            self._end(trial, "completed")
-        else:
-            self._running[trial] = iteration
-            if iteration > self._reported[trial]:  # what is done again is not reported again
-                self._report(trial, iteration, life.value(iteration))
-
-    def _report(self, trial: int, iteration: int, value: float) -> None:
-        self._reported[trial] = iteration
-        decision = self._scheduler.report(trial, iteration, value)
-        self._note(call="report", trial=trial, resource=iteration, value=value, answers=(decision,))
-        if decision.action is Action.PAUSE:
-            del self._running[trial]
-            self._paused.add(trial)
-        elif decision.action is not Action.CONTINUE:
-            self._end(trial, "completed" if decision.action is Action.COMPLETE else "stopped")
-
-    def _end(self, trial: int, ending: Ending) -> None:
-        self._running.pop(trial, None)
-        self._paused.discard(trial)
-        self._note(call="end", trial=trial, ending=ending)
-        self._scheduler.end(trial)
-        self._endings += 1
-        if self._endings == self._scenario.gives_up_after:
-            if not self._closed:
-                self._close()
-            for left in self.unfinished:
-                if left in self._leaving:
-                    self._leaving.remove(left)
-                self._end(left, "stopped")
+        return decisions
