@@ -78,6 +78,36 @@ def test_a_dimension_contains_all_that_it_gives(dimension: Any, seed: int) -> No
     assert all(dimension.contains(value) for value in [drawn, *dimension.values()])
 
 
+@given(dimension=DIMENSIONS, seed=SEEDS)
+def test_a_neighbour_is_another_value_of_the_dimension(dimension: Any, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    value = dimension.sample(rng)
+    neighbour = dimension.neighbour(value, rng)
+    assert dimension.contains(neighbour)
+    assert repr(neighbour) != repr(value) or dimension.extremes() == [value]
+
+
+@given(space=spaces(), seed=SEEDS)
+def test_a_mutated_configuration_is_in_the_space_and_differs(space: SearchSpace, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    config = space.sample(rng)
+    mutated = space.mutated(config, rng)
+    assert space.contains(mutated)
+    assert mutated != config or any(len(d.extremes()) == 1 for d in space.dimensions.values())
+
+
+def test_a_mutation_moves_one_dimension_and_repairs_its_children() -> None:
+    space = SearchSpace(
+        {"optimizer": Choice(["sgd", "adam"]), "momentum": Float(0, 1, when={"optimizer": "sgd"})}
+    )
+    rng = np.random.default_rng(0)
+    before = {"optimizer": "sgd", "momentum": 0.5}
+    mutations = [space.mutated(before, rng) for _ in range(50)]
+    assert {"optimizer": "adam"} in mutations
+    kept = [mutated for mutated in mutations if mutated != {"optimizer": "adam"}]
+    assert all(set(mutated) == set(before) and mutated["momentum"] != 0.5 for mutated in kept)
+
+
 @given(space=spaces())
 def test_a_grid_has_no_duplicates_and_nothing_outside_the_space(space: SearchSpace) -> None:
     grid = space.grid()

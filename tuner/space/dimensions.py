@@ -20,6 +20,9 @@ When = Mapping[str, Any]
 # Far above any grid that can be run; a typo in `points` is caught before a list of it is built.
 MAX_GRID = 1_000_000
 
+# The standard deviation of a neighbour's distance, as a share of the range: SMAC's (Hutter et al. 2011).
+_STEP = 0.2
+
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
 
@@ -35,6 +38,10 @@ class Dimension:
 
     def contains(self, value: Any) -> bool:
         """Whether ``value`` is one that this dimension can take."""
+        raise NotImplementedError
+
+    def neighbour(self, value: Any, rng: np.random.Generator) -> Any:
+        """Draw another value near ``value`` of this dimension; itself where there is no other."""
         raise NotImplementedError
 
     def values(self) -> list[Any]:
@@ -90,6 +97,15 @@ class Float(Dimension):
         ):
             return False
         return self.step is None or math.isclose(value, self._at(round((value - self.low) / self.step)))
+
+    def neighbour(self, value: Any, rng: np.random.Generator) -> float:
+        if self.step is not None:
+            index = round((value - self.low) / self.step)
+            return self._at(_another_index(index, self._steps + 1, rng))
+        low, high = (math.log(self.low), math.log(self.high)) if self.log else (self.low, self.high)
+        place = ((math.log(value) if self.log else value) - low) / (high - low)
+        moved = low + _moved(place, rng) * (high - low)
+        return self._clip(math.exp(moved) if self.log else moved)
 
     def values(self) -> list[float]:
         if self.points is not None:
@@ -151,6 +167,15 @@ class Int(Dimension):
             return False
         return self.low <= value <= self.high and (value - self.low) % self.step == 0
 
+    def neighbour(self, value: Any, rng: np.random.Generator) -> int:
+        if not self.log:
+            count = (self.high - self.low) // self.step + 1
+            return self.low + self.step * _another_index((value - self.low) // self.step, count, rng)
+        low, high = math.log(self.low - 0.5), math.log(self.high + 0.5)
+        place = (math.log(value) - low) / (high - low)
+        drawn = round(math.exp(low + _moved(place, rng) * (high - low)))
+        return _other(int(value), min(max(drawn, self.low), self.high), self.low, self.high, rng)
+
     def values(self) -> list[int]:
         if self.points is None:
             raise_any(check_grid_size((self.high - self.low) // self.step + 1))
@@ -198,6 +223,10 @@ class Choice(Dimension):
         """The position of ``value`` among the choices, telling ``1`` from ``True``."""
         return next(index for index, choice in enumerate(self.choices) if same(value, choice))
 
+    def neighbour(self, value: Any, rng: np.random.Generator) -> Any:
+        others = [choice for choice in self.choices if not same(choice, value)]
+        return others[int(rng.integers(len(others)))] if others else value
+
     def values(self) -> list[Any]:
         return list(self.choices)
 
@@ -206,6 +235,26 @@ class Choice(Dimension):
 
     def to_dict(self) -> dict[str, Any]:
         return self._with_options({"choice": list(self.choices)})
+
+
+def _moved(place: float, rng: np.random.Generator) -> float:
+    """A place in [0, 1] near ``place``, reflected at the ends."""
+    moved = place + _STEP * rng.standard_normal()
+    return float(1 - abs(1 - abs(moved) % 2))
+
+
+def _another_index(index: int, count: int, rng: np.random.Generator) -> int:
+    """Another of ``count`` places near ``index``."""
+    drawn = min(int(_moved((index + 0.5) / count, rng) * count), count - 1)
+    return _other(index, drawn, 0, count - 1, rng)
+
+
+def _other(value: int, drawn: int, low: int, high: int, rng: np.random.Generator) -> int:
+    """``drawn``; where that is ``value`` itself, one beside it in [low, high]."""
+    if drawn != value:
+        return drawn
+    beside = [near for near in (value - 1, value + 1) if low <= near <= high]
+    return beside[int(rng.integers(len(beside)))]
 
 
 def _check_range(dimension: Float | Int, *, whole: bool) -> list[Problem]:

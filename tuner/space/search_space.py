@@ -107,6 +107,25 @@ class SearchSpace:
                 chosen[name] = dimension.sample(rng)
         return self.complete(chosen)
 
+    def mutated(self, config: Mapping[str, Any], rng: np.random.Generator) -> Config:
+        """``config`` with one active dimension moved to a neighbour, and its conditions repaired.
+
+        What the change makes active is drawn; what it makes inactive is left out. The same configuration
+        where there is nothing to change.
+        """
+        active = [name for name, _ in self.ordered() if name in config]
+        if not active:
+            return self.complete(config)
+        moved = active[int(rng.integers(len(active)))]
+        chosen: Config = dict(self.constants)
+        for name, dimension in self.ordered():
+            if self.active(name, chosen):
+                if name == moved:
+                    chosen[name] = dimension.neighbour(config[name], rng)
+                else:
+                    chosen[name] = config[name] if name in config else dimension.sample(rng)
+        return self.complete(chosen)
+
     def contains(self, config: Mapping[str, Any]) -> bool:
         """Whether ``config`` is complete and valid: exactly the active dimensions and the constants."""
         expected = {name for name in self.dimensions if self.active(name, config)} | self.constants.keys()
