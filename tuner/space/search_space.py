@@ -1,9 +1,10 @@
-"""``SearchSpace``: named dimensions, constants and conditions, the same for every searcher."""
+"""``SearchSpace``: named dimensions, constants, conditions and constraints, the same for every searcher."""
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,55 +12,59 @@ from pydantic import GetCoreSchemaHandler
 from pydantic_core import core_schema
 
 from tuner.errors import Problem, SpecError
-from tuner.space.dimensions import Choice, Dimension, Float, Int, check_grid_size
-from tuner.space.entries import parse
-from tuner.space.values import as_list, raise_any, same, written
-from tuner.spec import describe, did_you_mean
+from tuner.space.conditions import Constant
+from tuner.space.constraints import Constraint
+from tuner.space.dimension import UNSET, Dimension, check_grid_size
+from tuner.space.reading import CONSTRAINTS, Slot, read
+from tuner.space.values import same
+from tuner.spec import describe
 
 Config = dict[str, Any]
 """One trial's hyperparameters: the active dimensions and the constants, in the order of the space."""
 
-RESERVED = ("seed", "sweep_seed")
-"""Keys that tuner adds to what a trainable is given."""
+# A space whose constraints turn away more than 199 of 200 draws is refused: 10 of these are to be accepted.
+_TRIAL_DRAWS = 2_000
+_LEAST_ACCEPTED = 10
+
+# At one acceptance in 500, below what is let in, a draw fails for good less than once in 10**17 times.
+_DRAWS = 20_000
+
+# Neighbours that are tried before a configuration is drawn afresh instead.
+_MUTATIONS = 100
 
 
 class SearchSpace:
     """Named dimensions and constants, as a sweep file or a dict gives them.
 
     A value may be a ``Dimension``, the mapping that a sweep file writes (``{float: [0, 1], log: true}``), or
-    anything else that JSON can write, which is a constant. Raises SpecError with every problem found.
+    anything else that JSON can write, which is a constant. ``constraints`` is a list of expressions
+    (``Constraint``). Raises SpecError with every problem found.
+
+    A dimension in a group of a choice goes by its path (``optimizer.sgd.lr``), its *key*, since another group
+    may have one of the same name; a configuration has it by its plain name (``lr``). Elsewhere the two are
+    one.
     """
 
     def __init__(self, entries: Mapping[str, Any]) -> None:
-        self.dimensions: dict[str, Dimension] = {}
-        self.constants: Config = {}
-        problems: list[Problem] = []
-        for name, entry in entries.items():
-            if not isinstance(name, str):
-                problems.append(Problem("", f"a hyperparameter's name must be text, got {describe(name)}"))
-                continue
-            try:
-                parsed = parse(entry)
-            except SpecError as error:
-                problems += [problem.inside(name) for problem in error.problems]
-                continue
-            if isinstance(parsed, Dimension):
-                self.dimensions[name] = parsed
-            else:
-                self.constants[name] = parsed
-        if not entries:
-            problems.append(
-                Problem("", "an empty space has nothing to search; name at least one hyperparameter")
-            )
-        problems += [
-            Problem(name, "tuner sets this itself, from the sweep's own 'seed'; choose another name")
-            for name in entries
-            if name in RESERVED
-        ]
-        self._names = [str(name) for name in entries]
-        problems += self._check_conditions(unread={problem.where.split(".")[0] for problem in problems})
-        raise_any(problems)
-        self._order = self._topological()
+        found = read(entries)
+        self._entries = found.entries
+        self._slots: dict[str, Slot] = found.slots
+        self._order = found.order
+        self.constraints: list[Constraint] = found.constraints
+        self.names: list[str] = list(dict.fromkeys(slot.name for slot in self._slots.values()))
+        """Every hyperparameter, constants included, in the order given."""
+        self.dimensions: dict[str, Dimension] = {
+            key: slot.dimension
+            for key, slot in self._slots.items()
+            if not isinstance(slot.dimension, Constant)
+        }
+        """Key -> what is searched, in the order given."""
+        self.constants: Config = {
+            slot.name: slot.dimension.value
+            for slot in self._slots.values()
+            if isinstance(slot.dimension, Constant) and not slot.conditions
+        }
+        """Those that every configuration has."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SearchSpace) and self.to_dict() == other.to_dict()
@@ -71,167 +76,174 @@ class SearchSpace:
         return f"SearchSpace({self.to_dict()})"
 
     @property
-    def names(self) -> list[str]:
-        """Every hyperparameter, constants included, in the order given."""
-        return list(self._names)
-
-    @property
     def conditional(self) -> bool:
-        """Whether any dimension is conditional."""
-        return any(dimension.when for dimension in self.dimensions.values())
+        """Whether anything in it is conditional."""
+        return any(slot.conditions for slot in self._slots.values())
 
     def ordered(self) -> Iterator[tuple[str, Dimension]]:
-        """The dimensions, every parent before its children."""
-        return ((name, self.dimensions[name]) for name in self._order)
+        """The dimensions by key, every parent before its children."""
+        return ((key, self.dimensions[key]) for key in self._order if key in self.dimensions)
 
-    def active(self, name: str, config: Mapping[str, Any]) -> bool:
-        """Whether dimension ``name`` is active, given at least its parents in ``config``."""
-        for parent, allowed in (self.dimensions[name].when or {}).items():
-            if parent not in config or not any(same(config[parent], value) for value in as_list(allowed)):
-                return False
-        return True
+    def name(self, key: str) -> str:
+        """The name by which a configuration has a dimension."""
+        return self._slots[key].name
+
+    def standing_for(self, name: str) -> list[Dimension]:
+        """What can stand under a name in a configuration: one dimension, or one for each of its groups."""
+        return [slot.dimension for slot in self._slots.values() if slot.name == name]
+
+    def always(self, name: str) -> bool:
+        """Whether every configuration has ``name``, as far as conditions on listed values tell."""
+        return _covered(self, [slot.conditions for slot in self._slots.values() if slot.name == name])
+
+    def active(self, key: str, config: Mapping[str, Any]) -> bool:
+        """Whether a dimension is active, given at least its parents in ``config``."""
+        return all(condition.holds(config) for condition in self._slots[key].conditions)
+
+    def build(self, choose: Callable[[str, Dimension], Any]) -> Config:
+        """The configuration in which ``choose(key, dimension)`` says the value of each active dimension.
+
+        Asked parents first. Constraints are not looked at.
+        """
+        config: Config = {}
+        for key in self._order:
+            slot = self._slots[key]
+            if self.active(key, config):
+                constant = isinstance(slot.dimension, Constant)
+                config[slot.name] = slot.dimension.value if constant else choose(key, slot.dimension)  # type: ignore[attr-defined]
+        return {name: config[name] for name in self.names if name in config}
 
     def complete(self, chosen: Mapping[str, Any]) -> Config:
-        """The configuration for the values of dimensions: inactive ones left out, constants put in."""
-        config = dict(self.constants)
-        for name, _ in self.ordered():
-            if name in chosen and self.active(name, config):
-                config[name] = chosen[name]
-        return {name: config[name] for name in self._names if name in config}
+        """The configuration for the values of dimensions by key: inactive ones left out, constants put in."""
+        config = self.build(lambda key, _: chosen.get(key, UNSET))
+        return {name: value for name, value in config.items() if value is not UNSET}
 
-    def sample(self, rng: np.random.Generator) -> Config:
-        """Draw one configuration: each active dimension on its own, parents first."""
-        chosen: Config = dict(self.constants)
-        for name, dimension in self.ordered():
-            if self.active(name, chosen):
-                chosen[name] = dimension.sample(rng)
-        return self.complete(chosen)
+    def by_key(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """The values of the active dimensions by key."""
+        return {
+            key: config[self.name(key)]
+            for key, _ in self.ordered()
+            if self.name(key) in config and self.active(key, config)
+        }
+
+    def allows(self, config: Mapping[str, Any]) -> bool:
+        """Whether a configuration meets every constraint that speaks of it."""
+        return all(constraint.holds(config) for constraint in self.constraints)
+
+    def contains(self, config: Mapping[str, Any]) -> bool:
+        """Whether ``config`` is complete and valid: exactly what is active and the constants, all allowed."""
+        try:
+            expected = self.build(lambda key, _: config[self.name(key)])
+        except KeyError:
+            return False
+        return (
+            config.keys() == expected.keys()
+            and all(same(config[name], value) for name, value in expected.items())
+            and all(self.dimensions[key].contains(value) for key, value in self.by_key(config).items())
+            and self.allows(config)
+        )
+
+    def sample(self, rng: np.random.Generator, *, given: Mapping[str, Any] | None = None) -> Config:
+        """Draw a configuration: each active dimension on its own, parents first; again until it is allowed.
+
+        ``given``: values by name that are not drawn. Raises SpecError when hardly any draw is allowed.
+        """
+        given = given or {}
+
+        def choose(key: str, dimension: Dimension) -> Any:
+            name = self.name(key)
+            return given[name] if name in given else dimension.sample(rng)
+
+        for _ in range(_DRAWS):
+            config = self.build(choose)
+            if self.allows(config):
+                return config
+        raise SpecError([Problem(CONSTRAINTS, f"none of {_DRAWS} draws meets them{_beside(given)}")])
+
+    def defaults(self) -> dict[str, Any]:
+        """Key -> default, of the dimensions that have one."""
+        return {key: d.default for key, d in self.dimensions.items() if d.default is not UNSET}
 
     def mutated(self, config: Mapping[str, Any], rng: np.random.Generator) -> Config:
         """``config`` with one active dimension moved to a neighbour, and its conditions repaired.
 
-        What the change makes active is drawn; what it makes inactive is left out. The same configuration
-        where there is nothing to change.
+        What the change makes active is drawn; what it makes inactive is left out. Where no neighbour is found
+        that is allowed, a new configuration is drawn instead.
         """
-        active = [name for name, _ in self.ordered() if name in config]
-        if not active:
-            return self.complete(config)
-        moved = active[int(rng.integers(len(active)))]
-        chosen: Config = dict(self.constants)
-        for name, dimension in self.ordered():
-            if self.active(name, chosen):
-                if name == moved:
-                    chosen[name] = dimension.neighbour(config[name], rng)
-                else:
-                    chosen[name] = config[name] if name in config else dimension.sample(rng)
-        return self.complete(chosen)
+        before = self.by_key(config)
+        keys = list(before)
+        for _ in range(_MUTATIONS if keys else 0):
+            moved = keys[int(rng.integers(len(keys)))]
 
-    def contains(self, config: Mapping[str, Any]) -> bool:
-        """Whether ``config`` is complete and valid: exactly the active dimensions and the constants."""
-        expected = {name for name in self.dimensions if self.active(name, config)} | self.constants.keys()
-        return (
-            config.keys() == expected
-            and all(same(config[name], value) for name, value in self.constants.items())
-            and all(d.contains(config[name]) for name, d in self.dimensions.items() if name in config)
-        )
+            def choose(key: str, dimension: Dimension, moved: str = moved) -> Any:
+                if key not in before:
+                    return dimension.sample(rng)
+                return dimension.neighbour(before[key], rng) if key == moved else before[key]
+
+            mutated = self.build(choose)
+            if self.allows(mutated) and mutated != config:
+                return mutated
+        return self.sample(rng)
 
     def grid(self) -> list[Config]:
-        """Every configuration of the grid, the last dimension changing fastest.
+        """Every configuration of the grid that the constraints allow, the last dimension changing fastest.
 
         A configuration that differs only in inactive dimensions is counted once. Raises SpecError when a
-        dimension has no finite list of values, or when there are more than a million configurations.
+        dimension has no finite list of values, when there are more than a million configurations before
+        constraints, or none after them.
         """
         problems: list[Problem] = []
-        partial: list[Config] = [dict(self.constants)]
-        for name, dimension in self.ordered():
+        partial: list[Config] = [{}]
+        for key in self._order:
+            slot = self._slots[key]
             try:
-                values = dimension.values()
+                values = slot.dimension.values()
             except SpecError as error:
-                problems += [problem.inside(name) for problem in error.problems]
+                problems += [problem.inside(key) for problem in error.problems]
                 continue
-            active = [self.active(name, config) for config in partial]
-            raise_any(check_grid_size(len(partial) + sum(active) * (len(values) - 1)))
+            active = [self.active(key, config) for config in partial]
+            check_grid_size(len(partial) + sum(active) * (len(values) - 1))
             partial = list(
                 itertools.chain.from_iterable(
-                    [{**config, name: value} for value in values] if is_active else [config]
+                    [{**config, slot.name: value} for value in values] if is_active else [config]
                     for config, is_active in zip(partial, active, strict=True)
                 )
             )
-        raise_any(problems)
-        return [self.complete(config) for config in partial]
+        if not problems and not any(map(self.allows, partial)):
+            what = f"none of the {len(partial)} configurations of the grid meets them"
+            problems.append(Problem(CONSTRAINTS, what))
+        if problems:
+            raise SpecError(problems)
+        allowed = filter(self.allows, partial)
+        return [{name: config[name] for name in self.names if name in config} for config in allowed]
+
+    @functools.cached_property
+    def tightness(self) -> Problem | None:
+        """That the constraints turn away nearly all that is drawn, with the share seen; else ``None``."""
+        if not self.constraints:
+            return None
+        rng = np.random.default_rng(0)
+        accepted = sum(
+            self.allows(self.build(lambda key, dimension: dimension.sample(rng))) for _ in range(_TRIAL_DRAWS)
+        )
+        if accepted >= _LEAST_ACCEPTED:
+            return None
+        what = (
+            f"must be met by at least {_LEAST_ACCEPTED / _TRIAL_DRAWS:.1%} of the space, "
+            f"got {accepted} of {_TRIAL_DRAWS} draws ({accepted / _TRIAL_DRAWS:.2%}); "
+            "narrow the ranges, or write conditions"
+        )
+        return Problem(CONSTRAINTS, what)
 
     def to_dict(self) -> dict[str, Any]:
         """The space as a sweep file writes it."""
-        return {
-            name: self.dimensions[name].to_dict() if name in self.dimensions else self.constants[name]
-            for name in self._names
+        written = {
+            name: entry.to_dict() if isinstance(entry, Dimension) else entry
+            for name, entry in self._entries.items()
         }
-
-    def _check_conditions(self, *, unread: set[str]) -> list[Problem]:
-        problems = []
-        for name, dimension in self.dimensions.items():
-            for parent, allowed in (dimension.when or {}).items():
-                where = f"{name}.when"
-                if parent == name:
-                    problems.append(Problem(where, f"'{name}' cannot depend on itself"))
-                elif parent not in self._names:
-                    hint = did_you_mean(parent, [n for n in self._names if n != name])
-                    problems.append(Problem(where, f"unknown hyperparameter '{parent}'{hint}"))
-                elif not as_list(allowed):
-                    problems.append(Problem(where, f"'{parent}' must be given at least one value, got []"))
-                elif parent not in unread:
-                    problems += [
-                        Problem(where, f"'{parent}' can never be {written(value)}; {self._can_be(parent)}")
-                        for value in as_list(allowed)
-                        if not self._reachable(parent, value)
-                    ]
-        if not problems and (loop := self._loop()):
-            problems.append(Problem("", f"conditions go round in a circle: {' -> '.join(loop)}"))
-        return problems
-
-    def _reachable(self, parent: str, value: Any) -> bool:
-        if parent in self.constants:
-            return same(self.constants[parent], value)
-        return self.dimensions[parent].contains(value)
-
-    def _can_be(self, parent: str) -> str:
-        match self.dimensions.get(parent):
-            case Choice(choices=choices):
-                return f"it is one of {', '.join(map(written, choices))}"
-            case Float(low=low, high=high, step=step) | Int(low=low, high=high, step=step):
-                number = "a whole number" if isinstance(self.dimensions[parent], Int) else "a number"
-                return f"it is {number} in [{low}, {high}]{f' by {step}' if step not in (None, 1) else ''}"
-        return f"it is {written(self.constants[parent])}"
-
-    def _parents(self, name: str) -> list[str]:
-        return [parent for parent in self.dimensions[name].when or {} if parent in self.dimensions]
-
-    def _loop(self) -> list[str] | None:
-        """A circle of conditions, each name before one of its parents; ``None`` when there is none."""
-        for start in self.dimensions:
-            child_of: dict[str, str] = {}
-            frontier = [start]
-            while frontier:
-                child = frontier.pop()
-                for parent in self._parents(child):
-                    if parent == start:
-                        path = [start, child]
-                        while path[-1] != start:
-                            path.append(child_of[path[-1]])
-                        return path[::-1]
-                    if parent not in child_of:
-                        child_of[parent] = child
-                        frontier.append(parent)
-        return None
-
-    def _topological(self) -> list[str]:
-        ordered: list[str] = []
-        waiting = list(self.dimensions)
-        while waiting:
-            ready = [name for name in waiting if all(parent in ordered for parent in self._parents(name))]
-            ordered += ready
-            waiting = [name for name in waiting if name not in ready]
-        return ordered
+        if self.constraints:
+            written[CONSTRAINTS] = [constraint.text for constraint in self.constraints]
+        return written
 
     @classmethod
     def __get_pydantic_core_schema__(
@@ -248,3 +260,30 @@ class SearchSpace:
             build,
             serialization=core_schema.plain_serializer_function_ser_schema(lambda space: space.to_dict()),
         )
+
+
+def _beside(given: Mapping[str, Any]) -> str:
+    return f" beside {', '.join(f'{name}={value}' for name, value in given.items())}" if given else ""
+
+
+def _covered(space: SearchSpace, alternatives: list[Any]) -> bool:
+    """Whether at least one of several sets of conditions holds in every configuration."""
+    if not all(alternatives):
+        return True  # one of them has no conditions (left)
+    parents = {condition.parent for conditions in alternatives for condition in conditions}
+    for parent in sorted(parents):
+        standing = space.standing_for(parent)
+        if len(standing) != 1 or not hasattr(standing[0], "choices") or not space.always(parent):
+            continue
+        return all(
+            _covered(
+                space,
+                [
+                    [condition for condition in conditions if condition.parent != parent]
+                    for conditions in alternatives
+                    if all(c.admits(value) for c in conditions if c.parent == parent)
+                ],
+            )
+            for value in standing[0].values()
+        )
+    return False

@@ -49,3 +49,8 @@ def unwrapped(value: Any) -> Any:
 def raise_any(problems: list[Problem]) -> None:
     if problems:
         raise SpecError(problems)
+
+
+def is_number(value: Any) -> bool:
+    """Whether the value is a finite number, which a truth value is not."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
