@@ -20,7 +20,7 @@ from tuner.schedulers import (
     SuccessiveHalving,
 )
 from tuner.searchers import Grid, HyperOpt, Optuna, Random
-from tuner.space import Choice, Float, Int, SearchSpace
+from tuner.space import Choice, Float, Int, Ordinal, SearchSpace
 from tuner.sweep import Sweep
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "Median",
     "Objective",
     "Optuna",
+    "Ordinal",
     "Pasha",
     "Pbt",
     "Percentile",

@@ -21,7 +21,7 @@ from pydantic import BaseModel, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from tuner.errors import Problem, SpecError
-from tuner.space import RESERVED, Choice, Config, SearchSpace, is_json
+from tuner.space import RESERVED, Config, Float, Int, SearchSpace, is_json
 from tuner.spec import (
     Spec,
     describe,
@@ -278,7 +278,7 @@ class TrainableSpec(Spec):
                 continue
             if name not in space.names:
                 problems.append(Problem(f"space.{name}", f"must be given: {self.name} has no default for it"))
-            elif name in space.dimensions and space.dimensions[name].when:
+            elif not space.always(name):
                 what = f"must have no condition ('when'): {self.name} has no default for it"
                 problems.append(Problem(f"space.{name}", what))
         return problems
@@ -301,12 +301,17 @@ def _fields(trainable: Any, part: str) -> dict[str, FieldInfo]:
 
 def _wrong_values(model: type[BaseModel], name: str, space: SearchSpace) -> list[str]:
     """What the model says against the values that ``name`` can take; of a range, each complaint once."""
-    dimension = space.dimensions.get(name)
-    values = dimension.extremes() if dimension is not None else [space.constants[name]]
-    found = [problem.what for value in values for problem in _invalid(model, {name: value}, only=name)]
-    if dimension is None or isinstance(dimension, Choice):
-        return list(dict.fromkeys(found))
-    return list({what.partition(", got ")[0]: what for what in reversed(found)}.values())[::-1]
+    found: list[str] = []
+    for dimension in space.standing_for(name):
+        wrong = [
+            problem.what
+            for value in dimension.extremes()
+            for problem in _invalid(model, {name: value}, only=name)
+        ]
+        if isinstance(dimension, (Float, Int)):
+            wrong = list({what.partition(", got ")[0]: what for what in reversed(wrong)}.values())[::-1]
+        found += wrong
+    return list(dict.fromkeys(found))
 
 
 def _pointed(text: str, fields: Collection[str]) -> list[Problem]:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuner import Choice, Float, Int, Objective, Pbt, SearchSpace
+from tuner import Choice, Float, Int, Objective, Ordinal, Pbt, SearchSpace
 from tuner.schedulers import Action, Decision
 from tuner.schedulers._pbt import perturbed
 
@@ -80,6 +80,8 @@ def test_population_waits_for_the_last_of_its_members():
         (Int(1, 9), 2, 0.8, 1),
         (Int(8, 64, step=8), 40, 1.2, 48),
         (Int(1, 9, step=4), 9, 1.2, 9),
+        (Ordinal([8, 16, 64]), 16, 1.2, 64),
+        (Ordinal([8, 16, 64]), 8, 0.8, 8),
         (Choice(["a", "b"]), "a", 1.2, "a"),
     ],
 )

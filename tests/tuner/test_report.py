@@ -550,3 +550,41 @@ def test_the_page_of_a_large_sweep_stays_small_and_says_what_it_left_out(writer:
     assert "1,000 of 1,050 curves are drawn." in text
     assert "Long curves are thinned to 40 points each." in text
     assert "The best 1,000 of 1,050; the CSV has all." in text
+
+
+def test_hyperparameters_in_groups_stand_under_their_names(writer: Writer) -> None:
+    space = {
+        "optimizer": {
+            "choice": {
+                "sgd": {
+                    "lr": {"float": [0.01, 1.0], "log": True},
+                    "kind": {"choice": ["a", "b"]},
+                    "nesterov": True,
+                },
+                "adam": {"lr": {"float": [1e-5, 1e-3], "log": True}, "kind": "c"},
+                "none": None,
+            }
+        },
+        "size": {"ordinal": ["s", "m"]},
+        "constraints": ["lr < 1"],
+    }
+    writer.sweep(space=space)
+    for trial, config in enumerate(
+        [
+            {"optimizer": "sgd", "lr": 0.1, "kind": "a", "nesterov": True, "size": "s"},
+            {"optimizer": "adam", "lr": 1e-4, "kind": "c", "size": "m"},
+        ]
+    ):
+        writer.start(trial, config)
+        writer.results(trial, 0.5)
+        writer.end(trial)
+    report = writer.finish()
+    assert report.searched() == {
+        "optimizer": {"choice": ["sgd", "adam", "none"]},
+        "lr": {"float": [1e-5, 1.0], "log": True},
+        "kind": {"choice": ["a", "b", "c"]},
+        "size": {"ordinal": ["s", "m"]},
+    }
+    assert list(report.space()) == ["optimizer", "lr", "kind", "nesterov", "size"]
+    page = renderings.html(report)
+    assert all(f">{name}" in page for name in ("optimizer", "lr (log)", "kind", "size"))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuner import Choice, Float, Int, SearchSpace
+from tuner import Choice, Float, Int, Ordinal, SearchSpace
 from tuner.errors import SpecError
 
 SIZES = st.integers(0, 40)
@@ -18,7 +18,12 @@ SEEDS = st.integers(0, 2**32 - 1)
 @st.composite
 def floats(draw: st.DrawFn) -> Float:
     low = draw(st.floats(-1e6, 1e6, allow_subnormal=False))
-    match draw(st.sampled_from(["plain", "log", "step"])):
+    match draw(st.sampled_from(["plain", "log", "step", "prior"])):
+        case "prior":
+            low = draw(st.floats(1e-9, 1e3))
+            high = low * draw(st.floats(1.001, 1e6))
+            default = draw(st.sampled_from([low, high, (low + high) / 2]))
+            return Float(low, high, log=draw(st.booleans()), default=default, prior="normal", points=3)
         case "log":
             low = draw(st.floats(1e-9, 1e3))
             return Float(low, low * draw(st.floats(1.001, 1e6)), log=True, points=draw(st.integers(2, 5)))
@@ -32,7 +37,11 @@ def floats(draw: st.DrawFn) -> Float:
 
 @st.composite
 def ints(draw: st.DrawFn) -> Int:
-    match draw(st.sampled_from(["plain", "log", "step", "points"])):
+    match draw(st.sampled_from(["plain", "log", "step", "points", "prior"])):
+        case "prior":
+            low = draw(st.integers(-50, 50))
+            high = low + draw(st.integers(1, 50))
+            return Int(low, high, default=draw(st.integers(low, high)), prior="normal")
         case "log":
             low = draw(st.integers(1, 1000))
             return Int(low, low + draw(st.integers(1, 1000)), log=True, points=draw(st.integers(2, 5)))
@@ -49,19 +58,32 @@ def ints(draw: st.DrawFn) -> Int:
 
 VALUES = ["a", "b", 0, 1, True, False, None, 0.5, (1, 2), "1"]
 CHOICES = st.lists(st.sampled_from(VALUES), min_size=1, max_size=4, unique_by=repr).map(Choice)
-DIMENSIONS = floats() | ints() | CHOICES
+ORDINALS = st.lists(st.sampled_from(VALUES), min_size=1, max_size=4, unique_by=repr).map(Ordinal)
+DIMENSIONS = floats() | ints() | CHOICES | ORDINALS
 
 
 @st.composite
 def spaces(draw: st.DrawFn) -> SearchSpace:
-    """Up to three dimensions, a constant, and one or two conditional ones, in any order."""
+    """Up to two dimensions and a constant, beside conditions, a range or groups, in any order."""
     entries: dict[str, Any] = {f"d{i}": draw(DIMENSIONS) for i in range(draw(st.integers(0, 2)))}
     entries["constant"] = draw(st.sampled_from([1, "text", None, [1, 2], 0.5]))
-    parent = draw(st.lists(st.sampled_from(["x", "y", "z"]), min_size=2, max_size=3, unique=True))
-    entries["parent"] = Choice(parent)
-    entries["child"] = Choice([1, 2], when={"parent": draw(st.sampled_from([parent[0], parent[:2]]))})
-    if draw(st.booleans()):
-        entries["grandchild"] = Int(1, 3, when={"child": 2, "parent": parent[0]})
+    match draw(st.sampled_from(["conditions", "range", "groups"])):
+        case "conditions":
+            parent = draw(st.lists(st.sampled_from(["x", "y", "z"]), min_size=2, max_size=3, unique=True))
+            entries["parent"] = Choice(parent)
+            entries["child"] = Choice([1, 2], when={"parent": draw(st.sampled_from([parent[0], parent[:2]]))})
+            if draw(st.booleans()):
+                entries["grandchild"] = Int(1, 3, when={"child": 2, "parent": parent[0]})
+        case "range":
+            entries["size"] = Int(1, 5)
+            entries["sized"] = Choice(["a", "b"], when={"size": {"min": 2, "max": 4}})
+            entries["constraints"] = draw(st.sampled_from([[], ["size != 4 or sized == 'a'"]]))
+        case "groups":
+            inner = Choice({"p": {"depth": Int(1, 2)}, "q": {"depth": 7, "width": Int(1, 2)}})
+            entries["group"] = Choice(
+                {"one": {"rate": Int(1, 2), "inner": inner}, "two": {"rate": Int(5, 6)}}
+            )
+            entries["constraints"] = draw(st.sampled_from([[], ["rate != 5", "depth * width <= 7"]]))
     return SearchSpace(dict(draw(st.permutations(list(entries.items())))))
 
 
@@ -76,6 +98,36 @@ def test_every_sample_is_in_the_space(space: SearchSpace, seed: int) -> None:
 def test_a_dimension_contains_all_that_it_gives(dimension: Any, seed: int) -> None:
     drawn = dimension.sample(np.random.default_rng(seed))
     assert all(dimension.contains(value) for value in [drawn, *dimension.values()])
+
+
+@given(dimension=DIMENSIONS, seed=SEEDS)
+def test_a_neighbour_is_another_value_of_the_dimension(dimension: Any, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    value = dimension.sample(rng)
+    neighbour = dimension.neighbour(value, rng)
+    assert dimension.contains(neighbour)
+    assert repr(neighbour) != repr(value) or len(dimension.values()) == 1
+
+
+@given(space=spaces(), seed=SEEDS)
+def test_a_mutated_configuration_is_in_the_space_and_differs(space: SearchSpace, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    config = space.sample(rng)
+    mutated = space.mutated(config, rng)
+    assert space.contains(mutated)
+    assert mutated != config
+
+
+def test_a_mutation_moves_one_dimension_and_repairs_its_children() -> None:
+    space = SearchSpace(
+        {"optimizer": Choice(["sgd", "adam"]), "momentum": Float(0, 1, when={"optimizer": "sgd"})}
+    )
+    rng = np.random.default_rng(0)
+    before = {"optimizer": "sgd", "momentum": 0.5}
+    mutations = [space.mutated(before, rng) for _ in range(50)]
+    assert {"optimizer": "adam"} in mutations
+    kept = [mutated for mutated in mutations if mutated != {"optimizer": "adam"}]
+    assert all(set(mutated) == set(before) and mutated["momentum"] != 0.5 for mutated in kept)
 
 
 @given(space=spaces())
@@ -97,7 +149,7 @@ def test_the_dict_of_a_space_gives_the_space_back(space: SearchSpace) -> None:
 @given(space=spaces(), seed=SEEDS)
 def test_completing_a_sample_changes_nothing(space: SearchSpace, seed: int) -> None:
     config = space.sample(np.random.default_rng(seed))
-    assert space.complete(config) == config
+    assert space.complete(space.by_key(config)) == config
 
 
 @given(dimension=floats() | ints())
@@ -341,9 +393,12 @@ def test_the_dict_of_a_dimension_leaves_defaults_out() -> None:
         ({7: Int(1, 2)}, "a hyperparameter's name must be text, got 7"),
         ({"x": {1, 2}}, "x: a constant must be a value that JSON can write, got {1, 2}"),
         ({"x": math.inf}, "x: a constant must be a value that JSON can write, got inf"),
-        ({"x": {"log": True}}, "x: must say one of float, int and choice, got {'log': True}"),
-        ({"x": {}}, "x: must say one of float, int and choice, got {}"),
-        ({"x": {"mean": 0, "log": True}}, "x: unknown key 'mean'; must say one of float, int and choice"),
+        ({"x": {"log": True}}, "x: must say one of float, int, choice and ordinal, got {'log': True}"),
+        ({"x": {}}, "x: must say one of float, int, choice and ordinal, got {}"),
+        (
+            {"x": {"mean": 0, "log": True}},
+            "x: unknown key 'mean'; must say one of float, int, choice and ordinal",
+        ),
         ({"x": {"choice": [{1, 2}]}}, "x: a choice must be a value that JSON can write, got {1, 2}"),
         ({"x": {"choice": [1, 1.0]}}, "x: the value 1.0 stands twice among the choices"),
         ({"x": {"float": [0, 1], "low": 2}}, "x: unknown key 'low'; did you mean 'log'?"),

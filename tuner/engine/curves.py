@@ -13,7 +13,7 @@ import numpy as np
 from tuner.errors import ResultsError
 from tuner.journal import read
 from tuner.objective import Objective
-from tuner.space import Choice, Config, SearchSpace
+from tuner.space import Config, Dimension, Float, Int, SearchSpace
 
 
 @dataclass(frozen=True)
@@ -127,19 +127,17 @@ class RecordedCurves:
 
     def _row(self, config: Mapping[str, Any]) -> list[float]:
         """One number per hyperparameter; choices lie more than 1 apart, what is inactive is nan."""
+        chosen = self._space.by_key(config)
         return [
-            _place(dimension, config[name]) if name in config else math.nan
-            for name, dimension in self._space.dimensions.items()
+            _place(dimension, chosen[key]) if key in chosen else math.nan
+            for key, dimension in self._space.dimensions.items()
         ]
 
 
-def _place(dimension: Any, value: Any) -> float:
-    if isinstance(dimension, Choice):
-        return 2.0 * next((i for i, known in enumerate(dimension.values()) if known == value), -1)
-    low, high = dimension.low, dimension.high
-    if dimension.log:
-        low, high, value = math.log(low), math.log(high), math.log(value)
-    return float((value - low) / (high - low))
+def _place(dimension: Dimension, value: Any) -> float:
+    if isinstance(dimension, (Float, Int)):
+        return float(dimension.place(value))
+    return 2.0 * next((i for i, known in enumerate(dimension.values()) if known == value), -1)
 
 
 class PowerLawCurves:

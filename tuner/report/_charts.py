@@ -231,8 +231,8 @@ def _dimension(
     entry: Mapping[str, Any],
 ) -> tuple[Callable[[Trial, Any], float | None], _Axis]:
     """How a trial's value is placed on the axis of a dimension, and that axis."""
-    if "choice" in entry:
-        choices = entry["choice"]
+    if "choice" in entry or "ordinal" in entry:
+        choices = entry["choice"] if "choice" in entry else entry["ordinal"]
         names = [short(choice) for choice in choices]
         every = -(-len(choices) // 5)  # more labels than 5 would run into each other
         ticks = [(float(i), _cut(name, 13)) for i, name in enumerate(names) if i % every == 0]

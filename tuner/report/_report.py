@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from tuner.errors import ResultsError
 from tuner.journal import FILE_NAME, Event, read
 from tuner.objective import Objective
+from tuner.report._hyperparameters import hyperparameters, is_searched
 
 if TYPE_CHECKING:
     import pandas
@@ -235,18 +236,14 @@ class Report:
         }
 
     def space(self) -> dict[str, Any]:
-        """The hyperparameters by name as the sweep writes them, in its order."""
+        """The hyperparameters by name, in the sweep's order; one entry where groups share a name."""
         names = dict.fromkeys(name for trial in self.trials for name in trial.config)
-        space = self.sweep.get("space") or {}
+        space = hyperparameters(self.sweep.get("space") or {})
         return {**space, **{name: None for name in names if name not in space}}
 
     def searched(self) -> dict[str, Mapping[str, Any]]:
         """Those of ``space`` that are dimensions and no constants."""
-        return {
-            name: entry
-            for name, entry in self.space().items()
-            if isinstance(entry, Mapping) and not entry.keys().isdisjoint(("float", "int", "choice"))
-        }
+        return {name: entry for name, entry in self.space().items() if is_searched(entry)}
 
     def rows(self) -> list[dict[str, Any]]:
         """One row per trial: its numbers, the error's last line, ``config.<name>`` in the space's order."""

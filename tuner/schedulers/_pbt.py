@@ -10,7 +10,7 @@ from pydantic import Field
 from tuner.errors import Problem
 from tuner.objective import Objective
 from tuner.schedulers.base import Action, Decision, Scheduler, SchedulerSpec
-from tuner.space import Config, Dimension, Float, Int, SearchSpace
+from tuner.space import Config, Dimension, Float, Int, Ordinal, SearchSpace
 from tuner.spec import Count, Number, did_you_mean
 
 # So often an exploration that a space does not contain is drawn again before the source's values are kept.
@@ -25,8 +25,8 @@ class Pbt(SchedulerSpec):
     outcome does not depend on how many run at once. Then the worst ``quantile`` exploit: each takes weights
     and hyperparameters of one drawn from the best ``quantile`` (truncation selection). And they explore: each
     hyperparameter of ``mutate`` (``None``: all ``float`` ones) is drawn anew from the space with probability
-    ``resample``, else multiplied by one of ``factors`` and kept within its bounds; a choice that is not drawn
-    anew stays. Name in ``mutate`` only what a model may change while it is trained: no sizes of layers.
+    ``resample``, else multiplied by one of ``factors`` and kept within its bounds; an ordinal moves
+    by one place, and a choice that is not drawn anew stays. Name in ``mutate`` only what a model may change while it is trained: no sizes of layers.
     """
 
     kind: Literal["pbt"] = "pbt"
@@ -55,10 +55,11 @@ class Pbt(SchedulerSpec):
             what = "no hyperparameter is a 'float', so nothing is explored; name others"
             explored = any(isinstance(dimension, Float) for dimension in space.dimensions.values())
             return [] if explored else [Problem("mutate", what)]
+        searched = [space.name(key) for key in space.dimensions]
         return [
-            Problem("mutate", f"'{name}' is not searched by this space{did_you_mean(name, space.dimensions)}")
+            Problem("mutate", f"'{name}' is not searched by this space{did_you_mean(name, searched)}")
             for name in self.mutate
-            if name not in space.dimensions
+            if name not in searched
         ]
 
     def reconfigured(
@@ -71,16 +72,16 @@ class Pbt(SchedulerSpec):
         return config
 
     def _explored(self, config: Config, space: SearchSpace, rng: np.random.Generator) -> Config:
-        chosen = dict(config)
-        for name, dimension in space.ordered():
-            if not space.active(name, chosen):
-                continue
-            if name not in chosen or (self._mutates(name, dimension) and rng.random() < self.resample):
-                chosen[name] = dimension.sample(rng)
-            elif self._mutates(name, dimension):
-                factor = self.factors[int(rng.integers(2))]
-                chosen[name] = perturbed(chosen[name], dimension, factor)
-        return space.complete(chosen)
+        before = space.by_key(config)
+
+        def choose(key: str, dimension: Dimension) -> Any:
+            mutates = self._mutates(space.name(key), dimension)
+            if key not in before or (mutates and rng.random() < self.resample):
+                return dimension.sample(rng)
+            factor = self.factors[int(rng.integers(2))] if mutates else 1.0
+            return perturbed(before[key], dimension, factor) if mutates else before[key]
+
+        return space.build(choose)
 
     def _mutates(self, name: str, dimension: Dimension) -> bool:
         return isinstance(dimension, Float) if self.mutate is None else name in self.mutate
@@ -91,7 +92,11 @@ class Pbt(SchedulerSpec):
 
 
 def perturbed(value: Any, dimension: Dimension, factor: float) -> Any:
-    """A number times ``factor``, kept within the bounds and to the step; anything else as it is."""
+    """A number times ``factor``, kept within the bounds and to the step; of an ordinal, the value beside."""
+    if isinstance(dimension, Ordinal):
+        ordered = dimension.values()
+        beside = ordered.index(value) + (1 if factor > 1 else -1)
+        return ordered[min(max(beside, 0), len(ordered) - 1)]
     if not isinstance(dimension, (Float, Int)):
         return value
     step = dimension.step

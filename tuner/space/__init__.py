@@ -1,0 +1,25 @@
+"""The search space: dimensions, constants, conditions and constraints, the same for every searcher."""
+
+from tuner.space.choices import Choice, Ordinal
+from tuner.space.dimension import Dimension, Ordered, When
+from tuner.space.encoding import Encoding
+from tuner.space.ranges import Float, Int
+from tuner.space.reading import CONSTRAINTS, RESERVED
+from tuner.space.search_space import Config, SearchSpace
+from tuner.space.values import is_json
+
+__all__ = [
+    "CONSTRAINTS",
+    "RESERVED",
+    "Choice",
+    "Config",
+    "Dimension",
+    "Encoding",
+    "Float",
+    "Int",
+    "Ordered",
+    "Ordinal",
+    "SearchSpace",
+    "When",
+    "is_json",
+]

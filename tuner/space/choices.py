@@ -1,0 +1,149 @@
+"""``Choice`` and ``Ordinal``: one of a list of values, without and with an order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tuner.errors import Problem
+from tuner.space.dimension import Dimension, Ordered
+from tuner.space.ranges import beside
+from tuner.space.values import is_json, raise_any, same, unwrapped, written
+
+
+@dataclass(frozen=True)
+class Choice(Dimension):
+    """One of a list of values: any that JSON can write, each different from the others.
+
+    A mapping in place of the list makes groups: its keys are the choices, and each holds the hyperparameters
+    that are there only with that choice, under their plain names. Two groups may name the same one::
+
+        {"optimizer": Choice({"sgd": {"lr": Float(1e-3, 1.0)}, "adam": {"lr": Float(1e-5, 1e-2)}})}
+    """
+
+    choices: tuple[Any, ...]
+    groups: Mapping[str, Mapping[str, Any]] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        groups = {}
+        problems: list[Problem] = []
+        if isinstance(self.choices, Mapping):
+            for value, group in self.choices.items():
+                groups[value] = {} if group is None else group
+                if not isinstance(value, str):
+                    what = f"the value of a group must be text, got {written(value)}; use 'when' instead"
+                    problems.append(Problem("", what))
+                if not isinstance(groups[value], Mapping):
+                    what = f"a group must be a mapping of hyperparameters, got {written(group)}"
+                    problems.append(Problem(f"choice.{value}", what))
+        object.__setattr__(self, "groups", groups)
+        object.__setattr__(self, "choices", tuple(unwrapped(choice) for choice in self.choices))
+        problems += _check_values(self.choices, "choice") + self.problems()
+        raise_any(problems or self._default_problems())
+
+    def sample(self, rng: np.random.Generator) -> Any:
+        return self.choices[int(rng.integers(len(self.choices)))]
+
+    def contains(self, value: Any) -> bool:
+        return any(same(value, choice) for choice in self.choices)
+
+    def neighbour(self, value: Any, rng: np.random.Generator) -> Any:
+        others = [choice for choice in self.choices if not same(choice, value)]
+        return others[int(rng.integers(len(others)))] if others else value
+
+    def index(self, value: Any) -> int:
+        """The position of ``value`` among the choices, telling ``1`` from ``True``."""
+        return _index(self.choices, value)
+
+    def quantile(self, share: float) -> Any:
+        """The choice in whose part of [0, 1] ``share`` lies; all parts are equal."""
+        return self.choices[min(int(share * len(self.choices)), len(self.choices) - 1)]
+
+    def share(self, value: Any) -> float:
+        """The middle of the part of [0, 1] that ``value`` has in ``quantile``."""
+        return (self.index(value) + 0.5) / len(self.choices)
+
+    def values(self) -> list[Any]:
+        return list(self.choices)
+
+    def extremes(self) -> list[Any]:
+        return list(self.choices)
+
+    def to_dict(self) -> dict[str, Any]:
+        if not self.groups:
+            return self._with_options({"choice": list(self.choices)})
+        groups = {
+            value: {
+                name: entry.to_dict() if isinstance(entry, Dimension) else entry
+                for name, entry in group.items()
+            }
+            for value, group in self.groups.items()
+        }
+        return self._with_options({"choice": groups})
+
+    def in_words(self) -> str:
+        return f"it is one of {', '.join(map(written, self.choices))}"
+
+
+@dataclass(frozen=True)
+class Ordinal(Ordered):
+    """One of a list of values that have an order, as they are given; each different from the others."""
+
+    choices: tuple[Any, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "choices", tuple(unwrapped(choice) for choice in self.choices))
+        raise_any(_check_values(self.choices, "ordinal") + self.problems() or self._default_problems())
+
+    def contains(self, value: Any) -> bool:
+        return any(same(value, choice) for choice in self.choices)
+
+    def index(self, value: Any) -> int:
+        """The position of ``value``, telling ``1`` from ``True``."""
+        return _index(self.choices, value)
+
+    @property
+    def count(self) -> int:
+        return len(self.choices)
+
+    def place(self, value: Any) -> float:
+        return (self.index(value) + 0.5) / self.count
+
+    def at(self, place: float) -> Any:
+        return self.choices[min(int(place * self.count), self.count - 1)]
+
+    def _beside(self, value: Any, rng: np.random.Generator) -> Any:
+        return self.choices[beside(self.index(value), 0, self.count - 1, rng)]
+
+    def values(self) -> list[Any]:
+        return list(self.choices)
+
+    def extremes(self) -> list[Any]:
+        return list(self.choices)
+
+    def to_dict(self) -> dict[str, Any]:
+        return self._with_options({"ordinal": list(self.choices)})
+
+    def in_words(self) -> str:
+        return f"it is one of {', '.join(map(written, self.choices))}"
+
+
+def _index(choices: tuple[Any, ...], value: Any) -> int:
+    return next(index for index, choice in enumerate(choices) if same(value, choice))
+
+
+def _check_values(choices: tuple[Any, ...], kind: str) -> list[Problem]:
+    a_kind = "an ordinal" if kind == "ordinal" else "a choice"
+    problems = []
+    if not choices:
+        problems.append(Problem("", f"{a_kind} needs at least one value"))
+    for index, value in enumerate(choices):
+        if not is_json(value):
+            problems.append(Problem("", f"{a_kind} must be a value that JSON can write, got {value!r}"))
+        if any(same(value, other) for other in choices[:index]):
+            where = "choices" if kind == "choice" else "values"
+            problems.append(Problem("", f"the value {value!r} stands twice among the {where}"))
+    return problems

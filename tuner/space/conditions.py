@@ -1,0 +1,136 @@
+"""``Condition``: at which values of a parent a hyperparameter is there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tuner.errors import Problem, SpecError
+from tuner.space.choices import Choice, Ordinal
+from tuner.space.dimension import Dimension
+from tuner.space.values import as_list, is_number, same, written
+
+_BOUNDS = ("min", "max")
+
+
+@dataclass(frozen=True)
+class Constant(Dimension):
+    """The only value that a hyperparameter can have, where it is there."""
+
+    value: Any
+
+    def contains(self, value: Any) -> bool:
+        return same(value, self.value)
+
+    def values(self) -> list[Any]:
+        return [self.value]
+
+    def extremes(self) -> list[Any]:
+        return [self.value]
+
+    def in_words(self) -> str:
+        return f"it is {written(self.value)}"
+
+
+@dataclass(frozen=True)
+class Condition:
+    """``parent`` is one of ``values``, or a number in [low, high], both inclusive."""
+
+    parent: str
+    values: tuple[Any, ...] = ()
+    low: float = math.inf
+    high: float = -math.inf
+
+    def holds(self, config: Mapping[str, Any]) -> bool:
+        """Whether it does where the parents' values are in ``config``; not where the parent is not there."""
+        return self.parent in config and self.admits(config[self.parent])
+
+    def admits(self, value: Any) -> bool:
+        """Whether it holds at this value of the parent."""
+        return any(same(value, each) for each in self.values) or (
+            is_number(value) and self.low <= value <= self.high
+        )
+
+    def excludes(self, other: Condition) -> bool:
+        """Whether the two, on one parent, can never hold together."""
+        return (
+            not any(map(other.admits, self.values))
+            and not any(map(self.admits, other.values))
+            and max(self.low, other.low) > min(self.high, other.high)
+        )
+
+
+def read(parent: str, allowed: Any, standing_for: Sequence[Dimension]) -> Condition:
+    """The condition that ``when: {parent: allowed}`` says; ``standing_for``: the parent, by its dimensions.
+
+    It has several where groups share its name. Raises SpecError for what none of them can be.
+    """
+    if isinstance(allowed, Mapping) and not any(d.contains(allowed) for d in standing_for):
+        return _range(parent, allowed, standing_for)
+    values = as_list(allowed)
+    if not values:
+        raise SpecError([Problem("", f"'{parent}' must be given at least one value, got []")])
+    words = "; or ".join(dimension.in_words() for dimension in standing_for)
+    problems = [
+        Problem("", f"'{parent}' can never be {written(value)}; {words}")
+        for value in values
+        if not any(dimension.contains(value) for dimension in standing_for)
+    ]
+    if problems:
+        raise SpecError(problems)
+    return Condition(parent, tuple(values))
+
+
+def _range(parent: str, bounds: Mapping[str, Any], standing_for: Sequence[Dimension]) -> Condition:
+    if not bounds or set(bounds) - set(_BOUNDS):
+        what = (
+            f"a range of '{parent}' must read {{min: ..., max: ...}}, or one of them, got {written(bounds)}"
+        )
+        raise SpecError([Problem("", what)])
+    if len(standing_for) == 1 and isinstance(standing_for[0], Ordinal):
+        return Condition(parent, _positions(parent, bounds, standing_for[0]))
+    problems = [
+        Problem("", f"{name} must be a number, got {written(bound)}")
+        for name, bound in bounds.items()
+        if not is_number(bound)
+    ]
+    if problems:
+        raise SpecError(problems)
+    condition = Condition(parent, (), bounds.get("min", -math.inf), bounds.get("max", math.inf))
+    if not any(_reaches(condition, dimension) for dimension in standing_for):
+        words = "; or ".join(dimension.in_words() for dimension in standing_for)
+        raise SpecError([Problem("", f"'{parent}' can never be in {written(bounds)}; {words}")])
+    return condition
+
+
+def _positions(parent: str, bounds: Mapping[str, Any], ordinal: Ordinal) -> tuple[Any, ...]:
+    """The values of an ordinal between two of its values."""
+    problems = [
+        Problem("", f"'{parent}' can never be {written(bound)}; {ordinal.in_words()}")
+        for bound in bounds.values()
+        if not ordinal.contains(bound)
+    ]
+    if problems:
+        raise SpecError(problems)
+    first = ordinal.index(bounds["min"]) if "min" in bounds else 0
+    last = ordinal.index(bounds["max"]) if "max" in bounds else len(ordinal.choices) - 1
+    if first > last:
+        what = f"min must not come after max, got min={written(bounds['min'])}, max={written(bounds['max'])}"
+        raise SpecError([Problem("", what)])
+    return ordinal.choices[first : last + 1]
+
+
+def _reaches(condition: Condition, dimension: Dimension) -> bool:
+    match dimension:
+        case Choice() | Ordinal() | Constant():
+            return any(map(condition.admits, dimension.values()))
+    ends = dimension.extremes()
+    within = all(map(is_number, ends)) and max(condition.low, min(ends)) <= min(condition.high, max(ends))
+    return within and condition.low <= condition.high
+
+
+def exclusive(one: Collection[Condition], other: Collection[Condition]) -> bool:
+    """Whether two sets of conditions can never hold together."""
+    return any(a.parent == b.parent and a.excludes(b) for a in one for b in other)

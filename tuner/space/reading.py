@@ -1,0 +1,190 @@
+"""``read``: the entries of a space, checked against each other and put in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tuner.errors import Problem, SpecError
+from tuner.space import conditions
+from tuner.space.choices import Choice
+from tuner.space.conditions import Condition, Constant
+from tuner.space.constraints import Constraint
+from tuner.space.dimension import Dimension
+from tuner.space.entries import parse
+from tuner.space.values import is_number, raise_any
+from tuner.spec import describe, did_you_mean
+
+RESERVED = ("seed", "sweep_seed")
+"""Keys that tuner adds to what a trainable is given."""
+
+CONSTRAINTS = "constraints"
+"""The key of a space that holds its constraints."""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One hyperparameter: the name under which a configuration has it, and when it does."""
+
+    key: str
+    name: str
+    dimension: Dimension
+    above: str | None = None  # the key of the choice in whose group it stands
+    conditions: tuple[Condition, ...] = ()
+
+
+@dataclass
+class Entries:
+    """What ``read`` found. ``entries``: the top of the space. ``order``: keys, parents first."""
+
+    entries: dict[str, Any] = field(default_factory=dict)
+    slots: dict[str, Slot] = field(default_factory=dict)
+    order: list[str] = field(default_factory=list)
+    constraints: list[Constraint] = field(default_factory=list)
+
+
+def read(entries: Mapping[str, Any]) -> Entries:
+    """The hyperparameters of a space. Raises SpecError with every problem found."""
+    found = Entries()
+    problems: list[Problem] = []
+    for name, entry in entries.items():
+        if not isinstance(name, str):
+            problems.append(Problem("", f"a hyperparameter's name must be text, got {describe(name)}"))
+            continue
+        if name == CONSTRAINTS:
+            continue
+        try:
+            found.entries[name] = parse(entry)
+        except SpecError as error:
+            problems += [problem.inside(name) for problem in error.problems]
+    if not set(entries) - {CONSTRAINTS}:
+        problems.append(Problem("", "an empty space has nothing to search; name at least one hyperparameter"))
+    unread = {str(name) for name in entries} - found.entries.keys() - {CONSTRAINTS}
+    for name, entry in found.entries.items():
+        for slot in _slots(name, name, entry, above=None, link=()):
+            if slot.key in found.slots:
+                problems.append(Problem(slot.key, "stands twice; choose another name"))
+            found.slots[slot.key] = slot
+    problems += _check_names(found.slots)
+    problems += _read_conditions(found.slots, unread)
+    if not problems:
+        problems += _check_sharing(found.slots)
+        if loop := _loop(found.slots):
+            problems.append(Problem("", f"conditions go round in a circle: {' -> '.join(loop)}"))
+    problems += _read_constraints(found, entries.get(CONSTRAINTS, ()), unread)
+    raise_any(problems)
+    found.order = _topological(found.slots)
+    return found
+
+
+def _slots(
+    key: str, name: str, entry: Any, *, above: str | None, link: tuple[Condition, ...]
+) -> Iterator[Slot]:
+    dimension = entry if isinstance(entry, Dimension) else Constant(entry)
+    yield Slot(key, name, dimension, above, link)
+    if isinstance(dimension, Choice):
+        for value, group in dimension.groups.items():
+            for child, inner in group.items():
+                path = f"{key}.{value}.{child}"
+                yield from _slots(path, child, inner, above=key, link=(Condition(name, (value,)),))
+
+
+def _check_names(slots: Mapping[str, Slot]) -> list[Problem]:
+    problems = [
+        Problem(slot.key, "tuner sets this itself, from the sweep's own 'seed'; choose another name")
+        for slot in slots.values()
+        if slot.name in RESERVED
+    ]
+    return problems + [
+        Problem(slot.key, "constraints belong at the top of the space")
+        for slot in slots.values()
+        if slot.name == CONSTRAINTS
+    ]
+
+
+def _read_conditions(slots: dict[str, Slot], unread: set[str]) -> list[Problem]:
+    """Put into each slot its own conditions and those of the groups around it."""
+    problems: list[Problem] = []
+    names = {slot.name for slot in slots.values()} | unread
+    for key, slot in slots.items():
+        own: list[Condition] = []
+        for parent, allowed in (slot.dimension.when or {}).items():
+            where = f"{key}.when"
+            if parent == slot.name:
+                problems.append(Problem(where, f"'{parent}' cannot depend on itself"))
+            elif parent not in names:
+                hint = did_you_mean(parent, names - {slot.name})
+                problems.append(Problem(where, f"unknown hyperparameter '{parent}'{hint}"))
+            elif parent not in unread:
+                standing_for = [other.dimension for other in slots.values() if other.name == parent]
+                try:
+                    own.append(conditions.read(parent, allowed, standing_for))
+                except SpecError as error:
+                    problems += [problem.inside(where) for problem in error.problems]
+        around = slots[slot.above].conditions if slot.above is not None else ()
+        slots[key] = Slot(key, slot.name, slot.dimension, slot.above, (*around, *slot.conditions, *own))
+    return problems
+
+
+def _check_sharing(slots: Mapping[str, Slot]) -> list[Problem]:
+    """One name for two hyperparameters is right where they are never there together."""
+    problems = []
+    by_name: dict[str, list[Slot]] = {}
+    for slot in slots.values():
+        for other in by_name.get(slot.name, []):
+            if not conditions.exclusive(slot.conditions, other.conditions):
+                what = f"'{slot.name}' would be there twice, beside '{other.key}'; choose another name"
+                problems.append(Problem(slot.key, what))
+        by_name.setdefault(slot.name, []).append(slot)
+    return problems
+
+
+def _read_constraints(found: Entries, given: Any, unread: set[str]) -> list[Problem]:
+    if not isinstance(given, (list, tuple)):
+        return [Problem(CONSTRAINTS, f"must be a list of expressions, got {describe(given)}")]
+    numeric = dict.fromkeys(unread, True)
+    for slot in found.slots.values():
+        always = all(map(is_number, slot.dimension.extremes()))
+        numeric[slot.name] = numeric.get(slot.name, True) and always
+    problems = []
+    for text in given:
+        try:
+            found.constraints.append(Constraint(text, numeric=numeric))
+        except SpecError as error:
+            problems += [problem.inside(CONSTRAINTS) for problem in error.problems]
+    return problems
+
+
+def _parents(slots: Mapping[str, Slot], key: str) -> list[str]:
+    names = {condition.parent for condition in slots[key].conditions}
+    return [other.key for other in slots.values() if other.name in names]
+
+
+def _loop(slots: Mapping[str, Slot]) -> list[str] | None:
+    """A circle of conditions, each key before one of its parents; ``None`` when there is none."""
+    for start in slots:
+        child_of: dict[str, str] = {}
+        frontier = [start]
+        while frontier:
+            child = frontier.pop()
+            for parent in _parents(slots, child):
+                if parent == start:
+                    path = [start, child]
+                    while path[-1] != start:
+                        path.append(child_of[path[-1]])
+                    return path[::-1]
+                if parent not in child_of:
+                    child_of[parent] = child
+                    frontier.append(parent)
+    return None
+
+
+def _topological(slots: Mapping[str, Slot]) -> list[str]:
+    ordered: list[str] = []
+    waiting = list(slots)
+    while waiting:
+        ready = [key for key in waiting if all(parent in ordered for parent in _parents(slots, key))]
+        ordered += ready
+        waiting = [key for key in waiting if key not in ready]
+    return ordered
