@@ -25,8 +25,9 @@ class Pbt(SchedulerSpec):
     outcome does not depend on how many run at once. Then the worst ``quantile`` exploit: each takes weights
     and hyperparameters of one drawn from the best ``quantile`` (truncation selection). And they explore: each
     hyperparameter of ``mutate`` (``None``: all ``float`` ones) is drawn anew from the space with probability
-    ``resample``, else multiplied by one of ``factors`` and kept within its bounds; an ordinal moves
-    by one place, and a choice that is not drawn anew stays. Name in ``mutate`` only what a model may change while it is trained: no sizes of layers.
+    ``resample``, else multiplied by one of ``factors`` and kept within its bounds; an ordinal moves by one
+    place, and a choice that is not drawn anew stays. Name in ``mutate`` only what a model may change while it
+    is trained: no sizes of layers.
     """
 
     kind: Literal["pbt"] = "pbt"
@@ -95,7 +96,7 @@ def perturbed(value: Any, dimension: Dimension, factor: float) -> Any:
     """A number times ``factor``, kept within the bounds and to the step; of an ordinal, the value beside."""
     if isinstance(dimension, Ordinal):
         ordered = dimension.values()
-        beside = ordered.index(value) + (1 if factor > 1 else -1)
+        beside = dimension.index(value) + (1 if factor > 1 else -1)
         return ordered[min(max(beside, 0), len(ordered) - 1)]
     if not isinstance(dimension, (Float, Int)):
         return value
