@@ -102,8 +102,16 @@ budget: {{trials: 4, iterations: 5}}
                 "objective": "{metric: val_accuracy, mode: max}",
             },
         ),
+        (
+            "class Moons(",
+            "train.py:Moons",
+            {
+                "space": "{lr: {float: [1e-3, 1], log: true}, scaling: {choice: [none, robust]}}",
+                "objective": "{metric: val_confidence, mode: max}",
+            },
+        ),
     ],
-    ids=["function", "torch"],
+    ids=["function", "torch", "own data"],
 )
 def test_trainable_shown_runs(text, name, sweep, tmp_path):
     (tmp_path / "train.py").write_text(block_with("python", text))
@@ -113,6 +121,11 @@ def test_trainable_shown_runs(text, name, sweep, tmp_path):
     done = run([sys.executable, "-m", "tuner.cli", "run", "sweep.yaml"], tmp_path)
     assert done.returncode == 0, done.stderr
     assert "trials      4: 4 completed" in done.stdout
+
+
+def test_a_model_of_ones_own_takes_at_most_15_lines():
+    lines = block_with("python", "class Moons(").splitlines()
+    assert len([line for line in lines if line.strip()]) <= 15
 
 
 def test_contract_shown_is_inherited_in_three_lines(tmp_path):

@@ -7,7 +7,7 @@ its trials report and share, and its workers train.
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -15,17 +15,29 @@ from pydantic import BaseModel, Field
 from ray.tune import Trainable
 from ray.tune.result import TIME_THIS_ITER_S
 
-from trainables import data
-from trainables.data import Dataset
-from trainables.recipe import DataSettings, Recipe, TrainingConfig, did_you_mean, parse
+from trainables import data, sources, splits
+from trainables.held_out import HeldOut, test_names
+from trainables.recipe import (
+    METRICS,
+    DataSettings,
+    MetricName,
+    PreprocessingConfig,
+    Recipe,
+    SplitSettings,
+    Task,
+    TrainingConfig,
+    did_you_mean,
+    parse,
+)
+from trainables.sources import Source
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from trainables.loop import Learner, Loss
 
-_ADOPTED: dict[type, tuple[BaseModel, int, Dataset]] = {}
-"""By class, the data set that this process was handed, with the settings and sweep seed that it is for."""
+_ADOPTED: dict[type, tuple[dict[str, Any], Source]] = {}
+"""By class, the rows that this process was handed, or has from the class itself, and the settings of both."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -37,8 +49,11 @@ class Seeds(Recipe):
     sweep_seed: int = Field(0, ge=0)
 
 
-class TorchTrainable(Trainable):
+class TorchTrainable(HeldOut, Trainable):
     """A network trained by minibatches; a subclass gives ``model`` and, where they differ, the rest.
+
+    ``own_metrics``: functions of outputs (n x k) and targets (n) by name; results have them of the validation
+    rows as ``val_<name>``.
 
     Results are a pure function of the config and its seeds, also after a checkpoint is restored and
     with other trials in the same process. Each result has the metrics named by ``metrics`` and the
@@ -48,30 +63,59 @@ class TorchTrainable(Trainable):
     _in_stack: dict[str, Any] | None = None  # the result of an epoch that was trained in a stack
 
     Config: ClassVar[type[TrainingConfig]] = TrainingConfig
-    Settings: ClassVar[type[BaseModel]] = DataSettings
+    Settings: ClassVar[type[SplitSettings]] = DataSettings
+    own_metrics: ClassVar[Mapping[str, Callable[[Tensor, Tensor], float | Tensor]]] = {}
 
     @classmethod
     def metrics(cls, settings: dict[str, Any]) -> tuple[str, ...]:
         """Names of the metrics that each result has; raises ValueError if the settings cannot be met."""
-        dataset = cls.data(parse(cls.Settings, settings, where="trainable"), sweep_seed=0)
-        return ("train_loss", "val_loss", "val_accuracy" if dataset.task == "classification" else "val_rmse")
+        given = parse(cls.Settings, settings, where="trainable")
+        source = cls._source(given)
+        splits.split(source, given, sweep_seed=0)
+        usual = "val_accuracy" if source.task == "classification" else "val_rmse"
+        further = (*_further(given, source.task), *cls.own_metrics)
+        names = ("train_loss", "val_loss", usual, *(f"val_{name}" for name in further))
+        return test_names(names) if given.refit else names
 
     @classmethod
-    def data(cls, settings: Any, *, sweep_seed: int) -> Dataset:
-        """The data set that ``settings`` (a ``Settings``) describes."""
-        return data.load(settings, sweep_seed=sweep_seed)
+    def data(cls, settings: Any) -> Source | tuple[Any, Any]:
+        """The rows that ``settings`` (a ``Settings``) describe, or ``(features, target)`` of them.
+
+        ``features``: a data frame, or an array n x ...; ``target``: n numbers, texts or booleans.
+        """
+        return sources.load(settings)
 
     @classmethod
-    def shared(cls, settings: dict[str, Any], *, sweep_seed: int) -> Dataset:
+    def check(cls, config: Mapping[str, Any]) -> None:
+        """Raise ValueError when no trial can have this configuration, as far as that is quickly seen."""
+        hyperparameters, settings, _ = cls._parts(config)
+        data.refuse_missing(cls._source(settings), hyperparameters)
+
+    @classmethod
+    def shared(cls, settings: dict[str, Any], *, sweep_seed: int) -> Source:
         """What all trials of a sweep read and none changes: made once, and handed to each process."""
-        return cls.data(parse(cls.Settings, settings, where="trainable"), sweep_seed=sweep_seed)
+        given = parse(cls.Settings, settings, where="trainable")
+        source = cls._load(given)
+        usual = PreprocessingConfig(
+            **{name: cls.Config.model_fields[name].default for name in PreprocessingConfig.model_fields}
+        )
+        if source.table.missing and usual.missing == "none":
+            return source
+        return data.fit_ahead(source, given, usual, sweep_seed=sweep_seed)
 
     @classmethod
-    def adopt(cls, settings: dict[str, Any], shared: Dataset, *, sweep_seed: int) -> None:
+    def adopt(cls, settings: dict[str, Any], shared: Source, *, sweep_seed: int) -> None:
         """Take what ``shared`` returned for these settings, so that no trial here loads it again."""
         from trainables import training  # noqa: F401  # before the first trial, which would count its time
 
-        _ADOPTED[cls] = parse(cls.Settings, settings, where="trainable"), sweep_seed, shared
+        _ADOPTED[cls] = _about_rows(parse(cls.Settings, settings, where="trainable")), shared
+
+    @classmethod
+    def export(cls, checkpoint_dir: str, out_dir: str) -> None:
+        """Write the model of a checkpoint for use elsewhere: see ``trainables.export``."""
+        from trainables.export import export
+
+        export(Path(checkpoint_dir), Path(out_dir))
 
     def model(self, config: Any) -> nn.Module:
         """A new network for ``config`` (a ``Config``) and ``self.dataset``: n x d features to n x outputs."""
@@ -86,14 +130,19 @@ class TorchTrainable(Trainable):
     def setup(self, config: dict[str, Any]) -> None:
         """Start the trial that the flat ``config`` describes; raises ValueError for keys of no one."""
         from trainables import training
+        from trainables.metrics import Metrics
 
         self.hyperparameters, self.settings, self.seeds = self._parts(config)
-        self.dataset = self._dataset()
+        source = self._source(self.settings)
+        self.dataset = data.prepared(
+            source, self.settings, self.hyperparameters, sweep_seed=self.seeds.sweep_seed
+        )
         self.device = training.granted_device(self.trial_resources)
         self._learner = training.learner(
             lambda: self.model(self.hyperparameters),
             loss=self.loss(self.hyperparameters),
             config=self.hyperparameters,
+            metrics=Metrics(source.task, _further(self.settings, source.task), self.own_metrics),
             seed=self.seeds.seed,
             dataset=self.dataset,
             device=self.device,
@@ -108,6 +157,8 @@ class TorchTrainable(Trainable):
         """Train for one epoch and evaluate on the validation rows."""
         from trainables import loop
 
+        if self.settings.refit:
+            return self._refit()
         result: dict[str, Any] = self._in_stack or loop.advance(self._learner)
         self._in_stack = None
         # Ray counts from 0 again after restore("path"); the checkpoint knows better.
@@ -117,7 +168,7 @@ class TorchTrainable(Trainable):
         """What trials must have in common to be trained as one; ``None``: this one trains alone."""
         from trainables import training
 
-        return training.fusion_key(self._learner)
+        return None if self.settings.refit else training.fusion_key(self._learner)
 
     @classmethod
     def fused_step(cls, trials: Sequence[TorchTrainable]) -> None:
@@ -159,7 +210,12 @@ class TorchTrainable(Trainable):
         """Write all that the next epoch depends on, as one file for ``torch.load(weights_only=True)``."""
         from trainables import training
 
-        parts = {"config": self.hyperparameters.model_dump(), "settings": self.settings.model_dump()}
+        path = f"{type(self).__module__}:{type(self).__qualname__}"
+        parts = {
+            "trainable": path,
+            "config": self.hyperparameters.model_dump(),
+            "settings": self.settings.model_dump(),
+        }
         training.save(self._learner, Path(checkpoint_dir), self.dataset, **parts, **self.seeds.model_dump())
 
     def load_checkpoint(self, checkpoint: str) -> None:
@@ -204,21 +260,59 @@ class TorchTrainable(Trainable):
             raise failure
         return learners
 
-    def _dataset(self) -> Dataset:
-        wanted = self.settings, self.seeds.sweep_seed
-        *given, dataset = _ADOPTED.get(type(self), (None, None, None))
-        if dataset is not None and tuple(given) == wanted:
-            return dataset
-        return self.data(self.settings, sweep_seed=self.seeds.sweep_seed)
+    def _refit(self) -> dict[str, Any]:
+        """Train on all but the test rows, and only then look at those."""
+        from trainables import loop, training
 
-    def _parts(self, config: Mapping[str, Any]) -> tuple[Any, Any, Seeds]:
-        known = [name for model in (self.Config, self.Settings, Seeds) for name in model.model_fields]
+        for _ in range(self.settings.refit):
+            result = loop.advance(self._learner)
+        scores = training.test_scores(self._learner, self.dataset)
+        return {
+            "train_loss": result["train_loss"],
+            **dict(zip(test_names(tuple(scores)), scores.values(), strict=True)),
+        }
+
+    @classmethod
+    def _source(cls, settings: SplitSettings) -> Source:
+        about, source = _ADOPTED.get(cls, (None, None))
+        return source if source is not None and about == _about_rows(settings) else cls._load(settings)
+
+    @classmethod
+    def _load(cls, settings: SplitSettings) -> Source:
+        found = cls.data(settings)
+        if isinstance(found, Source):
+            return found
+        if not isinstance(found, tuple) or len(found) != 2:
+            what = type(found).__name__
+            raise ValueError(f"data: {cls.__name__}.data must return (features, target), got {what}")
+        source = sources.of_arrays(*found, task=settings.task)
+        _ADOPTED[cls] = _about_rows(settings), source
+        return source
+
+    @classmethod
+    def _parts(cls, config: Mapping[str, Any]) -> tuple[Any, Any, Seeds]:
+        known = [name for model in (cls.Config, cls.Settings, Seeds) for name in model.model_fields]
         unknown = [key for key in config if key not in known]
         if unknown:
             raise ValueError(
                 "\n".join(f"config: unknown key '{key}'; {did_you_mean(key, known)}" for key in unknown)
             )
-        return (_part(self.Config, config), _part(self.Settings, config), _part(Seeds, config))
+        return (_part(cls.Config, config), _part(cls.Settings, config), _part(Seeds, config))
+
+
+def _about_rows(settings: SplitSettings) -> dict[str, Any]:
+    """The settings on which the rows depend, not what is done with them."""
+    return settings.model_dump(exclude=set(SplitSettings.model_fields) - {"task"})
+
+
+def _further(settings: SplitSettings, task: Task) -> tuple[MetricName, ...]:
+    """The metrics wanted beside the usual one; raises ValueError for one that the task does not have."""
+    for name in settings.metrics:
+        if name not in METRICS[task]:
+            raise ValueError(
+                f"metrics: '{name}' is none of {task}; must be one of {', '.join(METRICS[task])}"
+            )
+    return tuple(dict.fromkeys(name for name in settings.metrics if name not in ("accuracy", "rmse")))
 
 
 def _part(model: type[M], config: Mapping[str, Any]) -> M:

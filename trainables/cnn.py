@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from trainables import sources
 from trainables.base import TorchTrainable
-from trainables.data import Dataset
 from trainables.recipe import CNNConfig
+from trainables.sources import Source
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,13 +26,13 @@ class CNN(TorchTrainable):
     Config = CNNConfig
 
     @classmethod
-    def data(cls, settings: Any, *, sweep_seed: int) -> Dataset:
-        """The data set that ``settings`` describes; raises ValueError where its rows are no images."""
-        dataset = super().data(settings, sweep_seed=sweep_seed)
-        if len(dataset.shape) not in (2, 3):
+    def data(cls, settings: Any) -> Source:
+        """The rows that ``settings`` describe; raises ValueError where they are no images."""
+        source = sources.load(settings)
+        if len(source.table.shape) not in (2, 3):
             key, name = ("path", settings.path) if settings.dataset is None else ("dataset", settings.dataset)
-            raise ValueError(f"{key}: '{name}' must be images, got rows of shape {dataset.shape}")
-        return dataset
+            raise ValueError(f"{key}: '{name}' must be images, got rows of shape {source.table.shape}")
+        return source
 
     def model(self, config: CNNConfig) -> nn.Module:
         from torch import nn

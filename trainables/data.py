@@ -1,31 +1,37 @@
-"""Data sets as read-only arrays: loaded, split into training, validation and test rows, and standardised."""
+"""Data sets as read-only arrays: loaded, divided into training, validation and test rows, preprocessed.
 
-import os
-from dataclasses import dataclass, replace
-from functools import lru_cache
-from pathlib import Path
-from typing import TypeVar
+A ``Source`` is what all trials of a sweep share, each machine holding it once. A ``Dataset`` is one division
+and one preprocessing of it; those trials of a process that want the same share that, too.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.recipe import DataSettings, Task
-from trainables.sources import Table, read_bundled, read_file
+from trainables import preprocessing
+from trainables.preprocessing import Preprocessing
+from trainables.recipe import PreprocessingConfig, SplitSettings, Task
+from trainables.sources import Source, frozen
+from trainables.splits import Rows, split
 
-Scalar = TypeVar("Scalar", bound=np.generic)
-
-FEW_VALUES = 20
-"""Integer targets with at most this many distinct values are taken for classes."""
-
-_CACHED = 4
-"""Data sets held per process: the sweep's own, and those of a few sweeps run before it."""
+_RECENT_SETS = 8
+_RECENT_BYTES = 2 * 2**30
+"""Preprocessed sets that a process holds though no trial uses them, and how large they may be together."""
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """The rows of one split.
+    """The rows of one part.
 
-    ``features`` is n x d and standardised. ``targets`` has length n: class numbers (int64), or standardised
+    ``features`` is n x d, preprocessed. ``targets`` has length n: class numbers (int64), or standardised
     values. ``rows`` are their row numbers in the source.
     """
 
@@ -37,35 +43,44 @@ class Part:
         return len(self.rows)
 
 
-@dataclass(frozen=True, eq=False)
-class Scaler:
-    """``standardised = (raw - mean) / scale``, fitted on the training rows only.
+class Target(NamedTuple):
+    """``standardised = (raw - mean) / scale`` of a regression's target, from its training rows."""
 
-    ``mean`` and ``scale`` have length d. The target's are 0 and 1 for classification.
-    """
-
-    mean: NDArray[np.float64]
-    scale: NDArray[np.float64]
-    target_mean: float = 0.0
-    target_scale: float = 1.0
+    mean: float = 0.0
+    scale: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """A data set ready for training; every array is read-only and may be shared between trials.
 
-    ``shape`` is the shape of one row in the source (``(d,)``, or that of an image), ``class_names`` is
-    empty for regression. A search looks at ``training`` and ``validation`` only.
+    ``shape`` is the shape of one row: ``(d,)``, or that of an image.
+    ``fingerprint``: means of the raw training rows, to tell them from others.
+    A search looks at ``training`` and ``validation`` only.
     """
 
     task: Task
     training: Part
     validation: Part
-    test: Part
-    scaler: Scaler
-    feature_names: tuple[str, ...]
+    preprocessing: Preprocessing
     class_names: tuple[str, ...]
     shape: tuple[int, ...]
+    target: Target
+    fingerprint: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    source: Source | None = None
+    test_rows: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+
+    @cached_property
+    def test(self) -> Part:
+        """The rows kept apart from the search; preprocessed when they are first asked for."""
+        assert self.source is not None
+        dtype = self.training.features.dtype
+        return _part(self.source, self.test_rows, self.preprocessing, self.target, dtype)
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """One name per input feature."""
+        return self.preprocessing.feature_names
 
     @property
     def features(self) -> int:
@@ -83,154 +98,143 @@ class Dataset:
         return max(self.classes, 1)
 
 
-def load(settings: DataSettings, *, sweep_seed: int) -> Dataset:
-    """Return the data set; a pure function of the settings, the file's content and ``sweep_seed``.
+def prepared(
+    source: Source, settings: SplitSettings, config: PreprocessingConfig, *, sweep_seed: int
+) -> Dataset:
+    """The source divided and preprocessed; the same object for the same wishes, while it is in use or recent.
 
-    A process loads it once: the same object is returned until the file changes. A relative path is
-    relative to the directory in which the sweep was started. Raises ValueError for settings that
-    cannot be met.
+    Raises ValueError when the rows cannot be divided or preprocessed like this.
     """
-    path = None if settings.path is None else _started_in() / settings.path
-    return _load(settings, sweep_seed, path, _stamp(path))
+    key = (id(source), *_key(settings, config, sweep_seed), settings.precision)
+    dataset = _IN_USE.get(key)
+    if dataset is None:
+        dataset = _IN_USE[key] = _prepare(source, settings, config, sweep_seed=sweep_seed)
+    _remember(key, dataset)
+    return dataset
 
 
-def _started_in() -> Path:
-    # Ray moves a worker into its trial's directory and leaves where it was in this variable.
-    return Path(os.environ.get("TUNE_ORIG_WORKING_DIR", ""))
+def fit_ahead(
+    source: Source, settings: SplitSettings, config: PreprocessingConfig, *, sweep_seed: int
+) -> Source:
+    """The source with that preprocessing fitted, so that whoever is handed it need not."""
+    fitted = _fit(source, split(source, settings, sweep_seed=sweep_seed), config)
+    return Source(
+        source.table,
+        source.task,
+        source.targets,
+        source.class_names,
+        {_key(settings, config, sweep_seed): fitted},
+    )
 
 
-def _stamp(path: Path | None) -> tuple[int, int]:
-    if path is None or not path.is_file():
-        return (0, 0)
-    status = path.stat()
-    return (status.st_mtime_ns, status.st_size)
+def refuse_missing(source: Source, config: PreprocessingConfig) -> None:
+    """Raise ValueError when values are missing and the config does not say how they are filled."""
+    if config.missing == "none" and source.table.missing:
+        gaps = ", ".join(f"'{name}' ({count} rows)" for name, count in source.table.missing.items())
+        known = "mean, median, most_frequent, constant or knn"
+        raise ValueError(f"missing: must be {known} where values are missing, got 'none' and gaps in {gaps}")
 
 
-@lru_cache(maxsize=_CACHED)
-def _load(settings: DataSettings, sweep_seed: int, path: Path | None, stamp: tuple[int, int]) -> Dataset:
-    table = _table(settings.dataset, path, stamp, settings.target, settings.features)
-    task = _task(table, settings)
-    if task == "classification":
-        class_names, targets = _encode(table)
-    else:
-        class_names, targets = (), table.target.astype(np.float64)
-    rows = _split(targets, settings, task, class_names, np.random.default_rng(sweep_seed))
-    scaler = _fit(table.features[rows[0]], targets[rows[0]] if task == "regression" else None)
+_IN_USE: WeakValueDictionary[Hashable, Dataset] = WeakValueDictionary()
+_RECENT: OrderedDict[Hashable, Dataset] = OrderedDict()
+
+
+def _key(settings: SplitSettings, config: PreprocessingConfig, sweep_seed: int) -> tuple[Hashable, ...]:
+    seed = sweep_seed if settings.split_seed is None else settings.split_seed
+    division = settings.validation, settings.test, seed, settings.division, settings.refit > 0
+    return (*division, preprocessing.relevant(config))
+
+
+def _remember(key: Hashable, dataset: Dataset) -> None:
+    _RECENT[key] = dataset
+    _RECENT.move_to_end(key)
+    while len(_RECENT) > 1 and (
+        len(_RECENT) > _RECENT_SETS or sum(map(_size, _RECENT.values())) > _RECENT_BYTES
+    ):
+        _RECENT.popitem(last=False)
+
+
+def _size(dataset: Dataset) -> int:
+    return int(dataset.training.features.nbytes + dataset.validation.features.nbytes)
+
+
+def _prepare(
+    source: Source, settings: SplitSettings, config: PreprocessingConfig, *, sweep_seed: int
+) -> Dataset:
+    rows = split(source, settings, sweep_seed=sweep_seed)
+    fitted = source.fitted.get(_key(settings, config, sweep_seed)) or _fit(source, rows, config)
+    training = _used(source, rows.training, config)
+    target = Target() if source.task == "classification" else _standardising(source.targets[training])
+    as_it_was = not source.table.columns.categories and config.whitening != "pca"
     dtype = np.dtype(settings.precision)
-    training, validation, test = (_standardised(table, targets, part, scaler, task, dtype) for part in rows)
-    return Dataset(task, training, validation, test, scaler, table.names, class_names, table.shape)
+    return Dataset(
+        task=source.task,
+        training=_part(source, training, fitted, target, dtype),
+        validation=_part(source, rows.validation, fitted, target, dtype),
+        preprocessing=fitted,
+        class_names=source.class_names,
+        shape=source.table.shape if as_it_was else (len(fitted.feature_names),),
+        target=target,
+        fingerprint=frozen(_fingerprint(source, rows.training)),
+        source=source,
+        test_rows=rows.test,
+    )
 
 
-@lru_cache(maxsize=1)  # who asks what a data set is like asks for one split of it soon
-def _table(
-    dataset: str | None, path: Path | None, stamp: tuple[int, int], target: str | None, features: str | None
-) -> Table:
-    if path is not None:
-        return read_file(path, target=target, features=features)
-    assert dataset is not None
-    return read_bundled(dataset)
+def without_rows(
+    task: Task, fitted: Preprocessing, class_names: tuple[str, ...], shape: tuple[int, ...], target: Target
+) -> Dataset:
+    """What a model is told of its data, where there is none."""
+    nothing = Part(np.empty((0, len(fitted.feature_names))), np.empty(0), np.empty(0, dtype=np.int64))
+    return Dataset(task, nothing, nothing, fitted, class_names, shape, target)
 
 
-def _task(table: Table, settings: DataSettings) -> Task:
-    labels = table.target.dtype.kind in "Ub"
-    if settings.task == "regression" and labels:
-        raise ValueError(
-            "task: regression must have numbers to predict, "
-            f"got {table.target_name} of text, categories or booleans"
-        )
-    if settings.task is not None:
-        return settings.task
-    few = table.target.dtype.kind in "iu" and len(np.unique(table.target)) <= FEW_VALUES
-    return "classification" if labels or few else "regression"
+def _standardising(targets: NDArray[np.float64]) -> Target:
+    mean, scale = float(targets.mean()), float(targets.std())
+    # A constant is centred, not blown up.
+    return Target(mean, 1.0 if scale <= 1e-12 * max(abs(mean), 1e-300) else scale)
 
 
-def _encode(table: Table) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    values, numbers = np.unique(table.target, return_inverse=True)
-    if len(values) < 2:
-        raise ValueError(
-            f"target: classification needs at least two classes, got {table.target_name} with "
-            f"{len(values)} distinct value(s)"
-        )
-    return tuple(str(value) for value in values.tolist()), numbers.astype(np.int64)
+def _used(source: Source, rows: NDArray[np.int64], config: PreprocessingConfig) -> NDArray[np.int64]:
+    """The training rows that are left; raises ValueError when too few are."""
+    left = rows[preprocessing.within_bounds(config, source.table.numbers[rows])]
+    if source.task == "classification":
+        gone = set(np.unique(source.targets[rows]).tolist()) - set(np.unique(source.targets[left]).tolist())
+        if gone:
+            names = ", ".join(f"'{source.class_names[number]}'" for number in sorted(gone))
+            raise ValueError(
+                f"outliers: training rows of every class must be left, got none of {names} "
+                f"({len(left)} of {len(rows)} rows are within bounds)"
+            )
+    if len(left) < 2:
+        raise ValueError(f"outliers: at least 2 training rows must be left, got {len(left)} of {len(rows)}")
+    return left
 
 
-def _split(
-    targets: NDArray[np.generic],
-    settings: DataSettings,
-    task: Task,
-    class_names: tuple[str, ...],
-    generator: np.random.Generator,
-) -> list[NDArray[np.int64]]:
-    """Ascending row numbers of training, validation and test; each class is split for itself."""
-    fractions = (1 - settings.validation - settings.test, settings.validation, settings.test)
-    parts = "training, validation and test" if settings.test > 0 else "training and validation"
-    needed = 3 if settings.test > 0 else 2
-    if task == "regression":
-        groups = [np.arange(len(targets))]
-        names = ["the data"]
-    else:
-        groups = [np.flatnonzero(targets == number) for number in range(len(class_names))]
-        names = [f"class '{name}'" for name in class_names]
-    every = "" if task == "regression" else " of every class"
-    short = [
-        f"{len(group)} of {name}" for name, group in zip(names, groups, strict=True) if len(group) < needed
-    ]
-    if short:
-        raise ValueError(
-            f"target: too few rows to split; {parts} need one row each{every}, "
-            f"got {', '.join(short[:5])}{', ...' * (len(short) > 5)}"
-        )
-    chosen: list[list[NDArray[np.int64]]] = [[], [], []]
-    for group in groups:
-        ends = np.cumsum(_shares(len(group), fractions))[:-1]
-        for part, rows in zip(chosen, np.split(generator.permutation(group), ends), strict=True):
-            part.append(rows)
-    return [np.sort(np.concatenate(part)) for part in chosen]
+def _fit(source: Source, rows: Rows, config: PreprocessingConfig) -> Preprocessing:
+    refuse_missing(source, config)
+    used = _used(source, rows.training, config)
+    table = source.table
+    return preprocessing.fit(
+        preprocessing.relevant(config), table.columns, table.numbers[used], table.codes[used]
+    )
 
 
-def _shares(total: int, fractions: tuple[float, ...]) -> list[int]:
-    """Whole numbers that sum to ``total``, nearest to its fractions; at least 1 unless the fraction is 0."""
-    shares = [max(int(fraction * total), 1) if fraction > 0 else 0 for fraction in fractions]
-    while sum(shares) != total:
-        step = 1 if sum(shares) < total else -1
-        free = [i for i, share in enumerate(shares) if fractions[i] > 0 and share + step >= 1]
-        furthest = max(free, key=lambda i: step * (fractions[i] * total - shares[i]))
-        shares[furthest] += step
-    return shares
+def _fingerprint(source: Source, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    numbers = source.table.numbers[rows].astype(np.float64)
+    means = [*np.nan_to_num(numbers).mean(axis=0), *source.table.codes[rows].mean(axis=0)]
+    return np.array([*means, source.targets[rows].mean()])
 
 
-def _fit(features: NDArray[np.generic], targets: NDArray[np.generic] | None) -> Scaler:
-    mean = features.mean(axis=0, dtype=np.float64)
-    scale = _safe(features.std(axis=0, dtype=np.float64), mean)
-    scaler = Scaler(_frozen(mean), _frozen(scale))
-    if targets is None:
-        return scaler
-    target_mean = targets.mean(dtype=np.float64)
-    target_scale = _safe(targets.std(dtype=np.float64), target_mean)
-    return replace(scaler, target_mean=float(target_mean), target_scale=float(target_scale))
-
-
-def _safe(deviation: NDArray[np.float64], mean: NDArray[np.float64]) -> NDArray[np.float64]:
-    # A constant column has a deviation of 0, or of rounding errors: it is centred, not blown up.
-    constant = deviation <= 1e-12 * np.maximum(np.abs(mean), 1e-300)
-    return np.where(constant, 1.0, deviation)
-
-
-def _standardised(
-    table: Table,
-    targets: NDArray[np.generic],
+def _part(
+    source: Source,
     rows: NDArray[np.int64],
-    scaler: Scaler,
-    task: Task,
+    fitted: Preprocessing,
+    target: Target,
     dtype: np.dtype[np.floating],
 ) -> Part:
-    features = ((table.features[rows] - scaler.mean) / scaler.scale).astype(dtype)
-    own = targets[rows]
-    if task == "regression":
-        own = ((own.astype(np.float64) - scaler.target_mean) / scaler.target_scale).astype(dtype)
-    return Part(_frozen(features), _frozen(own), _frozen(rows))
-
-
-def _frozen(array: NDArray[Scalar]) -> NDArray[Scalar]:
-    array.setflags(write=False)
-    return array
+    features = fitted.transform(source.table.numbers[rows], source.table.codes[rows]).astype(dtype)
+    own = source.targets[rows]
+    if source.task == "regression":
+        own = ((own - target.mean) / target.scale).astype(dtype)
+    return Part(frozen(features), frozen(own), frozen(rows))

@@ -13,6 +13,7 @@ from torch.nn import functional
 from torch.optim import Optimizer
 
 from trainables import dropout, optimizers
+from trainables.metrics import Metrics
 from trainables.randomness import Streams
 from trainables.recipe import Task, TrainingConfig
 
@@ -40,6 +41,7 @@ class Learner:
     validation: Rows
     task: Task
     target_scale: float
+    metrics: Metrics
     epoch: int = 0
 
     def order(self) -> Tensor:
@@ -99,18 +101,25 @@ def train_batch(
 
 
 def evaluate(learner: Learner) -> dict[str, float]:
-    """``val_loss`` and, by the task, ``val_accuracy`` or ``val_rmse`` (in the target's own units)."""
+    """``val_loss`` and, by the task, ``val_accuracy`` or ``val_rmse`` (in the target's own units).
+
+    And what ``metrics`` names.
+    """
     features, targets = learner.validation
     network = learner.network.eval()
     total_loss = total_score = torch.zeros((), dtype=torch.float64, device=features.device)
     score = correct if learner.task == "classification" else squared_errors
+    kept = []
     with torch.inference_mode():
         for start in range(0, len(targets), EVALUATION_ROWS):
             wanted = targets[start : start + EVALUATION_ROWS]
             outputs = network(features[start : start + EVALUATION_ROWS])
             total_loss = total_loss + learner.loss(outputs, wanted) * len(wanted)
             total_score = total_score + score(outputs, wanted)
-    return scores(learner, total_loss.item(), total_score.item())
+            if learner.metrics.any:
+                kept.append(outputs)
+        [more] = learner.metrics.of(kept, targets) if kept else [{}]
+    return {**scores(learner, total_loss.item(), total_score.item()), **more}
 
 
 def scores(learner: Learner, total_loss: float, total_score: float) -> dict[str, float]:

@@ -6,7 +6,7 @@ search varies), everything else by a ``...Settings`` model (what a search holds 
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
@@ -20,6 +20,16 @@ Activation = Literal["relu", "tanh", "sigmoid", "gelu", "silu", "elu", "leaky_re
 Pooling = Literal["max", "average"]
 Normalization = Literal["none", "batch"]
 OptimizerName = Literal["sgd", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "adamw"]
+Scaling = Literal["none", "standard", "minmax", "robust"]
+Whitening = Literal["none", "pca", "zca"]
+Missing = Literal["none", "mean", "median", "most_frequent", "constant", "knn"]
+MetricName = Literal["accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "log_loss", "rmse", "mae", "r2"]
+
+METRICS: dict[Task, tuple[MetricName, ...]] = {
+    "classification": ("accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "log_loss"),
+    "regression": ("rmse", "mae", "r2"),
+}
+"""The metrics of each task; the first is always computed."""
 
 
 class Recipe(BaseModel):
@@ -36,15 +46,9 @@ class Recipe(BaseModel):
         return {key: value.item() if _is_numpy_scalar(value) else value for key, value in values.items()}
 
 
-class DataSettings(Recipe):
-    """Where the rows come from, what is predicted, and how the rows are split."""
+class SplitSettings(Recipe):
+    """What is predicted of the rows, how they are divided, and how predictions are scored."""
 
-    dataset: str | None = Field(None, description="a bundled data set: " + ", ".join(BUNDLED))
-    path: str | None = Field(None, description="a .csv, .parquet or .npz file, instead of dataset")
-    target: str | None = Field(
-        None, description="column to predict; in an NPZ file the array of targets (there 'y' if not given)"
-    )
-    features: str | None = Field(None, description="array of features in an NPZ file ('X' if not given)")
     task: Task | None = Field(
         None,
         description="if not given: classification for text, categories, booleans, at most 20 integers",
@@ -53,7 +57,48 @@ class DataSettings(Recipe):
         0.2, gt=0, lt=1, description="fraction of all rows that the search is judged on"
     )
     test: float = Field(0.2, ge=0, lt=1, description="fraction of all rows kept apart from the search")
+    split_seed: int | None = Field(
+        None, ge=0, description="of the division of the rows (the sweep's if not given)"
+    )
+    division: int = Field(
+        0, ge=0, description="which division of all but the test rows: 0, or the number of another one"
+    )
+    refit: int = Field(
+        0,
+        ge=0,
+        description="above 0: so many iterations on all but the test rows, then a score on those",
+    )
     precision: Precision = Field("float32", description="floating-point type of the data and the model")
+    metrics: tuple[MetricName, ...] = Field(
+        (), description="further metrics of the validation rows: " + ", ".join(get_args(MetricName))
+    )
+
+    @field_validator("metrics", mode="before")
+    @classmethod
+    def _may_be_a_list(cls, names: Any) -> Any:
+        return tuple(names) if isinstance(names, list) else names
+
+    @model_validator(mode="after")
+    def _rows_are_left(self) -> Self:
+        if self.validation + self.test >= 1:
+            raise ValueError(
+                "validation: validation + test must be below 1 so that rows are left for training, "
+                f"got {self.validation} + {self.test}"
+            )
+        if self.refit and not self.test:
+            raise ValueError("test: must be above 0, or there are no rows to score on; got 0")
+        return self
+
+
+class DataSettings(SplitSettings):
+    """Where the rows come from, and what ``SplitSettings`` says of them."""
+
+    dataset: str | None = Field(None, description="a bundled data set: " + ", ".join(BUNDLED))
+    path: str | None = Field(None, description="a .csv, .parquet or .npz file, instead of dataset")
+    target: str | None = Field(
+        None, description="column to predict; in an NPZ file the array of targets (there 'y' if not given)"
+    )
+    features: str | None = Field(None, description="array of features in an NPZ file ('X' if not given)")
 
     @field_validator("dataset")
     @classmethod
@@ -70,7 +115,7 @@ class DataSettings(Recipe):
         return path
 
     @model_validator(mode="after")
-    def _parts_agree(self) -> "DataSettings":
+    def _source_is_one(self) -> Self:
         if (self.dataset is None) == (self.path is None):
             got = "neither" if self.dataset is None else "both"
             raise ValueError(f"dataset: exactly one of dataset and path must be given, got {got}")
@@ -83,12 +128,28 @@ class DataSettings(Recipe):
                 raise ValueError(f"features: names an array of an NPZ file only, got '{self.features}'")
         if self.dataset is not None and self.features is not None:
             raise ValueError(f"features: names an array of an NPZ file only, got '{self.features}'")
-        if self.validation + self.test >= 1:
-            raise ValueError(
-                "validation: validation + test must be below 1 so that rows are left for training, "
-                f"got {self.validation} + {self.test}"
-            )
         return self
+
+
+class PreprocessingConfig(Recipe):
+    """What is done to the features; everything is fitted on the training rows only."""
+
+    outliers: Literal["none", "clip", "remove"] = Field(
+        "none", description="numbers out of bounds: moved to the bound, or their training rows left out"
+    )
+    outlier_rule: Literal["iqr", "zscore"] = Field(
+        "iqr",
+        description="bounds: so many interquartile ranges beyond the quartiles, or deviations from the mean",
+    )
+    outlier_limit: float | None = Field(
+        None, gt=0, description="how many (if not given: 1.5 of iqr, 3 of zscore)"
+    )
+    missing: Missing = Field("none", description="how missing values are filled; none: there must be none")
+    missing_value: float = Field(0.0, description="what constant fills in; text gets a category of its own")
+    missing_neighbors: int = Field(5, ge=1, description="training rows that knn takes the mean of")
+    scaling: Scaling = Field("standard", description="scaling of each number column")
+    whitening: Whitening = Field("none", description="rotation of the scaled numbers to unit covariance")
+    whitening_variance: float = Field(1.0, gt=0, le=1, description="share of the variance that pca keeps")
 
 
 class OptimizerConfig(Recipe):
@@ -102,7 +163,7 @@ class OptimizerConfig(Recipe):
     weight_decay: float = Field(0.0, ge=0, description="L2 penalty; decoupled from the gradient in adamw")
 
 
-class TrainingConfig(OptimizerConfig):
+class TrainingConfig(OptimizerConfig, PreprocessingConfig):
     """What every network trained by minibatches has."""
 
     batch_size: int = Field(64, ge=1, description="rows per update")
@@ -122,6 +183,7 @@ class CNNConfig(TrainingConfig):
 
     channels: int = Field(16, ge=1, description="channels of the first block, doubled in each further one")
     blocks: int = Field(2, ge=1, description="blocks of convolution, normalization, activation and pooling")
+    whitening: Literal["none", "zca"] = Field("none", description="of the pixels, which stay an image")
     kernel: Literal[1, 3, 5, 7] = Field(3, description="height and width of the convolutions, in pixels")
     pooling: Pooling = Field(
         "max", description="how a block halves the image; blocks that find a side below 4 pixels do not pool"

@@ -48,6 +48,7 @@ def signature(learner: Learner) -> Hashable:
         learner.config.batch_size,
         learner.loss,
         learner.task,
+        learner.metrics.names,
         learner.training[0].device,
         # One data set in memory: lanes draw their rows from the same tensors.
         tuple(id(part) for part in (*learner.training, *learner.validation)),
@@ -192,7 +193,7 @@ def _together(learners: Sequence[Learner], orders: Sequence[Tensor]) -> list[dic
     )
     losses = _train(learners, orders, {**trained, **fixed}, buffers, trained, optimizer)
     with torch.inference_mode():
-        total_loss, total_score = _evaluate(first, {**trained, **fixed}, buffers)
+        total_loss, total_score, more = _evaluate(first, {**trained, **fixed}, buffers)
     with torch.no_grad():
         for lane, network in enumerate(networks):
             for parameter, tensor in zip(own[lane], trained.values(), strict=True):
@@ -202,9 +203,9 @@ def _together(learners: Sequence[Learner], orders: Sequence[Tensor]) -> list[dic
     optimizer.give_back()
     rows = len(first.training[1])
     return [
-        {"train_loss": train_loss / rows, **scores(learner, loss, score)}
-        for learner, train_loss, loss, score in zip(
-            learners, losses.tolist(), total_loss.tolist(), total_score.tolist(), strict=True
+        {"train_loss": train_loss / rows, **scores(learner, loss, score), **others}
+        for learner, train_loss, loss, score, others in zip(
+            learners, losses.tolist(), total_loss.tolist(), total_score.tolist(), more, strict=True
         )
     ]
 
@@ -273,8 +274,8 @@ def _vectorising() -> Iterator[None]:
 
 def _evaluate(
     learner: Learner, parameters: dict[str, Tensor], buffers: dict[str, Tensor]
-) -> tuple[Tensor, Tensor]:
-    """Sums over the validation rows of the losses and of the scores, one per lane."""
+) -> tuple[Tensor, Tensor, list[dict[str, float]]]:
+    """Sums over the validation rows of the losses and of the scores, and further metrics, one per lane."""
     features, targets = learner.validation
     model = learner.network.eval()
     score = correct if learner.task == "classification" else squared_errors
@@ -283,13 +284,17 @@ def _evaluate(
 
     forward = stacked_forward.forward(model, shared_inputs=True)
     total_loss = total_score = torch.zeros(lanes, dtype=torch.float64, device=features.device)
+    kept = []
     for start in range(0, len(targets), chunk):
         wanted = targets[start : start + chunk]
         with _vectorising():
             outputs = forward(parameters, buffers, features[start : start + chunk])
             losses = _losses(learner.loss, outputs, wanted.expand(lanes, -1))
         total_loss, total_score = total_loss + losses * len(wanted), total_score + score(outputs, wanted)
-    return total_loss, total_score
+        if learner.metrics.any:
+            kept.append(outputs)
+    more = learner.metrics.of(kept, targets) if kept else [{} for _ in range(lanes)]
+    return total_loss, total_score, more
 
 
 def _plain(module: str, key: str, value: Any) -> Hashable:

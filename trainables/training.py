@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -16,12 +17,13 @@ from torch.nn import functional
 from trainables import optimizers, stack
 from trainables.data import Dataset, Part
 from trainables.dropout import replace_dropout
-from trainables.loop import Learner, Loss, squared_error
+from trainables.loop import Learner, Loss, evaluate, squared_error
+from trainables.metrics import Metrics
 from trainables.randomness import Streams
 from trainables.recipe import Task, TrainingConfig
 
 CHECKPOINT_FILE = "checkpoint.pt"
-CHECKPOINT_FORMAT = 1
+CHECKPOINT_FORMAT = 2
 
 LOSSES: dict[Task, Loss] = {"classification": functional.cross_entropy, "regression": squared_error}
 """What is minimised where a trainable says nothing else."""
@@ -52,6 +54,7 @@ def learner(
     *,
     loss: Loss,
     config: TrainingConfig,
+    metrics: Metrics,
     seed: int,
     dataset: Dataset,
     device: torch.device,
@@ -73,7 +76,8 @@ def learner(
         training=training,
         validation=_tensors(dataset.validation, device),
         task=dataset.task,
-        target_scale=dataset.scaler.target_scale,
+        target_scale=dataset.target.scale,
+        metrics=replace(metrics, target_scale=dataset.target.scale),
     )
 
 
@@ -96,8 +100,8 @@ def advance_together(learners: Sequence[Learner]) -> list[dict[str, float]]:
 
 
 def save(learner: Learner, folder: Path, dataset: Dataset, **about: Any) -> None:
-    """Write a checkpoint; ``about`` holds the trial's config, settings and seeds."""
-    scaler = dataset.scaler
+    """Write a checkpoint; ``about`` holds the trainable's path, the trial's config, settings and seeds."""
+    fitted = dataset.preprocessing
     _write(
         folder / CHECKPOINT_FILE,
         {
@@ -107,14 +111,13 @@ def save(learner: Learner, folder: Path, dataset: Dataset, **about: Any) -> None
             "model": learner.network.state_dict(),
             "optimizer": learner.optimizer.state_dict(),
             "generators": learner.streams.state_dict(),
-            "scaler": {
-                "mean": torch.tensor(scaler.mean),
-                "scale": torch.tensor(scaler.scale),
-                "target_mean": scaler.target_mean,
-                "target_scale": scaler.target_scale,
-            },
-            "feature_names": list(dataset.feature_names),
+            "task": dataset.task,
             "class_names": list(dataset.class_names),
+            "shape": list(dataset.shape),
+            "target": list(dataset.target),
+            "preprocessing": fitted.to_dict(),
+            "preprocessing_arrays": {name: torch.tensor(array) for name, array in fitted.arrays.items()},
+            "fingerprint": torch.tensor(dataset.fingerprint),
         },
     )
 
@@ -146,6 +149,12 @@ def load(learner: Learner, folder: Path, dataset: Dataset, *, sweep_seed: int) -
     learner.epoch = state["epoch"]
 
 
+def test_scores(learner: Learner, dataset: Dataset) -> dict[str, float]:
+    """The scores on the test rows, under the names that they have on the validation rows."""
+    with learner.streams.borrowed():
+        return evaluate(replace(learner, validation=_tensors(dataset.test, learner.training[0].device)))
+
+
 def release_memory() -> None:
     """Give back the accelerator memory that nothing uses any more."""
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
@@ -153,11 +162,13 @@ def release_memory() -> None:
 
 
 def _refuse_other_data(state: dict[str, Any], dataset: Dataset, sweep_seed: int) -> None:
-    own = (list(dataset.feature_names), list(dataset.class_names))
-    same_names = (state["feature_names"], state["class_names"]) == own
+    columns, theirs = dataset.preprocessing.columns, state["preprocessing"]
+    own = [list(columns.numbers), list(columns.categories), list(dataset.class_names)]
+    same_names = [theirs["numbers"], theirs["categories"], state["class_names"]] == own
     # Other splits or other rows give other means; the tolerance is for the rounding of another machine.
-    mean = torch.tensor(dataset.scaler.mean)
-    if not same_names or not torch.allclose(state["scaler"]["mean"], mean):
+    # How the rows are preprocessed is a hyperparameter, and the trial's own.
+    fingerprint = torch.tensor(dataset.fingerprint)
+    if not same_names or not torch.allclose(state["fingerprint"], fingerprint):
         raise ValueError(
             "checkpoint: was trained on other rows; must have this trial's data and "
             f"sweep_seed {sweep_seed}, got sweep_seed {state['sweep_seed']} and {state['settings']}"

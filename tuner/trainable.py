@@ -4,7 +4,8 @@ The seam to a trainable is Ray's ``Trainable`` contract (or a function of ``conf
 that it may have: ``Config``, a pydantic model of its hyperparameters; ``Settings``, one of what stands under
 ``trainable:``; ``metrics(settings)``, the names that its results will have; ``shared(settings, sweep_seed)``,
 what all trials of a sweep read (the data), made once in the driver, and ``adopt(settings, shared,
-sweep_seed)``, which takes it in a worker; and beside ``fused_step``, which trains several trials at once,
+sweep_seed)``, which takes it in a worker; ``check(config)``, which raises ValueError for a configuration that
+no trial can have; and beside ``fused_step``, which trains several trials at once,
 ``why_alone(configs)`` and ``fitting(configs)``: why no such trials can be trained as one (``None``: they
 can), and how many of them fit with another.
 """
@@ -17,6 +18,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 from pydantic import BaseModel, Field, ValidationError
 from pydantic.fields import FieldInfo
 
@@ -35,6 +37,10 @@ from tuner.spec import (
 
 if TYPE_CHECKING:
     from ray.tune import Trainable
+
+
+# So many configurations are shown to a trainable that checks them: enough to meet each choice of a few.
+_SAMPLES = 32
 
 
 class Entry(Protocol):
@@ -167,6 +173,8 @@ class TrainableSpec(Spec):
         settings_are_wrong = bool(problems)
         if space is not None:
             problems += self._space_problems(trainable, space)
+            if not problems and hasattr(trainable, "check"):
+                problems += self._sample_problems(trainable, space)
         if inspect.isclass(trainable) and iterations is None:
             problems.append(
                 Problem("budget.iterations", "must be given: a class trainable runs until it is stopped")
@@ -200,6 +208,25 @@ class TrainableSpec(Spec):
         """What is wrong with a hyperparameter's value, by what the trainable declares."""
         model = _model(self.load(), "Config")
         return [] if model is None else _invalid(model, {name: value}, only=name)
+
+    def _sample_problems(self, trainable: Any, space: SearchSpace) -> list[Problem]:
+        """What the trainable has against the first of some configurations that it refuses."""
+        rng = np.random.default_rng(0)
+        for number in range(_SAMPLES):
+            given = self.given(space.sample(rng), seed=number, sweep_seed=0)
+            try:
+                with importing():  # what reads the data
+                    trainable.check(given)
+            except ValueError as error:
+                settings = _fields(trainable, "Settings")
+                pointed = _pointed(str(error), (*settings, *_fields(trainable, "Config"), *space.names))
+                return [
+                    problem.inside("trainable" if problem.where in ("", *settings) else "space")
+                    for problem in pointed
+                ]
+            except Exception as error:
+                return [Problem("trainable", f"{self.name}.check() raised {type(error).__name__}: {error}")]
+        return []
 
     def lanes(self, samples: Sequence[Mapping[str, Any]]) -> str | None:
         """Whether trials like ``samples`` can be trained as one, in words; ``None``: it does not say.
@@ -266,6 +293,12 @@ class TrainableSpec(Spec):
                 problems.append(Problem(where, f"is a setting, so it belongs under 'trainable'; {what}"))
             elif name in self.settings and not (settings and name in hyperparameters):
                 problems.append(Problem(where, "stands under 'trainable' already; leave one out"))
+            elif (
+                model is not None
+                and name not in hyperparameters
+                and model.model_config.get("extra") == "allow"
+            ):
+                continue  # `check` judges it
             elif model is not None and name not in hyperparameters:
                 misspelled.add(nearest(name, hyperparameters))
                 hint = did_you_mean(name, hyperparameters)

@@ -3,10 +3,13 @@
 import json
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from ray.tune import Trainable
 
-from trainables.recipe import BUNDLED
+from trainables.mlp import MLP
+from trainables.recipe import BUNDLED, SplitSettings
 from tuner.spec import locate
 from tuner.testing import TrainableContract
 from tuner.trainable import TrainableSpec, trainables
@@ -46,6 +49,40 @@ for _name, _entry in trainables().items():
 
     _Contract.__name__ = _Contract.__qualname__ = f"Test_{_name}"
     globals()[_Contract.__name__] = _Contract
+del _Contract
+
+
+class Gappy(MLP):
+    """An MLP on rows with gaps, outliers and text."""
+
+    Settings = SplitSettings
+
+    @classmethod
+    def data(cls, settings):
+        generator = np.random.default_rng(0)
+        frame = pd.DataFrame(generator.standard_t(4, size=(80, 3)), columns=["a", "b", "c"])
+        target = np.where(frame["a"] > 0, "yes", "no")
+        frame["kind"] = generator.choice(["x", "y"], size=80)
+        return frame.mask(generator.random(frame.shape) < 0.1), target
+
+
+PREPROCESSING = {
+    "outliers": ("clip", "remove"),
+    "outlier_rule": ("zscore",),
+    "missing": ("median", "most_frequent", "constant", "knn"),
+    "scaling": ("none", "minmax", "robust"),
+    "whitening": ("pca", "zca"),
+}
+
+for _name, _choices in PREPROCESSING.items():
+    for _choice in _choices:
+
+        class _Contract(TrainableContract):
+            trainable = Gappy
+            config = {"missing": "mean", "outliers": "clip", "outlier_limit": 4.0, _name: _choice}  # noqa: RUF012
+
+        _Contract.__name__ = _Contract.__qualname__ = f"Test_{_name}_{_choice}"
+        globals()[_Contract.__name__] = _Contract
 del _Contract
 
 

@@ -24,14 +24,14 @@ def test_ten_epochs_beat_the_mean_on_diabetes(trial, after):
     learner = trial(dataset="diabetes", hidden=16, lr=0.01)
     learned = after(learner, 10)["val_rmse"]
     # Predicting the mean costs one standard deviation of the target, about 77.
-    assert 30 < learned < 0.8 * learner.dataset.scaler.target_scale
+    assert 30 < learned < 0.8 * learner.dataset.target.scale
 
 
 def test_rmse_is_in_the_units_of_the_target(trial, after):
     learner = trial(dataset="diabetes", hidden=16, lr=0.01)
     result = after(learner, 1)
     standardised = math.sqrt(result["val_loss"])
-    assert result["val_rmse"] == pytest.approx(standardised * learner.dataset.scaler.target_scale)
+    assert result["val_rmse"] == pytest.approx(standardised * learner.dataset.target.scale)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)

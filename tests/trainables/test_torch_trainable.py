@@ -64,9 +64,9 @@ def test_trials_use_the_data_that_their_process_was_handed(trial, monkeypatch):
     monkeypatch.setattr("trainables.base._ADOPTED", {})
     handed = MLP.shared({"dataset": "wine"}, sweep_seed=3)
     MLP.adopt({"dataset": "wine"}, handed, sweep_seed=3)
-    assert trial(sweep_seed=3).dataset is handed
-    assert trial(sweep_seed=4).dataset is not handed
-    assert trial(sweep_seed=3, precision="float64").dataset is not handed
+    assert trial(sweep_seed=3).dataset.source is handed
+    assert trial(sweep_seed=4, validation=0.5, scaling="robust").dataset.source is handed
+    assert trial(dataset="iris").dataset.source is not handed
 
 
 def test_a_reset_trial_equals_a_new_one(trial, after, wine):
@@ -92,7 +92,10 @@ def test_a_checkpoint_is_one_file_that_loads_without_running_code(trial, tmp_pat
     state = torch.load(tmp_path / "saved" / "checkpoint.pt", weights_only=True)
     assert state["epoch"] == 1
     assert state["config"] == learner.hyperparameters.model_dump()
-    assert state["scaler"]["mean"].tolist() == learner.dataset.scaler.mean.tolist()
+    fitted = learner.dataset.preprocessing
+    assert {name: array.tolist() for name, array in state["preprocessing_arrays"].items()} == {
+        name: array.tolist() for name, array in fitted.arrays.items()
+    }
 
 
 def test_the_saved_weights_without_dropout_give_the_reported_scores(trial, tmp_path, after):

@@ -9,13 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from trainables import data
+from trainables import data, sources
 from trainables.mlp import MLP
-from trainables.recipe import BUNDLED, DataSettings
+from trainables.recipe import BUNDLED, DataSettings, PreprocessingConfig
 
 
-def load(sweep_seed=0, **settings):
-    return data.load(DataSettings(**settings), sweep_seed=sweep_seed)
+def load(sweep_seed=0, preprocessing=None, **settings):
+    settings = DataSettings(**settings)
+    config = PreprocessingConfig(**preprocessing or {})
+    return data.prepared(sources.load(settings), settings, config, sweep_seed=sweep_seed)
 
 
 @pytest.fixture
@@ -70,7 +72,7 @@ def test_features_are_standardised_on_the_training_rows_only(dataset):
 def test_a_regression_target_is_standardised_on_the_training_rows():
     loaded = load(dataset="diabetes", precision="float64")
     assert (loaded.training.targets.mean(), loaded.training.targets.std()) == pytest.approx((0, 1))
-    raw = loaded.validation.targets * loaded.scaler.target_scale + loaded.scaler.target_mean
+    raw = loaded.validation.targets * loaded.target.scale + loaded.target.mean
     assert raw == pytest.approx(np.round(raw))  # the target of diabetes is a whole number
     assert raw.min() >= 25
 
@@ -228,9 +230,9 @@ def test_wrong_settings_are_refused_in_a_sentence(settings, message):
             "length, width, colour, species",
         ),
         (
-            lambda f: f.assign(width=f["width"].where(f.index > 1)),
+            lambda f: f.assign(species=f["species"].where(f.index > 1)),
             {},
-            "path: '{path}' must have no missing values, got them in 'width' (2 rows)",
+            "target: column 'species' of '{path}' must have no missing values, got 2",
         ),
         (
             lambda f: f.assign(width=f["width"].where(f.index > 1, np.inf)),

@@ -63,6 +63,27 @@ class TypedSettings(BaseModel):
         return self
 
 
+class Choosy(Trainable):
+    """A trainable that takes any hyperparameter, and looks at whole configurations."""
+
+    class Config(BaseModel):
+        model_config = ConfigDict(extra="allow")
+
+        depth: int = 1
+
+    class Settings(BaseModel):
+        rows: int = 10
+
+    @classmethod
+    def check(cls, config: dict[str, Any]) -> None:
+        if config.get("kernel") == "cubic" and config["seed"] >= 0:
+            raise ValueError("kernel: must not be 'cubic'")
+        if config["rows"] == 1:
+            raise ValueError("rows: one is not enough")
+        if config["rows"] == 2:
+            raise RuntimeError("no idea")
+
+
 class Typed(Trainable):
     """A trainable that declares all that it can."""
 
@@ -310,3 +331,20 @@ def test_a_trial_is_given_hyperparameters_settings_and_both_seeds() -> None:
         "seed": 11,
         "sweep_seed": 7,
     }
+
+
+@pytest.mark.parametrize(
+    ("settings", "space", "found"),
+    [
+        ({"rows": 5}, {"kernel": "linear", "anything": 3}, []),
+        ({"rows": 5}, {"kernel": Choice(["linear", "cubic"])}, ["space.kernel: must not be 'cubic'"]),
+        ({"rows": 1}, {"depth": 2}, ["trainable.rows: one is not enough"]),
+        ({"rows": 2}, {"depth": 2}, [f"trainable: {__name__}:Choosy.check() raised RuntimeError: no idea"]),
+        ({"rows": 5}, {"depth": 0.5}, [f"space.depth: must be a whole number, got 0.5 ({__name__}:Choosy)"]),
+    ],
+    ids=["right", "choice", "setting", "crash", "type"],
+)
+def test_a_trainable_may_refuse_configurations_before_any_runs(settings, space, found) -> None:
+    spec = TrainableSpec(kind=Choosy, settings=settings)
+    problems = spec.problems(space=SearchSpace(space), metric=None, iterations=1)
+    assert [str(problem) for problem in problems] == found
