@@ -9,7 +9,8 @@ Kinds of events, with the keys of their ``data``:
 - ``sweep``: ``sweep`` (resolved), ``version``; the first event
 - ``suggested``: ``config``, ``seed``; a trial came to be
 - ``started``: ``node``; the trial runs (again), maybe from its checkpoint
-- ``result``: ``iteration``, ``value``, ``seconds`` (training time so far), ``metrics``
+- ``result``: ``iteration``, ``value``, ``values`` (where there are several objectives, of all of them),
+  ``seconds`` (training time so far), ``metrics``
 - ``decision``: ``action``, ``resource`` and what led to it (see ``tuner.schedulers.Decision``)
 - ``reconfigured``: ``source``, ``iteration``, ``config``; the trial goes on with this configuration, from the
   checkpoint of that iteration of another trial or, where it is the source itself, its own

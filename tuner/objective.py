@@ -2,19 +2,69 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from tuner.errors import Problem, SpecError
-from tuner.spec import Count, Number, Spec
+from tuner.spec import Count, Number, Spec, describe
 
 
 class Objective(Spec):
-    """The metric to optimise and its direction."""
+    """The metric to optimise and its direction.
+
+    ``others``: further objectives, of equal weight, each without others; a sweep file writes them all as one
+    list. The single values that this class compares are those of the first.
+    """
 
     metric: Annotated[str, Field(min_length=1)]
     mode: Literal["min", "max"]
+    others: tuple[Objective, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_list(cls, data: Any) -> Any:
+        if not isinstance(data, (list, tuple)):
+            return data
+        parts: list[Objective] = []
+        problems: list[Problem] = []
+        for number, part in enumerate(data):
+            try:
+                parts.append(part if isinstance(part, Objective) else cls(**_as_mapping(part)))
+            except SpecError as error:
+                problems += [problem.inside(str(number)) for problem in error.problems]
+        if not data:
+            problems.append(Problem("", "must have at least one objective, got []"))
+        if problems:
+            raise SpecError(problems)
+        first, *others = parts
+        return {"metric": first.metric, "mode": first.mode, "others": others}
+
+    @model_validator(mode="after")
+    def _check(self) -> Objective:
+        metrics = self.metrics
+        twice = next((metric for metric in metrics if metrics.count(metric) > 1), None)
+        if twice is not None:
+            raise SpecError([Problem("", f"the metric '{twice}' stands twice")])
+        if any(other.others for other in self.others):
+            raise SpecError([Problem("", "must be one list, whose objectives have no others")])
+        return self
+
+    @model_serializer(mode="wrap")
+    def _to_list(self, write: SerializerFunctionWrapHandler) -> Any:
+        first = {"metric": self.metric, "mode": self.mode}
+        return [first, *(other.model_dump() for other in self.others)] if self.others else first
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics of all objectives, the first one first."""
+        return (self.metric, *(other.metric for other in self.others))
+
+    def scores(self, values: Sequence[float]) -> tuple[float, ...]:
+        """The values of all objectives, each with its sign turned so that higher is better."""
+        objectives = (self, *self.others)
+        return tuple(one.score(value) for one, value in zip(objectives, values, strict=True))
 
     def score(self, value: float) -> float:
         """The value with its sign turned so that higher is better."""
@@ -31,6 +81,12 @@ class Objective(Spec):
     def worst(self, values: list[float]) -> float:
         """The worst of at least one value."""
         return min(values) if self.mode == "max" else max(values)
+
+
+def _as_mapping(part: Any) -> Mapping[str, Any]:
+    if not isinstance(part, Mapping):
+        raise SpecError([Problem("", f"must be a mapping with 'metric' and 'mode', got {describe(part)}")])
+    return part
 
 
 _Seconds = Annotated[Number, Field(gt=0)]

@@ -129,7 +129,7 @@ class Sweep(Spec):
         """Check the sweep against its trainable, which is imported. Raises SpecError with every problem."""
         problems = self.trainable.problems(
             space=self.space,
-            metric=self.objective.metric,
+            metrics=self.objective.metrics,
             iterations=_end_of_a_trial(self.budget, self.scheduler),
         )
         problems += _reconfiguration_problems(self.trainable, self.scheduler)
@@ -159,13 +159,11 @@ class Sweep(Spec):
             problems += [problem for problem in _rules(parts) if problem not in problems]
         if "trainable" in parts:
             budget, scheduler = parts.get("budget"), parts.get("scheduler")
-            objective = data.get("objective")
-            metric = objective.get("metric") if isinstance(objective, Mapping) else None
             # A budget that is wrong by itself, or by the scheduler's rule, is not found wanting twice.
             judged = scheduler is not None and scheduler.needs_maximum
             found = parts["trainable"].problems(
                 space=parts.get("space"),
-                metric=metric if isinstance(metric, str) and metric else None,
+                metrics=_metrics(data.get("objective")),
                 iterations=1 if budget is None or judged else _end_of_a_trial(budget, scheduler),
             )
             faulty = _faulty_hyperparameters(problems)
@@ -347,6 +345,13 @@ def _reconfiguration_problems(trainable: TrainableSpec, scheduler: SchedulerSpec
     return problems
 
 
+def _metrics(objective: Any) -> list[str]:
+    """The metrics that an objective names as it is written, maybe wrongly."""
+    parts = objective if isinstance(objective, list) else [objective]
+    named = [part.get("metric") for part in parts if isinstance(part, Mapping)]
+    return [metric for metric in named if isinstance(metric, str) and metric]
+
+
 def _logger_problems(loggers: Sequence[LoggerSpec]) -> list[Problem]:
     problems: list[Problem] = []
     for number, logger in enumerate(loggers):
@@ -368,13 +373,30 @@ def _without_parents(entry: Any, faulty: Collection[str]) -> Any:
     return {**entry, "when": {parent: allowed for parent, allowed in when.items() if parent not in faulty}}
 
 
+def _many_objectives_problems(
+    searcher: SearcherSpec | None, scheduler: SchedulerSpec | None
+) -> list[Problem]:
+    """What cannot be used with several objectives."""
+    what = "compares by one objective only, got several; use {}"
+    problems = []
+    if searcher is not None and searcher.learns and not searcher.many_objectives:
+        able = [name for name, cls in SEARCHERS.items() if cls.many_objectives or not cls.learns]
+        problems.append(Problem("searcher", what.format(" or ".join(sorted(able)))))
+    if scheduler is not None and scheduler.compares and not scheduler.many_objectives:
+        able = [name for name, cls in SCHEDULERS.items() if cls.many_objectives or not cls.compares]
+        problems.append(Problem("scheduler", what.format(" or ".join(sorted(able)))))
+    return problems
+
+
 def _rules(parts: Mapping[str, Any]) -> list[Problem]:
     """The rules between the parts of a sweep, as far as the parts are there."""
     problems: list[Problem] = []
     space, searcher, scheduler, budget = (
         parts.get(name) for name in ("space", "searcher", "scheduler", "budget")
     )
-    resources = parts.get("resources")
+    resources, objective = parts.get("resources"), parts.get("objective")
+    if objective is not None and objective.others:
+        problems += _many_objectives_problems(searcher, scheduler)
     if budget is not None and resources is not None and budget.gpu_seconds is not None and not resources.gpu:
         problems.append(Problem("budget.gpu_seconds", "trials hold no GPU (resources.gpu); leave it out"))
     if space is not None and searcher is not None:

@@ -151,7 +151,7 @@ class TrainableSpec(Spec):
         return found
 
     def problems(
-        self, *, space: SearchSpace | None, metric: str | None, iterations: int | None
+        self, *, space: SearchSpace | None, metrics: Sequence[str], iterations: int | None
     ) -> list[Problem]:
         """What is wrong between the trainable and the rest of the sweep, each seen from the sweep.
 
@@ -175,11 +175,12 @@ class TrainableSpec(Spec):
             problems += self._space_problems(trainable, space)
             if not problems and hasattr(trainable, "check"):
                 problems += self._sample_problems(trainable, space)
+                settings_are_wrong = bool(problems)  # nor need they be asked for the metrics
         if inspect.isclass(trainable) and iterations is None:
             problems.append(
                 Problem("budget.iterations", "must be given: a class trainable runs until it is stopped")
             )
-        if metric is not None and not settings_are_wrong and hasattr(trainable, "metrics"):
+        if metrics and not settings_are_wrong and hasattr(trainable, "metrics"):
             try:
                 with importing():  # what reads the data
                     known = trainable.metrics(dict(self.settings))
@@ -190,10 +191,13 @@ class TrainableSpec(Spec):
                 what = f"{self.name}.metrics() raised {type(error).__name__}: {error}"
                 problems.append(Problem("trainable", what))
             else:
-                if metric not in known:
+                for number, metric in enumerate(metrics):
+                    if metric in known:
+                        continue
+                    where = "objective.metric" if len(metrics) == 1 else f"objective.{number}.metric"
                     # A suggestion only where it is surely a typo: metrics of one prefix look alike.
                     hint = did_you_mean(metric, known, likeness=0.7)
-                    problems.append(Problem("objective.metric", f"{self.name} reports no '{metric}'{hint}"))
+                    problems.append(Problem(where, f"{self.name} reports no '{metric}'{hint}"))
         return problems
 
     def can_save(self) -> bool:

@@ -239,7 +239,7 @@ def test_more_at_once_than_fit_runs_as_many_as_fit(tmp_path):
 
 def test_time_budget_ends_the_sweep_and_keeps_all_results(tmp_path):
     report = run_toy(
-        "Slow", tmp_path, iterations=10_000, space={"x": Float(0.0, 0.5)}, budget={"seconds": 4, "trials": 3}
+        "Slow", tmp_path, iterations=10_000, space={"x": Float(0.0, 0.5)}, budget={"seconds": 8, "trials": 3}
     )
     assert report.reason == "seconds"
     assert report.counts()["stopped"] == 3

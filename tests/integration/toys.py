@@ -56,6 +56,14 @@ class Laned(Toy):
         return min(most, 3)
 
 
+class TwoGoals(Toy):
+    """Two parabolas of different lowest points, which only get better with time."""
+
+    def step(self):
+        self.steps += 1
+        return {"loss": (self.x - 0.3) ** 2 + 1 / self.steps, "size": (self.x - 0.7) ** 2 + 1 / self.steps}
+
+
 class Lineage(Laned):
     """What it has learnt is the list of all the x that it was trained with, wherever it was trained."""
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tuner import Curve, Median, Objective, Pasha, Percentile, SuccessiveHalving
+from tuner import Asha, Curve, Median, Objective, Pasha, Percentile, SuccessiveHalving
 from tuner.schedulers import Action
 from tuner.schedulers._curve import probability_above
 from tuner.testing import Scenario, simulate
@@ -82,6 +82,22 @@ def test_percentile_keeps_the_best_quarter_of_the_others():
         scheduler.report(trial, 1, trial)
     assert scheduler.report(8, 1, 1.5).action is Action.STOP
     assert scheduler.report(9, 1, 1.0).action is Action.CONTINUE
+
+
+def test_asha_promotes_by_front_where_there_are_several_objectives():
+    """Three trade-offs that nobody dominates are promoted, and not those that one of them dominates."""
+    objective = Objective.model_validate(
+        [{"metric": "loss", "mode": "min"}, {"metric": "acc", "mode": "max"}]
+    )
+    scheduler = Asha(reduction_factor=3).build(objective=objective, iterations=9)
+    values = [(1.0, 0.1), (2.0, 0.05), (0.5, 0.0), (3.0, 0.9), (4.0, 0.8), (4.0, 0.1), (5.0, 0.2), (6.0, 0.0)]
+    for trial, each in enumerate([*values, (7.0, 0.0)]):
+        scheduler.add(trial)
+        scheduler.report(trial, 1, each)
+    promoted = [scheduler.resume() for _ in range(3)]
+    assert {decision.trial for decision in promoted} == {0, 2, 3}
+    assert {decision.rank for decision in promoted} == {1, 2, 3}
+    assert scheduler.resume() is None
 
 
 def test_pasha_stays_low_while_the_ranking_holds():

@@ -106,7 +106,7 @@ SENTENCES: dict[str, list[str]] = {
         "trainable.batch_size: is a hyperparameter, so it belongs under 'space'; write it there"
     ],
     "hyperparameter_unknown": [
-        "space.leaning_rate: mlp has no hyperparameter 'leaning_rate'; must be one of activation, batch_size, depth, dropout, hidden, lr, momentum, optimizer, weight_decay"
+        "space.leaning_rate: mlp has no hyperparameter 'leaning_rate'; must be one of activation, batch_size, depth, dropout, hidden, lr, missing, missing_neighbors, missing_value, momentum, optimizer, outlier_limit, outlier_rule, outliers, scaling, weight_decay, whitening, whitening_variance"
     ],
     "iterations_missing": ["budget.iterations: must be given: a class trainable runs until it is stopped"],
     "key_is_a_number": ["a key must be text, got 7"],
@@ -144,6 +144,16 @@ SENTENCES: dict[str, list[str]] = {
     ],
     "objective_is_a_word": ["objective: must be a mapping, got the text 'val_accuracy'"],
     "objective_missing": ["objective: must be given"],
+    "objectives_faulty": [
+        "objective.1.mode: unknown value 'maximum'; did you mean 'max'?",
+        "objective.2: must be a mapping with 'metric' and 'mode', got the text 'val_loss'",
+    ],
+    "objectives_for_one": [
+        "searcher: compares by one objective only, got several; use grid or random",
+        "scheduler: compares by one objective only, got several; use asha or fifo or replay",
+    ],
+    "objectives_twice": ["objective: the metric 'val_loss' stands twice"],
+    "objectives_unknown": ["objective.1.metric: mlp reports no 'val_acuracy'; did you mean 'val_accuracy'?"],
     "pbt_interval_too_long": ["scheduler.interval: must be below budget.iterations (9), got 9"],
     "pbt_mutates_what_is_not_searched": [
         "scheduler.mutate: 'hiden' is not searched by this space; must be one of lr"

@@ -118,7 +118,7 @@ def _imports() -> Iterator[None]:
 
 def problems_of(kind: Any, space: dict[str, Any], metric: str | None = None, **settings: Any) -> list[str]:
     spec = TrainableSpec(kind=kind, settings=settings)
-    found = spec.problems(space=SearchSpace(space), metric=metric, iterations=3)
+    found = spec.problems(space=SearchSpace(space), metrics=[metric] if metric else [], iterations=3)
     return [str(problem) for problem in found]
 
 
@@ -316,11 +316,11 @@ def test_a_config_that_is_no_model_is_refused() -> None:
 
 def test_a_class_needs_a_number_of_iterations_and_a_function_does_not() -> None:
     space = SearchSpace({"width": Int(1, 8)})
-    of_class = TrainableSpec(kind=Untyped).problems(space=space, metric=None, iterations=None)
+    of_class = TrainableSpec(kind=Untyped).problems(space=space, metrics=[], iterations=None)
     assert [str(problem) for problem in of_class] == [
         "budget.iterations: must be given: a class trainable runs until it is stopped"
     ]
-    assert TrainableSpec(kind=train).problems(space=space, metric=None, iterations=None) == []
+    assert TrainableSpec(kind=train).problems(space=space, metrics=[], iterations=None) == []
 
 
 def test_a_trial_is_given_hyperparameters_settings_and_both_seeds() -> None:
@@ -346,5 +346,5 @@ def test_a_trial_is_given_hyperparameters_settings_and_both_seeds() -> None:
 )
 def test_a_trainable_may_refuse_configurations_before_any_runs(settings, space, found) -> None:
     spec = TrainableSpec(kind=Choosy, settings=settings)
-    problems = spec.problems(space=SearchSpace(space), metric=None, iterations=1)
+    problems = spec.problems(space=SearchSpace(space), metrics=[], iterations=1)
     assert [str(problem) for problem in problems] == found

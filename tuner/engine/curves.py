@@ -85,7 +85,7 @@ class RecordedCurves:
             number, data = event.trial, event.data
             if event.kind == "sweep":
                 began = event.time
-                if data["sweep"]["objective"] != objective.model_dump():
+                if data["sweep"]["objective"] != objective.model_dump(mode="json"):
                     raise ResultsError(f"{folder}: holds curves of {data['sweep']['objective']}")
             if number is None:
                 continue

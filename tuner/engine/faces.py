@@ -94,10 +94,11 @@ class HostedSearch(SearchAlgorithm):
         self._logs = Path(experiment.storage.storage_fs_path) / "logs"
         self._request = request
         objective = host.sweep.objective
-        # The newest, to go on from, and the one at the trial's best value, to keep.
+        # The newest, to go on from, and the one at the trial's best value, to keep. Of several objectives the
+        # last values count.
         self._checkpoints = CheckpointConfig(
             num_to_keep=1,
-            checkpoint_score_attribute=objective.metric,
+            checkpoint_score_attribute=None if objective.others else objective.metric,
             checkpoint_score_order=objective.mode,
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any
 
@@ -17,19 +17,19 @@ RESOURCE = "__resource__"
 
 def checked(
     result: Mapping[Any, Any],
-    metric: str,
+    metrics: Sequence[str],
     *,
     iteration: int,
     resource: str = ITERATIONS,
     used: float | None = None,
 ) -> dict[str, Any]:
-    """What the driver needs of a result: Ray's own fields, the objective as a float, and ``metrics``.
+    """What the driver needs of a result: Ray's own fields, each objective as a float, and ``metrics``.
 
     ``iteration``: how many results the trial has given, whatever it says itself. ``resource``: what the trial
-    is measured by, of which it had ``used`` so much at its last result. Raises TrialError when the objective
+    is measured by, of which it had ``used`` so much at its last result. Raises TrialError when an objective
     or the resource is missing, is no number, or is not finite, and when the resource does not rise.
     """
-    value = _number(result, metric)
+    values = {metric: _number(result, metric) for metric in metrics}
     seconds = plain(result.get("time_total_s", 0.0))
     seconds = float(seconds) if isinstance(seconds, Real) and _is_finite(seconds) else 0.0
     known = {ITERATIONS: iteration, SECONDS: seconds}
@@ -42,7 +42,7 @@ def checked(
         "training_iteration": iteration,
         "time_total_s": seconds,
         RESOURCE: amount,
-        metric: value,
+        **values,
         "metrics": metrics_of(result),
     }
 

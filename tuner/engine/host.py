@@ -17,6 +17,7 @@ import numpy as np
 from tuner.engine.guard import RESOURCE
 from tuner.engine.worker import Stretch
 from tuner.journal import Journal
+from tuner.pareto import front
 from tuner.schedulers import ITERATIONS, Action, Decision
 from tuner.searchers import Ending
 from tuner.sweep import Sweep
@@ -25,7 +26,7 @@ TrialDir = tuple[Any, str]
 """A file system, and the path of a trial's checkpoints in it."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Course:
     """What the engine knows of a trial while the sweep runs."""
 
@@ -39,6 +40,7 @@ class Course:
     iteration: int = 0
     resource: float = 0.0  # what the scheduler measures it by
     last: float | None = None
+    last_values: tuple[float, ...] = ()  # of all objectives
     best: float | None = None
     best_config: dict[str, Any] = field(default_factory=dict)  # that it had at its best
     trial_dir: TrialDir | None = None  # of its checkpoints, while there are any
@@ -78,7 +80,7 @@ class Host:
         self._failures = 0
         self._iterations = 0  # of all trials
         self._granted: dict[int, int] = {}  # running trial -> the iteration up to which it may train
-        self._kept: Course | None = None  # the best of those that have ended; its checkpoints stay
+        self._kept: list[Course] = []  # the best of those that have ended; their checkpoints stay
 
     @property
     def exhausted(self) -> bool:
@@ -121,15 +123,18 @@ class Host:
     def result(self, number: int, result: dict[str, Any]) -> bool:
         """Take note of a result; whether a checkpoint is to be taken of it.
 
-        So it is for the best value so far, and at the end of a trial that is the best to have ended.
+        So it is for the best value so far, and at the end of a trial that is the best to have ended. Of
+        several objectives the last values count, so only the end does.
         """
         iteration: int = result["training_iteration"]
-        value: float = result[self.sweep.objective.metric]
+        values = tuple(result[metric] for metric in self.sweep.objective.metrics)
+        value: float = values[0]
         self._journal.write(
             "result",
             number,
             iteration=iteration,
             value=value,
+            **({"values": values} if len(values) > 1 else {}),
             seconds=result["time_total_s"],
             metrics=result["metrics"],
         )
@@ -142,7 +147,8 @@ class Host:
         self._iterations += iteration - course.iteration
         if self._iterations >= (self.sweep.budget.total_iterations or sys.maxsize):
             self.give_up("total_iterations")
-        course.iteration, course.resource, course.last = iteration, result[RESOURCE], value
+        course.iteration, course.resource = iteration, result[RESOURCE]
+        course.last, course.last_values = value, values
         if objective.better(value, than=course.best):
             course.best, course.best_config = value, course.config
         self._searcher.report(number, iteration, value)
@@ -151,7 +157,9 @@ class Host:
         # The incumbent may still fail; then the best of those that have ended must not be without.
         limit = self.sweep.budget.iterations
         is_last = bool(result.get("done")) or (limit is not None and iteration >= limit)
-        return leads or (is_last and self._better(course, self._kept) is course)
+        if objective.others:
+            leads = False
+        return leads or (is_last and course in self._foremost([*self._kept, course]))
 
     def stretch(self, number: int) -> Stretch | None:
         """How far a trial may train before its results are needed; ``None``: it has to wait."""
@@ -185,8 +193,9 @@ class Host:
         course.action = Action.CONTINUE
         if course.repeats:
             return course.action
-        assert course.last is not None
-        decision = self._scheduler.report(number, course.resource, course.last)
+        several = bool(self.sweep.objective.others)
+        value: Any = course.last_values if self.sweep.scheduler.many_objectives and several else course.last
+        decision = self._scheduler.report(number, course.resource, value)
         limit = self.sweep.budget.iterations
         if limit is not None and course.iteration >= limit and decision.action is not Action.STOP:
             # The scheduler may not know, where it measures trials by something else.
@@ -224,7 +233,11 @@ class Host:
         course.state = ending
         self._granted.pop(number, None)
         self._scheduler.end(number)
-        self._searcher.finish(number, ending, None if ending == "failed" else course.last)
+        if self.sweep.objective.others:
+            known = ending != "failed" and course.last_values
+            self._searcher.finish_all(number, ending, course.last_values if known else None)
+        else:
+            self._searcher.finish(number, ending, None if ending == "failed" else course.last)
         if ending == "failed":
             self._fail(course)
         self._prune(course)
@@ -294,13 +307,25 @@ class Host:
                 self.incumbent = self._better(other, self.incumbent)
 
     def _prune(self, course: Course) -> None:
-        """Keep the checkpoints of the best trial that has ended, delete those of the other."""
-        before, self._kept = self._kept, self._better(course, self._kept)
-        loser = course if self._kept is before else before
-        if loser is not None and loser.trial_dir is not None:
-            filesystem, path = loser.trial_dir
-            filesystem.delete_dir(path)
-            loser.trial_dir = None
+        """Keep the checkpoints of the best that have ended, delete those of the others."""
+        ended = [*self._kept, course]
+        self._kept = self._foremost(ended)
+        for loser in ended:
+            if loser.trial_dir is not None and loser not in self._kept:
+                filesystem, path = loser.trial_dir
+                filesystem.delete_dir(path)
+                loser.trial_dir = None
+
+    def _foremost(self, courses: list[Course]) -> list[Course]:
+        """The best of these; of several objectives, those that no other dominates."""
+        objective = self.sweep.objective
+        if objective.others:
+            sound = [course for course in courses if course.last_values and course.state != "failed"]
+            return [sound[i] for i in front([objective.scores(course.last_values) for course in sound])]
+        best: Course | None = None
+        for course in courses:
+            best = self._better(course, best)
+        return [] if best is None else [best]
 
     def _better(self, course: Course, than: Course | None) -> Course | None:
         """``course`` if it has not failed and is ahead, else ``than``."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from tuner.engine.curves import RecordedCurves
 from tuner.engine.simulate import Simulation, simulate
+from tuner.errors import Problem, SpecError
 from tuner.objective import Budget
 from tuner.report.words import duration
 from tuner.schedulers import SCHEDULERS, Fifo, Replay, SchedulerSpec
@@ -53,7 +54,13 @@ def pilot_of(sweep: Sweep, *, trials: int = PILOT_TRIALS) -> Sweep:
 def plan(
     sweep: Sweep, curves: RecordedCurves, *, workers: Sequence[int], repeats: int = REPEATS
 ) -> list[Forecast]:
-    """A forecast for the sweep's own scheduler first, then every other of the table, each by workers."""
+    """A forecast for the sweep's own scheduler first, then every other of the table, each by workers.
+
+    Raises SpecError for several objectives, of which curves tell one.
+    """
+    if sweep.objective.others:
+        what = "must be a single one for a forecast, got " + ", ".join(sweep.objective.metrics)
+        raise SpecError([Problem("objective", what)])
     return [
         _forecast(sweep, curves, scheduler, count, repeats)
         for scheduler in _candidates(sweep)

@@ -285,7 +285,7 @@ class Worker:
         before = self._last.get(lane)
         result = guard.checked(
             result,
-            self._recipe.objective.metric,
+            self._recipe.objective.metrics,
             iteration=iteration,
             resource=self._recipe.resource,
             used=None if before is None else before[guard.RESOURCE],

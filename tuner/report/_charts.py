@@ -188,6 +188,30 @@ def progress(report: Report) -> Chart | None:
     )
 
 
+def fronts(report: Report) -> list[Chart]:
+    """The first objective against each other one, the Pareto front in large dots; none for one objective."""
+    counted = [trial for trial in report.trials if trial.values and trial.state != "failed"]
+    if not counted:
+        return []
+    front = {trial.number for trial in report.front()}
+    charts = []
+    for number, other in enumerate(report.objective.others, start=1):
+        frame = _Frame(
+            f"front-{number}",
+            _linear([trial.values[number] for trial in counted]),
+            _linear([trial.values[0] for trial in counted]),
+            size=(370, 230),
+            labels=(clean(other.metric), _metric(report)),
+        )
+        shown = [*_thinned([t for t in counted if t.number not in front], MAX_DOTS)]
+        for trial in [*shown, *(trial for trial in counted if trial.number in front)]:
+            css, radius = ("dot best", 5) if trial.number in front else ("dot other", 3)
+            title = f"{trial.id} {', '.join(short(value) for value in trial.values)}"
+            frame.dot(frame.x(trial.values[number]), frame.y(trial.values[0]), css, title, radius=radius)
+        charts.append(Chart(frame.svg()))
+    return charts
+
+
 def scatters(report: Report) -> list[tuple[str, Chart]]:
     """Each dimension's name and the trials' values against it, failed trials as crosses on the floor."""
     best = report.best()

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from html import escape
 
-from tuner.report._charts import Chart, curves, progress, scatters
+from tuner.report._charts import Chart, curves, fronts, progress, scatters
 from tuner.report._report import Report, Trial
 from tuner.report._style import STYLE
 from tuner.report.words import clean, duration, ended, full, savings, short
@@ -30,6 +30,7 @@ def html(report: Report) -> str:
             f"<title>{name}</title><style>{STYLE}</style></head><body>",
             f"<h1>{name}</h1>",
             *_headline(report),
+            *_fronts(report),
             *_learning_curves(report),
             *_progress(report),
             *_scatters(report),
@@ -52,9 +53,10 @@ def _headline(report: Report) -> list[str]:
     if best is None:
         cards.append(f"<p>No trial has a value of {metric}.</p></div>")
     else:
+        best_of = "Of the Pareto front, best " if report.objective.others else "Best "
         final = report.reason is not None and counts["completed"] + counts["stopped"]
         cards += [
-            f"<p>Best {metric}{'' if final else ' so far'} ({goal})</p>",
+            f"<p>{best_of}{metric}{'' if final else ' so far'} ({goal})</p>",
             f'<div class="big">{_text(short(best.value))}</div>',
             f'<p class="soft">{full(best.value)}, trial {best.id}, {best.iterations:,} iterations</p>',
             _facts([("checkpoint", _text(best.checkpoint or "none"))]),
@@ -71,6 +73,19 @@ def _headline(report: Report) -> list[str]:
         ("results", _text(str(report.folder))),
     ]
     return [f'<p class="soft">Started {started}</p><div class="head">', *cards, _facts(facts), "</div></div>"]
+
+
+def _fronts(report: Report) -> list[str]:
+    charts = fronts(report)
+    if not charts:
+        return []
+    return [
+        "<h2>Pareto front</h2>",
+        f'<p class="soft">{len(report.front()):,} trials, the large dots, are beaten by no other in all '
+        'objectives at once.</p><div class="small">',
+        *(_figure(chart) for chart in charts),
+        "</div>",
+    ]
 
 
 def _learning_curves(report: Report) -> list[str]:
@@ -110,16 +125,16 @@ def _trials(report: Report) -> list[str]:
     if not report.trials:
         return ["<h2>Trials</h2><p>None has been suggested.</p>"]
     names = list(report.searched())
-    best = report.best()
+    front = report.front()
     failed = bool(report.counts()["failed"])
     shown = report.ranked()[:_MAX_ROWS]
     head = ["<th>trial</th><th>state</th>"]
     head += [
-        f'<th class="n">{_text(name)}</th>' for name in (report.objective.metric, "iterations", "seconds")
+        f'<th class="n">{_text(name)}</th>' for name in (*report.objective.metrics, "iterations", "seconds")
     ]
     head += [f"<th>{_text(name)}</th>" for name in names]
     head += ["<th>error</th>"] if failed else []
-    rows = [_row(trial, names, top=trial is best, error=failed) for trial in shown]
+    rows = [_row(trial, report.values(trial), names, top=trial in front, error=failed) for trial in shown]
     note = ""
     if len(shown) < len(report.trials):
         note = f'<p class="soft">The best {len(shown):,} of {len(report.trials):,}; the CSV has all.</p>'
@@ -130,9 +145,9 @@ def _trials(report: Report) -> list[str]:
     ]
 
 
-def _row(trial: Trial, names: list[str], *, top: bool, error: bool) -> str:
+def _row(trial: Trial, values: list[float | None], names: list[str], *, top: bool, error: bool) -> str:
     numbers = (
-        "" if trial.value is None else short(trial.value),
+        *("" if value is None else short(value) for value in values),
         f"{trial.iterations:,}",
         f"{trial.seconds:.1f}",
     )

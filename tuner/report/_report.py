@@ -39,6 +39,7 @@ class Trial:
     the path of the one kept for that value. ``curve``: (iteration, value), iterations rising; where a trial
     was started again and repeated an iteration, the last report of it stands. ``config``: that it had at its
     best, where hyperparameters changed. ``changes``: when they did, in order. ``first_config``: before them.
+    ``values``: of all objectives, where there are several; then the last count, also as ``value``.
     """
 
     id: str
@@ -54,6 +55,7 @@ class Trial:
     curve: list[tuple[int, float]]
     changes: tuple[Change, ...] = ()
     first_config: dict[str, Any] = field(default_factory=dict)
+    values: tuple[float, ...] = ()
 
     @property
     def best_iteration(self) -> int:
@@ -69,7 +71,8 @@ class Trial:
     def to_dict(self) -> dict[str, Any]:
         """The trial as ``Report.to_dict`` lists it, JSON-ready."""
         names = ("id", "config", "state", "value", "iterations", "seconds", "seed", "error")
-        return {name: getattr(self, name) for name in names}
+        several = {"values": list(self.values)} if self.values else {}
+        return {name: getattr(self, name) for name in names} | several
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,7 @@ class Report:
                     decisions.append({"trial": _id(event.trial), "time": event.time, **event.data})
         if sweep is None:
             raise ResultsError(f"{folder / FILE_NAME}: holds no sweep; it was ended before it began")
-        objective = Objective(**sweep["objective"])
+        objective = Objective.model_validate(sweep["objective"])
         kept = (result for draft in drafts.values() for result in draft.results.values())
         return cls(
             folder=folder,
@@ -134,12 +137,36 @@ class Report:
         )
 
     def best(self) -> Trial | None:
-        """The best trial that did not fail, of equals the one with the lowest number; ``None``: none."""
-        ranked = self.ranked()
-        return ranked[0] if ranked and ranked[0].state != "failed" and ranked[0].value is not None else None
+        """The best trial that did not fail, of equals the one with the lowest number; ``None``: none.
+
+        Of several objectives, it is the one of the front that is best by the first.
+        """
+        front = self.front()
+        return min(front, key=lambda trial: -self.objective.score(trial.value or 0.0)) if front else None
+
+    def front(self) -> list[Trial]:
+        """The trials that did not fail and that no other dominates, by number; of one objective, the best."""
+        sound = [trial for trial in self.trials if trial.state != "failed" and trial.value is not None]
+        if self.objective.others:
+            from tuner.pareto import front  # it imports NumPy
+
+            return [sound[i] for i in front([self.objective.scores(trial.values) for trial in sound])]
+        return sound and [min(sound, key=lambda trial: -self.objective.score(trial.value or 0.0))]
 
     def ranked(self) -> list[Trial]:
-        """Every trial, best value first; then those without a value, and the failed ones last."""
+        """Every trial, best value first; then those without a value, and the failed ones last.
+
+        Of several objectives, front by front.
+        """
+        if self.objective.others:
+            from tuner.pareto import ranking  # it imports NumPy
+
+            sound = [trial for trial in self.trials if trial.state != "failed" and trial.value is not None]
+            order = ranking([self.objective.scores(trial.values) for trial in sound])
+            return [sound[i] for i in order] + [trial for trial in self._by_value() if trial not in sound]
+        return self._by_value()
+
+    def _by_value(self) -> list[Trial]:
 
         def rank(trial: Trial) -> tuple[bool, bool, float, int]:
             score = 0.0 if trial.value is None else self.objective.score(trial.value)
@@ -248,11 +275,13 @@ class Report:
     def rows(self) -> list[dict[str, Any]]:
         """One row per trial: its numbers, the error's last line, ``config.<name>`` in the space's order."""
         names = list(self.space())
+        further = [f"value.{other.metric}" for other in self.objective.others]
         return [
             {
                 "id": trial.id,
                 "state": trial.state,
                 "value": trial.value,
+                **dict(zip(further, self.values(trial)[1:], strict=True)),
                 "iterations": trial.iterations,
                 "seconds": trial.seconds,
                 "seed": trial.seed,
@@ -264,8 +293,14 @@ class Report:
 
     def columns(self) -> list[str]:
         """The keys of ``rows``, known also when there are none."""
-        own = ["id", "state", "value", "iterations", "seconds", "seed", "error"]
+        further = [f"value.{other.metric}" for other in self.objective.others]
+        own = ["id", "state", "value", *further, "iterations", "seconds", "seed", "error"]
         return own + [f"config.{name}" for name in self.space()]
+
+    def values(self, trial: Trial) -> list[float | None]:
+        """The trial's value of each objective."""
+        values = trial.values or (trial.value,)
+        return [*values, *[None] * (len(self.objective.metrics) - len(values))]
 
     def table(self) -> pandas.DataFrame:
         """``rows`` as a data frame; whole numbers stay whole where a condition leaves gaps."""
@@ -285,6 +320,7 @@ class Report:
         return {
             "sweep": self.sweep,
             "best": None if best is None else {**best.to_dict(), "checkpoint": best.checkpoint},
+            **({"front": [trial.id for trial in self.front()]} if self.objective.others else {}),
             "trials": [trial.to_dict() for trial in self.trials],
             "counts": self.counts(),
             "reason": self.reason,
@@ -335,8 +371,11 @@ class _Draft:
         """The trial after its last event."""
         results = [(iteration, self.results[iteration].data["value"]) for iteration in sorted(self.results)]
         curve = [(iteration, value) for iteration, value in results if value is not None]
+        values = self._last_values() if objective.others else ()
         best = objective.best([value for _, value in curve]) if curve else None
-        until = _reached(curve, best)
+        if values:
+            best = values[0]
+        until = max(self.results, default=0) if values else _reached(curve, best)
         before = [change.config for change in self.changes if change.iteration < until]
         return Trial(
             id=_id(self.number),
@@ -352,7 +391,11 @@ class _Draft:
             curve=curve,
             changes=tuple(self.changes),
             first_config=self.config,
+            values=values,
         )
+
+    def _last_values(self) -> tuple[float, ...]:
+        return tuple(self.results[max(self.results)].data["values"]) if self.results else ()
 
 
 def _reached(curve: list[tuple[int, float]], value: float | None) -> int:
@@ -370,7 +413,7 @@ def _transposed(rows: list[dict[str, Any]], report: Report) -> Iterable[tuple[st
 def _dtype(name: str, values: list[Any]) -> Any:
     """The pandas type of a column; ``None``: the one that pandas finds."""
     present = [value for value in values if value is not None]
-    if name in ("value", "seconds"):
+    if name in ("value", "seconds") or name.startswith("value."):
         return "float64"
     if name in ("id", "state", "error") or not present:
         return "object"

@@ -22,6 +22,8 @@ __all__ = ["csv", "decisions", "drawn", "errors", "html", "json", "summary", "ta
 # A narrower terminal wraps the lines itself; columns of a few characters would be unreadable.
 _MIN_WIDTH = 80
 
+_FRONT_SHOWN = 12
+
 _CHANGES = ("pause", "resume", "stop")
 
 
@@ -124,12 +126,26 @@ def _headline(report: Report) -> list[str]:
         if finished:
             lines.append(f"No trial reported a value of {metric}.")
         return lines
+    if report.objective.others:
+        return lines + _front_lines(report)
     so_far = "" if finished and report.reason is not None else " so far"
     lines += [
         f"best {metric}{so_far}: {full(best.value)} ({report.objective.mode}), trial {best.id}",
         _config(best, "  "),
         f"{'checkpoint':<12}{clean(best.checkpoint or 'none')}",
     ]
+    return lines
+
+
+def _front_lines(report: Report) -> list[str]:
+    front = sorted(report.front(), key=lambda trial: -report.objective.score(trial.value or 0.0))
+    of = " and ".join(clean(metric) for metric in report.objective.metrics)
+    lines = [f"{_count(len(front), 'trial')} of the best trade-offs (Pareto front) of {of}:"]
+    for trial in front[:_FRONT_SHOWN]:
+        values = ", ".join(short(value) for value in report.values(trial))
+        lines.append(f"  {trial.id}  {values}  {clean(trial.checkpoint or '')}")
+    if len(front) > _FRONT_SHOWN:
+        lines.append(f"  and {len(front) - _FRONT_SHOWN} more; tuner report has all")
     return lines
 
 
@@ -194,10 +210,13 @@ def _trial_table(report: Report, trials: list[Trial], *, columns: bool) -> Table
     from rich.text import Text
 
     names = list(report.searched())
+    front = report.front()
     drawn = _new_table()
     drawn.add_column("trial", no_wrap=True)
     drawn.add_column("state", no_wrap=True)
-    for name in (report.objective.metric, "iterations", "seconds"):
+    if report.objective.others:
+        drawn.add_column("front", no_wrap=True)
+    for name in (*report.objective.metrics, "iterations", "seconds"):
         drawn.add_column(Text(clean(name)), justify="right", no_wrap=True)
     for name in names if columns else ["configuration"]:
         drawn.add_column(
@@ -209,7 +228,8 @@ def _trial_table(report: Report, trials: list[Trial], *, columns: bool) -> Table
         drawn.add_row(
             trial.id,
             trial.state,
-            "" if trial.value is None else short(trial.value),
+            *((["yes" if trial in front else ""]) if report.objective.others else []),
+            *("" if value is None else short(value) for value in report.values(trial)),
             str(trial.iterations),
             f"{trial.seconds:.1f}",
             *(Text(value) for value in (pairs.values() if columns else [line])),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from tuner.errors import Problem
 from tuner.objective import Objective
+from tuner.pareto import ranking
 from tuner.schedulers.base import Action, Decision, Scheduler, SchedulerSpec
 from tuner.spec import Count
 
@@ -18,7 +20,8 @@ class Asha(SchedulerSpec):
     """Pause a trial at each rung; promote the best 1/reduction_factor of it (Li et al.'s eta) to the next.
 
     Rungs lie at ``grace_period`` (their r), times reduction_factor, ... up to the trial's maximum iterations.
-    A free slot goes to the highest trial that can be promoted, else to a new configuration.
+    A free slot goes to the highest trial that can be promoted, else to a new configuration. By several
+    objectives, trials are ranked by non-dominated sorting (Schmucker et al. 2021, arXiv:2106.12639).
     """
 
     kind: Literal["asha"] = "asha"
@@ -27,6 +30,7 @@ class Asha(SchedulerSpec):
 
     pauses: ClassVar[bool] = True
     needs_maximum: ClassVar[bool] = True
+    many_objectives: ClassVar[bool] = True
 
     def problems(self, iterations: int | None, *, trials: int | None = 1) -> list[Problem]:
         problems = super().problems(iterations, trials=trials)
@@ -56,11 +60,14 @@ class Rung:
         self._ranking: list[tuple[float, int, int]] = []  # best first: (-score, order of arrival, trial)
         self._places: dict[int, tuple[float, int, int]] = {}
 
-    def add(self, trial: int, *, done: float, score: float) -> None:
-        """Take in a trial with so much done: more than ``resource`` if it reports seldom."""
-        self.scores[trial] = score
+    def add(self, trial: int, *, done: float, scores: Sequence[float]) -> None:
+        """Take in a trial with so much done: more than ``resource`` if it reports seldom.
+
+        ``scores``: by objective, higher is better.
+        """
+        self.scores[trial] = scores[0]
         self._done[trial] = done
-        self._places[trial] = (-score, len(self.scores), trial)
+        self._places[trial] = (-scores[0], len(self.scores), trial)
         insort(self._ranking, self._places[trial])
 
     def best(self, count: int) -> list[int]:
@@ -85,12 +92,40 @@ class Rung:
         )
 
 
+class ParetoRung(Rung):
+    """A rung whose trials are compared by several objectives."""
+
+    def __init__(self, resource: int) -> None:
+        super().__init__(resource)
+        self._all_scores: dict[int, Sequence[float]] = {}
+        self._ranked: list[int] | None = None  # best first, while nobody has come since
+
+    def add(self, trial: int, *, done: float, scores: Sequence[float]) -> None:
+        super().add(trial, done=done, scores=scores)
+        self._all_scores[trial] = scores
+        self._ranked = None
+
+    def best(self, count: int) -> list[int]:
+        if self._ranked is None:
+            trials = list(self._all_scores)
+            self._ranked = [trials[i] for i in ranking(list(self._all_scores.values()))]
+        return self._ranked[:count]
+
+    def rank(self, trial: int) -> int:
+        return self.best(len(self.scores)).index(trial) + 1
+
+    def decision(self, trial: int, action: Action, objective: Objective, *, kept: int) -> Decision:
+        decision = super().decision(trial, action, objective, kept=0)
+        return replace(decision, reason="ranked by all objectives")
+
+
 class AshaScheduler(Scheduler):
     def __init__(self, spec: Asha, objective: Objective, iterations: int) -> None:
         self._objective = objective
         self._factor = spec.reduction_factor
         self._maximum = iterations
-        self._rungs = [Rung(r) for r in rung_resources(spec.grace_period, spec.reduction_factor, iterations)]
+        rung = ParetoRung if objective.others else Rung
+        self._rungs = [rung(r) for r in rung_resources(spec.grace_period, spec.reduction_factor, iterations)]
         self._reached: dict[int, int] = {}  # trial -> how many rungs it has passed
         self._running: set[int] = set()
         self._paused: set[int] = set()
@@ -101,17 +136,18 @@ class AshaScheduler(Scheduler):
         self._running.add(trial)
         self._reached[trial] = 0
 
-    def report(self, trial: int, resource: float, value: float) -> Decision:
+    def report(self, trial: int, resource: float, value: float | tuple[float, ...]) -> Decision:
+        values = value if isinstance(value, tuple) else (value,)
         if resource >= self._maximum:
             self._any_completed = True
-            return Decision(trial, Action.COMPLETE, resource, value)
+            return Decision(trial, Action.COMPLETE, resource, values[0])
         # A trial that reports seldom may pass several rungs at once: it is compared in the highest.
         passed = sum(resource >= rung.resource for rung in self._rungs)
         if passed <= self._reached[trial]:
-            return Decision(trial, Action.CONTINUE, resource, value)
+            return Decision(trial, Action.CONTINUE, resource, values[0])
         self._reached[trial] = passed
         rung = self._rungs[passed - 1]
-        rung.add(trial, done=resource, score=self._objective.score(value))
+        rung.add(trial, done=resource, scores=self._objective.scores(values))
         self._running.discard(trial)
         self._paused.add(trial)
         return rung.decision(trial, Action.PAUSE, self._objective, kept=self._kept(rung))

@@ -19,6 +19,7 @@ class AshaStop(Asha):
     kind: Literal["asha_stop"] = "asha_stop"  # type: ignore[assignment]
 
     pauses = False
+    many_objectives = False
 
     def build(self, *, objective: Objective, iterations: int | None, seed: int = 0) -> Scheduler:
         assert iterations is not None
@@ -42,7 +43,7 @@ class _AshaStopScheduler(Scheduler):
             if resource >= rung.resource:
                 if trial in rung.scores:
                     break
-                rung.add(trial, done=resource, score=self._objective.score(value))
+                rung.add(trial, done=resource, scores=[self._objective.score(value)])
                 kept = -(-len(rung.scores) // self._factor)  # rounded up: of few, the best goes on
                 # Equal values stand and fall together, so that a plateau does not favour the early.
                 cutoff = rung.scores[rung.best(kept)[-1]]

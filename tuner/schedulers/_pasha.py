@@ -28,6 +28,7 @@ class Pasha(Asha):
     kind: Literal["pasha"] = "pasha"  # type: ignore[assignment]
 
     runs_in_full: ClassVar[bool] = False
+    many_objectives: ClassVar[bool] = False
 
     def build(self, *, objective: Objective, iterations: int | None, seed: int = 0) -> Scheduler:
         assert iterations is not None
@@ -47,7 +48,8 @@ class _PashaScheduler(AshaScheduler):
     def _kept(self, rung: Rung) -> int:
         return super()._kept(rung) if rung in self._open_rungs else 0
 
-    def report(self, trial: int, resource: float, value: float) -> Decision:
+    def report(self, trial: int, resource: float, value: float | tuple[float, ...]) -> Decision:
+        assert isinstance(value, float | int)
         self._curves[trial][resource] = self._objective.score(value)
         decision = super().report(trial, resource, value)
         if self._top < len(self._rungs) and trial in self._rungs[self._top].scores:

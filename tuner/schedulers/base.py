@@ -122,6 +122,8 @@ class SchedulerSpec(Spec):
     """Whether the maximum resource of a trial must be known."""
     compares: ClassVar[bool] = True
     """Whether what becomes of a trial depends on the others, so that it matters who is first."""
+    many_objectives: ClassVar[bool] = False
+    """Whether it compares by all objectives of a sweep; it is then told the values of all, as a tuple."""
     runs_in_full: ClassVar[bool] = True
     """Whether, when nothing goes wrong, someone gets the maximum resource."""
     reconfigures: ClassVar[bool] = False

@@ -37,6 +37,10 @@ class Searcher(ABC):
         """Take note of how a trial ended and of its last finite value (``None``: it has none)."""
         return
 
+    def finish_all(self, trial: int, ending: Ending, values: tuple[float, ...] | None) -> None:
+        """``finish`` where there are several objectives, with the last values of all."""
+        self.finish(trial, ending, None if values is None else values[0])
+
 
 class SearcherSpec(Spec):
     """The settings of a searcher, as ``searcher:`` in a sweep file gives them."""
@@ -45,6 +49,8 @@ class SearcherSpec(Spec):
     """Whether suggestions depend on results; if not, trial k's configuration depends on (seed, k) alone."""
     conditions: ClassVar[bool] = False
     """Whether it can search a space with conditions."""
+    many_objectives: ClassVar[bool] = False
+    """Whether it learns from all objectives of a sweep, by ``finish_all``; who does not learn needs not."""
     exhaustive: ClassVar[bool] = False
     """Whether it ends by itself, after ``size(space)`` suggestions."""
 
