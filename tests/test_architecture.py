@@ -22,7 +22,7 @@ ALLOWED = {
     "objective": {"spec", "errors"},
     "pareto": set(),
     "journal": {"errors"},
-    "searchers": {"space", "objective", "spec", "errors"},
+    "searchers": {"journal", "space", "objective", "spec", "errors"},
     "schedulers": {"space", "objective", "pareto", "spec", "errors"},
     "trainable": {"space", "spec", "errors"},
     "logger": {"spec", "errors"},

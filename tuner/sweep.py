@@ -23,8 +23,8 @@ from tuner.errors import Problem, SpecError
 from tuner.logger import LoggerSpec
 from tuner.objective import Budget, Objective, Resources
 from tuner.schedulers import SCHEDULERS, Fifo, SchedulerSpec
-from tuner.searchers import SEARCHERS, Random, SearcherSpec
-from tuner.space import SearchSpace
+from tuner.searchers import SEARCHERS, Random, SearcherSpec, beginning
+from tuner.space import CONSTRAINTS, SearchSpace
 from tuner.spec import Seed, Spec, describe, did_you_mean, locate
 from tuner.trainable import TrainableSpec
 
@@ -62,7 +62,9 @@ def _dump(component: Spec) -> dict[str, Any]:
     known = cls in SEARCHERS.values() or cls in SCHEDULERS.values()
     settings = component.model_dump()
     kind = settings["kind"] if known else f"{cls.__module__}:{cls.__qualname__}"
-    return {"kind": kind, **{name: value for name, value in settings.items() if name != "kind"}}
+    # What a sweep begins with is no setting of the method, and mostly nothing.
+    nothing = [name for name in ("points", "warm_start") if name in settings and not settings[name]]
+    return {"kind": kind, **{k: value for k, value in settings.items() if k not in ("kind", *nothing)}}
 
 
 def _folder_name(name: str) -> str:
@@ -116,6 +118,10 @@ class Sweep(Spec):
     def trials(self) -> int | None:
         """How many trials there will be; ``None``: as many as ``budget.seconds`` allows."""
         return self.budget.trials or self.searcher.size(self.space)
+
+    def beginnings(self) -> str | None:
+        """How the trials of an earlier sweep (``warm_start``) are used, in words; ``None``: there is none."""
+        return beginning.beginnings(self.searcher, self.space, objective=self.objective)
 
     def samples(self) -> list[dict[str, Any]]:
         """What 32 trials of this sweep may be given, drawn at random; the same at every call."""
@@ -313,7 +319,11 @@ def _sound_parts(data: Mapping[str, Any], problems: Sequence[Problem]) -> dict[s
     faulty = _faulty_hyperparameters(problems)
     parts: dict[str, Any] = {"whole_space": not faulty}
     if isinstance(space := data.get("space"), Mapping):
-        sound = {name: _without_parents(entry, faulty) for name, entry in space.items() if name not in faulty}
+        # A constraint speaks of several hyperparameters, one of which may be faulty.
+        unsound = {*faulty, CONSTRAINTS} if faulty else faulty
+        sound = {
+            name: _without_parents(entry, faulty) for name, entry in space.items() if name not in unsound
+        }
         data = {**data, "space": sound}
     for name, field in Sweep.model_fields.items():
         if name not in data:
@@ -400,7 +410,7 @@ def _rules(parts: Mapping[str, Any]) -> list[Problem]:
     if budget is not None and resources is not None and budget.gpu_seconds is not None and not resources.gpu:
         problems.append(Problem("budget.gpu_seconds", "trials hold no GPU (resources.gpu); leave it out"))
     if space is not None and searcher is not None:
-        for problem in searcher.problems(space):
+        for problem in beginning.problems(searcher, space, objective=parts.get("objective")):
             own = problem.where.split(".")[0] == "space"
             problems.append(problem if own else problem.inside("searcher"))
     if scheduler is not None and budget is not None:

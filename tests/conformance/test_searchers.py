@@ -6,19 +6,29 @@ import numpy as np
 import pytest
 
 from tuner.objective import Objective
-from tuner.searchers import SEARCHERS, Grid, HyperOpt, Optuna
+from tuner.searchers import SEARCHERS, Grid, HyperOpt, Optuna, start
 from tuner.space import Choice, Float, Int, SearchSpace
 from tuner.testing import CONDITIONAL_SPACES, SearcherContract
 
-for _name, _spec in SEARCHERS.items():
+VARIANTS = {
+    **{name: spec() for name, spec in SEARCHERS.items()},
+    "optuna_multivariate": Optuna(multivariate=True),
+    "optuna_cmaes": Optuna(sampler="cmaes", population=6),
+    "optuna_nsga2": Optuna(sampler="nsga2", population=8),
+    "optuna_qmc": Optuna(sampler="qmc"),
+    "optuna_random": Optuna(sampler="random"),
+    "hyperopt_anneal": HyperOpt(algorithm="anneal"),
+    "hyperopt_random": HyperOpt(algorithm="random"),
+}
+for _name, _spec in VARIANTS.items():
     _class_name = f"Test_{_name}"
-    globals()[_class_name] = type(_class_name, (SearcherContract,), {"spec": _spec(), "__module__": __name__})
+    globals()[_class_name] = type(_class_name, (SearcherContract,), {"spec": _spec, "__module__": __name__})
 
 
 @pytest.mark.parametrize("space", CONDITIONAL_SPACES.values(), ids=CONDITIONAL_SPACES)
 def test_optuna_models_dimensions_together_also_under_conditions(space):
     objective = Objective(metric="loss", mode="min")
-    searcher = Optuna(multivariate=True).build(space, objective=objective, seed=0)
+    searcher = start(Optuna(multivariate=True), space, objective=objective, seed=0)
     for trial in range(30):
         assert space.contains(searcher.suggest(trial))
         searcher.finish(trial, "completed", float(trial % 7))

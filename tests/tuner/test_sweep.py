@@ -86,8 +86,34 @@ SENTENCES: dict[str, list[str]] = {
     "grid_with_another_number_of_trials": [
         "budget.trials: the grid has 3 configurations; must be 3 or left out, got 4"
     ],
-    "hyperopt_with_conditions": [
-        "searcher: cannot search a space with conditions ('when') yet; use grid, random or optuna"
+    "constraint_of_a_faulty_hyperparameter": [
+        "space.lr: low must be below high, got low=1.0, high=0.1",
+        "space.hiden: mlp has no hyperparameter 'hiden'; did you mean 'hidden'?",
+    ],
+    "constraint_too_tight": [
+        "space.constraints: must be met by at least 0.5% of the space, got 0 of 2000 draws (0.00%); "
+        "narrow the ranges, or write conditions"
+    ],
+    "constraint_unknown_name": [
+        "space.constraints: 'lrr <= 0.5' names an unknown hyperparameter 'lrr'; did you mean 'lr'?"
+    ],
+    "group_shares_a_name": [
+        "space.optimizer.sgd.lr: 'lr' would be there twice, beside 'lr'; choose another name"
+    ],
+    "points_outside_the_space": [
+        "searcher.points.0.lr: can never be 2.0; it is a number in [0.1, 1.0]",
+        "searcher.points.1.momentum: is not active at this point; leave it out",
+        "searcher.points.2: unknown hyperparameter 'momentun'; did you mean 'momentum'?",
+        "searcher.points.3.momentum: is not active at this point; leave it out, or say what optimizer is",
+    ],
+    "sampler_setting_of_another": [
+        "searcher.candidates: is a setting of sampler tpe, not of gp; must be one of deterministic, startup_trials"
+    ],
+    "warm_start_from_nowhere": [
+        "searcher.warm_start: results/nowhere: holds no sweep; must be a results folder with a journal.sqlite"
+    ],
+    "when_range_never_reached": [
+        "space.dropout.when: 'depth' can never be in {\"min\": 4}; it is a whole number in [1, 3]"
     ],
     "hyperparameter_in_both_places": [
         "trainable.lr: is a hyperparameter, so it belongs under 'space'; it stands there already, leave it out here"
@@ -176,7 +202,9 @@ SENTENCES: dict[str, list[str]] = {
     "searcher_is_a_number": ["searcher: must be a name or a mapping with 'kind', got 3"],
     "searcher_setting_as_text": ["searcher.gamma: must be a number, got the text '0.25'"],
     "searcher_setting_too_small": ["searcher.startup_trials: must be at least 1, got 0"],
-    "searcher_without_kind": ["searcher.kind: must be given: one of grid, random, optuna, hyperopt"],
+    "searcher_without_kind": [
+        "searcher.kind: must be given: one of grid, random, sobol, optuna, hyperopt, evolution"
+    ],
     "seed_fractional": ["seed: must be a whole number, got 1.5"],
     "seed_in_the_space": [
         "space.seed: tuner sets this itself, from the sweep's own 'seed'; choose another name"

@@ -19,7 +19,7 @@ from tuner.engine.worker import Stretch
 from tuner.journal import Journal
 from tuner.pareto import front
 from tuner.schedulers import ITERATIONS, Action, Decision
-from tuner.searchers import Ending
+from tuner.searchers import Ending, start
 from tuner.sweep import Sweep
 
 TrialDir = tuple[Any, str]
@@ -69,7 +69,7 @@ class Host:
         self.reason: str | None = None
         self.incumbent: Course | None = None  # the best so far that has not failed
         self._journal = journal
-        self._searcher = sweep.searcher.build(sweep.space, objective=sweep.objective, seed=sweep.seed)
+        self._searcher = start(sweep.searcher, sweep.space, objective=sweep.objective, seed=sweep.seed)
         self._resource = sweep.scheduler.resource
         self._scheduler = sweep.scheduler.build(
             objective=sweep.objective,

@@ -120,7 +120,8 @@ def opening(sweep: Sweep, slots: int | None) -> str:
     if slots is not None:
         workers = min(n for n in (slots, asked, count) if n is not None)
         parts.append(f"{workers} worker{'s' if workers > 1 else ''}")
-    return ", ".join(parts)
+    beginnings = sweep.beginnings()
+    return ", ".join(parts) + ("" if beginnings is None else f"; warm start: {beginnings}")
 
 
 def status(host: Host, seconds: float) -> str:

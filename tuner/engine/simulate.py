@@ -18,7 +18,7 @@ import numpy as np
 from tuner.engine.cluster import WORKER_LOSSES
 from tuner.engine.curves import Costs, Curves, LearningCurve
 from tuner.schedulers import ITERATIONS, SECONDS, Action, Decision
-from tuner.searchers import Ending
+from tuner.searchers import Ending, start
 from tuner.space import Config
 from tuner.sweep import Sweep
 
@@ -104,7 +104,7 @@ class _Run:
     def __post_init__(self) -> None:
         sweep = self.sweep
         self.now = self.costs.start
-        self.searcher = sweep.searcher.build(sweep.space, objective=sweep.objective, seed=sweep.seed)
+        self.searcher = start(sweep.searcher, sweep.space, objective=sweep.objective, seed=sweep.seed)
         self.scheduler = sweep.scheduler.build(
             objective=sweep.objective,
             iterations=sweep.scheduler.most(sweep.budget.iterations),

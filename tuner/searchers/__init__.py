@@ -1,16 +1,33 @@
 """The table of searchers: short name -> the class of its settings. Importing it imports no search library."""
 
+from tuner.searchers._evolution import Evolution
 from tuner.searchers._grid import Grid
 from tuner.searchers._hyperopt import HyperOpt
 from tuner.searchers._optuna import Optuna
 from tuner.searchers._random import Random
+from tuner.searchers._sobol import Sobol
 from tuner.searchers.base import Ending, Searcher, SearcherSpec
+from tuner.searchers.beginning import start
 
 SEARCHERS: dict[str, type[SearcherSpec]] = {
     "grid": Grid,
     "random": Random,
+    "sobol": Sobol,
     "optuna": Optuna,
     "hyperopt": HyperOpt,
+    "evolution": Evolution,
 }
 
-__all__ = ["SEARCHERS", "Ending", "Grid", "HyperOpt", "Optuna", "Random", "Searcher", "SearcherSpec"]
+__all__ = [
+    "SEARCHERS",
+    "Ending",
+    "Evolution",
+    "Grid",
+    "HyperOpt",
+    "Optuna",
+    "Random",
+    "Searcher",
+    "SearcherSpec",
+    "Sobol",
+    "start",
+]

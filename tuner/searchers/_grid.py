@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar, Literal
 
 from tuner.errors import Problem, SpecError
 from tuner.objective import Objective
 from tuner.searchers.base import Searcher, SearcherSpec
+from tuner.searchers.earlier import completed
 from tuner.space import Config, SearchSpace
+from tuner.space.values import same
 
 
 class Grid(SearcherSpec):
@@ -16,6 +19,7 @@ class Grid(SearcherSpec):
     kind: Literal["grid"] = "grid"
 
     conditions: ClassVar[bool] = True
+    opaque: ClassVar[bool] = True
     exhaustive: ClassVar[bool] = True
 
     def problems(self, space: SearchSpace) -> list[Problem]:
@@ -26,10 +30,22 @@ class Grid(SearcherSpec):
         return []
 
     def size(self, space: SearchSpace) -> int:
-        return len(space.grid())
+        return len(self._configs(space))
 
     def build(self, space: SearchSpace, *, objective: Objective, seed: int) -> Searcher:
-        return _GridSearcher(space.grid())
+        return _GridSearcher(self._configs(space))
+
+    def _configs(self, space: SearchSpace) -> list[Config]:
+        """The user's points, then the grid; without those that an earlier sweep has completed."""
+        first = [space.build(lambda key, _, p=point: p[space.name(key)]) for point in self.points]  # type: ignore[misc]
+        done = completed(Path(self.warm_start).expanduser(), space) if self.warm_start else []
+        if not first and not done:
+            return space.grid()
+        configs: list[Config] = []
+        for config in [*first, *space.grid()]:
+            if not any(same(config, other) for other in (*done, *configs[: len(first)])):
+                configs.append(config)
+        return configs
 
 
 class _GridSearcher(Searcher):

@@ -1,36 +1,67 @@
-"""HyperOpt's tree-structured Parzen estimator, asked and told directly."""
+"""HyperOpt's algorithms, asked and told directly."""
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_serializer, model_validator
 
 from tuner.objective import Objective
 from tuner.searchers._random import Random
 from tuner.searchers.base import Ending, FailurePenalty, Searcher, SearcherSpec
-from tuner.space import Choice, Config, Dimension, Float, Int, SearchSpace
+from tuner.searchers.settings import own_settings, without_foreign
+from tuner.space import Config, Dimension, SearchSpace
+from tuner.space.hyperopt import drawn, told
 from tuner.spec import Count, Number
+
+# Algorithm -> its settings with their defaults.
+_SETTINGS: dict[str, dict[str, Any]] = {
+    "tpe": {"startup_trials": 10, "candidates": 24, "gamma": 0.25},
+    "anneal": {"good": 2.0, "shrink": 0.1},
+    "random": {},
+}
 
 
 class HyperOpt(SearcherSpec):
     """HyperOpt (Bergstra et al. 2013).
 
-    ``algorithm``: ``tpe``, the tree-structured Parzen estimator. ``startup_trials``: drawn at random until so
-    many have finished, before the model is used. ``candidates``: samples compared per suggestion. ``gamma``:
-    the share of trials, in (0, 1), that the model takes as good. Running trials count as bad, so that those
-    at the same time differ.
+    ``algorithm``: ``tpe``, the tree-structured Parzen estimator, for which running trials count as bad, so
+    that those at the same time differ; ``anneal``, simulated annealing around one of the best; ``random``.
+    Conditions are switches in HyperOpt's own expression.
     """
 
     kind: Literal["hyperopt"] = "hyperopt"
-    algorithm: Literal["tpe"] = "tpe"
-    startup_trials: Count = 10
-    candidates: Count = 24
-    gamma: Annotated[Number, Field(gt=0, lt=1)] = 0.25
+    algorithm: Literal["tpe", "anneal", "random"] = "tpe"
+    startup_trials: Count | None = Field(
+        default=None, description="tpe (10): drawn at random until so many have finished"
+    )
+    candidates: Count | None = Field(default=None, description="tpe (24): samples compared per suggestion")
+    gamma: Annotated[Number, Field(gt=0, lt=1)] | None = Field(
+        default=None, description="tpe (0.25): share of the trials that the model takes as good"
+    )
+    good: Annotated[Number, Field(ge=1)] | None = Field(
+        default=None, description="anneal (2.0): mean rank, from 1, of the trial around which it draws"
+    )
+    shrink: Annotated[Number, Field(gt=0)] | None = Field(
+        default=None, description="anneal (0.1): how fast the neighbourhood shrinks with trials"
+    )
 
-    learns: ClassVar[bool] = True
+    conditions: ClassVar[bool] = True
+
+    @property
+    def learns(self) -> bool:  # type: ignore[override]
+        """Whether suggestions depend on results."""
+        return self.algorithm != "random"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _settle(cls, data: Any) -> Any:
+        return own_settings(data, "algorithm", "tpe", _SETTINGS)
+
+    @model_serializer(mode="wrap")
+    def _own_settings(self, dump: Any) -> dict[str, Any]:
+        return without_foreign(dump(self), self.algorithm, _SETTINGS)
 
     def build(self, space: SearchSpace, *, objective: Objective, seed: int) -> Searcher:
         if not space.dimensions:  # HyperOpt has no empty domain, and there is nothing to learn
@@ -48,38 +79,45 @@ class _HyperOptSearcher(Searcher):
         self._space = space
         self._objective = objective
         self._penalty = FailurePenalty(objective)
+        self._seed = seed
         self._rng = np.random.default_rng(seed)
+        self._attempts: dict[int, int] = {}  # of an algorithm that does not learn
         self._trials = hyperopt.Trials()
         self._running: dict[int, Any] = {}  # trial -> its document among the trials
         self._finished = 0
         # The objective lives in the trials; HyperOpt is never asked to evaluate one.
-        self._domain = Domain(
-            lambda chosen: 0.0, {name: _expression(name, d) for name, d in space.dimensions.items()}
-        )
+        self._domain = Domain(lambda chosen: 0.0, space.to_hyperopt())
 
     def suggest(self, trial: int) -> Config:
         from hyperopt.base import spec_from_misc
 
+        self._void(trial)
         [identifier] = self._trials.new_trial_ids(1)
-        [document] = self._hyperopt.tpe.suggest(
-            [identifier],
-            self._domain,
-            self._trials,
-            int(self._rng.integers(2**31 - 1)),
-            # HyperOpt would count running trials too, and then model a space of which it knows no result.
-            n_startup_jobs=0 if self._finished >= self._spec.startup_trials else len(self._trials.trials) + 1,
-            n_EI_candidates=self._spec.candidates,
-            gamma=self._spec.gamma,
-            verbose=False,
-        )
-        # As in hyperopt.fmin, a running trial is among the trials; without a loss it ranks below all others.
-        self._trials.insert_trial_doc(document)
-        self._trials.refresh()
-        self._running[trial] = self._trials.trials[-1]
-        drawn = spec_from_misc(document["misc"])
-        return self._space.complete(
-            {name: _value(dimension, drawn[name]) for name, dimension in self._space.dimensions.items()}
-        )
+        [document] = self._draw(identifier, trial)
+        self._insert(trial, document)
+        point = spec_from_misc(document["misc"])
+
+        def choose(key: str, dimension: Dimension) -> Any:
+            # At the very edge of a parent's range, HyperOpt may hold a child for inactive.
+            return drawn(dimension, point[key]) if key in point else dimension.sample(self._rng)
+
+        return self._space.build(choose)
+
+    def take(self, trial: int, config: Config) -> None:
+        self._void(trial)
+        [identifier] = self._trials.new_trial_ids(1)
+        chosen = self._space.by_key(config)
+        point = {key: told(self._space.dimensions[key], value) for key, value in chosen.items()}
+        misc = {
+            "tid": identifier,
+            "cmd": self._domain.cmd,
+            "workdir": self._domain.workdir,
+            "idxs": {key: [identifier] if key in point else [] for key in self._domain.params},
+            "vals": {key: [point[key]] if key in point else [] for key in self._domain.params},
+        }
+        result = {"status": self._hyperopt.STATUS_NEW}
+        [document] = self._trials.new_trial_docs([identifier], [None], [result], [misc])
+        self._insert(trial, document)
 
     def finish(self, trial: int, ending: Ending, value: float | None) -> None:
         if ending == "failed" or value is None:
@@ -90,36 +128,46 @@ class _HyperOptSearcher(Searcher):
         for failed, worst in self._penalty.due():
             self._tell(failed, worst)
 
+    def _draw(self, identifier: int, trial: int) -> list[Any]:
+        known = [[identifier], self._domain, self._trials]
+        if self._spec.algorithm == "random":
+            attempt = self._attempts[trial] = self._attempts.get(trial, -1) + 1
+            own = int(np.random.SeedSequence([self._seed, trial, attempt]).generate_state(1)[0])
+            return list(self._hyperopt.rand.suggest(*known, own % (2**31 - 1)))
+        seed = int(self._rng.integers(2**31 - 1))
+        if self._spec.algorithm == "anneal":
+            return list(
+                self._hyperopt.anneal.suggest(
+                    *known, seed, avg_best_idx=self._spec.good, shrink_coef=self._spec.shrink
+                )
+            )
+        startup = self._spec.startup_trials
+        assert startup is not None
+        return list(
+            self._hyperopt.tpe.suggest(
+                *known,
+                seed,
+                # HyperOpt would count running trials too, and then model a space of which it knows no result.
+                n_startup_jobs=0 if self._finished >= startup else len(self._trials.trials) + 1,
+                n_EI_candidates=self._spec.candidates,
+                gamma=self._spec.gamma,
+                verbose=False,
+            )
+        )
+
+    def _insert(self, trial: int, document: Any) -> None:
+        # As in hyperopt.fmin, a running trial is among the trials; without a loss it ranks below all others.
+        self._trials.insert_trial_doc(document)
+        self._trials.refresh()
+        self._running[trial] = self._trials.trials[-1]
+
+    def _void(self, trial: int) -> None:
+        if trial in self._running:
+            self._running.pop(trial)["state"] = self._hyperopt.JOB_STATE_ERROR  # these are left out
+            self._trials.refresh()
+
     def _tell(self, trial: int, value: float) -> None:
         document = self._running.pop(trial)
         document["state"] = self._hyperopt.JOB_STATE_DONE
         document["result"] = {"status": self._hyperopt.STATUS_OK, "loss": -self._objective.score(value)}
         self._finished += 1
-
-
-def _expression(name: str, dimension: Dimension) -> Any:
-    """The dimension in HyperOpt's terms; steps and choices by their position."""
-    from hyperopt import hp
-
-    if isinstance(dimension, Choice):
-        return hp.randint(name, len(dimension.choices))
-    assert isinstance(dimension, (Float, Int))
-    if dimension.log:
-        margin = 0.5 if isinstance(dimension, Int) else 0.0
-        return hp.loguniform(name, math.log(dimension.low - margin), math.log(dimension.high + margin))
-    if dimension.step is not None:
-        steps = round((dimension.high - dimension.low) / dimension.step)
-        return hp.uniform(name, -0.5, steps + 0.5)
-    return hp.uniform(name, dimension.low, dimension.high)
-
-
-def _value(dimension: Dimension, drawn: Any) -> Any:
-    if isinstance(dimension, Choice):
-        return dimension.choices[int(drawn)]
-    assert isinstance(dimension, (Float, Int))
-    value = float(drawn)
-    if dimension.step is not None and not dimension.log:
-        steps = round((dimension.high - dimension.low) / dimension.step)
-        value = dimension.low + dimension.step * min(max(round(value), 0), steps)
-    value = min(max(value, dimension.low), dimension.high)
-    return round(value) if isinstance(dimension, Int) else float(value)

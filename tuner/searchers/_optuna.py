@@ -2,36 +2,96 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+import numpy as np
+from pydantic import Field, model_serializer, model_validator
 
 from tuner.objective import Objective
 from tuner.searchers.base import Ending, FailurePenalty, Searcher, SearcherSpec
-from tuner.space import Choice, Config, Dimension, Float, Int, SearchSpace
-from tuner.spec import Count
+from tuner.searchers.settings import own_settings, without_foreign
+from tuner.space import Config, SearchSpace
+from tuner.space.optuna import parameters
+from tuner.spec import Count, Number
 
 if TYPE_CHECKING:
+    from optuna.samplers import BaseSampler
     from optuna.trial import Trial
+
+_Share = Annotated[Number, Field(ge=0, le=1)]
+
+# Sampler -> its settings with their defaults.
+_SETTINGS: dict[str, dict[str, Any]] = {
+    "tpe": {"startup_trials": 10, "candidates": 24, "multivariate": False},
+    "gp": {"startup_trials": 10, "deterministic": False},
+    "cmaes": {"startup_trials": 1, "sigma": None, "population": None, "margin": False, "separable": False},
+    "nsga2": {"population": 20, "mutation": None, "crossover": 0.9, "swapping": 0.5},
+    "qmc": {"sequence": "sobol", "scramble": True},
+    "random": {},
+}
+
+# Those that draw or model all dimensions at once, and would draw at random what not every trial has.
+_JOINT = ("gp", "cmaes", "nsga2", "qmc")
+
+_Sampler = Literal["tpe", "gp", "cmaes", "nsga2", "qmc", "random"]
 
 
 class Optuna(SearcherSpec):
-    """Optuna (Akiba et al. 2019). Conditions are searched define-by-run.
+    """Optuna (Akiba et al. 2019), with any of its samplers.
 
-    ``sampler``: ``tpe``, the tree-structured Parzen estimator (Bergstra et al. 2011). ``startup_trials``:
-    drawn at random before the model is used. ``candidates``: samples compared per suggestion.
-    ``multivariate``: model the dimensions together. Running trials count as bad (constant liar), so that
-    parallel trials differ.
+    ``sampler``: ``tpe``, the tree-structured Parzen estimator (Bergstra et al. 2011); ``gp``, a Gaussian
+    process; ``cmaes``, covariance matrix adaptation (Hansen and Ostermeier 2001); ``nsga2``, a genetic
+    algorithm (Deb et al. 2002); ``qmc``, a quasi-random sequence; ``random``. Each takes the settings that
+    are its own.
+
+    ``tpe`` and ``random`` search conditions define-by-run. The others are asked for every dimension, and what
+    is not active is left out of the trial; to ``cmaes`` a choice is a number. Of trials that the scheduler
+    stopped, ``tpe`` and ``cmaes`` learn; ``gp`` and ``nsga2`` know only those that ran to their end.
     """
 
     kind: Literal["optuna"] = "optuna"
-    sampler: Literal["tpe"] = "tpe"
-    startup_trials: Count = 10
-    candidates: Annotated[int, Field(strict=True, ge=1)] = 24
-    multivariate: bool = False
+    sampler: _Sampler = "tpe"
+    startup_trials: Count | None = Field(
+        default=None, description="tpe, gp (10), cmaes (1): drawn at random before there is a model"
+    )
+    candidates: Count | None = Field(default=None, description="tpe (24): samples compared per suggestion")
+    multivariate: bool | None = Field(default=None, description="tpe (false): model the dimensions together")
+    deterministic: bool | None = Field(default=None, description="gp (false): the objective has no noise")
+    sigma: Annotated[Number, Field(gt=0)] | None = Field(
+        default=None, description="cmaes: first step, as a share of the range; a sixth unless given"
+    )
+    population: Annotated[int, Field(strict=True, ge=2)] | None = Field(
+        default=None, description="cmaes (by dimensions), nsga2 (20): trials per generation"
+    )
+    margin: bool | None = Field(default=None, description="cmaes (false): keep whole numbers from freezing")
+    separable: bool | None = Field(default=None, description="cmaes (false): a diagonal covariance")
+    mutation: _Share | None = Field(
+        default=None, description="nsga2: chance that a value is drawn anew; 1 / dimensions unless given"
+    )
+    crossover: _Share | None = Field(
+        default=None, description="nsga2 (0.9): chance that a child has two parents"
+    )
+    swapping: _Share | None = Field(default=None, description="nsga2 (0.5): chance that they swap a value")
+    sequence: Literal["sobol", "halton"] | None = Field(default=None, description="qmc (sobol)")
+    scramble: bool | None = Field(default=None, description="qmc (true): else every seed gives one sequence")
 
-    learns: ClassVar[bool] = True
     conditions: ClassVar[bool] = True
+
+    @property
+    def learns(self) -> bool:  # type: ignore[override]
+        """Whether suggestions depend on results."""
+        return self.sampler not in ("qmc", "random")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _settle(cls, data: Any) -> Any:
+        return own_settings(data, "sampler", "tpe", _SETTINGS)
+
+    @model_serializer(mode="wrap")
+    def _own_settings(self, dump: Any) -> dict[str, Any]:
+        return without_foreign(dump(self), self.sampler, _SETTINGS)
 
     def build(self, space: SearchSpace, *, objective: Objective, seed: int) -> Searcher:
         return _OptunaSearcher(self, space, objective, seed)
@@ -39,37 +99,53 @@ class Optuna(SearcherSpec):
 
 class _OptunaSearcher(Searcher):
     def __init__(self, spec: Optuna, space: SearchSpace, objective: Objective, seed: int) -> None:
-        import warnings
-
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        with warnings.catch_warnings():
-            # constant_liar and multivariate are marked experimental; both are what parallel search needs.
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            sampler = optuna.samplers.TPESampler(
-                n_startup_trials=spec.startup_trials,
-                n_ei_candidates=spec.candidates,
-                multivariate=spec.multivariate,
-                constant_liar=True,
-                seed=seed,
-            )
+        self._spec = spec
+        self._space = space
+        self._seed = seed
+        self._parameters = parameters(space.dimensions, numeric=spec.sampler == "cmaes")
         self._study = optuna.create_study(
-            direction="maximize" if objective.mode == "max" else "minimize", sampler=sampler
+            direction="maximize" if objective.mode == "max" else "minimize", sampler=self._sampler(seed)
         )
         self._states = optuna.trial.TrialState
-        self._space = space
         self._penalty = FailurePenalty(objective)
         self._open: dict[int, Trial] = {}
+        self._attempts: dict[int, int] = {}  # of a sampler that does not learn
 
     def suggest(self, trial: int) -> Config:
-        asked = self._study.ask()
-        self._open[trial] = asked
-        chosen: Config = dict(self._space.constants)
-        for name, dimension in self._space.ordered():
-            if self._space.active(name, chosen):
-                chosen[name] = _ask(asked, name, dimension)
-        return self._space.complete(chosen)
+        self._void(trial)
+        if not self._spec.learns:
+            # The trial's suggestion must be its own, whatever was asked before.
+            attempt = self._attempts[trial] = self._attempts.get(trial, -1) + 1
+            self._study.sampler = self._sampler(self._seed, trial=trial, attempt=attempt)
+        asked = self._open[trial] = self._study.ask()
+        if self._spec.sampler not in _JOINT:
+            return self._space.build(lambda key, _: self._parameters[key].ask(asked))
+        chosen = {key: parameter.ask(asked) for key, parameter in self._parameters.items()}
+        if self._spec.sampler == "cmaes" and len(chosen) == 1:
+            asked.suggest_float(_IDLE, 0.0, 1.0)
+        return self._space.build(lambda key, _: chosen[key])
+
+    def take(self, trial: int, config: Config) -> None:
+        self._void(trial)
+        chosen = self._space.by_key(config)
+        told = {key: self._parameters[key].told(value) for key, value in chosen.items()}
+        if self._spec.sampler in _JOINT:
+            for key, parameter in self._parameters.items():
+                told.setdefault(key, _middle(parameter.distribution))
+            if self._spec.sampler == "cmaes" and len(told) == 1:
+                told[_IDLE] = 0.5
+        self._study.enqueue_trial(told)
+        asked = self._open[trial] = self._study.ask()
+        if self._spec.sampler in ("cmaes", "nsga2"):
+            _ = asked.relative_params  # else the trial would belong to no generation
+        for key, parameter in self._parameters.items():
+            if key in told:
+                parameter.ask(asked)
+        if _IDLE in told:
+            asked.suggest_float(_IDLE, 0.0, 1.0)
 
     def report(self, trial: int, iteration: int, value: float) -> None:
         self._open[trial].report(value, iteration)
@@ -85,18 +161,89 @@ class _OptunaSearcher(Searcher):
         for failed, worst in self._penalty.due():
             self._study.tell(self._open.pop(failed), worst, state=self._states.COMPLETE)
 
+    def _void(self, trial: int) -> None:
+        if trial in self._open:
+            self._study.tell(self._open.pop(trial), state=self._states.FAIL)
 
-def _ask(trial: Trial, name: str, dimension: Dimension) -> Any:
-    if isinstance(dimension, Float) and dimension.step is not None:
-        # By position: Optuna shortens a range that its step divides only up to rounding.
-        steps = round((dimension.high - dimension.low) / dimension.step)
-        value = dimension.low + trial.suggest_int(name, 0, steps) * dimension.step
-        return min(max(value, float(dimension.low)), float(dimension.high))
-    if isinstance(dimension, Float):
-        value = trial.suggest_float(name, dimension.low, dimension.high, log=dimension.log)
-        return min(max(value, float(dimension.low)), float(dimension.high))
-    if isinstance(dimension, Int):
-        return trial.suggest_int(name, dimension.low, dimension.high, log=dimension.log, step=dimension.step)
-    assert isinstance(dimension, Choice)
-    # By position: Optuna takes only plain values as categories and holds True for 1.
-    return dimension.choices[trial.suggest_categorical(name, range(len(dimension.choices)))]
+    def _sampler(self, seed: int, *, trial: int = 0, attempt: int = 0) -> BaseSampler:
+        import optuna
+
+        samplers, spec = optuna.samplers, self._spec
+        own = {name: getattr(spec, name) for name in _SETTINGS[spec.sampler]}
+        with warnings.catch_warnings():
+            # Several of them, and constant_liar, are marked experimental.
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            match spec.sampler:
+                case "tpe":
+                    return samplers.TPESampler(
+                        n_startup_trials=own["startup_trials"],
+                        n_ei_candidates=own["candidates"],
+                        multivariate=own["multivariate"],
+                        group=own["multivariate"] and self._space.conditional,
+                        constant_liar=True,  # running trials count as bad, so that parallel trials differ
+                        seed=seed,
+                    )
+                case "gp":
+                    return samplers.GPSampler(
+                        n_startup_trials=own["startup_trials"],
+                        deterministic_objective=own["deterministic"],
+                        seed=seed,
+                    )
+                case "cmaes":
+                    return samplers.CmaEsSampler(
+                        n_startup_trials=own["startup_trials"],
+                        sigma0=own["sigma"],
+                        popsize=own["population"],
+                        with_margin=own["margin"],
+                        use_separable_cma=own["separable"],
+                        consider_pruned_trials=True,
+                        warn_independent_sampling=False,
+                        seed=seed,
+                    )
+                case "nsga2":
+                    return samplers.NSGAIISampler(
+                        population_size=own["population"],
+                        mutation_prob=own["mutation"],
+                        crossover_prob=own["crossover"],
+                        swapping_prob=own["swapping"],
+                        seed=seed,
+                    )
+                case "qmc":
+                    return _qmc(own, self._parameters, seed=seed, trial=trial)
+        return samplers.RandomSampler(
+            seed=int(np.random.SeedSequence([seed, trial, attempt]).generate_state(1)[0])
+        )
+
+
+# CMA-ES knows no single dimension: it gets a second one, which means nothing.
+_IDLE = "idle dimension"
+
+
+def _middle(distribution: Any) -> Any:
+    """A value for a dimension that is not active, which Optuna is to be told all the same."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices[0]
+    if isinstance(distribution, FloatDistribution) and not distribution.log:
+        return (distribution.low + distribution.high) / 2
+    return distribution.low
+
+
+def _qmc(own: Mapping[str, Any], parameters: Mapping[str, Any], *, seed: int, trial: int) -> BaseSampler:
+    """Optuna's sampler at its place ``trial`` in the sequence."""
+    import optuna
+
+    class Placed(optuna.samplers.QMCSampler):
+        def infer_relative_search_space(self, study: Any, trial: Any) -> dict[str, Any]:
+            return {key: parameter.distribution for key, parameter in parameters.items()}
+
+        def _find_sample_id(self, study: Any, search_space: Any) -> int:
+            return trial
+
+    return Placed(
+        qmc_type=own["sequence"],
+        scramble=own["scramble"],
+        warn_independent_sampling=False,
+        seed=seed,
+    )

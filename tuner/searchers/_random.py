@@ -17,6 +17,7 @@ class Random(SearcherSpec):
     kind: Literal["random"] = "random"
 
     conditions: ClassVar[bool] = True
+    opaque: ClassVar[bool] = True
 
     def build(self, space: SearchSpace, *, objective: Objective, seed: int) -> Searcher:
         return _RandomSearcher(space, seed)

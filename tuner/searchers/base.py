@@ -6,11 +6,13 @@ Neither knows Ray. The engine asks and tells; the same object runs on a cluster,
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
 
 from tuner.errors import Problem
 from tuner.objective import Objective
-from tuner.space import Config, SearchSpace
+from tuner.space import Choice, Config, Ordered, SearchSpace
 from tuner.spec import Spec
 
 Ending = Literal["completed", "stopped", "failed"]
@@ -21,13 +23,23 @@ class Searcher(ABC):
     """Suggests configurations, trial by trial, and learns from what became of them.
 
     Trials are numbered from 0 in the order of their suggestions. Calls come in any interleaving over
-    trials, but for one trial: ``suggest``, then ``report`` for each result, then ``finish`` once.
+    trials, but for one trial: ``suggest`` or ``take``, then ``report`` for each result, then ``finish`` once.
     The same calls in the same order give the same suggestions: all randomness comes from the seed.
     """
 
     @abstractmethod
     def suggest(self, trial: int) -> Config | None:
-        """The configuration of trial ``trial``, or ``None`` when there are no more."""
+        """The configuration of trial ``trial``, or ``None`` when there are no more.
+
+        Asked again for the same trial, or told by ``take`` what it runs instead, its last suggestion is void.
+        """
+
+    def take(self, trial: int, config: Config) -> None:
+        """Take note that ``trial`` runs ``config``, which lies in the space and someone else has chosen.
+
+        Trials of an earlier sweep have numbers below 0. A searcher that does not learn has no need to.
+        """
+        return
 
     def report(self, trial: int, iteration: int, value: float) -> None:
         """Take note of a running trial's finite objective after ``iteration`` (from 1, only ever rising)."""
@@ -45,21 +57,40 @@ class Searcher(ABC):
 class SearcherSpec(Spec):
     """The settings of a searcher, as ``searcher:`` in a sweep file gives them."""
 
+    points: tuple[dict[str, Any], ...] = Field(
+        default=(),
+        description="configurations to begin with; what one leaves out has its default or is drawn",
+    )
+    warm_start: str | None = Field(
+        default=None, description="results folder of an earlier sweep to begin from"
+    )
+
     learns: ClassVar[bool] = False
     """Whether suggestions depend on results; if not, trial k's configuration depends on (seed, k) alone."""
     conditions: ClassVar[bool] = False
     """Whether it can search a space with conditions."""
     many_objectives: ClassVar[bool] = False
     """Whether it learns from all objectives of a sweep, by ``finish_all``; who does not learn needs not."""
+    opaque: ClassVar[bool] = False
+    """Whether it can search dimensions that are no numbers, ordinals or choices, only drawn and mutated."""
     exhaustive: ClassVar[bool] = False
     """Whether it ends by itself, after ``size(space)`` suggestions."""
 
     def problems(self, space: SearchSpace) -> list[Problem]:
         """Why this searcher cannot search ``space``; empty when it can."""
+        problems = []
         if space.conditional and not self.conditions:
-            what = "cannot search a space with conditions ('when') yet; use grid, random or optuna"
-            return [Problem("", what)]
-        return []
+            what = "cannot search a space with conditions; random, optuna and evolution can"
+            problems.append(Problem("", what))
+        for key, dimension in space.dimensions.items():
+            if not (self.opaque or isinstance(dimension, (Ordered, Choice))):
+                what = (
+                    f"cannot search a {type(dimension).__name__.lower()} ('{key}'); random and evolution can"
+                )
+                problems.append(Problem("", what))
+        if space.tightness is not None and not self.exhaustive:
+            problems.append(space.tightness.inside("space"))
+        return problems
 
     def size(self, space: SearchSpace) -> int | None:
         """How many configurations there are in all; ``None``: no end."""
@@ -67,7 +98,11 @@ class SearcherSpec(Spec):
 
     @abstractmethod
     def build(self, space: SearchSpace, *, objective: Objective, seed: int) -> Searcher:
-        """A new searcher over ``space``."""
+        """A new searcher over ``space``, which knows nothing of ``points`` and ``warm_start``.
+
+        What a learning one suggests may break a constraint: it is then asked again, and told by ``take`` in
+        the end. ``tuner.searchers.start`` makes it whole.
+        """
 
 
 class FailurePenalty:

@@ -24,7 +24,7 @@ class Choice(Dimension):
         {"optimizer": Choice({"sgd": {"lr": Float(1e-3, 1.0)}, "adam": {"lr": Float(1e-5, 1e-2)}})}
     """
 
-    choices: tuple[Any, ...]
+    choices: Any  # a tuple, once it is read
     groups: Mapping[str, Mapping[str, Any]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:

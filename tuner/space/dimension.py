@@ -36,6 +36,9 @@ class _Unset:
     def __repr__(self) -> str:
         return "UNSET"
 
+    def __reduce__(self) -> str:
+        return "UNSET"  # there is one in every process
+
 
 UNSET: Any = _Unset()
 

@@ -80,4 +80,4 @@ def _with_groups_read(choice: Choice) -> Choice:
             except SpecError as error:
                 problems += [problem.inside(f"{value}.{name}") for problem in error.problems]
     raise_any(problems)
-    return replace(choice, choices=groups)  # type: ignore[arg-type]
+    return replace(choice, choices=groups)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import GetCoreSchemaHandler
@@ -18,6 +18,9 @@ from tuner.space.dimension import UNSET, Dimension, check_grid_size
 from tuner.space.reading import CONSTRAINTS, Slot, read
 from tuner.space.values import same
 from tuner.spec import describe
+
+if TYPE_CHECKING:
+    import optuna
 
 Config = dict[str, Any]
 """One trial's hyperparameters: the active dimensions and the constants, in the order of the space."""
@@ -92,6 +95,18 @@ class SearchSpace:
         """What can stand under a name in a configuration: one dimension, or one for each of its groups."""
         return [slot.dimension for slot in self._slots.values() if slot.name == name]
 
+    def parents(self, name: str) -> set[str]:
+        """The names on which it depends whether ``name`` is there."""
+        found: set[str] = set()
+        frontier = [name]
+        while frontier:
+            child = frontier.pop()
+            slots = [slot for slot in self._slots.values() if slot.name == child]
+            new = {condition.parent for slot in slots for condition in slot.conditions} - found
+            found |= new
+            frontier += new
+        return found
+
     def always(self, name: str) -> bool:
         """Whether every configuration has ``name``, as far as conditions on listed values tell."""
         return _covered(self, [slot.conditions for slot in self._slots.values() if slot.name == name])
@@ -143,16 +158,25 @@ class SearchSpace:
             and self.allows(config)
         )
 
-    def sample(self, rng: np.random.Generator, *, given: Mapping[str, Any] | None = None) -> Config:
+    def sample(
+        self,
+        rng: np.random.Generator,
+        *,
+        given: Mapping[str, Any] | None = None,
+        defaults: bool = False,
+    ) -> Config:
         """Draw a configuration: each active dimension on its own, parents first; again until it is allowed.
 
-        ``given``: values by name that are not drawn. Raises SpecError when hardly any draw is allowed.
+        ``given``: values by name that are not drawn; with ``defaults``, nor are dimensions that have one.
+        Raises SpecError when hardly any draw is allowed.
         """
         given = given or {}
 
         def choose(key: str, dimension: Dimension) -> Any:
             name = self.name(key)
-            return given[name] if name in given else dimension.sample(rng)
+            if name in given:
+                return given[name]
+            return dimension.default if defaults and dimension.default is not UNSET else dimension.sample(rng)
 
         for _ in range(_DRAWS):
             config = self.build(choose)
@@ -234,6 +258,24 @@ class SearchSpace:
             "narrow the ranges, or write conditions"
         )
         return Problem(CONSTRAINTS, what)
+
+    def from_optuna(self, trial: optuna.trial.Trial) -> Config:
+        """The configuration that an Optuna trial suggests, define-by-run; constraints are not looked at."""
+        from tuner.space.optuna import Parameter
+
+        return self.build(lambda key, dimension: Parameter(key, dimension).ask(trial))
+
+    def to_hyperopt(self) -> dict[str, Any]:
+        """The space for ``hyperopt.fmin``, conditions included; its points are for ``from_hyperopt``."""
+        from tuner.space.hyperopt import Expression
+
+        return Expression(self._slots, self._order).nodes
+
+    def from_hyperopt(self, point: Mapping[str, Any]) -> Config:
+        """The configuration for a point of ``to_hyperopt``; constraints are not looked at."""
+        from tuner.space.hyperopt import drawn
+
+        return self.build(lambda key, dimension: drawn(dimension, point[key]))
 
     def to_dict(self) -> dict[str, Any]:
         """The space as a sweep file writes it."""

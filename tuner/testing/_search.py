@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 
 from tuner.objective import Objective
-from tuner.searchers import Ending, Searcher, SearcherSpec
+from tuner.searchers import Ending, Searcher, SearcherSpec, start
 from tuner.space import Config, SearchSpace
 from tuner.testing._types import Fate, Mode
 
@@ -39,7 +39,7 @@ COURSES: dict[str, Callable[[int, Config], Fate]] = {
 
 def build(spec: SearcherSpec, space: SearchSpace, *, mode: Mode = "min", seed: int = 0) -> Searcher:
     """A new searcher for a loss."""
-    return spec.build(space, objective=Objective(metric="loss", mode=mode), seed=seed)
+    return start(spec, space, objective=Objective(metric="loss", mode=mode), seed=seed)
 
 
 def told(searcher: Searcher, trial: int, values: Sequence[float]) -> Config:

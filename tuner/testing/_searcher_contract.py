@@ -7,7 +7,10 @@ import statistics
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from tuner.searchers import Random, SearcherSpec
+import numpy as np
+
+from tuner.objective import Objective
+from tuner.searchers import Random, Searcher, SearcherSpec
 from tuner.space import Config, Float, SearchSpace
 from tuner.testing._randomness import global_randomness, global_states
 from tuner.testing._search import COURSES, build, done, mixed, search, told
@@ -42,6 +45,33 @@ class SearcherContract(SpecContract):
     def test_every_suggestion_lies_in_the_space(self, space: SearchSpace) -> None:
         configs = search(self.spec, space, trials=24, fate=mixed, concurrent=4)
         assert [config for config in configs if not space.contains(config)] == []
+
+    def test_asked_again_for_a_trial_it_forgets_what_it_suggested(self, space: SearchSpace) -> None:
+        _skip_unless(not self.spec.exhaustive, "its trials are what they are")
+        searcher = build(self.spec, space)
+        for trial in range(14):
+            for _ in range(1 + trial % 3):
+                config = searcher.suggest(trial)
+            assert config is not None
+            assert space.contains(config)
+            searcher.report(trial, 1, float(trial % 5))
+            searcher.finish(trial, "completed", float(trial % 5))
+
+    def test_trials_of_others_can_be_told_to_it(self, space: SearchSpace) -> None:
+        _skip_unless(not self.spec.exhaustive, "its trials are what they are")
+        searcher = self.spec.build(space, objective=_LOSS, seed=0)
+        _tell_trials_of_others(searcher, space, value=lambda config: 1.0)
+        for trial in range(6):
+            config = told(searcher, trial, [0.5])
+            assert space.contains(config) or not space.allows(config)
+
+    def test_it_learns_from_trials_of_others_if_and_only_if_it_learns(self) -> None:
+        def next_ones(sign: float) -> list[Config]:
+            searcher = self.spec.build(PLANE, objective=_LOSS, seed=0)
+            _tell_trials_of_others(searcher, PLANE, value=lambda config: sign * float(config["x"]))
+            return [told(searcher, trial, [0.5]) for trial in range(30)]
+
+        assert (next_ones(1.0) != next_ones(-1.0)) is self.spec.learns
 
     def test_a_suggestion_belongs_to_the_caller(self) -> None:
         kept, given_away = (build(self.spec, SPACES["flat"]) for _ in range(2))
@@ -177,6 +207,22 @@ class SearcherContract(SpecContract):
         assert not self.spec.exhaustive or len({json.dumps(config) for config in configs}) == trials
         after = [searcher.suggest(trial) is None for trial in range(trials, trials + 3)]
         assert after == [self.spec.exhaustive] * 3
+
+
+_LOSS = Objective(metric="loss", mode="min")
+
+
+def _tell_trials_of_others(
+    searcher: Searcher, space: SearchSpace, *, value: Callable[[Config], float], trials: int = 24
+) -> None:
+    """Tell of trials of an earlier sweep, which others have chosen; one in four failed."""
+    rng = np.random.default_rng(0)
+    for trial in range(-trials, 0):
+        config = space.sample(rng)
+        searcher.take(trial, config)
+        failed = trial % 4 == 0
+        searcher.report(trial, 1, value(config))
+        searcher.finish(trial, "failed" if failed else "completed", None if failed else value(config))
 
 
 def _skip_unless(condition: bool, reason: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tuner.space import Choice, Float, Int, SearchSpace
+from tuner.space import Choice, Float, Int, Ordinal, SearchSpace
 
 SPACES: dict[str, SearchSpace] = {
     "flat": SearchSpace(
@@ -19,11 +19,31 @@ SPACES: dict[str, SearchSpace] = {
     "whole numbers on a logarithmic scale": SearchSpace(
         {"layers": Int(1, 2, log=True), "hidden": Int(1, 1024, log=True, points=4)}
     ),
-    "values of all kinds": SearchSpace({"value": Choice((True, 1, None, [1, 2], "1", 0, False, {"a": 1}))}),
+    "values of all kinds": SearchSpace(
+        {
+            "value": Choice((True, 1, None, [1, 2], "1", 0, False, {"a": 1})),
+            "size": Ordinal(("small", [2], None)),
+        }
+    ),
     "constants beside a dimension": SearchSpace(
         {"batch_size": 64, "layers": [8, 8], "lr": Float(0, 1, points=3)}
     ),
     "constants only": SearchSpace({"batch_size": 64}),
+    "priors": SearchSpace(
+        {
+            "lr": Float(1e-4, 1.0, log=True, default=1e-3, prior="normal", points=3),
+            "depth": Int(1, 8, default=8, prior="normal", points=3),
+            "optimizer": Choice(("sgd", "adam"), default="adam"),
+        }
+    ),
+    "constraints": SearchSpace(
+        {
+            "hidden": Int(16, 256, points=4),
+            "depth": Int(1, 8, points=3),
+            "dropout": Float(0.0, 0.5, points=2),
+            "constraints": ["hidden * depth <= 256", "depth > 1 or dropout < 0.4"],
+        }
+    ),
 }
 """Name -> a space without conditions; every dimension says how many values a grid takes."""
 
@@ -43,6 +63,31 @@ CONDITIONAL_SPACES: dict[str, SearchSpace] = {
             "epsilon": Float(
                 1e-6, 1e-2, log=True, points=2, when={"norm": ["batch", "layer"], "kind": ["network"]}
             ),
+        }
+    ),
+    "conditions by range": SearchSpace(
+        {
+            "rate": Float(0.0, 1.0, points=4),
+            "decay": Float(0.0, 0.1, points=2, when={"rate": {"min": 0.3, "max": 0.7}}),
+            "size": Ordinal(("small", "medium", "large")),
+            "depth": Int(1, 4, when={"size": {"min": "medium"}, "rate": {"max": 0.9}}),
+        }
+    ),
+    "groups three deep": SearchSpace(
+        {
+            "model": Choice(
+                {
+                    "linear": {"lr": Float(0.01, 1.0, log=True, points=2)},
+                    "network": {
+                        "lr": Float(1e-5, 1e-3, log=True, points=2),
+                        "width": Int(8, 64, points=2),
+                        "norm": Choice({"none": None, "batch": {"momentum": Float(0.0, 0.9, points=2)}}),
+                        "bias": False,
+                    },
+                }
+            ),
+            "warm": Choice((True, False), when={"lr": {"max": 0.5}}),
+            "constraints": ["width * momentum <= 30"],
         }
     ),
 }

@@ -1,0 +1,196 @@
+"""``start``: a searcher made whole: it begins with given points and earlier trials, and keeps constraints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tuner.errors import Problem, ResultsError, SpecError
+from tuner.objective import Objective
+from tuner.searchers.base import Ending, Searcher, SearcherSpec
+from tuner.searchers.earlier import Earlier
+from tuner.space import Config, Dimension, Encoding, SearchSpace
+from tuner.space.values import written
+from tuner.spec import did_you_mean
+
+# Suggestions of one trial that may break a constraint before the nearest that does not is taken instead.
+_ATTEMPTS = 4
+
+# Draws among which the nearest is looked for.
+_DRAWS = 256
+
+
+def start(spec: SearcherSpec, space: SearchSpace, *, objective: Objective, seed: int) -> Searcher:
+    """The searcher that a sweep asks.
+
+    It begins with the configuration of the space's defaults, where it has any, and with ``spec.points``. A
+    searcher that learns is told the trials of the earlier sweep; one that does not goes on in its sequence
+    behind them; a grid leaves out those that were completed. Every suggestion meets the constraints. Raises
+    SpecError or ResultsError where ``problems`` finds something.
+    """
+    searcher = spec.build(space, objective=objective, seed=seed)
+    if spec.exhaustive:
+        return searcher
+    earlier = _earlier(spec, space, objective)
+    points = _points(spec, space, seed)
+    if not points and earlier is None and not space.constraints:
+        return searcher
+    whole = _Whole(searcher, space, points, seed=seed, learns=spec.learns)
+    if earlier is not None:
+        whole.go_on_from(earlier)
+    return whole
+
+
+def problems(spec: SearcherSpec, space: SearchSpace, *, objective: Objective | None) -> list[Problem]:
+    """Why ``spec`` cannot search ``space`` from its beginnings; empty when it can.
+
+    ``objective``: ``None`` when it is wrong by itself.
+    """
+    found = spec.problems(space)
+    for number, point in enumerate(spec.points):
+        found += [problem.inside(f"points.{number}") for problem in _point_problems(point, space)]
+        if spec.exhaustive and not found and not space.contains({**space.constants, **point}):
+            found.append(Problem(f"points.{number}", "must be a whole configuration for a grid"))
+    if objective is not None and not found:
+        try:
+            _earlier(spec, space, objective)
+        except ResultsError as error:
+            found.append(Problem("warm_start", str(error)))
+    return found
+
+
+def beginnings(spec: SearcherSpec, space: SearchSpace, *, objective: Objective) -> str | None:
+    """How the earlier sweep is used, in words; ``None`` when there is none."""
+    earlier = _earlier(spec, space, objective)
+    if earlier is None:
+        return None
+    if spec.exhaustive:
+        use = "those completed are not run again"
+    else:
+        use = "they are learned from" if spec.learns else "its sequence goes on behind them"
+    return f"{earlier.in_words()}; {use}"
+
+
+class _Whole(Searcher):
+    def __init__(
+        self, searcher: Searcher, space: SearchSpace, points: list[Config], *, seed: int, learns: bool
+    ) -> None:
+        self._searcher = searcher
+        self._space = space
+        self._points = points
+        self._seed = seed
+        self._learns = learns
+        self._behind = 0  # so many places in its sequence a searcher that does not learn goes ahead
+
+    def go_on_from(self, earlier: Earlier) -> None:
+        """Tell the searcher what an earlier sweep has found."""
+        if not self._learns:
+            self._behind = len(earlier.trials)
+            return
+        for number, trial in enumerate(earlier.trials, start=-len(earlier.trials)):
+            self._searcher.take(number, dict(trial.config))
+            for iteration, value in trial.results:
+                self._searcher.report(number, iteration, value)
+            last = trial.results[-1][1] if trial.results and trial.ending != "failed" else None
+            self._searcher.finish(number, trial.ending, last)
+
+    def suggest(self, trial: int) -> Config | None:
+        if 0 <= trial < len(self._points):
+            self._searcher.take(trial, dict(self._points[trial]))
+            return dict(self._points[trial])
+        ahead = 0 if self._learns else self._behind - len(self._points)
+        for _ in range(_ATTEMPTS):
+            config = self._searcher.suggest(trial + ahead)
+            if config is None or self._space.allows(config):
+                return config
+        assert config is not None
+        repaired = self._nearest(config, trial)
+        self._searcher.take(trial, dict(repaired))
+        return repaired
+
+    def take(self, trial: int, config: Config) -> None:
+        self._searcher.take(trial, config)
+
+    def report(self, trial: int, iteration: int, value: float) -> None:
+        if self._learns:
+            self._searcher.report(trial, iteration, value)
+
+    def finish(self, trial: int, ending: Ending, value: float | None) -> None:
+        if self._learns:
+            self._searcher.finish(trial, ending, value)
+
+    def _nearest(self, config: Config, trial: int) -> Config:
+        """Of some configurations that meet the constraints, the one most like ``config``."""
+        rng = np.random.default_rng([self._seed, trial])
+        draws = [self._space.sample(rng) for _ in range(_DRAWS)]
+        encoding = Encoding(self._space)
+        vector, active = encoding.encode(config)
+
+        def distance(other: Config) -> float:
+            there, active_there = encoding.encode(other)
+            both = active & active_there
+            return float(np.abs(vector - there)[both].sum() + (active != active_there).sum())
+
+        return min(draws, key=distance)
+
+
+def _earlier(spec: SearcherSpec, space: SearchSpace, objective: Objective) -> Earlier | None:
+    if spec.warm_start is None:
+        return None
+    return Earlier.read(Path(spec.warm_start).expanduser(), space=space, objective=objective)
+
+
+def _points(spec: SearcherSpec, space: SearchSpace, seed: int) -> list[Config]:
+    """The configurations to begin with; what a point leaves open has its default, or is drawn."""
+    points: list[Config] = []
+    for number, point in enumerate([*([{}] if space.defaults() else []), *spec.points]):
+        # Numbers of trials are whole, so that no draw of a trial is repeated here.
+        rng = np.random.default_rng([seed, number, len(spec.points) + 1])
+        config = space.sample(rng, given=point, defaults=True)
+        if config not in points:
+            points.append(config)
+    return points
+
+
+def _point_problems(point: Mapping[str, Any], space: SearchSpace) -> list[Problem]:
+    """What is wrong with values that a user wants to begin with."""
+    found: list[Problem] = []
+    unknown = [name for name in point if name not in space.names]
+    found += [
+        Problem("", f"unknown hyperparameter '{name}'{did_you_mean(name, space.names)}") for name in unknown
+    ]
+    open_parents: list[str] = []
+    reached: set[str] = set()
+
+    def choose(key: str, dimension: Dimension) -> Any:
+        name = space.name(key)
+        if name not in point:
+            open_parents.append(name)
+            return dimension.default  # without one, nothing that depends on it is active
+        reached.add(name)
+        if not dimension.contains(point[name]):
+            found.append(Problem(name, f"can never be {written(point[name])}; {dimension.in_words()}"))
+        return point[name]
+
+    config = space.build(choose)
+    for name, value in point.items():
+        if name in unknown or name in reached:
+            continue
+        if name in config:
+            if config[name] != value:
+                what = f"can never be {written(value)}; it is {written(config[name])}"
+                found.append(Problem(name, what))
+        else:
+            ancestors = space.parents(name)
+            undecided = [parent for parent in open_parents if parent in ancestors]
+            hint = f", or say what {' and '.join(undecided)} is" if undecided else ""
+            found.append(Problem(name, f"is not active at this point; leave it out{hint}"))
+    if not found:
+        try:
+            space.sample(np.random.default_rng(0), given=point, defaults=True)
+        except SpecError as error:
+            found += error.problems
+    return found

@@ -1,0 +1,123 @@
+"""``Earlier``: the trials of an earlier sweep, as far as they fit another space and objective."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_args
+
+from tuner import journal
+from tuner.objective import Objective
+from tuner.searchers.base import Ending
+from tuner.space import Config, Dimension, SearchSpace
+from tuner.space.values import same, written
+
+
+@dataclass
+class EarlierTrial:
+    """A trial that has ended: its configuration in the new space, and (iteration, value) of its results."""
+
+    config: Config
+    ending: Ending
+    results: list[tuple[int, float]]
+
+
+@dataclass
+class _Record:
+    config: dict[str, Any]
+    ending: Ending | None = None
+    results: dict[int, float] = field(default_factory=dict)
+
+
+@dataclass
+class Earlier:
+    """``trials`` in the order of their ends; ``unfit``: why the others are not used, and how many each."""
+
+    folder: Path
+    trials: list[EarlierTrial]
+    unfit: Counter[str]
+
+    @classmethod
+    def read(cls, folder: Path, *, space: SearchSpace, objective: Objective) -> Earlier:
+        """The trials in a results folder.
+
+        A trial fits when it has ended, each of its values lies in the new space, all that is active there
+        has one, and it reported the new objective (or failed). What the new space does not have is left out.
+        Raises ResultsError when there is no journal, or one that cannot be read.
+        """
+        records: dict[int, _Record] = {}
+        ended: list[_Record] = []
+        metric = None
+        for event in journal.read(folder):
+            number, data = event.trial, event.data
+            if event.kind == "sweep":
+                metric = data["sweep"].get("objective", {}).get("metric")
+            elif number is None:
+                continue
+            elif event.kind == "suggested":
+                records[number] = _Record(data["config"])
+            elif event.kind == "result":
+                named = data["value"] if metric == objective.metric else None
+                value = data["metrics"].get(objective.metric, named)
+                if isinstance(value, (int, float)) and not isinstance(value, bool):
+                    records[number].results[data["iteration"]] = float(value)
+            elif event.kind == "ended" and data["state"] in get_args(Ending):
+                records[number].ending = data["state"]
+                ended.append(records[number])
+        found = cls(folder, [], Counter())
+        for record in ended:
+            config = _fitted(record.config, space)
+            if isinstance(config, str):
+                found.unfit[config] += 1
+            elif not record.results and record.ending != "failed":
+                found.unfit[f"reported no '{objective.metric}'"] += 1
+            else:
+                assert record.ending is not None
+                found.trials.append(EarlierTrial(config, record.ending, sorted(record.results.items())))
+        if unfinished := len(records) - len(ended):
+            found.unfit["had not ended"] = unfinished
+        return found
+
+    def in_words(self) -> str:
+        """How many trials are used, and why the others are not."""
+        every = len(self.trials) + self.unfit.total()
+        others = "".join(f"; {count} {reason}" for reason, count in self.unfit.most_common())
+        return f"{len(self.trials)} of {every} trials of {self.folder} fit{others}"
+
+
+def _fitted(config: Mapping[str, Any], space: SearchSpace) -> Config | str:
+    """An earlier configuration in ``space``; why there is none."""
+    missing: list[str] = []
+
+    def choose(key: str, dimension: Dimension) -> Any:
+        name = space.name(key)
+        if name not in config:
+            missing.append(name)
+        return config.get(name)
+
+    fitted = space.build(choose)
+    for name, value in fitted.items():
+        if name in missing or name not in config:
+            return f"had no '{name}'"
+        if not same(config[name], value):
+            return f"had another '{name}' than {written(value)}"
+    for key, value in space.by_key(fitted).items():
+        if not space.dimensions[key].contains(value):
+            return f"had a '{space.name(key)}' outside the space"
+    return fitted if space.allows(fitted) else "broke a constraint"
+
+
+def completed(folder: Path, space: SearchSpace) -> list[Config]:
+    """The configurations in ``space`` that an earlier sweep ran to their end, whatever they reported."""
+    configs: dict[int, dict[str, Any]] = {}
+    done: list[Config] = []
+    for event in journal.read(folder):
+        if event.kind == "suggested" and event.trial is not None:
+            configs[event.trial] = event.data["config"]
+        elif event.kind == "ended" and event.trial is not None and event.data["state"] == "completed":
+            config = _fitted(configs[event.trial], space)
+            if not isinstance(config, str):
+                done.append(config)
+    return done

@@ -1,0 +1,76 @@
+"""A space in Optuna's terms: a distribution for each dimension, and configurations asked define-by-run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from tuner.errors import Problem, SpecError
+from tuner.space.choices import Choice
+from tuner.space.dimension import Dimension, Ordered
+from tuner.space.ranges import Float, Int
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+    from optuna.trial import Trial
+
+
+class Parameter:
+    """What Optuna is asked for in place of a dimension, and how the two are turned into one another.
+
+    A dimension with a prior is asked for by its share of the prior, in [0, 1]; one that has a list of values,
+    by position, since Optuna takes only plain values as categories, holds True for 1, and shortens a range
+    that its step divides only up to rounding. ``numeric``: choices, too, are asked for as numbers in [0, 1].
+    """
+
+    def __init__(self, key: str, dimension: Dimension, *, numeric: bool = False) -> None:
+        from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+        self.key = key
+        self.distribution: BaseDistribution
+        self.value: Callable[[Any], Any]
+        """What Optuna says -> the dimension's value."""
+        self.told: Callable[[Any], Any]
+        """The inverse of ``value``."""
+        if isinstance(dimension, Choice) and not numeric:
+            self.distribution = CategoricalDistribution(tuple(range(len(dimension.choices))))
+            self.value, self.told = dimension.choices.__getitem__, dimension.index
+        elif isinstance(dimension, Choice) or (
+            isinstance(dimension, Ordered) and dimension.prior != "uniform"
+        ):
+            self.distribution = FloatDistribution(0.0, 1.0)
+            self.value, self.told = dimension.quantile, dimension.share
+        elif isinstance(dimension, Int):
+            self.distribution = IntDistribution(
+                dimension.low, dimension.high, log=dimension.log, step=dimension.step
+            )
+            self.value, self.told = int, int
+        elif isinstance(dimension, Ordered) and (count := dimension.count) is not None:
+            self.distribution = IntDistribution(0, count - 1)
+            self.value = lambda index: dimension.at((index + 0.5) / count)
+            self.told = lambda value: int(dimension.place(value) * count)
+        elif isinstance(dimension, Float):
+            low, high = float(dimension.low), float(dimension.high)
+            self.distribution = FloatDistribution(low, high, log=dimension.log)
+            self.value = self.told = lambda value: min(max(float(value), low), high)
+        else:
+            what = f"Optuna knows no such dimension as a {type(dimension).__name__.lower()}"
+            raise SpecError([Problem(key, what)])
+
+    def ask(self, trial: Trial) -> Any:
+        """The trial's value of the dimension."""
+        from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+        match self.distribution:
+            case CategoricalDistribution(choices=choices):
+                return self.value(trial.suggest_categorical(self.key, choices))
+            case FloatDistribution(low=low, high=high, log=log):
+                return self.value(trial.suggest_float(self.key, low, high, log=log))
+            case IntDistribution(low=low, high=high, log=log, step=step):
+                return self.value(trial.suggest_int(self.key, low, high, log=log, step=step))
+        raise AssertionError(self.distribution)
+
+
+def parameters(dimensions: dict[str, Dimension], *, numeric: bool = False) -> dict[str, Parameter]:
+    """Key -> parameter. Raises SpecError for a dimension that Optuna cannot search."""
+    return {key: Parameter(key, dimension, numeric=numeric) for key, dimension in dimensions.items()}
