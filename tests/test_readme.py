@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tuner import Objective, SearchSpace
 from tuner.cli import _parser
+from tuner.searchers import SEARCHERS, beginning
+from tuner.sweep import read_yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -132,3 +135,12 @@ def test_contract_shown_is_inherited_in_three_lines(tmp_path):
     (tmp_path / "test_mine.py").write_text(block_with("python", "SearcherContract"))
     done = run([sys.executable, "-m", "pytest", "-q", "test_mine.py", "-p", "no:cacheprovider"], tmp_path)
     assert done.returncode == 0, done.stdout
+
+
+def test_space_shown_is_right_for_every_searcher(tmp_path):
+    [block] = [block for block in blocks("yaml") if block.startswith("space:")]
+    (tmp_path / "space.yaml").write_text(block)
+    space = SearchSpace(read_yaml(tmp_path / "space.yaml")["space"])
+    objective = Objective(metric="loss", mode="min")
+    learners = [spec() for spec in SEARCHERS.values() if not spec.exhaustive]
+    assert [beginning.problems(spec, space, objective=objective) for spec in learners] == [[]] * len(learners)

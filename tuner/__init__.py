@@ -19,7 +19,7 @@ from tuner.schedulers import (
     Replay,
     SuccessiveHalving,
 )
-from tuner.searchers import Grid, HyperOpt, Optuna, Random
+from tuner.searchers import Evolution, Grid, HyperOpt, Optuna, Random, Sobol
 from tuner.space import Choice, Float, Int, Ordinal, SearchSpace
 from tuner.sweep import Sweep
 
@@ -30,6 +30,7 @@ __all__ = [
     "Choice",
     "ClusterError",
     "Curve",
+    "Evolution",
     "Fifo",
     "Float",
     "Grid",
@@ -49,6 +50,7 @@ __all__ = [
     "Resources",
     "ResultsError",
     "SearchSpace",
+    "Sobol",
     "SpecError",
     "SuccessiveHalving",
     "Sweep",

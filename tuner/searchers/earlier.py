@@ -29,6 +29,7 @@ class _Record:
     config: dict[str, Any]
     ending: Ending | None = None
     results: dict[int, float] = field(default_factory=dict)
+    reconfigured: bool = False
 
 
 @dataclass
@@ -43,8 +44,10 @@ class Earlier:
     def read(cls, folder: Path, *, space: SearchSpace, objective: Objective) -> Earlier:
         """The trials in a results folder.
 
-        A trial fits when it has ended, each of its values lies in the new space, all that is active there
-        has one, and it reported the new objective (or failed). What the new space does not have is left out.
+        A trial fits when it has ended, kept its configuration, each of its values lies in the new space, all
+        that is active there has one, and it reported the new objective (or failed). What the new space does
+        not have is left out.
+
         Raises ResultsError when there is no journal, or one that cannot be read.
         """
         records: dict[int, _Record] = {}
@@ -63,13 +66,17 @@ class Earlier:
                 value = data["metrics"].get(objective.metric, named)
                 if isinstance(value, (int, float)) and not isinstance(value, bool):
                     records[number].results[data["iteration"]] = float(value)
+            elif event.kind == "reconfigured":
+                records[number].reconfigured = True
             elif event.kind == "ended" and data["state"] in get_args(Ending):
                 records[number].ending = data["state"]
                 ended.append(records[number])
         found = cls(folder, [], Counter())
         for record in ended:
             config = _fitted(record.config, space)
-            if isinstance(config, str):
+            if record.reconfigured:
+                found.unfit["changed on their way"] += 1
+            elif isinstance(config, str):
                 found.unfit[config] += 1
             elif not record.results and record.ending != "failed":
                 found.unfit[f"reported no '{objective.metric}'"] += 1

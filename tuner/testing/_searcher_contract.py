@@ -97,6 +97,15 @@ class SearcherContract(SpecContract):
             ).result()
         assert there == search(self.spec, SPACES["flat"], trials=20, fate=mixed, concurrent=3)
 
+    def test_replaying_what_happened_rebuilds_it(self, space: SearchSpace) -> None:
+        """A sweep goes on from its journal: a new searcher is asked and told what the first one was."""
+        first, second = build(self.spec, space), build(self.spec, space)
+        past = range(12)
+        configs = [_lived_through(first, trial) for trial in past]
+        assert [_lived_through(second, trial) for trial in past] == configs
+        after = [[searcher.suggest(trial) for trial in range(12, 15)] for searcher in (first, second)]
+        assert after[0] == after[1]
+
     def test_another_seed_gives_other_suggestions_unless_all_are_tried(self) -> None:
         first, second = (search(self.spec, SPACES["flat"], trials=20, seed=seed) for seed in (1, 2))
         assert self.spec.exhaustive or first != second
@@ -223,6 +232,17 @@ def _tell_trials_of_others(
         failed = trial % 4 == 0
         searcher.report(trial, 1, value(config))
         searcher.finish(trial, "failed" if failed else "completed", None if failed else value(config))
+
+
+def _lived_through(searcher: Searcher, trial: int) -> Config | None:
+    """The suggestion for a trial that runs alone to its end, as ``mixed`` has it."""
+    config = searcher.suggest(trial)
+    if config is not None:
+        ending, values = mixed(trial, config)
+        for iteration, value in enumerate(values, start=1):
+            searcher.report(trial, iteration, value)
+        searcher.finish(trial, ending, values[-1] if values and ending != "failed" else None)
+    return config
 
 
 def _skip_unless(condition: bool, reason: str) -> None:
