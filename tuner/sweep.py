@@ -23,7 +23,7 @@ from tuner.errors import Problem, SpecError
 from tuner.logger import LoggerSpec
 from tuner.objective import Budget, Objective, Resources
 from tuner.schedulers import SCHEDULERS, Fifo, SchedulerSpec
-from tuner.searchers import SEARCHERS, Random, SearcherSpec, beginning
+from tuner.searchers import SEARCHERS, Random, SearcherSpec, beginning, start
 from tuner.space import CONSTRAINTS, SearchSpace
 from tuner.spec import Seed, Spec, describe, did_you_mean, locate
 from tuner.trainable import TrainableSpec
@@ -126,9 +126,15 @@ class Sweep(Spec):
     def samples(self) -> list[dict[str, Any]]:
         """What 32 trials of this sweep may be given, drawn at random; the same at every call."""
         rng = np.random.default_rng([self.seed, _SAMPLES])
+        if self.searcher.exhaustive:  # of what it has in all, since constraints may leave little to be drawn
+            searcher = start(self.searcher, self.space, objective=self.objective, seed=self.seed)
+            drawn = rng.integers(self.searcher.size(self.space) or 1, size=_SAMPLES)
+            configs = [searcher.suggest(int(trial)) or {} for trial in drawn]
+        else:
+            configs = [self.space.sample(rng) for _ in range(_SAMPLES)]
         return [
-            self.trainable.given(self.space.sample(rng), seed=number, sweep_seed=self.seed)
-            for number in range(_SAMPLES)
+            self.trainable.given(config, seed=number, sweep_seed=self.seed)
+            for number, config in enumerate(configs)
         ]
 
     def check(self) -> None:

@@ -28,7 +28,8 @@ class HyperOpt(SearcherSpec):
 
     ``algorithm``: ``tpe``, the tree-structured Parzen estimator, for which running trials count as bad, so
     that those at the same time differ; ``anneal``, simulated annealing around one of the best; ``random``.
-    Conditions are switches in HyperOpt's own expression.
+    Conditions are switches in HyperOpt's own expression. It knows no stopped trials: they count with their
+    last value.
     """
 
     kind: Literal["hyperopt"] = "hyperopt"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field, model_serializer, model_validator
 
+from tuner.errors import Problem, SpecError
 from tuner.objective import Objective
 from tuner.searchers.base import Ending, FailurePenalty, Searcher, SearcherSpec
 from tuner.searchers.settings import own_settings, without_foreign
@@ -26,7 +27,7 @@ _Share = Annotated[Number, Field(ge=0, le=1)]
 _SETTINGS: dict[str, dict[str, Any]] = {
     "tpe": {"startup_trials": 10, "candidates": 24, "multivariate": False},
     "gp": {"startup_trials": 10, "deterministic": False},
-    "cmaes": {"startup_trials": 1, "sigma": None, "population": None, "margin": False, "separable": False},
+    "cmaes": {"startup_trials": 1, "population": None, "margin": False, "separable": False},
     "nsga2": {"population": 20, "mutation": None, "crossover": 0.9, "swapping": 0.5},
     "qmc": {"sequence": "sobol", "scramble": True},
     "random": {},
@@ -59,9 +60,6 @@ class Optuna(SearcherSpec):
     candidates: Count | None = Field(default=None, description="tpe (24): samples compared per suggestion")
     multivariate: bool | None = Field(default=None, description="tpe (false): model the dimensions together")
     deterministic: bool | None = Field(default=None, description="gp (false): the objective has no noise")
-    sigma: Annotated[Number, Field(gt=0)] | None = Field(
-        default=None, description="cmaes: first step, as a share of the range; a sixth unless given"
-    )
     population: Annotated[int, Field(strict=True, ge=2)] | None = Field(
         default=None, description="cmaes (by dimensions), nsga2 (20): trials per generation"
     )
@@ -89,6 +87,13 @@ class Optuna(SearcherSpec):
     def _settle(cls, data: Any) -> Any:
         return own_settings(data, "sampler", "tpe", _SETTINGS)
 
+    @model_validator(mode="after")
+    def _check(self) -> Optuna:
+        if self.margin and self.separable:
+            what = "cannot be combined with margin (Optuna has no such variant); leave one out"
+            raise SpecError([Problem("separable", what)])
+        return self
+
     @model_serializer(mode="wrap")
     def _own_settings(self, dump: Any) -> dict[str, Any]:
         return without_foreign(dump(self), self.sampler, _SETTINGS)
@@ -112,6 +117,8 @@ class _OptunaSearcher(Searcher):
         self._states = optuna.trial.TrialState
         self._penalty = FailurePenalty(objective)
         self._open: dict[int, Trial] = {}
+        varied = [p for p in self._parameters.values() if not p.distribution.single()]
+        self._idle = spec.sampler == "cmaes" and len(varied) == 1
         self._attempts: dict[int, int] = {}  # of a sampler that does not learn
 
     def suggest(self, trial: int) -> Config:
@@ -124,7 +131,7 @@ class _OptunaSearcher(Searcher):
         if self._spec.sampler not in _JOINT:
             return self._space.build(lambda key, _: self._parameters[key].ask(asked))
         chosen = {key: parameter.ask(asked) for key, parameter in self._parameters.items()}
-        if self._spec.sampler == "cmaes" and len(chosen) == 1:
+        if self._idle:
             asked.suggest_float(_IDLE, 0.0, 1.0)
         return self._space.build(lambda key, _: chosen[key])
 
@@ -135,7 +142,7 @@ class _OptunaSearcher(Searcher):
         if self._spec.sampler in _JOINT:
             for key, parameter in self._parameters.items():
                 told.setdefault(key, _middle(parameter.distribution))
-            if self._spec.sampler == "cmaes" and len(told) == 1:
+            if self._idle:
                 told[_IDLE] = 0.5
         self._study.enqueue_trial(told)
         asked = self._open[trial] = self._study.ask()
@@ -192,7 +199,6 @@ class _OptunaSearcher(Searcher):
                 case "cmaes":
                     return samplers.CmaEsSampler(
                         n_startup_trials=own["startup_trials"],
-                        sigma0=own["sigma"],
                         popsize=own["population"],
                         with_margin=own["margin"],
                         use_separable_cma=own["separable"],
