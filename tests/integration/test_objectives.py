@@ -13,10 +13,12 @@ from tuner.report import renderings
 GOALS = [Objective(metric="loss", mode="min"), Objective(metric="size", mode="min")]
 
 
-@pytest.fixture(scope="module", params=["fifo", "asha"])
+@pytest.fixture(scope="module", params=[("random", "fifo"), ("optuna", "asha")], ids=" ".join)
 def report(request, cluster, tmp_path_factory):
+    searcher, scheduler = request.param
     folder = tmp_path_factory.mktemp("goals")
-    return run_toy("TwoGoals", folder, trials=12, objective=GOALS, scheduler=request.param, seed=1)
+    parts = {"searcher": searcher, "scheduler": scheduler, "seed": 1}
+    return run_toy("TwoGoals", folder, trials=12, objective=GOALS, **parts)
 
 
 def test_front_is_what_no_other_trial_beats_in_both(report):

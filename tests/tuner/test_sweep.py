@@ -175,7 +175,7 @@ SENTENCES: dict[str, list[str]] = {
         "objective.2: must be a mapping with 'metric' and 'mode', got the text 'val_loss'",
     ],
     "objectives_for_one": [
-        "searcher: compares by one objective only, got several; use grid or random",
+        "searcher: compares by one objective only, got several; use grid or optuna or random or sobol",
         "scheduler: compares by one objective only, got several; use asha or fifo or replay",
     ],
     "objectives_twice": ["objective: the metric 'val_loss' stands twice"],

@@ -151,7 +151,8 @@ class Host:
         course.last, course.last_values = value, values
         if objective.better(value, than=course.best):
             course.best, course.best_config = value, course.config
-        self._searcher.report(number, iteration, value)
+        if not objective.others:
+            self._searcher.report(number, iteration, value)
         if leads:
             self.incumbent = course
         # The incumbent may still fail; then the best of those that have ended must not be without.

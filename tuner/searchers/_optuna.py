@@ -82,6 +82,11 @@ class Optuna(SearcherSpec):
         """Whether suggestions depend on results."""
         return self.sampler not in ("qmc", "random")
 
+    @property
+    def many_objectives(self) -> bool:  # type: ignore[override]
+        """Whether it learns from several objectives at once."""
+        return self.sampler in ("tpe", "nsga2")
+
     @model_validator(mode="before")
     @classmethod
     def _settle(cls, data: Any) -> Any:
@@ -111,11 +116,13 @@ class _OptunaSearcher(Searcher):
         self._space = space
         self._seed = seed
         self._parameters = parameters(space.dimensions, numeric=spec.sampler == "cmaes")
+        objectives = (objective, *objective.others)
         self._study = optuna.create_study(
-            direction="maximize" if objective.mode == "max" else "minimize", sampler=self._sampler(seed)
+            directions=["maximize" if each.mode == "max" else "minimize" for each in objectives],
+            sampler=self._sampler(seed),
         )
         self._states = optuna.trial.TrialState
-        self._penalty = FailurePenalty(objective)
+        self._penalties = [FailurePenalty(each) for each in objectives]
         self._open: dict[int, Trial] = {}
         varied = [p for p in self._parameters.values() if not p.distribution.single()]
         self._idle = spec.sampler == "cmaes" and len(varied) == 1
@@ -158,14 +165,26 @@ class _OptunaSearcher(Searcher):
         self._open[trial].report(value, iteration)
 
     def finish(self, trial: int, ending: Ending, value: float | None) -> None:
-        if ending == "failed" or value is None:
-            self._penalty.failed(trial)
+        # Optuna ranks pruned trials by how far they came and what they had reported there.
+        pruned = ending == "stopped" and value is not None
+        self._finish(trial, ending, None if value is None else (value,), pruned=pruned)
+
+    def finish_all(self, trial: int, ending: Ending, values: tuple[float, ...] | None) -> None:
+        # Optuna knows no pruned trials of several objectives: who was stopped is told his last values, which
+        # are hardly better than those he would have come to.
+        self._finish(trial, ending, values, pruned=False)
+
+    def _finish(self, trial: int, ending: Ending, values: tuple[float, ...] | None, *, pruned: bool) -> None:
+        if ending == "failed" or values is None:
+            for penalty in self._penalties:
+                penalty.failed(trial)
         else:
-            self._penalty.saw(value)
-            # Optuna ranks pruned trials by how far they came and what they had reported there.
-            state = self._states.PRUNED if ending == "stopped" else self._states.COMPLETE
-            self._study.tell(self._open.pop(trial), None if ending == "stopped" else value, state=state)
-        for failed, worst in self._penalty.due():
+            for penalty, value in zip(self._penalties, values, strict=True):
+                penalty.saw(value)
+            state = self._states.PRUNED if pruned else self._states.COMPLETE
+            self._study.tell(self._open.pop(trial), None if pruned else values, state=state)
+        for due in zip(*(penalty.due() for penalty in self._penalties), strict=True):
+            failed, worst = due[0][0], [value for _, value in due]
             self._study.tell(self._open.pop(failed), worst, state=self._states.COMPLETE)
 
     def _void(self, trial: int) -> None:

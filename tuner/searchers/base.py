@@ -50,7 +50,7 @@ class Searcher(ABC):
         return
 
     def finish_all(self, trial: int, ending: Ending, values: tuple[float, ...] | None) -> None:
-        """``finish`` where there are several objectives, with the last values of all."""
+        """``finish`` where there are several objectives, with the last values of all; nothing is reported."""
         self.finish(trial, ending, None if values is None else values[0])
 
 

@@ -92,9 +92,13 @@ class _Whole(Searcher):
             return
         for number, trial in enumerate(earlier.trials, start=-len(earlier.trials)):
             self._searcher.take(number, dict(trial.config))
+            last = trial.results[-1][1] if trial.results and trial.ending != "failed" else None
+            if trial.others:
+                values = None if last is None else (last, *trial.others)
+                self._searcher.finish_all(number, trial.ending, values)
+                continue
             for iteration, value in trial.results:
                 self._searcher.report(number, iteration, value)
-            last = trial.results[-1][1] if trial.results and trial.ending != "failed" else None
             self._searcher.finish(number, trial.ending, last)
 
     def suggest(self, trial: int) -> Config | None:
@@ -121,6 +125,10 @@ class _Whole(Searcher):
     def finish(self, trial: int, ending: Ending, value: float | None) -> None:
         if self._learns:
             self._searcher.finish(trial, ending, value)
+
+    def finish_all(self, trial: int, ending: Ending, values: tuple[float, ...] | None) -> None:
+        if self._learns:
+            self._searcher.finish_all(trial, ending, values)
 
     def _nearest(self, config: Config, trial: int) -> Config:
         """Of some configurations that meet the constraints, the one most like ``config``."""

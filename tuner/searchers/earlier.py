@@ -17,11 +17,15 @@ from tuner.space.values import same, written
 
 @dataclass
 class EarlierTrial:
-    """A trial that has ended: its configuration in the new space, and (iteration, value) of its results."""
+    """A trial that has ended: its configuration in the new space, and (iteration, value) of its results.
+
+    ``others``: its last values of the further objectives.
+    """
 
     config: Config
     ending: Ending
     results: list[tuple[int, float]]
+    others: tuple[float, ...] = ()
 
 
 @dataclass
@@ -29,6 +33,7 @@ class _Record:
     config: dict[str, Any]
     ending: Ending | None = None
     results: dict[int, float] = field(default_factory=dict)
+    others: tuple[float, ...] | None = ()  # the last values of the further objectives, if all were numbers
     reconfigured: bool = False
 
 
@@ -56,7 +61,9 @@ class Earlier:
         for event in journal.read(folder):
             number, data = event.trial, event.data
             if event.kind == "sweep":
-                metric = data["sweep"].get("objective", {}).get("metric")
+                written_objective = data["sweep"].get("objective", {})
+                several = isinstance(written_objective, list)
+                metric = (written_objective[0] if several else written_objective).get("metric")
             elif number is None:
                 continue
             elif event.kind == "suggested":
@@ -64,8 +71,10 @@ class Earlier:
             elif event.kind == "result":
                 named = data["value"] if metric == objective.metric else None
                 value = data["metrics"].get(objective.metric, named)
-                if isinstance(value, (int, float)) and not isinstance(value, bool):
+                if _is_number(value):
                     records[number].results[data["iteration"]] = float(value)
+                others = [data["metrics"].get(other.metric) for other in objective.others]
+                records[number].others = tuple(map(float, others)) if all(map(_is_number, others)) else None
             elif event.kind == "reconfigured":
                 records[number].reconfigured = True
             elif event.kind == "ended" and data["state"] in get_args(Ending):
@@ -78,11 +87,13 @@ class Earlier:
                 found.unfit["changed on their way"] += 1
             elif isinstance(config, str):
                 found.unfit[config] += 1
-            elif not record.results and record.ending != "failed":
-                found.unfit[f"reported no '{objective.metric}'"] += 1
+            elif record.ending != "failed" and (not record.results or record.others is None):
+                wanted = " or ".join(f"'{metric}'" for metric in objective.metrics)
+                found.unfit[f"reported no {wanted}"] += 1
             else:
                 assert record.ending is not None
-                found.trials.append(EarlierTrial(config, record.ending, sorted(record.results.items())))
+                results = sorted(record.results.items())
+                found.trials.append(EarlierTrial(config, record.ending, results, record.others or ()))
         if unfinished := len(records) - len(ended):
             found.unfit["had not ended"] = unfinished
         return found
@@ -92,6 +103,10 @@ class Earlier:
         every = len(self.trials) + self.unfit.total()
         others = "".join(f"; {count} {reason}" for reason, count in self.unfit.most_common())
         return f"{len(self.trials)} of {every} trials of {self.folder} fit{others}"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _fitted(config: Mapping[str, Any], space: SearchSpace) -> Config | str:
