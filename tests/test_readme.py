@@ -126,6 +126,20 @@ def test_trainable_shown_runs(text, name, sweep, tmp_path):
     assert "trials      4: 4 completed" in done.stdout
 
 
+def test_model_shown_is_loaded_and_predicts(tmp_path, monkeypatch):
+    from trainables.mlp import MLP
+
+    monkeypatch.setattr("ray.tune.trainable.trainable.DEFAULT_STORAGE_PATH", str(tmp_path / "logs"))
+    trial = MLP(config={"dataset": "digits", "lr": 0.01})
+    for _ in range(3):
+        trial.train()
+    trial.save(str(tmp_path / "saved"))
+    MLP.export(str(tmp_path / "saved"), str(tmp_path / "model"))
+    (tmp_path / "script.py").write_text(block_with("python", "load_model"))
+    done = run([sys.executable, "script.py"], tmp_path)
+    assert (done.returncode, done.stdout) == (0, "['0' '1' '2' '3' '4']\n"), done.stderr
+
+
 def test_a_model_of_ones_own_takes_at_most_15_lines():
     lines = block_with("python", "class Moons(").splitlines()
     assert len([line for line in lines if line.strip()]) <= 15
