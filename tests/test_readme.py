@@ -126,6 +126,15 @@ def test_trainable_shown_runs(text, name, sweep, tmp_path):
     assert "trials      4: 4 completed" in done.stdout
 
 
+def test_estimator_shown_is_tuned(tmp_path):
+    (tmp_path / "sweep.yaml").write_text(block_with("yaml", "kind: sklearn"))
+    arguments = ["run", "sweep.yaml", "--set", "budget.trials=4"]
+    done = run([sys.executable, "-m", "tuner.cli", *arguments], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "best val_accuracy: " in done.stdout
+    assert " 0 failed" not in done.stdout
+
+
 def test_model_shown_is_loaded_and_predicts(tmp_path, monkeypatch):
     from trainables.mlp import MLP
 

@@ -16,7 +16,7 @@ def rows(evaluation: dict[str, Any]) -> list[dict[str, str]]:
             "mean": "" if candidate["mean"] is None else short(candidate["mean"]),
             "spread": "" if candidate["spread"] is None else short(candidate["spread"]),
             "iteration": "" if candidate["iteration"] is None else str(candidate["iteration"]),
-            "action": _remark(candidate, evaluation),
+            "outcome": _remark(candidate, evaluation),
         }
         for candidate in evaluation["candidates"]
     ]

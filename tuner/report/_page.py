@@ -94,7 +94,7 @@ def _evaluated(report: Report) -> list[str]:
     if report.evaluation is None:
         return []
     rows = _evaluation.rows(report.evaluation)
-    head = "".join(f"<th>{name if name != 'action' else ''}</th>" for name in rows[0])
+    head = "".join(f"<th>{name}</th>" for name in rows[0])
     body = [f"<tr>{''.join(f'<td>{_text(cell)}</td>' for cell in row.values())}</tr>" for row in rows]
     title = _evaluation.title(report.evaluation)
     return [

@@ -93,7 +93,7 @@ def drawn(rows: Sequence[Mapping[str, str]], *, width: int = 100, color: bool = 
     used = [name for name in rows[0] if any(row[name] for row in rows)]
     table = _new_table()
     for name in used:
-        words = name in ("trial", "action", "reason", "scheduler")
+        words = name in ("trial", "action", "reason", "scheduler", "outcome")
         table.add_column(name, justify="left" if words else "right", no_wrap=name != "reason")
     for row in rows:
         table.add_row(*(row[name] for name in used))
