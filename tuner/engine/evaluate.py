@@ -21,7 +21,7 @@ import numpy as np
 from tuner.engine import cluster
 from tuner.engine.listed import Listed
 from tuner.engine.runner import Progress, run
-from tuner.errors import ResultsError
+from tuner.errors import Problem, ResultsError, SpecError
 from tuner.objective import Budget, Objective
 from tuner.report import EVALUATION_FILE, Report, Trial
 from tuner.schedulers import Fifo
@@ -61,14 +61,17 @@ def evaluate(
     """Evaluate the sweep in ``folder``, write ``evaluation.json`` there, and return the report with it.
 
     ``top`` configurations are compared over ``repeats`` seeds. ``None``: it was interrupted. Raises SpecError
-    for a trainable that cannot be evaluated, ResultsError for a folder that was evaluated already, or without
-    a trial to evaluate, or when of each configuration some repeat failed.
+    for a trainable that cannot be evaluated and for several objectives, ResultsError for a folder that was
+    evaluated already, or without a trial to evaluate, or when of each configuration some repeat failed.
     """
     report = Report.read(folder)
     if report.evaluation is not None:
         what = "the test rows were looked at already; remove the file to evaluate once more"
         raise ResultsError(f"{report.folder / EVALUATION_FILE}: {what}")
     sweep = Sweep(**report.sweep)
+    if sweep.objective.others:
+        what = "must be one to be evaluated: of several, no trial is the best by its mean"
+        raise SpecError([Problem("objective", what)])
     shared, additions = sweep.trainable.repeated(seed=sweep.seed, repeats=repeats)
     final_of = _final_settings(sweep)
     final_of(1)  # what is wrong with it is better known before than after
