@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -133,7 +134,10 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor], dict[s
         return about, load_file(folder / WEIGHTS_FILE), load_file(folder / PREPROCESSING_FILE)
     if not (folder / CHECKPOINT_FILE).is_file():
         raise ValueError(f"{folder}: holds no model; must be a checkpoint or an exported folder")
-    state = torch.load(folder / CHECKPOINT_FILE, map_location="cpu", weights_only=True)
+    try:
+        state = torch.load(folder / CHECKPOINT_FILE, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        raise ValueError(f"{folder}: its checkpoint holds more than tensors, and is not read") from error
     if state["format"] != CHECKPOINT_FORMAT:
         raise ValueError(f"{folder}: its format must be {CHECKPOINT_FORMAT}, got {state['format']}")
     about = {name: state[name] for name in _DESCRIPTION}
