@@ -116,7 +116,7 @@ def test_a_checkpoint_with_code_in_it_is_refused_unrun(saved):
     _, folder = saved(dataset="wine")
     state = torch.load(folder / "checkpoint.pt", weights_only=True)
     torch.save({**state, "epoch": Malice()}, folder / "checkpoint.pt")
-    with pytest.raises(ValueError, match="its checkpoint holds more than tensors, and is not read$"):
+    with pytest.raises(ValueError, match=r"its checkpoint holds more than tensors, and is not read$"):
         load_model(folder)
     assert "it ran" not in sys.modules
 
