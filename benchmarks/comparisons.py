@@ -567,6 +567,13 @@ def device_cases(kind: str) -> tuple[Case, ...]:
     )
 
 
+def loading(name: str, folder: str, **parts: Any) -> dict[str, Any]:
+    from benchmarks import loading as cases  # imports PyTorch's trainables, which other cases must not
+
+    notes: dict[str, Any] = getattr(cases, name)(folder, **parts)
+    return notes
+
+
 def _device(function: Any, kind: str, number: int, folder: str) -> dict[str, Any]:
     return dict(function(kind, number))
 
@@ -655,6 +662,22 @@ COMPARISONS = {
         "1,000 epochs of the network of digits-fifo, so many at a time", device_cases("mlp")
     ),
     "lanes-cnn": Comparison("1,000 epochs of a convolutional network on digits", device_cases("cnn")),
+    "loading": Comparison(
+        "16 trials of 2 epochs on a CSV file of 20,000 rows and 100 columns, two at once: who reads it",
+        (
+            Case(
+                "ray default",
+                "each trial reads the file",
+                lambda f: loading("ray", f, shared=False, reuse=False),
+            ),
+            Case(
+                "ray with_parameters",
+                "the driver reads it, reuse_actors",
+                lambda f: loading("ray", f, shared=True, reuse=True),
+            ),
+            Case("tuner", "two workers, 1 lane", lambda f: loading("tuner", f)),
+        ),
+    ),
     "memory": Comparison(
         "4,000 trials in one sweep (Ray issue 64231)", (Case("tuner", "two workers", memory_tuner),)
     ),

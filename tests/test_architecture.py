@@ -41,7 +41,8 @@ ALLOWED = {
         "spec",
         "errors",
     },
-    "cli": {"engine", "report", "sweep", "searchers", "schedulers", "trainable", "spec", "errors"},
+    "export": {"report", "trainable", "errors"},
+    "cli": {"engine", "export", "report", "sweep", "searchers", "schedulers", "trainable", "spec", "errors"},
     "testing": {
         "engine",
         "sweep",
@@ -179,5 +180,7 @@ def test_command_line_is_frozen():
         "run": ["--address", "--json", "--name", "--out", "--set", "--verbose", "sweep"],
         "plan": ["--address", "--curves", "--format", "--out", "--set", "--workers", "sweep"],
         "report": ["--decisions", "--errors", "--format", "--limit", "--replay", "results"],
+        "evaluate": ["--address", "--repeats", "--top", "results"],
+        "export": ["--out", "results"],
         "list": ["what"],
     }

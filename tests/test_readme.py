@@ -126,6 +126,29 @@ def test_trainable_shown_runs(text, name, sweep, tmp_path):
     assert "trials      4: 4 completed" in done.stdout
 
 
+def test_estimator_shown_is_tuned(tmp_path):
+    (tmp_path / "sweep.yaml").write_text(block_with("yaml", "kind: sklearn"))
+    arguments = ["run", "sweep.yaml", "--set", "budget.trials=4"]
+    done = run([sys.executable, "-m", "tuner.cli", *arguments], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "best val_accuracy: " in done.stdout
+    assert " 0 failed" not in done.stdout
+
+
+def test_model_shown_is_loaded_and_predicts(tmp_path, monkeypatch):
+    from trainables.mlp import MLP
+
+    monkeypatch.setattr("ray.tune.trainable.trainable.DEFAULT_STORAGE_PATH", str(tmp_path / "logs"))
+    trial = MLP(config={"dataset": "digits", "lr": 0.01})
+    for _ in range(3):
+        trial.train()
+    trial.save(str(tmp_path / "saved"))
+    MLP.export(str(tmp_path / "saved"), str(tmp_path / "model"))
+    (tmp_path / "script.py").write_text(block_with("python", "load_model"))
+    done = run([sys.executable, "script.py"], tmp_path)
+    assert (done.returncode, done.stdout) == (0, "['0' '1' '2' '3' '4']\n"), done.stderr
+
+
 def test_a_model_of_ones_own_takes_at_most_15_lines():
     lines = block_with("python", "class Moons(").splitlines()
     assert len([line for line in lines if line.strip()]) <= 15

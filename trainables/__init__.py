@@ -28,4 +28,10 @@ TRAINABLES: dict[str, Entry] = {
         settings="trainables.recipe:DataSettings",
         summary="small convolutional network (PyTorch) for classification and regression on images",
     ),
+    "sklearn": Entry(
+        path="trainables.sklearn:Estimator",
+        config="trainables.sklearn_recipe:EstimatorConfig",
+        settings="trainables.sklearn_recipe:EstimatorSettings",
+        summary="any estimator or pipeline of scikit-learn's kind, for classification and regression",
+    ),
 }

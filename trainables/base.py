@@ -11,24 +11,21 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 from ray.tune import Trainable
 from ray.tune.result import TIME_THIS_ITER_S
 
-from trainables import data, sources, splits
+from trainables import data, splits
 from trainables.held_out import HeldOut, test_names
 from trainables.recipe import (
-    METRICS,
     DataSettings,
-    MetricName,
-    PreprocessingConfig,
-    Recipe,
+    Seeds,
     SplitSettings,
-    Task,
     TrainingConfig,
     did_you_mean,
     parse,
 )
+from trainables.shared_rows import SharedRows, further_metrics
 from trainables.sources import Source
 
 if TYPE_CHECKING:
@@ -36,20 +33,10 @@ if TYPE_CHECKING:
 
     from trainables.loop import Learner, Loss
 
-_ADOPTED: dict[type, tuple[dict[str, Any], Source]] = {}
-"""By class, the rows that this process was handed, or has from the class itself, and the settings of both."""
-
 M = TypeVar("M", bound=BaseModel)
 
 
-class Seeds(Recipe):
-    """``seed`` is the trial's own: weights, order of the rows, dropout. ``sweep_seed`` fixes the splits."""
-
-    seed: int = Field(0, ge=0)
-    sweep_seed: int = Field(0, ge=0)
-
-
-class TorchTrainable(HeldOut, Trainable):
+class TorchTrainable(SharedRows, HeldOut, Trainable):
     """A network trained by minibatches; a subclass gives ``model`` and, where they differ, the rest.
 
     ``own_metrics``: functions of outputs (n x k) and targets (n) by name; results have them of the validation
@@ -73,17 +60,9 @@ class TorchTrainable(HeldOut, Trainable):
         source = cls._source(given)
         splits.split(source, given, sweep_seed=0)
         usual = "val_accuracy" if source.task == "classification" else "val_rmse"
-        further = (*_further(given, source.task), *cls.own_metrics)
+        further = (*further_metrics(given, source.task), *cls.own_metrics)
         names = ("train_loss", "val_loss", usual, *(f"val_{name}" for name in further))
         return test_names(names) if given.refit else names
-
-    @classmethod
-    def data(cls, settings: Any) -> Source | tuple[Any, Any]:
-        """The rows that ``settings`` (a ``Settings``) describe, or ``(features, target)`` of them.
-
-        ``features``: a data frame, or an array n x ...; ``target``: n numbers, texts or booleans.
-        """
-        return sources.load(settings)
 
     @classmethod
     def check(cls, config: Mapping[str, Any]) -> None:
@@ -92,23 +71,11 @@ class TorchTrainable(HeldOut, Trainable):
         data.refuse_missing(cls._source(settings), hyperparameters)
 
     @classmethod
-    def shared(cls, settings: dict[str, Any], *, sweep_seed: int) -> Source:
-        """What all trials of a sweep read and none changes: made once, and handed to each process."""
-        given = parse(cls.Settings, settings, where="trainable")
-        source = cls._load(given)
-        usual = PreprocessingConfig(
-            **{name: cls.Config.model_fields[name].default for name in PreprocessingConfig.model_fields}
-        )
-        if source.table.missing and usual.missing == "none":
-            return source
-        return data.fit_ahead(source, given, usual, sweep_seed=sweep_seed)
-
-    @classmethod
     def adopt(cls, settings: dict[str, Any], shared: Source, *, sweep_seed: int) -> None:
         """Take what ``shared`` returned for these settings, so that no trial here loads it again."""
         from trainables import training  # noqa: F401  # before the first trial, which would count its time
 
-        _ADOPTED[cls] = _about_rows(parse(cls.Settings, settings, where="trainable")), shared
+        super().adopt(settings, shared, sweep_seed=sweep_seed)
 
     @classmethod
     def export(cls, checkpoint_dir: str, out_dir: str) -> None:
@@ -142,7 +109,7 @@ class TorchTrainable(HeldOut, Trainable):
             lambda: self.model(self.hyperparameters),
             loss=self.loss(self.hyperparameters),
             config=self.hyperparameters,
-            metrics=Metrics(source.task, _further(self.settings, source.task), self.own_metrics),
+            metrics=Metrics(source.task, further_metrics(self.settings, source.task), self.own_metrics),
             seed=self.seeds.seed,
             dataset=self.dataset,
             device=self.device,
@@ -273,23 +240,6 @@ class TorchTrainable(HeldOut, Trainable):
         }
 
     @classmethod
-    def _source(cls, settings: SplitSettings) -> Source:
-        about, source = _ADOPTED.get(cls, (None, None))
-        return source if source is not None and about == _about_rows(settings) else cls._load(settings)
-
-    @classmethod
-    def _load(cls, settings: SplitSettings) -> Source:
-        found = cls.data(settings)
-        if isinstance(found, Source):
-            return found
-        if not isinstance(found, tuple) or len(found) != 2:
-            what = type(found).__name__
-            raise ValueError(f"data: {cls.__name__}.data must return (features, target), got {what}")
-        source = sources.of_arrays(*found, task=settings.task)
-        _ADOPTED[cls] = _about_rows(settings), source
-        return source
-
-    @classmethod
     def _parts(cls, config: Mapping[str, Any]) -> tuple[Any, Any, Seeds]:
         known = [name for model in (cls.Config, cls.Settings, Seeds) for name in model.model_fields]
         unknown = [key for key in config if key not in known]
@@ -298,21 +248,6 @@ class TorchTrainable(HeldOut, Trainable):
                 "\n".join(f"config: unknown key '{key}'; {did_you_mean(key, known)}" for key in unknown)
             )
         return (_part(cls.Config, config), _part(cls.Settings, config), _part(Seeds, config))
-
-
-def _about_rows(settings: SplitSettings) -> dict[str, Any]:
-    """The settings on which the rows depend, not what is done with them."""
-    return settings.model_dump(exclude=set(SplitSettings.model_fields) - {"task"})
-
-
-def _further(settings: SplitSettings, task: Task) -> tuple[MetricName, ...]:
-    """The metrics wanted beside the usual one; raises ValueError for one that the task does not have."""
-    for name in settings.metrics:
-        if name not in METRICS[task]:
-            raise ValueError(
-                f"metrics: '{name}' is none of {task}; must be one of {', '.join(METRICS[task])}"
-            )
-    return tuple(dict.fromkeys(name for name in settings.metrics if name not in ("accuracy", "rmse")))
 
 
 def _part(model: type[M], config: Mapping[str, Any]) -> M:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from trainables import preprocessing
 from trainables.preprocessing import Preprocessing
-from trainables.recipe import PreprocessingConfig, SplitSettings, Task
+from trainables.recipe import Precision, PreprocessingConfig, SplitSettings, Task
 from trainables.sources import Source, frozen
 from trainables.splits import Rows, split
 
@@ -162,11 +162,27 @@ def _prepare(
     source: Source, settings: SplitSettings, config: PreprocessingConfig, *, sweep_seed: int
 ) -> Dataset:
     rows = split(source, settings, sweep_seed=sweep_seed)
-    fitted = source.fitted.get(_key(settings, config, sweep_seed)) or _fit(source, rows, config)
+    fitted = source.fitted.get(_key(settings, config, sweep_seed))
+    return of_rows(source, rows, config, settings.precision, fitted=fitted)
+
+
+def of_rows(
+    source: Source,
+    rows: Rows,
+    config: PreprocessingConfig,
+    precision: Precision,
+    *,
+    fitted: Preprocessing | None = None,
+) -> Dataset:
+    """These parts of the source, preprocessed; fitted to the training rows unless that was done before.
+
+    Raises ValueError when they cannot be preprocessed like this.
+    """
+    fitted = fitted or _fit(source, rows, config)
     training = _used(source, rows.training, config)
     target = Target() if source.task == "classification" else _standardising(source.targets[training])
     as_it_was = not source.table.columns.categories and config.whitening != "pca"
-    dtype = np.dtype(settings.precision)
+    dtype = np.dtype(precision)
     return Dataset(
         task=source.task,
         training=_part(source, training, fitted, target, dtype),

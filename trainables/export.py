@@ -7,20 +7,21 @@ looked up in the table of trainables, or given by the caller.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from trainables import TRAINABLES
+from trainables.atomic import write_whole
 from trainables.data import Target, without_rows
 from trainables.preprocessing import Preprocessing
 from trainables.recipe import Task, did_you_mean
@@ -119,13 +120,11 @@ def export(checkpoint_dir: Path, out_dir: Path) -> None:
     out_dir.mkdir(parents=True, exist_ok=True)
     for name, tensors in ((WEIGHTS_FILE, weights), (PREPROCESSING_FILE, arrays)):
         contiguous = {key: tensor.clone().contiguous() for key, tensor in tensors.items()}
-        save_file(contiguous, out_dir / f".{name}")
-        os.replace(out_dir / f".{name}", out_dir / name)
+        content = save(contiguous)
+        write_whole(out_dir / name, lambda file, content=content: file.write(content))  # type: ignore[misc]
     # Written last: with it, the folder is complete.
-    (out_dir / f".{CONFIG_FILE}").write_text(
-        json.dumps(about, indent=2, allow_nan=False) + "\n", encoding="utf-8"
-    )
-    os.replace(out_dir / f".{CONFIG_FILE}", out_dir / CONFIG_FILE)
+    text = json.dumps(about, indent=2, allow_nan=False) + "\n"
+    write_whole(out_dir / CONFIG_FILE, lambda file: file.write(text.encode()))
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor], dict[str, torch.Tensor]]:
@@ -135,7 +134,10 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor], dict[s
         return about, load_file(folder / WEIGHTS_FILE), load_file(folder / PREPROCESSING_FILE)
     if not (folder / CHECKPOINT_FILE).is_file():
         raise ValueError(f"{folder}: holds no model; must be a checkpoint or an exported folder")
-    state = torch.load(folder / CHECKPOINT_FILE, map_location="cpu", weights_only=True)
+    try:
+        state = torch.load(folder / CHECKPOINT_FILE, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        raise ValueError(f"{folder}: its checkpoint holds more than tensors, and is not read") from error
     if state["format"] != CHECKPOINT_FORMAT:
         raise ValueError(f"{folder}: its format must be {CHECKPOINT_FORMAT}, got {state['format']}")
     about = {name: state[name] for name in _DESCRIPTION}

@@ -152,6 +152,13 @@ class PreprocessingConfig(Recipe):
     whitening_variance: float = Field(1.0, gt=0, le=1, description="share of the variance that pca keeps")
 
 
+class Seeds(Recipe):
+    """``seed`` is the trial's own: weights, order of the rows, dropout. ``sweep_seed`` fixes the splits."""
+
+    seed: int = Field(0, ge=0)
+    sweep_seed: int = Field(0, ge=0)
+
+
 class OptimizerConfig(Recipe):
     """The optimizer and its hyperparameters."""
 

@@ -32,6 +32,33 @@ def split(source: Source, settings: SplitSettings, *, sweep_seed: int) -> Rows:
     return Rows(*(frozen(part) for part in parts))
 
 
+def folds(source: Source, settings: SplitSettings, *, sweep_seed: int, count: int) -> list[Rows]:
+    """Divide the training and validation rows into ``count`` folds, each the validation rows once.
+
+    Each class is divided for itself. Raises ValueError when one has too few rows.
+    """
+    whole = split(source, settings, sweep_seed=sweep_seed)
+    rest = np.sort(np.concatenate([whole.training, whole.validation]))
+    seed = sweep_seed if settings.split_seed is None else settings.split_seed
+    generator = np.random.default_rng([seed, settings.division, count])
+    targets = source.targets[rest] if source.task == "classification" else np.zeros(len(rest))
+    fold_of = np.empty(len(rest), dtype=np.int64)
+    first = 0
+    for number in np.unique(targets):
+        rows = generator.permutation(np.flatnonzero(targets == number))
+        if len(rows) < count:
+            raise ValueError(
+                f"folds: each class must have a row in each fold, got {count} folds of {len(rows)}"
+            )
+        # Each class goes on where the last one ended, so that the folds differ by at most one row.
+        fold_of[rows] = (np.arange(len(rows)) + first) % count
+        first += len(rows)
+    return [
+        Rows(frozen(rest[fold_of != fold]), frozen(rest[fold_of == fold]), whole.test)
+        for fold in range(count)
+    ]
+
+
 def _split(source: Source, settings: SplitSettings, seed: int) -> list[NDArray[np.int64]]:
     """Ascending row numbers of training, validation and test; each class is split for itself."""
     fractions = (1 - settings.validation - settings.test, settings.validation, settings.test)

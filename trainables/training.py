@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trainables import optimizers, stack
+from trainables.atomic import write_whole
 from trainables.data import Dataset, Part
 from trainables.dropout import replace_dropout
 from trainables.loop import Learner, Loss, evaluate, squared_error
@@ -102,24 +102,22 @@ def advance_together(learners: Sequence[Learner]) -> list[dict[str, float]]:
 def save(learner: Learner, folder: Path, dataset: Dataset, **about: Any) -> None:
     """Write a checkpoint; ``about`` holds the trainable's path, the trial's config, settings and seeds."""
     fitted = dataset.preprocessing
-    _write(
-        folder / CHECKPOINT_FILE,
-        {
-            "format": CHECKPOINT_FORMAT,
-            "epoch": learner.epoch,
-            **about,
-            "model": learner.network.state_dict(),
-            "optimizer": learner.optimizer.state_dict(),
-            "generators": learner.streams.state_dict(),
-            "task": dataset.task,
-            "class_names": list(dataset.class_names),
-            "shape": list(dataset.shape),
-            "target": list(dataset.target),
-            "preprocessing": fitted.to_dict(),
-            "preprocessing_arrays": {name: torch.tensor(array) for name, array in fitted.arrays.items()},
-            "fingerprint": torch.tensor(dataset.fingerprint),
-        },
-    )
+    state = {
+        "format": CHECKPOINT_FORMAT,
+        "epoch": learner.epoch,
+        **about,
+        "model": learner.network.state_dict(),
+        "optimizer": learner.optimizer.state_dict(),
+        "generators": learner.streams.state_dict(),
+        "task": dataset.task,
+        "class_names": list(dataset.class_names),
+        "shape": list(dataset.shape),
+        "target": list(dataset.target),
+        "preprocessing": fitted.to_dict(),
+        "preprocessing_arrays": {name: torch.tensor(array) for name, array in fitted.arrays.items()},
+        "fingerprint": torch.tensor(dataset.fingerprint),
+    }
+    write_whole(folder / CHECKPOINT_FILE, lambda file: torch.save(state, file))
 
 
 def load(learner: Learner, folder: Path, dataset: Dataset, *, sweep_seed: int) -> None:
@@ -183,16 +181,3 @@ def _tensors(part: Part, device: torch.device) -> tuple[Tensor, Tensor]:
             torch.tensor(part.targets, device=device),
         )
     return copies[device]
-
-
-def _write(path: Path, state: dict[str, Any]) -> None:
-    """Write the file whole or not at all."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with unfinished.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -106,6 +106,21 @@ def _parser() -> argparse.ArgumentParser:
         "--replay", action="store_true", help="a sweep file that trains the best trial's schedule once more"
     )
 
+    evaluate = _verb(
+        verbs,
+        "evaluate",
+        _evaluate,
+        "repeat the best trials over fresh seeds, and score the best on test rows",
+    )
+    evaluate.add_argument("results", metavar="DIR", help="a results folder")
+    evaluate.add_argument("--top", type=_count, default=3, metavar="N", help="configurations (default: 3)")
+    evaluate.add_argument("--repeats", type=_count, default=5, metavar="N", help="seeds of each (default: 5)")
+    evaluate.add_argument("--address", help="a running Ray cluster; 'auto' for the one on this machine")
+
+    export = _verb(verbs, "export", _export, "write the best trial's model for use elsewhere")
+    export.add_argument("results", metavar="DIR", help="a results folder")
+    export.add_argument("--out", metavar="DIR", required=True, help="where it is written")
+
     listing = _verb(verbs, "list", _list, "list what a sweep file can name, with settings and defaults")
     listing.add_argument("what", choices=("searchers", "schedulers", "trainables"))
     return parser
@@ -198,6 +213,14 @@ def _plan(options: argparse.Namespace) -> int:
     return OK
 
 
+def _count(text: str) -> int:
+    """A whole number from 1; raises ArgumentTypeError for anything else."""
+    [*counts] = _counts(text)
+    if len(counts) > 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1, got '{text}'")
+    return counts[0]
+
+
 def _counts(text: str) -> list[int]:
     """Whole numbers from 1, with commas between them; raises ArgumentTypeError for anything else."""
     try:
@@ -247,6 +270,39 @@ def _report(options: argparse.Namespace) -> int:
     else:
         text = renderings.table(report, limit=options.limit, width=width, color=color)
     sys.stdout.write(text)
+    return OK
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from tuner.engine.evaluate import evaluate
+    from tuner.engine.progress import for_stream
+    from tuner.engine.runner import REPORT_FILE
+    from tuner.report import renderings
+
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        report = evaluate(
+            options.results,
+            top=options.top,
+            repeats=options.repeats,
+            address=options.address,
+            progress=lambda: for_stream(sys.stderr),
+        )
+    if report is None:
+        return INTERRUPTED
+    Path(options.results, REPORT_FILE).write_text(renderings.html(report), encoding="utf-8")
+    width, color = shutil.get_terminal_size((120, 24)).columns, sys.stdout.isatty()
+    sys.stdout.write(renderings.evaluation(report, width=width, color=color))
+    return OK
+
+
+def _export(options: argparse.Namespace) -> int:
+    from tuner.export import export
+
+    with contextlib.redirect_stdout(sys.stderr):  # what the user's module prints is talk
+        checkpoint = export(options.results, options.out)
+    print(f"{options.out}: the model of {checkpoint}")
     return OK
 
 

@@ -5,7 +5,9 @@ that it may have: ``Config``, a pydantic model of its hyperparameters; ``Setting
 ``trainable:``; ``metrics(settings)``, the names that its results will have; ``shared(settings, sweep_seed)``,
 what all trials of a sweep read (the data), made once in the driver, and ``adopt(settings, shared,
 sweep_seed)``, which takes it in a worker; ``check(config)``, which raises ValueError for a configuration that
-no trial can have; and beside ``fused_step``, which trains several trials at once,
+no trial can have; ``repeated(settings, sweep_seed, repeats)`` and ``final(settings, sweep_seed, iterations,
+metric)``, the settings of an evaluation's trials; ``export(checkpoint_dir, out_dir)``, which writes a model
+for use elsewhere; and beside ``fused_step``, which trains several trials at once,
 ``why_alone(configs)`` and ``fitting(configs)``: why no such trials can be trained as one (``None``: they
 can), and how many of them fit with another.
 """
@@ -257,6 +259,33 @@ class TrainableSpec(Spec):
         """What all trials of a sweep with this seed read and none changes; ``None``: nothing is."""
         trainable: Any = self.load()
         return trainable.shared(dict(self.settings), sweep_seed=seed) if hasattr(trainable, "adopt") else None
+
+    def repeated(self, *, seed: int, repeats: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """Settings for repeats of a trial of a sweep with this seed, and what each adds to its configuration.
+
+        Raises SpecError when the trainable cannot be evaluated.
+        """
+        shared, additions = self._evaluated("repeated", sweep_seed=seed, repeats=repeats)
+        return dict(shared), list(additions)
+
+    def final(self, *, seed: int, iterations: int, metric: str) -> tuple[dict[str, Any], str]:
+        """Settings of a trial that ends on the test rows, and the name that ``metric`` has there.
+
+        Raises SpecError when the trainable cannot be evaluated.
+        """
+        settings, name = self._evaluated("final", sweep_seed=seed, iterations=iterations, metric=metric)
+        return dict(settings), str(name)
+
+    def _evaluated(self, method: str, **arguments: Any) -> Any:
+        trainable: Any = self.load()
+        if not (hasattr(trainable, "repeated") and hasattr(trainable, "final")):
+            what = "cannot be evaluated; its class must have 'repeated' and 'final', as tuner.trainable says"
+            raise SpecError([Problem("trainable", f"'{self.name}' {what}")])
+        try:
+            return getattr(trainable, method)(dict(self.settings), **arguments)
+        except ValueError as error:
+            pointed = _pointed(str(error), _fields(trainable, "Settings"))
+            raise SpecError(problem.inside("trainable") for problem in pointed) from error
 
     def _settings_problems(self, trainable: Any, space: SearchSpace | None) -> list[Problem]:
         problems: list[Problem] = []

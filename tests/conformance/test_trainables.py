@@ -10,15 +10,24 @@ from ray.tune import Trainable
 
 from trainables.mlp import MLP
 from trainables.recipe import BUNDLED, SplitSettings
+from trainables.sklearn import Estimator
 from tuner.spec import locate
 from tuner.testing import TrainableContract
 from tuner.trainable import TrainableSpec, trainables
 
+REQUIRED = {
+    "trainables.sklearn:Estimator": {
+        "estimator": "sklearn.linear_model:SGDClassifier",
+        "iteration": "partial_fit",
+    }
+}
+
 
 def _settings(entry):
-    """Settings that the trainable accepts: none, or a bundled data set."""
+    """Settings that the trainable accepts: what it cannot do without, and perhaps a bundled data set."""
     known = locate(entry.settings, {}, what="settings").model_fields
-    datasets = [{"dataset": name} for name in BUNDLED if "dataset" in known]
+    required = REQUIRED.get(entry.path, {})
+    datasets = [{**required, "dataset": name} for name in BUNDLED if "dataset" in known]
     cls = locate(entry.path, {}, what="trainable")
     for settings in [*datasets, {}]:
         try:
@@ -84,6 +93,50 @@ for _name, _choices in PREPROCESSING.items():
         _Contract.__name__ = _Contract.__qualname__ = f"Test_{_name}_{_choice}"
         globals()[_Contract.__name__] = _Contract
 del _Contract
+
+
+class TestWarmStart(TrainableContract):
+    trainable = Estimator
+    config = {  # noqa: RUF012
+        "dataset": "wine",
+        "estimator": {
+            "scale": "sklearn.preprocessing.StandardScaler",
+            "forest": "sklearn.ensemble.RandomForestClassifier",
+        },
+        "iteration": "warm_start",
+        "grows": "n_estimators",
+        "growth": 2,
+        "metrics": ["log_loss", "roc_auc"],
+        "forest__max_depth": 3,
+    }
+
+
+class TestSamples(TrainableContract):
+    trainable = Estimator
+    config = {  # noqa: RUF012
+        "dataset": "diabetes",
+        "estimator": "sklearn.tree:DecisionTreeRegressor",
+        "iteration": "samples",
+        "metrics": ["r2"],
+        "max_depth": 4,
+    }
+
+
+class TestFolds(TrainableContract):
+    trainable = Estimator
+    config = {  # noqa: RUF012
+        "dataset": "iris",
+        "estimator": "sklearn.neighbors:KNeighborsClassifier",
+        "iteration": "folds",
+        "folds": 6,
+        "scaling": "robust",
+    }
+    seed_matters = False
+
+
+class TestFit(TrainableContract):
+    trainable = Estimator
+    config = {"dataset": "wine", "estimator": "sklearn.tree:ExtraTreeClassifier", "min_samples_leaf": 10}  # noqa: RUF012
 
 
 class Halving(Trainable):

@@ -61,7 +61,7 @@ def test_another_seed_gives_another_trial(trial, after):
 
 
 def test_trials_use_the_data_that_their_process_was_handed(trial, monkeypatch):
-    monkeypatch.setattr("trainables.base._ADOPTED", {})
+    monkeypatch.setattr("trainables.shared_rows._ADOPTED", {})
     handed = MLP.shared({"dataset": "wine"}, sweep_seed=3)
     MLP.adopt({"dataset": "wine"}, handed, sweep_seed=3)
     assert trial(sweep_seed=3).dataset.source is handed

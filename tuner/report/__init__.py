@@ -3,6 +3,6 @@
 ``tuner.report.renderings`` turns a report into text: JSON, CSV, tables for a terminal, a web page.
 """
 
-from tuner.report._report import Report, Trial
+from tuner.report._report import EVALUATION_FILE, Report, Trial
 
-__all__ = ["Report", "Trial"]
+__all__ = ["EVALUATION_FILE", "Report", "Trial"]

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from html import escape
 
+from tuner.report import _evaluation
 from tuner.report._charts import Chart, curves, fronts, progress, scatters
 from tuner.report._report import Report, Trial
 from tuner.report._style import STYLE
@@ -31,6 +32,7 @@ def html(report: Report) -> str:
             f"<h1>{name}</h1>",
             *_headline(report),
             *_fronts(report),
+            *_evaluated(report),
             *_learning_curves(report),
             *_progress(report),
             *_scatters(report),
@@ -85,6 +87,20 @@ def _fronts(report: Report) -> list[str]:
         'objectives at once.</p><div class="small">',
         *(_figure(chart) for chart in charts),
         "</div>",
+    ]
+
+
+def _evaluated(report: Report) -> list[str]:
+    if report.evaluation is None:
+        return []
+    rows = _evaluation.rows(report.evaluation)
+    head = "".join(f"<th>{name}</th>" for name in rows[0])
+    body = [f"<tr>{''.join(f'<td>{_text(cell)}</td>' for cell in row.values())}</tr>" for row in rows]
+    title = _evaluation.title(report.evaluation)
+    return [
+        f"<h2>{_text(title[0].upper() + title[1:])}</h2><table><thead><tr>{head}</tr></thead><tbody>",
+        *body,
+        f"</tbody></table><p>{_text(_evaluation.verdict(report.evaluation))}</p>",
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 State = Literal["completed", "stopped", "failed", "running", "pending"]
 """``pending``: suggested and not yet started, paused, or waiting to be started again."""
+
+EVALUATION_FILE = "evaluation.json"
+"""What ``tuner evaluate`` writes into the results folder."""
 
 STATES: tuple[State, ...] = get_args(State)
 
@@ -81,7 +85,7 @@ class Report:
 
     ``sweep``: resolved. ``trials``: by number. ``start``: seconds since 1970. ``seconds``: from the start to
     the newest event. ``reason``: why the sweep ended (``trials``, ``seconds``, ``failures``,
-    ``interrupted``); ``None``: it is running, or was killed.
+    ``interrupted``); ``None``: it is running, or was killed. ``evaluation``: what ``tuner evaluate`` found.
     """
 
     folder: Path
@@ -93,6 +97,7 @@ class Report:
     reason: str | None
     _results: list[tuple[float, int, float]] = field(repr=False)  # (time, trial, value), in order
     _decisions: list[dict[str, Any]] = field(repr=False)
+    evaluation: dict[str, Any] | None = field(default=None, repr=False)
 
     @classmethod
     def read(cls, folder: str | Path) -> Report:
@@ -134,6 +139,7 @@ class Report:
                 if result.trial is not None and result.data["value"] is not None
             ],
             _decisions=decisions,
+            evaluation=_evaluation(folder / EVALUATION_FILE),
         )
 
     def best(self) -> Trial | None:
@@ -328,6 +334,7 @@ class Report:
             "iterations": self.iterations,
             "iterations_without_stopping": self.iterations_without_stopping,
             "results": str(self.folder),
+            "evaluation": self.evaluation,
         }
 
 
@@ -400,6 +407,16 @@ class _Draft:
 
 def _reached(curve: list[tuple[int, float]], value: float | None) -> int:
     return next((iteration for iteration, reached in curve if reached == value), 0)
+
+
+def _evaluation(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ResultsError(f"{path}: cannot be read: {error}") from None
+    return found
 
 
 def _id(number: int) -> str:

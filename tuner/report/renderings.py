@@ -10,6 +10,7 @@ from io import StringIO
 from json import dumps
 from typing import TYPE_CHECKING, Any
 
+from tuner.report import _evaluation
 from tuner.report._page import html
 from tuner.report._report import Report, Trial
 from tuner.report.words import clean, counted, duration, ended, full, savings, short
@@ -17,7 +18,7 @@ from tuner.report.words import clean, counted, duration, ended, full, savings, s
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["csv", "decisions", "drawn", "errors", "html", "json", "summary", "table"]
+__all__ = ["csv", "decisions", "drawn", "errors", "evaluation", "html", "json", "summary", "table"]
 
 # A narrower terminal wraps the lines itself; columns of a few characters would be unreadable.
 _MIN_WIDTH = 80
@@ -56,7 +57,15 @@ def table(report: Report, *, limit: int = 20, width: int = 100, color: bool = Fa
     text = _drawn(_trial_table(report, shown, columns=True), width=width, color=color)
     if text is None:  # too many hyperparameters for columns of their own
         text = _drawn(_trial_table(report, shown, columns=False), width=width, color=color, fold=True)
-    return f"{text}{counts}\n"
+    return f"{text}{counts}\n{_evaluated(report, width=width, color=color)}"
+
+
+def evaluation(report: Report, *, width: int = 100, color: bool = False) -> str:
+    """What ``tuner evaluate`` found; nothing where it did not run."""
+    if report.evaluation is None:
+        return ""
+    text = drawn(_evaluation.rows(report.evaluation), width=width, color=color)
+    return f"{_evaluation.title(report.evaluation)}\n{text}{_evaluation.verdict(report.evaluation)}\n"
 
 
 def errors(report: Report) -> str:
@@ -84,7 +93,7 @@ def drawn(rows: Sequence[Mapping[str, str]], *, width: int = 100, color: bool = 
     used = [name for name in rows[0] if any(row[name] for row in rows)]
     table = _new_table()
     for name in used:
-        words = name in ("trial", "action", "reason", "scheduler")
+        words = name in ("trial", "action", "reason", "scheduler", "outcome")
         table.add_column(name, justify="left" if words else "right", no_wrap=name != "reason")
     for row in rows:
         table.add_row(*(row[name] for name in used))
@@ -112,6 +121,11 @@ def summary(report: Report) -> str:
         facts.insert(1, ("errors", failure))
     lines += [f"{name:<12}{clean(value)}" for name, value in facts]
     return "\n".join(lines) + "\n"
+
+
+def _evaluated(report: Report, *, width: int, color: bool) -> str:
+    text = evaluation(report, width=width, color=color)
+    return f"\n{text}" if text else ""
 
 
 def _headline(report: Report) -> list[str]:

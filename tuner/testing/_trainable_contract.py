@@ -63,7 +63,7 @@ class TrainableContract:
 
     def test_results_have_the_declared_metrics_as_finite_numbers(self) -> None:
         trial = self.start()
-        settings = {key: value for key, value in self.config.items() if key not in _config_names(trial)}
+        settings = {key: value for key, value in self.config.items() if _is_setting(trial, key)}
         declared = type(trial).metrics(settings) if hasattr(type(trial), "metrics") else ()
         for result in _train(trial, self.iterations):
             assert set(declared) <= result.keys()
@@ -161,8 +161,12 @@ class TrainableContract:
         assert kept() is None
 
 
-def _config_names(trial: Any) -> set[str]:
-    return set(getattr(getattr(trial, "Config", None), "model_fields", ()))
+def _is_setting(trial: Any, name: str) -> bool:
+    """Whether it stands under ``trainable:``, by what the class declares of either kind."""
+    settings, config = (
+        getattr(getattr(trial, part, None), "model_fields", ()) for part in ("Settings", "Config")
+    )
+    return name in settings if settings else name not in config
 
 
 def _train(trial: Any, iterations: int) -> list[dict[str, Any]]:

@@ -1,0 +1,126 @@
+"""Models outside of a sweep: the outputs that they have in it, from raw rows, and nothing that runs code."""
+
+import json
+import re
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from trainables.cnn import CNN
+from trainables.export import load_model
+from trainables.mlp import MLP
+
+
+class Mine(MLP):
+    """A class that is in no table."""
+
+
+@pytest.fixture
+def saved(tmp_path, monkeypatch):
+    """``saved(**config)``: a trained trial, and the folder of its checkpoint."""
+    monkeypatch.setattr("ray.tune.trainable.trainable.DEFAULT_STORAGE_PATH", str(tmp_path / "logs"))
+
+    def train(cls=MLP, **config):
+        trial = cls(config={"lr": 0.02, "batch_size": 16, **config})
+        trial.train()
+        trial.save(str(tmp_path / "saved"))
+        return trial, tmp_path / "saved"
+
+    return train
+
+
+@pytest.mark.parametrize(
+    ("cls", "config"),
+    [
+        (MLP, {"dataset": "wine", "dropout": 0.5, "scaling": "robust"}),
+        (MLP, {"dataset": "diabetes", "precision": "float64", "whitening": "pca"}),
+        (CNN, {"dataset": "digits", "channels": 2, "normalization": "batch", "test": 0.6}),
+    ],
+    ids=["classification", "regression", "images"],
+)
+def test_an_exported_model_gives_what_the_trial_gives(saved, tmp_path, cls, config):
+    trial, folder = saved(cls, **config)
+    cls.export(str(folder), str(tmp_path / "model"))
+    model = load_model(tmp_path / "model")
+    validation = trial.dataset.validation
+    rows = trial.dataset.source.table.numbers[validation.rows]
+    with torch.inference_mode():
+        expected = trial._learner.network.eval()(torch.tensor(validation.features))
+    assert torch.equal(model.outputs(rows), expected)
+    assert not model.network.training
+    targets = trial.dataset.source.targets[validation.rows]
+    if config["dataset"] == "diabetes":
+        units = expected.double().squeeze(1).numpy() * trial.dataset.target.scale + trial.dataset.target.mean
+        np.testing.assert_allclose(model.predict(rows), units)
+        assert np.corrcoef(model.predict(rows), targets)[0, 1] > 0.2
+    else:
+        assert model.predict(rows).tolist() == [
+            trial.dataset.class_names[number] for number in expected.argmax(dim=1)
+        ]
+
+
+def test_rows_may_be_a_frame_mappings_an_array_or_images(saved):
+    trial, folder = saved(CNN, dataset="digits", channels=2, test=0.6)
+    model = load_model(folder)
+    array = trial.dataset.source.table.numbers[:5]
+    frame = pd.DataFrame(array, columns=list(trial.dataset.source.table.columns.numbers))
+    others = [array.reshape(5, 8, 8), frame[frame.columns[::-1]].assign(more=1), frame.to_dict("records")]
+    for rows in others:
+        assert torch.equal(model.outputs(rows), model.outputs(array))
+    assert model.probabilities(array).sum(axis=1) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (np.zeros((2, 5)), "rows: must be n x 13 numbers, got shape (2, 5)"),
+        (pd.DataFrame({"alcohl": [1.0]}), "rows: have no column 'alcohol'; did you mean 'alcohl'?"),
+        (np.full((1, 13), np.nan), "missing: is 'none', so no value may be missing, got gaps in 'alcohol', "),
+    ],
+    ids=["width", "column", "gap"],
+)
+def test_rows_that_do_not_fit_are_refused(saved, rows, message):
+    _, folder = saved(dataset="wine")
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        load_model(folder).predict(rows)
+
+
+def test_a_class_that_is_in_no_table_is_given_and_never_imported_by_name(saved):
+    _, folder = saved(Mine, dataset="wine")
+    with pytest.raises(ValueError, match=r"its class must be given: load_model\(folder, trainable=...\)$"):
+        load_model(folder)
+    with pytest.raises(ValueError, match=r":Mine, got CNN$"):
+        load_model(folder, trainable=CNN)
+    assert load_model(folder, trainable=Mine).predict(np.zeros((1, 13))).shape == (1,)
+
+
+def test_a_strangers_file_cannot_name_a_module_to_import(saved, tmp_path):
+    _, folder = saved(dataset="wine")
+    MLP.export(str(folder), str(tmp_path / "model"))
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    (tmp_path / "model" / "config.json").write_text(json.dumps({**config, "trainable": "antigravity:MLP"}))
+    with pytest.raises(ValueError, match="its class must be given"):
+        load_model(tmp_path / "model")
+    assert "antigravity" not in sys.modules
+
+
+class Malice:
+    def __reduce__(self):
+        return exec, ("import sys; sys.modules['it ran'] = 1",)
+
+
+def test_a_checkpoint_with_code_in_it_is_refused_unrun(saved):
+    _, folder = saved(dataset="wine")
+    state = torch.load(folder / "checkpoint.pt", weights_only=True)
+    torch.save({**state, "epoch": Malice()}, folder / "checkpoint.pt")
+    with pytest.raises(ValueError, match=r"its checkpoint holds more than tensors, and is not read$"):
+        load_model(folder)
+    assert "it ran" not in sys.modules
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"holds no model; must be a checkpoint or an exported folder$"):
+        load_model(tmp_path)

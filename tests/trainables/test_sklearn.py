@@ -1,0 +1,254 @@
+"""The ``sklearn`` trainable against scikit-learn itself, and what it refuses with which words."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from sklearn import metrics
+from sklearn.ensemble import GradientBoostingRegressor, RandomForestClassifier
+from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+from trainables.sklearn import Estimator
+
+PIPELINE = {"scale": "sklearn.preprocessing:StandardScaler", "svc": "sklearn.svm:SVC"}
+PREPARED = make_pipeline(StandardScaler(), LogisticRegression())
+
+
+@pytest.fixture
+def start(tmp_path, monkeypatch):
+    monkeypatch.setattr("ray.tune.trainable.trainable.DEFAULT_STORAGE_PATH", str(tmp_path / "logs"))
+    return lambda **config: Estimator(config={"dataset": "wine", **config})
+
+
+def rows(trial):
+    """Raw training and validation rows and their targets."""
+    table, targets = trial.source.table.numbers, trial.source.targets
+    training, validation = trial.dataset.training.rows, trial.dataset.validation.rows
+    return table[training], targets[training], table[validation], targets[validation]
+
+
+def seed_of(trial):
+    [seed] = {
+        value
+        for name, value in trial._made.get_params(deep=True).items()
+        if name.endswith("random_state") and isinstance(value, int)
+    }
+    return seed
+
+
+def test_a_pipeline_is_fitted_as_scikit_learn_fits_it(start):
+    trial = start(estimator=PIPELINE, svc__C=3.0, svc__gamma=0.05, metrics=["macro_f1", "balanced_accuracy"])
+    result = trial.train()
+    x, y, others, wanted = rows(trial)
+    reference = Pipeline([("scale", StandardScaler()), ("svc", SVC(C=3.0, gamma=0.05))]).fit(x, y)
+    predicted = reference.predict(others)
+    assert result["val_accuracy"] == metrics.accuracy_score(wanted, predicted)
+    assert result["val_macro_f1"] == metrics.f1_score(wanted, predicted, average="macro")
+    assert result["val_balanced_accuracy"] == metrics.balanced_accuracy_score(wanted, predicted)
+    assert result["done"] is True
+
+
+@pytest.mark.parametrize(
+    "path", ["sklearn.linear_model.LogisticRegression", f"{__name__}:PREPARED", f"{__name__}:made"]
+)
+def test_an_estimator_is_a_class_an_instance_or_what_a_function_makes(start, path):
+    assert 0.5 < start(estimator=path, scaling="standard").train()["val_accuracy"] <= 1
+
+
+def made():
+    return LogisticRegression(C=0.5)
+
+
+def test_probabilities_are_scored_as_by_scikit_learn(start):
+    trial = start(
+        estimator="sklearn.ensemble:RandomForestClassifier", n_estimators=7, metrics=["log_loss", "roc_auc"]
+    )
+    result = trial.train()
+    x, y, others, wanted = rows(trial)
+    forest = RandomForestClassifier(7, random_state=seed_of(trial)).fit(x, y)
+    scores = forest.predict_proba(others)
+    assert result["val_log_loss"] == metrics.log_loss(wanted, scores)
+    assert result["val_roc_auc"] == metrics.roc_auc_score(wanted, scores, multi_class="ovr")
+
+
+def test_a_regression_is_fitted_and_scored_in_the_targets_own_units(start):
+    trial = start(
+        dataset="diabetes",
+        estimator="sklearn.ensemble:GradientBoostingRegressor",
+        n_estimators=5,
+        metrics=["mae", "r2"],
+    )
+    result = trial.train()
+    x, y, others, wanted = rows(trial)
+    predicted = (
+        GradientBoostingRegressor(n_estimators=5, random_state=seed_of(trial)).fit(x, y).predict(others)
+    )
+    assert result["val_rmse"] == pytest.approx(metrics.root_mean_squared_error(wanted, predicted))
+    assert result["val_mae"] == pytest.approx(metrics.mean_absolute_error(wanted, predicted))
+    assert result["val_r2"] == pytest.approx(metrics.r2_score(wanted, predicted))
+
+
+def test_a_warm_start_grows_to_what_one_fit_of_that_size_gives(start):
+    trial = start(
+        estimator="sklearn.ensemble:RandomForestClassifier",
+        iteration="warm_start",
+        grows="n_estimators",
+        growth=3,
+        metrics=["log_loss"],
+    )
+    curve = [trial.train() for _ in range(4)]
+    x, y, others, wanted = rows(trial)
+    for iteration, result in enumerate(curve, start=1):
+        forest = RandomForestClassifier(3 * iteration, random_state=seed_of(trial)).fit(x, y)
+        assert result["val_log_loss"] == pytest.approx(metrics.log_loss(wanted, forest.predict_proba(others)))
+        assert result["done"] is False
+
+
+def test_partial_fit_sees_every_training_row_once_per_iteration_in_the_trials_order(start):
+    trial = start(
+        estimator="sklearn.linear_model:SGDClassifier",
+        iteration="partial_fit",
+        batch_rows=40,
+        scaling="standard",
+        seed=4,
+    )
+    result = [trial.train() for _ in range(3)][-1]
+    x, y, others, wanted = rows(trial)
+    scaler = StandardScaler().fit(x)
+    reference = SGDClassifier(random_state=seed_of(trial))
+    for iteration in (1, 2, 3):
+        order = np.random.default_rng([4, iteration]).permutation(len(y))
+        for begin in range(0, len(order), 40):
+            batch = order[begin : begin + 40]
+            reference.partial_fit(scaler.transform(x[batch]), y[batch], classes=[0, 1, 2])
+    assert result["val_accuracy"] == reference.score(scaler.transform(others), wanted)
+
+
+def test_samples_grow_in_equal_steps_with_every_class_in_its_share(start):
+    trial = start(estimator="sklearn.svm:SVC", iteration="samples", steps=4)
+    order = trial._in_order(trial.source.targets[trial.dataset.training.rows])
+    targets = trial.source.targets[trial.dataset.training.rows]
+    assert sorted(order.tolist()) == list(range(len(targets)))
+    share = np.bincount(targets) / len(targets)
+    for size in (9, 27, 53, 80):
+        assert np.abs(np.bincount(targets[order[:size]]) - share * size).max() <= 1.5
+    dones = [trial.train()["done"] for _ in range(4)]
+    assert dones == [False, False, False, True]
+    assert trial._fitting.last.n_features_in_ == 13
+
+
+def test_folds_give_the_mean_of_the_folds_so_far_each_with_a_preprocessing_of_its_own(start):
+    trial = start(
+        estimator="sklearn.svm:SVC", iteration="folds", folds=4, scaling="standard", sweep_seed=2, C=0.7
+    )
+    curve = [trial.train() for _ in range(4)]
+    from trainables import splits
+
+    folds = splits.folds(trial.source, trial.settings, sweep_seed=2, count=4)
+    x, y = trial.source.table.numbers, trial.source.targets
+    scores = [
+        make_pipeline(StandardScaler(), SVC(C=0.7))
+        .fit(x[fold.training], y[fold.training])
+        .score(x[fold.validation], y[fold.validation])
+        for fold in folds
+    ]
+    assert len(set(scores)) > 1
+    means = [np.mean(scores[: number + 1]) for number in range(4)]
+    assert [result["val_accuracy"] for result in curve] == pytest.approx(means)
+    assert [result["done"] for result in curve] == [False, False, False, True]
+    whole = set(trial.dataset.training.rows) | set(trial.dataset.validation.rows)
+    assert sorted(np.concatenate([fold.validation for fold in folds])) == sorted(whole)
+    counts = [np.bincount(y[fold.validation], minlength=3) for fold in folds]
+    assert np.ptp(counts, axis=0).max() <= 1
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"iteration": "fit"},
+        {"iteration": "folds"},
+        {"iteration": "warm_start", "grows": "n_estimators", "growth": 4},
+    ],
+    ids=lambda parts: parts["iteration"],
+)
+def test_the_last_fit_is_to_all_but_the_test_rows_and_is_scored_on_those(start, parts):
+    settings = {"dataset": "wine", "estimator": "sklearn.ensemble:RandomForestClassifier", **parts}
+    search = start(**settings, sweep_seed=3)
+    final, metric = Estimator.final(settings, sweep_seed=3, iterations=2, metric="val_accuracy")
+    trial = start(**final, n_estimators=8, sweep_seed=9)
+    result = trial.train()
+    x, y, _, _ = rows(trial)
+    test = search.dataset.test_rows
+    assert len(y) + len(test) == len(search.source)
+    forest = RandomForestClassifier(8, random_state=seed_of(trial)).fit(x, y)
+    expected = forest.score(search.source.table.numbers[test], search.source.targets[test])
+    assert (metric, result[metric]) == ("test_accuracy", expected)
+
+
+def test_a_checkpoint_is_json_and_refuses_other_rows(start, tmp_path):
+    trial = start(estimator="sklearn.linear_model:SGDClassifier", iteration="partial_fit")
+    trial.train()
+    saved = trial.save(str(tmp_path / "saved"))
+    [file] = (tmp_path / "saved").iterdir()
+    assert json.loads(file.read_text())["fits"] == 1
+    other = start(estimator="sklearn.linear_model:SGDClassifier", iteration="partial_fit", sweep_seed=5)
+    with pytest.raises(ValueError, match=r"^checkpoint: was fitted to other rows; must be .* 5}, got .* 0}$"):
+        other.restore(saved)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"estimator": "SVC"}, "estimator: must be an import path, as in sklearn.svm:SVC, got 'SVC'"),
+        ({"estimator": "sklearn.svm:SVX"}, "estimator: 'sklearn.svm' has no 'SVX'; did you mean 'SV"),
+        (
+            {"estimator": "sklearn.smv:SVC"},
+            "estimator: 'sklearn.smv' of 'sklearn.smv:SVC' cannot be imported: ",
+        ),
+        (
+            {"estimator": "json:JSONEncoder"},
+            "estimator: 'json:JSONEncoder' must be, or make, an estimator, got JSONEncoder",
+        ),
+        (
+            {"estimator": "sklearn.svm:SVR"},
+            "estimator: must be a classifier for this target, got the regressor SVR",
+        ),
+        ({"Cc": 1.0}, "Cc: SVC has no such parameter; did you mean 'C'?"),
+        (
+            {"estimator": PIPELINE, "svc__gama": 1.0},
+            "svc__gama: Pipeline has no such parameter; did you mean 'svc__gamma'?",
+        ),
+        (
+            {"iteration": "partial_fit"},
+            "iteration: must be another than 'partial_fit', which SVC does not have",
+        ),
+        (
+            {"iteration": "warm_start", "grows": "C"},
+            "iteration: must be another than 'warm_start', which SVC does not have",
+        ),
+        (
+            {
+                "estimator": "sklearn.ensemble:RandomForestClassifier",
+                "iteration": "warm_start",
+                "grows": "n_estimator",
+            },
+            "grows: RandomForestClassifier has no parameter 'n_estimator'; did you mean 'n_estimators'?",
+        ),
+        (
+            {"iteration": "warm_start"},
+            "grows: must name the parameter that grows where iteration is warm_start",
+        ),
+        (
+            {"estimator": "sklearn.svm:LinearSVC", "metrics": ["log_loss"]},
+            "metrics: 'log_loss' needs predict_proba, which LinearSVC does not have",
+        ),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_fitted_is_refused_before_anything_runs(config, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        Estimator.check({"dataset": "wine", "estimator": "sklearn.svm:SVC", **config})

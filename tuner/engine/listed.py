@@ -1,0 +1,34 @@
+"""``Listed``: a searcher that suggests given configurations, one after the other."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from tuner.objective import Objective
+from tuner.searchers.base import Searcher, SearcherSpec
+from tuner.space import Config, SearchSpace
+
+
+class Listed(SearcherSpec):
+    """These ``configs`` in their order; they may hold names that the space does not have."""
+
+    configs: tuple[dict[str, Any], ...] = Field(min_length=1)
+
+    conditions: ClassVar[bool] = True
+    exhaustive: ClassVar[bool] = True
+
+    def size(self, space: SearchSpace) -> int:
+        return len(self.configs)
+
+    def build(self, space: SearchSpace, *, objective: Objective, seed: int) -> Searcher:
+        return _ListedSearcher(self.configs)
+
+
+class _ListedSearcher(Searcher):
+    def __init__(self, configs: tuple[dict[str, Any], ...]) -> None:
+        self._configs = configs
+
+    def suggest(self, trial: int) -> Config | None:
+        return dict(self._configs[trial]) if trial < len(self._configs) else None
