@@ -178,6 +178,7 @@ def test_command_line_is_frozen():
     assert found == {
         "check": ["--set", "sweep"],
         "run": ["--address", "--json", "--name", "--out", "--set", "--verbose", "sweep"],
+        "resume": ["--address", "--json", "--verbose", "results"],
         "plan": ["--address", "--curves", "--format", "--out", "--set", "--workers", "sweep"],
         "report": ["--decisions", "--errors", "--format", "--limit", "--replay", "results"],
         "evaluate": ["--address", "--repeats", "--top", "results"],

@@ -2,7 +2,7 @@
 
 __version__ = "0.1.0"
 
-from tuner.engine import run
+from tuner.engine import resume, run
 from tuner.errors import ClusterError, ResultsError, SpecError, TrialError, TunerError
 from tuner.objective import Budget, Objective, Resources
 from tuner.report import Report, Trial
@@ -57,5 +57,6 @@ __all__ = [
     "Trial",
     "TrialError",
     "TunerError",
+    "resume",
     "run",
 ]

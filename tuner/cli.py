@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import tuner
@@ -72,6 +72,12 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--address", help="a running Ray cluster; 'auto' for the one on this machine")
     run.add_argument("--json", action="store_true", help="print the outcome as one JSON object")
     run.add_argument("--verbose", action="store_true", help="show what Ray and the trials print")
+
+    resume = _verb(verbs, "resume", _resume, "go on with a sweep that was killed or interrupted")
+    resume.add_argument("results", metavar="DIR", help="its results folder")
+    resume.add_argument("--address", help="a running Ray cluster; 'auto' for the one on this machine")
+    resume.add_argument("--json", action="store_true", help="print the outcome as one JSON object")
+    resume.add_argument("--verbose", action="store_true", help="show what Ray and the trials print")
 
     plan = _verb(
         verbs, "plan", _plan, "forecast value, time and worker-hours for each scheduler, by simulation"
@@ -160,23 +166,37 @@ def _check(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     from tuner.engine import run
-    from tuner.engine.progress import for_stream
-    from tuner.report import renderings
     from tuner.sweep import Sweep
 
     with contextlib.redirect_stdout(sys.stderr):
         sweep = _placed(Sweep.read(options.sweep, options.overrides), options)
+    return _carried_out(options, run, sweep, exclusive=options.name is not None)
+
+
+def _resume(options: argparse.Namespace) -> int:
+    from tuner.engine import resume
+
+    return _carried_out(options, resume, options.results)
+
+
+def _carried_out(
+    options: argparse.Namespace, carry_out: Callable[..., Report], what: Any, **parts: Any
+) -> int:
+    """Run or resume a sweep, and print what came of it."""
+    from tuner.engine.progress import for_stream
+    from tuner.report import renderings
+
     # Ray prints what happens to its nodes on stdout, whatever it was told.
     with (
         open(os.devnull, "w") as nowhere,
         contextlib.redirect_stdout(sys.stderr if options.verbose else nowhere),
     ):
-        report = run(
-            sweep,
+        report = carry_out(
+            what,
             address=options.address,
             progress=for_stream(sys.stderr),
             verbose=options.verbose,
-            exclusive=options.name is not None,
+            **parts,
         )
     sys.stdout.write(renderings.json(report) if options.json else renderings.summary(report))
     return _exit_code(report)

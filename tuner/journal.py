@@ -12,17 +12,22 @@ Kinds of events, with the keys of their ``data``:
 - ``result``: ``iteration``, ``value``, ``values`` (where there are several objectives, of all of them),
   ``seconds`` (training time so far), ``metrics``
 - ``decision``: ``action``, ``resource`` and what led to it (see ``tuner.schedulers.Decision``)
-- ``reconfigured``: ``source``, ``iteration``, ``config``; the trial goes on with this configuration, from the
-  checkpoint of that iteration of another trial or, where it is the source itself, its own
+- ``reconfigured``: ``source``, ``iteration``, ``config``, ``checkpoint`` (a path); the trial goes on with
+  this configuration, from the checkpoint of that iteration of another trial or, where it is the source, its
+  own
 - ``checkpoint``: ``path``, ``iteration``, ``best`` (the path that is kept for the trial's best value)
 - ``lost``: ``error``; the trial's worker died and the trial will be started again
 - ``ended``: ``state`` (``completed``, ``stopped``, ``failed``), ``error`` (a traceback, for failed ones)
+- ``resumed``: ``version``; a sweep that broke off goes on
+- ``spent``: ``gpu_seconds`` so far, where the budget limits them
 - ``finished``: ``reason``; no trial runs any more (``trials``, ``seconds``, ``failures``, ``interrupted``)
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -35,7 +40,7 @@ from tuner.errors import ResultsError
 FILE_NAME = "journal.sqlite"
 
 _SCHEMA = """
-CREATE TABLE events (
+CREATE TABLE IF NOT EXISTS events (
     number INTEGER PRIMARY KEY,  -- from 1, no gaps
     time   REAL NOT NULL,        -- seconds since 1970
     kind   TEXT NOT NULL,
@@ -56,11 +61,21 @@ class Event:
 
 
 class Journal:
-    """The writer of a new journal; ``read`` is for everyone else."""
+    """The only writer of a journal, which it makes or goes on with; ``read`` is for everyone else.
+
+    Raises ResultsError while another process writes it.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE_NAME
-        self._connection = sqlite3.connect(folder / FILE_NAME, isolation_level=None, check_same_thread=False)
+        # Beside SQLite's own locks, which are held for a moment only.
+        self._lock = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._lock)
+            raise ResultsError(f"{folder}: a sweep is running in it") from None
+        self._connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
         self._connection.execute("PRAGMA journal_mode=WAL")
         self._connection.execute("PRAGMA synchronous=NORMAL")
         self._connection.execute(_SCHEMA)
@@ -76,8 +91,11 @@ class Journal:
             raise ResultsError(f"{self._path}: cannot be written: {error}") from error
 
     def close(self) -> None:
-        """Fold the write-ahead log into the file and close it."""
+        """Fold the write-ahead log into the file and close it; once is enough, again does no harm."""
         self._connection.close()
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
 
 
 def read(folder: Path) -> Iterator[Event]:

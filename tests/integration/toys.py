@@ -87,6 +87,14 @@ class Lineage(Laned):
         self.history = json.loads(Path(checkpoint_dir, "history.json").read_text())
 
 
+class SlowLineage(Lineage):
+    """Slow enough to be killed in the middle."""
+
+    def step(self):
+        time.sleep(0.06)
+        return super().step()
+
+
 class DyingLane(Laned):
     """One trial takes the process along, once; the others of its process have to be started again."""
 

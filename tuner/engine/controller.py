@@ -6,6 +6,7 @@ import time
 from typing import Any, Literal
 
 import ray
+from pyarrow.fs import FileType
 from ray.exceptions import RayActorError, RayTaskError
 from ray.tune.callback import CallbackList
 from ray.tune.execution.tune_controller import TuneController
@@ -14,10 +15,18 @@ from ray.tune.result import SHOULD_CHECKPOINT
 from ray.tune.schedulers import TrialScheduler
 
 from tuner.engine.cluster import WORKER_LOSSES
-from tuner.engine.faces import HostedScheduler, HostedSearch, Request, configure, copy_checkpoint
+from tuner.engine.faces import (
+    HostedScheduler,
+    HostedSearch,
+    Request,
+    configure,
+    copy_checkpoint,
+    take_checkpoints,
+)
 from tuner.engine.groups import PlacementGroups
 from tuner.engine.guard import RESOURCE
-from tuner.engine.host import Host
+from tuner.engine.host import ENDED, Host
+from tuner.engine.recovery import Leftovers
 from tuner.engine.watch import Watch
 from tuner.engine.workers import LaneManager, WorkerPool
 from tuner.errors import TrialError
@@ -71,6 +80,29 @@ class Controller(TuneController):
         self._actor_cleanup_timeout = _SECONDS_TO_CLOSE
         # Trials are only made for workers that are ready for them, so none has to be held back here.
         self._max_pending_trials = 10**9
+
+    def take_over(self, left: Leftovers) -> None:
+        """Go on from where an earlier run of the sweep broke off, to which the host has been brought."""
+        self._watch.gpu_seconds = left.gpu_seconds
+        waiting = {*left.dropped, *(decision.trial for decision in left.resumed)}
+        for number, course in self._host.courses.items():
+            trial = self._search_alg.trial(course)
+            trial.init_local_path()
+            filesystem, path = trial.storage.storage_filesystem, trial.storage.trial_fs_path
+            if self._host.keeps(number) and filesystem.get_file_info(path).type is FileType.Directory:
+                course.trial_dir = filesystem, path
+            if course.state in ENDED:
+                trial.set_status(Trial.TERMINATED)
+            else:
+                take_checkpoints(trial, left.checkpoints.get(number, []))
+                paused = course.state == "paused" or number in waiting
+                trial.set_status(Trial.PAUSED if paused else Trial.PENDING)
+            self.add_trial(trial)
+        self._to_resume = list(left.resumed)
+        self._to_drop = [self._trials[number] for number in left.dropped]
+        for number, course in self._host.courses.items():
+            if course.ending is not None and course.state not in ENDED:  # decided, and not done any more
+                self._end(self._trials[number], course.ending)
 
     def stop_all(self) -> None:
         """Stop every trial that has not ended; what they have reported stays."""
@@ -159,7 +191,7 @@ class Controller(TuneController):
         if source is not trial:
             copy_checkpoint(source, trial, metric=self._host.sweep.objective.metric)
         trial_dir = trial.storage.storage_filesystem, trial.storage.trial_fs_path
-        self._host.reconfigure(decision, trial_dir=trial_dir)
+        self._host.reconfigure(decision, trial_dir=trial_dir, checkpoint=trial.checkpoint.path)
         configure(trial, self._host)
         return True
 
@@ -240,6 +272,8 @@ class Controller(TuneController):
         self._end(trial, self._host.courses[int(trial.trial_id)].ending or "completed")
 
     def _end(self, trial: Trial, ending: Ending) -> None:
+        if self._host.sweep.budget.gpu_seconds is not None:
+            self._host.spent(self.gpu_seconds)
         self._host.end(int(trial.trial_id), ending)
         self._loggers.on_trial_complete(iteration=self._iteration, trials=self._trials, trial=trial)
         self._schedule_trial_stop(trial)

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow.fs
+from ray import tune
 from ray.train._internal.session import _TrainingResult as TrainingResult
-from ray.tune import Checkpoint, CheckpointConfig, Trainable
+from ray.tune import CheckpointConfig, Trainable
 from ray.tune.execution.placement_groups import PlacementGroupFactory
 from ray.tune.experiment import Experiment, Trial
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import SearchAlgorithm
 
 from tuner.engine.host import Course, Host
+from tuner.engine.recovery import Checkpoint
 from tuner.schedulers import Action
 from tuner.sweep import Sweep
 
@@ -70,7 +73,7 @@ def copy_checkpoint(source: Trial, trial: Trial, *, metric: str) -> None:
     latest = source.latest_checkpoint_result
     original = latest.checkpoint
     folder = f"{trial.storage.trial_fs_path}/from_{source.trial_id}_{os.path.basename(original.path)}"
-    copy = Checkpoint(folder, original.filesystem)
+    copy = tune.Checkpoint(folder, original.filesystem)
     copy.filesystem.create_dir(folder)
     pyarrow.fs.copy_files(
         original.path, folder, source_filesystem=original.filesystem, destination_filesystem=copy.filesystem
@@ -78,6 +81,17 @@ def copy_checkpoint(source: Trial, trial: Trial, *, metric: str) -> None:
     # Without a value: it is not the one to keep for the best that the trial itself has reached.
     result = TrainingResult(checkpoint=copy, metrics={**latest.metrics, metric: math.nan})
     trial.run_metadata.checkpoint_manager.register_checkpoint(result)
+
+
+def take_checkpoints(trial: Trial, checkpoints: Sequence[Checkpoint]) -> None:
+    """Let a trial go on from the checkpoints that an earlier run of the sweep left of it, the newest last."""
+    filesystem = trial.storage.storage_filesystem
+    for each in checkpoints:
+        path = f"{trial.storage.trial_fs_path}/{os.path.basename(each.path)}"  # the folder may have moved
+        result = TrainingResult(checkpoint=tune.Checkpoint(path, filesystem), metrics=each.result)
+        trial.run_metadata.checkpoint_manager.register_checkpoint(result)
+        if (number := re.fullmatch(r"checkpoint_(\d+)", os.path.basename(path))) is not None:
+            trial.storage.current_checkpoint_index = int(number[1])
 
 
 def _given(course: Course, sweep: Sweep) -> dict[str, Any]:
@@ -104,8 +118,10 @@ class HostedSearch(SearchAlgorithm):
 
     def next_trial(self) -> Trial | None:
         course = self._host.suggest()
-        if course is None:
-            return None
+        return None if course is None else self.trial(course)
+
+    def trial(self, course: Course) -> Trial:
+        """What Ray's controller knows of a trial."""
         sweep = self._host.sweep
         config = _given(course, sweep)
         trial = _Trial(

@@ -6,9 +6,11 @@ scheduler, then acted on. What Ray's controller sees of it are the faces in ``fa
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -50,7 +52,9 @@ class Course:
 # Long enough that quick iterations travel together, short enough for what is shown to be live.
 _SECONDS_PER_ANSWER = 0.25
 
-_ENDED = ("completed", "stopped", "failed")
+ENDED = ("completed", "stopped", "failed")
+"""The states in which a trial has left for good."""
+
 _ENDINGS: dict[Action, Ending] = {Action.STOP: "stopped", Action.COMPLETE: "completed"}
 
 
@@ -68,7 +72,7 @@ class Host:
         self.courses: dict[int, Course] = {}
         self.reason: str | None = None
         self.incumbent: Course | None = None  # the best so far that has not failed
-        self._journal = journal
+        self._journal: Journal | None = journal
         self._searcher = start(sweep.searcher, sweep.space, objective=sweep.objective, seed=sweep.seed)
         self._resource = sweep.scheduler.resource
         self._scheduler = sweep.scheduler.build(
@@ -101,7 +105,7 @@ class Host:
             self.close()
             return None
         course = Course(number, config, trial_seed(self.sweep.seed, number))
-        self._journal.write("suggested", number, config=config, seed=course.seed)
+        self._write("suggested", number, config=config, seed=course.seed)
         self.courses[number] = course
         self._scheduler.add(number)
         if self.trials is not None and number + 1 >= self.trials:
@@ -116,7 +120,7 @@ class Host:
 
     def started(self, number: int, node: str) -> None:
         """The trial runs (again)."""
-        self._journal.write("started", number, node=node)
+        self._write("started", number, node=node)
         course = self.courses[number]
         course.state = "running"
 
@@ -129,7 +133,7 @@ class Host:
         iteration: int = result["training_iteration"]
         values = tuple(result[metric] for metric in self.sweep.objective.metrics)
         value: float = values[0]
-        self._journal.write(
+        self._write(
             "result",
             number,
             iteration=iteration,
@@ -215,11 +219,11 @@ class Host:
         """Take note of a new checkpoint, and of the one that is kept for the trial's best value."""
         course = self.courses[number]
         course.trial_dir = checkpoint.filesystem, os.path.dirname(checkpoint.path)
-        self._journal.write("checkpoint", number, path=checkpoint.path, iteration=course.iteration, best=best)
+        self._write("checkpoint", number, path=checkpoint.path, iteration=course.iteration, best=best)
 
     def lost(self, number: int, error: str) -> None:
         """The trial's worker died; it will be started again."""
-        self._journal.write("lost", number, error=error)
+        self._write("lost", number, error=error)
         course = self.courses[number]
         course.worker_losses += 1
         if course.state == "running":
@@ -228,9 +232,9 @@ class Host:
     def end(self, number: int, ending: Ending, error: str | None = None) -> None:
         """The trial has left for good."""
         course = self.courses[number]
-        if course.state in _ENDED:
+        if course.state in ENDED:
             return
-        self._journal.write("ended", number, state=ending, error=error)
+        self._write("ended", number, state=ending, error=error)
         course.state = ending
         self._granted.pop(number, None)
         self._scheduler.end(number)
@@ -258,7 +262,7 @@ class Host:
     def finish(self) -> None:
         """Write the last entry: no trial runs any more."""
         self.reason = self.reason or "trials"
-        self._journal.write("finished", reason=self.reason)
+        self._write("finished", reason=self.reason)
 
     def resume(self) -> Decision | None:
         """A paused trial that is to take a free slot."""
@@ -269,22 +273,45 @@ class Host:
         self.courses[decision.trial].state = "pending"
         return decision
 
-    def reconfigure(self, decision: Decision, *, trial_dir: TrialDir) -> None:
+    @contextlib.contextmanager
+    def muted(self) -> Iterator[None]:
+        """A context in which nothing is written or deleted, since all that happens has happened before."""
+        journal, self._journal = self._journal, None
+        try:
+            yield
+        finally:
+            self._journal = journal
+
+    def _write(self, kind: str, trial: int | None = None, /, **data: Any) -> None:
+        if self._journal is not None:
+            self._journal.write(kind, trial, **data)
+
+    def spent(self, gpu_seconds: float) -> None:
+        """Take note of what trials have used of the GPUs."""
+        self._write("spent", gpu_seconds=gpu_seconds)
+
+    def keeps(self, number: int) -> bool:
+        """Whether a trial's checkpoints are to stay: it has not ended, or is among the best that have."""
+        course = self.courses[number]
+        return course.state not in ENDED or course in self._kept
+
+    def reconfigure(self, decision: Decision, *, trial_dir: TrialDir | None, checkpoint: str) -> None:
         """A trial is about to resume from its source's last checkpoint, with what is made of its config."""
         assert decision.source is not None
         course, source = self.courses[decision.trial], self.courses[decision.source]
         rng = np.random.default_rng([self.sweep.seed, decision.trial, int(decision.resource)])
         scheduler, space = self.sweep.scheduler, self.sweep.space
         course.config = scheduler.reconfigured(source.config, decision, space=space, rng=rng)
-        self._journal.write(
+        self._write(
             "reconfigured",
             decision.trial,
             source=decision.source,
             iteration=source.iteration,
             config=course.config,
+            checkpoint=checkpoint,
         )
         course.iteration, course.resource, course.last = source.iteration, source.resource, source.last
-        course.trial_dir = trial_dir
+        course.trial_dir = trial_dir or course.trial_dir
 
     def drop(self) -> list[int]:
         """The paused trials that can never go on; each comes once."""
@@ -295,7 +322,7 @@ class Host:
 
     def _note(self, decision: Decision) -> None:
         if decision.action is not Action.CONTINUE or decision.rank is not None:
-            self._journal.write("decision", decision.trial, **decision.to_dict())
+            self._write("decision", decision.trial, **decision.to_dict())
 
     def _fail(self, course: Course) -> None:
         self._failures += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import os
+import shutil
 import signal
 import threading
 import time
@@ -16,9 +17,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import tuner
 from tuner.engine import cluster
 from tuner.errors import ResultsError
-from tuner.journal import Journal
+from tuner.journal import Event, Journal, read
 from tuner.report import Report
 from tuner.report.renderings import html
+from tuner.report.words import ended
 from tuner.spec import importing
 from tuner.sweep import Sweep
 
@@ -68,6 +70,66 @@ def run(
     results folder that cannot be written; all of them before any trial starts, but for workers that cannot
     load the trainable. A trial that fails does not raise.
     """
+
+    def begin() -> tuple[Sweep, Path, Journal]:
+        begun, folder = _claim_folder(sweep, exclusive=exclusive)
+        journal = Journal(folder)
+        (folder / SWEEP_FILE).write_text(begun.to_yaml(), encoding="utf-8")
+        journal.write("sweep", sweep=begun.to_dict(), version=tuner.__version__)
+        return begun, folder, journal
+
+    return _carry_out(sweep, begin, [], address=address, progress=progress, verbose=verbose)
+
+
+def resume(
+    folder: str | Path,
+    *,
+    address: str | None = None,
+    progress: Progress | None = None,
+    verbose: bool = False,
+) -> Report:
+    """Go on with a sweep that was killed or interrupted, from its journal and checkpoints, to its end.
+
+    What had been suggested, learned and decided is as it was. Trials that were running go on from their last
+    checkpoints; what they had reported since is not reported again. The sweep must be resumed in the folder
+    where it was started, with the same data and code.
+
+    Raises ResultsError for a folder without a sweep, whose sweep has ended or is still running, or that this
+    version cannot go on with; otherwise as ``run``.
+    """
+    folder = Path(folder)
+    events = list(read(folder))
+    journal = Journal(folder)
+    try:
+        sweep, reason = None, None
+        for event in events:
+            sweep = event.data["sweep"] if event.kind == "sweep" else sweep
+            reason = event.data["reason"] if event.kind == "finished" else None
+        if sweep is None:
+            raise ResultsError(f"{folder}: its sweep was ended before it began; run it anew")
+        if reason not in (None, "interrupted"):
+            raise ResultsError(f"{folder}: its sweep has ended ({ended(reason)}), so there is none to resume")
+        sweep = Sweep(**{**sweep, "name": folder.resolve().name, "out": str(folder.parent)})
+
+        def begin() -> tuple[Sweep, Path, Journal]:
+            journal.write("resumed", version=tuner.__version__)
+            return sweep, folder, journal
+
+        return _carry_out(sweep, begin, events, address=address, progress=progress, verbose=verbose)
+    finally:
+        journal.close()
+
+
+def _carry_out(
+    sweep: Sweep,
+    begin: Callable[[], tuple[Sweep, Path, Journal]],
+    events: list[Event],
+    *,
+    address: str | None,
+    progress: Progress | None,
+    verbose: bool,
+) -> Report:
+    """Run a sweep to its end, from where ``events`` leave it; ``begin`` is called when all else is ready."""
     interrupted = _Interruption()
     with interrupted.listening():
         sweep.check()
@@ -81,16 +143,13 @@ def run(
             placement = place(trainable, sweep)
             recipe = Recipe(trainable, sweep, threads=placement.resources.threads)
             shared = share(sweep)
-            sweep, folder = _claim_folder(sweep, exclusive=exclusive)
-            journal = Journal(folder)
+            sweep, folder, journal = begin()
             try:
-                (folder / SWEEP_FILE).write_text(sweep.to_yaml(), encoding="utf-8")
-                journal.write("sweep", sweep=sweep.to_dict(), version=tuner.__version__)
                 if progress is not None:
                     progress.open(sweep, folder, placement.slots)
                 start = partial(placement.start, recipe, shared)
                 parts = {"request": placement.request, "saves": _saves(sweep, trainable)}
-                _drive(sweep, start, parts, journal, folder, progress, interrupted)
+                _drive(sweep, start, parts, journal, folder, events, progress, interrupted)
             finally:
                 if progress is not None:
                     progress.close()
@@ -106,6 +165,7 @@ def _drive(
     parts: dict[str, Any],
     journal: Journal,
     folder: Path,
+    events: list[Event],
     progress: Progress | None,
     interrupted: threading.Event,
 ) -> None:
@@ -116,12 +176,16 @@ def _drive(
 
         from tuner.engine.controller import Controller
         from tuner.engine.host import Host
+        from tuner.engine.recovery import recover
 
     host = Host(sweep, journal)
+    left = recover(host, events)
     # Ray wants a registered class; what runs is what the workers have loaded.
     experiment = Experiment(CHECKPOINTS, Trainable, storage_path=str(folder.resolve()))
     controller = Controller(host, start(), experiment, **parts)
-    started = time.monotonic()
+    controller.take_over(left)
+    _remove_leftovers(host, folder / CHECKPOINTS)
+    started = time.monotonic() - _seconds_before(events)
     try:
         while not controller.is_finished():
             if interrupted.is_set():
@@ -140,6 +204,24 @@ def _drive(
     finally:
         controller.close()
     host.finish()
+
+
+def _seconds_before(events: list[Event]) -> float:
+    """How long a sweep has run, the time between its runs left out."""
+    seconds = 0.0
+    before: float | None = None
+    for event in events:
+        if before is not None and event.kind != "resumed":
+            seconds += max(0.0, event.time - before)
+        before = event.time
+    return seconds
+
+
+def _remove_leftovers(host: Host, folder: Path) -> None:
+    """Delete the checkpoints of trials that have ended and are not kept, which a crash may leave behind."""
+    for number in host.courses:
+        if not host.keeps(number):
+            shutil.rmtree(folder / f"{number:05d}", ignore_errors=True)
 
 
 def _saves(sweep: Sweep, trainable: Any) -> Saves:

@@ -1,0 +1,125 @@
+"""Sweeps whose driver is killed, and that go on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from running import events, sweep_of
+
+from tuner import Float, Report, Resources, ResultsError, resume, run
+from tuner.engine.host import Host
+from tuner.engine.recovery import recover
+from tuner.journal import FILE_NAME, Journal, read
+
+CASES = [("optuna", "asha"), ("random", "hyperband"), ("hyperopt", "fifo"), ("random", "pbt")]
+
+
+def make(folder, searcher, scheduler):
+    return sweep_of(
+        "SlowLineage",
+        folder,
+        trials=8,
+        iterations=9,
+        space={"x": Float(0.0, 0.5)},
+        searcher=searcher,
+        scheduler={"kind": "pbt", "interval": 3} if scheduler == "pbt" else scheduler,
+        budget={"concurrent": 1},
+        resources=Resources(lanes=1),
+        seed=4,
+    )
+
+
+def killed(sweep, *, after):
+    """Run a sweep in a process of its own that is killed after so many events."""
+    path = f"{sweep.out}/killed.yaml"
+    os.makedirs(sweep.out, exist_ok=True)
+    with open(path, "w") as file:
+        file.write(sweep.to_yaml())
+    command = [sys.executable, "-m", "tuner.cli", "run", path, "--name", "killed"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    folder = Path(sweep.out, "killed")
+    while process.poll() is None:
+        time.sleep(0.02)
+        if (folder / FILE_NAME).exists() and count(folder) >= after:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+    return folder
+
+
+def count(folder):
+    try:
+        return sum(1 for _ in read(folder))
+    except ResultsError:  # it is just being made
+        return 0
+
+
+def table(report: Report):
+    return [
+        (trial.config, trial.state, trial.value, trial.iterations, trial.curve) for trial in report.trials
+    ]
+
+
+@pytest.mark.parametrize(("searcher", "scheduler"), CASES, ids=lambda case: str(case))
+def test_killed_sweep_goes_on_as_if_nothing_had_happened(searcher, scheduler, cluster, tmp_path):
+    whole = run(make(tmp_path / "whole", searcher, scheduler))
+    folder = killed(make(tmp_path / "broken", searcher, scheduler), after=40)
+    broken = Report.read(folder)
+    assert broken.reason is None
+    assert sum(broken.counts()[state] for state in ("completed", "stopped")) < 8
+    resumed = resume(folder)
+    assert resumed.reason == "trials"
+    assert table(resumed) == table(whole)
+    kept = [entry.name for entry in (resumed.folder / "checkpoints").iterdir() if entry.is_dir()]
+    assert kept == [resumed.best().id]
+
+
+def test_interrupted_sweep_can_be_resumed_more_than_once(cluster, tmp_path):
+    sweep = make(tmp_path, "optuna", "asha")
+    folder = killed(sweep, after=20)
+    copy = folder.rename(tmp_path / "moved")
+
+    class Interrupting:
+        """Ends the run as Ctrl-C would, when the sixth trial has begun."""
+
+        def open(self, sweep, folder, slots):
+            return
+
+        def show(self, host):
+            if len(host.courses) == 6:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        def close(self):
+            return
+
+    first = resume(copy, progress=Interrupting())
+    assert first.reason == "interrupted"
+    last = resume(copy)
+    assert last.reason == "trials"
+    assert table(last) == table(run(make(tmp_path / "whole", "optuna", "asha")))
+    assert len(events(last, "resumed")) == 2
+
+
+def test_sweep_that_has_ended_is_not_resumed(cluster, tmp_path):
+    report = run(sweep_of("Toy", tmp_path, trials=2, iterations=2, space={"x": Float(0.0, 0.5)}))
+    with pytest.raises(ResultsError, match=r"has ended .every trial was run., so there is none to resume"):
+        resume(report.folder)
+
+
+def test_running_sweep_is_not_resumed(tmp_path):
+    journal = Journal(tmp_path)
+    with pytest.raises(ResultsError, match="a sweep is running in it"):
+        resume(tmp_path)
+    journal.close()
+
+
+def test_journal_of_another_searcher_is_refused(cluster, tmp_path):
+    folder = killed(make(tmp_path, "random", "fifo"), after=30)
+    other = make(tmp_path / "other", "random", "fifo").model_copy(update={"seed": 5})
+    with pytest.raises(ResultsError, match=r"trial 00000 ran .* and the searcher suggests"):
+        recover(Host(other, Journal.__new__(Journal)), read(folder))
