@@ -11,7 +11,7 @@ import pytest
 
 from tuner import journal
 from tuner.errors import ResultsError
-from tuner.journal import FILE_NAME, Event, Journal
+from tuner.journal import FILE_NAME, Event, Journal, read
 
 
 def kinds(folder: Path) -> list[str]:
@@ -99,7 +99,17 @@ def test_a_database_without_events_is_no_journal(tmp_path: Path) -> None:
     )
 
 
-def test_a_second_journal_in_one_folder_is_refused(tmp_path: Path) -> None:
-    Journal(tmp_path).close()
-    with pytest.raises(sqlite3.OperationalError, match="table events already exists"):
+def test_a_journal_has_one_writer_at_a_time(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    with pytest.raises(ResultsError, match="a sweep is running in it"):
         Journal(tmp_path)
+    journal.close()
+    Journal(tmp_path).close()
+
+
+def test_a_journal_is_gone_on_with(tmp_path: Path) -> None:
+    for number in (1, 2):
+        journal = Journal(tmp_path)
+        journal.write("spent", gpu_seconds=number)
+        journal.close()
+    assert [event.data["gpu_seconds"] for event in read(tmp_path)] == [1, 2]
