@@ -132,7 +132,7 @@ SENTENCES: dict[str, list[str]] = {
         "trainable.batch_size: is a hyperparameter, so it belongs under 'space'; write it there"
     ],
     "hyperparameter_unknown": [
-        "space.leaning_rate: mlp has no hyperparameter 'leaning_rate'; must be one of activation, batch_size, depth, dropout, hidden, lr, missing, missing_neighbors, missing_value, momentum, optimizer, outlier_limit, outlier_rule, outliers, scaling, weight_decay, whitening, whitening_variance"
+        "space.leaning_rate: mlp has no hyperparameter 'leaning_rate'; must be one of activation, amp, batch_size, beta1, beta2, clip_norm, clip_value, compile, decay_epochs, decay_factor, depth, dropout, epsilon, groups, hidden, init_bias, init_scale, initialization, l1, l2, label_smoothing, lr, min_change, min_lr_ratio, mixup, momentum, noise, normalization, optimizer, patience, plateau_patience, rho, schedule, warmup, weight_decay"
     ],
     "iterations_missing": ["budget.iterations: must be given: a class trainable runs until it is stopped"],
     "key_is_a_number": ["a key must be text, got 7"],
@@ -151,7 +151,7 @@ SENTENCES: dict[str, list[str]] = {
     "low_equals_high": ["space.depth: low must be below high, got low=2, high=2"],
     "metric_empty": ["objective.metric: must have at least 1 character, got the text ''"],
     "metric_of_regression": [
-        "objective.metric: mlp reports no 'val_rmse'; must be one of train_loss, val_accuracy, val_loss"
+        "objective.metric: mlp reports no 'val_rmse'; must be one of epoch_seconds, gradient_norm, learning_rate, parameters, train_loss, val_accuracy, val_loss"
     ],
     "mistakes_around_a_faulty_parent": [
         "space.optimizer: the value 'sgd' stands twice among the choices",
