@@ -116,7 +116,7 @@ class Augmentation:
         # Where each pixel comes from, in torch's units: -1 and 1 are the edges of the image.
         cosine, sine = angle.cos(), angle.sin()
         right, down = right * 2 / width, down * 2 / height
-        across, along = sine * height / width, -sine * width / height
+        across, along = -sine * height / width, sine * width / height
         origin = torch.stack(
             [
                 torch.stack(
