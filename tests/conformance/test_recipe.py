@@ -16,6 +16,7 @@ from trainables.recipe import (
     MLPConfig,
     Normalization,
     OptimizerName,
+    PreprocessingConfig,
     ScheduleName,
     TransformerConfig,
 )
@@ -143,6 +144,6 @@ del _Contract
 )
 def test_every_hyperparameter_is_tried(model, config):
     tried = {name for base, options in MODELS.values() for option in [base, *options] for name in option}
-    sizes = {"hidden", "groups"}
-    assert set(config.model_fields) - sizes <= tried
+    others = {"hidden", "groups", *PreprocessingConfig.model_fields}
+    assert set(config.model_fields) - others <= tried
     assert model.Config is config

@@ -10,6 +10,7 @@ from torch.nn import functional
 from torch.optim import lr_scheduler
 
 from trainables import optimizers
+from trainables.mlp import MLP
 from trainables.recipe import OptimizerConfig, OptimizerName, ScheduleName
 
 EXACT = {"precision": "float64", "lr": 0.05, "batch_size": 20, "hidden": 8}
@@ -192,6 +193,8 @@ def test_validation_loss_is_not_smoothed(trial):
 def test_label_smoothing_of_a_regression_is_refused(trial):
     with pytest.raises(ValueError, match=r"^label_smoothing: is for classification .* got 0\.1$"):
         trial(dataset="diabetes", label_smoothing=0.1)
+    with pytest.raises(ValueError, match=r"^label_smoothing: is for classification .* got 0\.1$"):
+        MLP.check({"dataset": "diabetes", "label_smoothing": 0.1})
 
 
 def test_gradient_norm_is_that_of_the_last_update_before_clipping(trial):

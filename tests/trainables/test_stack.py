@@ -67,11 +67,11 @@ def configs(lanes, **parts):
 
 
 def images(lanes, **parts):
-    """The same for a CNN, on 361 of the digits; the last batch of an epoch is not a full one."""
+    """The same for a CNN, on 180 of the digits; the last batch of an epoch is not a full one."""
     own = {
         "dataset": "digits",
         "validation": 0.1,
-        "test": 0.7,
+        "test": 0.8,
         "channels": 3,
         "blocks": 2,
         "normalization": "batch",

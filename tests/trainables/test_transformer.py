@@ -65,7 +65,7 @@ def test_ten_epochs_learn_a_classification(transformer, after):
 
 def test_ten_epochs_learn_a_regression(transformer, after):
     trial = transformer(dataset="diabetes", batch_size=32)
-    assert after(trial, 10)["val_rmse"] < 0.85 * trial.dataset.scaler.target_scale
+    assert after(trial, 10)["val_rmse"] < 0.85 * trial.dataset.target.scale
 
 
 def test_sequences_of_a_file_are_learnt(transformer, after, tmp_path):

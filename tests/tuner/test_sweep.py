@@ -132,7 +132,7 @@ SENTENCES: dict[str, list[str]] = {
         "trainable.batch_size: is a hyperparameter, so it belongs under 'space'; write it there"
     ],
     "hyperparameter_unknown": [
-        "space.leaning_rate: mlp has no hyperparameter 'leaning_rate'; must be one of activation, amp, batch_size, beta1, beta2, clip_norm, clip_value, compile, decay_epochs, decay_factor, depth, dropout, epsilon, groups, hidden, init_bias, init_scale, initialization, l1, l2, label_smoothing, lr, min_change, min_lr_ratio, mixup, momentum, noise, normalization, optimizer, patience, plateau_patience, rho, schedule, warmup, weight_decay"
+        "space.leaning_rate: mlp has no hyperparameter 'leaning_rate'; must be one of activation, amp, batch_size, beta1, beta2, clip_norm, clip_value, compile, decay_epochs, decay_factor, depth, dropout, epsilon, groups, hidden, init_bias, init_scale, initialization, l1, l2, label_smoothing, lr, min_change, min_lr_ratio, missing, missing_neighbors, missing_value, mixup, momentum, noise, normalization, optimizer, outlier_limit, outlier_rule, outliers, patience, plateau_patience, rho, scaling, schedule, warmup, weight_decay, whitening, whitening_variance"
     ],
     "iterations_missing": ["budget.iterations: must be given: a class trainable runs until it is stopped"],
     "key_is_a_number": ["a key must be text, got 7"],
