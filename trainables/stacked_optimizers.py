@@ -54,6 +54,10 @@ class StackedOptimizer:
             self._of_lanes([getattr(lane, name) for lane in own])
             for name in ("momentum", "beta1", "beta2", "rho", "epsilon", "weight_decay")
         )
+        self._betas = [
+            torch.tensor([getattr(lane, name) for lane in own], dtype=torch.float64)
+            for name in ("beta1", "beta2")
+        ]
         self._keeps_momentum = [lane.momentum > 0 for lane in own]
         # Doubles, as torch computes its bias corrections in Python.
         self._steps = torch.tensor([_steps_done(*lane[:2]) for lane in lanes], dtype=torch.float64)
@@ -129,13 +133,9 @@ class StackedOptimizer:
                 mean = state["exp_avg"].lerp_(gradient, 1 - _wide(self._beta1, gradient))
                 squares = _average_square(state["exp_avg_sq"], gradient, _wide(self._beta2, gradient))
                 first, second = (
-                    _wide(self._bias_correction(beta).to(gradient), gradient)
-                    for beta in (self._beta1, self._beta2)
+                    _wide((1 - betas**self._steps).to(gradient), gradient) for betas in self._betas
                 )
                 return mean / (squares.sqrt() / second.sqrt() + epsilon) / first
-
-    def _bias_correction(self, beta: float | Tensor) -> Tensor:
-        return 1 - (beta.double().cpu() if isinstance(beta, Tensor) else beta) ** self._steps
 
 
 V = TypeVar("V", float, Tensor, float | Tensor)
