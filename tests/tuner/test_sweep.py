@@ -659,3 +659,8 @@ def test_a_sweep_built_in_python_is_checked_against_its_trainable_on_demand() ->
 def test_a_sweep_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Sweep(**PARTS).seed = 3  # type: ignore[misc]
+
+
+def test_the_example_of_a_whole_recipe_has_at_least_fifteen_conditional_hyperparameters() -> None:
+    space = Sweep.read(ROOT / "sweeps" / "recipe.yaml").space
+    assert sum(bool(dimension.when) for dimension in space.dimensions.values()) >= 15
