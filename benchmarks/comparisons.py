@@ -542,6 +542,54 @@ def lanes_on_device(kind: str, lanes: int) -> dict[str, Any]:
     return {"seconds": seconds, "device": device, **memory}
 
 
+def epochs_of_the_loop(kind: str, who: str) -> dict[str, Any]:
+    """The seconds of 100 epochs by the trainable's loop or by a bare one, which take turns; one core.
+
+    Both train the same model on the same rows with Adam and evaluate loss and accuracy after each epoch.
+    """
+    import copy
+
+    import torch
+    from torch.nn import functional
+
+    from trainables import loop
+    from trainables.cnn import CNN
+    from trainables.mlp import MLP
+
+    torch.set_num_threads(1)
+    trainable, own = {"mlp": (MLP, {"hidden": 128}), "cnn": (CNN, {"channels": 8})}[kind]
+    [learner] = trainable._learners([{**own, "dataset": "digits", "batch_size": 64}])
+    (features, targets), (inputs, wanted) = learner.training, learner.validation
+    network = copy.deepcopy(learner.network)
+    optimizer = torch.optim.Adam(network.parameters(), lr=learner.config.lr)
+
+    def bare() -> None:
+        network.train()
+        total = 0.0
+        for rows in torch.randperm(len(targets)).split(64):
+            optimizer.zero_grad()
+            loss = functional.cross_entropy(network(features[rows]), targets[rows])
+            loss.backward()
+            optimizer.step()
+            total += loss.item() * len(rows)
+        network.eval()
+        with torch.no_grad():
+            outputs = network(inputs)
+            functional.cross_entropy(outputs, wanted).item()
+            (outputs.argmax(1) == wanted).float().mean().item()
+
+    runs = {"bare": bare, "tuner": lambda: loop.advance(learner)}
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for epoch in range(120):
+        for name, run in runs.items():
+            began = time.perf_counter()
+            run()
+            if epoch >= 20:
+                seconds[name].append(time.perf_counter() - began)
+    typical = {name: float(np.median(times)) for name, times in seconds.items()}
+    return {"seconds": 100 * typical[who], "tuner / bare": round(typical["tuner"] / typical["bare"], 3)}
+
+
 def processes_on_device(kind: str, processes: int) -> dict[str, Any]:
     """The same by so many processes that train one model each, as fractions of a device would have it."""
     import multiprocessing
@@ -574,8 +622,17 @@ def loading(name: str, folder: str, **parts: Any) -> dict[str, Any]:
     return notes
 
 
-def _device(function: Any, kind: str, number: int, folder: str) -> dict[str, Any]:
-    return dict(function(kind, number))
+def loop_cases(kind: str) -> tuple[Case, ...]:
+    return (
+        Case(
+            "bare loop", "PyTorch as documented", partial(_device, epochs_of_the_loop, kind, "bare"), cpus=0
+        ),
+        Case("tuner", "trainables.loop.advance", partial(_device, epochs_of_the_loop, kind, "tuner"), cpus=0),
+    )
+
+
+def _device(function: Any, kind: str, what: Any, folder: str) -> dict[str, Any]:
+    return dict(function(kind, what))
 
 
 COMPARISONS = {
@@ -678,6 +735,10 @@ COMPARISONS = {
             Case("tuner", "two workers, 1 lane", lambda f: loading("tuner", f)),
         ),
     ),
+    "loop-mlp": Comparison(
+        "100 epochs of the network of digits-fifo with Adam, the two loops taking turns", loop_cases("mlp")
+    ),
+    "loop-cnn": Comparison("the same of a convolutional network", loop_cases("cnn")),
     "memory": Comparison(
         "4,000 trials in one sweep (Ray issue 64231)", (Case("tuner", "two workers", memory_tuner),)
     ),

@@ -34,4 +34,10 @@ TRAINABLES: dict[str, Entry] = {
         settings="trainables.sklearn_recipe:EstimatorSettings",
         summary="any estimator or pipeline of scikit-learn's kind, for classification and regression",
     ),
+    "transformer": Entry(
+        path="trainables.transformer:Transformer",
+        config="trainables.recipe:TransformerConfig",
+        settings="trainables.recipe:DataSettings",
+        summary="small transformer encoder (PyTorch) over features as tokens, or over sequences",
+    ),
 }

@@ -31,7 +31,12 @@ from trainables.sources import Source
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from trainables.loop import Learner, Loss
+    from trainables.loop import Learner
+    from trainables.training_loss import Loss
+
+ABOUT_TRAINING = ("learning_rate", "gradient_norm", "epoch_seconds", "parameters")
+"""Numbers that each result has beside losses and scores: of the epoch's last update, of its training, and how
+many parameters are trained."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -62,13 +67,16 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
         usual = "val_accuracy" if source.task == "classification" else "val_rmse"
         further = (*further_metrics(given, source.task), *cls.own_metrics)
         names = ("train_loss", "val_loss", usual, *(f"val_{name}" for name in further))
-        return test_names(names) if given.refit else names
+        return test_names(names) if given.refit else (*names, *ABOUT_TRAINING)
 
     @classmethod
     def check(cls, config: Mapping[str, Any]) -> None:
         """Raise ValueError when no trial can have this configuration, as far as that is quickly seen."""
         hyperparameters, settings, _ = cls._parts(config)
-        data.refuse_missing(cls._source(settings), hyperparameters)
+        source = cls._source(settings)
+        data.refuse_missing(source, hyperparameters)
+        if source.task == "regression" and cls.loss is TorchTrainable.loss:
+            hyperparameters.refuse_label_smoothing()
 
     @classmethod
     def adopt(cls, settings: dict[str, Any], shared: Source, *, sweep_seed: int) -> None:

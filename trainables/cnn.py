@@ -37,6 +37,7 @@ class CNN(TorchTrainable):
     def model(self, config: CNNConfig) -> nn.Module:
         from torch import nn
 
+        from trainables import normalization
         from trainables.activations import ACTIVATIONS
 
         pooling = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}[config.pooling]
@@ -46,13 +47,9 @@ class CNN(TorchTrainable):
         layers: list[nn.Module] = [nn.Unflatten(1, (channels, height, width))]
         for block in range(config.blocks):
             wanted = config.channels * 2**block
-            normalised = config.normalization == "batch"
-            # Normalisation subtracts what a bias adds: its gradient would be rounding errors.
-            layers.append(
-                nn.Conv2d(channels, wanted, config.kernel, padding=config.kernel // 2, bias=not normalised)
+            layers += normalization.convolution(
+                channels, wanted, config.kernel, config.normalization, groups=config.groups
             )
-            if normalised:
-                layers.append(nn.BatchNorm2d(wanted))
             layers.append(ACTIVATIONS[config.activation]())
             if min(height, width) >= _SMALLEST_POOLED:
                 layers.append(pooling(2))

@@ -4,21 +4,25 @@ Needs torch only, no Ray.
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
+from torch.amp import GradScaler
 from torch.nn import functional
 from torch.optim import Optimizer
 
-from trainables import dropout, optimizers
+from trainables import counter_random, dropout, optimizers, schedules
+from trainables.augmentation import Augmentation, augments
+from trainables.gradients import GradientRules
 from trainables.metrics import Metrics
+from trainables.progress import Progress
 from trainables.randomness import Streams
-from trainables.recipe import Task, TrainingConfig
-
-Loss = Callable[[Tensor, Tensor], Tensor]
-"""(outputs n x k, targets n) -> the mean over the rows, a scalar."""
+from trainables.recipe import MixedPrecision, Task, TrainingConfig
+from trainables.training_loss import Loss, TrainingLoss
 
 Rows = tuple[Tensor, Tensor]
 """Features n x d and targets n, on one device."""
@@ -26,10 +30,16 @@ Rows = tuple[Tensor, Tensor]
 EVALUATION_ROWS = 8192
 """Rows per forward pass in evaluation: bounds the memory of large data sets, one pass for small ones."""
 
+_AMP_TYPES: dict[MixedPrecision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
 
 @dataclass
 class Learner:
-    """A model in training: all that an epoch reads and changes."""
+    """A model in training: all that an epoch reads and changes.
+
+    ``forward``: what training calls, the network or its compiled form. ``shape``: of one row, ``(d,)`` or
+    that of an image. ``loss_scaler`` keeps fp16 gradients from vanishing; ``None`` without fp16.
+    """
 
     network: nn.Module
     optimizer: Optimizer
@@ -42,7 +52,16 @@ class Learner:
     task: Task
     target_scale: float
     metrics: Metrics
+    shape: tuple[int, ...]
+    forward: Callable[[Tensor], Tensor]
+    loss_scaler: GradScaler | None = None
+    progress: Progress = field(default_factory=Progress)
     epoch: int = 0
+
+    @property
+    def batches(self) -> int:
+        """Updates per epoch."""
+        return -(-len(self.training[1]) // self.config.batch_size)
 
     def order(self) -> Tensor:
         """The order of the training rows in the next epoch; drawn anew at every call."""
@@ -51,11 +70,24 @@ class Learner:
 
     def dropout_keys(self) -> Tensor:
         """The keys of the next epoch's dropout, batches x layers, int32 on the CPU."""
-        batches = -(-len(self.training[1]) // self.config.batch_size)
         layers = len(dropout.dropouts(self.network))
+        first = self.epoch * self.batches
         return torch.from_numpy(
-            dropout.keys(self.seed, first_batch=self.epoch * batches, batches=batches, layers=layers)
+            counter_random.keys(self.seed, first_batch=first, batches=self.batches, layers=layers)
         )
+
+    def learning_rate(self, batch: int) -> float:
+        """That of the next epoch's update of this number, from 0."""
+        return schedules.learning_rate(
+            self.config,
+            update=self.epoch * self.batches + batch,
+            updates=self.batches,
+            reduction=self.progress.reduction,
+        )
+
+    def is_warming(self) -> bool:
+        """Whether the learning rate differs from update to update in the next epoch."""
+        return schedules.is_warming(self.config, epoch=self.epoch)
 
 
 def squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -64,40 +96,100 @@ def squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def advance(learner: Learner) -> dict[str, float]:
-    """Train for one epoch and evaluate; ``train_loss`` and the validation scores."""
+    """Train for one epoch and evaluate; what ``conclude`` makes of it."""
+    began = time.perf_counter()
     with learner.streams.borrowed():
-        train_loss = train_epoch(learner, learner.order())
-        scores = evaluate(learner)
+        train_loss, gradient_norm = train_epoch(learner, learner.order())
+        found = {"train_loss": train_loss, **evaluate(learner), "gradient_norm": gradient_norm}
+    return conclude(learner, found, seconds=time.perf_counter() - began)
+
+
+def conclude(learner: Learner, found: dict[str, float], *, seconds: float) -> dict[str, float]:
+    """End an epoch with the scores that were found in it; its result.
+
+    With the learning rate of its last update, and ``done`` where early stopping ends the trial.
+    """
+    about = {
+        "learning_rate": learner.learning_rate(learner.batches - 1),
+        "epoch_seconds": seconds,
+        "parameters": sum(each.numel() for each in learner.network.parameters() if each.requires_grad),
+    }
+    done = learner.progress.observe(found["val_loss"], learner.config)
     learner.epoch += 1
-    return {"train_loss": train_loss, **scores}
+    return {**found, **about, **({"done": True} if done else {})}
 
 
-def train_epoch(learner: Learner, order: Tensor) -> float:
-    """Train once over all rows in the given order; the mean loss over the rows."""
+def train_epoch(learner: Learner, order: Tensor) -> tuple[float, float]:
+    """Train once over all rows in the given order; the mean loss over the rows, the last gradient's norm."""
     features, targets = learner.training
-    network, optimizer, batch_size = learner.network.train(), learner.optimizer, learner.config.batch_size
-    modules = [module for _, module in dropout.dropouts(network)]
+    config, batch_size = learner.config, learner.config.batch_size
+    modules = [module for _, module in dropout.dropouts(learner.network.train())]
     keys = learner.dropout_keys() if modules else None
-    total = torch.zeros((), dtype=features.dtype, device=features.device)
+    augmentation = augmentation_of([learner], stacked=False)
+    rules = GradientRules([config], stacked=False, like=features)
+    loss = TrainingLoss(learner.loss, [config], stacked=False, like=features)
+    share = None
+    total = norm = torch.zeros((), dtype=features.dtype, device=features.device)
     for batch, start in enumerate(range(0, len(order), batch_size)):
         rows = order[start : start + batch_size]
         if keys is not None:
             for module, key in zip(modules, keys[batch], strict=True):
                 module.key.copy_(key)
-        total += train_batch(network, optimizer, learner.loss, features[rows], targets[rows]) * len(rows)
+        if batch == 0 or learner.is_warming():
+            optimizers.set_learning_rate(learner.optimizer, learner.learning_rate(batch))
+        inputs, wanted = features[rows], targets[rows]
+        if augmentation is not None:
+            inputs, share = augmentation(inputs, batch), augmentation.share(batch)
+        total = total + backward(learner, loss, inputs, wanted, share) * len(rows)
+        is_last = start + batch_size >= len(order)
+        if rules.any or is_last:
+            norm = _apply(rules, learner.network, measured=is_last)
+        update(learner)
     # The only wait for an accelerator in the epoch.
-    return total.item() / len(targets)
+    total_loss, last_norm = torch.stack([total, norm]).tolist()
+    return total_loss / len(targets), last_norm
 
 
-def train_batch(
-    network: nn.Module, optimizer: Optimizer, loss: Loss, features: Tensor, targets: Tensor
+def augmentation_of(learners: Sequence[Learner], *, stacked: bool) -> Augmentation | None:
+    """What the rows of the next epoch go through; ``None``: nothing."""
+    first = learners[0]
+    if not any(augments(learner.config) for learner in learners):
+        return None
+    return Augmentation(
+        [learner.config for learner in learners],
+        seeds=[learner.seed for learner in learners],
+        epochs=[learner.epoch for learner in learners],
+        batches=first.batches,
+        shape=first.shape,
+        stacked=stacked,
+        like=first.training[0],
+    )
+
+
+def backward(
+    learner: Learner, loss: TrainingLoss, features: Tensor, targets: Tensor, share: Tensor | None
 ) -> Tensor:
-    """Update the network once; the loss before the update."""
-    optimizer.zero_grad()
-    batch_loss = loss(network(features), targets)
-    batch_loss.backward()  # type: ignore[no-untyped-call]
-    optimizers.step(optimizer)
+    """Leave the gradients of a batch in the parameters; its loss."""
+    learner.optimizer.zero_grad()
+    with _autocast(learner):
+        batch_loss = loss(learner.forward(features), targets, share)
+    scaler = learner.loss_scaler
+    if scaler is None:
+        batch_loss.backward()  # type: ignore[no-untyped-call]
+    else:
+        scaler.scale(batch_loss).backward()  # type: ignore[no-untyped-call]
+        scaler.unscale_(learner.optimizer)
     return batch_loss.detach()
+
+
+def update(learner: Learner) -> None:
+    """Update the parameters by their gradients; fp16 leaves out an update whose gradients overflowed."""
+    scaler = learner.loss_scaler
+    if scaler is None:
+        optimizers.step(learner.optimizer)
+    else:
+        scaler.step(learner.optimizer)
+        scaler.update()
 
 
 def evaluate(learner: Learner) -> dict[str, float]:
@@ -143,3 +235,20 @@ def correct(outputs: Tensor, targets: Tensor) -> Tensor:
 def squared_errors(outputs: Tensor, targets: Tensor) -> Tensor:
     """Sum of the squared errors of ``outputs`` (... x n x 1) against ``targets`` (n or ... x n)."""
     return (outputs.squeeze(-1) - targets).square().sum(dim=-1)
+
+
+def _autocast(learner: Learner) -> AbstractContextManager[object]:
+    if learner.config.amp == "none":
+        return nullcontext()
+    return torch.autocast(learner.training[0].device.type, _AMP_TYPES[learner.config.amp])
+
+
+def _apply(rules: GradientRules, network: nn.Module, *, measured: bool) -> Tensor:
+    """Apply the rules to the network's gradients; their norm before that, if it is ``measured``, else 0."""
+    trained = [parameter for parameter in network.parameters() if parameter.grad is not None]
+    gradients = [parameter.grad for parameter in trained if parameter.grad is not None]
+    norm = rules.norm(gradients) if measured else torch.zeros(())
+    if rules.any:
+        for parameter, gradient in zip(trained, rules.apply(trained, gradients), strict=True):
+            parameter.grad = gradient
+    return norm

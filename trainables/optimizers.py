@@ -3,6 +3,7 @@
 import inspect
 import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from trainables.recipe import OptimizerConfig, OptimizerName
 
 _STATE_FAMILY: dict[OptimizerName, str] = {
     "sgd": "sgd",
+    "momentum": "sgd",
     "nesterov": "sgd",
     "adagrad": "adagrad",
     "adadelta": "adadelta",
@@ -20,6 +22,44 @@ _STATE_FAMILY: dict[OptimizerName, str] = {
     "adamw": "adam",
 }
 """Optimizers of one family keep the same state per weight, so one can go on from the other's."""
+
+
+_RHO: dict[OptimizerName, float] = {"rmsprop": 0.99, "adadelta": 0.9}
+_EPSILON: dict[OptimizerName, float] = {
+    "adagrad": 1e-10,
+    "adadelta": 1e-6,
+    "rmsprop": 1e-8,
+    "adam": 1e-8,
+    "adamw": 1e-8,
+}
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """Those of an optimizer, the ones that were not given filled in; those that it does not use are 0."""
+
+    momentum: float
+    beta1: float
+    beta2: float
+    rho: float
+    epsilon: float
+    weight_decay: float
+
+
+def hyperparameters(config: OptimizerConfig) -> Hyperparameters:
+    """What the optimizer that ``config`` names goes by."""
+    usual_momentum = 0.9 if config.optimizer in ("momentum", "nesterov") else 0.0
+    momentum = usual_momentum if config.momentum is None else config.momentum
+    by_moments = config.optimizer in ("adam", "adamw")
+    rho, epsilon = _RHO.get(config.optimizer, 0.0), _EPSILON.get(config.optimizer, 0.0)
+    return Hyperparameters(
+        momentum=momentum if config.optimizer in ("sgd", "momentum", "nesterov", "rmsprop") else 0.0,
+        beta1=config.beta1 if by_moments else 0.0,
+        beta2=config.beta2 if by_moments else 0.0,
+        rho=config.rho if rho and config.rho is not None else rho,
+        epsilon=config.epsilon if epsilon and config.epsilon is not None else epsilon,
+        weight_decay=config.weight_decay,
+    )
 
 
 def _keep_the_compiler_out() -> None:
@@ -53,23 +93,33 @@ def step(optimizer: optim.Optimizer) -> None:
 
 def build(config: OptimizerConfig, parameters: Iterable[nn.Parameter]) -> optim.Optimizer:
     """The torch optimizer that ``config`` describes, over ``parameters``."""
-    lr, momentum, decay = config.lr, config.momentum, config.weight_decay
+    own = hyperparameters(config)
+    lr, momentum, decay = config.lr, own.momentum, own.weight_decay
+    betas, rho, epsilon = (own.beta1, own.beta2), own.rho, own.epsilon
     match config.optimizer:
-        case "sgd":
+        case "sgd" | "momentum":
             return optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=decay)
         case "nesterov":
             # With momentum 0 both rules are plain descent, but torch refuses the flag.
             return optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=decay, nesterov=momentum > 0)
         case "adagrad":
-            return optim.Adagrad(parameters, lr=lr, weight_decay=decay)
+            return optim.Adagrad(parameters, lr=lr, eps=epsilon, weight_decay=decay)
         case "adadelta":
-            return optim.Adadelta(parameters, lr=lr, weight_decay=decay)
+            return optim.Adadelta(parameters, lr=lr, rho=rho, eps=epsilon, weight_decay=decay)
         case "rmsprop":
-            return optim.RMSprop(parameters, lr=lr, momentum=momentum, weight_decay=decay)
+            return optim.RMSprop(
+                parameters, lr=lr, alpha=rho, eps=epsilon, momentum=momentum, weight_decay=decay
+            )
         case "adam":
-            return optim.Adam(parameters, lr=lr, weight_decay=decay)
+            return optim.Adam(parameters, lr=lr, betas=betas, eps=epsilon, weight_decay=decay)
         case "adamw":
-            return optim.AdamW(parameters, lr=lr, weight_decay=decay)
+            return optim.AdamW(parameters, lr=lr, betas=betas, eps=epsilon, weight_decay=decay)
+
+
+def set_learning_rate(optimizer: optim.Optimizer, rate: float) -> None:
+    """Let the next updates take this learning rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
 
 
 def load_state(

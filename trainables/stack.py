@@ -15,13 +15,21 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import vmap
-from torch.nn import functional
 
 from trainables import dropout, stacked_forward
-from trainables.loop import EVALUATION_ROWS, Learner, Loss, correct, scores, squared_errors
+from trainables.gradients import GradientRules
+from trainables.loop import (
+    EVALUATION_ROWS,
+    Learner,
+    augmentation_of,
+    conclude,
+    correct,
+    scores,
+    squared_errors,
+)
 from trainables.loop import advance as loop_advance
 from trainables.stacked_optimizers import StackedOptimizer
+from trainables.training_loss import TrainingLoss, losses
 
 _PLAIN = (bool, int, float, str, torch.dtype, type)
 
@@ -32,6 +40,10 @@ class CannotStack(Exception):
 
 def signature(learner: Learner) -> Hashable:
     """What learners must have in common to be stacked. Raises CannotStack for a model that never can be."""
+    if learner.config.amp != "none":
+        raise CannotStack(f"amp: {learner.config.amp}: a stack trains in the type of its data")
+    if learner.config.compile:
+        raise CannotStack("compile: true: each model is compiled by itself")
     modules = []
     for name, module in learner.network.named_modules():
         own = tuple((key, _plain(name, key, value)) for key, value in vars(module).items() if key[0] != "_")
@@ -50,6 +62,7 @@ def signature(learner: Learner) -> Hashable:
         learner.task,
         learner.metrics.names,
         learner.training[0].device,
+        learner.shape,
         # One data set in memory: lanes draw their rows from the same tensors.
         tuple(id(part) for part in (*learner.training, *learner.validation)),
     )
@@ -61,6 +74,7 @@ def advance(learners: Sequence[Learner]) -> list[dict[str, float]]:
     When the device's memory does not hold all at once, they are trained in halves. Raises CannotStack when
     the model does something that cannot be vectorised; no learner has changed then.
     """
+    began = time.perf_counter()
     states = [learner.streams.state_dict() for learner in learners]
     try:
         outcomes = _in_halves(learners, [learner.order() for learner in learners])
@@ -68,9 +82,10 @@ def advance(learners: Sequence[Learner]) -> list[dict[str, float]]:
         for learner, state in zip(learners, states, strict=True):
             learner.streams.load_state_dict(state)
         raise
-    for learner in learners:
-        learner.epoch += 1
-    return outcomes
+    seconds = (time.perf_counter() - began) / len(learners)
+    return [
+        conclude(learner, found, seconds=seconds) for learner, found in zip(learners, outcomes, strict=True)
+    ]
 
 
 def fitting(learners: Sequence[Learner]) -> int:
@@ -191,7 +206,7 @@ def _together(learners: Sequence[Learner], orders: Sequence[Tensor]) -> list[dic
         [(learner.optimizer, mine, learner.config) for learner, mine in zip(learners, own, strict=True)],
         list(trained.values()),
     )
-    losses = _train(learners, orders, {**trained, **fixed}, buffers, trained, optimizer)
+    losses, norms = _train(learners, orders, {**trained, **fixed}, buffers, trained, optimizer)
     with torch.inference_mode():
         total_loss, total_score, more = _evaluate(first, {**trained, **fixed}, buffers)
     with torch.no_grad():
@@ -203,9 +218,15 @@ def _together(learners: Sequence[Learner], orders: Sequence[Tensor]) -> list[dic
     optimizer.give_back()
     rows = len(first.training[1])
     return [
-        {"train_loss": train_loss / rows, **scores(learner, loss, score), **others}
-        for learner, train_loss, loss, score, others in zip(
-            learners, losses.tolist(), total_loss.tolist(), total_score.tolist(), more, strict=True
+        {"train_loss": train_loss / rows, **scores(learner, loss, score), **others, "gradient_norm": norm}
+        for learner, train_loss, loss, score, others, norm in zip(
+            learners,
+            losses.tolist(),
+            total_loss.tolist(),
+            total_score.tolist(),
+            more,
+            norms.tolist(),
+            strict=True,
         )
     ]
 
@@ -225,8 +246,8 @@ def _train(
     buffers: dict[str, Tensor],
     trained: dict[str, Tensor],
     optimizer: StackedOptimizer,
-) -> Tensor:
-    """One epoch over all rows; the sums of the losses, one per lane."""
+) -> tuple[Tensor, Tensor]:
+    """One epoch over all rows; the sums of the losses and the norms of the last gradients, one per lane."""
     first = learners[0]
     features, targets = first.training
     model = first.network.train()
@@ -235,6 +256,12 @@ def _train(
     order = torch.stack(list(orders))  # lanes x rows
 
     forward = stacked_forward.forward(model)
+    configs = [learner.config for learner in learners]
+    augmentation = augmentation_of(learners, stacked=True)
+    rules = GradientRules(configs, stacked=True, like=features)
+    loss = TrainingLoss(first.loss, configs, stacked=True, like=features)
+    warming = any(learner.is_warming() for learner in learners)
+    share = None
     totals = torch.zeros(len(learners), dtype=features.dtype, device=features.device)
     wanted = list(trained.values())
     for batch, start in enumerate(range(0, order.shape[1], first.config.batch_size)):
@@ -244,21 +271,20 @@ def _train(
         if keys is not None:
             for layer, name in enumerate(names):
                 buffers[f"{name}.key" if name else "key"].copy_(keys[:, batch, layer])
+        if augmentation is not None:
+            inputs, share = augmentation(inputs, batch), augmentation.share(batch)
+        if batch == 0 or warming:
+            optimizer.set_learning_rates([learner.learning_rate(batch) for learner in learners])
         with _vectorising():
-            losses = _losses(first.loss, forward(parameters, buffers, inputs), targets[rows])
-            gradients = torch.autograd.grad(losses.sum(), wanted)
+            lost = loss(forward(parameters, buffers, inputs), targets[rows], share)
+            gradients: Sequence[Tensor] = torch.autograd.grad(lost.sum(), wanted)
+        if batch == first.batches - 1:
+            norms = rules.norm(gradients)
+        if rules.any:
+            gradients = rules.apply(wanted, gradients)
         optimizer.step(gradients)
-        totals += losses.detach() * rows.shape[1]
-    return totals
-
-
-def _losses(loss: Loss, outputs: Tensor, targets: Tensor) -> Tensor:
-    """The mean loss of each lane: outputs lanes x n x k, targets lanes x n."""
-    if loss is functional.cross_entropy:
-        # vmap takes it apart into small steps, and imports torch's compiler for that. With the classes in
-        # the middle, torch works along the rows, several times faster where the classes are few.
-        return functional.cross_entropy(outputs.transpose(1, 2), targets, reduction="none").mean(dim=1)
-    return vmap(loss, randomness="error")(outputs, targets)
+        totals += lost.detach() * rows.shape[1]
+    return totals, norms
 
 
 @contextmanager
@@ -289,8 +315,8 @@ def _evaluate(
         wanted = targets[start : start + chunk]
         with _vectorising():
             outputs = forward(parameters, buffers, features[start : start + chunk])
-            losses = _losses(learner.loss, outputs, wanted.expand(lanes, -1))
-        total_loss, total_score = total_loss + losses * len(wanted), total_score + score(outputs, wanted)
+            each = losses(learner.loss, outputs, wanted.expand(lanes, -1))
+        total_loss, total_score = total_loss + each * len(wanted), total_score + score(outputs, wanted)
         if learner.metrics.any:
             kept.append(outputs)
     more = learner.metrics.of(kept, targets) if kept else [{} for _ in range(lanes)]

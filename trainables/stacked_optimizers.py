@@ -8,16 +8,18 @@ lanes' torch optimizers, so that a lane can go on alone. Needs torch only.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from trainables import optimizers
 from trainables.recipe import OptimizerConfig, OptimizerName
 
 _BUFFERS: dict[OptimizerName, tuple[str, ...]] = {
     "sgd": ("momentum_buffer",),
+    "momentum": ("momentum_buffer",),
     "nesterov": ("momentum_buffer",),
     "adagrad": ("sum",),
     "adadelta": ("square_avg", "acc_delta"),
@@ -46,12 +48,17 @@ class StackedOptimizer:
         self._parameters = parameters
         configs = [config for _, _, config in lanes]
         self._rule: OptimizerName = configs[0].optimizer
-        like = parameters[0]
-        self._lr, self._momentum, self._decay = (
-            torch.tensor([getattr(config, name) for config in configs], dtype=like.dtype, device=like.device)
-            for name in ("lr", "momentum", "weight_decay")
+        self.set_learning_rates([config.lr for config in configs])
+        own = [optimizers.hyperparameters(config) for config in configs]
+        self._momentum, self._beta1, self._beta2, self._rho, self._epsilon, self._decay = (
+            self._of_lanes([getattr(lane, name) for lane in own])
+            for name in ("momentum", "beta1", "beta2", "rho", "epsilon", "weight_decay")
         )
-        self._decays = any(config.weight_decay for config in configs)
+        self._betas = [
+            torch.tensor([getattr(lane, name) for lane in own], dtype=torch.float64)
+            for name in ("beta1", "beta2")
+        ]
+        self._keeps_momentum = [lane.momentum > 0 for lane in own]
         # Doubles, as torch computes its bias corrections in Python.
         self._steps = torch.tensor([_steps_done(*lane[:2]) for lane in lanes], dtype=torch.float64)
         self._state = {
@@ -62,61 +69,88 @@ class StackedOptimizer:
             for name in _BUFFERS[self._rule]
         }
 
+    def set_learning_rates(self, rates: Sequence[float]) -> None:
+        """Let the next updates take these learning rates, one per lane."""
+        like = self._parameters[0]
+        self._lr = torch.tensor(rates, dtype=like.dtype, device=like.device)
+
     @torch.no_grad()
     def step(self, gradients: Sequence[Tensor]) -> None:
         """Update the stacked parameters in place."""
         self._steps += 1
         for index, (parameter, gradient) in enumerate(zip(self._parameters, gradients, strict=True)):
             state = {name: buffers[index] for name, buffers in self._state.items()}
-            lr, momentum = _wide(self._lr, parameter), _wide(self._momentum, parameter)
-            if self._decays and self._rule == "adamw":
+            lr = _wide(self._lr, parameter)
+            decays = isinstance(self._decay, Tensor) or self._decay > 0
+            if decays and self._rule == "adamw":
                 parameter.mul_(1 - lr * _wide(self._decay, parameter))
-            elif self._decays:
+            elif decays:
                 gradient = gradient + _wide(self._decay, parameter) * parameter
-            parameter.sub_(lr * self._direction(gradient, state, momentum))
+            parameter.sub_(lr * self._direction(gradient, state))
 
     def give_back(self) -> None:
         """Write the state into the lanes' own optimizers."""
-        for lane, (optimizer, own, config) in enumerate(self._lanes):
+        for lane, (optimizer, own, _) in enumerate(self._lanes):
             for index, parameter in enumerate(own):
                 state: dict[str, Any] = optimizer.state[parameter]
                 if self._rule in _COUNTS_STEPS:
                     state["step"] = torch.tensor(float(self._steps[lane]))
                 for name, buffers in self._state.items():
-                    if name == "momentum_buffer" and config.momentum == 0:
+                    if name == "momentum_buffer" and not self._keeps_momentum[lane]:
                         continue  # torch keeps none then
                     state[name] = buffers[index][lane].clone()
 
-    def _direction(self, gradient: Tensor, state: dict[str, Tensor], momentum: Tensor) -> Tensor:
+    def _of_lanes(self, values: Sequence[float]) -> float | Tensor:
+        """A number where all lanes have the same, which is quicker; else one value per lane."""
+        if len(set(values)) == 1:
+            return values[0]
+        like = self._parameters[0]
+        return torch.tensor(values, dtype=like.dtype, device=like.device)
+
+    def _direction(self, gradient: Tensor, state: dict[str, Tensor]) -> Tensor:
         """What the learning rate multiplies."""
+        momentum, rho, epsilon = (
+            _wide(value, gradient) for value in (self._momentum, self._rho, self._epsilon)
+        )
         match self._rule:
-            case "sgd":
+            case "sgd" | "momentum":
                 return state["momentum_buffer"].mul_(momentum).add_(gradient)
             case "nesterov":
                 return gradient + momentum * state["momentum_buffer"].mul_(momentum).add_(gradient)
             case "adagrad":
                 squares = state["sum"].addcmul_(gradient, gradient)
-                return gradient / (squares.sqrt() + 1e-10)
+                return gradient / (squares.sqrt() + epsilon)
             case "adadelta":
-                squares = state["square_avg"].mul_(0.9).addcmul_(gradient, gradient, value=0.1)
-                delta = (state["acc_delta"] + 1e-6).sqrt() / (squares + 1e-6).sqrt() * gradient
-                state["acc_delta"].mul_(0.9).addcmul_(delta, delta, value=0.1)
+                squares = _average_square(state["square_avg"], gradient, rho)
+                delta = (state["acc_delta"] + epsilon).sqrt() / (squares + epsilon).sqrt() * gradient
+                _average_square(state["acc_delta"], delta, rho)
                 return delta
             case "rmsprop":
-                squares = state["square_avg"].mul_(0.99).addcmul_(gradient, gradient, value=0.01)
-                scaled = gradient / (squares.sqrt() + 1e-8)
+                squares = _average_square(state["square_avg"], gradient, rho)
+                scaled = gradient / (squares.sqrt() + epsilon)
                 return state["momentum_buffer"].mul_(momentum).add_(scaled)
             case _:
-                mean = state["exp_avg"].lerp_(gradient, 0.1)
-                squares = state["exp_avg_sq"].mul_(0.999).addcmul_(gradient, gradient, value=0.001)
-                first = _wide((1 - 0.9**self._steps).to(gradient), gradient)
-                second = _wide((1 - 0.999**self._steps).sqrt().to(gradient), gradient)
-                return mean / (squares.sqrt() / second + 1e-8) / first
+                mean = state["exp_avg"].lerp_(gradient, 1 - _wide(self._beta1, gradient))
+                squares = _average_square(state["exp_avg_sq"], gradient, _wide(self._beta2, gradient))
+                first, second = (
+                    _wide((1 - betas**self._steps).to(gradient), gradient) for betas in self._betas
+                )
+                return mean / (squares.sqrt() / second.sqrt() + epsilon) / first
 
 
-def _wide(values: Tensor, like: Tensor) -> Tensor:
-    """One value per lane, shaped to multiply ``like`` (lanes x ...)."""
-    return values.view(-1, *[1] * (like.ndim - 1))
+V = TypeVar("V", float, Tensor, float | Tensor)
+
+
+def _wide(values: V, like: Tensor) -> V:
+    """One value per lane, shaped to multiply ``like`` (lanes x ...); a number as it is."""
+    return values.view(-1, *[1] * (like.ndim - 1)) if isinstance(values, Tensor) else values
+
+
+def _average_square(average: Tensor, values: Tensor, decay: float | Tensor) -> Tensor:
+    """Move the running average of the squares on, in place."""
+    if isinstance(decay, Tensor):
+        return average.mul_(decay).addcmul_(values * (1 - decay), values)
+    return average.mul_(decay).addcmul_(values, values, value=1 - decay)
 
 
 def _buffer(optimizer: Optimizer, parameter: nn.Parameter, name: str) -> Tensor:

@@ -11,16 +11,19 @@ from weakref import WeakKeyDictionary
 import ray
 import torch
 from torch import Tensor, nn
+from torch.amp import GradScaler
 from torch.nn import functional
 
-from trainables import optimizers, stack
+from trainables import optimizers, stack, training_loss
 from trainables.atomic import write_whole
 from trainables.data import Dataset, Part
 from trainables.dropout import replace_dropout
-from trainables.loop import Learner, Loss, evaluate, squared_error
+from trainables.initialization import initialize
+from trainables.loop import Learner, evaluate, squared_error
 from trainables.metrics import Metrics
 from trainables.randomness import Streams
 from trainables.recipe import Task, TrainingConfig
+from trainables.training_loss import Loss
 
 CHECKPOINT_FILE = "checkpoint.pt"
 CHECKPOINT_FORMAT = 2
@@ -64,8 +67,12 @@ def learner(
     training = _tensors(dataset.training, device)
     with streams.borrowed():
         network = replace_dropout(model())
+        initialize(network, config)
     # Built on the CPU in float32, so that every device and precision starts from the same weights.
     network = network.to(device, training[0].dtype)
+    training_loss.refuse_smoothing(loss, config)
+    if config.amp != "none" and training[0].dtype != torch.float32:
+        raise ValueError(f"amp: works with precision float32 only; must be none, got '{config.amp}'")
     return Learner(
         network=network,
         optimizer=optimizers.build(config, network.parameters()),
@@ -78,6 +85,9 @@ def learner(
         task=dataset.task,
         target_scale=dataset.target.scale,
         metrics=replace(metrics, target_scale=dataset.target.scale),
+        shape=dataset.shape,
+        forward=torch.compile(network) if config.compile else network,
+        loss_scaler=GradScaler(device.type) if config.amp == "fp16" else None,
     )
 
 
@@ -108,6 +118,8 @@ def save(learner: Learner, folder: Path, dataset: Dataset, **about: Any) -> None
         **about,
         "model": learner.network.state_dict(),
         "optimizer": learner.optimizer.state_dict(),
+        "progress": learner.progress.state_dict(),
+        "loss_scaler": {} if learner.loss_scaler is None else learner.loss_scaler.state_dict(),
         "generators": learner.streams.state_dict(),
         "task": dataset.task,
         "class_names": list(dataset.class_names),
@@ -143,6 +155,9 @@ def load(learner: Learner, folder: Path, dataset: Dataset, *, sweep_seed: int) -
         saved=state["config"]["optimizer"],
         own=learner.config.optimizer,
     )
+    learner.progress.load_state_dict(state["progress"])
+    if learner.loss_scaler is not None and state["loss_scaler"]:
+        learner.loss_scaler.load_state_dict(state["loss_scaler"])
     learner.streams.load_state_dict(state["generators"])
     learner.epoch = state["epoch"]
 

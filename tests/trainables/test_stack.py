@@ -10,11 +10,13 @@ from torch.nn import functional
 
 from trainables import stack
 from trainables.cnn import CNN
-from trainables.dropout import Dropout, keys
+from trainables.counter_random import keys
+from trainables.dropout import Dropout
 from trainables.mlp import MLP
-from trainables.recipe import OptimizerName
+from trainables.recipe import Initialization, OptimizerName, ScheduleName
+from trainables.transformer import Transformer
 
-METRICS = ("train_loss", "val_loss", "val_accuracy")
+METRICS = ("train_loss", "val_loss", "val_accuracy", "learning_rate", "gradient_norm")
 
 
 class Normalised(MLP):
@@ -65,11 +67,11 @@ def configs(lanes, **parts):
 
 
 def images(lanes, **parts):
-    """The same for a CNN, on 361 of the digits; the last batch of an epoch is not a full one."""
+    """The same for a CNN, on 180 of the digits; the last batch of an epoch is not a full one."""
     own = {
         "dataset": "digits",
         "validation": 0.1,
-        "test": 0.7,
+        "test": 0.8,
         "channels": 3,
         "blocks": 2,
         "normalization": "batch",
@@ -79,7 +81,13 @@ def images(lanes, **parts):
         yield {key: value for key, value in config.items() if key not in ("hidden", "depth")}
 
 
-def curves(trials, epochs, *, stacked):
+def tokens(lanes, **parts):
+    """The same for a transformer, on iris."""
+    for config in configs(lanes, dataset="iris", width=8, heads=2, **parts):
+        yield {key: value for key, value in config.items() if key != "hidden"}
+
+
+def curves(trials, epochs, *, stacked, metrics=METRICS):
     found = [[] for _ in trials]
     for _ in range(epochs):
         if stacked:
@@ -87,8 +95,15 @@ def curves(trials, epochs, *, stacked):
             assert all(trial._in_stack for trial in trials)
         for trial, curve in zip(trials, found, strict=True):
             result = trial.train()
-            curve.append([result[metric] for metric in METRICS])
+            curve.append([result[metric] for metric in metrics])
     return np.array(found)
+
+
+def assert_same_curves(model, every, *, epochs=4, metrics=METRICS):
+    alone = curves([model(config=dict(config)) for config in every], epochs, stacked=False, metrics=metrics)
+    stacked = curves([model(config=dict(config)) for config in every], epochs, stacked=True, metrics=metrics)
+    assert np.isfinite(alone).all()
+    np.testing.assert_allclose(stacked, alone, rtol=1e-8)
 
 
 @pytest.mark.parametrize(
@@ -98,11 +113,98 @@ def curves(trials, epochs, *, stacked):
 )
 @pytest.mark.parametrize("optimizer", get_args(OptimizerName))
 def test_lane_and_lone_trial_give_the_same_curve(optimizer, model, every, epochs):
-    every = list(every(5, optimizer=optimizer, precision="float64"))
-    alone = curves([model(config=dict(config)) for config in every], epochs, stacked=False)
-    stacked = curves([model(config=dict(config)) for config in every], epochs, stacked=True)
-    assert np.isfinite(alone).all()
-    np.testing.assert_allclose(stacked, alone, rtol=1e-8)
+    assert_same_curves(model, list(every(5, optimizer=optimizer, precision="float64")), epochs=epochs)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"schedule": get_args(ScheduleName), "decay_epochs": (1, 2, 3), "plateau_patience": (0, 1)},
+        {"schedule": ("plateau",), "lr": (1e-7, 1e-2), "plateau_patience": (0, 1)},
+        {"warmup": (0.0, 1.5, 4.0, 0.0, 2.0), "schedule": ("cosine", "step")},
+        {"clip_norm": (None, 0.05, 0.5), "clip_value": (0.02, None)},
+        {"l1": (0.0, 1e-3, 1e-2), "l2": (1e-2, 0.0)},
+        {"label_smoothing": (0.0, 0.1, 0.3)},
+        {"label_smoothing": (0.2,), "mixup": (0.3,)},
+        {"noise": (0.0, 0.1, 1.0)},
+        {"mixup": (0.0, 0.2, 1.0), "noise": (0.1, 0.0)},
+        {"beta1": (0.9, 0.5), "beta2": (0.9, 0.99, 0.999), "epsilon": (1e-8, 1e-3)},
+        {"optimizer": ("rmsprop",), "rho": (0.9, 0.5), "epsilon": (1e-8, 1e-3)},
+        {"optimizer": ("adadelta",), "rho": (0.9, 0.5), "epsilon": (1e-6, 1e-3)},
+        {"optimizer": ("adagrad",), "epsilon": (1e-10, 1e-3)},
+        {"initialization": get_args(Initialization)},
+        {"patience": (None, 1, 2), "min_change": (0.0, 0.1)},
+        {"normalization": ("batch",)},
+        {"normalization": ("layer",)},
+        {"normalization": ("group",), "groups": (2,), "channels": (4,)},
+        {"normalization": ("weight",)},
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("model", [MLP, CNN, Transformer], ids=lambda model: model.__name__)
+def test_lanes_with_options_of_their_own_give_the_curves_of_lone_trials(model, parts):
+    every = {MLP: configs, CNN: images, Transformer: tokens}[model]
+    known = [{name: values for name, values in parts.items() if name in model.Config.model_fields}]
+    own = [
+        {**config, **{name: values[lane % len(values)] for name, values in known[0].items()}}
+        for lane, config in enumerate(every(5, precision="float64"))
+    ]
+    assert_same_curves(model, own)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"shift": (0, 1, 3)},
+        {"flip": (0.0, 0.5, 1.0)},
+        {"rotation": (0.0, 10.0, 40.0)},
+        {"cutout": (0, 2, 3)},
+        {"shift": (0, 1), "flip": (0.5, 0.0, 0.0), "rotation": (0.0, 5.0), "cutout": (3, 0), "mixup": (0.4,)},
+        {"normalization": ("local_response",)},
+        {"normalization": ("none",), "pooling": ("average",)},
+    ],
+    ids=" ".join,
+)
+def test_lanes_with_images_of_their_own_give_the_curves_of_lone_trials(parts):
+    own = [
+        {**config, **{name: values[lane % len(values)] for name, values in parts.items()}}
+        for lane, config in enumerate(images(5, precision="float64"))
+    ]
+    assert_same_curves(CNN, own)
+
+
+def test_lanes_of_a_regression_give_the_curves_of_lone_trials():
+    own = [
+        {**config, "dataset": "diabetes", "mixup": 0.3, "noise": 0.1, "validation": 0.1, "test": 0.5}
+        for config in configs(4, precision="float64")
+    ]
+    metrics = ("train_loss", "val_rmse", "learning_rate", "gradient_norm")
+    assert_same_curves(MLP, own, metrics=metrics)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit")  # torch's own compiler
+@pytest.mark.parametrize(
+    ("parts", "reason"),
+    [
+        ({"amp": "bf16"}, "amp: bf16: a stack trains in the type of its data"),
+        ({"compile": True}, "compile: true: each model is compiled by itself"),
+    ],
+    ids=["amp", "compile"],
+)
+def test_what_cannot_be_stacked_says_so(parts, reason):
+    every = list(configs(2, **parts))
+    assert MLP(config=dict(every[0])).fusion_key() is None
+    assert MLP.why_alone(every) == reason
+
+
+def test_early_stopping_of_a_lane_is_that_of_the_lone_trial():
+    every = list(configs(3, precision="float64", patience=2, min_change=10.0))
+    trials = [MLP(config=dict(config)) for config in every]
+    ends = []
+    for _ in range(4):
+        MLP.fused_step(trials)
+        ends.append([trial.train()["done"] for trial in trials])
+    assert ends == [[False] * 3, [False] * 3, [True] * 3, [True] * 3]
 
 
 @pytest.mark.parametrize("optimizer", get_args(OptimizerName))

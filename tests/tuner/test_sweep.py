@@ -132,7 +132,7 @@ SENTENCES: dict[str, list[str]] = {
         "trainable.batch_size: is a hyperparameter, so it belongs under 'space'; write it there"
     ],
     "hyperparameter_unknown": [
-        "space.leaning_rate: mlp has no hyperparameter 'leaning_rate'; must be one of activation, batch_size, depth, dropout, hidden, lr, missing, missing_neighbors, missing_value, momentum, optimizer, outlier_limit, outlier_rule, outliers, scaling, weight_decay, whitening, whitening_variance"
+        "space.leaning_rate: mlp has no hyperparameter 'leaning_rate'; must be one of activation, amp, batch_size, beta1, beta2, clip_norm, clip_value, compile, decay_epochs, decay_factor, depth, dropout, epsilon, groups, hidden, init_bias, init_scale, initialization, l1, l2, label_smoothing, lr, min_change, min_lr_ratio, missing, missing_neighbors, missing_value, mixup, momentum, noise, normalization, optimizer, outlier_limit, outlier_rule, outliers, patience, plateau_patience, rho, scaling, schedule, warmup, weight_decay, whitening, whitening_variance"
     ],
     "iterations_missing": ["budget.iterations: must be given: a class trainable runs until it is stopped"],
     "key_is_a_number": ["a key must be text, got 7"],
@@ -151,7 +151,7 @@ SENTENCES: dict[str, list[str]] = {
     "low_equals_high": ["space.depth: low must be below high, got low=2, high=2"],
     "metric_empty": ["objective.metric: must have at least 1 character, got the text ''"],
     "metric_of_regression": [
-        "objective.metric: mlp reports no 'val_rmse'; must be one of train_loss, val_accuracy, val_loss"
+        "objective.metric: mlp reports no 'val_rmse'; must be one of epoch_seconds, gradient_norm, learning_rate, parameters, train_loss, val_accuracy, val_loss"
     ],
     "mistakes_around_a_faulty_parent": [
         "space.optimizer: the value 'sgd' stands twice among the choices",
@@ -659,3 +659,8 @@ def test_a_sweep_built_in_python_is_checked_against_its_trainable_on_demand() ->
 def test_a_sweep_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Sweep(**PARTS).seed = 3  # type: ignore[misc]
+
+
+def test_the_example_of_a_whole_recipe_has_at_least_fifteen_conditional_hyperparameters() -> None:
+    space = Sweep.read(ROOT / "sweeps" / "recipe.yaml").space
+    assert sum(bool(dimension.when) for dimension in space.dimensions.values()) >= 15

@@ -17,6 +17,7 @@ class TrainableContract:
     """What the engine relies on in a class trainable that saves.
 
     ``trainable``: the class or its import path; ``config``: hyperparameters and settings that it accepts.
+    Metrics whose name ends in ``seconds`` are times, which may differ; all others must be reproduced.
     ``seed_matters``: whether another seed gives another curve; ``False`` says that nothing is left to chance.
     """
 
@@ -65,7 +66,7 @@ class TrainableContract:
         trial = self.start()
         settings = {key: value for key, value in self.config.items() if _is_setting(trial, key)}
         declared = type(trial).metrics(settings) if hasattr(type(trial), "metrics") else ()
-        for result in _train(trial, self.iterations):
+        for result in [_metrics(trial.train()) for _ in range(self.iterations)]:
             assert set(declared) <= result.keys()
             numbers = [value for value in result.values() if isinstance(value, float)]
             assert numbers
@@ -170,7 +171,12 @@ def _is_setting(trial: Any, name: str) -> bool:
 
 
 def _train(trial: Any, iterations: int) -> list[dict[str, Any]]:
-    """What the trial itself reported in so many further iterations."""
+    """What the trial itself reported in so many further iterations, but for times."""
+    results = [_metrics(trial.train()) for _ in range(iterations)]
+    return [{name: result[name] for name in result if not name.endswith("seconds")} for result in results]
+
+
+def _metrics(result: Mapping[str, Any]) -> dict[str, Any]:
     from tuner.engine.guard import metrics_of
 
-    return [metrics_of(trial.train()) for _ in range(iterations)]
+    return metrics_of(result)

@@ -1,0 +1,149 @@
+"""Every option of the training recipe keeps the contract of a trainable, restoring included."""
+
+import functools
+import gc
+
+import numpy as np
+import pytest
+import torch
+
+from trainables.cnn import CNN
+from trainables.mlp import MLP
+from trainables.recipe import (
+    Activation,
+    CNNConfig,
+    Initialization,
+    MLPConfig,
+    Normalization,
+    OptimizerName,
+    PreprocessingConfig,
+    ScheduleName,
+    TransformerConfig,
+)
+from trainables.transformer import Transformer
+from tuner.testing import TrainableContract
+
+SMALL = {"dataset": "iris", "batch_size": 32, "precision": "float32"}
+IMAGES = {"dataset": "digits", "validation": 0.05, "test": 0.9, "batch_size": 32, "channels": 4}
+NUMBERS = {"dataset": "diabetes", "validation": 0.1, "test": 0.7, "batch_size": 32}
+TOKENS = {**SMALL, "width": 8, "heads": 2, "depth": 1}
+
+
+def each(name, values, **parts):
+    return [{name: value, **parts} for value in values]
+
+
+TRAINING = [
+    *each("optimizer", OptimizerName.__args__, weight_decay=0.01),
+    {"optimizer": "sgd", "momentum": 0.5},
+    {"optimizer": "rmsprop", "momentum": 0.5, "rho": 0.9, "epsilon": 1e-4},
+    {"beta1": 0.5, "beta2": 0.9, "epsilon": 1e-4},
+    *each("schedule", ScheduleName.__args__, decay_epochs=2, decay_factor=0.3, min_lr_ratio=0.1),
+    {"schedule": "plateau", "plateau_patience": 0, "lr": 1e-9},
+    {"schedule": "cosine", "warmup": 1.5, "decay_epochs": 2},
+    {"clip_norm": 0.1},
+    {"clip_value": 0.01},
+    *each("initialization", Initialization.__args__, init_scale=0.1, init_bias=0.1),
+    {"l1": 0.01, "l2": 0.01},
+    {"noise": 0.3},
+    {"mixup": 0.4},
+    {"patience": 2, "min_change": 10.0},
+    {"amp": "bf16"},
+    {"amp": "fp16"},
+    {"compile": True},
+]
+
+# What is tried of each model: its small configuration, and one option after the other.
+MODELS = {
+    MLP: (
+        SMALL,
+        [
+            *TRAINING,
+            {"label_smoothing": 0.1},
+            *each("activation", Activation.__args__),
+            *each("normalization", ["none", "batch", "layer", "group", "weight"]),
+            {"dropout": 0.3, "depth": 2},
+            {"depth": 0},
+            {**NUMBERS, "mixup": 0.4, "noise": 0.1, "normalization": "layer"},
+        ],
+    ),
+    CNN: (
+        IMAGES,
+        [
+            *each("normalization", Normalization.__args__),
+            *each("pooling", ["max", "average"]),
+            *each("kernel", [1, 3, 5, 7]),
+            {"shift": 1},
+            {"flip": 0.5},
+            {"rotation": 10.0},
+            {"cutout": 3},
+            {"shift": 1, "rotation": 5.0, "cutout": 2, "noise": 0.1, "mixup": 0.2, "label_smoothing": 0.1},
+            {"dropout": 0.3, "blocks": 1},
+            {"dataset": None, "path": "images.npz", "validation": 0.2, "test": 0.2, "mixup": 0.2},
+        ],
+    ),
+    Transformer: (
+        TOKENS,
+        [
+            {"dropout": 0.2},
+            {"depth": 2, "expansion": 1, "heads": 4},
+            {"initialization": "orthogonal", "label_smoothing": 0.1, "mixup": 0.2},
+            {"optimizer": "adamw", "weight_decay": 0.1, "warmup": 1.0, "schedule": "cosine"},
+            {"dataset": "digits", "validation": 0.05, "test": 0.9},
+            NUMBERS,
+        ],
+    ),
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick_collection():
+    """The contract collects garbage for each trial: not among all that torch and Ray have imported."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Where relative paths lead: to images whose brightness is to be predicted."""
+    folder = tmp_path_factory.mktemp("files")
+    pixels = np.random.default_rng(0).normal(size=(60, 5, 6))
+    np.savez(folder / "images.npz", X=pixels, y=pixels.mean(axis=(1, 2)))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _in_the_folder(files, monkeypatch):
+    monkeypatch.setenv("TUNE_ORIG_WORKING_DIR", str(files))
+
+
+@pytest.fixture(autouse=True)
+def _own_compiler(monkeypatch):
+    """torch.compile without C++: what it does to a trial's life is the same."""
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
+
+
+for _model, (_base, _options) in MODELS.items():
+    for _number, _option in enumerate(_options):
+
+        @pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # of its own compiler
+        class _Contract(TrainableContract):
+            trainable = _model
+            config = {**_base, **_option}  # noqa: RUF012
+            iterations = 2
+
+        _name = "_".join(str(part) for item in _option.items() for part in item)
+        _Contract.__name__ = _Contract.__qualname__ = f"Test_{_model.__name__}_{_number}_{_name}"[:90]
+        globals()[_Contract.__name__] = _Contract
+del _Contract
+
+
+@pytest.mark.parametrize(
+    ("model", "config"), [(MLP, MLPConfig), (CNN, CNNConfig), (Transformer, TransformerConfig)]
+)
+def test_every_hyperparameter_is_tried(model, config):
+    tried = {name for base, options in MODELS.values() for option in [base, *options] for name in option}
+    others = {"hidden", "groups", *PreprocessingConfig.model_fields}
+    assert set(config.model_fields) - others <= tried
+    assert model.Config is config

@@ -1,0 +1,185 @@
+"""Augmentation: the statistics of what is drawn, and images against NumPy and SciPy."""
+
+import numpy as np
+import pytest
+import torch
+from bare_loop import assert_same_training
+from scipy import ndimage, stats
+from torch import optim
+from torch.nn import functional
+
+from trainables import augmentation, counter_random
+from trainables.augmentation import Augmentation
+from trainables.recipe import CNNConfig, TrainingConfig
+
+
+def augmented(config, inputs, *, shape=None, seed=3, batch=0, epoch=0, batches=4):
+    inputs = torch.as_tensor(inputs)
+    rows = Augmentation(
+        [config],
+        seeds=[seed],
+        epochs=[epoch],
+        batches=batches,
+        shape=shape or inputs.shape[1:],
+        stacked=False,
+        like=inputs,
+    )
+    return rows(inputs, batch).numpy(), rows
+
+
+def images(rows, height, width, *, channels=1):
+    return np.random.default_rng(0).normal(size=(rows, channels * height * width))
+
+
+@pytest.fixture
+def constant(monkeypatch):
+    """``constant(u)``: what is drawn uniformly from [0, 1) is u."""
+
+    def set_to(value):
+        def drawn(key, shape, *, like):
+            return like.new_full((*key.shape, *shape), value)
+
+        monkeypatch.setattr(augmentation, "uniform", drawn)
+
+    return set_to
+
+
+def test_uniform_numbers_are_uniform():
+    """A p-value below 1e-4 comes once in ten thousand seeds; this seed is fixed."""
+    key = torch.tensor(12345, dtype=torch.int32)
+    drawn = counter_random.uniform(key, (50_000,), like=torch.zeros((), dtype=torch.float64)).numpy()
+    assert stats.kstest(drawn, "uniform").pvalue > 1e-4
+
+
+def test_noise_is_normal_of_the_given_deviation():
+    """A p-value below 1e-4 comes once in ten thousand seeds; this seed is fixed."""
+    drawn, _ = augmented(TrainingConfig(noise=0.3), np.zeros((500, 100)))
+    assert stats.kstest(drawn.ravel() / 0.3, "norm").pvalue > 1e-4
+    assert abs(np.corrcoef(drawn[:250].ravel(), drawn[250:].ravel())[0, 1]) < 0.03
+
+
+def test_noise_differs_from_batch_to_batch_epoch_to_epoch_and_trial_to_trial():
+    config = TrainingConfig(noise=1.0)
+    variants = [{}, {"batch": 1}, {"epoch": 1}, {"seed": 4}]
+    drawn = [augmented(config, np.zeros((20, 5)), **variant)[0] for variant in variants]
+    assert len({each.tobytes() for each in drawn}) == len(variants)
+    assert (augmented(config, np.zeros((20, 5)))[0] == drawn[0]).all()
+
+
+def test_mixed_rows_are_weighted_means_with_the_next_row():
+    rows = images(6, 1, 4)
+    mixed, made = augmented(TrainingConfig(mixup=0.4), rows, batch=2)
+    share = made.share(2).item()
+    assert 0 < share < 1
+    np.testing.assert_allclose(mixed, share * rows + (1 - share) * np.roll(rows, -1, axis=0))
+
+
+def test_shares_follow_a_beta_distribution():
+    """A p-value below 1e-4 comes once in ten thousand seeds; this seed is fixed."""
+    _, made = augmented(TrainingConfig(mixup=0.4), np.zeros((2, 2)), batches=3000)
+    shares = [made.share(batch).item() for batch in range(3000)]
+    assert stats.kstest(shares, stats.beta(0.4, 0.4).cdf).pvalue > 1e-4
+
+
+def test_training_mixes_the_losses_as_the_rows(trial):
+    learner = trial(
+        precision="float64", optimizer="sgd", lr=0.05, mixup=0.4, **{"batch_size": 1000, "hidden": 8}
+    )
+    rows = len(learner.dataset.training)
+    _, made = augmented(TrainingConfig(mixup=0.4), np.zeros((rows, 2)), seed=0, batches=1)
+    share = made.share(0).item()
+    network = learner._learner.network
+
+    def loss(outputs, targets):  # of the rows that the bare loop did not mix
+        del outputs
+        features = learner._learner.training[0][loss.rows]
+        mixed = share * features + (1 - share) * features.roll(-1, 0)
+        hot = functional.one_hot(targets, 3).double()
+        soft = share * hot + (1 - share) * hot.roll(-1, 0)
+        return functional.cross_entropy(loss.network(mixed), soft)
+
+    generator = torch.Generator()
+    generator.set_state(learner._learner.streams.order.get_state())
+    loss.rows = torch.randperm(rows, generator=generator)
+
+    def sgd(parameters):
+        parameters = list(parameters)
+
+        def apply(inputs):
+            first, bias, second, last = parameters
+            return functional.linear(functional.linear(inputs, first, bias).relu(), second, last)
+
+        loss.network = apply
+        return optim.SGD(parameters, lr=0.05)
+
+    assert len(network) == 3
+    assert_same_training(learner, sgd, epochs=1, loss=loss)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("drawn", "pixels"), [(0.0, -2), (0.999, 2), (0.5, 0)])
+def test_shift_moves_images_by_whole_pixels(constant, drawn, pixels, channels):
+    constant(drawn)
+    pictures = images(4, 6, 9, channels=channels)
+    shape = (channels, 6, 9) if channels > 1 else (6, 9)
+    shifted, _ = augmented(CNNConfig(shift=2), pictures, shape=shape)
+    own = pictures.reshape(4, channels, 6, 9)
+    expected = ndimage.shift(own, (0, 0, pixels, pixels), order=0, cval=0.0)
+    np.testing.assert_allclose(shifted.reshape(own.shape), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (6, 9)], ids=str)
+@pytest.mark.parametrize(("drawn", "degrees"), [(0.0, -25), (0.75, 12.5)])
+def test_rotation_is_scipys(constant, shape, drawn, degrees):
+    constant(drawn)
+    pictures = images(3, *shape)
+    turned, _ = augmented(CNNConfig(rotation=25.0), pictures, shape=shape)
+    expected = [
+        ndimage.rotate(picture, degrees, reshape=False, order=1, mode="grid-constant")
+        for picture in pictures.reshape(3, *shape)
+    ]
+    np.testing.assert_allclose(turned.reshape(3, *shape), expected, atol=1e-12)
+
+
+def test_flip_mirrors_left_and_right(constant):
+    constant(0.4)
+    pictures = images(3, 4, 5)
+    mirrored, _ = augmented(CNNConfig(flip=0.5), pictures, shape=(4, 5))
+    np.testing.assert_allclose(mirrored.reshape(3, 4, 5), pictures.reshape(3, 4, 5)[:, :, ::-1], atol=1e-12)
+    kept, _ = augmented(CNNConfig(flip=0.3), pictures, shape=(4, 5))
+    np.testing.assert_allclose(kept, pictures, atol=1e-12)
+
+
+@pytest.mark.parametrize("flip", [0.1, 0.7])
+def test_share_of_flipped_images_is_the_probability(flip):
+    """Of 4,000; five standard deviations, so a right one fails once in two million."""
+    pictures = np.tile(np.arange(4.0), (4000, 1))
+    mirrored, _ = augmented(CNNConfig(flip=flip), pictures, shape=(1, 4))
+    assert abs((mirrored[:, 0] > 1).mean() - flip) < 5 * np.sqrt(flip * (1 - flip) / 4000)
+
+
+def test_shifts_are_equally_frequent_and_independent_along_the_sides():
+    """A p-value below 1e-4 comes once in ten thousand seeds; this seed is fixed."""
+    pictures = np.zeros((4500, 7, 7))
+    pictures[:, 3, 3] = 1
+    shifted, _ = augmented(CNNConfig(shift=1), pictures.reshape(4500, 49), shape=(7, 7))
+    counts = np.round(shifted).reshape(4500, 7, 7).sum(axis=0)[2:5, 2:5]
+    assert counts.sum() == 4500
+    assert stats.chisquare(counts.ravel()).pvalue > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("drawn", "rows", "columns"), [(0.5, (2, 5), (3, 6)), (0.0, (0, 2), (0, 2)), (0.99, (4, 6), (7, 9))]
+)
+def test_cutout_blanks_a_square_that_may_reach_over_the_edge(constant, drawn, rows, columns):
+    constant(drawn)
+    pictures = images(2, 6, 9)
+    cut, _ = augmented(CNNConfig(cutout=3), pictures, shape=(6, 9))
+    expected = pictures.reshape(2, 6, 9).copy()
+    expected[:, slice(*rows), slice(*columns)] = 0
+    np.testing.assert_array_equal(cut.reshape(2, 6, 9), expected)
+
+
+def test_validation_rows_are_left_as_they_are(trial):
+    plain, noisy = trial(lr=1e-12), trial(lr=1e-12, noise=5.0, mixup=1.0)
+    assert plain.train()["val_loss"] == pytest.approx(noisy.train()["val_loss"], rel=1e-5)

@@ -1,0 +1,69 @@
+"""Mixed precision and compilation: the same training, up to rounding."""
+
+import functools
+
+import pytest
+import torch
+
+
+@pytest.mark.parametrize("amp", ["bf16", "fp16"])
+def test_mixed_precision_learns_as_full_precision_does(trial, after, amp):
+    assert after(trial(amp=amp), 10)["val_accuracy"] > 0.9
+    full, mixed = after(trial(), 3), after(trial(amp=amp), 3)
+    assert mixed["val_loss"] == pytest.approx(full["val_loss"], rel=0.1)
+    assert mixed["val_loss"] != full["val_loss"]
+
+
+@pytest.mark.parametrize(("amp", "dtype"), [("bf16", torch.bfloat16), ("fp16", torch.float16)])
+def test_layers_compute_in_the_named_type_and_weights_stay_whole(trial, amp, dtype):
+    learner = trial(amp=amp)
+    network, seen = learner._learner.network, set()
+    network[0].register_forward_hook(lambda _module, _inputs, outputs: seen.add(outputs.dtype))
+    learner.train()
+    assert seen == {dtype, torch.float32}  # training, and the evaluation in full precision
+    assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
+
+
+def test_update_with_overflowed_gradients_is_left_out_and_the_scale_falls(trial, tmp_path):
+    learner = trial(amp="fp16", batch_size=1000)
+    before = [parameter.clone() for parameter in learner._learner.network.parameters()]
+    scaler = learner._learner.loss_scaler
+    scaler.load_state_dict({**scaler.state_dict(), "scale": 2.0**40})
+    learner.train()
+    after = list(learner._learner.network.parameters())
+    assert all((one == two).all() for one, two in zip(before, after, strict=True))
+    assert scaler.get_scale() == 2.0**39
+    restored = trial(amp="fp16", batch_size=1000)
+    restored.restore(learner.save(str(tmp_path)))
+    assert restored._learner.loss_scaler.get_scale() == 2.0**39
+
+
+def test_gradients_are_clipped_in_their_own_size(trial):
+    full, mixed = trial(clip_norm=0.01, optimizer="sgd"), trial(clip_norm=0.01, optimizer="sgd", amp="fp16")
+    mixed._learner.loss_scaler.load_state_dict({**mixed._learner.loss_scaler.state_dict(), "scale": 2.0**10})
+    for _ in range(3):
+        expected, found = full.train(), mixed.train()
+    assert found["val_loss"] == pytest.approx(expected["val_loss"], rel=1e-3)
+
+
+def test_mixed_precision_of_double_precision_is_refused(trial):
+    with pytest.raises(
+        ValueError, match=r"^amp: works with precision float32 only; must be none, got 'bf16'$"
+    ):
+        trial(amp="bf16", precision="float64")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own compiler
+def test_compiled_model_trains_as_the_model_does(trial, after, monkeypatch):
+    called = []
+
+    def backend(graph, _inputs):
+        called.append(graph)
+        return graph
+
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=backend))
+    config = {"dropout": 0.2, "noise": 0.1}
+    expected = after(trial(**config), 3)
+    assert not called
+    assert after(trial(**config, compile=True), 3) == pytest.approx(expected)
+    assert called

@@ -1,0 +1,94 @@
+"""The layers of a transformer encoder (Vaswani et al. 2017, arXiv:1706.03762), n x tokens x width throughout.
+
+torch's own draw their dropout from the global generator, which a stack of models cannot do lane by lane.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+class FeatureTokens(nn.Module):
+    """A token from each feature: n x d to n x d x width."""
+
+    def __init__(self, features: int, *, width: int) -> None:
+        super().__init__()
+        bound = 1 / math.sqrt(width)
+        self.scale = nn.Parameter(torch.empty(features, width).uniform_(-bound, bound))
+        self.offset = nn.Parameter(torch.empty(features, width).uniform_(-bound, bound))
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return rows.unsqueeze(-1) * self.scale + self.offset
+
+
+class StepTokens(nn.Module):
+    """A token from each step of a sequence, with its place: n x (length * numbers) to n x length x width."""
+
+    def __init__(self, length: int, numbers: int, *, width: int) -> None:
+        super().__init__()
+        self.length, self.numbers = length, numbers
+        self.embedding = nn.Linear(numbers, width)
+        self.place = nn.Parameter(torch.randn(length, width) * 0.02)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        steps = rows.reshape(len(rows), self.length, self.numbers)
+        tokens: Tensor = self.embedding(steps) + self.place
+        return tokens
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention."""
+
+    def __init__(self, width: int, *, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.projection = nn.Linear(width, 3 * width)
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(width, width)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        rows, length, width = tokens.shape
+        parts = self.projection(tokens).view(rows, length, 3, self.heads, width // self.heads)
+        queries, keys, values = parts.permute(2, 0, 3, 1, 4)
+        weights = (queries @ keys.transpose(-2, -1) / math.sqrt(width // self.heads)).softmax(dim=-1)
+        mixed = (self.dropout(weights) @ values).transpose(1, 2).reshape(rows, length, width)
+        outputs: Tensor = self.output(mixed)
+        return outputs
+
+
+class Block(nn.Module):
+    """Attention and a feed-forward network, each normalised before and added to the tokens.
+
+    Normalisation comes first (Xiong et al. 2020, arXiv:2002.04745): it trains without warm-up, too.
+    """
+
+    def __init__(
+        self, width: int, *, heads: int, hidden: int, activation: type[nn.Module], dropout: float
+    ) -> None:
+        super().__init__()
+        self.attention = nn.Sequential(
+            nn.LayerNorm(width), Attention(width, heads=heads, dropout=dropout), nn.Dropout(dropout)
+        )
+        self.feedforward = nn.Sequential(
+            nn.LayerNorm(width),
+            nn.Linear(width, hidden),
+            activation(),
+            nn.Dropout(dropout),
+            nn.Linear(hidden, width),
+            nn.Dropout(dropout),
+        )
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        tokens = tokens + self.attention(tokens)
+        outputs: Tensor = tokens + self.feedforward(tokens)
+        return outputs
+
+
+class MeanToken(nn.Module):
+    """The mean over the tokens: n x tokens x width to n x width."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return tokens.mean(dim=-2)
