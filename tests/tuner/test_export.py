@@ -1,0 +1,83 @@
+"""`tuner export` finds the best trial's checkpoint and hands it to the trainable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ray.tune import Trainable
+
+from tuner import ResultsError
+from tuner.export import export
+from tuner.journal import Journal
+
+
+class Exporting(Trainable):
+    """It copies what it is given."""
+
+    @classmethod
+    def export(cls, checkpoint_dir: str, out_dir: str) -> None:
+        content = Path(checkpoint_dir, "weights").read_text()
+        if content == "torn":
+            raise ValueError("its weights are torn")
+        Path(out_dir).mkdir(parents=True)
+        Path(out_dir, "copy").write_text(content)
+
+
+@pytest.fixture
+def results(tmp_path):
+    """A results folder whose journal says that the best trial's checkpoint is at this place."""
+
+    def write(checkpoint: str | None, *, content: str = "1 2 3"):
+        folder = tmp_path / "results"
+        here = folder / "checkpoints" / "00000" / "checkpoint_000001"
+        here.mkdir(parents=True)
+        (here / "weights").write_text(content)
+        journal = Journal(folder)
+        trainable = {"kind": f"{__name__}:Exporting"}
+        sweep = {"trainable": trainable, "space": {}, "objective": {"metric": "loss", "mode": "min"}}
+        journal.write("sweep", sweep=sweep, version="0")
+        journal.write("suggested", 0, config={}, seed=0)
+        journal.write("started", 0, node="here")
+        journal.write("result", 0, iteration=1, value=0.5, seconds=1.0, metrics={})
+        if checkpoint is not None:
+            path = checkpoint.format(folder=folder)
+            journal.write("checkpoint", 0, path=path, iteration=1, best=path)
+        journal.write("ended", 0, state="completed", error=None)
+        journal.close()
+        return folder
+
+    return write
+
+
+@pytest.mark.parametrize("was_at", ["{folder}", "/somewhere/else"], ids=["in its place", "moved"])
+def test_the_checkpoint_is_found_also_where_the_folder_was_moved(results, tmp_path, was_at):
+    folder = results(f"{was_at}/checkpoints/00000/checkpoint_000001")
+    found = export(folder, tmp_path / "model")
+    assert found == folder / "checkpoints" / "00000" / "checkpoint_000001"
+    assert (tmp_path / "model" / "copy").read_text() == "1 2 3"
+
+
+def test_a_best_trial_without_a_checkpoint_is_named(results, tmp_path):
+    with pytest.raises(ResultsError, match=r"there is no checkpoint of its best trial, 00000$"):
+        export(results(None), tmp_path / "model")
+
+
+def test_a_checkpoint_that_is_elsewhere_is_named(results, tmp_path):
+    with pytest.raises(ResultsError, match=r"^s3://bucket/checkpoint: there is no such checkpoint"):
+        export(results("s3://bucket/checkpoint"), tmp_path / "model")
+
+
+def test_what_the_trainable_says_of_the_checkpoint_is_the_error(results, tmp_path):
+    folder = results("{folder}/checkpoints/00000/checkpoint_000001", content="torn")
+    with pytest.raises(ResultsError, match=r"cannot be exported: its weights are torn$"):
+        export(folder, tmp_path / "model")
+
+
+def test_a_folder_that_holds_something_is_left_alone(results, tmp_path):
+    folder = results("{folder}/checkpoints/00000/checkpoint_000001")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "mine").write_text("keep")
+    with pytest.raises(ResultsError, match=r"model is there already; choose another name or remove it$"):
+        export(folder, tmp_path / "model")
+    assert (tmp_path / "model" / "mine").read_text() == "keep"
