@@ -158,6 +158,16 @@ def test_another_metric_is_taken_from_what_the_trials_reported(earlier: Path) ->
     assert [trial.ending for trial in unknown.trials] == ["failed"]
 
 
+def test_several_objectives_are_all_told(earlier: Path) -> None:
+    goals = Objective(metric="loss", mode="min", others=(Objective(metric="accuracy", mode="max"),))
+    searcher: Any = start(Optuna(warm_start=str(earlier)), SPACE, objective=goals, seed=0)
+    told = searcher._searcher._study.trials
+    assert told[3].values == [pytest.approx(0.625), pytest.approx(0.375)]
+    # A failed one, the worst of each.
+    assert told[41].values == [0.9, pytest.approx(0.1)]
+    assert SPACE.contains(searcher.suggest(0))
+
+
 @pytest.mark.parametrize(
     "spec",
     [Optuna, HyperOpt, Evolution, lambda **k: Optuna(sampler="cmaes", **k)],
@@ -192,6 +202,12 @@ def test_a_grid_does_not_run_again_what_was_completed(earlier: Path) -> None:
     done = [{"optimizer": "adam", "lr": lr, "batch": 64} for lr in (0.0, 0.25, 0.5, 0.75)]
     assert left == [config for config in SPACE.grid() if config not in done]
     assert len(left) == 11
+
+
+def test_a_grid_of_which_nothing_is_left_is_refused(earlier: Path) -> None:
+    space = SearchSpace({"optimizer": "adam", "lr": Float(0.0, 0.5, points=3), "batch": 64})
+    [problem] = beginning.problems(Grid(warm_start=str(earlier)), space, objective=LOSS)
+    assert str(problem) == "warm_start: has completed all that there is; nothing is left to run"
 
 
 def test_a_warm_start_without_results_is_refused(tmp_path: Path) -> None:
