@@ -7,7 +7,21 @@ from typing import Any
 
 import pytest
 
-from tuner import Choice, Evolution, Float, Grid, HyperOpt, Int, Objective, Optuna, Random, SearchSpace, Sobol
+from tuner import (
+    Choice,
+    Evolution,
+    Float,
+    Grid,
+    HyperOpt,
+    Int,
+    Objective,
+    Optuna,
+    Random,
+    SearchSpace,
+    Sobol,
+    Sweep,
+)
+from tuner.engine.progress import opening
 from tuner.journal import Journal
 from tuner.searchers import Searcher, SearcherSpec, beginning, start
 from tuner.searchers.earlier import Earlier
@@ -148,6 +162,23 @@ def test_trials_of_an_earlier_sweep_fit_or_are_counted_by_reason(earlier: Path) 
         "1 had another 'batch' than 64; 1 reported no 'loss'; 1 changed on their way; 1 had not ended; "
         "they are learned from"
     )
+
+
+def test_what_fits_is_said_before_a_sweep_runs(earlier: Path) -> None:
+    sweep = Sweep(
+        trainable="tests.tuner.test_beginnings:train",
+        space=SPACE,
+        objective=LOSS,
+        budget={"trials": 3},
+        searcher={"kind": "random", "warm_start": str(earlier)},
+    )
+    said = opening(sweep, None)
+    assert f"searcher random, scheduler fifo; warm start: 42 of 48 trials of {earlier} fit; 1 had" in said
+    assert said.endswith("its sequence goes on behind them")
+
+
+def train(config: dict[str, Any]) -> None:
+    """Never run."""
 
 
 def test_another_metric_is_taken_from_what_the_trials_reported(earlier: Path) -> None:
