@@ -20,10 +20,11 @@ from tuner.schedulers import (
     SuccessiveHalving,
 )
 from tuner.searchers import Evolution, Grid, HyperOpt, Optuna, Random, Sobol
-from tuner.space import Choice, Float, Int, Ordinal, SearchSpace
+from tuner.space import Architecture, Choice, Float, Int, Ordinal, SearchSpace
 from tuner.sweep import Sweep
 
 __all__ = [
+    "Architecture",
     "Asha",
     "AshaStop",
     "Budget",

@@ -84,10 +84,8 @@ class SearcherSpec(Spec):
             problems.append(Problem("", what))
         for key, dimension in space.dimensions.items():
             if not (self.opaque or isinstance(dimension, (Ordered, Choice))):
-                what = (
-                    f"cannot search a {type(dimension).__name__.lower()} ('{key}'); random and evolution can"
-                )
-                problems.append(Problem("", what))
+                kind = type(dimension).__name__.lower()
+                problems.append(Problem("", f"cannot search the {kind} '{key}'; random and evolution can"))
         if space.tightness is not None and not self.exhaustive:
             problems.append(space.tightness.inside("space"))
         return problems

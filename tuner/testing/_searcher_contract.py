@@ -14,7 +14,7 @@ from tuner.searchers import Random, Searcher, SearcherSpec
 from tuner.space import Config, Float, SearchSpace
 from tuner.testing._randomness import global_randomness, global_states
 from tuner.testing._search import COURSES, build, done, mixed, search, told
-from tuner.testing._spaces import CONDITIONAL_SPACES, PLANE, SPACES
+from tuner.testing._spaces import ARCHITECTURE_SPACES, CONDITIONAL_SPACES, PLANE, SPACES
 from tuner.testing._spec_contract import SpecContract
 from tuner.testing._types import Fate
 
@@ -29,6 +29,12 @@ class SearcherContract(SpecContract):
         """Run each test with a ``space`` over every space that the searcher can search."""
         if "space" in metafunc.fixturenames:
             spaces = {**self.spaces, **(CONDITIONAL_SPACES if self.spec.conditions else {})}
+            if self.spec.opaque:
+                spaces |= {
+                    name: space
+                    for name, space in ARCHITECTURE_SPACES.items()
+                    if self.spec.conditions or not space.conditional
+                }
             metafunc.parametrize("space", list(spaces.values()), ids=list(spaces))
         if "events" in metafunc.fixturenames:
             metafunc.parametrize("events", list(COURSES.values()), ids=list(COURSES))
@@ -41,6 +47,10 @@ class SearcherContract(SpecContract):
             problems = self.spec.problems(space)
             assert (problems == []) is self.spec.conditions
             assert all(" " in problem.what for problem in problems)
+
+    def test_it_refuses_an_architecture_unless_it_can_search_one(self) -> None:
+        space = ARCHITECTURE_SPACES["an architecture"]
+        assert (self.spec.problems(space) == []) is self.spec.opaque
 
     def test_every_suggestion_lies_in_the_space(self, space: SearchSpace) -> None:
         configs = search(self.spec, space, trials=24, fate=mixed, concurrent=4)
