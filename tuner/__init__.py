@@ -19,7 +19,7 @@ from tuner.schedulers import (
     Replay,
     SuccessiveHalving,
 )
-from tuner.searchers import Evolution, Grid, HyperOpt, Optuna, Random, Sobol
+from tuner.searchers import Evolution, Grid, HyperOpt, Optuna, Random, Reinforce, Sobol
 from tuner.space import Architecture, Choice, Float, Int, Ordinal, SearchSpace
 from tuner.sweep import Sweep
 
@@ -46,6 +46,7 @@ __all__ = [
     "Pbt",
     "Percentile",
     "Random",
+    "Reinforce",
     "Replay",
     "Report",
     "Resources",

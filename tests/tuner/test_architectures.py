@@ -228,7 +228,7 @@ def test_a_wrong_architecture_is_refused_with_what_must_hold(entry, problem):
 @pytest.mark.parametrize("searcher", [Optuna(), HyperOpt(), Sobol()], ids=lambda searcher: searcher.kind)
 def test_a_searcher_that_cannot_do_it_is_refused_before_the_sweep(searcher):
     with pytest.raises(
-        SpecError, match=r"^searcher: cannot search the architecture 'architecture'; random and"
+        SpecError, match=r"^searcher: cannot search the architecture 'architecture'; random, ev"
     ):
         Sweep(
             trainable="nas_mlp",

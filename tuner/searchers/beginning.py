@@ -133,6 +133,9 @@ class _Whole(Searcher):
         if self._learns:
             self._searcher.finish_all(trial, ending, values)
 
+    def save(self, folder: Path) -> None:
+        self._searcher.save(folder)
+
     def _nearest(self, config: Config, trial: int) -> Config:
         """Of some configurations that meet the constraints, the one most like ``config``."""
         rng = np.random.default_rng([self._seed, trial])

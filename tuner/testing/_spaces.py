@@ -117,3 +117,6 @@ ARCHITECTURE_SPACES: dict[str, SearchSpace] = {
 
 PLANE = SearchSpace({"x": Float(0.0, 1.0, points=8), "y": Float(0.0, 1.0, points=8)})
 """Two dimensions alike; a grid takes 64 configurations of it."""
+
+FINE_PLANE = SearchSpace({"x": Float(0.0, 1.0, points=16), "y": Float(0.0, 1.0, points=16)})
+"""The same with 256 of them: enough for a searcher that repeats none to avoid a half."""
