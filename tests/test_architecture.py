@@ -55,6 +55,8 @@ ALLOWED = {
         "errors",
     },
 }
+# A searcher may be a model itself, in a file of its own that is imported when it is built.
+USED_BY = {"tuner/searchers/_controller.py": {"torch"}}
 HEAVY = ("ray", "torch", "optuna", "hyperopt", "sklearn", "pandas")
 
 
@@ -83,7 +85,9 @@ def test_arrows_point_downwards(path):
 
 @pytest.mark.parametrize("path", files("tuner"), ids=lambda path: str(path.relative_to(ROOT)))
 def test_tuner_knows_no_model(path):
-    assert not {name for name in imports(path) if name.split(".")[0] in ("trainables", "torch", "sklearn")}
+    allowed = USED_BY.get(str(path.relative_to(ROOT)), set())
+    models = {"trainables", "torch", "sklearn"} - allowed
+    assert not {name for name in imports(path) if name.split(".")[0] in models}
 
 
 @pytest.mark.parametrize("path", files("trainables"), ids=lambda path: str(path.relative_to(ROOT)))

@@ -28,6 +28,18 @@ TRAINABLES: dict[str, Entry] = {
         settings="trainables.recipe:DataSettings",
         summary="small convolutional network (PyTorch) for classification and regression on images",
     ),
+    "nas_mlp": Entry(
+        path="trainables.nas:NasMLP",
+        config="trainables.architecture:NasMLPConfig",
+        settings="trainables.recipe:DataSettings",
+        summary="feed-forward network (PyTorch) whose layers are searched, on tabular data",
+    ),
+    "nas_cnn": Entry(
+        path="trainables.nas:NasCNN",
+        config="trainables.architecture:NasCNNConfig",
+        settings="trainables.recipe:DataSettings",
+        summary="convolutional network (PyTorch) whose layers are searched, on images",
+    ),
     "sklearn": Entry(
         path="trainables.sklearn:Estimator",
         config="trainables.sklearn_recipe:EstimatorConfig",

@@ -19,11 +19,12 @@ from tuner.schedulers import (
     Replay,
     SuccessiveHalving,
 )
-from tuner.searchers import Evolution, Grid, HyperOpt, Optuna, Random, Sobol
-from tuner.space import Choice, Float, Int, Ordinal, SearchSpace
+from tuner.searchers import Evolution, Grid, HyperOpt, Optuna, Random, Reinforce, Sobol
+from tuner.space import Architecture, Choice, Float, Int, Ordinal, SearchSpace
 from tuner.sweep import Sweep
 
 __all__ = [
+    "Architecture",
     "Asha",
     "AshaStop",
     "Budget",
@@ -45,6 +46,7 @@ __all__ = [
     "Pbt",
     "Percentile",
     "Random",
+    "Reinforce",
     "Replay",
     "Report",
     "Resources",

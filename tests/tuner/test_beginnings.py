@@ -7,7 +7,21 @@ from typing import Any
 
 import pytest
 
-from tuner import Choice, Evolution, Float, Grid, HyperOpt, Int, Objective, Optuna, Random, SearchSpace, Sobol
+from tuner import (
+    Choice,
+    Evolution,
+    Float,
+    Grid,
+    HyperOpt,
+    Int,
+    Objective,
+    Optuna,
+    Random,
+    SearchSpace,
+    Sobol,
+    Sweep,
+)
+from tuner.engine.progress import opening
 from tuner.journal import Journal
 from tuner.searchers import Searcher, SearcherSpec, beginning, start
 from tuner.searchers.earlier import Earlier
@@ -150,12 +164,39 @@ def test_trials_of_an_earlier_sweep_fit_or_are_counted_by_reason(earlier: Path) 
     )
 
 
+def test_what_fits_is_said_before_a_sweep_runs(earlier: Path) -> None:
+    sweep = Sweep(
+        trainable="tests.tuner.test_beginnings:train",
+        space=SPACE,
+        objective=LOSS,
+        budget={"trials": 3},
+        searcher={"kind": "random", "warm_start": str(earlier)},
+    )
+    said = opening(sweep, None)
+    assert f"searcher random, scheduler fifo; warm start: 42 of 48 trials of {earlier} fit; 1 had" in said
+    assert said.endswith("its sequence goes on behind them")
+
+
+def train(config: dict[str, Any]) -> None:
+    """Never run."""
+
+
 def test_another_metric_is_taken_from_what_the_trials_reported(earlier: Path) -> None:
     accuracy = Objective(metric="accuracy", mode="max")
     found = Earlier.read(earlier, space=SPACE, objective=accuracy)
     assert found.trials[3].results == [(1, 0.0), (2, pytest.approx(0.375))]
     unknown = Earlier.read(earlier, space=SPACE, objective=Objective(metric="f1", mode="max"))
     assert [trial.ending for trial in unknown.trials] == ["failed"]
+
+
+def test_several_objectives_are_all_told(earlier: Path) -> None:
+    goals = Objective(metric="loss", mode="min", others=(Objective(metric="accuracy", mode="max"),))
+    searcher: Any = start(Optuna(warm_start=str(earlier)), SPACE, objective=goals, seed=0)
+    told = searcher._searcher._study.trials
+    assert told[3].values == [pytest.approx(0.625), pytest.approx(0.375)]
+    # A failed one, the worst of each.
+    assert told[41].values == [0.9, pytest.approx(0.1)]
+    assert SPACE.contains(searcher.suggest(0))
 
 
 @pytest.mark.parametrize(
@@ -192,6 +233,12 @@ def test_a_grid_does_not_run_again_what_was_completed(earlier: Path) -> None:
     done = [{"optimizer": "adam", "lr": lr, "batch": 64} for lr in (0.0, 0.25, 0.5, 0.75)]
     assert left == [config for config in SPACE.grid() if config not in done]
     assert len(left) == 11
+
+
+def test_a_grid_of_which_nothing_is_left_is_refused(earlier: Path) -> None:
+    space = SearchSpace({"optimizer": "adam", "lr": Float(0.0, 0.5, points=3), "batch": 64})
+    [problem] = beginning.problems(Grid(warm_start=str(earlier)), space, objective=LOSS)
+    assert str(problem) == "warm_start: has completed all that there is; nothing is left to run"
 
 
 def test_a_warm_start_without_results_is_refused(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from tuner import Asha, Budget, Choice, Float, Int, Objective, ResultsError, SearchSpace, Sweep
+from tuner import Architecture, Asha, Budget, Choice, Float, Int, Objective, ResultsError, SearchSpace, Sweep
 from tuner.cli import main
 from tuner.engine.curves import Costs, LearningCurve, PowerLawCurves, RecordedCurves
 from tuner.engine.simulate import simulate
@@ -158,6 +158,23 @@ def test_configuration_gets_the_curve_of_the_nearest_one(config, nearest):
     ]
     curves = [LearningCurve([float(number)]) for number in range(4)]
     assert RecordedCurves(SPACE, recorded, curves, Costs())(config, 0).values == [nearest]
+
+
+def test_architecture_gets_the_curve_of_the_one_with_most_layers_in_common():
+    dimension = Architecture({"dense": {"width": [8, 16]}}, layers=(1, 3))
+    recorded = [
+        {"architecture": text}
+        for text in ("dense width=8", "dense width=8; dense width=16", "dense width=16; dense width=16")
+    ]
+    curves = RecordedCurves(
+        SearchSpace({"architecture": dimension}),
+        recorded,
+        [LearningCurve([float(number)]) for number in range(3)],
+        Costs(),
+    )
+    assert curves({"architecture": "dense width=16; dense width=8"}, 0).values == [2.0]
+    assert curves({"architecture": "dense width=8; dense width=16; dense width=16"}, 0).values == [1.0]
+    assert curves({"architecture": "dense width=8"}, 0).values == [0.0]
 
 
 @pytest.fixture

@@ -393,11 +393,14 @@ def test_the_dict_of_a_dimension_leaves_defaults_out() -> None:
         ({7: Int(1, 2)}, "a hyperparameter's name must be text, got 7"),
         ({"x": {1, 2}}, "x: a constant must be a value that JSON can write, got {1, 2}"),
         ({"x": math.inf}, "x: a constant must be a value that JSON can write, got inf"),
-        ({"x": {"log": True}}, "x: must say one of float, int, choice and ordinal, got {'log': True}"),
-        ({"x": {}}, "x: must say one of float, int, choice and ordinal, got {}"),
+        (
+            {"x": {"log": True}},
+            "x: must say one of float, int, choice, ordinal and architecture, got {'log': True}",
+        ),
+        ({"x": {}}, "x: must say one of float, int, choice, ordinal and architecture, got {}"),
         (
             {"x": {"mean": 0, "log": True}},
-            "x: unknown key 'mean'; must say one of float, int, choice and ordinal",
+            "x: unknown key 'mean'; must say one of float, int, choice, ordinal and architecture",
         ),
         ({"x": {"choice": [{1, 2}]}}, "x: a choice must be a value that JSON can write, got {1, 2}"),
         ({"x": {"choice": [1, 1.0]}}, "x: the value 1.0 stands twice among the choices"),

@@ -71,7 +71,9 @@ SENTENCES: dict[str, list[str]] = {
     "data_splits_too_large": [
         "trainable.validation: validation + test must be below 1 so that rows are left for training, got 0.6 + 0.5"
     ],
-    "dimension_without_kind": ["space.lr: must say one of float, int, choice and ordinal, got {'log': True}"],
+    "dimension_without_kind": [
+        "space.lr: must say one of float, int, choice, ordinal and architecture, got {'log': True}"
+    ],
     "empty_file": ["{file}: must hold a mapping, got nothing"],
     "failures_negative": ["budget.failures: must be at least 0, got -1"],
     "gpu_is_yes": ["resources.gpu: must be a number, got the text 'yes'"],
@@ -203,7 +205,7 @@ SENTENCES: dict[str, list[str]] = {
     "searcher_setting_as_text": ["searcher.gamma: must be a number, got the text '0.25'"],
     "searcher_setting_too_small": ["searcher.startup_trials: must be at least 1, got 0"],
     "searcher_without_kind": [
-        "searcher.kind: must be given: one of grid, random, sobol, optuna, hyperopt, evolution"
+        "searcher.kind: must be given: one of grid, random, sobol, optuna, hyperopt, evolution, reinforce"
     ],
     "seed_fractional": ["seed: must be a whole number, got 1.5"],
     "seed_in_the_space": [
@@ -262,7 +264,7 @@ SENTENCES: dict[str, list[str]] = {
         "{file}: line 2: not valid YAML: expected a single document in the stream, but found another document"
     ],
     "two_kinds_of_dimension": [
-        "space.depth: must say one of float, int, choice and ordinal, got int and choice"
+        "space.depth: must say one of float, int, choice, ordinal and architecture, got int and choice"
     ],
     "typo_in_a_budget": ["budget: unknown key 'trails'; did you mean 'trials'?"],
     "typo_in_a_dimension": ["space.lr: unknown key 'flaot'; did you mean 'float'?"],

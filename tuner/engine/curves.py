@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 
 from tuner.errors import ResultsError
 from tuner.journal import read
 from tuner.objective import Objective
-from tuner.space import Config, Dimension, Float, Int, SearchSpace
+from tuner.space import Architecture, Config, Dimension, Float, Int, SearchSpace
 
 
 @dataclass(frozen=True)
@@ -126,12 +127,20 @@ class RecordedCurves:
         return self.curves[int(distance.argmin())]
 
     def _row(self, config: Mapping[str, Any]) -> list[float]:
-        """One number per hyperparameter; choices lie more than 1 apart, what is inactive is nan."""
+        """One number per hyperparameter; choices lie more than 1 apart, what is inactive is nan.
+
+        An architecture has a number for each layer that there can be, equal only for equal layers.
+        """
         chosen = self._space.by_key(config)
-        return [
-            _place(dimension, chosen[key]) if key in chosen else math.nan
-            for key, dimension in self._space.dimensions.items()
-        ]
+        row: list[float] = []
+        for key, dimension in self._space.dimensions.items():
+            if isinstance(dimension, Architecture):
+                layers = chosen[key].split("; ") if key in chosen else []
+                row += [2.0 * crc32(layer.encode()) for layer in layers]
+                row += [math.nan] * (dimension.layers[1] - len(layers))
+            else:
+                row.append(_place(dimension, chosen[key]) if key in chosen else math.nan)
+        return row
 
 
 def _place(dimension: Dimension, value: Any) -> float:

@@ -12,12 +12,14 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tuner.engine.guard import RESOURCE
 from tuner.engine.worker import Stretch
+from tuner.errors import ResultsError
 from tuner.journal import Journal
 from tuner.pareto import front
 from tuner.schedulers import ITERATIONS, Action, Decision
@@ -258,6 +260,13 @@ class Host:
         if self.reason is None:
             self.reason = reason
             self.close()
+
+    def save(self, folder: Path) -> None:
+        """Let the searcher write what it has learned into the results folder, for who wants to look at it."""
+        try:
+            self._searcher.save(folder)
+        except OSError as error:
+            raise ResultsError(f"{folder}: cannot be written: {error}") from error
 
     def finish(self) -> None:
         """Write the last entry: no trial runs any more."""

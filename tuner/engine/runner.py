@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 # So long a sweep may take to end in good order before another Ctrl-C ends it at once.
 _SECONDS_OF_PATIENCE = 5.0
 
+# What a searcher writes of what it has learned is not needed to go on, and may be large.
+_SECONDS_BETWEEN_SAVES = 30.0
+
 SWEEP_FILE = "sweep.yaml"
 REPORT_FILE = "report.html"
 CHECKPOINTS = "checkpoints"
@@ -186,6 +189,7 @@ def _drive(
     controller.take_over(left)
     _remove_leftovers(host, folder / CHECKPOINTS)
     started = time.monotonic() - _seconds_before(events)
+    saved = time.monotonic()
     try:
         while not controller.is_finished():
             if interrupted.is_set():
@@ -197,12 +201,16 @@ def _drive(
             if host.reason is not None:
                 break
             controller.step()
+            if time.monotonic() - saved >= _SECONDS_BETWEEN_SAVES:
+                host.save(folder)
+                saved = time.monotonic()
             if progress is not None:
                 progress.show(host)
         if host.reason not in (None, "interrupted"):
             controller.stop_all()
     finally:
         controller.close()
+    host.save(folder)
     host.finish()
 
 

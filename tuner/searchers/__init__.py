@@ -5,6 +5,7 @@ from tuner.searchers._grid import Grid
 from tuner.searchers._hyperopt import HyperOpt
 from tuner.searchers._optuna import Optuna
 from tuner.searchers._random import Random
+from tuner.searchers._reinforce import Reinforce
 from tuner.searchers._sobol import Sobol
 from tuner.searchers.base import Ending, Searcher, SearcherSpec
 from tuner.searchers.beginning import start
@@ -16,6 +17,7 @@ SEARCHERS: dict[str, type[SearcherSpec]] = {
     "optuna": Optuna,
     "hyperopt": HyperOpt,
     "evolution": Evolution,
+    "reinforce": Reinforce,
 }
 
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "HyperOpt",
     "Optuna",
     "Random",
+    "Reinforce",
     "Searcher",
     "SearcherSpec",
     "Sobol",

@@ -6,6 +6,7 @@ Neither knows Ray. The engine asks and tells; the same object runs on a cluster,
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -53,6 +54,14 @@ class Searcher(ABC):
         """``finish`` where there are several objectives, with the last values of all; nothing is reported."""
         self.finish(trial, ending, None if values is None else values[0])
 
+    def save(self, folder: Path) -> None:
+        """Write what it has learned into the results folder, for who wants to look at it or go on from it.
+
+        Called now and then while the sweep runs, and at its end. Nothing that is suggested depends on it: a
+        searcher is rebuilt by the same calls in the same order. Raises OSError when it cannot be written.
+        """
+        return
+
 
 class SearcherSpec(Spec):
     """The settings of a searcher, as ``searcher:`` in a sweep file gives them."""
@@ -84,10 +93,10 @@ class SearcherSpec(Spec):
             problems.append(Problem("", what))
         for key, dimension in space.dimensions.items():
             if not (self.opaque or isinstance(dimension, (Ordered, Choice))):
-                what = (
-                    f"cannot search a {type(dimension).__name__.lower()} ('{key}'); random and evolution can"
+                kind = type(dimension).__name__.lower()
+                problems.append(
+                    Problem("", f"cannot search the {kind} '{key}'; random, evolution and reinforce can")
                 )
-                problems.append(Problem("", what))
         if space.tightness is not None and not self.exhaustive:
             problems.append(space.tightness.inside("space"))
         return problems

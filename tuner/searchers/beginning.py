@@ -12,7 +12,7 @@ from tuner.errors import Problem, ResultsError, SpecError
 from tuner.objective import Objective
 from tuner.searchers.base import Ending, Searcher, SearcherSpec
 from tuner.searchers.earlier import Earlier
-from tuner.space import Config, Dimension, Encoding, SearchSpace
+from tuner.space import Choice, Config, Dimension, Encoding, Ordered, SearchSpace
 from tuner.space.values import written
 from tuner.spec import did_you_mean
 
@@ -59,6 +59,9 @@ def problems(spec: SearcherSpec, space: SearchSpace, *, objective: Objective | N
             _earlier(spec, space, objective)
         except ResultsError as error:
             found.append(Problem("warm_start", str(error)))
+        else:
+            if spec.warm_start is not None and spec.size(space) == 0:
+                found.append(Problem("warm_start", "has completed all that there is; nothing is left to run"))
     return found
 
 
@@ -93,7 +96,7 @@ class _Whole(Searcher):
         for number, trial in enumerate(earlier.trials, start=-len(earlier.trials)):
             self._searcher.take(number, dict(trial.config))
             last = trial.results[-1][1] if trial.results and trial.ending != "failed" else None
-            if trial.others:
+            if earlier.objective.others:
                 values = None if last is None else (last, *trial.others)
                 self._searcher.finish_all(number, trial.ending, values)
                 continue
@@ -130,9 +133,14 @@ class _Whole(Searcher):
         if self._learns:
             self._searcher.finish_all(trial, ending, values)
 
+    def save(self, folder: Path) -> None:
+        self._searcher.save(folder)
+
     def _nearest(self, config: Config, trial: int) -> Config:
         """Of some configurations that meet the constraints, the one most like ``config``."""
         rng = np.random.default_rng([self._seed, trial])
+        if not all(isinstance(d, (Choice, Ordered)) for d in self._space.dimensions.values()):
+            return self._space.sample(rng)  # there is no distance between values of other kinds
         draws = [self._space.sample(rng) for _ in range(_DRAWS)]
         encoding = Encoding(self._space)
         vector, active = encoding.encode(config)

@@ -42,6 +42,7 @@ class Earlier:
     """``trials`` in the order of their ends; ``unfit``: why the others are not used, and how many each."""
 
     folder: Path
+    objective: Objective
     trials: list[EarlierTrial]
     unfit: Counter[str]
 
@@ -80,7 +81,7 @@ class Earlier:
             elif event.kind == "ended" and data["state"] in get_args(Ending):
                 records[number].ending = data["state"]
                 ended.append(records[number])
-        found = cls(folder, [], Counter())
+        found = cls(folder, objective, [], Counter())
         for record in ended:
             config = _fitted(record.config, space)
             if record.reconfigured:

@@ -1,5 +1,6 @@
 """The search space: dimensions, constants, conditions and constraints, the same for every searcher."""
 
+from tuner.space.architecture import Architecture, Step
 from tuner.space.choices import Choice, Ordinal
 from tuner.space.dimension import Dimension, Ordered, When
 from tuner.space.encoding import Encoding
@@ -11,6 +12,7 @@ from tuner.space.values import is_json
 __all__ = [
     "CONSTRAINTS",
     "RESERVED",
+    "Architecture",
     "Choice",
     "Config",
     "Dimension",
@@ -20,6 +22,7 @@ __all__ = [
     "Ordered",
     "Ordinal",
     "SearchSpace",
+    "Step",
     "When",
     "is_json",
 ]

@@ -7,13 +7,20 @@ from dataclasses import fields, replace
 from typing import Any
 
 from tuner.errors import Problem, SpecError
+from tuner.space.architecture import Architecture
 from tuner.space.choices import Choice, Ordinal
 from tuner.space.dimension import Dimension
 from tuner.space.ranges import Float, Int
 from tuner.space.values import is_json, raise_any
 from tuner.spec import describe, did_you_mean, nearest
 
-KINDS: dict[str, type[Dimension]] = {"float": Float, "int": Int, "choice": Choice, "ordinal": Ordinal}
+KINDS: dict[str, type[Dimension]] = {
+    "float": Float,
+    "int": Int,
+    "choice": Choice,
+    "ordinal": Ordinal,
+    "architecture": Architecture,
+}
 
 _ONE_OF = f"must say one of {', '.join([*KINDS][:-1])} and {[*KINDS][-1]}"
 
@@ -59,6 +66,9 @@ def _dimension(kind: str, entry: dict[str, Any]) -> Dimension:
         for key in entry
         if key not in options
     ]
+    if cls is Architecture:
+        raise_any(problems)
+        return make(body, **entry)
     listed = kind in ("choice", "ordinal")
     if not isinstance(body, (list, tuple)) and not (kind == "choice" and isinstance(body, Mapping)):
         need = "a list of values" if listed else "[low, high]"

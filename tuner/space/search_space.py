@@ -14,6 +14,7 @@ from pydantic_core import core_schema
 from tuner.errors import Problem, SpecError
 from tuner.space.conditions import Constant
 from tuner.space.constraints import Constraint
+from tuner.space.coverage import covered
 from tuner.space.dimension import UNSET, Dimension, check_grid_size
 from tuner.space.reading import CONSTRAINTS, Slot, read
 from tuner.space.values import same
@@ -109,7 +110,7 @@ class SearchSpace:
 
     def always(self, name: str) -> bool:
         """Whether every configuration has ``name``, as far as conditions on listed values tell."""
-        return _covered(self, [slot.conditions for slot in self._slots.values() if slot.name == name])
+        return covered(self, [slot.conditions for slot in self._slots.values() if slot.name == name])
 
     def active(self, key: str, config: Mapping[str, Any]) -> bool:
         """Whether a dimension is active, given at least its parents in ``config``."""
@@ -306,26 +307,3 @@ class SearchSpace:
 
 def _beside(given: Mapping[str, Any]) -> str:
     return f" beside {', '.join(f'{name}={value}' for name, value in given.items())}" if given else ""
-
-
-def _covered(space: SearchSpace, alternatives: list[Any]) -> bool:
-    """Whether at least one of several sets of conditions holds in every configuration."""
-    if not all(alternatives):
-        return True  # one of them has no conditions (left)
-    parents = {condition.parent for conditions in alternatives for condition in conditions}
-    for parent in sorted(parents):
-        standing = space.standing_for(parent)
-        if len(standing) != 1 or not hasattr(standing[0], "choices") or not space.always(parent):
-            continue
-        return all(
-            _covered(
-                space,
-                [
-                    [condition for condition in conditions if condition.parent != parent]
-                    for conditions in alternatives
-                    if all(c.admits(value) for c in conditions if c.parent == parent)
-                ],
-            )
-            for value in standing[0].values()
-        )
-    return False

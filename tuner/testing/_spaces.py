@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tuner.space import Choice, Float, Int, Ordinal, SearchSpace
+from tuner.space import Architecture, Choice, Float, Int, Ordinal, SearchSpace
 
 SPACES: dict[str, SearchSpace] = {
     "flat": SearchSpace(
@@ -93,5 +93,30 @@ CONDITIONAL_SPACES: dict[str, SearchSpace] = {
 }
 """Name -> a space with conditions."""
 
+ARCHITECTURE_SPACES: dict[str, SearchSpace] = {
+    "an architecture": SearchSpace(
+        {
+            "architecture": Architecture(
+                {"dense": {"width": (8, 16), "activation": ("relu", "tanh")}, "dropout": {"p": (0.1, 0.5)}},
+                layers=(1, 2),
+                skip=True,
+            )
+        }
+    ),
+    "an architecture under a condition": SearchSpace(
+        {
+            "kind": Choice(("linear", "network")),
+            "lr": Float(1e-3, 1e-1, log=True, points=3),
+            "architecture": Architecture(
+                {"conv": {"kernel": (3, 5)}, "pool": {}}, layers=(2, 3), when={"kind": "network"}
+            ),
+        }
+    ),
+}
+"""Name -> a space with an architecture, small enough for a grid."""
+
 PLANE = SearchSpace({"x": Float(0.0, 1.0, points=8), "y": Float(0.0, 1.0, points=8)})
 """Two dimensions alike; a grid takes 64 configurations of it."""
+
+FINE_PLANE = SearchSpace({"x": Float(0.0, 1.0, points=16), "y": Float(0.0, 1.0, points=16)})
+"""The same with 256 of them: enough for a searcher that repeats none to avoid a half."""

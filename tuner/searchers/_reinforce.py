@@ -1,0 +1,234 @@
+"""Architecture search by reinforcement learning."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from tuner.errors import Problem, SpecError
+from tuner.objective import Objective
+from tuner.searchers._random import Random
+from tuner.searchers.base import Ending, FailurePenalty, Searcher, SearcherSpec
+from tuner.space import Architecture, Config, Dimension, Ordered, SearchSpace
+from tuner.space.values import same
+from tuner.spec import Count, Number
+
+if TYPE_CHECKING:
+    from tuner.searchers._controller import Controller, Draw
+
+CONTROLLER_FILE = "controller.pt"
+
+# A softmax over more options than this would see hardly any of them twice in a sweep.
+_MOST_OPTIONS = 1000
+
+# A configuration that was suggested before is drawn again so often, each time from more even odds.
+_REDRAWS = 20
+_HEAT = 0.25
+
+# Beyond, squares of differences would overflow; rewards this far apart are all the same to the controller.
+_LARGEST = 1e150
+
+# An advantage counts at most as so many standard deviations: one crashed child must not decide an update.
+_MOST_DEVIATIONS = 3.0
+
+
+class Reinforce(SearcherSpec):
+    """REINFORCE (Zoph and Le 2017, arXiv:1611.01578): a recurrent network that learns to make good choices.
+
+    The controller, an LSTM of ``hidden`` units, makes the decisions of a configuration one after the other:
+    those of an architecture, and one among the values of any other dimension, which must be a finite list. It
+    is updated (Adam, ``learning_rate``) when ``batch`` more trials have ended, with their last values as
+    rewards, of failed ones the worst so far. What counts is how far a reward lies from a moving average that
+    keeps ``baseline`` of itself at each update, in standard deviations about it. ``entropy``: the weight of
+    what keeps the choices from settling. A configuration that was suggested before is drawn again, up to 20
+    times. ``controller``: of an earlier sweep over the same space (``controller.pt`` in its results folder),
+    to go on from.
+    """
+
+    kind: Literal["reinforce"] = "reinforce"
+    hidden: Count = 64
+    learning_rate: Annotated[Number, Field(gt=0)] = 0.02
+    batch: Count = 4
+    baseline: Annotated[Number, Field(ge=0, lt=1)] = 0.8
+    entropy: Annotated[Number, Field(ge=0)] = 0.05
+    controller: str | None = None
+
+    learns: ClassVar[bool] = True
+    conditions: ClassVar[bool] = True
+    opaque: ClassVar[bool] = True
+
+    def problems(self, space: SearchSpace) -> list[Problem]:
+        problems = super().problems(space)
+        for key, dimension in space.dimensions.items():
+            problems += [problem.inside(f"space.{key}") for problem in _options_problems(dimension)]
+        if self.controller is not None and not problems:
+            try:
+                self._controller(space, self.controller, seed=0)
+            except ValueError as error:
+                problems.append(Problem("controller", f"'{self.controller}' {error}"))
+        return problems
+
+    def build(self, space: SearchSpace, *, objective: Objective, seed: int) -> Searcher:
+        if not space.dimensions:  # there is nothing to decide
+            return Random().build(space, objective=objective, seed=seed)
+        return _ReinforceSearcher(self, space, objective, self._controller(space, self.controller, seed=seed))
+
+    def _controller(self, space: SearchSpace, path: str | None, *, seed: int) -> Controller:
+        from tuner.searchers._controller import Controller
+
+        controller = Controller(
+            _vocabulary(space), hidden=self.hidden, learning_rate=self.learning_rate, seed=seed
+        )
+        if path is not None:
+            controller.load(Path(path).expanduser())
+        return controller
+
+
+class _ReinforceSearcher(Searcher):
+    def __init__(
+        self, spec: Reinforce, space: SearchSpace, objective: Objective, controller: Controller
+    ) -> None:
+        self._spec = spec
+        self._space = space
+        self._objective = objective
+        self._controller = controller
+        self._options = {
+            key: dimension.values()
+            for key, dimension in space.dimensions.items()
+            if not isinstance(dimension, Architecture)
+        }
+        self._rewards = _Rewards(spec.baseline)
+        self._penalty = FailurePenalty(objective)
+        self._open: dict[int, Draw] = {}
+        self._suggested: set[tuple[int, ...]] = set()
+        self._ended: list[tuple[Draw, float]] = []
+
+    def suggest(self, trial: int) -> Config:
+        for redraw in range(_REDRAWS):
+            drawing = self._controller.drawing(temperature=1 + _HEAT * redraw)
+            config = self._space.build(self._chooser(drawing.choose))
+            if drawing.draw.tokens not in self._suggested and self._space.allows(config):
+                break
+        self._suggested.add(drawing.draw.tokens)
+        self._open[trial] = drawing.draw
+        return config
+
+    def take(self, trial: int, config: Config) -> None:
+        """Take note that ``trial`` runs ``config``; a value between two options counts as the nearer one."""
+        draw = self._recalled(config)
+        self._suggested.add(draw.tokens)
+        self._open[trial] = draw
+
+    def finish(self, trial: int, ending: Ending, value: float | None) -> None:
+        if ending == "failed" or value is None:
+            self._penalty.failed(trial)
+        else:
+            self._penalty.saw(value)
+            self._note(trial, value)
+        for failed, worst in self._penalty.due():
+            self._note(failed, worst)
+
+    def save(self, folder: Path) -> None:
+        self._controller.save(folder / CONTROLLER_FILE)
+
+    def _note(self, trial: int, value: float) -> None:
+        self._ended.append((self._open.pop(trial), self._objective.score(value)))
+        if len(self._ended) == self._spec.batch:
+            draws, rewards = zip(*self._ended, strict=True)
+            self._ended = []
+            advantages = self._rewards.advantages(rewards)
+            self._controller.learn(draws, advantages, entropy=self._spec.entropy)
+
+    def _chooser(self, choose: Callable[[str], int]) -> Callable[[str, Dimension], Any]:
+        """How ``SearchSpace.build`` gets its values from decisions."""
+
+        def value(key: str, dimension: Dimension) -> Any:
+            if isinstance(dimension, Architecture):
+                return dimension.build(lambda step: choose(f"{key}.{step.name}"))
+            return self._options[key][choose(key)]
+
+        return value
+
+    def _recalled(self, config: Config) -> Draw:
+        """The decisions that lead to ``config``, or near it."""
+        decisions: list[tuple[str, int]] = []
+
+        def value(key: str, dimension: Dimension) -> Any:
+            own = config[self._space.name(key)]
+            if isinstance(dimension, Architecture):
+                tokens = iter(dimension.tokens(own))
+
+                def choose(step: Any) -> int:
+                    decisions.append((f"{key}.{step.name}", next(tokens)))
+                    return decisions[-1][1]
+
+                return dimension.build(choose)
+            decisions.append((key, _nearest(dimension, self._options[key], own)))
+            return own
+
+        self._space.build(value)
+        return self._controller.recall(decisions)
+
+
+class _Rewards:
+    """Rewards against their moving average, in standard deviations of a moving average of squares."""
+
+    def __init__(self, decay: float) -> None:
+        self._decay = decay
+        self._mean: float | None = None
+        self._square = 0.0
+
+    def advantages(self, rewards: tuple[float, ...]) -> list[float]:
+        """How much better each is than what came before; 0 while all are alike."""
+        bounded = [min(max(reward, -_LARGEST), _LARGEST) for reward in rewards]
+        mean = math.fsum(bounded) / len(bounded)
+        before = mean if self._mean is None else self._mean
+        differences = [reward - before for reward in bounded]
+        square = math.fsum(difference**2 for difference in differences) / len(differences)
+        if self._mean is None:
+            self._square = square
+        self._mean = self._decay * before + (1 - self._decay) * mean
+        self._square = self._decay * self._square + (1 - self._decay) * square
+        deviation = math.sqrt(self._square)
+        if deviation == 0:
+            return [0.0] * len(differences)
+        shares = (difference / deviation for difference in differences)
+        return [min(max(share, -_MOST_DEVIATIONS), _MOST_DEVIATIONS) for share in shares]
+
+
+def _nearest(dimension: Dimension, options: list[Any], value: Any) -> int:
+    """The number of the option that is ``value``, or, of numbers, the nearest to it."""
+    if isinstance(dimension, Ordered):
+        place = dimension.place(value)
+        return min(range(len(options)), key=lambda option: abs(dimension.place(options[option]) - place))
+    return next(option for option, known in enumerate(options) if same(known, value))
+
+
+def _vocabulary(space: SearchSpace) -> dict[str, int]:
+    """The name of each step on the way to a configuration -> how many options it has."""
+    found: dict[str, int] = {}
+    for key, dimension in space.dimensions.items():
+        if isinstance(dimension, Architecture):
+            found |= {f"{key}.{step.name}": len(step.options) for step in dimension.vocabulary()}
+        else:
+            found[key] = len(dimension.values())
+    return found
+
+
+def _options_problems(dimension: Dimension) -> list[Problem]:
+    """Why the controller cannot choose among the values of a dimension; empty when it can."""
+    if isinstance(dimension, Architecture):
+        return []
+    try:
+        count = len(dimension.values())
+    except SpecError:
+        what = "reinforce chooses among values; give 'points' (how many) or 'step'"
+        return [Problem("", what)]
+    if count > _MOST_OPTIONS:
+        what = f"reinforce chooses among at most {_MOST_OPTIONS} values, got {count}; give 'points' or 'step'"
+        return [Problem("", what)]
+    return []

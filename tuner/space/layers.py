@@ -1,0 +1,95 @@
+"""The layers of an architecture as values: written, put in, taken out, and the kinds of them checked."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from tuner.errors import Problem
+from tuner.space.values import unwrapped
+from tuner.spec import describe
+
+BETWEEN = "; "
+
+_NAME = re.compile(r"[A-Za-z_]\w*")
+_WORD = re.compile(r"[^\s;=]+")
+
+
+class Layer(NamedTuple):
+    """A layer: its kind, the kind's fields as they are written, and the layers whose outputs it also gets."""
+
+    kind: str
+    fields: Mapping[str, str]
+    skip: frozenset[int]
+
+    def __str__(self) -> str:
+        words = [self.kind, *(f"{name}={value}" for name, value in self.fields.items())]
+        if self.skip:
+            words.append(f"skip={','.join(map(str, sorted(self.skip)))}")
+        return " ".join(words)
+
+
+def text_of(layers: Sequence[Layer]) -> str:
+    """The architecture of these layers."""
+    return BETWEEN.join(map(str, layers))
+
+
+def with_layer(layers: Sequence[Layer], layer: Layer, *, at: int) -> list[Layer]:
+    """The layers with another one, before which come ``at`` of them; skips go on to where they went."""
+    after = [
+        later._replace(skip=frozenset(source + (source > at) for source in later.skip))
+        for later in layers[at:]
+    ]
+    return [*layers[:at], layer, *after]
+
+
+def without_layer(layers: Sequence[Layer], *, at: int) -> list[Layer]:
+    """The layers without that of index ``at``; skips to others go on to where they went."""
+    after = []
+    for number, layer in enumerate(layers[at + 1 :], start=at + 1):
+        kept = {source - (source > at + 1) for source in layer.skip if source != at + 1}
+        # What was skipped to may have become the layer before, which it gets anyway.
+        after.append(layer._replace(skip=frozenset(source for source in kept if source <= number - 2)))
+    return [*layers[:at], *after]
+
+
+def check_kinds(kinds: Any) -> list[Problem]:
+    """What is wrong with the kinds of layers of a sweep file."""
+    if not isinstance(kinds, Mapping) or not kinds:
+        return [Problem("", f"must be a mapping of kinds of layers to their fields, got {describe(kinds)}")]
+    return [problem.inside(str(kind)) for kind, own in kinds.items() for problem in _check_kind(kind, own)]
+
+
+def _check_kind(kind: Any, own: Any) -> list[Problem]:
+    if not isinstance(kind, str) or not _NAME.fullmatch(kind):
+        return [
+            Problem("", f"a kind of layer must be a name of letters, digits and '_', got {describe(kind)}")
+        ]
+    if not isinstance(own, Mapping):
+        return [Problem("", f"must be a mapping of fields to their values, got {describe(own)}")]
+    problems = []
+    for name, values in own.items():
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            what = f"a field must be a name of letters, digits and '_', got {describe(name)}"
+            problems.append(Problem("", what))
+        elif name == "skip":
+            problems.append(Problem("skip", "stands beside 'architecture', as 'skip: true'"))
+        elif not isinstance(values, (list, tuple)) or not values:
+            problems.append(Problem(name, f"must be a list of values, got {describe(values)}"))
+        else:
+            problems += [problem.inside(name) for problem in _check_values(values)]
+    return problems
+
+
+def _check_values(values: Sequence[Any]) -> list[Problem]:
+    problems = []
+    for index, value in enumerate(map(unwrapped, values)):
+        number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        if not number and not (isinstance(value, str) and _WORD.fullmatch(value)):
+            what = f"a value must be a number or a text without spaces, ';' and '=', got {describe(value)}"
+            problems.append(Problem("", what))
+        elif str(value) in map(str, values[:index]):
+            problems.append(Problem("", f"the value {value} stands twice"))
+    return problems
