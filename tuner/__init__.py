@@ -19,13 +19,14 @@ from tuner.schedulers import (
     Replay,
     SuccessiveHalving,
 )
-from tuner.searchers import Evolution, Grid, HyperOpt, Optuna, Random, Sobol
+from tuner.searchers import Bayes, Evolution, Grid, HyperOpt, Optuna, Random, Sobol
 from tuner.space import Choice, Float, Int, Ordinal, SearchSpace
 from tuner.sweep import Sweep
 
 __all__ = [
     "Asha",
     "AshaStop",
+    "Bayes",
     "Budget",
     "Choice",
     "ClusterError",
