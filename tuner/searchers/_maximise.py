@@ -49,9 +49,10 @@ def maximise(
     both allowed by the rules and not taken.
     """
     search = _Search(utility, space, rng)
-    search.look(_spread(space, rng))
+    # Of equals the first is taken, and a forest has many: one near the best trials rather than anywhere.
     for row in incumbents[:_INCUMBENTS]:
         search.look(_around(space, row, rng))
+    search.look(_spread(space, rng))
     search.climb()
     return search.best(taken)
 
