@@ -9,13 +9,19 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from optuna.distributions import BaseDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.samplers import BaseSampler
 from optuna.search_space import IntersectionSearchSpace
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial
 from scipy.special import log_ndtr
 from scipy.stats import qmc
+from threadpoolctl import threadpool_limits
 
 from tuner.searchers._acquisition import ACQUISITIONS, Acquisition
 from tuner.searchers._forest import Forest
@@ -96,7 +102,9 @@ class BayesSampler(BaseSampler):
         seen = observations(trials, enough=len(space) + 1)
         found = None
         if seen.observed and len(seen.observed) + len(seen.failed) >= self._initial:
-            found = self._modelled(study, trial, space, seen)
+            # Sums over more threads round otherwise, and the next trials would differ.
+            with threadpool_limits(limits=1):
+                found = self._modelled(study, trial, space, seen)
         row, active = found or self._drawn(space, trial)
         return dict(space.key(row, active))
 
@@ -238,7 +246,16 @@ def _one_objective(study: Study) -> None:
 def _fits(trial: FrozenTrial, search_space: Mapping[str, BaseDistribution], *, whole: bool) -> bool:
     """Whether a trial's parameters are values of the search space; ``whole``: all of it."""
     return (not whole or search_space.keys() <= trial.params.keys()) and all(
-        distribution._contains(distribution.to_internal_repr(trial.params[name]))
+        _contains(distribution, trial.params[name])
         for name, distribution in search_space.items()
         if name in trial.params
     )
+
+
+def _contains(distribution: BaseDistribution, value: Any) -> bool:
+    match distribution:
+        case CategoricalDistribution(choices=choices):
+            return value in choices
+        case IntDistribution(low=low, high=high) | FloatDistribution(low=low, high=high):
+            return bool(low <= value <= high)
+    return False
