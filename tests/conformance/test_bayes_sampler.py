@@ -9,7 +9,7 @@ from optuna.testing.pytest_samplers import (
     SingleOnlySamplerTestCase,
 )
 
-from tuner.searchers._bayes_sampler import BayesSampler
+from tuner.searchers.bayes_sampler import BayesSampler
 
 
 class TestBayesSampler(BasicSamplerTestCase, RelativeSamplerTestCase, SingleOnlySamplerTestCase):

@@ -10,9 +10,9 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
 
 from tuner import Bayes, Choice, Float, Int, Objective, SearchSpace, SpecError
-from tuner.searchers._bayes_sampler import BayesSampler, standardised
 from tuner.searchers._mixed_space import Rules
 from tuner.searchers._observations import observations
+from tuner.searchers.bayes_sampler import BayesSampler, standardised
 
 LOSS = Objective(metric="loss", mode="min")
 X = {"x": FloatDistribution(0.0, 1.0)}

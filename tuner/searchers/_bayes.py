@@ -41,7 +41,7 @@ class Bayes(SearcherSpec):
 
 class _BayesSearcher(StudySearcher):
     def __init__(self, spec: Bayes, space: SearchSpace, objective: Objective, seed: int) -> None:
-        from tuner.searchers._bayes_sampler import BayesSampler
+        from tuner.searchers.bayes_sampler import BayesSampler
 
         self._space = space
         self._parameters = parameters(space.dimensions)

@@ -11,7 +11,7 @@ from scipy.stats import qmc
 
 from tuner.searchers._mixed_space import Array, Mask, MixedSpace
 
-_SPREAD = 1024  # points over the whole space; a power of 2, as Sobol's sequence wants it
+_SPREAD = 512  # points over the whole space; a power of 2, as Sobol's sequence wants it
 _INCUMBENTS = 5  # of the best observations, around which more points are taken
 _AROUND = 40  # points around each, half of them wide, half narrow
 _WIDE, _NARROW = 0.2, 0.02

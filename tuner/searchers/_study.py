@@ -19,7 +19,8 @@ class StudySearcher(Searcher):
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        directions = ["maximize" if o.mode == "max" else "minimize" for o in (objective, *objective.others)]
+        up, down = optuna.study.StudyDirection.MAXIMIZE, optuna.study.StudyDirection.MINIMIZE
+        directions = [up if each.mode == "max" else down for each in (objective, *objective.others)]
         self._study = optuna.create_study(directions=directions, sampler=sampler)
         self._states = optuna.trial.TrialState
         self._open: dict[int, Trial] = {}
