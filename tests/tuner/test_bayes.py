@@ -140,6 +140,18 @@ def test_what_is_learnt_under_one_condition_serves_the_other(surrogate):
         assert abs(asked.suggest_float("x", 0, 1) - 0.25) <= 0.15
 
 
+@BOTH
+def test_stopped_trials_are_learned_from(surrogate):
+    """After 15 trials, all stopped, the next three lie near the best (drawn at random: 1 in 100 times)."""
+    searcher = Bayes(surrogate=surrogate).build(SearchSpace({"x": Float(0.0, 1.0)}), objective=LOSS, seed=2)
+    for number in range(18):
+        x = searcher.suggest(number)["x"]
+        assert number < 15 or abs(x - 0.3) < 0.12
+        for iteration in (1, 2):
+            searcher.report(number, iteration, (x - 0.3) ** 2 + 1 / iteration)
+        searcher.finish(number, "stopped", (x - 0.3) ** 2 + 1 / 2)
+
+
 def test_another_way_of_starting_and_another_acquisition_give_other_trials():
     space = SearchSpace({"x": Float(0.0, 1.0), "y": Float(0.0, 1.0)})
 
