@@ -56,7 +56,7 @@ ALLOWED = {
     },
 }
 # A searcher may be a model itself, in a file of its own that is imported when it is built.
-USED_BY = {"tuner/searchers/_controller.py": {"torch"}}
+USED_BY = {"tuner/searchers/_controller.py": {"torch"}, "tuner/searchers/_forest.py": {"sklearn"}}
 HEAVY = ("ray", "torch", "optuna", "hyperopt", "sklearn", "pandas")
 
 

@@ -19,7 +19,7 @@ from tuner.schedulers import (
     Replay,
     SuccessiveHalving,
 )
-from tuner.searchers import Evolution, Grid, HyperOpt, Optuna, Random, Reinforce, Sobol
+from tuner.searchers import Bayes, Evolution, Grid, HyperOpt, Optuna, Random, Reinforce, Sobol
 from tuner.space import Architecture, Choice, Float, Int, Ordinal, SearchSpace
 from tuner.sweep import Sweep
 
@@ -27,6 +27,7 @@ __all__ = [
     "Architecture",
     "Asha",
     "AshaStop",
+    "Bayes",
     "Budget",
     "Choice",
     "ClusterError",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tuner.objective import Objective
-from tuner.searchers import SEARCHERS, Grid, HyperOpt, Optuna, start
+from tuner.searchers import SEARCHERS, Bayes, Grid, HyperOpt, Optuna, start
 from tuner.space import Choice, Float, Int, SearchSpace
 from tuner.testing import CONDITIONAL_SPACES, SPACES, SearcherContract
 from tuner.testing._search import mixed, search
@@ -19,6 +19,7 @@ VARIANTS = {
     "optuna_nsga2": Optuna(sampler="nsga2", population=8),
     "optuna_qmc": Optuna(sampler="qmc"),
     "optuna_random": Optuna(sampler="random"),
+    "bayes_rf": Bayes(surrogate="rf", initial=5, initial_design="random"),
     "hyperopt_anneal": HyperOpt(algorithm="anneal"),
     "hyperopt_random": HyperOpt(algorithm="random"),
 }

@@ -205,7 +205,7 @@ SENTENCES: dict[str, list[str]] = {
     "searcher_setting_as_text": ["searcher.gamma: must be a number, got the text '0.25'"],
     "searcher_setting_too_small": ["searcher.startup_trials: must be at least 1, got 0"],
     "searcher_without_kind": [
-        "searcher.kind: must be given: one of grid, random, sobol, optuna, hyperopt, evolution, reinforce"
+        "searcher.kind: must be given: one of grid, random, sobol, optuna, hyperopt, bayes, evolution, reinforce"
     ],
     "seed_fractional": ["seed: must be a whole number, got 1.5"],
     "seed_in_the_space": [

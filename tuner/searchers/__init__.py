@@ -1,5 +1,6 @@
 """The table of searchers: short name -> the class of its settings. Importing it imports no search library."""
 
+from tuner.searchers._bayes import Bayes
 from tuner.searchers._evolution import Evolution
 from tuner.searchers._grid import Grid
 from tuner.searchers._hyperopt import HyperOpt
@@ -16,12 +17,14 @@ SEARCHERS: dict[str, type[SearcherSpec]] = {
     "sobol": Sobol,
     "optuna": Optuna,
     "hyperopt": HyperOpt,
+    "bayes": Bayes,
     "evolution": Evolution,
     "reinforce": Reinforce,
 }
 
 __all__ = [
     "SEARCHERS",
+    "Bayes",
     "Ending",
     "Evolution",
     "Grid",

@@ -11,6 +11,7 @@ from pydantic import Field, model_serializer, model_validator
 
 from tuner.errors import Problem, SpecError
 from tuner.objective import Objective
+from tuner.searchers._study import StudySearcher
 from tuner.searchers.base import Ending, FailurePenalty, Searcher, SearcherSpec
 from tuner.searchers.settings import own_settings, without_foreign
 from tuner.space import Config, SearchSpace
@@ -19,7 +20,6 @@ from tuner.spec import Count, Number
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
-    from optuna.trial import Trial
 
 _Share = Annotated[Number, Field(ge=0, le=1)]
 
@@ -107,23 +107,14 @@ class Optuna(SearcherSpec):
         return _OptunaSearcher(self, space, objective, seed)
 
 
-class _OptunaSearcher(Searcher):
+class _OptunaSearcher(StudySearcher):
     def __init__(self, spec: Optuna, space: SearchSpace, objective: Objective, seed: int) -> None:
-        import optuna
-
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._spec = spec
         self._space = space
         self._seed = seed
         self._parameters = parameters(space.dimensions, numeric=spec.sampler == "cmaes")
-        objectives = (objective, *objective.others)
-        self._study = optuna.create_study(
-            directions=["maximize" if each.mode == "max" else "minimize" for each in objectives],
-            sampler=self._sampler(seed),
-        )
-        self._states = optuna.trial.TrialState
-        self._penalties = [FailurePenalty(each) for each in objectives]
-        self._open: dict[int, Trial] = {}
+        super().__init__(self._sampler(seed), objective)
+        self._penalties = [FailurePenalty(each) for each in (objective, *objective.others)]
         varied = [p for p in self._parameters.values() if not p.distribution.single()]
         self._idle = spec.sampler == "cmaes" and len(varied) == 1
         self._attempts: dict[int, int] = {}  # of a sampler that does not learn
@@ -160,9 +151,6 @@ class _OptunaSearcher(Searcher):
                 parameter.ask(asked)
         if _IDLE in told:
             asked.suggest_float(_IDLE, 0.0, 1.0)
-
-    def report(self, trial: int, iteration: int, value: float) -> None:
-        self._open[trial].report(value, iteration)
 
     def finish(self, trial: int, ending: Ending, value: float | None) -> None:
         # Optuna ranks pruned trials by how far they came and what they had reported there.

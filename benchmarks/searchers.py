@@ -1,0 +1,227 @@
+"""How good the searchers' trials are, and what a suggestion costs.
+
+``python -m benchmarks.searchers`` runs every searcher on the problems of ``benchmarks.problems`` and prints
+the regret (the best value so far less the least there is) after 25, 50 and 100 trials: the median over the
+seeds with its 95% interval by the bootstrap. Each search is kept in ``--out`` as it ends, so that a run that
+was interrupted goes on. ``--cost`` measures the seconds of a suggestion instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import time
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+from threadpoolctl import threadpool_limits
+
+from benchmarks.problems import PROBLEMS, Problem, networks
+from tuner import Bayes, Float, HyperOpt, Objective, Optuna, Random, SearchSpace
+from tuner.searchers import Evolution, SearcherSpec, Sobol, start
+
+Array = NDArray[np.float64]
+
+WHO: dict[str, SearcherSpec] = {
+    "random": Random(),
+    "sobol": Sobol(),
+    "evolution": Evolution(),
+    "hyperopt tpe": HyperOpt(),
+    "optuna tpe": Optuna(),
+    "optuna gp": Optuna(sampler="gp"),
+    "optuna cmaes": Optuna(sampler="cmaes"),
+    "bayes gp": Bayes(),
+    "bayes rf": Bayes(surrogate="rf"),
+}
+TABLES = ("wine", "breast_cancer")
+COUNTS = (25, 50, 100)
+LOSS = Objective(metric="loss", mode="min")
+
+# (better or equal, than, on which problems): what is promised.
+PROMISES = [
+    ("bayes gp", "optuna gp", "all"),
+    ("bayes rf", "optuna tpe", "mixed"),
+    *[(name, "random", "smooth") for name, spec in WHO.items() if spec.learns],
+]
+
+
+def problem(name: str, folder: Path) -> Problem:
+    return networks(name, folder) if name in TABLES else PROBLEMS[name]
+
+
+def search(name: str, who: str, seed: int, trials: int, folder: Path) -> list[float]:
+    """The losses of a search, trial by trial."""
+    warnings.simplefilter("ignore")
+    asked = problem(name, folder)
+    searcher = start(WHO[who], asked.space, objective=LOSS, seed=seed)
+    losses = []
+    with threadpool_limits(1):  # a search is one core
+        for trial in range(trials):
+            config = searcher.suggest(trial)
+            assert config is not None
+            losses.append(asked.loss(config))
+            searcher.finish(trial, "completed", losses[-1])
+    return losses
+
+
+def run_all(
+    names: Sequence[str], whos: Sequence[str], *, seeds: int, trials: int, jobs: int, folder: Path
+) -> None:
+    """Run what is not in the folder yet, seed by seed."""
+    for name in names:
+        problem(name, folder)  # trains the networks once, before there are several processes
+    kept = folder / "searches.jsonl"
+    there = {
+        (row["problem"], row["searcher"], row["seed"]) for row in read(folder) if len(row["losses"]) >= trials
+    }
+    todo = [
+        (name, who, seed)
+        for seed in range(seeds)
+        for name in names
+        for who in whos
+        if (name, who, seed) not in there
+    ]
+    with (
+        ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool,
+        kept.open("a") as file,
+    ):
+        asked = {pool.submit(search, *one, trials, folder): one for one in todo}
+        for done in as_completed(asked):
+            name, who, seed = asked[done]
+            row = {"problem": name, "searcher": who, "seed": seed, "losses": done.result()}
+            file.write(json.dumps(row) + "\n")
+            file.flush()
+
+
+def read(folder: Path) -> list[dict[str, Any]]:
+    kept = folder / "searches.jsonl"
+    return [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
+
+
+def regrets(folder: Path, name: str, *, seeds: int, trials: int) -> dict[str, Array]:
+    """By searcher: regret (seeds x trials) on a problem, of the seeds that have been run."""
+    found: dict[str, dict[int, list[float]]] = {who: {} for who in WHO}
+    for row in read(folder):
+        if row["problem"] == name and row["seed"] < seeds and len(row["losses"]) >= trials:
+            found[row["searcher"]][row["seed"]] = row["losses"][:trials]
+    least = problem(name, folder).least
+    return {
+        who: np.minimum.accumulate(np.array([of[seed] for seed in sorted(of)]), axis=1) - least
+        for who, of in found.items()
+        if of
+    }
+
+
+def table(name: str, found: dict[str, Array], counts: Sequence[int]) -> str:
+    head = " | ".join(f"after {count}" for count in counts)
+    lines = [f"## {name}", "", f"| searcher | seeds | {head} |", f"|---|---:|{'---:|' * len(counts)}"]
+    for who, regret in found.items():
+        cells = " | ".join(interval(regret[:, count - 1]) for count in counts)
+        lines.append(f"| {who} | {len(regret)} | {cells} |")
+    return "\n".join([*lines, ""])
+
+
+def interval(values: Array) -> str:
+    """The median and its 95% interval, by the percentiles of 2,000 resamplings."""
+    rng = np.random.default_rng(0)
+    medians = np.median(rng.choice(values, size=(2000, len(values))), axis=1)
+    low, high = np.percentile(medians, [2.5, 97.5])
+    return f"{np.median(values):.3g} ({low:.2g} to {high:.2g})"
+
+
+def promises(found: dict[str, dict[str, Array]], smooth: dict[str, bool], counts: Sequence[int]) -> str:
+    """How often one is ahead of the other, and how likely that little is if they are alike (Mann-Whitney)."""
+    lines = ["## What was promised", "", "| searcher | against | problem | after | ahead in | p that low |"]
+    lines.append("|---|---|---|---:|---:|---:|")
+    for one, other, where in PROMISES:
+        for name, regret in found.items():
+            if (
+                one not in regret
+                or other not in regret
+                or where not in ("all", "smooth" if smooth[name] else "mixed")
+            ):
+                continue
+            for count in counts:
+                ours, theirs = regret[one][:, count - 1], regret[other][:, count - 1]
+                test = stats.mannwhitneyu(theirs, ours, alternative="less")
+                ahead = test.statistic / (len(ours) * len(theirs))
+                lines.append(f"| {one} | {other} | {name} | {count} | {ahead:.0%} | {test.pvalue:.2g} |")
+    return "\n".join([*lines, ""])
+
+
+def seconds(spec: SearcherSpec, *, observations: int, dimensions: int, repeats: int = 3) -> float:
+    """The median of a core's time for a suggestion after so many completed trials."""
+    space = SearchSpace({f"x{i}": Float(0.0, 1.0) for i in range(dimensions)})
+    searcher = start(spec, space, objective=LOSS, seed=0)
+    rng = np.random.default_rng(0)
+    for trial in range(-observations, 0):
+        config = space.sample(rng)
+        searcher.take(trial, config)
+        searcher.finish(trial, "completed", sum((value - 0.3) ** 2 for value in config.values()))
+    times = []
+    for trial in range(repeats):
+        with threadpool_limits(1):
+            began = time.thread_time()
+            config = searcher.suggest(trial)
+            times.append(time.thread_time() - began)
+        assert config is not None
+        searcher.finish(trial, "completed", sum((value - 0.3) ** 2 for value in config.values()))
+    return median(times)
+
+
+def cost(whos: Sequence[str]) -> str:
+    sizes = [(100, 10), (500, 10), (1000, 10), (100, 40), (1000, 40)]
+    head = " | ".join(f"{n} in {d}" for n, d in sizes)
+    lines = ["## Seconds per suggestion, by observations and dimensions", "", f"| searcher | {head} |"]
+    lines.append(f"|---|{'---:|' * len(sizes)}")
+    for who in whos:
+        cells = " | ".join(f"{seconds(WHO[who], observations=n, dimensions=d):.3g}" for n, d in sizes)
+        lines.append(f"| {who} | {cells} |")
+        print(lines[-1], flush=True)
+    return "\n".join([*lines, ""])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.searchers", description=__doc__)
+    parser.add_argument("--problems", nargs="*", default=[*PROBLEMS, *TABLES], choices=[*PROBLEMS, *TABLES])
+    parser.add_argument("--searchers", nargs="*", default=list(WHO), choices=list(WHO))
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--trials", type=int, default=max(COUNTS))
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--out", type=Path, default=Path("results/searchers"), help="where searches are kept")
+    parser.add_argument("--cost", action="store_true", help="the seconds of a suggestion, not its quality")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    if options.cost:
+        print(cost(options.searchers))
+        return
+    options.out.mkdir(parents=True, exist_ok=True)
+    run_all(
+        options.problems,
+        options.searchers,
+        seeds=options.seeds,
+        trials=options.trials,
+        jobs=options.jobs,
+        folder=options.out,
+    )
+    counts = [count for count in COUNTS if count <= options.trials]
+    found = {
+        name: regrets(options.out, name, seeds=options.seeds, trials=options.trials)
+        for name in options.problems
+    }
+    for name, regret in found.items():
+        print(table(name, regret, counts), flush=True)
+    print(promises(found, {name: problem(name, options.out).smooth for name in found}, counts))
+
+
+if __name__ == "__main__":
+    main()

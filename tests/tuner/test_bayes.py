@@ -1,0 +1,209 @@
+"""What ``bayes`` learns from which trials, and that it is one optimiser under conditions and in parallel."""
+
+import json
+import math
+
+import numpy as np
+import optuna
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.trial import TrialState, create_trial
+
+from tuner import Bayes, Choice, Float, Int, Objective, SearchSpace, SpecError
+from tuner.searchers._mixed_space import Rules
+from tuner.searchers._observations import observations
+from tuner.searchers.bayes_sampler import BayesSampler, standardised
+
+LOSS = Objective(metric="loss", mode="min")
+X = {"x": FloatDistribution(0.0, 1.0)}
+BOTH = pytest.mark.parametrize("surrogate", ["gp", "rf"])
+
+
+def trial(state, value=None, **steps):
+    return create_trial(
+        state=state,
+        value=value,
+        params={"x": 0.5},
+        distributions=X,
+        intermediate_values={int(step[1:]): v for step, v in steps.items()},
+    )
+
+
+def completed(value, **steps):
+    return trial(TrialState.COMPLETE, value, **steps)
+
+
+def stopped(**steps):
+    return trial(TrialState.PRUNED, **steps)
+
+
+def test_the_highest_iteration_with_enough_values_is_modelled():
+    trials = [
+        stopped(_1=3.0),
+        stopped(_1=2.0, _3=1.5),
+        stopped(_1=4.0, _3=1.0),
+        completed(0.5, _1=1, _3=0.8, _9=0.5),
+    ]
+    assert observations(trials, enough=1).values == [0.5]
+    assert observations(trials, enough=2).values == [1.5, 1.0, 0.8]
+    assert observations(trials, enough=3).values == [1.5, 1.0, 0.8]
+    assert observations(trials, enough=4).values == [3.0, 2.0, 4.0, 1.0]
+
+
+def test_where_none_is_reached_by_enough_it_is_the_one_reached_by_most():
+    trials = [stopped(_1=3.0), stopped(_1=2.0, _3=1.5)]
+    assert observations(trials, enough=5).values == [3.0, 2.0]
+
+
+def test_a_trial_that_completed_early_keeps_its_value():
+    trials = [completed(0.7, _1=0.9, _2=0.7), stopped(_1=3.0, _5=2.0), stopped(_1=3.0, _5=1.0)]
+    assert observations(trials, enough=3).values == [0.7, 2.0, 1.0]
+
+
+def test_running_trials_are_pending_until_they_have_reached_the_iteration():
+    before, beyond = (trial(TrialState.RUNNING, **steps) for steps in ({"_1": 3.0}, {"_1": 2.0, "_3": 1.0}))
+    seen = observations([stopped(_1=1.0, _3=0.5), before, beyond], enough=2)
+    assert seen.values == [0.5, 1.0]
+    assert seen.pending == [before]
+
+
+def test_failed_trials_are_known_as_failed_whatever_they_reported():
+    seen = observations([trial(TrialState.FAIL, _1=1.0), completed(1.0)], enough=1)
+    assert len(seen.failed) == 1
+    assert seen.values == [1.0]
+
+
+@pytest.mark.parametrize(
+    "values", [[1.0, 2.0, 4.0], [1e308, -1e308, 0.0], [5e-324, 0.0, -5e-324], [math.inf, 1.0, 2.0], [3.0] * 3]
+)
+def test_values_of_any_size_are_standardised(values):
+    found = standardised(np.array(values))
+    assert np.isfinite(found).all()
+    assert found.mean() == pytest.approx(0.0, abs=1e-9)
+    assert np.abs(found).max() < 10
+    assert (np.argsort(found, kind="stable") == np.argsort(values, kind="stable")).all()
+
+
+@BOTH
+def test_all_sixteen_values_of_a_small_space_are_tried_before_one_comes_again(surrogate):
+    space = SearchSpace({"a": Int(0, 3), "b": Choice(("p", "q", "r", "s"))})
+    searcher = Bayes(surrogate=surrogate, initial=4).build(space, objective=LOSS, seed=1)
+    seen = []
+    for number in range(20):
+        seen.append(json.dumps(searcher.suggest(number)))
+        searcher.finish(number, "completed", float(number % 5))
+    assert len(set(seen[4:] + seen[:4])) == 16
+
+
+@BOTH
+def test_trials_at_the_same_time_spread_over_what_is_unknown(surrogate):
+    """Of ten suggestions at once for a wavy function, no two lie within 0.001 of one another."""
+    space = SearchSpace({"x": Float(0.0, 1.0), "y": Float(0.0, 1.0)})
+    searcher = Bayes(surrogate=surrogate).build(space, objective=LOSS, seed=0)
+    for number in range(15):
+        config = searcher.suggest(number)
+        searcher.finish(number, "completed", math.sin(12 * config["x"]) * math.sin(9 * config["y"]))
+    at = np.array([list(searcher.suggest(number).values()) for number in range(15, 25)])
+    apart = np.linalg.norm(at[:, None] - at[None], axis=-1)[np.triu_indices(10, 1)]
+    assert apart.min() > 0.001
+
+
+@BOTH
+def test_what_is_learnt_under_one_condition_serves_the_other(surrogate):
+    """x matters alike whichever way is taken; after 30 trials of one way, 3 bad ones of the other suffice.
+
+    Drawn at random, |x - 0.25| <= 0.15 comes 3 in 10 times, 5 times of 5 1 in 400 times.
+    """
+    unit = FloatDistribution(0.0, 1.0)
+    way = CategoricalDistribution(("old", "new"))
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        sampler = BayesSampler(
+            surrogate=surrogate,
+            search_space={"way": way, "x": unit, "a": unit, "b": unit},
+            rules=Rules(lambda drawn: {"way", "x", "b"} if drawn["way"] == "new" else None, deciding=["way"]),
+            seed=seed,
+        )
+        study = optuna.create_study(sampler=sampler)
+        tried = [("old", "a", x, other) for x, other in rng.uniform(size=(30, 2))]
+        tried += [("new", "b", x, 0.5) for x in (0.5, 0.75, 1.0)]
+        for taken, own, x, other in tried:
+            study.add_trial(
+                create_trial(
+                    params={"way": taken, "x": x, own: other},
+                    distributions={"way": way, "x": unit, own: unit},
+                    value=(x - 0.25) ** 2 + 0.1 * other,
+                )
+            )
+        asked = study.ask()
+        assert asked.suggest_categorical("way", ["old", "new"]) == "new"
+        assert abs(asked.suggest_float("x", 0, 1) - 0.25) <= 0.15
+
+
+@BOTH
+def test_stopped_trials_are_learned_from(surrogate):
+    """After 15 trials, all stopped, the next three lie near the best (drawn at random: 1 in 100 times)."""
+    searcher = Bayes(surrogate=surrogate).build(SearchSpace({"x": Float(0.0, 1.0)}), objective=LOSS, seed=2)
+    for number in range(18):
+        x = searcher.suggest(number)["x"]
+        assert number < 15 or abs(x - 0.3) < 0.12
+        for iteration in (1, 2):
+            searcher.report(number, iteration, (x - 0.3) ** 2 + 1 / iteration)
+        searcher.finish(number, "stopped", (x - 0.3) ** 2 + 1 / 2)
+
+
+def test_another_way_of_starting_and_another_acquisition_give_other_trials():
+    space = SearchSpace({"x": Float(0.0, 1.0), "y": Float(0.0, 1.0)})
+
+    def trials(**settings):
+        searcher = Bayes(initial=5, **settings).build(space, objective=LOSS, seed=0)
+        configs = []
+        for number in range(9):
+            configs.append(searcher.suggest(number))
+            searcher.finish(number, "completed", float(np.sin(9 * configs[-1]["x"]) + configs[-1]["y"]))
+        return configs
+
+    sobol, random = trials(), trials(initial_design="random")
+    assert sobol[0] != random[0]
+    ways = [trials(acquisition=name) for name in ("ei", "pi", "ucb")]
+    assert all(way[:5] == sobol[:5] for way in ways)
+    assert len({json.dumps(way[5:]) for way in [sobol, ways[1], ways[2]]}) == 3
+
+
+def test_the_initial_design_is_even():
+    """Of 16 points of Sobol's sequence, one lies in each sixteenth of each dimension."""
+    space = SearchSpace({"x": Float(0.0, 1.0), "y": Float(0.0, 1.0)})
+    searcher = Bayes(initial=16).build(space, objective=LOSS, seed=3)
+    configs = [searcher.suggest(number) for number in range(16)]
+    for name in "xy":
+        assert sorted(int(config[name] * 16) for config in configs) == list(range(16))
+
+
+def test_in_plain_optuna_it_finds_the_least_of_a_function_defined_by_run():
+    """Within 0.1 of the least, which is 0, by 30 trials."""
+
+    def loss(asked):
+        x = asked.suggest_float("x", -3, 3)
+        y = asked.suggest_float("y", 1e-3, 1e1, log=True)
+        extra = asked.suggest_float("z", 0, 1) if asked.suggest_categorical("more", [True, False]) else 0.5
+        return (x - 1) ** 2 + math.log10(y) ** 2 + 0.1 * extra
+
+    study = optuna.create_study(sampler=BayesSampler(seed=0))
+    study.optimize(loss, n_trials=30)
+    assert study.best_value < 0.1
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"surrogate": "rff"}, "surrogate: unknown value 'rff'; did you mean 'rf'?"),
+        ({"acquisition": "log_ei"}, "acquisition: unknown value 'log_ei'; did you mean 'logei'?"),
+        ({"initial": 0}, "initial: must be at least 1, got 0"),
+        ({"initial_design": "sobl"}, "initial_design: unknown value 'sobl'; did you mean 'sobol'?"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_wrong_settings_are_refused(settings, message):
+    with pytest.raises(SpecError) as caught:
+        Bayes(**settings)
+    assert str(caught.value) == message

@@ -1,0 +1,93 @@
+"""Acquisition functions: how much it is worth to evaluate where a model expects mean and deviation.
+
+All for minimisation and all to be maximised; each returns its value and the derivatives of that by mean and
+standard deviation, element by element.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import erfcx, log_ndtr, ndtr
+
+Array = NDArray[np.float64]
+Valued = tuple[Array, Array, Array]
+"""Value, its derivative by the mean, its derivative by the standard deviation."""
+
+Acquisition = Literal["ei", "logei", "pi", "ucb"]
+
+# The width of the band that "ucb" looks at: its lower end is exceeded with 97.7 %.
+_DEVIATIONS = 2.0
+
+_LOG_ROOT_TAU = math.log(2 * math.pi) / 2
+
+# Below it, log(phi(u) + u Phi(u)) is its asymptotic series to double precision.
+_FAR = -1e5
+
+
+def expected_improvement(mean: Array, deviation: Array, best: float) -> Valued:
+    """Expected improvement over ``best`` (Mockus 1975; Jones et al. 1998)."""
+    u = (best - mean) / deviation
+    density, below = _density(u), ndtr(u)
+    return deviation * (density + u * below), -below, density
+
+
+def log_expected_improvement(mean: Array, deviation: Array, best: float) -> Valued:
+    """Its logarithm, exact also where it underflows (Ament et al. 2023, arXiv:2310.20708)."""
+    u = (best - mean) / deviation
+    log_h = _log_h(u)
+    by_mean = -np.exp(log_ndtr(u) - log_h) / deviation
+    by_deviation = np.exp(-(u**2) / 2 - _LOG_ROOT_TAU - log_h) / deviation
+    return np.log(deviation) + log_h, by_mean, by_deviation
+
+
+def log_probability_of_improvement(mean: Array, deviation: Array, best: float) -> Valued:
+    """The logarithm of the probability of improvement (Kushner 1964), which has the same maximum."""
+    u = (best - mean) / deviation
+    value = log_ndtr(u)
+    ratio = np.exp(-(u**2) / 2 - _LOG_ROOT_TAU - value)
+    return value, -ratio / deviation, -ratio * u / deviation
+
+
+def confidence_bound(mean: Array, deviation: Array, best: float) -> Valued:
+    """The optimistic end of a band of 2 standard deviations (GP-UCB, Srinivas et al. 2010), negated."""
+    return _DEVIATIONS * deviation - mean, -np.ones_like(mean), np.full_like(mean, _DEVIATIONS)
+
+
+ACQUISITIONS: dict[Acquisition, Callable[[Any, Any, float], Valued]] = {
+    "ei": expected_improvement,
+    "logei": log_expected_improvement,
+    "pi": log_probability_of_improvement,
+    "ucb": confidence_bound,
+}
+
+
+def _density(u: Array) -> Array:
+    density: Array = np.exp(-(u**2) / 2 - _LOG_ROOT_TAU)
+    return density
+
+
+def _log_h(u: Array) -> Array:
+    """log(phi(u) + u Phi(u)) without cancellation for negative u."""
+    near = np.maximum(u, -1.0)
+    middle = np.clip(u, _FAR, -1.0)
+    far = np.minimum(u, _FAR)
+    # phi + u Phi = phi (1 - |u| sqrt(pi/2) erfcx(|u|/sqrt(2))), and the bracket tends to 1/u^2.
+    bracket = 1 - np.abs(middle) * math.sqrt(math.pi / 2) * erfcx(-middle / math.sqrt(2))
+    tiny = 1 / middle**2
+    series = tiny * (1 - 3 * tiny + 15 * tiny**2 - 105 * tiny**3)
+    # The bracket loses its digits as |u| grows; at 25 either is right to 1e-9.
+    bracket = np.where(middle < -25, series, bracket)
+    return np.where(
+        u > -1.0,
+        np.log(_density(near) + near * ndtr(near)),
+        np.where(
+            u > _FAR,
+            -(middle**2) / 2 - _LOG_ROOT_TAU + np.log(bracket),
+            -(far**2) / 2 - _LOG_ROOT_TAU - 2 * np.log(-far),
+        ),
+    )

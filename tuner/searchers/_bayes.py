@@ -1,0 +1,100 @@
+"""Bayesian optimisation, with a choice of surrogate and acquisition."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from tuner.objective import Objective
+from tuner.searchers._study import StudySearcher
+from tuner.searchers.base import Ending, Searcher, SearcherSpec
+from tuner.space import Config, SearchSpace
+from tuner.space.optuna import Parameter, parameters
+from tuner.spec import Count
+
+if TYPE_CHECKING:
+    from tuner.searchers._mixed_space import Rules
+
+
+class Bayes(SearcherSpec):
+    """Sequential model-based optimisation (Jones et al. 1998; Hutter et al. 2011), conditions included.
+
+    ``surrogate``: ``gp``, a Gaussian process, for smooth objectives of up to some hundred trials; ``rf``, a
+    random forest, for many categories, conditions or trials. ``acquisition``: what is maximised by the next
+    trial: expected improvement (``ei``), its logarithm (``logei``), the probability of improvement (``pi``)
+    or an optimistic confidence bound (``ucb``). ``initial``: so many trials must have ended before the model
+    is used; until then trials follow ``initial_design``. Running trials count as ending as the model expects.
+    """
+
+    kind: Literal["bayes"] = "bayes"
+    surrogate: Literal["gp", "rf"] = "gp"
+    acquisition: Literal["ei", "logei", "pi", "ucb"] = "logei"
+    initial: Count = 10
+    initial_design: Literal["sobol", "random"] = "sobol"
+
+    learns: ClassVar[bool] = True
+    conditions: ClassVar[bool] = True
+
+    def build(self, space: SearchSpace, *, objective: Objective, seed: int) -> Searcher:
+        return _BayesSearcher(self, space, objective, seed)
+
+
+class _BayesSearcher(StudySearcher):
+    def __init__(self, spec: Bayes, space: SearchSpace, objective: Objective, seed: int) -> None:
+        from tuner.searchers.bayes_sampler import BayesSampler
+
+        self._space = space
+        self._parameters = parameters(space.dimensions)
+        sampler = BayesSampler(
+            surrogate=spec.surrogate,
+            acquisition=spec.acquisition,
+            initial=spec.initial,
+            initial_design=spec.initial_design,
+            search_space={key: parameter.distribution for key, parameter in self._parameters.items()},
+            rules=_rules(space, self._parameters),
+            seed=seed,
+        )
+        super().__init__(sampler, objective)
+
+    def suggest(self, trial: int) -> Config:
+        self._void(trial)
+        asked = self._open[trial] = self._study.ask()
+        return self._space.build(lambda key, _: self._parameters[key].ask(asked))
+
+    def take(self, trial: int, config: Config) -> None:
+        self._void(trial)
+        chosen = self._space.by_key(config)
+        self._study.enqueue_trial({key: self._parameters[key].told(value) for key, value in chosen.items()})
+        asked = self._open[trial] = self._study.ask()
+        for key in chosen:
+            self._parameters[key].ask(asked)
+
+    def finish(self, trial: int, ending: Ending, value: float | None) -> None:
+        asked = self._open.pop(trial)
+        if ending == "failed":
+            self._study.tell(asked, state=self._states.FAIL)
+        elif ending == "completed" and value is not None:
+            self._study.tell(asked, value)
+        else:
+            self._study.tell(asked, state=self._states.PRUNED)
+
+    def _void(self, trial: int) -> None:
+        if trial in self._open:
+            # Pruned before its first value, a trial counts for nothing.
+            self._study.tell(self._open.pop(trial), state=self._states.PRUNED)
+
+
+def _rules(space: SearchSpace, parameters: Mapping[str, Parameter]) -> Rules | None:
+    """Which dimensions are active by key, and whether the constraints allow it, given a draw for each."""
+    from tuner.searchers._mixed_space import Rules
+
+    if not (space.conditional or space.constraints):
+        return None
+
+    def active(drawn: Mapping[str, Any]) -> Collection[str] | None:
+        config = space.build(lambda key, _: parameters[key].value(drawn[key]))
+        return space.by_key(config).keys() if space.allows(config) else None
+
+    names = {name for constraint in space.constraints for name in constraint.names}
+    names |= {parent for name in space.names for parent in space.parents(name)}
+    return Rules(active, deciding={key for key in parameters if space.name(key) in names})

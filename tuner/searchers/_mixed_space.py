@@ -1,0 +1,179 @@
+"""``MixedSpace``: Optuna's distributions as vectors, those that are inactive masked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """``active``: a value for every parameter -> the names of those active; ``None``: no such configuration.
+
+    ``deciding``: the names of the parameters on whose values alone this depends.
+    """
+
+    active: Callable[[Mapping[str, Any]], Collection[str] | None]
+    deciding: Collection[str]
+
+
+class MixedSpace:
+    """``d`` parameters as the columns of ``n x d`` arrays.
+
+    A number lies in [0, 1], on its logarithmic scale where it has one; a category is its index. ``rules``
+    say which parameters are active (``None``: always all).
+    """
+
+    def __init__(self, distributions: Mapping[str, BaseDistribution], rules: Rules | None = None) -> None:
+        self.names = list(distributions)
+        self._distributions = list(distributions.values())
+        self._rules = rules
+        self.choices = np.array([_choices(d) for d in self._distributions], dtype=int)
+        """How many values each parameter can take; 0 for a real number."""
+        self.categorical: Mask = np.array(
+            [isinstance(d, CategoricalDistribution) for d in self._distributions], dtype=bool
+        )
+        self.groups = np.repeat(np.arange(len(self)), np.where(self.categorical, self.choices, 1))
+        """The parameter of each column of ``columns``."""
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def vector(self, params: Mapping[str, Any]) -> Array:
+        """The values of ``params`` as a row of length d; NaN where there is none."""
+        return np.array(
+            [
+                _to_unit(distribution, params[name]) if name in params else math.nan
+                for name, distribution in zip(self.names, self._distributions, strict=True)
+            ]
+        )
+
+    def params(self, row: Array) -> dict[str, Any]:
+        """The nearest values to a row, whether active or not."""
+        return {
+            name: _from_unit(distribution, float(unit))
+            for name, distribution, unit in zip(self.names, self._distributions, row, strict=True)
+        }
+
+    def from_cube(self, points: Array) -> Array:
+        """Points of the unit cube (n x d) as rows, evenly over the values of each parameter."""
+        rows = points.copy()
+        counts = self.choices[self.categorical]
+        rows[:, self.categorical] = np.minimum(np.floor(rows[:, self.categorical] * counts), counts - 1)
+        return self.snapped(rows)
+
+    def snapped(self, rows: Array) -> Array:
+        """Each row with its whole numbers and steps at the nearest value that there is."""
+        rows = rows.copy()
+        for j, distribution in enumerate(self._distributions):
+            if self.choices[j] and not self.categorical[j]:
+                rows[:, j] = _snapped(distribution, rows[:, j])
+        return rows
+
+    def activity(self, rows: Array) -> tuple[Mask, Mask]:
+        """Which parameters of each row are active (n x d), and which rows the rules allow (n)."""
+        if self._rules is None or not len(rows):
+            return np.ones(rows.shape, dtype=bool), np.ones(len(rows), dtype=bool)
+        deciding = [j for j, name in enumerate(self.names) if name in self._rules.deciding]
+        _, firsts, which = np.unique(rows[:, deciding], axis=0, return_index=True, return_inverse=True)
+        found = [self._rules.active(self.params(rows[first])) for first in firsts]
+        allowed = np.array([names is not None for names in found])
+        active = np.array([[name in (names or ()) for name in self.names] for names in found])
+        return active[which], allowed[which]
+
+    def columns(self, rows: Array, active: Mask, *, inactive: float) -> Array:
+        """The rows as a model takes them (n x c): categories one-hot, divided by the root of 2.
+
+        So two different categories are 1 apart. An inactive number is ``inactive``, an inactive category 0.
+        """
+        filled = np.where(active, rows, inactive)
+        blocks = []
+        for j in range(len(self)):
+            if self.categorical[j]:
+                one_hot = filled[:, j, None] == np.arange(self.choices[j])
+                blocks.append((one_hot & active[:, j, None]) / math.sqrt(2))
+            else:
+                blocks.append(filled[:, j, None])
+        return np.concatenate(blocks, axis=1)
+
+    def key(self, row: Array, active: Mask) -> tuple[tuple[str, Any], ...]:
+        """What tells two configurations apart: names and values of what is active."""
+        params = self.params(row)
+        return tuple((name, params[name]) for name, there in zip(self.names, active, strict=True) if there)
+
+
+def _choices(distribution: BaseDistribution) -> int:
+    match distribution:
+        case CategoricalDistribution(choices=choices):
+            return len(choices)
+        case IntDistribution(low=low, high=high, step=step):
+            return (high - low) // step + 1
+        case FloatDistribution(low=low, high=high, step=float(step)):
+            return round((high - low) / step) + 1
+        case FloatDistribution(low=low, high=high):
+            return 1 if low == high else 0
+    raise ValueError(f"unknown distribution {distribution}")
+
+
+def _edges(distribution: IntDistribution | FloatDistribution) -> tuple[float, float]:
+    """What 0 and 1 stand for, on the scale of the distribution: half a step beyond the ends."""
+    margin = (distribution.step or 0) / 2
+    low, high = distribution.low - margin, distribution.high + margin
+    return (math.log(low), math.log(high)) if distribution.log else (low, high)
+
+
+def _to_unit(distribution: BaseDistribution, value: Any) -> float:
+    if isinstance(distribution, CategoricalDistribution):
+        return float(distribution.to_internal_repr(value))
+    assert isinstance(distribution, (IntDistribution, FloatDistribution))
+    low, high = _edges(distribution)
+    if low == high:
+        return 0.5
+    return ((math.log(value) if distribution.log else value) - low) / (high - low)
+
+
+def _from_unit(distribution: BaseDistribution, unit: float) -> Any:
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices[int(unit)]
+    assert isinstance(distribution, (IntDistribution, FloatDistribution))
+    low, high = _edges(distribution)
+    value = low + (high - low) * unit
+    value = math.exp(value) if distribution.log else value
+    if distribution.step is not None:
+        value = distribution.low + distribution.step * round((value - distribution.low) / distribution.step)
+    value = min(max(value, distribution.low), distribution.high)
+    return int(value) if isinstance(distribution, IntDistribution) else float(value)
+
+
+def _snapped(distribution: BaseDistribution, units: Array) -> Array:
+    assert isinstance(distribution, (IntDistribution, FloatDistribution))
+    low, high = _edges(distribution)
+    if distribution.step is None or low == high:
+        return np.full_like(units, 0.5)
+    values = low + (high - low) * units
+    values = np.exp(values) if distribution.log else values
+    # Halves to even, as in _from_unit.
+    values = distribution.low + distribution.step * np.round((values - distribution.low) / distribution.step)
+    values = np.clip(values, distribution.low, distribution.high)
+    scaled = np.log(values) if distribution.log else values
+    snapped: Array = (scaled - low) / (high - low)
+    return snapped
+
+
+def stacked(rows: Sequence[Array], width: int) -> Array:
+    """Rows as an ``n x width`` array, also where there are none."""
+    return np.array(rows, dtype=float).reshape(len(rows), width)

@@ -1,0 +1,261 @@
+"""``BayesSampler``: Bayesian optimisation as a sampler of Optuna."""
+
+from __future__ import annotations
+
+import secrets
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.samplers import BaseSampler
+from optuna.search_space import IntersectionSearchSpace
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial
+from scipy.special import log_ndtr
+from scipy.stats import qmc
+from threadpoolctl import threadpool_limits
+
+from tuner.searchers._acquisition import ACQUISITIONS, Acquisition
+from tuner.searchers._forest import Forest
+from tuner.searchers._gaussian_process import GaussianProcess
+from tuner.searchers._maximise import maximise
+from tuner.searchers._mixed_space import Array, Mask, MixedSpace, Rules, stacked
+from tuner.searchers._observations import Observations, observations
+
+Surrogate = Literal["gp", "rf"]
+Design = Literal["sobol", "random"]
+
+# Where the rules allow one point in 500, a draw fails for good less than once in 10**17 times.
+_DRAWS, _DRAWS_AT_ONCE = 320, 64
+
+
+class BayesSampler(BaseSampler):
+    """Sequential model-based optimisation (Jones et al. 1998; Hutter et al. 2011) of one objective.
+
+    ``surrogate``: a Gaussian process (``gp``) or a random forest (``rf``). ``acquisition``: expected
+    improvement (``ei``), its logarithm, probability of improvement or confidence bound. ``initial``: so many
+    trials must have ended before the model is used; until then trials follow ``initial_design``.
+    ``search_space``: all parameters, with ``rules`` that say which are active; without it, those that all
+    trials have in common are modelled, and others drawn at random. ``seed``: below 2**32; ``None``: any.
+
+    A suggestion is a function of the seed, the trial's number and the trials so far. Pruned trials count at
+    the iteration that enough have reached; where trials fail, it keeps away by their model.
+    """
+
+    def __init__(
+        self,
+        *,
+        surrogate: Surrogate = "gp",
+        acquisition: Acquisition = "logei",
+        initial: int = 10,
+        initial_design: Design = "sobol",
+        search_space: Mapping[str, BaseDistribution] | None = None,
+        rules: Rules | None = None,
+        seed: int | None = None,
+    ) -> None:
+        self._surrogate = surrogate
+        self._acquisition = acquisition
+        self._initial = initial
+        self._design = initial_design
+        self._given_space = None if search_space is None else dict(search_space)
+        self._common_space = IntersectionSearchSpace()
+        self._rules = rules
+        self._seed = secrets.randbits(32) if seed is None else seed
+
+    def reseed_rng(self) -> None:
+        self._seed = secrets.randbits(32)
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        if self._given_space is not None:
+            return self._given_space
+        common = self._common_space.calculate(study)
+        return {name: distribution for name, distribution in common.items() if not distribution.single()}
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        _one_objective(study)
+        rng = self._rng(trial, zlib.crc32(param_name.encode()))
+        space = MixedSpace({param_name: param_distribution})
+        return space.params(space.from_cube(rng.uniform(size=(1, 1)))[0])[param_name]
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        _one_objective(study)
+        if not search_space:
+            return {}
+        space = MixedSpace(search_space, self._rules)
+        trials = [
+            other
+            for other in study.get_trials(deepcopy=False)
+            if other.number != trial.number and _fits(other, search_space, whole=self._given_space is None)
+        ]
+        seen = observations(trials, enough=len(space) + 1)
+        found = None
+        if seen.observed and len(seen.observed) + len(seen.failed) >= self._initial:
+            # Sums over more threads round otherwise, and the next trials would differ.
+            with threadpool_limits(limits=1):
+                found = self._modelled(study, trial, space, seen)
+        row, active = found or self._drawn(space, trial)
+        return dict(space.key(row, active))
+
+    def _rng(self, trial: FrozenTrial, purpose: int) -> np.random.Generator:
+        return np.random.default_rng([self._seed, trial.number, purpose])
+
+    def _drawn(self, space: MixedSpace, trial: FrozenTrial) -> tuple[Array, Mask]:
+        """The trial's point of the initial design; where the rules refuse it, the first of others drawn."""
+        rng = self._rng(trial, 0)
+        if self._design == "sobol":
+            sobol = qmc.Sobol(len(space), rng=np.random.default_rng(self._seed))
+            points = sobol.random(2 ** trial.number.bit_length())[trial.number, None]
+        else:
+            points = rng.uniform(size=(1, len(space)))
+        for _ in range(_DRAWS):
+            rows = space.from_cube(points)
+            active, allowed = space.activity(rows)
+            if allowed.any():
+                return rows[allowed][0], active[allowed][0]
+            points = rng.uniform(size=(_DRAWS_AT_ONCE, len(space)))
+        raise ValueError(f"none of {_DRAWS * _DRAWS_AT_ONCE} points drawn at random is allowed by the rules")
+
+    def _modelled(
+        self, study: Study, trial: FrozenTrial, space: MixedSpace, seen: Observations
+    ) -> tuple[Array, Mask] | None:
+        rng = self._rng(trial, 1)
+        sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
+        values = standardised(sign * np.array(seen.values))
+        rows = _Rows.of(space, seen.observed)
+        pending = _Rows.of(space, seen.pending)
+        failed = _Rows.of(space, seen.failed)
+        seed = int(rng.integers(2**31))
+        model = self._model(space)
+        model.fit(rows.columns(space, model.inactive), values, seed=seed)
+        best = float(model.predict(rows.columns(space, model.inactive))[0].min())
+        if len(pending.rows):
+            expected = pending.columns(space, model.inactive)
+            best = min(best, float(model.predict(expected)[0].min()))
+            model = model.expecting(expected)
+        feasible = None
+        if len(failed.rows):
+            feasible = self._model(space).fit(
+                np.concatenate([part.columns(space, model.inactive) for part in (rows, failed)]),
+                np.concatenate([np.ones(len(rows.rows)), -np.ones(len(failed.rows))]),
+                seed=seed,
+            )
+        utility = _Utility(model, self._acquisition, best, feasible)
+        incumbents = rows.rows[np.argsort(values, kind="stable")]
+        drawn = space.from_cube(rng.uniform(size=incumbents.shape))
+        incumbents = np.where(np.isnan(incumbents), drawn, incumbents)
+        running, ended = pending.keys(space), rows.keys(space) | failed.keys(space)
+        for taken in (running | ended, running, set()):  # where the space is used up, again
+            found = maximise(utility, space, incumbents=incumbents, taken=taken, rng=rng)
+            if found is not None:
+                return found
+        return None
+
+    def _model(self, space: MixedSpace) -> GaussianProcess | Forest:
+        return GaussianProcess(space.groups) if self._surrogate == "gp" else Forest()
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Trials as rows, NaN where a parameter is inactive."""
+
+    rows: Array
+
+    @classmethod
+    def of(cls, space: MixedSpace, trials: Sequence[FrozenTrial]) -> _Rows:
+        return cls(stacked([space.vector(trial.params) for trial in trials], len(space)))
+
+    def columns(self, space: MixedSpace, inactive: float) -> Array:
+        return space.columns(self.rows, ~np.isnan(self.rows), inactive=inactive)
+
+    def keys(self, space: MixedSpace) -> set[Any]:
+        active = ~np.isnan(self.rows)
+        filled = np.where(active, self.rows, 0.0)
+        return {space.key(row, there) for row, there in zip(filled, active, strict=True)}
+
+
+class _Utility:
+    """The acquisition under the model, times the probability of success where trials have failed."""
+
+    def __init__(
+        self,
+        model: GaussianProcess | Forest,
+        acquisition: Acquisition,
+        best: float,
+        feasible: GaussianProcess | Forest | None,
+    ) -> None:
+        self._model = model
+        self._acquire = ACQUISITIONS[acquisition]
+        self._logarithmic = acquisition != "ei"
+        self._best = best
+        self._feasible = feasible
+        self.inactive = model.inactive
+        self.smooth = isinstance(model, GaussianProcess)
+
+    def values(self, columns: Array) -> Array:
+        values = self._acquire(*self._model.predict(columns), self._best)[0]
+        if self._feasible is None:
+            return values
+        mean, deviation = self._feasible.predict(columns)
+        log_success = log_ndtr(mean / deviation)
+        return np.asarray(values + log_success if self._logarithmic else values * np.exp(log_success))
+
+    def gradient(self, point: Array) -> tuple[float, Array]:
+        assert isinstance(self._model, GaussianProcess)
+        mean, deviation, by_mean, by_deviation = self._model.predict_with_gradient(point)
+        value, mean_slope, deviation_slope = self._acquire(np.array(mean), np.array(deviation), self._best)
+        gradient = mean_slope * by_mean + deviation_slope * by_deviation
+        if self._feasible is None:
+            return float(value), gradient
+        assert isinstance(self._feasible, GaussianProcess)
+        mean, deviation, by_mean, by_deviation = self._feasible.predict_with_gradient(point)
+        u = mean / deviation
+        log_success = float(log_ndtr(u))
+        by_u = np.exp(-(u**2) / 2 - log_success) / np.sqrt(2 * np.pi)
+        log_gradient = by_u * (by_mean - u * by_deviation) / deviation
+        if self._logarithmic:
+            return float(value) + log_success, gradient + log_gradient
+        success = np.exp(log_success)
+        return float(value) * success, np.asarray(success * (gradient + value * log_gradient))
+
+
+def standardised(values: Array) -> Array:
+    """Values (n) with mean 0 and standard deviation 1."""
+    finite = np.clip(values, -1e300, 1e300)
+    scaled = finite / max(np.abs(finite).max(), 1e-300)
+    centred: Array = scaled - scaled.mean()
+    return np.asarray(centred / np.maximum(centred.std(), 1e-12))
+
+
+def _one_objective(study: Study) -> None:
+    if len(study.directions) > 1:
+        raise ValueError(f"BayesSampler has one objective, got {len(study.directions)} directions")
+
+
+def _fits(trial: FrozenTrial, search_space: Mapping[str, BaseDistribution], *, whole: bool) -> bool:
+    """Whether a trial's parameters are values of the search space; ``whole``: all of it."""
+    return (not whole or search_space.keys() <= trial.params.keys()) and all(
+        _contains(distribution, trial.params[name])
+        for name, distribution in search_space.items()
+        if name in trial.params
+    )
+
+
+def _contains(distribution: BaseDistribution, value: Any) -> bool:
+    match distribution:
+        case CategoricalDistribution(choices=choices):
+            return value in choices
+        case IntDistribution(low=low, high=high) | FloatDistribution(low=low, high=high):
+            return bool(low <= value <= high)
+    return False
