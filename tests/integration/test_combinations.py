@@ -17,10 +17,19 @@ from tuner.searchers import SEARCHERS
 
 TRIALS = 16
 
+# All pairs, every other one of them in lanes; these twelve with and without.
+TWICE = set(itertools.product(("grid", "random", "optuna", "hyperopt"), ("fifo", "hyperband", "asha")))
+PAIRS = list(itertools.product(SEARCHERS, SCHEDULERS))
+CASES = [
+    (*pair, lanes)
+    for number, pair in enumerate(PAIRS)
+    for lanes in ((1, 3) if pair in TWICE else ((1, 3)[number % 2],))
+]
+
 
 @pytest.fixture(
     scope="module",
-    params=itertools.product(SEARCHERS, SCHEDULERS, (1, 3)),
+    params=CASES,
     ids=lambda case: f"{case[0]}-{case[1]}-{case[2]} lanes",
 )
 def report(request, cluster, tmp_path_factory) -> Report:
