@@ -25,7 +25,7 @@ from trainables.recipe import MixedPrecision, Task, TrainingConfig
 from trainables.training_loss import Loss, TrainingLoss
 
 Rows = tuple[Tensor, Tensor]
-"""Features n x d and targets n, on one device."""
+"""Features n x d and targets n: on the model's device, or on the CPU where they are too large for it."""
 
 EVALUATION_ROWS = 8192
 """Rows per forward pass in evaluation: bounds the memory of large data sets, one pass for small ones."""
@@ -37,8 +37,9 @@ _AMP_TYPES: dict[MixedPrecision, torch.dtype] = {"bf16": torch.bfloat16, "fp16":
 class Learner:
     """A model in training: all that an epoch reads and changes.
 
-    ``forward``: what training calls, the network or its compiled form. ``shape``: of one row, ``(d,)`` or
-    that of an image. ``loss_scaler`` keeps fp16 gradients from vanishing; ``None`` without fp16.
+    ``device``: of the model. ``forward``: what training calls, the network or its compiled form. ``shape``:
+    of one row, ``(d,)`` or that of an image. ``loss_scaler`` keeps fp16 gradients from vanishing; ``None``
+    without fp16.
     """
 
     network: nn.Module
@@ -53,6 +54,7 @@ class Learner:
     target_scale: float
     metrics: Metrics
     shape: tuple[int, ...]
+    device: torch.device
     forward: Callable[[Tensor], Tensor]
     loss_scaler: GradScaler | None = None
     progress: Progress = field(default_factory=Progress)
@@ -62,6 +64,11 @@ class Learner:
     def batches(self) -> int:
         """Updates per epoch."""
         return -(-len(self.training[1]) // self.config.batch_size)
+
+    @property
+    def like(self) -> Tensor:
+        """A number of the type and on the device in which the model computes."""
+        return torch.zeros((), dtype=self.training[0].dtype, device=self.device)
 
     def order(self) -> Tensor:
         """The order of the training rows in the next epoch; drawn anew at every call."""
@@ -122,14 +129,14 @@ def conclude(learner: Learner, found: dict[str, float], *, seconds: float) -> di
 def train_epoch(learner: Learner, order: Tensor) -> tuple[float, float]:
     """Train once over all rows in the given order; the mean loss over the rows, the last gradient's norm."""
     features, targets = learner.training
-    config, batch_size = learner.config, learner.config.batch_size
+    config, batch_size, device = learner.config, learner.config.batch_size, learner.device
     modules = [module for _, module in dropout.dropouts(learner.network.train())]
     keys = learner.dropout_keys() if modules else None
     augmentation = augmentation_of([learner], stacked=False)
-    rules = GradientRules([config], stacked=False, like=features)
-    loss = TrainingLoss(learner.loss, [config], stacked=False, like=features)
+    rules = GradientRules([config], stacked=False, like=learner.like)
+    loss = TrainingLoss(learner.loss, [config], stacked=False, like=learner.like)
     share = None
-    total = norm = torch.zeros((), dtype=features.dtype, device=features.device)
+    total = norm = learner.like
     for batch, start in enumerate(range(0, len(order), batch_size)):
         rows = order[start : start + batch_size]
         if keys is not None:
@@ -137,7 +144,7 @@ def train_epoch(learner: Learner, order: Tensor) -> tuple[float, float]:
                 module.key.copy_(key)
         if batch == 0 or learner.is_warming():
             optimizers.set_learning_rate(learner.optimizer, learner.learning_rate(batch))
-        inputs, wanted = features[rows], targets[rows]
+        inputs, wanted = features[rows].to(device), targets[rows].to(device)
         if augmentation is not None:
             inputs, share = augmentation(inputs, batch), augmentation.share(batch)
         total = total + backward(learner, loss, inputs, wanted, share) * len(rows)
@@ -162,7 +169,7 @@ def augmentation_of(learners: Sequence[Learner], *, stacked: bool) -> Augmentati
         batches=first.batches,
         shape=first.shape,
         stacked=stacked,
-        like=first.training[0],
+        like=first.like,
     )
 
 
@@ -199,18 +206,19 @@ def evaluate(learner: Learner) -> dict[str, float]:
     """
     features, targets = learner.validation
     network = learner.network.eval()
-    total_loss = total_score = torch.zeros((), dtype=torch.float64, device=features.device)
+    device = learner.device
+    total_loss = total_score = torch.zeros((), dtype=torch.float64, device=device)
     score = correct if learner.task == "classification" else squared_errors
     kept = []
     with torch.inference_mode():
         for start in range(0, len(targets), EVALUATION_ROWS):
-            wanted = targets[start : start + EVALUATION_ROWS]
-            outputs = network(features[start : start + EVALUATION_ROWS])
+            wanted = targets[start : start + EVALUATION_ROWS].to(device)
+            outputs = network(features[start : start + EVALUATION_ROWS].to(device))
             total_loss = total_loss + learner.loss(outputs, wanted) * len(wanted)
             total_score = total_score + score(outputs, wanted)
             if learner.metrics.any:
                 kept.append(outputs)
-        [more] = learner.metrics.of(kept, targets) if kept else [{}]
+        [more] = learner.metrics.of(kept, targets.to(device)) if kept else [{}]
     return {**scores(learner, total_loss.item(), total_score.item()), **more}
 
 
@@ -240,7 +248,7 @@ def squared_errors(outputs: Tensor, targets: Tensor) -> Tensor:
 def _autocast(learner: Learner) -> AbstractContextManager[object]:
     if learner.config.amp == "none":
         return nullcontext()
-    return torch.autocast(learner.training[0].device.type, _AMP_TYPES[learner.config.amp])
+    return torch.autocast(learner.device.type, _AMP_TYPES[learner.config.amp])
 
 
 def _apply(rules: GradientRules, network: nn.Module, *, measured: bool) -> Tensor:

@@ -61,7 +61,7 @@ def signature(learner: Learner) -> Hashable:
         learner.loss,
         learner.task,
         learner.metrics.names,
-        learner.training[0].device,
+        learner.device,
         learner.shape,
         # One data set in memory: lanes draw their rows from the same tensors.
         tuple(id(part) for part in (*learner.training, *learner.validation)),
@@ -258,16 +258,17 @@ def _train(
     forward = stacked_forward.forward(model)
     configs = [learner.config for learner in learners]
     augmentation = augmentation_of(learners, stacked=True)
-    rules = GradientRules(configs, stacked=True, like=features)
-    loss = TrainingLoss(first.loss, configs, stacked=True, like=features)
+    rules = GradientRules(configs, stacked=True, like=first.like)
+    loss = TrainingLoss(first.loss, configs, stacked=True, like=first.like)
     warming = any(learner.is_warming() for learner in learners)
     share = None
-    totals = torch.zeros(len(learners), dtype=features.dtype, device=features.device)
+    totals = torch.zeros(len(learners), dtype=features.dtype, device=first.device)
     wanted = list(trained.values())
     for batch, start in enumerate(range(0, order.shape[1], first.config.batch_size)):
         rows = order[:, start : start + first.config.batch_size]
         # Indexing by a table of rows is several times slower on CPU.
         inputs = features.index_select(0, rows.flatten()).view(*rows.shape, *features.shape[1:])
+        inputs, expected = inputs.to(first.device), targets[rows].to(first.device)
         if keys is not None:
             for layer, name in enumerate(names):
                 buffers[f"{name}.key" if name else "key"].copy_(keys[:, batch, layer])
@@ -276,7 +277,7 @@ def _train(
         if batch == 0 or warming:
             optimizer.set_learning_rates([learner.learning_rate(batch) for learner in learners])
         with _vectorising():
-            lost = loss(forward(parameters, buffers, inputs), targets[rows], share)
+            lost = loss(forward(parameters, buffers, inputs), expected, share)
             gradients: Sequence[Tensor] = torch.autograd.grad(lost.sum(), wanted)
         if batch == first.batches - 1:
             norms = rules.norm(gradients)
@@ -309,17 +310,18 @@ def _evaluate(
     chunk = max(1, EVALUATION_ROWS // lanes)
 
     forward = stacked_forward.forward(model, shared_inputs=True)
-    total_loss = total_score = torch.zeros(lanes, dtype=torch.float64, device=features.device)
+    device = learner.device
+    total_loss = total_score = torch.zeros(lanes, dtype=torch.float64, device=device)
     kept = []
     for start in range(0, len(targets), chunk):
-        wanted = targets[start : start + chunk]
+        wanted = targets[start : start + chunk].to(device)
         with _vectorising():
-            outputs = forward(parameters, buffers, features[start : start + chunk])
+            outputs = forward(parameters, buffers, features[start : start + chunk].to(device))
             each = losses(learner.loss, outputs, wanted.expand(lanes, -1))
         total_loss, total_score = total_loss + each * len(wanted), total_score + score(outputs, wanted)
         if learner.metrics.any:
             kept.append(outputs)
-    more = learner.metrics.of(kept, targets) if kept else [{} for _ in range(lanes)]
+    more = learner.metrics.of(kept, targets.to(device)) if kept else [{} for _ in range(lanes)]
     return total_loss, total_score, more
 
 

@@ -34,6 +34,9 @@ LOSSES: dict[Task, Loss] = {"classification": functional.cross_entropy, "regress
 _ON_DEVICE: WeakKeyDictionary[Part, dict[torch.device, tuple[Tensor, Tensor]]] = WeakKeyDictionary()
 """One copy of a data set per device and process, shared by its trials, which only read it."""
 
+_SHARE_FOR_DATA = 0.5
+"""Of the free memory of a device; the rest is for the models of all trials there."""
+
 _UNSTACKABLE: dict[Hashable, str] = {}
 """Fusion keys of models that turned out not to be vectorisable, and why."""
 
@@ -86,6 +89,7 @@ def learner(
         target_scale=dataset.target.scale,
         metrics=replace(metrics, target_scale=dataset.target.scale),
         shape=dataset.shape,
+        device=device,
         forward=torch.compile(network) if config.compile else network,
         loss_scaler=GradScaler(device.type) if config.amp == "fp16" else None,
     )
@@ -165,7 +169,7 @@ def load(learner: Learner, folder: Path, dataset: Dataset, *, sweep_seed: int) -
 def test_scores(learner: Learner, dataset: Dataset) -> dict[str, float]:
     """The scores on the test rows, under the names that they have on the validation rows."""
     with learner.streams.borrowed():
-        return evaluate(replace(learner, validation=_tensors(dataset.test, learner.training[0].device)))
+        return evaluate(replace(learner, validation=_tensors(dataset.test, learner.device)))
 
 
 def release_memory() -> None:
@@ -189,10 +193,19 @@ def _refuse_other_data(state: dict[str, Any], dataset: Dataset, sweep_seed: int)
 
 
 def _tensors(part: Part, device: torch.device) -> tuple[Tensor, Tensor]:
+    """The rows on the device if they fit there, else on the CPU, from where each batch is copied."""
     copies = _ON_DEVICE.setdefault(part, {})
     if device not in copies:
+        place = device if _fits(part, device) else torch.device("cpu")
         copies[device] = (
-            torch.tensor(part.features, device=device),
-            torch.tensor(part.targets, device=device),
+            torch.tensor(part.features, device=place),
+            torch.tensor(part.targets, device=place),
         )
     return copies[device]
+
+
+def _fits(part: Part, device: torch.device) -> bool:
+    if device.type != "cuda":
+        return True
+    free, _ = torch.cuda.mem_get_info(device)
+    return part.features.nbytes + part.targets.nbytes <= _SHARE_FOR_DATA * free

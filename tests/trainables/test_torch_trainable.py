@@ -9,6 +9,8 @@ import torch
 from ray.tune import PlacementGroupFactory
 from torch.nn.functional import cross_entropy
 
+from trainables import training
+from trainables.data import Part
 from trainables.mlp import MLP
 from trainables.recipe import MLPConfig
 
@@ -207,3 +209,15 @@ def test_a_wrong_config_is_refused_in_a_sentence(trial, config, message):
 def test_numpy_numbers_are_numbers(trial):
     learner = trial(hidden=np.int64(8), lr=np.float64(0.01), optimizer=np.str_("sgd"))
     assert (learner.hyperparameters.hidden, learner.hyperparameters.optimizer) == (8, "sgd")
+
+
+@pytest.mark.parametrize(("share", "device"), [(0.4, "cuda"), (0.6, "cpu")])
+def test_rows_are_kept_on_the_device_if_they_fit(share, device, monkeypatch):
+    """Half of the free memory is for them; the rows of a larger set stay on the CPU."""
+    made = []
+    part = Part(np.zeros((100, 4)), np.zeros(100), np.arange(100))
+    size = part.features.nbytes + part.targets.nbytes
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (int(size / share), 0))
+    monkeypatch.setattr(torch, "tensor", lambda array, device: made.append(device.type))
+    training._tensors(part, torch.device("cuda"))
+    assert made == [device, device]
