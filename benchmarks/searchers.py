@@ -58,8 +58,9 @@ def problem(name: str, folder: Path) -> Problem:
     return networks(name, folder) if name in TABLES else PROBLEMS[name]
 
 
-def search(name: str, who: str, seed: int, trials: int, folder: Path) -> list[float]:
-    """The losses of a search, trial by trial."""
+def search(name: str, who: str, seed: int, trials: int, folder: Path) -> tuple[list[float], float]:
+    """The losses of a search, trial by trial, and the seconds of it all."""
+    began = time.perf_counter()
     warnings.simplefilter("ignore")
     asked = problem(name, folder)
     searcher = start(WHO[who], asked.space, objective=LOSS, seed=seed)
@@ -70,11 +71,11 @@ def search(name: str, who: str, seed: int, trials: int, folder: Path) -> list[fl
             assert config is not None
             losses.append(asked.loss(config))
             searcher.finish(trial, "completed", losses[-1])
-    return losses
+    return losses, time.perf_counter() - began
 
 
 def run_all(
-    names: Sequence[str], whos: Sequence[str], *, seeds: int, trials: int, jobs: int, folder: Path
+    names: Sequence[str], whos: Sequence[str], *, seeds: range, trials: int, jobs: int, folder: Path
 ) -> None:
     """Run what is not in the folder yet, seed by seed."""
     for name in names:
@@ -85,7 +86,7 @@ def run_all(
     }
     todo = [
         (name, who, seed)
-        for seed in range(seeds)
+        for seed in seeds
         for name in names
         for who in whos
         if (name, who, seed) not in there
@@ -97,7 +98,8 @@ def run_all(
         asked = {pool.submit(search, *one, trials, folder): one for one in todo}
         for done in as_completed(asked):
             name, who, seed = asked[done]
-            row = {"problem": name, "searcher": who, "seed": seed, "losses": done.result()}
+            losses, took = done.result()
+            row = {"problem": name, "searcher": who, "seed": seed, "losses": losses, "seconds": took}
             file.write(json.dumps(row) + "\n")
             file.flush()
 
@@ -107,11 +109,11 @@ def read(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
 
 
-def regrets(folder: Path, name: str, *, seeds: int, trials: int) -> dict[str, Array]:
+def regrets(folder: Path, name: str, *, seeds: range, trials: int) -> dict[str, Array]:
     """By searcher: regret (seeds x trials) on a problem, of the seeds that have been run."""
     found: dict[str, dict[int, list[float]]] = {who: {} for who in WHO}
     for row in read(folder):
-        if row["problem"] == name and row["seed"] < seeds and len(row["losses"]) >= trials:
+        if row["problem"] == name and row["seed"] in seeds and len(row["losses"]) >= trials:
             found[row["searcher"]][row["seed"]] = row["losses"][:trials]
     least = problem(name, folder).least
     return {
@@ -195,6 +197,7 @@ def main() -> None:
     parser.add_argument("--problems", nargs="*", default=[*PROBLEMS, *TABLES], choices=[*PROBLEMS, *TABLES])
     parser.add_argument("--searchers", nargs="*", default=list(WHO), choices=list(WHO))
     parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--trials", type=int, default=max(COUNTS))
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--out", type=Path, default=Path("results/searchers"), help="where searches are kept")
@@ -204,19 +207,19 @@ def main() -> None:
     if options.cost:
         print(cost(options.searchers))
         return
+    seeds = range(options.first_seed, options.first_seed + options.seeds)
     options.out.mkdir(parents=True, exist_ok=True)
     run_all(
         options.problems,
         options.searchers,
-        seeds=options.seeds,
+        seeds=seeds,
         trials=options.trials,
         jobs=options.jobs,
         folder=options.out,
     )
     counts = [count for count in COUNTS if count <= options.trials]
     found = {
-        name: regrets(options.out, name, seeds=options.seeds, trials=options.trials)
-        for name in options.problems
+        name: regrets(options.out, name, seeds=seeds, trials=options.trials) for name in options.problems
     }
     for name, regret in found.items():
         print(table(name, regret, counts), flush=True)
