@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from tuner import Budget, Float, Objective, Report, ResultsError, SpecError, Sweep, Trial
+from tuner import Budget, Float, Objective, Report, ResultsError, SearchSpace, SpecError, Sweep, Trial
 from tuner.engine.evaluate import _candidate, _chosen, evaluate
+from tuner.engine.listed import Listed
 from tuner.journal import Journal
 from tuner.report import renderings
 from tuner.trainable import TrainableSpec
@@ -164,3 +165,8 @@ def test_a_report_tells_what_was_found_and_refuses_to_look_again(results):
     assert json.loads(renderings.json(report))["evaluation"] == found
     with pytest.raises(ResultsError, match=r"evaluation.json: the test rows were looked at already"):
         evaluate(folder)
+
+
+def test_given_configurations_can_be_of_any_space():
+    space = SearchSpace({"layers": {"architecture": {"dense": {"width": [4, 8]}}, "layers": [1, 2]}})
+    assert Listed(configs=({"layers": "dense(width=4)"},)).problems(space) == []

@@ -17,6 +17,7 @@ class Listed(SearcherSpec):
     configs: tuple[dict[str, Any], ...] = Field(min_length=1)
 
     conditions: ClassVar[bool] = True
+    opaque: ClassVar[bool] = True
     exhaustive: ClassVar[bool] = True
 
     def size(self, space: SearchSpace) -> int:

@@ -82,7 +82,7 @@ def _fronts(report: Report) -> list[str]:
     if not charts:
         return []
     return [
-        "<h2>Pareto front</h2>",
+        f"<h2>Pareto front: {_text(report.objective.metric)} against the other objectives</h2>",
         f'<p class="soft">{len(report.front()):,} trials, the large dots, are beaten by no other in all '
         'objectives at once.</p><div class="small">',
         *(_figure(chart) for chart in charts),
