@@ -26,7 +26,7 @@ from scipy import stats
 from threadpoolctl import threadpool_limits
 
 from benchmarks.problems import PROBLEMS, Problem, networks
-from tuner import Bayes, Float, HyperOpt, Objective, Optuna, Random, SearchSpace
+from tuner import Bayes, Float, HyperOpt, Objective, Optuna, Random, Reinforce, SearchSpace
 from tuner.searchers import Evolution, SearcherSpec, Sobol, start
 
 Array = NDArray[np.float64]
@@ -42,6 +42,8 @@ WHO: dict[str, SearcherSpec] = {
     "bayes gp": Bayes(),
     "bayes rf": Bayes(surrogate="rf"),
 }
+# It takes no range without `points`, so it is not compared; a grid has nothing to suggest.
+ALSO_TIMED: dict[str, SearcherSpec] = {"reinforce": Reinforce()}
 TABLES = ("wine", "breast_cancer")
 COUNTS = (25, 50, 100)
 LOSS = Objective(metric="loss", mode="min")
@@ -162,11 +164,14 @@ def promises(found: dict[str, dict[str, Array]], smooth: dict[str, bool], counts
 
 def seconds(spec: SearcherSpec, *, observations: int, dimensions: int, repeats: int = 3) -> float:
     """The median of a core's time for a suggestion after so many completed trials."""
-    space = SearchSpace({f"x{i}": Float(0.0, 1.0) for i in range(dimensions)})
+    points = 100 if isinstance(spec, Reinforce) else None
+    space = SearchSpace({f"x{i}": Float(0.0, 1.0, points=points) for i in range(dimensions)})
     searcher = start(spec, space, objective=LOSS, seed=0)
     rng = np.random.default_rng(0)
     for trial in range(-observations, 0):
         config = space.sample(rng)
+        if points is not None:
+            config = {name: round(value * (points - 1)) / (points - 1) for name, value in config.items()}
         searcher.take(trial, config)
         searcher.finish(trial, "completed", sum((value - 0.3) ** 2 for value in config.values()))
     times = []
@@ -185,8 +190,9 @@ def cost(whos: Sequence[str]) -> str:
     head = " | ".join(f"{n} in {d}" for n, d in sizes)
     lines = ["## Seconds per suggestion, by observations and dimensions", "", f"| searcher | {head} |"]
     lines.append(f"|---|{'---:|' * len(sizes)}")
+    timed = WHO | ALSO_TIMED
     for who in whos:
-        cells = " | ".join(f"{seconds(WHO[who], observations=n, dimensions=d):.3g}" for n, d in sizes)
+        cells = " | ".join(f"{seconds(timed[who], observations=n, dimensions=d):.3g}" for n, d in sizes)
         lines.append(f"| {who} | {cells} |")
         print(lines[-1], flush=True)
     return "\n".join([*lines, ""])
@@ -205,7 +211,7 @@ def main() -> None:
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     if options.cost:
-        print(cost(options.searchers))
+        print(cost([*options.searchers, *ALSO_TIMED]))
         return
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     options.out.mkdir(parents=True, exist_ok=True)
