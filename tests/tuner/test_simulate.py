@@ -11,6 +11,7 @@ from tuner.engine.curves import Costs, LearningCurve, PowerLawCurves, RecordedCu
 from tuner.engine.simulate import simulate
 from tuner.journal import Journal
 from tuner.schedulers import SCHEDULERS
+from tuner.searchers import SEARCHERS
 
 LOSS = Objective(metric="loss", mode="min")
 
@@ -109,6 +110,17 @@ def test_every_trial_ends_with_every_scheduler(name, workers):
     assert run.waiting == []
     assert sum(run.endings.values()) == len(run.iterations_of) == 500
     assert run.worker_seconds <= workers * run.seconds + 1e-6
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+@pytest.mark.parametrize("searcher", SEARCHERS)
+def test_every_searcher_works_with_every_scheduler(searcher, scheduler):
+    space = {"x": Float(0, 1, points=4), "y": Choice([1, 2, 3]), "z": Float(0, 1, points=2, when={"y": 3})}
+    budget = Budget(trials=16, iterations=9)
+    asked = sweep(space=space, budget=budget, searcher=searcher, scheduler=scheduler)
+    run = simulate(asked, PowerLawCurves(9), workers=3, costs=Costs(trial=0.1, failures=0.2))
+    assert run.waiting == []
+    assert sum(run.endings.values()) == len(run.iterations_of) == 16
 
 
 @pytest.mark.parametrize("name", ["asha", "hyperband"])
