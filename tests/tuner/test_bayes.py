@@ -8,11 +8,12 @@ import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
+from scipy import stats
 
 from tuner import Bayes, Choice, Float, Int, Objective, SearchSpace, SpecError
 from tuner.searchers._mixed_space import Rules
 from tuner.searchers._observations import observations
-from tuner.searchers.bayes_sampler import BayesSampler, standardised
+from tuner.searchers.bayes_sampler import BayesSampler, half_ranked, standardised
 
 LOSS = Objective(metric="loss", mode="min")
 X = {"x": FloatDistribution(0.0, 1.0)}
@@ -207,3 +208,17 @@ def test_wrong_settings_are_refused(settings, message):
     with pytest.raises(SpecError) as caught:
         Bayes(**settings)
     assert str(caught.value) == message
+
+
+def test_worse_half_is_placed_by_its_ranks():
+    """The better half, which stays, gives the spread; the worst of eight lies where a normal one would."""
+    values = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8e9])
+    warped = half_ranked(values)
+    spread = np.sqrt(np.mean(np.square([3.5, 2.5, 1.5, 0.5])))
+    assert warped[:4].tolist() == values[:4].tolist()
+    assert warped[-1] == pytest.approx(4.5 + spread * stats.norm.ppf(7.5 / 8))
+    assert (np.diff(warped) > 0).all()
+
+
+def test_equal_values_are_left_as_they_are():
+    assert half_ranked(np.ones(5)).tolist() == [1.0] * 5
