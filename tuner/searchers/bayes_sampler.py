@@ -132,7 +132,9 @@ class BayesSampler(BaseSampler):
     ) -> tuple[Array, Mask] | None:
         rng = self._rng(trial, 1)
         sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
-        values = standardised(self._warped(sign * np.array(seen.values)))
+        values = standardised(sign * np.array(seen.values))
+        if self._surrogate == "rf":
+            values = standardised(half_ranked(values))
         rows = _Rows.of(space, seen.observed)
         pending = _Rows.of(space, seen.pending)
         failed = _Rows.of(space, seen.failed)
@@ -161,9 +163,6 @@ class BayesSampler(BaseSampler):
             if found is not None:
                 return found
         return None
-
-    def _warped(self, values: Array) -> Array:
-        return values if self._surrogate == "gp" else half_ranked(values)
 
     def _model(self, space: MixedSpace) -> GaussianProcess | Forest:
         return GaussianProcess(space.groups) if self._surrogate == "gp" else Forest()
