@@ -235,7 +235,7 @@ def _plan(options: argparse.Namespace) -> int:
 
 def _count(text: str) -> int:
     """A whole number from 1; raises ArgumentTypeError for anything else."""
-    [*counts] = _counts(text)
+    counts = _counts(text)
     if len(counts) > 1:
         raise argparse.ArgumentTypeError(f"must be a whole number from 1, got '{text}'")
     return counts[0]

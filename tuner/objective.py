@@ -57,14 +57,18 @@ class Objective(Spec):
         return [first, *(other.model_dump() for other in self.others)] if self.others else first
 
     @property
+    def all(self) -> tuple[Objective, ...]:
+        """This one and the others."""
+        return (self, *self.others)
+
+    @property
     def metrics(self) -> tuple[str, ...]:
         """The metrics of all objectives, the first one first."""
-        return (self.metric, *(other.metric for other in self.others))
+        return tuple(one.metric for one in self.all)
 
     def scores(self, values: Sequence[float]) -> tuple[float, ...]:
         """The values of all objectives, each with its sign turned so that higher is better."""
-        objectives = (self, *self.others)
-        return tuple(one.score(value) for one, value in zip(objectives, values, strict=True))
+        return tuple(one.score(value) for one, value in zip(self.all, values, strict=True))
 
     def score(self, value: float) -> float:
         """The value with its sign turned so that higher is better."""

@@ -152,7 +152,7 @@ class Report:
 
     def front(self) -> list[Trial]:
         """The trials that did not fail and that no other dominates, by number; of one objective, the best."""
-        sound = [trial for trial in self.trials if trial.state != "failed" and trial.value is not None]
+        sound = [trial for trial in self.trials if _is_sound(trial)]
         if self.objective.others:
             from tuner.pareto import front  # it imports NumPy
 
@@ -167,9 +167,9 @@ class Report:
         if self.objective.others:
             from tuner.pareto import ranking  # it imports NumPy
 
-            sound = [trial for trial in self.trials if trial.state != "failed" and trial.value is not None]
+            sound = [trial for trial in self.trials if _is_sound(trial)]
             order = ranking([self.objective.scores(trial.values) for trial in sound])
-            return [sound[i] for i in order] + [trial for trial in self._by_value() if trial not in sound]
+            return [sound[i] for i in order] + [trial for trial in self._by_value() if not _is_sound(trial)]
         return self._by_value()
 
     def _by_value(self) -> list[Trial]:
@@ -281,7 +281,7 @@ class Report:
     def rows(self) -> list[dict[str, Any]]:
         """One row per trial: its numbers, the error's last line, ``config.<name>`` in the space's order."""
         names = list(self.space())
-        further = [f"value.{other.metric}" for other in self.objective.others]
+        further = self._further()
         return [
             {
                 "id": trial.id,
@@ -299,14 +299,17 @@ class Report:
 
     def columns(self) -> list[str]:
         """The keys of ``rows``, known also when there are none."""
-        further = [f"value.{other.metric}" for other in self.objective.others]
-        own = ["id", "state", "value", *further, "iterations", "seconds", "seed", "error"]
+        own = ["id", "state", "value", *self._further(), "iterations", "seconds", "seed", "error"]
         return own + [f"config.{name}" for name in self.space()]
 
     def values(self, trial: Trial) -> list[float | None]:
         """The trial's value of each objective."""
         values = trial.values or (trial.value,)
         return [*values, *[None] * (len(self.objective.metrics) - len(values))]
+
+    def _further(self) -> list[str]:
+        """The columns of the objectives after the first."""
+        return [f"value.{other.metric}" for other in self.objective.others]
 
     def table(self) -> pandas.DataFrame:
         """``rows`` as a data frame; whole numbers stay whole where a condition leaves gaps."""
@@ -403,6 +406,11 @@ class _Draft:
 
     def _last_values(self) -> tuple[float, ...]:
         return tuple(self.results[max(self.results)].data["values"]) if self.results else ()
+
+
+def _is_sound(trial: Trial) -> bool:
+    """Whether it can be among the best."""
+    return trial.state != "failed" and trial.value is not None
 
 
 def _reached(curve: list[tuple[int, float]], value: float | None) -> int:

@@ -114,7 +114,7 @@ class _OptunaSearcher(StudySearcher):
         self._seed = seed
         self._parameters = parameters(space.dimensions, numeric=spec.sampler == "cmaes")
         super().__init__(self._sampler(seed), objective)
-        self._penalties = [FailurePenalty(each) for each in (objective, *objective.others)]
+        self._penalties = [FailurePenalty(each) for each in objective.all]
         varied = [p for p in self._parameters.values() if not p.distribution.single()]
         self._idle = spec.sampler == "cmaes" and len(varied) == 1
         self._attempts: dict[int, int] = {}  # of a sampler that does not learn

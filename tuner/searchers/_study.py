@@ -20,7 +20,7 @@ class StudySearcher(Searcher):
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         up, down = optuna.study.StudyDirection.MAXIMIZE, optuna.study.StudyDirection.MINIMIZE
-        directions = [up if each.mode == "max" else down for each in (objective, *objective.others)]
+        directions = [up if each.mode == "max" else down for each in objective.all]
         self._study = optuna.create_study(directions=directions, sampler=sampler)
         self._states = optuna.trial.TrialState
         self._open: dict[int, Trial] = {}
