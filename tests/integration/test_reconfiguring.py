@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
 from running import events, run_toy
 
 from tuner import Float, Pbt, Replay, Resources, SpecError, Sweep, run
+from tuner.engine.host import Host
+from tuner.engine.recovery import recover
+from tuner.journal import Journal, read
 
 POPULATION = 6
 PBT = Pbt(interval=2, quantile=0.34)
@@ -115,3 +119,18 @@ def test_hyperparameters_can_follow_a_schedule_of_the_users(cluster, tmp_path):
     for number, history in histories(report).items():
         first = report.trials[number].first_config["x"]
         assert history[9] == [first] * 3 + [0.2] * 2 + [0.1] * 4
+
+
+@pytest.mark.parametrize(
+    "scheduler", [PBT, Replay(changes=[{"at": 3, "set": {"x": 0.2}}])], ids=["pbt", "replay"]
+)
+def test_wherever_a_sweep_breaks_off_each_checkpoint_is_there_once(scheduler, cluster, tmp_path):
+    """Ray would delete one that is registered twice; and a copy has no value of the trial's own."""
+    report = population(tmp_path, scheduler=scheduler)
+    everything = list(read(report.folder))
+    for end in range(1, len(everything)):
+        left = recover(Host(Sweep(**report.sweep), Journal.__new__(Journal)), everything[:end])
+        for checkpoints in left.checkpoints.values():
+            paths = [each.path for each in checkpoints]
+            assert len(set(paths)) == len(paths)
+            assert all(math.isnan(each.result["loss"]) is ("/from_" in each.path) for each in checkpoints)

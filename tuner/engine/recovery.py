@@ -6,6 +6,7 @@ same. Where they do not, the journal is not theirs: another version wrote it, or
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -140,8 +141,12 @@ class _Replay:
         self._host.reconfigure(decision, trial_dir=None, checkpoint="")
         if self._host.courses[number].config != data["config"]:
             raise _foreign(number, f"went on with {data['config']}, and the scheduler makes something else")
+        if data["source"] == number:  # it goes on from its own, which is known
+            return
+        # Without a value, as when it was copied: it is not the trial's own.
         source = self.left.checkpoints[data["source"]][-1]
-        self.left.checkpoints.setdefault(number, []).append(Checkpoint(data["checkpoint"], source.result))
+        valueless = {**source.result, self._host.sweep.objective.metric: math.nan}
+        self.left.checkpoints.setdefault(number, []).append(Checkpoint(data["checkpoint"], valueless))
 
 
 def _next_of_its_trial(events: list[Event]) -> list[Event | None]:
