@@ -165,7 +165,7 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from tuner.engine import run
+    from tuner.engine.runner import run
     from tuner.sweep import Sweep
 
     with contextlib.redirect_stdout(sys.stderr):
@@ -174,7 +174,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _resume(options: argparse.Namespace) -> int:
-    from tuner.engine import resume
+    from tuner.engine.runner import resume
 
     return _carried_out(options, resume, options.results)
 
@@ -205,10 +205,10 @@ def _carried_out(
 def _plan(options: argparse.Namespace) -> int:
     from pathlib import Path
 
-    from tuner.engine import run
     from tuner.engine.curves import RecordedCurves
     from tuner.engine.plan import pilot_of, plan, table
     from tuner.engine.progress import for_stream
+    from tuner.engine.runner import run
     from tuner.report import renderings
     from tuner.sweep import Sweep
 

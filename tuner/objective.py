@@ -10,6 +10,11 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 from tuner.errors import Problem, SpecError
 from tuner.spec import Count, Number, Spec, describe
 
+ITERATIONS = "iterations"
+"""What trials are measured by unless a sweep says otherwise."""
+
+SECONDS = "seconds"
+
 
 class Objective(Spec):
     """The metric to optimise and its direction.

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
-import gc
 import hashlib
 import importlib
 import importlib.util
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -40,7 +38,7 @@ _LOADED: dict[tuple[Path, int, int], Any] = {}
 class Spec(BaseModel):
     """A frozen part of a sweep. Wrong input raises ``SpecError`` with every problem of the part."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, defer_build=True)
 
     if not TYPE_CHECKING:  # type checkers keep the generated signature
 
@@ -117,21 +115,6 @@ def locate(name: str, table: Mapping[str, str], *, what: str) -> Any:
             raise SpecError([Problem("", f"'{source}' has no '{attribute}'{did_you_mean(part, public)}")])
         found = getattr(found, part)
     return found
-
-
-@contextlib.contextmanager
-def importing() -> Iterator[None]:
-    """A context for large imports: the garbage collector, which would find nothing in them, stands still.
-
-    It would walk all that they make again and again: a third of the time that torch takes to import.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _load_module(name: str) -> Any:

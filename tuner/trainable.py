@@ -25,12 +25,12 @@ from pydantic import BaseModel, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from tuner.errors import Problem, SpecError
+from tuner.importing import importing
 from tuner.space import RESERVED, Config, Float, Int, SearchSpace, is_json
 from tuner.spec import (
     Spec,
     describe,
     did_you_mean,
-    importing,
     kind_and_settings,
     locate,
     nearest,

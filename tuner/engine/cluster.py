@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tuner.errors import ClusterError
+from tuner.importing import importing
 from tuner.objective import Resources
-from tuner.spec import importing
 
 WORKER_LOSSES = 3
 """A trial that so often loses its worker (a crash, a node gone) fails; before, it starts again."""

@@ -8,7 +8,7 @@ from numbers import Real
 from typing import Any
 
 from tuner.errors import TrialError
-from tuner.schedulers import ITERATIONS, SECONDS
+from tuner.objective import ITERATIONS, SECONDS
 from tuner.spec import did_you_mean
 
 RESOURCE = "__resource__"

@@ -21,8 +21,9 @@ from tuner.engine.guard import RESOURCE
 from tuner.engine.worker import Stretch
 from tuner.errors import ResultsError
 from tuner.journal import Journal
+from tuner.objective import ITERATIONS
 from tuner.pareto import front
-from tuner.schedulers import ITERATIONS, Action, Decision
+from tuner.schedulers import Action, Decision
 from tuner.searchers import Ending, start
 from tuner.sweep import Sweep
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 from ray import cloudpickle
 
 from tuner.errors import Problem, SpecError
 from tuner.spec import LOADED_FILES
-from tuner.sweep import Sweep
+
+if TYPE_CHECKING:
+    from tuner.sweep import Sweep  # which workers need not import
 
 
 class Recipe:

@@ -15,7 +15,8 @@ from tuner.engine.guard import RESOURCE
 from tuner.engine.host import Host
 from tuner.errors import ResultsError
 from tuner.journal import Event
-from tuner.schedulers import ITERATIONS, SECONDS, Action, Decision
+from tuner.objective import ITERATIONS, SECONDS
+from tuner.schedulers import Action, Decision
 
 
 @dataclass

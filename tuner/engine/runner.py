@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import tuner
 from tuner.engine import cluster
 from tuner.errors import ResultsError
+from tuner.importing import importing
 from tuner.journal import Event, Journal, read
 from tuner.report import Report
 from tuner.report.renderings import html
 from tuner.report.words import ended
-from tuner.spec import importing
 from tuner.sweep import Sweep
 
 if TYPE_CHECKING:

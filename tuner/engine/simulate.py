@@ -17,7 +17,8 @@ import numpy as np
 
 from tuner.engine.cluster import WORKER_LOSSES
 from tuner.engine.curves import Costs, Curves, LearningCurve
-from tuner.schedulers import ITERATIONS, SECONDS, Action, Decision
+from tuner.objective import ITERATIONS, SECONDS
+from tuner.schedulers import Action, Decision
 from tuner.searchers import Ending, start
 from tuner.space import Config
 from tuner.sweep import Sweep

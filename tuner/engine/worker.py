@@ -22,7 +22,7 @@ import ray
 from tuner.engine import guard
 from tuner.engine.recipe import Recipe
 from tuner.errors import TrialError
-from tuner.spec import importing
+from tuner.importing import importing
 
 T = TypeVar("T")
 

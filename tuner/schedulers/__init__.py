@@ -10,7 +10,7 @@ from tuner.schedulers._pbt import Pbt
 from tuner.schedulers._peers import Median, Percentile
 from tuner.schedulers._replay import Replay
 from tuner.schedulers._successive_halving import SuccessiveHalving
-from tuner.schedulers.base import ITERATIONS, SECONDS, Action, Decision, Scheduler, SchedulerSpec
+from tuner.schedulers.base import Action, Decision, Scheduler, SchedulerSpec
 
 SCHEDULERS: dict[str, type[SchedulerSpec]] = {
     "fifo": Fifo,
@@ -27,9 +27,7 @@ SCHEDULERS: dict[str, type[SchedulerSpec]] = {
 }
 
 __all__ = [
-    "ITERATIONS",
     "SCHEDULERS",
-    "SECONDS",
     "Action",
     "Asha",
     "AshaStop",

@@ -16,14 +16,9 @@ import numpy as np
 from pydantic import Field
 
 from tuner.errors import Problem
-from tuner.objective import Objective
+from tuner.objective import ITERATIONS, Objective
 from tuner.space import Config, SearchSpace
 from tuner.spec import Count, Spec
-
-ITERATIONS = "iterations"
-"""The resource that trials are measured by unless a sweep says otherwise."""
-
-SECONDS = "seconds"
 
 
 class Action(StrEnum):
