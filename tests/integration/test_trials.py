@@ -242,7 +242,7 @@ def test_time_budget_ends_the_sweep_and_keeps_all_results(tmp_path):
         "Slow", tmp_path, iterations=10_000, space={"x": Float(0.0, 0.5)}, budget={"seconds": 8, "trials": 3}
     )
     assert report.reason == "seconds"
-    assert report.counts()["stopped"] == 3
+    assert report.counts()["stopped"] == len(report.trials) > 0
     assert report.best() is not None
     assert report.seconds < 25
 

@@ -53,9 +53,13 @@ class Stuck(Counting):
         return super().step()
 
 
-async def opened(worker, **config):
-    await worker.open(0, {"config": config})
-    return lambda **stretch: worker.train(0, Stretch(**{"seconds": 1e9, "better_than": -1e9, **stretch}))
+def opened(worker, **config):
+    made_with = [{"config": config}, None]
+    return lambda **stretch: worker.train(
+        0,
+        Stretch(**{"seconds": 1e9, "better_than": -1e9, **stretch}),
+        made_with.pop(0) if len(made_with) > 1 else None,
+    )
 
 
 def counted(results):
@@ -64,7 +68,7 @@ def counted(results):
 
 def test_trial_waits_where_the_scheduler_decides(worker):
     async def go():
-        train = await opened(worker)
+        train = opened(worker)
         assert counted(await train(until=5)) == [1, 2, 3, 4, 5]
         await asyncio.sleep(0.05)
         assert counted(await train(until=7)) == [6, 7]
@@ -74,7 +78,7 @@ def test_trial_waits_where_the_scheduler_decides(worker):
 
 def test_trial_hands_over_what_it_has_and_trains_on(worker):
     async def go():
-        train = await opened(worker)
+        train = opened(worker)
         assert counted(await train(until=50, seconds=0)) == [1]
         while not worker._errands[0].halted:
             await asyncio.sleep(0.001)
@@ -86,7 +90,7 @@ def test_trial_hands_over_what_it_has_and_trains_on(worker):
 
 def test_trial_waits_after_a_value_of_which_a_checkpoint_may_be_taken(worker):
     async def go():
-        train = await opened(worker)
+        train = opened(worker)
         assert counted(await train(until=50, better_than=-2)) == [1, 2, 3, 4]
         assert (await worker.call(0, "save", ())).metrics["training_iteration"] == 4
 
@@ -96,7 +100,7 @@ def test_trial_waits_after_a_value_of_which_a_checkpoint_may_be_taken(worker):
 def test_trial_hands_over_what_it_has_also_while_it_hangs(worker):
     async def go():
         worker._class = Stuck
-        train = await opened(worker)
+        train = opened(worker)
         assert counted(await train(until=50, seconds=0.2)) == [1, 2]
         Stuck.go_on.set()
         assert counted(await train(until=4)) == [3, 4]
@@ -106,7 +110,7 @@ def test_trial_hands_over_what_it_has_also_while_it_hangs(worker):
 
 def test_failure_comes_after_the_results_before_it(worker):
     async def go():
-        train = await opened(worker, fails_at=4)
+        train = opened(worker, fails_at=4)
         assert counted(await train(until=50)) == [1, 2, 3]
         for _ in range(2):
             with pytest.raises(TrialError, match="enough"):
@@ -117,7 +121,7 @@ def test_failure_comes_after_the_results_before_it(worker):
 
 def test_failure_while_training_on_is_told_at_the_next_call(worker):
     async def go():
-        train = await opened(worker, fails_at=4)
+        train = opened(worker, fails_at=4)
         assert counted(await train(until=50, seconds=0)) == [1]
         while not worker._errands[0].halted:
             await asyncio.sleep(0.001)
@@ -130,7 +134,7 @@ def test_failure_while_training_on_is_told_at_the_next_call(worker):
 
 def test_closed_trial_answers_who_waits_for_it(worker):
     async def go():
-        train = await opened(worker)
+        train = opened(worker)
         waiting = asyncio.create_task(train(until=10**9))
         await asyncio.sleep(0.02)
         assert await worker.close(0) is True

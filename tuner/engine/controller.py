@@ -115,6 +115,10 @@ class Controller(TuneController):
         self._actor_manager.cleanup()
         self._loggers.on_experiment_end(trials=self._trials)
 
+    def is_finished(self) -> bool:
+        """Whether there is nothing left to do. Ray would look through all trials each time."""
+        return bool(self._host.exhausted and all(trial.is_finished() for trial in self._live_trials))
+
     def checkpoint(self, force: bool = False, wait: bool = False) -> None:
         """Nothing: the journal holds the sweep's state, which Ray's snapshots cannot bring back."""
 

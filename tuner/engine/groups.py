@@ -6,7 +6,7 @@ trial starts itself is placed into the group.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import ray
@@ -31,11 +31,8 @@ class _Lease(AcquiredResources):
         self._make = make
         self.worker: Handle | None = None
 
-    def annotate_remote_entities(self, entities: Sequence[Any]) -> list[Any]:
-        return [self]
-
-    def remote(self, **arguments: Any) -> Lane:
-        """In place of an actor class's ``remote``: a worker in the group, and the trial in it."""
+    def open(self, arguments: dict[str, Any]) -> Lane:
+        """A worker in the group, and the trial that is made with these arguments in it."""
         self.worker = self._make(self.group)
         return Lane(self.worker, arguments)
 

@@ -111,6 +111,7 @@ class Worker:
         self._fuses = hasattr(self._class, "fused_step")
         self._surroundings = os.getcwd(), dict(os.environ), list(sys.path)
         self._trials: dict[int, Any] = {}
+        self._unmade: dict[int, TrialError] = {}  # why there is no trial in a lane
         self._reported: set[int] = set()
         self._last: dict[int, dict[str, Any]] = {}  # each trial's last result
         self._errands: dict[int, _Errand] = {}
@@ -132,19 +133,19 @@ class Worker:
             return 1
         return await self._in_thread(lambda: int(self._class.best_lanes(configs, most=most)))
 
-    async def open(self, lane: int, arguments: dict[str, Any]) -> None:
-        """Set up a trial in a lane."""
+    async def call(
+        self, lane: int, method: str, arguments: Sequence[Any], made_with: dict[str, Any] | None = None
+    ) -> Any:
+        """Call a method of a lane's trial, which is made first if there is something to make it with.
 
-        def make() -> None:
-            with self._working(lane), _crashes_explained():
-                self._trials[lane] = self._class(**arguments)
-
-        await self._in_thread(make)
-
-    async def call(self, lane: int, method: str, arguments: Sequence[Any]) -> Any:
-        """Call a method of a lane's trial."""
+        Raises TrialError when the trial fails in it, or could not be made.
+        """
 
         def call() -> Any:
+            if made_with is not None:
+                self._make(lane, made_with)
+            if lane in self._unmade:
+                raise self._unmade[lane]
             with self._working(lane), _crashes_explained():
                 answer = getattr(self._trials[lane], method)(*arguments)
             if method == "save":  # Ray sends the last result along, with whatever the trial put into it
@@ -153,11 +154,15 @@ class Worker:
 
         return await self._in_thread(call)
 
-    async def train(self, lane: int, stretch: Stretch) -> list[dict[str, Any]]:
-        """Train a lane's trial for a stretch; its results, at least one.
+    async def train(
+        self, lane: int, stretch: Stretch, made_with: dict[str, Any] | None = None
+    ) -> list[dict[str, Any]]:
+        """Train a lane's trial, made first if need be, for a stretch; its results, at least one.
 
-        Raises TrialError when the trial fails, after the results before that were answered.
+        Raises TrialError when the trial fails or cannot be made, after the results before that were answered.
         """
+        if made_with is not None:
+            self._thread.submit(self._make, lane, made_with)
         answer: asyncio.Future[list[dict[str, Any]]] = asyncio.get_running_loop().create_future()
         errand = self._errands.get(lane)
         if errand is None or (errand.halted and not errand.results and errand.error is None):
@@ -178,6 +183,13 @@ class Worker:
         if errand is not None and errand.answer is not None:
             errand.answer.set_result(errand.results)
         return await self._in_thread(lambda: self._close(lane))
+
+    def _make(self, lane: int, arguments: dict[str, Any]) -> None:
+        try:
+            with self._working(lane), _crashes_explained():
+                self._trials[lane] = self._class(**arguments)
+        except TrialError as error:
+            self._unmade[lane] = error
 
     async def _in_thread(self, function: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function)
@@ -246,6 +258,8 @@ class Worker:
             self._train_together(lanes)
         outcomes: dict[int, dict[str, Any] | TrialError] = {}
         for lane in lanes:
+            if lane in self._unmade:
+                outcomes[lane] = self._unmade[lane]
             if lane not in self._trials:
                 continue
             try:
@@ -305,6 +319,7 @@ class Worker:
 
     def _close(self, lane: int) -> bool:
         trial = self._trials.pop(lane, None)
+        self._unmade.pop(lane, None)
         self._reported.discard(lane)
         self._last.pop(lane, None)
         if trial is None:

@@ -1,8 +1,8 @@
 """Warm workers: long-lived processes that run one trial after another, in lanes several at once.
 
-Ray Tune starts a process and a placement group per trial. Here Tune's controller is given a resource
-manager whose resources are places in workers: what it takes for a new actor is a ``Lane`` of a process that
-is there.
+Ray Tune starts a process and a placement group per trial. Here Tune's controller is given a manager of
+actors whose resources are places in workers: what it takes for a new actor is a ``Lane`` of a process that is
+there.
 """
 
 from __future__ import annotations
@@ -41,32 +41,37 @@ class _Method:
 
 
 class Lane:
-    """What Tune's controller holds for an actor: one trial's place in a worker."""
+    """What Tune's controller holds for an actor: one trial's place in a worker.
+
+    The trial is made with ``arguments`` when it is first called for.
+    """
 
     def __init__(self, worker: Handle, arguments: dict[str, Any]) -> None:
         self._worker = worker
         self.number = next(_LANE_NUMBERS)
+        self._arguments: dict[str, Any] | None = arguments
         self._closing = False
-        self._last = worker.actor.open.remote(self.number, arguments)
+        self._last: ray.ObjectRef | None = None
 
     def __getattr__(self, name: str) -> _Method:
         return _Method(self, name)
 
     def call(self, name: str, arguments: Sequence[Any]) -> ray.ObjectRef:
         actor = self._worker.actor
-        if name == "__ray_ready__":
-            return self._last
+        made_with, self._arguments = self._arguments, None
         if name in ("stop", "__ray_terminate__"):
             self._closing = True
             self._last = actor.close.remote(self.number)
         elif name == "train":
-            self._last = actor.train.remote(self.number, *arguments)
+            self._last = actor.train.remote(self.number, *arguments, made_with)
         else:
-            self._last = actor.call.remote(self.number, name, arguments)
+            self._last = actor.call.remote(self.number, name, arguments, made_with)
         return self._last
 
     def is_clean(self) -> bool:
         """Whether the worker can take another trial; asked when nothing runs in the lane any more."""
+        if self._last is None:
+            return True
         try:
             return ray.get(self._last, timeout=0) is not False
         except RayTaskError:
@@ -82,6 +87,7 @@ class Handle:
         self.actor = actor
         self._node: ray.ObjectRef = actor.node.remote()
         self.awaited = self._node
+        self.is_ready = False
         self.trials = 0
         self.retired = False
 
@@ -97,11 +103,8 @@ class _Lease(AcquiredResources):
         self.worker = worker
         self.lane: Lane | None = None
 
-    def annotate_remote_entities(self, entities: Sequence[Any]) -> list[Any]:
-        return [self]
-
-    def remote(self, **arguments: Any) -> Lane:
-        """In place of an actor class's ``remote``: the trial's lane."""
+    def open(self, arguments: dict[str, Any]) -> Lane:
+        """A place for the trial that is made with these arguments."""
         self.lane = Lane(self.worker, arguments)
         return self.lane
 
@@ -229,6 +232,7 @@ class WorkerPool(ResourceManager):
             worker.awaited = worker.actor.lanes.remote(self._samples, min(most, _MOST_LANES))
             self._starting.append(worker)
         else:
+            worker.is_ready = True
             self._ready.append(worker)
 
     def _places(self, worker: Handle) -> int:
@@ -250,6 +254,32 @@ class LaneManager(RayActorManager):
     def __init__(self, pool: Any) -> None:
         super().__init__(resource_manager=pool)
         self._pool = pool
+
+    def _try_start_actors(self, max_actors: int | None = None) -> int:
+        """Give waiting trials their places; what is in a worker that is ready has started."""
+        started: list[TrackedActor] = []
+        for request, waiting in self._resource_request_to_pending_actors.items():
+            while waiting and self._pool.has_resources_ready(request):
+                tracked = waiting.pop(0)
+                _, arguments, _ = self._pending_actors_to_attrs.pop(tracked)
+                lease = self._pool.acquire_resources(request)
+                self._live_actors_to_ray_actors_resources[tracked] = lease.open(arguments), lease
+                started.append(tracked)
+        for tracked in started:
+            _, lease = self._live_actors_to_ray_actors_resources[tracked]
+            if lease.worker.is_ready:
+                tracked._on_start(tracked)
+            else:
+                self._await(tracked, lease.worker)
+        return len(started)
+
+    def _await(self, tracked: TrackedActor, worker: Handle) -> None:
+        self._tracked_actors_to_state_futures[tracked].add(worker.awaited)
+        self._actor_state_events.track_future(
+            future=worker.awaited,
+            on_result=lambda _: self._actor_start_resolved(tracked, worker.awaited),
+            on_error=lambda error: self._actor_start_failed(tracked, error),
+        )
 
     def _actor_task_failed(self, tracked_actor_task: TrackedActorTask, exception: Exception) -> None:
         if isinstance(exception, OutOfMemoryError):
