@@ -26,7 +26,6 @@ from trainables.recipe import (
     parse,
 )
 from trainables.shared_rows import SharedRows, further_metrics
-from trainables.sources import Source
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -79,11 +78,9 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
             hyperparameters.refuse_label_smoothing()
 
     @classmethod
-    def adopt(cls, settings: dict[str, Any], shared: Source, *, sweep_seed: int) -> None:
-        """Take what ``shared`` returned for these settings, so that no trial here loads it again."""
-        from trainables import training  # noqa: F401  # before the first trial, which would count its time
-
-        super().adopt(settings, shared, sweep_seed=sweep_seed)
+    def prepare(cls) -> None:
+        """Import what trials need, before the first one, which would count its time."""
+        from trainables import training  # noqa: F401
 
     @classmethod
     def export(cls, checkpoint_dir: str, out_dir: str) -> None:

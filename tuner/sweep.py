@@ -137,6 +137,15 @@ class Sweep(Spec):
             for number, config in enumerate(configs)
         ]
 
+    def is_plausible(self) -> bool:
+        """Whether the sweep and its trainable, which is imported, fit as far as is known without the data."""
+        return not self.trainable.problems(
+            space=self.space,
+            metrics=(),
+            iterations=_end_of_a_trial(self.budget, self.scheduler),
+            reads_data=False,
+        )
+
     def check(self) -> None:
         """Check the sweep against its trainable, which is imported. Raises SpecError with every problem."""
         problems = self.trainable.problems(

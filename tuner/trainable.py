@@ -4,7 +4,8 @@ The seam to a trainable is Ray's ``Trainable`` contract (or a function of ``conf
 that it may have: ``Config``, a pydantic model of its hyperparameters; ``Settings``, one of what stands under
 ``trainable:``; ``metrics(settings)``, the names that its results will have; ``shared(settings, sweep_seed)``,
 what all trials of a sweep read (the data), made once in the driver, and ``adopt(settings, shared,
-sweep_seed)``, which takes it in a worker; ``check(config)``, which raises ValueError for a configuration that
+sweep_seed)``, which takes it in a worker; ``prepare()``, called in a worker before, to import what its trials
+need; ``check(config)``, which raises ValueError for a configuration that
 no trial can have; ``repeated(settings, sweep_seed, repeats)`` and ``final(settings, sweep_seed, iterations,
 metric)``, the settings of an evaluation's trials; ``export(checkpoint_dir, out_dir)``, which writes a model
 for use elsewhere; and beside ``fused_step``, which trains several trials at once,
@@ -153,11 +154,17 @@ class TrainableSpec(Spec):
         return found
 
     def problems(
-        self, *, space: SearchSpace | None, metrics: Sequence[str], iterations: int | None
+        self,
+        *,
+        space: SearchSpace | None,
+        metrics: Sequence[str],
+        iterations: int | None,
+        reads_data: bool = True,
     ) -> list[Problem]:
         """What is wrong between the trainable and the rest of the sweep, each seen from the sweep.
 
-        Imports the user's code, and may read the data; ``None`` for a part that is wrong by itself.
+        Imports the user's code, and reads the data unless told not to; ``None`` for a part that is wrong by
+        itself.
         """
         try:
             trainable = self.load()
@@ -175,7 +182,7 @@ class TrainableSpec(Spec):
         settings_are_wrong = bool(problems)
         if space is not None:
             problems += self._space_problems(trainable, space)
-            if not problems and hasattr(trainable, "check"):
+            if not problems and reads_data and hasattr(trainable, "check"):
                 problems += self._sample_problems(trainable, space)
                 settings_are_wrong = bool(problems)  # nor need they be asked for the metrics
         if inspect.isclass(trainable) and iterations is None:

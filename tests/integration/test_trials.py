@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import math
 import os
+import time
 from pathlib import Path
 
 import pytest
+from ray._private import state
 from ray.util.placement_group import placement_group_table
 from running import events, most_at_once, run_toy, sweep_of
 
@@ -179,6 +181,23 @@ def test_every_trial_has_its_own_seed_and_the_sweep_s(tmp_path):
     assert [seen[trial.number]["seed"] for trial in report.trials] == [trial.seed for trial in report.trials]
     assert len({trial.seed for trial in report.trials}) == 4
     assert {metrics["sweep_seed"] for metrics in seen.values()} == {11}
+
+
+def test_sweep_whose_data_are_wrong_leaves_no_worker_and_no_folder(tmp_path):
+    sweep = Sweep(
+        trainable={"kind": "mlp", "dataset": str(tmp_path / "none.csv"), "target": "y"},
+        space={"lr": Float(0.001, 0.1)},
+        objective=Objective(metric="val_accuracy", mode="max"),
+        budget=Budget(trials=2, iterations=1),
+        out=str(tmp_path / "results"),
+    )
+    with pytest.raises(SpecError, match=r"none\.csv"):
+        run(sweep)
+    assert not (tmp_path / "results").exists()
+    deadline = time.monotonic() + 30
+    while left := [each for each in state.actors().values() if each["State"] != "DEAD"]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
 
 
 def test_request_that_no_node_can_meet_is_an_error_at_once(tmp_path):

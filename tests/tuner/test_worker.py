@@ -40,7 +40,9 @@ def worker(monkeypatch, tmp_path):
         objective=Objective(metric="loss", mode="min"),
         budget=Budget(trials=1, iterations=100),
     )
-    return Worker(Recipe(Counting, sweep, threads=1), None)
+    worker = Worker(Recipe(Counting, sweep, threads=1))
+    asyncio.run(worker.ready([]))
+    return worker
 
 
 class Stuck(Counting):

@@ -7,6 +7,7 @@ import logging
 import os
 import secrets
 import socket
+import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -84,6 +85,12 @@ def connected(address: str | None, *, verbose: bool, num_cpus: int | None = None
             yield
         finally:
             ray.shutdown()
+
+
+def is_joined() -> bool:
+    """Whether this process has joined a cluster."""
+    ray = sys.modules.get("ray")
+    return ray is not None and bool(ray.is_initialized())
 
 
 def _knock(address: str | None) -> None:

@@ -6,7 +6,7 @@ trial starts itself is placed into the group.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ray
@@ -40,8 +40,9 @@ class _Lease(AcquiredResources):
 class PlacementGroups(ResourceManager):
     """What a ``WorkerPool`` is for trials that share processes, for trials that hold several bundles."""
 
-    def __init__(self, recipe: Recipe, shared: ray.ObjectRef, *, most: int) -> None:
-        self._recipe, self._shared = ray.put(recipe), shared
+    def __init__(self, recipe: Recipe, *, most: int) -> None:
+        self._recipe = ray.put(recipe)
+        self._shared: Sequence[ray.ObjectRef] = ()
         self._actor = ray.remote(Worker)
         self._most = most
         self._groups = PlacementGroupResourceManager()
@@ -57,6 +58,10 @@ class PlacementGroups(ResourceManager):
         """GPUs that trials hold."""
         held = (lease.resource_request.required_resources.get("GPU", 0) for lease in self._leases)
         return float(sum(held))
+
+    def share(self, shared: Sequence[ray.ObjectRef]) -> None:
+        """What all trials will share, if anything."""
+        self._shared = shared
 
     def grow(self) -> None:
         """Nothing: Ray sees the demand in the groups that wait."""
@@ -104,4 +109,6 @@ class PlacementGroups(ResourceManager):
 
     def _start(self, group: Any) -> Handle:
         [actor] = group.annotate_remote_entities([self._actor])
-        return Handle(actor.remote(self._recipe, self._shared))
+        worker = Handle(actor.remote(self._recipe))
+        worker.get_ready(self._shared)
+        return worker

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import ray
 from ray.tune.execution.placement_groups import PlacementGroupFactory
 from ray.tune.trainable import wrap_function
 
@@ -30,13 +29,14 @@ from tuner.sweep import Sweep
 class Placement:
     """Where trials run. ``slots``: processes at once at present; ``resources``: what each of them holds.
 
-    ``request``: what a trial is to Ray. ``start``: begins to start the processes.
+    ``request``: what a trial is to Ray. ``start``: begins to start the processes, where that can be done
+    before there are trials.
     """
 
     slots: int
     resources: Resources
     request: Request
-    start: Callable[[Recipe, ray.ObjectRef], WorkerPool | PlacementGroups]
+    start: Callable[[Recipe], WorkerPool | PlacementGroups]
 
 
 def place(trainable: Any, sweep: Sweep) -> Placement:
@@ -49,16 +49,14 @@ def place(trainable: Any, sweep: Sweep) -> Placement:
     if request is not None:
         slots = _slots(request, sweep)
         most = sweep.budget.concurrent or slots
-        return Placement(
-            slots, resources, request, lambda recipe, shared: PlacementGroups(recipe, shared, most=most)
-        )
+        return Placement(slots, resources, request, lambda recipe: PlacementGroups(recipe, most=most))
     slots = cluster.require(resources)
     plain = PlacementGroupFactory([resources.bundle])
 
-    def start(recipe: Recipe, shared: ray.ObjectRef) -> WorkerPool:
+    def start(recipe: Recipe) -> WorkerPool:
         wanted = _wanted(sweep, resources)
         most = _most_at_once(sweep, workers=max(1, wanted()))
-        return WorkerPool(recipe, shared, resources, wanted=wanted, most=most, samples=sweep.samples())
+        return WorkerPool(recipe, resources, wanted=wanted, most=most, samples=sweep.samples())
 
     return Placement(slots, resources, lambda config: plain, start)
 

@@ -53,10 +53,11 @@ class Recipe:
         return wrap_function(trainable)
 
 
-def share(sweep: Sweep) -> ray.ObjectRef:
-    """What the trainable wants all its trials to have, once on each machine. Raises SpecError."""
+def share(sweep: Sweep) -> list[ray.ObjectRef]:
+    """What all trials of the sweep share, if anything, once on each machine. Raises SpecError."""
     try:
-        return ray.put(sweep.trainable.shared(seed=sweep.seed))
+        shared = sweep.trainable.shared(seed=sweep.seed)
+        return [] if shared is None else [ray.put(shared)]
     except Exception as error:
         what = f"what its trials share cannot be sent to the workers: {type(error).__name__}: {error}"
         raise SpecError([Problem("trainable", what)]) from error

@@ -10,7 +10,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -135,7 +134,10 @@ def _carry_out(
     """Run a sweep to its end, from where ``events`` leave it; ``begin`` is called when all else is ready."""
     interrupted = _Interruption()
     with interrupted.listening():
-        sweep.check()
+        # No cluster is started, nor grows, for a sweep that is surely wrong.
+        checked = not (cluster.is_joined() and sweep.is_plausible())
+        if checked:
+            sweep.check()
         # Ray takes SIGTERM for itself when it starts, so listen again.
         with cluster.connected(address, verbose=verbose), interrupted.listening():
             with importing():
@@ -145,18 +147,23 @@ def _carry_out(
             trainable = sweep.trainable.load()
             placement = place(trainable, sweep)
             recipe = Recipe(trainable, sweep, threads=placement.resources.threads)
-            shared = share(sweep)
-            sweep, folder, journal = begin()
+            pool = placement.start(recipe)
             try:
-                if progress is not None:
-                    progress.open(sweep, folder, placement.slots)
-                start = partial(placement.start, recipe, shared)
-                parts = {"request": placement.request, "saves": _saves(sweep, trainable)}
-                _drive(sweep, start, parts, journal, folder, events, progress, interrupted)
+                if not checked:
+                    sweep.check()  # reads the data, while the workers import what they need
+                pool.share(share(sweep))
+                sweep, folder, journal = begin()
+                try:
+                    if progress is not None:
+                        progress.open(sweep, folder, placement.slots)
+                    parts = {"request": placement.request, "saves": _saves(sweep, trainable)}
+                    _drive(sweep, pool, parts, journal, folder, events, progress, interrupted)
+                finally:
+                    if progress is not None:
+                        progress.close()
+                    journal.close()
             finally:
-                if progress is not None:
-                    progress.close()
-                journal.close()
+                pool.clear()
         report = Report.read(folder)
         (folder / REPORT_FILE).write_text(html(report), encoding="utf-8")
     return report
@@ -164,7 +171,7 @@ def _carry_out(
 
 def _drive(
     sweep: Sweep,
-    start: Callable[[], WorkerPool | PlacementGroups],
+    pool: WorkerPool | PlacementGroups,
     parts: dict[str, Any],
     journal: Journal,
     folder: Path,
@@ -185,7 +192,7 @@ def _drive(
     left = recover(host, events)
     # Ray wants a registered class; what runs is what the workers have loaded.
     experiment = Experiment(CHECKPOINTS, Trainable, storage_path=str(folder.resolve()))
-    controller = Controller(host, start(), experiment, **parts)
+    controller = Controller(host, pool, experiment, **parts)
     controller.take_over(left)
     _remove_leftovers(host, folder / CHECKPOINTS)
     started = time.monotonic() - _seconds_before(events)

@@ -95,21 +95,15 @@ class Worker:
     iteration of every trial that is asked for one), and between rounds opening, saving, restoring, closing.
     """
 
-    def __init__(self, recipe: Recipe, shared: Any) -> None:
+    def __init__(self, recipe: Recipe) -> None:
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             os.environ[name] = str(recipe.threads)
         os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
         _keep_freed_memory()
         self._recipe = recipe
-        with importing():
-            self._class = recipe.load()
-            if hasattr(self._class, "adopt"):
-                self._class.adopt(recipe.settings, shared, sweep_seed=recipe.sweep_seed)
-        gc.freeze()  # what is there now stays, so it need not be walked when a trial's memory is collected
-        if (torch := sys.modules.get("torch")) is not None:
-            torch.set_num_threads(recipe.threads)  # it may have been imported before the variables were set
-        self._fuses = hasattr(self._class, "fused_step")
-        self._surroundings = os.getcwd(), dict(os.environ), list(sys.path)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="trials")
+        self._loaded = self._thread.submit(self._load)  # which takes a while, and may end in an error
+        self._fuses = False
         self._trials: dict[int, Any] = {}
         self._unmade: dict[int, TrialError] = {}  # why there is no trial in a lane
         self._reported: set[int] = set()
@@ -117,14 +111,20 @@ class Worker:
         self._errands: dict[int, _Errand] = {}
         self._rounds: asyncio.Task[None] | None = None
         self._at_work: tuple[int, ...] = ()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="trials")
 
     async def at_work(self) -> list[int]:
         """The lanes for which something runs in the trials' thread right now."""
         return list(self._at_work)
 
-    async def node(self) -> str:
-        """The address of the machine; answering at all says that the worker is ready."""
+    async def ready(self, shared: Sequence[ray.ObjectRef]) -> str:
+        """Get ready for trials, which share this object, if any; the address of the machine.
+
+        Raises what the trainable raises when it is loaded.
+        """
+        await self._in_thread(self._loaded.result)
+        # Unpickled now and not before, since two threads had better not import the same modules at once.
+        given = await shared[0] if shared else None
+        await self._in_thread(partial(self._adopt, given))
         return str(ray.util.get_node_ip_address())
 
     async def lanes(self, configs: Sequence[dict[str, Any]], most: int) -> int:
@@ -183,6 +183,21 @@ class Worker:
         if errand is not None and errand.answer is not None:
             errand.answer.set_result(errand.results)
         return await self._in_thread(lambda: self._close(lane))
+
+    def _load(self) -> None:
+        with importing():
+            self._class = self._recipe.load()
+            if hasattr(self._class, "prepare"):
+                self._class.prepare()
+
+    def _adopt(self, shared: Any) -> None:
+        if hasattr(self._class, "adopt"):
+            self._class.adopt(self._recipe.settings, shared, sweep_seed=self._recipe.sweep_seed)
+        gc.freeze()  # what is there now stays, so it need not be walked when a trial's memory is collected
+        if (torch := sys.modules.get("torch")) is not None:
+            torch.set_num_threads(self._recipe.threads)  # imported, maybe, before the variables were set
+        self._fuses = hasattr(self._class, "fused_step")
+        self._surroundings = os.getcwd(), dict(os.environ), list(sys.path)
 
     def _make(self, lane: int, arguments: dict[str, Any]) -> None:
         try:

@@ -85,11 +85,14 @@ class Handle:
 
     def __init__(self, actor: Any) -> None:
         self.actor = actor
-        self._node: ray.ObjectRef = actor.node.remote()
-        self.awaited = self._node
         self.is_ready = False
         self.trials = 0
         self.retired = False
+
+    def get_ready(self, shared: Sequence[ray.ObjectRef]) -> None:
+        """Let it get ready for trials, which share this object, if any."""
+        self._node: ray.ObjectRef = self.actor.ready.remote(shared)
+        self.awaited = self._node
 
     def where(self) -> str:
         """The address of its machine; only asked of a worker that is ready."""
@@ -112,22 +115,22 @@ class _Lease(AcquiredResources):
 class WorkerPool(ResourceManager):
     """The workers of a sweep, asked of Ray so that an autoscaler sees the demand.
 
-    ``shared``: what all trials are given. ``wanted``: how many processes, asked again and again. ``most``:
-    trials at once in all workers (``None``: no limit). ``samples``: configurations for which the best number
-    of lanes is measured, where ``resources.lanes`` is auto.
+    They start at once, and are ready for trials some time after ``share``. ``wanted``: how many processes,
+    asked again and again. ``most``: trials at once in all workers (``None``: no limit). ``samples``:
+    configurations for which the best number of lanes is measured, where ``resources.lanes`` is auto.
     """
 
     def __init__(
         self,
         recipe: Recipe,
-        shared: ray.ObjectRef,
         resources: Resources,
         *,
         wanted: Callable[[], int],
         most: int | None,
         samples: Sequence[dict[str, Any]],
     ) -> None:
-        self._recipe, self._shared = ray.put(recipe), shared
+        self._recipe = ray.put(recipe)
+        self._shared: Sequence[ray.ObjectRef] | None = None
         self._resources = resources
         # Made once: Ray takes 40 ms to look through a class.
         self._actor = ray.remote(Worker).options(
@@ -155,10 +158,19 @@ class WorkerPool(ResourceManager):
         """GPUs that trials hold."""
         return self._resources.gpu * sum(worker.trials > 0 for worker in self._ready)
 
+    def share(self, shared: Sequence[ray.ObjectRef]) -> None:
+        """Give the workers what all trials share, if anything."""
+        self._shared = shared
+        for worker in self._starting:
+            worker.get_ready(shared)
+
     def grow(self) -> None:
         """Start the workers that are wanted and not there."""
         for _ in range(self._wanted() - len(self._starting) - len(self._ready)):
-            self._starting.append(Handle(self._actor.remote(self._recipe, self._shared)))
+            worker = Handle(self._actor.remote(self._recipe))
+            self._starting.append(worker)
+            if self._shared is not None:
+                worker.get_ready(self._shared)
 
     def request_resources(self, resource_request: ResourceRequest) -> None:
         return
