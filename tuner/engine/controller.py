@@ -246,7 +246,7 @@ class Controller(TuneController):
         )
 
     def _schedule_trial_train(self, trial: Trial) -> None:
-        stretch = self._host.stretch(int(trial.trial_id))
+        stretch = self._host.stretch(int(trial.trial_id), running=len(self._running_trials))
         if stretch is None:
             self._idle.append(trial)
             return

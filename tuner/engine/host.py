@@ -52,8 +52,13 @@ class Course:
     worker_losses: int = 0
 
 
-# Long enough that quick iterations travel together, short enough for what is shown to be live.
-_SECONDS_PER_ANSWER = 0.25
+# A trial's results of so long travel together, or of longer where many trials run: an answer costs a
+# millisecond on either side. Short enough for what is shown to be live.
+_SECONDS_PER_ANSWER = (0.25, 1.0)
+_ANSWERS_PER_SECOND = 50
+
+# So many answers at least fit into the time after which a silent trial is ended.
+_ANSWERS_PER_SILENCE = 4
 
 ENDED = ("completed", "stopped", "failed")
 """The states in which a trial has left for good."""
@@ -169,8 +174,11 @@ class Host:
             leads = False
         return leads or (is_last and course in self._foremost([*self._kept, course]))
 
-    def stretch(self, number: int) -> Stretch | None:
-        """How far a trial may train before its results are needed; ``None``: it has to wait."""
+    def stretch(self, number: int, *, running: int) -> Stretch | None:
+        """How far a trial may train before its results are needed; ``None``: it has to wait.
+
+        ``running``: how many trials do at present.
+        """
         until = self._scheduler.decides_at(number) if self._resource == ITERATIONS else None
         if self.sweep.budget.total_iterations is not None:
             until = self._grant(number, until)
@@ -178,10 +186,16 @@ class Host:
                 return None
         return Stretch(
             until=until,
-            seconds=_SECONDS_PER_ANSWER,
+            seconds=self._seconds_per_answer(running),
             better_than=self.incumbent.best if self.incumbent else None,
             or_equal=self.incumbent is not None and number < self.incumbent.number,
         )
+
+    def _seconds_per_answer(self, running: int) -> float:
+        least, most = _SECONDS_PER_ANSWER
+        if (silence := self.sweep.budget.silence) is not None:
+            most = min(most, silence / _ANSWERS_PER_SILENCE)
+        return min(most, max(least, running / _ANSWERS_PER_SECOND))
 
     def _grant(self, number: int, until: int | None) -> int | None:
         """The iteration up to which a trial may train so that all together stay within the budget."""
