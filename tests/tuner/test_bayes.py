@@ -10,7 +10,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
 from scipy import stats
 
-from tuner import Bayes, Choice, Float, Int, Objective, SearchSpace, SpecError
+from tuner import Bayes, Choice, Float, Int, Objective, Ordinal, SearchSpace, SpecError
 from tuner.searchers._mixed_space import Rules
 from tuner.searchers._observations import observations
 from tuner.searchers.bayes_sampler import BayesSampler, half_ranked, standardised
@@ -94,6 +94,28 @@ def test_all_sixteen_values_of_a_small_space_are_tried_before_one_comes_again(su
         seen.append(json.dumps(searcher.suggest(number)))
         searcher.finish(number, "completed", float(number % 5))
     assert len(set(seen[4:] + seen[:4])) == 16
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        {"a": Choice(("p", "q", "r")), "b": Int(1, 3)},
+        {"a": Int(1, 6, default=3, prior="normal"), "b": Ordinal(("s", "m"), default="m", prior="normal")},
+        {"a": Choice({"p": {"b": Int(1, 4)}, "q": {"b": Int(5, 9)}})},
+    ],
+    ids=["flat", "priors", "groups"],
+)
+@pytest.mark.parametrize("design", ["sobol", "random"])
+@pytest.mark.parametrize("initial", [4, 20], ids=["modelled", "drawn"])
+def test_no_two_trials_of_a_small_space_are_the_same_while_others_are_left(space, design, initial):
+    space = SearchSpace(space)
+    searcher = Bayes(initial=initial, initial_design=design).build(space, objective=LOSS, seed=0)
+    seen = []
+    for number in range(len(space.grid())):
+        seen.append(json.dumps(searcher.suggest(number)))
+        if number >= 3:
+            searcher.finish(number - 3, "completed", float(number % 5))
+    assert len(set(seen)) == len(space.grid())
 
 
 @BOTH
