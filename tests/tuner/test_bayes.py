@@ -227,9 +227,16 @@ def test_in_plain_optuna_it_finds_the_least_of_a_function_defined_by_run():
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
 def test_wrong_settings_are_refused(settings, message):
-    with pytest.raises(SpecError) as caught:
-        Bayes(**settings)
-    assert str(caught.value) == message
+    for made in (Bayes, BayesSampler):
+        with pytest.raises(SpecError) as caught:
+            made(**settings)
+        assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 0.5])
+def test_a_sampler_takes_no_seed_that_it_could_not_use(seed):
+    with pytest.raises(SpecError, match=r"seed: must be a whole number, at least 0 and below 2\*\*32, got"):
+        BayesSampler(seed=seed)
 
 
 def test_worse_half_is_placed_by_its_ranks():

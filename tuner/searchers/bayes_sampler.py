@@ -23,12 +23,15 @@ from scipy.special import log_ndtr, ndtri
 from scipy.stats import qmc, rankdata
 from threadpoolctl import threadpool_limits
 
+from tuner.errors import Problem, SpecError
 from tuner.searchers._acquisition import ACQUISITIONS, Acquisition
+from tuner.searchers._bayes import Bayes
 from tuner.searchers._forest import Forest
 from tuner.searchers._gaussian_process import GaussianProcess
 from tuner.searchers._maximise import maximise
 from tuner.searchers._mixed_space import Array, Mask, MixedSpace, Rules, stacked
 from tuner.searchers._observations import Observations, observations
+from tuner.spec import describe
 
 Surrogate = Literal["gp", "rf"]
 Design = Literal["sobol", "random"]
@@ -53,7 +56,8 @@ class BayesSampler(BaseSampler):
     trials have in common are modelled, and others drawn at random. ``seed``: below 2**32; ``None``: any.
 
     A suggestion is a function of the seed, the trial's number and the trials so far. Pruned trials count at
-    the iteration that enough have reached; where trials fail, it keeps away by their model.
+    the iteration that enough have reached; where trials fail, it keeps away by their model. Raises SpecError
+    for a wrong setting.
     """
 
     def __init__(
@@ -67,6 +71,10 @@ class BayesSampler(BaseSampler):
         rules: Rules | None = None,
         seed: int | None = None,
     ) -> None:
+        Bayes(surrogate=surrogate, acquisition=acquisition, initial=initial, initial_design=initial_design)
+        if seed is not None and not (isinstance(seed, (int, np.integer)) and 0 <= seed < 2**32):
+            what = f"must be a whole number, at least 0 and below 2**32, got {describe(seed)}"
+            raise SpecError([Problem("seed", what)])
         self._surrogate = surrogate
         self._acquisition = acquisition
         self._initial = initial
