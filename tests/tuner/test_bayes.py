@@ -119,6 +119,24 @@ def test_no_two_trials_of_a_small_space_are_the_same_while_others_are_left(space
 
 
 @BOTH
+def test_a_stopped_trial_is_not_run_again_while_others_are_left(surrogate):
+    space = SearchSpace({"a": Int(0, 9), "b": Choice(("p", "q"))})
+    searcher = Bayes(surrogate=surrogate, initial=3).build(space, objective=LOSS, seed=0)
+    seen = []
+    for number in range(20):
+        config = searcher.suggest(number)
+        seen.append(json.dumps(config))
+        loss = abs(config["a"] - 3) + (config["b"] == "p")
+        searcher.report(number, 1, loss)
+        if number > 5 and number % 3:
+            searcher.finish(number, "stopped", loss)
+        else:
+            searcher.report(number, 2, loss)
+            searcher.finish(number, "completed", loss)
+    assert len(set(seen)) == 20
+
+
+@BOTH
 def test_trials_at_the_same_time_spread_over_what_is_unknown(surrogate):
     """Of ten suggestions at once for a wavy function, no two lie within 0.001 of one another."""
     space = SearchSpace({"x": Float(0.0, 1.0), "y": Float(0.0, 1.0)})

@@ -43,7 +43,7 @@ _DRAWS, _DRAWS_AT_ONCE = 320, 64
 _DRAWS_OF_FREE = 16
 
 _Taken = tuple[set[Any], set[Any]]
-"""The keys of all trials of which something is known, and of those that run."""
+"""The keys of all trials but those that came to nothing, and of those that run."""
 
 
 class BayesSampler(BaseSampler):
@@ -115,7 +115,8 @@ class BayesSampler(BaseSampler):
         ]
         seen = observations(trials, enough=len(space) + 1)
         running = _keys(space, [other for other in trials if other.state == TrialState.RUNNING])
-        taken = (running | _keys(space, [*seen.observed, *seen.failed]), running)
+        known = [other for other in trials if other.state != TrialState.PRUNED or other.intermediate_values]
+        taken = (_keys(space, known), running)
         found = None
         if seen.observed and len(seen.observed) + len(seen.failed) >= self._initial:
             # Sums over more threads round otherwise, and the next trials would differ.
