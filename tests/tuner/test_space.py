@@ -29,8 +29,8 @@ def floats(draw: st.DrawFn) -> Float:
             return Float(low, low * draw(st.floats(1.001, 1e6)), log=True, points=draw(st.integers(2, 5)))
         case "step":
             step, count = draw(st.sampled_from([0.05, 0.1, 0.25, 1 / 3, 2.0])), draw(st.integers(1, 9))
-            low = draw(st.sampled_from([-1.0, 0.0, 0.1, 5.0]))
-            return Float(low, low + step * count, step=step)
+            low, points = draw(st.sampled_from([-1.0, 0.0, 0.1, 5.0])), draw(st.sampled_from([None, 2, 4]))
+            return Float(low, low + step * count, step=step, points=points)
         case _:
             return Float(low, low + draw(st.floats(1e-3, 1e6)), points=draw(st.integers(2, 5)))
 
@@ -212,6 +212,8 @@ def test_a_float_on_the_log_scale_is_uniform_in_its_logarithm() -> None:
         (Int(1, 3, points=10), [1, 2, 3]),
         (Int(0, 12, step=4), [0, 4, 8, 12]),
         (Int(0, 12, step=4, points=2), [0, 12]),
+        (Float(0.0, 1.0, step=0.25, points=4), [0.0, 0.25, 0.75, 1.0]),
+        (Float(0.0, 1.0, step=0.5, points=9), [0.0, 0.5, 1.0]),
         (Choice([1, True, "1"]), [1, True, "1"]),
     ],
     ids=repr,

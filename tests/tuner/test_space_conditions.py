@@ -186,6 +186,19 @@ def test_a_condition_can_be_a_range_of_its_parent(when: dict[str, Any], values: 
     assert {config[parent] for config in drawn if "child" not in config}.isdisjoint(values)
 
 
+@pytest.mark.parametrize("low", [-100.0, 0.0, 0.1])
+def test_a_step_is_the_number_that_is_written(low: float) -> None:
+    space = SearchSpace(
+        {
+            "x": Float(low, 1.0, step=0.1),
+            "at": Choice(("p", "q"), when={"x": [0.3, 0.6, 0.7]}),
+            "below": Choice(("p", "q"), when={"x": {"max": 0.3}}),
+            "constraints": ["x == 0.3 or x == 0.6 or x == 0.7"],
+        }
+    )
+    assert {config["x"]: len(config) for config in space.grid()} == {0.3: 3, 0.6: 2, 0.7: 2}
+
+
 def test_a_range_of_a_real_number_includes_both_ends() -> None:
     space = SearchSpace({**RANGES, "child": Int(0, 1, when={"rate": {"min": 0.25, "max": 0.5}})})
     assert [rate for rate in (0.0, 0.2499, 0.25, 0.5, 0.5001) if space.active("child", {"rate": rate})] == [
