@@ -410,6 +410,12 @@ def test_the_dict_of_a_dimension_leaves_defaults_out() -> None:
         ({"x": {"float": [True, 2]}}, "x: low must be a number, got true"),
         ({"x": {"int": [0, 1], "when": "y"}}, "x: when must be a mapping of parents to values, "
          "got the text 'y'"),
+        ({"x": {"float": [-1e308, 1e308]}}, "x: high must be less than 1.8e308 above low, got low=-1e+308, "
+         "high=1e+308"),
+        ({"x": {"int": [0, 10**309]}}, f"x: high must be finite, got {10**309}"),
+        ({"x": Int(0, 1, when={"y": {"min": 10**309}}), "y": 3}, "x.when: min must be a number, "
+         f"got {10**309}"),
+        ({"x": 10**309}, f"x: a constant must be a value that JSON can write, got {10**309}"),
         ({"x": {"float": [0, 1], "log": 1}}, "x: log must be true or false, got 1"),
         ({"x": {"float": [0, 1], "points": 2.0}}, "x: points must be a whole number, at least 2, got 2.0"),
         ({"x": {"float": [0, 1], "points": 10**7}}, "x: points must be at most 1000000, got 10000000"),
@@ -430,7 +436,7 @@ def test_the_dict_of_a_dimension_leaves_defaults_out() -> None:
             "conditions go round in a circle: a -> c -> b -> a",
         ),
     ],
-    ids=lambda value: value if isinstance(value, str) else "",
+    ids=lambda value: value[:80] if isinstance(value, str) else "",
 )  # fmt: skip
 def test_a_wrong_space_is_refused(entries: dict[Any, Any], sentence: str) -> None:
     with pytest.raises(SpecError) as refusal:

@@ -10,7 +10,7 @@ import numpy as np
 
 from tuner.errors import Problem, SpecError
 from tuner.space.dimension import MAX_GRID, Ordered, check_grid_size
-from tuner.space.values import raise_any, unwrapped
+from tuner.space.values import is_finite, raise_any, unwrapped
 from tuner.spec import describe
 
 _GOLDEN = (math.sqrt(5) - 1) / 2
@@ -201,7 +201,7 @@ def _check_range(dimension: Float | Int, *, whole: bool) -> list[Problem]:
             problems.append(
                 Problem("", f"{name} must be a {'whole ' if whole else ''}number, got {describe(value)}")
             )
-        elif not math.isfinite(value):  # type: ignore[arg-type]
+        elif not is_finite(value):  # type: ignore[arg-type]
             problems.append(Problem("", f"{name} must be finite, got {value}"))
     if not isinstance(dimension.log, bool):
         problems.append(Problem("", f"log must be true or false, got {describe(dimension.log)}"))
@@ -212,6 +212,9 @@ def _check_range(dimension: Float | Int, *, whole: bool) -> list[Problem]:
     problems += dimension.problems()
     if problems:
         return problems
+    if not is_finite(high - low):
+        what = f"high must be less than 1.8e308 above low, got low={low}, high={high}"
+        problems.append(Problem("", what))
     if not low < high:
         problems.append(Problem("", f"low must be below high, got low={low}, high={high}"))
     if dimension.log and low <= 0:
