@@ -40,7 +40,7 @@ def ints(draw: st.DrawFn) -> Int:
     match draw(st.sampled_from(["plain", "log", "step", "points", "prior"])):
         case "prior":
             low = draw(st.integers(-50, 50))
-            high = low + draw(st.integers(1, 50))
+            high = low + draw(st.integers(1, 9))
             return Int(low, high, default=draw(st.integers(low, high)), prior="normal")
         case "log":
             low = draw(st.integers(1, 1000))
