@@ -1,5 +1,6 @@
 """``Float``, ``Int``, ``Choice`` and ``SearchSpace``: what is in a space, what is drawn, what a grid has."""
 
+import json
 import math
 from typing import Any
 
@@ -109,13 +110,20 @@ def test_a_neighbour_is_another_value_of_the_dimension(dimension: Any, seed: int
     assert repr(neighbour) != repr(value) or len(dimension.values()) == 1
 
 
+@pytest.mark.parametrize("kind", [Choice, Ordinal])
+def test_a_mutation_tells_one_from_true(kind: Any) -> None:
+    space = SearchSpace({"x": kind([1, True])})
+    rng = np.random.default_rng(0)
+    assert all(space.mutated({"x": 1}, rng)["x"] is True for _ in range(20))
+
+
 @given(space=spaces(), seed=SEEDS)
 def test_a_mutated_configuration_is_in_the_space_and_differs(space: SearchSpace, seed: int) -> None:
     rng = np.random.default_rng(seed)
     config = space.sample(rng)
     mutated = space.mutated(config, rng)
     assert space.contains(mutated)
-    assert mutated != config
+    assert json.dumps(mutated) != json.dumps(config)
 
 
 def test_a_mutation_moves_one_dimension_and_repairs_its_children() -> None:
