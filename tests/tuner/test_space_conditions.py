@@ -275,6 +275,8 @@ NUMERIC = {"hidden": True, "depth": True, "norm": False}
         ("1 / (hidden - 5) > 0", 5, False),
         ("9 ** 9 ** 9 > hidden", 5, False),
         ("hidden * width > 0", 5, True),
+        ("norm != null and norm != true", 5, True),
+        ("norm == null or hidden == true or norm == false", 1, False),
     ],
 )
 def test_a_constraint_says_what_its_arithmetic_says(text: str, hidden: int, holds: bool) -> None:
@@ -287,6 +289,7 @@ def test_a_constraint_says_what_its_arithmetic_says(text: str, hidden: int, hold
     [
         ("hiden * depth <= 2", "names an unknown hyperparameter 'hiden'; did you mean 'hidden'?"),
         ("norm * 2 <= 2", "reckons with 'norm', which is not always a number"),
+        ("true < hidden", "names an unknown hyperparameter 'true'; must be one of depth, hidden, norm"),
         ("norm < 'c'", "reckons with 'norm', which is not always a number"),
         ("hidden * depth", "must compare something, but 'hidden * depth' is neither true nor false"),
         ("hidden <=", "is no expression; must read as in hidden * depth <= 2048"),
