@@ -2,6 +2,7 @@
 
 import json
 import math
+from contextlib import contextmanager
 
 import numpy as np
 import optuna
@@ -232,6 +233,24 @@ def test_in_plain_optuna_it_finds_the_least_of_a_function_defined_by_run():
     study = optuna.create_study(sampler=BayesSampler(seed=0))
     study.optimize(loss, n_trials=30)
     assert study.best_value < 0.1
+
+
+def test_no_two_threads_limit_the_pools_of_the_process_at_once(monkeypatch):
+    """The last one out would leave them limited for good."""
+    inside, most = 0, 0
+
+    @contextmanager
+    def limits(*, limits):
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        yield
+        inside -= 1
+
+    monkeypatch.setattr("tuner.searchers.bayes_sampler.threadpool_limits", limits)
+    study = optuna.create_study(sampler=BayesSampler(initial=2, seed=0))
+    study.optimize(lambda asked: asked.suggest_float("x", 0, 1), n_trials=20, n_jobs=4)
+    assert most == 1
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -41,6 +42,9 @@ _DRAWS, _DRAWS_AT_ONCE = 320, 64
 
 # Where none of 1,024 points is free, hardly any or none is.
 _DRAWS_OF_FREE = 16
+
+# Of two threads that limit the process's pools at once, the last one out would leave them limited for good.
+_ONE_AT_A_TIME = threading.Lock()
 
 _Taken = tuple[set[Any], set[Any]]
 """The keys of all trials but those that came to nothing, and of those that run."""
@@ -120,7 +124,7 @@ class BayesSampler(BaseSampler):
         found = None
         if seen.observed and len(seen.observed) + len(seen.failed) >= self._initial:
             # Sums over more threads round otherwise, and the next trials would differ.
-            with threadpool_limits(limits=1):
+            with _ONE_AT_A_TIME, threadpool_limits(limits=1):
                 found = self._modelled(study, trial, space, seen, taken)
         return space.point(*(found or self._drawn(space, trial, taken)))
 
