@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import inspect
 import json
 import os
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 import tuner
 from tuner.errors import SpecError, TunerError
@@ -340,7 +342,8 @@ def _list(options: argparse.Namespace) -> int:
         return OK
     table: Mapping[str, type[BaseModel]] = SEARCHERS if options.what == "searchers" else SCHEDULERS
     for name, spec in table.items():
-        print(f"{name}: {(spec.__doc__ or '').strip().splitlines()[0]}")
+        about = (inspect.getdoc(spec) or "").replace("\n\n", "\n")
+        print(f"{name}: {textwrap.indent(about, '  ').strip()}")
         _print_settings("", spec)
     return OK
 
@@ -353,7 +356,17 @@ def _print_settings(title: str, model: type[BaseModel]) -> None:
         default = (
             "required" if field.is_required() else f"default {field.get_default(call_default_factory=True)!r}"
         )
-        print(f"    {name:<18} {default:<20} {field.description or ''}".rstrip())
+        description, values = field.description or "", list(map(str, _values(field.annotation)))
+        named = all(value in description for value in values)
+        words = "; ".join(filter(None, [description, "" if named else f"one of {', '.join(values)}"]))
+        print(f"    {name:<18} {default:<20} {words}".rstrip())
+
+
+def _values(annotation: Any) -> list[Any]:
+    """The values that a field's type lists, alone or beside others."""
+    if get_origin(annotation) is Literal:
+        return list(get_args(annotation))
+    return [value for part in get_args(annotation) for value in _values(part)]
 
 
 if __name__ == "__main__":

@@ -24,6 +24,9 @@ Number = Annotated[float, Strict(), AllowInfNan(False)]
 Count = Annotated[int, Strict(), Field(ge=1)]
 """A whole number, at least 1."""
 
+Flag = Annotated[bool, Strict()]
+"""True or false, not 1 or a text that reads so."""
+
 Seed = Annotated[int, Strict(), Field(ge=0, lt=2**32)]
 """A whole number, at least 0 and below 2**32."""
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from contextlib import contextmanager
 
 import numpy as np
 import optuna
@@ -10,7 +11,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
 from scipy import stats
 
-from tuner import Bayes, Choice, Float, Int, Objective, SearchSpace, SpecError
+from tuner import Bayes, Choice, Float, Int, Objective, Ordinal, SearchSpace, SpecError
 from tuner.searchers._mixed_space import Rules
 from tuner.searchers._observations import observations
 from tuner.searchers.bayes_sampler import BayesSampler, half_ranked, standardised
@@ -94,6 +95,46 @@ def test_all_sixteen_values_of_a_small_space_are_tried_before_one_comes_again(su
         seen.append(json.dumps(searcher.suggest(number)))
         searcher.finish(number, "completed", float(number % 5))
     assert len(set(seen[4:] + seen[:4])) == 16
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        {"a": Choice(("p", "q", "r")), "b": Int(1, 3)},
+        {"a": Int(1, 6, default=3, prior="normal"), "b": Ordinal(("s", "m"), default="m", prior="normal")},
+        {"a": Choice({"p": {"b": Int(1, 4)}, "q": {"b": Int(5, 9)}})},
+    ],
+    ids=["flat", "priors", "groups"],
+)
+@pytest.mark.parametrize("design", ["sobol", "random"])
+@pytest.mark.parametrize("initial", [4, 20], ids=["modelled", "drawn"])
+def test_no_two_trials_of_a_small_space_are_the_same_while_others_are_left(space, design, initial):
+    space = SearchSpace(space)
+    searcher = Bayes(initial=initial, initial_design=design).build(space, objective=LOSS, seed=0)
+    seen = []
+    for number in range(len(space.grid())):
+        seen.append(json.dumps(searcher.suggest(number)))
+        if number >= 3:
+            searcher.finish(number - 3, "completed", float(number % 5))
+    assert len(set(seen)) == len(space.grid())
+
+
+@BOTH
+def test_a_stopped_trial_is_not_run_again_while_others_are_left(surrogate):
+    space = SearchSpace({"a": Int(0, 9), "b": Choice(("p", "q"))})
+    searcher = Bayes(surrogate=surrogate, initial=3).build(space, objective=LOSS, seed=0)
+    seen = []
+    for number in range(20):
+        config = searcher.suggest(number)
+        seen.append(json.dumps(config))
+        loss = abs(config["a"] - 3) + (config["b"] == "p")
+        searcher.report(number, 1, loss)
+        if number > 5 and number % 3:
+            searcher.finish(number, "stopped", loss)
+        else:
+            searcher.report(number, 2, loss)
+            searcher.finish(number, "completed", loss)
+    assert len(set(seen)) == 20
 
 
 @BOTH
@@ -194,6 +235,24 @@ def test_in_plain_optuna_it_finds_the_least_of_a_function_defined_by_run():
     assert study.best_value < 0.1
 
 
+def test_no_two_threads_limit_the_pools_of_the_process_at_once(monkeypatch):
+    """The last one out would leave them limited for good."""
+    inside, most = 0, 0
+
+    @contextmanager
+    def limits(*, limits):
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        yield
+        inside -= 1
+
+    monkeypatch.setattr("tuner.searchers.bayes_sampler.threadpool_limits", limits)
+    study = optuna.create_study(sampler=BayesSampler(initial=2, seed=0))
+    study.optimize(lambda asked: asked.suggest_float("x", 0, 1), n_trials=20, n_jobs=4)
+    assert most == 1
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -205,9 +264,16 @@ def test_in_plain_optuna_it_finds_the_least_of_a_function_defined_by_run():
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
 def test_wrong_settings_are_refused(settings, message):
-    with pytest.raises(SpecError) as caught:
-        Bayes(**settings)
-    assert str(caught.value) == message
+    for made in (Bayes, BayesSampler):
+        with pytest.raises(SpecError) as caught:
+            made(**settings)
+        assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 0.5])
+def test_a_sampler_takes_no_seed_that_it_could_not_use(seed):
+    with pytest.raises(SpecError, match=r"seed: must be a whole number, at least 0 and below 2\*\*32, got"):
+        BayesSampler(seed=seed)
 
 
 def test_worse_half_is_placed_by_its_ranks():

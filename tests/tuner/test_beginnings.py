@@ -117,6 +117,14 @@ def test_a_search_begins_with_the_defaults_of_its_space(spec: type[SearcherSpec]
     assert found[2] not in found[:2]
 
 
+def test_points_tell_one_from_true() -> None:
+    space = SearchSpace({"x": Choice([1, True, 2]), "on": True})
+    found = suggestions(begun(Random(points=({"x": 1}, {"x": True})), space), 2)
+    assert [type(config["x"]) for config in found] == [int, bool]
+    [problem] = beginning.problems(Random(points=({"on": 1},)), space, objective=LOSS)
+    assert str(problem) == "points.0.on: can never be 1; it is true"
+
+
 def test_points_do_not_shift_what_a_random_search_draws_apart_from_them() -> None:
     plain = suggestions(begun(Sobol()), 6)
     assert suggestions(begun(Sobol(points=({"optimizer": "adam", "lr": 0.25},))), 7)[1:] == plain

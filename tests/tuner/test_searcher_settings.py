@@ -76,6 +76,12 @@ def test_the_sweep_writes_out_what_the_algorithm_takes_and_reads_it_back(spec: A
             "gamma: is a setting of algorithm tpe, not of anneal",
         ),
         (HyperOpt, {"algorithm": "aneal"}, "algorithm: unknown value 'aneal'; did you mean 'anneal'?"),
+        (Optuna, {"multivariate": 1}, "multivariate: must be true or false, got 1"),
+        (
+            Optuna,
+            {"sampler": "gp", "deterministic": "on"},
+            "deterministic: must be true or false, got the text 'on'",
+        ),
         (Optuna, {"canditates": 3}, "unknown key 'canditates'; did you mean 'candidates'?"),
         (Evolution, {"population": 1}, "population: must be at least 2, got 1"),
     ],

@@ -1,5 +1,6 @@
 """``Float``, ``Int``, ``Choice`` and ``SearchSpace``: what is in a space, what is drawn, what a grid has."""
 
+import json
 import math
 from typing import Any
 
@@ -29,8 +30,8 @@ def floats(draw: st.DrawFn) -> Float:
             return Float(low, low * draw(st.floats(1.001, 1e6)), log=True, points=draw(st.integers(2, 5)))
         case "step":
             step, count = draw(st.sampled_from([0.05, 0.1, 0.25, 1 / 3, 2.0])), draw(st.integers(1, 9))
-            low = draw(st.sampled_from([-1.0, 0.0, 0.1, 5.0]))
-            return Float(low, low + step * count, step=step)
+            low, points = draw(st.sampled_from([-1.0, 0.0, 0.1, 5.0])), draw(st.sampled_from([None, 2, 4]))
+            return Float(low, low + step * count, step=step, points=points)
         case _:
             return Float(low, low + draw(st.floats(1e-3, 1e6)), points=draw(st.integers(2, 5)))
 
@@ -40,7 +41,7 @@ def ints(draw: st.DrawFn) -> Int:
     match draw(st.sampled_from(["plain", "log", "step", "points", "prior"])):
         case "prior":
             low = draw(st.integers(-50, 50))
-            high = low + draw(st.integers(1, 50))
+            high = low + draw(st.integers(1, 9))
             return Int(low, high, default=draw(st.integers(low, high)), prior="normal")
         case "log":
             low = draw(st.integers(1, 1000))
@@ -109,13 +110,20 @@ def test_a_neighbour_is_another_value_of_the_dimension(dimension: Any, seed: int
     assert repr(neighbour) != repr(value) or len(dimension.values()) == 1
 
 
+@pytest.mark.parametrize("kind", [Choice, Ordinal])
+def test_a_mutation_tells_one_from_true(kind: Any) -> None:
+    space = SearchSpace({"x": kind([1, True])})
+    rng = np.random.default_rng(0)
+    assert all(space.mutated({"x": 1}, rng)["x"] is True for _ in range(20))
+
+
 @given(space=spaces(), seed=SEEDS)
 def test_a_mutated_configuration_is_in_the_space_and_differs(space: SearchSpace, seed: int) -> None:
     rng = np.random.default_rng(seed)
     config = space.sample(rng)
     mutated = space.mutated(config, rng)
     assert space.contains(mutated)
-    assert mutated != config
+    assert json.dumps(mutated) != json.dumps(config)
 
 
 def test_a_mutation_moves_one_dimension_and_repairs_its_children() -> None:
@@ -212,6 +220,8 @@ def test_a_float_on_the_log_scale_is_uniform_in_its_logarithm() -> None:
         (Int(1, 3, points=10), [1, 2, 3]),
         (Int(0, 12, step=4), [0, 4, 8, 12]),
         (Int(0, 12, step=4, points=2), [0, 12]),
+        (Float(0.0, 1.0, step=0.25, points=4), [0.0, 0.25, 0.75, 1.0]),
+        (Float(0.0, 1.0, step=0.5, points=9), [0.0, 0.5, 1.0]),
         (Choice([1, True, "1"]), [1, True, "1"]),
     ],
     ids=repr,
@@ -408,6 +418,12 @@ def test_the_dict_of_a_dimension_leaves_defaults_out() -> None:
         ({"x": {"float": [True, 2]}}, "x: low must be a number, got true"),
         ({"x": {"int": [0, 1], "when": "y"}}, "x: when must be a mapping of parents to values, "
          "got the text 'y'"),
+        ({"x": {"float": [-1e308, 1e308]}}, "x: high must be less than 1.8e308 above low, got low=-1e+308, "
+         "high=1e+308"),
+        ({"x": {"int": [0, 10**309]}}, f"x: high must be finite, got {10**309}"),
+        ({"x": Int(0, 1, when={"y": {"min": 10**309}}), "y": 3}, "x.when: min must be a number, "
+         f"got {10**309}"),
+        ({"x": 10**309}, f"x: a constant must be a value that JSON can write, got {10**309}"),
         ({"x": {"float": [0, 1], "log": 1}}, "x: log must be true or false, got 1"),
         ({"x": {"float": [0, 1], "points": 2.0}}, "x: points must be a whole number, at least 2, got 2.0"),
         ({"x": {"float": [0, 1], "points": 10**7}}, "x: points must be at most 1000000, got 10000000"),
@@ -428,7 +444,7 @@ def test_the_dict_of_a_dimension_leaves_defaults_out() -> None:
             "conditions go round in a circle: a -> c -> b -> a",
         ),
     ],
-    ids=lambda value: value if isinstance(value, str) else "",
+    ids=lambda value: value[:80] if isinstance(value, str) else "",
 )  # fmt: skip
 def test_a_wrong_space_is_refused(entries: dict[Any, Any], sentence: str) -> None:
     with pytest.raises(SpecError) as refusal:

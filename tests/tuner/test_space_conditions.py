@@ -186,6 +186,19 @@ def test_a_condition_can_be_a_range_of_its_parent(when: dict[str, Any], values: 
     assert {config[parent] for config in drawn if "child" not in config}.isdisjoint(values)
 
 
+@pytest.mark.parametrize("low", [-100.0, 0.0, 0.1])
+def test_a_step_is_the_number_that_is_written(low: float) -> None:
+    space = SearchSpace(
+        {
+            "x": Float(low, 1.0, step=0.1),
+            "at": Choice(("p", "q"), when={"x": [0.3, 0.6, 0.7]}),
+            "below": Choice(("p", "q"), when={"x": {"max": 0.3}}),
+            "constraints": ["x == 0.3 or x == 0.6 or x == 0.7"],
+        }
+    )
+    assert {config["x"]: len(config) for config in space.grid()} == {0.3: 3, 0.6: 2, 0.7: 2}
+
+
 def test_a_range_of_a_real_number_includes_both_ends() -> None:
     space = SearchSpace({**RANGES, "child": Int(0, 1, when={"rate": {"min": 0.25, "max": 0.5}})})
     assert [rate for rate in (0.0, 0.2499, 0.25, 0.5, 0.5001) if space.active("child", {"rate": rate})] == [
@@ -262,6 +275,8 @@ NUMERIC = {"hidden": True, "depth": True, "norm": False}
         ("1 / (hidden - 5) > 0", 5, False),
         ("9 ** 9 ** 9 > hidden", 5, False),
         ("hidden * width > 0", 5, True),
+        ("norm != null and norm != true", 5, True),
+        ("norm == null or hidden == true or norm == false", 1, False),
     ],
 )
 def test_a_constraint_says_what_its_arithmetic_says(text: str, hidden: int, holds: bool) -> None:
@@ -274,6 +289,7 @@ def test_a_constraint_says_what_its_arithmetic_says(text: str, hidden: int, hold
     [
         ("hiden * depth <= 2", "names an unknown hyperparameter 'hiden'; did you mean 'hidden'?"),
         ("norm * 2 <= 2", "reckons with 'norm', which is not always a number"),
+        ("true < hidden", "names an unknown hyperparameter 'true'; must be one of depth, hidden, norm"),
         ("norm < 'c'", "reckons with 'norm', which is not always a number"),
         ("hidden * depth", "must compare something, but 'hidden * depth' is neither true nor false"),
         ("hidden <=", "is no expression; must read as in hidden * depth <= 2048"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from tuner.objective import Objective
 from tuner.searchers._study import StudySearcher
 from tuner.searchers.base import Ending, Searcher, SearcherSpec
-from tuner.space import Config, SearchSpace
+from tuner.space import Config, Ordered, SearchSpace
 from tuner.space.optuna import Parameter, parameters
 from tuner.spec import Count
 
@@ -88,7 +88,13 @@ def _rules(space: SearchSpace, parameters: Mapping[str, Parameter]) -> Rules | N
     """Which dimensions are active by key, and whether the constraints allow it, given a draw for each."""
     from tuner.searchers._mixed_space import Rules
 
-    if not (space.conditional or space.constraints):
+    # A share of a prior, of which each of finitely many values has many.
+    meaning = {
+        key: parameters[key].value
+        for key, dimension in space.dimensions.items()
+        if isinstance(dimension, Ordered) and dimension.prior != "uniform" and dimension.count is not None
+    }
+    if not (space.conditional or space.constraints or meaning):
         return None
 
     def active(drawn: Mapping[str, Any]) -> Collection[str] | None:
@@ -97,4 +103,5 @@ def _rules(space: SearchSpace, parameters: Mapping[str, Parameter]) -> Rules | N
 
     names = {name for constraint in space.constraints for name in constraint.names}
     names |= {parent for name in space.names for parent in space.parents(name)}
-    return Rules(active, deciding={key for key in parameters if space.name(key) in names})
+    deciding = {key for key in parameters if space.name(key) in names}
+    return Rules(active, deciding=deciding, meaning=meaning)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,11 +24,13 @@ Mask = NDArray[np.bool_]
 class Rules:
     """``active``: a value for every parameter -> the names of those active; ``None``: no such configuration.
 
-    ``deciding``: the names of the parameters on whose values alone this depends.
+    ``deciding``: the names of the parameters on whose values alone this depends. ``meaning``: name -> what
+    its values stand for, where several of them stand for the same.
     """
 
     active: Callable[[Mapping[str, Any]], Collection[str] | None]
     deciding: Collection[str]
+    meaning: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
 
 
 class MixedSpace:
@@ -110,10 +112,18 @@ class MixedSpace:
                 blocks.append(filled[:, j, None])
         return np.concatenate(blocks, axis=1)
 
-    def key(self, row: Array, active: Mask) -> tuple[tuple[str, Any], ...]:
-        """What tells two configurations apart: names and values of what is active."""
+    def point(self, row: Array, active: Mask) -> dict[str, Any]:
+        """The nearest values to a row, of what is active."""
         params = self.params(row)
-        return tuple((name, params[name]) for name, there in zip(self.names, active, strict=True) if there)
+        return {name: params[name] for name, there in zip(self.names, active, strict=True) if there}
+
+    def key(self, row: Array, active: Mask) -> tuple[tuple[str, Any], ...]:
+        """What tells two configurations apart: names of what is active, and what their values stand for."""
+        meaning = {} if self._rules is None else self._rules.meaning
+        return tuple(
+            (name, meaning[name](value) if name in meaning else value)
+            for name, value in self.point(row, active).items()
+        )
 
 
 def _choices(distribution: BaseDistribution) -> int:

@@ -16,7 +16,7 @@ from tuner.searchers.base import Ending, FailurePenalty, Searcher, SearcherSpec
 from tuner.searchers.settings import own_settings, without_foreign
 from tuner.space import Config, SearchSpace
 from tuner.space.optuna import parameters
-from tuner.spec import Count, Number
+from tuner.spec import Count, Flag, Number
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
@@ -58,13 +58,13 @@ class Optuna(SearcherSpec):
         default=None, description="tpe, gp (10), cmaes (1): drawn at random before there is a model"
     )
     candidates: Count | None = Field(default=None, description="tpe (24): samples compared per suggestion")
-    multivariate: bool | None = Field(default=None, description="tpe (false): model the dimensions together")
-    deterministic: bool | None = Field(default=None, description="gp (false): the objective has no noise")
+    multivariate: Flag | None = Field(default=None, description="tpe (false): model the dimensions together")
+    deterministic: Flag | None = Field(default=None, description="gp (false): the objective has no noise")
     population: Annotated[int, Field(strict=True, ge=2)] | None = Field(
         default=None, description="cmaes (by dimensions), nsga2 (20): trials per generation"
     )
-    margin: bool | None = Field(default=None, description="cmaes (false): keep whole numbers from freezing")
-    separable: bool | None = Field(default=None, description="cmaes (false): a diagonal covariance")
+    margin: Flag | None = Field(default=None, description="cmaes (false): keep whole numbers from freezing")
+    separable: Flag | None = Field(default=None, description="cmaes (false): a diagonal covariance")
     mutation: _Share | None = Field(
         default=None, description="nsga2: chance that a value is drawn anew; 1 / dimensions unless given"
     )
@@ -73,7 +73,7 @@ class Optuna(SearcherSpec):
     )
     swapping: _Share | None = Field(default=None, description="nsga2 (0.5): chance that they swap a value")
     sequence: Literal["sobol", "halton"] | None = Field(default=None, description="qmc (sobol)")
-    scramble: bool | None = Field(default=None, description="qmc (true): else every seed gives one sequence")
+    scramble: Flag | None = Field(default=None, description="qmc (true): else every seed gives one sequence")
 
     conditions: ClassVar[bool] = True
 

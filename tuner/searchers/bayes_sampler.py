@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,23 +19,35 @@ from optuna.distributions import (
 from optuna.samplers import BaseSampler
 from optuna.search_space import IntersectionSearchSpace
 from optuna.study import Study, StudyDirection
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 from scipy.special import log_ndtr, ndtri
 from scipy.stats import qmc, rankdata
 from threadpoolctl import threadpool_limits
 
+from tuner.errors import Problem, SpecError
 from tuner.searchers._acquisition import ACQUISITIONS, Acquisition
+from tuner.searchers._bayes import Bayes
 from tuner.searchers._forest import Forest
 from tuner.searchers._gaussian_process import GaussianProcess
 from tuner.searchers._maximise import maximise
 from tuner.searchers._mixed_space import Array, Mask, MixedSpace, Rules, stacked
 from tuner.searchers._observations import Observations, observations
+from tuner.spec import describe
 
 Surrogate = Literal["gp", "rf"]
 Design = Literal["sobol", "random"]
 
 # Where the rules allow one point in 500, a draw fails for good less than once in 10**17 times.
 _DRAWS, _DRAWS_AT_ONCE = 320, 64
+
+# Where none of 1,024 points is free, hardly any or none is.
+_DRAWS_OF_FREE = 16
+
+# Of two threads that limit the process's pools at once, the last one out would leave them limited for good.
+_ONE_AT_A_TIME = threading.Lock()
+
+_Taken = tuple[set[Any], set[Any]]
+"""The keys of all trials but those that came to nothing, and of those that run."""
 
 
 class BayesSampler(BaseSampler):
@@ -47,7 +60,8 @@ class BayesSampler(BaseSampler):
     trials have in common are modelled, and others drawn at random. ``seed``: below 2**32; ``None``: any.
 
     A suggestion is a function of the seed, the trial's number and the trials so far. Pruned trials count at
-    the iteration that enough have reached; where trials fail, it keeps away by their model.
+    the iteration that enough have reached; where trials fail, it keeps away by their model. Raises SpecError
+    for a wrong setting.
     """
 
     def __init__(
@@ -61,6 +75,10 @@ class BayesSampler(BaseSampler):
         rules: Rules | None = None,
         seed: int | None = None,
     ) -> None:
+        Bayes(surrogate=surrogate, acquisition=acquisition, initial=initial, initial_design=initial_design)
+        if seed is not None and not (isinstance(seed, (int, np.integer)) and 0 <= seed < 2**32):
+            what = f"must be a whole number, at least 0 and below 2**32, got {describe(seed)}"
+            raise SpecError([Problem("seed", what)])
         self._surrogate = surrogate
         self._acquisition = acquisition
         self._initial = initial
@@ -100,35 +118,53 @@ class BayesSampler(BaseSampler):
             if other.number != trial.number and _fits(other, search_space, whole=self._given_space is None)
         ]
         seen = observations(trials, enough=len(space) + 1)
+        running = _keys(space, [other for other in trials if other.state == TrialState.RUNNING])
+        known = [other for other in trials if other.state != TrialState.PRUNED or other.intermediate_values]
+        taken = (_keys(space, known), running)
         found = None
         if seen.observed and len(seen.observed) + len(seen.failed) >= self._initial:
             # Sums over more threads round otherwise, and the next trials would differ.
-            with threadpool_limits(limits=1):
-                found = self._modelled(study, trial, space, seen)
-        row, active = found or self._drawn(space, trial)
-        return dict(space.key(row, active))
+            with _ONE_AT_A_TIME, threadpool_limits(limits=1):
+                found = self._modelled(study, trial, space, seen, taken)
+        return space.point(*(found or self._drawn(space, trial, taken)))
 
     def _rng(self, trial: FrozenTrial, purpose: int) -> np.random.Generator:
         return np.random.default_rng([self._seed, trial.number, purpose])
 
-    def _drawn(self, space: MixedSpace, trial: FrozenTrial) -> tuple[Array, Mask]:
-        """The trial's point of the initial design; where the rules refuse it, the first of others drawn."""
+    def _drawn(self, space: MixedSpace, trial: FrozenTrial, taken: _Taken) -> tuple[Array, Mask]:
+        """The trial's point of the initial design; the first of others drawn where the rules refuse it.
+
+        Others, too, where it is taken, as in a small space.
+        """
         rng = self._rng(trial, 0)
         if self._design == "sobol":
             sobol = qmc.Sobol(len(space), rng=np.random.default_rng(self._seed))
             points = sobol.random(2 ** trial.number.bit_length())[trial.number, None]
         else:
             points = rng.uniform(size=(1, len(space)))
-        for _ in range(_DRAWS):
+        allowed: list[tuple[Array, Mask]] = []
+        for draws in range(_DRAWS):
             rows = space.from_cube(points)
-            active, allowed = space.activity(rows)
-            if allowed.any():
-                return rows[allowed][0], active[allowed][0]
+            active, fit = space.activity(rows)
+            fresh = list(zip(rows[fit], active[fit], strict=True))
+            allowed += fresh
+            if free := _first_free(space, fresh, taken[0]):
+                return free
+            if allowed and draws >= _DRAWS_OF_FREE:
+                break
             points = rng.uniform(size=(_DRAWS_AT_ONCE, len(space)))
-        raise ValueError(f"none of {_DRAWS * _DRAWS_AT_ONCE} points drawn at random is allowed by the rules")
+        if not allowed:
+            what = f"none of {_DRAWS * _DRAWS_AT_ONCE} points drawn at random is allowed by the rules"
+            raise ValueError(what)
+        return _first_free(space, allowed, taken[1]) or allowed[0]
 
     def _modelled(
-        self, study: Study, trial: FrozenTrial, space: MixedSpace, seen: Observations
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        space: MixedSpace,
+        seen: Observations,
+        taken: _Taken,
     ) -> tuple[Array, Mask] | None:
         rng = self._rng(trial, 1)
         sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
@@ -157,9 +193,8 @@ class BayesSampler(BaseSampler):
         incumbents = rows.rows[np.argsort(values, kind="stable")]
         drawn = space.from_cube(rng.uniform(size=incumbents.shape))
         incumbents = np.where(np.isnan(incumbents), drawn, incumbents)
-        running, ended = pending.keys(space), rows.keys(space) | failed.keys(space)
-        for taken in (running | ended, running, set()):  # where the space is used up, again
-            found = maximise(utility, space, incumbents=incumbents, taken=taken, rng=rng)
+        for excluded in (*taken, set()):  # where the space is used up, again
+            found = maximise(utility, space, incumbents=incumbents, taken=excluded, rng=rng)
             if found is not None:
                 return found
         return None
@@ -181,10 +216,18 @@ class _Rows:
     def columns(self, space: MixedSpace, inactive: float) -> Array:
         return space.columns(self.rows, ~np.isnan(self.rows), inactive=inactive)
 
-    def keys(self, space: MixedSpace) -> set[Any]:
-        active = ~np.isnan(self.rows)
-        filled = np.where(active, self.rows, 0.0)
-        return {space.key(row, there) for row, there in zip(filled, active, strict=True)}
+
+def _first_free(
+    space: MixedSpace, points: Sequence[tuple[Array, Mask]], taken: set[Any]
+) -> tuple[Array, Mask] | None:
+    return next((point for point in points if space.key(*point) not in taken), None)
+
+
+def _keys(space: MixedSpace, trials: Sequence[FrozenTrial]) -> set[Any]:
+    rows = _Rows.of(space, trials).rows
+    active = ~np.isnan(rows)
+    filled = np.where(active, rows, 0.0)
+    return {space.key(row, there) for row, there in zip(filled, active, strict=True)}
 
 
 class _Utility:

@@ -13,7 +13,7 @@ from tuner.objective import Objective
 from tuner.searchers.base import Ending, Searcher, SearcherSpec
 from tuner.searchers.earlier import Earlier
 from tuner.space import Choice, Config, Dimension, Encoding, Ordered, SearchSpace
-from tuner.space.values import written
+from tuner.space.values import same, written
 from tuner.spec import did_you_mean
 
 # Suggestions of one trial that may break a constraint before the nearest that does not is taken instead.
@@ -166,7 +166,7 @@ def _points(spec: SearcherSpec, space: SearchSpace, seed: int) -> list[Config]:
         # Numbers of trials are whole, so that no draw of a trial is repeated here.
         rng = np.random.default_rng([seed, number, len(spec.points) + 1])
         config = space.sample(rng, given=point, defaults=True)
-        if config not in points:
+        if not any(same(config, other) for other in points):
             points.append(config)
     return points
 
@@ -196,7 +196,7 @@ def _point_problems(point: Mapping[str, Any], space: SearchSpace) -> list[Proble
         if name in unknown or name in reached:
             continue
         if name in config:
-            if config[name] != value:
+            if not same(config[name], value):
                 what = f"can never be {written(value)}; it is {written(config[name])}"
                 found.append(Problem(name, what))
         else:

@@ -47,14 +47,17 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "sqrt": math.sqrt,
 }
 
+# As a sweep file writes them; Python's own words are literals already.
+_WORDS = {"true": True, "false": False, "null": None}
+
 
 class Constraint:
     """An expression such as ``hidden * depth <= 2048``, which each configuration must make true.
 
-    It is made of names of hyperparameters, numbers, texts (to be compared by ``==`` and ``!=``),
-    ``+ - * / // % **``, comparisons, ``and``, ``or``, ``not`` and the functions abs, max, min, log, log2,
-    log10 and sqrt. It says nothing about a configuration that lacks one of its hyperparameters, and is not
-    met by one for which it cannot be computed (a division by zero).
+    It is made of names of hyperparameters, numbers, texts, true, false and null (to be compared by ``==`` and
+    ``!=``), ``+ - * / // % **``, comparisons, ``and``, ``or``, ``not`` and the functions abs, max, min, log,
+    log2, log10 and sqrt. It says nothing about a configuration that lacks one of its hyperparameters, and is
+    not met by one for which it cannot be computed (a division by zero).
     """
 
     def __init__(self, text: Any, *, numeric: Mapping[str, bool]) -> None:
@@ -119,6 +122,8 @@ class Constraint:
         match node:
             case ast.Constant(value=str() | bool() | None as value):
                 return lambda config: value
+            case ast.Name(id=name) if name in _WORDS and name not in self._numeric:
+                return lambda config: _WORDS[name]
             case ast.Name(id=name):
                 self._know(name)
                 return lambda config: config[name]

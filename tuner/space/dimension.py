@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tuner.errors import Problem, SpecError
-from tuner.space.values import is_json, written
+from tuner.space.values import is_json, same, written
 from tuner.spec import describe, did_you_mean
 
 When = Mapping[str, Any]
@@ -155,7 +155,7 @@ class Ordered(Dimension):
         # Reflected at the ends of the line.
         moved = abs(self.place(value) + _STEP * rng.standard_normal()) % 2
         drawn = self.at(min(moved, 2 - moved))
-        return self._beside(value, rng) if drawn == value else drawn
+        return self._beside(value, rng) if same(drawn, value) else drawn
 
     def _beside(self, value: Any, rng: np.random.Generator) -> Any:
         """The value before or after ``value``; of a continuum, itself."""

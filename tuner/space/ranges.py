@@ -10,7 +10,7 @@ import numpy as np
 
 from tuner.errors import Problem, SpecError
 from tuner.space.dimension import MAX_GRID, Ordered, check_grid_size
-from tuner.space.values import raise_any, unwrapped
+from tuner.space.values import is_finite, raise_any, unwrapped
 from tuner.spec import describe
 
 _GOLDEN = (math.sqrt(5) - 1) / 2
@@ -21,7 +21,8 @@ class Float(Ordered):
     """A real number in [low, high], both inclusive.
 
     ``log``: uniform on the logarithmic scale. ``step``: only low, low + step, ... high. ``points``: how many
-    values a grid takes, evenly spaced (on the logarithmic scale where ``log``), both ends included.
+    values a grid takes, evenly spaced (on the logarithmic scale where ``log``), both ends included (fewer
+    when several round to the same step).
     """
 
     low: float
@@ -69,6 +70,9 @@ class Float(Ordered):
         return self._step_at(beside(self._index(value), 0, self.count - 1, rng))
 
     def values(self) -> list[float]:
+        if self.points is not None and self.count is not None:
+            near = {round(index) for index in np.linspace(0, self.count - 1, self.points).tolist()}
+            return [self._step_at(index) for index in sorted(near)]
         if self.points is not None:
             space = np.geomspace if self.log else np.linspace
             return [self._clip(float(value)) for value in space(self.low, self.high, self.points)]
@@ -95,7 +99,9 @@ class Float(Ordered):
 
     def _step_at(self, index: int) -> float:
         assert self.step is not None
-        return self._clip(self.low + index * self.step)
+        # As a user writes it, in conditions and constraints: 0.3 where 3 * 0.1 is 0.30000000000000004.
+        digits = 14 - math.floor(math.log10(max(abs(self.low), abs(self.high))))
+        return self._clip(round(self.low + index * self.step, digits))
 
     def _clip(self, value: float) -> float:
         return min(max(value, float(self.low)), float(self.high))
@@ -195,7 +201,7 @@ def _check_range(dimension: Float | Int, *, whole: bool) -> list[Problem]:
             problems.append(
                 Problem("", f"{name} must be a {'whole ' if whole else ''}number, got {describe(value)}")
             )
-        elif not math.isfinite(value):  # type: ignore[arg-type]
+        elif not is_finite(value):  # type: ignore[arg-type]
             problems.append(Problem("", f"{name} must be finite, got {value}"))
     if not isinstance(dimension.log, bool):
         problems.append(Problem("", f"log must be true or false, got {describe(dimension.log)}"))
@@ -206,6 +212,9 @@ def _check_range(dimension: Float | Int, *, whole: bool) -> list[Problem]:
     problems += dimension.problems()
     if problems:
         return problems
+    if not is_finite(high - low):
+        what = f"high must be less than 1.8e308 above low, got low={low}, high={high}"
+        problems.append(Problem("", what))
     if not low < high:
         problems.append(Problem("", f"low must be below high, got low={low}, high={high}"))
     if dimension.log and low <= 0:

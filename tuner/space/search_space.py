@@ -206,7 +206,7 @@ class SearchSpace:
                 return dimension.neighbour(before[key], rng) if key == moved else before[key]
 
             mutated = self.build(choose)
-            if self.allows(mutated) and mutated != config:
+            if self.allows(mutated) and not same(mutated, config):
                 return mutated
         return self.sample(rng)
 

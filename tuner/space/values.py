@@ -14,9 +14,9 @@ from tuner.errors import Problem, SpecError
 
 def is_json(value: Any) -> bool:
     """Whether JSON can write the value and give it back."""
-    if isinstance(value, float):
-        return math.isfinite(value)
-    if value is None or isinstance(value, (bool, int, str)):
+    if isinstance(value, (int, float)):
+        return is_finite(value)
+    if value is None or isinstance(value, str):
         return True
     if isinstance(value, (list, tuple)):
         return all(map(is_json, value))
@@ -53,4 +53,12 @@ def raise_any(problems: list[Problem]) -> None:
 
 def is_number(value: Any) -> bool:
     """Whether the value is a finite number, which a truth value is not."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and is_finite(value)
+
+
+def is_finite(number: float) -> bool:
+    """Whether it is a number that a float can hold, up to rounding."""
+    try:
+        return math.isfinite(number)
+    except OverflowError:  # a whole number beyond all floats
+        return False
