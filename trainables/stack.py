@@ -33,6 +33,9 @@ from trainables.training_loss import TrainingLoss, losses
 
 _PLAIN = (bool, int, float, str, torch.dtype, type)
 
+_OF_EVERY_MODULE = frozenset(vars(nn.Module()))
+"""What torch keeps in each module. Whether it trains or evaluates is among it, and is set anew anyway."""
+
 
 class CannotStack(Exception):
     """These models cannot be trained as one; the text says why. No learner was changed."""
@@ -46,7 +49,9 @@ def signature(learner: Learner) -> Hashable:
         raise CannotStack("compile: true: each model is compiled by itself")
     modules = []
     for name, module in learner.network.named_modules():
-        own = tuple((key, _plain(name, key, value)) for key, value in vars(module).items() if key[0] != "_")
+        own = tuple(
+            (key, _plain(name, key, value)) for key, value in vars(module).items() if _matters(module, key)
+        )
         if module._forward_hooks or module._forward_pre_hooks:
             raise CannotStack(f"module '{name}' has hooks")
         modules.append((name, type(module), own))
@@ -323,6 +328,13 @@ def _evaluate(
             kept.append(outputs)
     more = learner.metrics.of(kept, targets.to(device)) if kept else [{} for _ in range(lanes)]
     return total_loss, total_score, more
+
+
+def _matters(module: nn.Module, attribute: str) -> bool:
+    """Whether the forward pass may depend on it. What torch's layers keep private follows from the rest."""
+    return attribute not in _OF_EVERY_MODULE and not (
+        attribute[0] == "_" and type(module).__module__.startswith("torch.nn.")
+    )
 
 
 def _plain(module: str, key: str, value: Any) -> Hashable:

@@ -253,6 +253,30 @@ def test_trials_of_another_shape_or_rule_have_another_key(other):
     assert first.fusion_key() != MLP(config={**two, **other}).fusion_key()
 
 
+def test_new_trial_fits_with_those_that_have_trained_already():
+    one, two = (MLP(config=dict(config)) for config in configs(2))
+    one.train()
+    assert one.fusion_key() == two.fusion_key() is not None
+
+
+def test_private_attribute_of_a_model_keeps_apart_those_that_differ_in_it():
+    class Scaled(nn.Linear):
+        def forward(self, x):
+            return super().forward(x) * self._scale
+
+    class Scaling(MLP):
+        def model(self, config):
+            network = Scaled(self.dataset.features, self.dataset.outputs)
+            network._scale = config.dropout
+            return network
+
+    one, two, three = (
+        Scaling(config={**c, "dropout": p}) for c, p in zip(configs(3), (0.1, 0.1, 0.2), strict=True)
+    )
+    assert one.fusion_key() == two.fusion_key() is not None
+    assert one.fusion_key() != three.fusion_key()
+
+
 def test_model_that_cannot_be_vectorised_trains_alone_as_if_nothing_had_been_tried():
     every = list(configs(2, optimizer="sgd", precision="float64"))
     alone = curves([FunctionalDropout(config=dict(config)) for config in every], 3, stacked=False)
