@@ -132,6 +132,35 @@ def test_failure_while_training_on_is_told_at_the_next_call(worker):
     asyncio.run(go())
 
 
+class Fusing(Counting):
+    """Trials of one ``key`` train together; two of them cannot, and one has none that could be compared."""
+
+    def fusion_key(self):
+        return [] if self.config["key"] == "odd" else self.config["key"]
+
+    @classmethod
+    def fused_step(cls, trials):
+        if trials[0].config["key"] == "broken":
+            raise MemoryError("too many")
+
+
+def test_failure_of_a_fused_step_is_that_of_its_trials_and_of_no_other(worker):
+    async def go():
+        worker._class, worker._fuses = Fusing, True
+        keys = ["broken", "whole", "broken", "odd", "whole"]
+        for lane, key in enumerate(keys):
+            worker._make(lane, {"config": {"key": key}})
+        stretch = Stretch(until=3, seconds=1e9, better_than=-1e9)
+        every = asyncio.gather(*(worker.train(lane, stretch) for lane in range(5)), return_exceptions=True)
+        return await asyncio.wait_for(every, 20)
+
+    first, second, third, fourth, fifth = asyncio.run(go())
+    assert counted(second) == counted(fifth) == [1, 2, 3]
+    assert "MemoryError: too many" in str(first)
+    assert str(first) == str(third)
+    assert "unhashable type: 'list'" in str(fourth)
+
+
 def test_closed_trial_answers_who_waits_for_it(worker):
     async def go():
         train = opened(worker)

@@ -254,13 +254,13 @@ class Worker:
 
     def _round(self, lanes: Sequence[int]) -> dict[int, dict[str, Any] | TrialError]:
         """One iteration of each of these lanes, those of one fusion key together."""
-        if len(lanes) > 1 and self._fuses:
-            self._train_together(lanes)
         outcomes: dict[int, dict[str, Any] | TrialError] = {}
+        if len(lanes) > 1 and self._fuses:
+            outcomes.update(self._train_together(lanes))
         for lane in lanes:
             if lane in self._unmade:
                 outcomes[lane] = self._unmade[lane]
-            if lane not in self._trials:
+            if lane not in self._trials or lane in outcomes:
                 continue
             try:
                 with self._working(lane), _crashes_explained():
@@ -270,17 +270,27 @@ class Worker:
                 outcomes[lane] = error
         return outcomes
 
-    def _train_together(self, lanes: Sequence[int]) -> None:
+    def _train_together(self, lanes: Sequence[int]) -> dict[int, TrialError]:
+        """Let those of one fusion key train as one; what failed in it, which failed for all of them."""
+        failed: dict[int, TrialError] = {}
         groups: dict[Any, list[int]] = {}
-        for lane in lanes:
-            key = self._trials[lane].fusion_key() if lane in self._trials else None
-            if key is not None:
-                groups.setdefault(key, []).append(lane)
+        for lane in [lane for lane in lanes if lane in self._trials]:
+            try:
+                with self._working(lane), _crashes_explained():
+                    key = self._trials[lane].fusion_key()
+                    if key is not None:
+                        groups.setdefault(key, []).append(lane)
+            except TrialError as error:
+                failed[lane] = error
         for group in groups.values():
             if len(group) > 1:
-                with self._working(*group):
-                    # Each trial's own `train` finds its result afterwards, or trains alone.
-                    self._class.fused_step([self._trials[lane] for lane in group])
+                try:
+                    with self._working(*group), _crashes_explained():
+                        # Each trial's own `train` finds its result afterwards, or trains alone.
+                        self._class.fused_step([self._trials[lane] for lane in group])
+                except TrialError as error:
+                    failed.update(dict.fromkeys(group, error))
+        return failed
 
     @contextlib.contextmanager
     def _working(self, *lanes: int) -> Iterator[None]:
