@@ -153,8 +153,9 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
         started = time.perf_counter()
         results = training.advance_together([trial._learner for trial in trials])
         seconds = (time.perf_counter() - started) / len(trials)
-        for trial, result in zip(trials, results, strict=bool(results)):
-            trial._in_stack = {**result, TIME_THIS_ITER_S: seconds}
+        for trial, result in zip(trials, results, strict=True):
+            if result is not None:
+                trial._in_stack = {**result, TIME_THIS_ITER_S: seconds}
 
     @classmethod
     def best_lanes(cls, configs: Sequence[Mapping[str, Any]], *, most: int) -> int:

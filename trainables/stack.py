@@ -73,11 +73,12 @@ def signature(learner: Learner) -> Hashable:
     )
 
 
-def advance(learners: Sequence[Learner]) -> list[dict[str, float]]:
+def advance(learners: Sequence[Learner]) -> list[dict[str, float] | None]:
     """Train learners of one signature for one epoch and evaluate them; as ``loop.advance`` for each.
 
-    When the device's memory does not hold all at once, they are trained in halves. Raises CannotStack when
-    the model does something that cannot be vectorised; no learner has changed then.
+    When the device's memory does not hold all at once, they are trained in halves; one that it does not even
+    hold as a stack of one has not changed, and has ``None``. Raises CannotStack when the model does something
+    that cannot be vectorised; no learner has changed then.
     """
     began = time.perf_counter()
     states = [learner.streams.state_dict() for learner in learners]
@@ -88,9 +89,12 @@ def advance(learners: Sequence[Learner]) -> list[dict[str, float]]:
             learner.streams.load_state_dict(state)
         raise
     seconds = (time.perf_counter() - began) / len(learners)
-    return [
-        conclude(learner, found, seconds=seconds) for learner, found in zip(learners, outcomes, strict=True)
-    ]
+    results: list[dict[str, float] | None] = []
+    for learner, state, found in zip(learners, states, outcomes, strict=True):
+        if found is None:
+            learner.streams.load_state_dict(state)
+        results.append(None if found is None else conclude(learner, found, seconds=seconds))
+    return results
 
 
 def fitting(learners: Sequence[Learner]) -> int:
@@ -188,13 +192,13 @@ def _seconds(function: Callable[[], object]) -> float:
     return min(times[1:])
 
 
-def _in_halves(learners: Sequence[Learner], orders: Sequence[Tensor]) -> list[dict[str, float]]:
+def _in_halves(learners: Sequence[Learner], orders: Sequence[Tensor]) -> list[dict[str, float] | None]:
     try:
-        return _together(learners, orders)
+        return [*_together(learners, orders)]
     except torch.OutOfMemoryError:
         if len(learners) == 1:
-            raise
-    torch.cuda.empty_cache()
+            return [None]
+    torch.cuda.empty_cache()  # what the failed attempt held is free only now that its error is gone
     half = len(learners) // 2
     return _in_halves(learners[:half], orders[:half]) + _in_halves(learners[half:], orders[half:])
 
@@ -214,13 +218,13 @@ def _together(learners: Sequence[Learner], orders: Sequence[Tensor]) -> list[dic
     losses, norms = _train(learners, orders, {**trained, **fixed}, buffers, trained, optimizer)
     with torch.inference_mode():
         total_loss, total_score, more = _evaluate(first, {**trained, **fixed}, buffers)
+    optimizer.give_back()  # needs memory; nothing has changed if there is none
     with torch.no_grad():
         for lane, network in enumerate(networks):
             for parameter, tensor in zip(own[lane], trained.values(), strict=True):
                 parameter.copy_(tensor[lane])
             for name, buffer in network.named_buffers():
                 buffer.copy_(buffers[name][lane])
-    optimizer.give_back()
     rows = len(first.training[1])
     return [
         {"train_loss": train_loss / rows, **scores(learner, loss, score), **others, "gradient_norm": norm}
@@ -298,10 +302,15 @@ def _vectorising() -> Iterator[None]:
     """Say of what torch cannot vectorise that it cannot be stacked; alone, a true error shows itself."""
     try:
         yield
-    except torch.OutOfMemoryError:
+    except (torch.OutOfMemoryError, torch.AcceleratorError):
         raise
-    except (RuntimeError, NotImplementedError, ValueError, TypeError) as error:
-        raise CannotStack((str(error) or type(error).__name__).splitlines()[0]) from error
+    except Exception as error:  # of a model's or a loss's own, whatever it is
+        said = (
+            str(error)
+            if isinstance(error, RuntimeError) and str(error)
+            else f"{type(error).__name__}: {error}"
+        )
+        raise CannotStack(said.splitlines()[0]) from error
 
 
 def _evaluate(

@@ -8,7 +8,7 @@ lanes' torch optimizers, so that a lane can go on alone. Needs torch only.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -89,16 +89,21 @@ class StackedOptimizer:
             parameter.sub_(lr * self._direction(gradient, state))
 
     def give_back(self) -> None:
-        """Write the state into the lanes' own optimizers."""
-        for lane, (optimizer, own, _) in enumerate(self._lanes):
-            for index, parameter in enumerate(own):
-                state: dict[str, Any] = optimizer.state[parameter]
-                if self._rule in _COUNTS_STEPS:
-                    state["step"] = torch.tensor(float(self._steps[lane]))
-                for name, buffers in self._state.items():
-                    if name == "momentum_buffer" and not self._keeps_momentum[lane]:
-                        continue  # torch keeps none then
-                    state[name] = buffers[index][lane].clone()
+        """Write the state into the lanes' own optimizers: all of it, or nothing where memory is short."""
+        found = [
+            (optimizer.state[parameter], self._state_of(lane, index))
+            for lane, (optimizer, own, _) in enumerate(self._lanes)
+            for index, parameter in enumerate(own)
+        ]
+        for state, values in found:
+            state.update(values)
+
+    def _state_of(self, lane: int, index: int) -> dict[str, Tensor]:
+        """What a lane's own optimizer keeps of a parameter, by torch's names."""
+        steps = {"step": torch.tensor(float(self._steps[lane]))} if self._rule in _COUNTS_STEPS else {}
+        # torch keeps no momentum where it is 0.
+        names = [name for name in self._state if name != "momentum_buffer" or self._keeps_momentum[lane]]
+        return {**steps, **{name: self._state[name][index][lane].clone() for name in names}}
 
     def _of_lanes(self, values: Sequence[float]) -> float | Tensor:
         """A number where all lanes have the same, which is quicker; else one value per lane."""

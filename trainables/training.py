@@ -104,13 +104,13 @@ def fusion_key(learner: Learner) -> Hashable | None:
     return None if key in _UNSTACKABLE else key
 
 
-def advance_together(learners: Sequence[Learner]) -> list[dict[str, float]]:
-    """Train learners of one fusion key for one epoch; no results if it turns out that they cannot be."""
+def advance_together(learners: Sequence[Learner]) -> list[dict[str, float] | None]:
+    """Train learners of one fusion key for one epoch; ``None`` for those that are to be trained alone."""
     try:
         return stack.advance(learners)
     except stack.CannotStack as error:
         _UNSTACKABLE[stack.signature(learners[0])] = str(error)
-        return []
+        return [None] * len(learners)
 
 
 def save(learner: Learner, folder: Path, dataset: Dataset, **about: Any) -> None:

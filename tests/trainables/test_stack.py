@@ -14,6 +14,7 @@ from trainables.counter_random import keys
 from trainables.dropout import Dropout
 from trainables.mlp import MLP
 from trainables.recipe import Initialization, OptimizerName, ScheduleName
+from trainables.stacked_optimizers import StackedOptimizer
 from trainables.transformer import Transformer
 
 METRICS = ("train_loss", "val_loss", "val_accuracy", "learning_rate", "gradient_norm")
@@ -324,6 +325,23 @@ def test_model_that_cannot_be_vectorised_trains_alone_as_if_nothing_had_been_tri
     assert (curves(trials, 3, stacked=False) == alone).all()
 
 
+def test_model_that_raises_trains_alone_where_its_error_shows():
+    class Raising(nn.Linear):
+        def forward(self, x):
+            return super().forward({}["missing"])
+
+    class Faulty(MLP):
+        def model(self, config):
+            return Raising(self.dataset.features, self.dataset.outputs)
+
+    every = list(configs(2))
+    trials = [Faulty(config=dict(config)) for config in every]
+    Faulty.fused_step(trials)
+    with pytest.raises(KeyError, match="missing"):
+        trials[0].train()
+    assert Faulty.why_alone(every) == "KeyError: 'missing'"
+
+
 def test_losses_that_may_differ_from_trial_to_trial_are_not_stacked():
     class Smoothed(MLP):
         def loss(self, config):
@@ -365,6 +383,28 @@ def test_memory_that_does_not_hold_all_lanes_halves_them(monkeypatch):
     stacked = curves([MLP(config=dict(config)) for config in every], 2, stacked=True)
     assert sizes[:5] == [5, 2, 3, 1, 2]
     np.testing.assert_allclose(stacked, alone, rtol=1e-8)
+
+
+@pytest.mark.parametrize("optimizer", ["momentum", "adam"])
+def test_lane_that_memory_does_not_hold_trains_alone_as_if_nothing_had_been_tried(optimizer, monkeypatch):
+    """Memory is short where the last lanes' state is written back, when half of it has been."""
+    every = list(configs(3, optimizer=optimizer, precision="float64"))
+    alone = curves([MLP(config=dict(config)) for config in every], 2, stacked=False)
+    state_of = StackedOptimizer._state_of
+
+    def short(self, lane, index):
+        if lane == len(self._lanes) - 1 and index == 1 and self._lanes[lane][2].lr == every[2]["lr"]:
+            raise torch.OutOfMemoryError("device")
+        return state_of(self, lane, index)
+
+    monkeypatch.setattr(StackedOptimizer, "_state_of", short)
+    trials, found = [MLP(config=dict(config)) for config in every], []
+    for _ in range(2):
+        MLP.fused_step(trials)
+        assert [trial._in_stack is None for trial in trials] == [False, False, True]
+        results = [trial.train() for trial in trials]
+        found.append([[result[metric] for metric in METRICS] for result in results])
+    np.testing.assert_allclose(np.swapaxes(found, 0, 1), alone, rtol=1e-8)
 
 
 @pytest.mark.parametrize("p", [0.0, 0.1, 0.5, 0.9])
