@@ -143,7 +143,8 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
         """What trials must have in common to be trained as one; ``None``: this one trains alone."""
         from trainables import training
 
-        return None if self.settings.refit else training.fusion_key(self._learner)
+        alone = self.settings.refit or self._has_own_step()
+        return None if alone else training.fusion_key(self._learner)
 
     @classmethod
     def fused_step(cls, trials: Sequence[TorchTrainable]) -> None:
@@ -162,6 +163,8 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
         """How many trials like these are best trained at once in one process, at most ``most``; measured."""
         from trainables import stack
 
+        if cls._has_own_step():
+            return 1
         try:
             learners = cls._learners(configs)
         except Exception:  # the trials will say themselves what is wrong, each for itself
@@ -173,6 +176,8 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
         """Why no trials like these are trained as one; ``None``: those of one fusion key are."""
         from trainables import stack
 
+        if cls._has_own_step():
+            return f"{cls.__name__} has a step of its own, which a stack would leave out"
         return stack.why_alone(cls._learners(configs))
 
     @classmethod
@@ -217,6 +222,10 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
 
         self.__dict__.pop("_learner", None)
         training.release_memory()
+
+    @classmethod
+    def _has_own_step(cls) -> bool:
+        return cls.step is not TorchTrainable.step
 
     @classmethod
     def _learners(cls, configs: Sequence[Mapping[str, Any]]) -> list[Learner]:

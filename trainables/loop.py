@@ -213,7 +213,8 @@ def evaluate(learner: Learner) -> dict[str, float]:
     with torch.inference_mode():
         for start in range(0, len(targets), EVALUATION_ROWS):
             wanted = targets[start : start + EVALUATION_ROWS].to(device)
-            outputs = network(features[start : start + EVALUATION_ROWS].to(device))
+            rows = features[start : start + EVALUATION_ROWS].to(device, copy=True)
+            outputs = network(rows)  # which may change them in place
             total_loss = total_loss + learner.loss(outputs, wanted) * len(wanted)
             total_score = total_score + score(outputs, wanted)
             if learner.metrics.any:

@@ -11,6 +11,7 @@ import copy
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -36,12 +37,17 @@ _PLAIN = (bool, int, float, str, torch.dtype, type)
 _OF_EVERY_MODULE = frozenset(vars(nn.Module()))
 """What torch keeps in each module. Whether it trains or evaluates is among it, and is set anew anyway."""
 
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+_HARMLESS: set[Hashable] = set()
+"""Models (the first parts of signatures) whose forward pass was found to leave nothing behind."""
+
 
 class CannotStack(Exception):
     """These models cannot be trained as one; the text says why. No learner was changed."""
 
 
-def signature(learner: Learner) -> Hashable:
+def signature(learner: Learner) -> tuple[Hashable, ...]:
     """What learners must have in common to be stacked. Raises CannotStack for a model that never can be."""
     if learner.config.amp != "none":
         raise CannotStack(f"amp: {learner.config.amp}: a stack trains in the type of its data")
@@ -52,10 +58,13 @@ def signature(learner: Learner) -> Hashable:
         own = tuple(
             (key, _plain(name, key, value)) for key, value in vars(module).items() if _matters(module, key)
         )
-        if module._forward_hooks or module._forward_pre_hooks:
+        if any(vars(module)[kind] for kind in _HOOKS):
             raise CannotStack(f"module '{name}' has hooks")
         modules.append((name, type(module), own))
     tensors = [*learner.network.named_parameters(), *learner.network.named_buffers()]
+    for name, tensor in tensors:
+        if tensor._backward_hooks or tensor._post_accumulate_grad_hooks:
+            raise CannotStack(f"parameter '{name}' has hooks")
     if any(isinstance(parameter, nn.UninitializedParameter) for _, parameter in tensors):
         raise CannotStack("a layer is lazy: its shape is not known before its first batch")
     return (
@@ -83,6 +92,7 @@ def advance(learners: Sequence[Learner]) -> list[dict[str, float] | None]:
     began = time.perf_counter()
     states = [learner.streams.state_dict() for learner in learners]
     try:
+        _refuse_changes(learners[0])
         outcomes = _in_halves(learners, [learner.order() for learner in learners])
     except CannotStack:
         for learner, state in zip(learners, states, strict=True):
@@ -240,6 +250,39 @@ def _together(learners: Sequence[Learner], orders: Sequence[Tensor]) -> list[dic
     ]
 
 
+def _refuse_changes(learner: Learner) -> None:
+    """Raise CannotStack where a forward pass changes its model other than in place, in its buffers.
+
+    ``functional_call`` forgets what is assigned, and an attribute that changes is that of one lane only.
+    """
+    network = learner.network
+    if all(type(module).__module__.startswith(_NO_SURPRISES) for module in network.modules()):
+        return
+    model, *_ = kind = signature(learner)[:2]
+    if kind in _HARMLESS:
+        return
+    state = learner.streams.state_dict()
+    try:
+        with _vectorising(), learner.streams.borrowed(), torch.no_grad():
+            tried = copy.deepcopy(network).train()
+            buffers = dict(tried.named_buffers())
+            tried(learner.training[0][: learner.config.batch_size].to(learner.device, copy=True))
+    except torch.OutOfMemoryError:
+        return  # so will the training, and say so
+    finally:
+        learner.streams.load_state_dict(state)
+    for name, buffer in tried.named_buffers():
+        if buffer is not buffers.get(name):
+            raise CannotStack(f"buffer '{name}' is assigned anew by the forward pass; change it in place")
+    if signature(replace(learner, network=tried))[0] != model:
+        raise CannotStack("the forward pass changes an attribute of its module")
+    _HARMLESS.add(kind)
+
+
+_NO_SURPRISES = ("torch.nn.", "trainables.")
+"""Whose modules change nothing but buffers, in place."""
+
+
 def _stacked(tensors: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
     """By name, one tensor for all lanes: lanes x the shape of each."""
     return {
@@ -330,7 +373,8 @@ def _evaluate(
     for start in range(0, len(targets), chunk):
         wanted = targets[start : start + chunk].to(device)
         with _vectorising():
-            outputs = forward(parameters, buffers, features[start : start + chunk].to(device))
+            rows = features[start : start + chunk].to(device, copy=True)  # a model may change them in place
+            outputs = forward(parameters, buffers, rows)
             each = losses(learner.loss, outputs, wanted.expand(lanes, -1))
         total_loss, total_score = total_loss + each * len(wanted), total_score + score(outputs, wanted)
         if learner.metrics.any:

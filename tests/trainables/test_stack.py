@@ -325,6 +325,73 @@ def test_model_that_cannot_be_vectorised_trains_alone_as_if_nothing_had_been_tri
     assert (curves(trials, 3, stacked=False) == alone).all()
 
 
+class Changing(nn.Linear):
+    """A linear layer whose forward pass leaves something behind, in one of several ways."""
+
+    def __init__(self, features, outputs, how):
+        super().__init__(features, outputs)
+        self.how, self.calls = how, 0
+        self.register_buffer("mean", torch.zeros(features))
+        if how == "tensor hook":
+            self.weight.register_hook(lambda gradient: gradient / 2)
+        if how == "module hook":
+            self.register_full_backward_hook(lambda module, inputs, outputs: None)
+
+    def forward(self, x):
+        if self.training and self.how == "attribute":
+            self.calls += 1
+        mean = 0.9 * self.mean + 0.1 * x.detach().mean(0)
+        if self.training and self.how == "assigned buffer":
+            self.mean = mean
+        elif self.training:
+            self.mean.copy_(mean)
+        if self.how == "inputs":
+            x.mul_(0.5)
+        return super().forward(x - self.mean) / (1 + self.calls)
+
+
+CHANGES = {
+    "attribute": "the forward pass changes an attribute of its module",
+    "assigned buffer": "buffer 'mean' is assigned anew by the forward pass; change it in place",
+    "tensor hook": "parameter 'weight' has hooks",
+    "module hook": "module '' has hooks",
+}
+
+
+@pytest.mark.filterwarnings("ignore:Full backward hook is firing")  # as the first layer's does
+@pytest.mark.parametrize("how", [*CHANGES, "buffer", "inputs"])
+def test_forward_pass_that_leaves_something_behind_does_so_for_its_own_trial_only(how):
+    class Tracking(MLP):
+        def model(self, config):
+            return Changing(self.dataset.features, self.dataset.outputs, how)
+
+    every = list(configs(3, precision="float64"))
+    trials = [Tracking(config=dict(config)) for config in every]
+    rows = trials[0]._learner.validation[0].clone()
+    alone = curves(trials, 3, stacked=False)
+    trials, found = [Tracking(config=dict(config)) for config in every], []
+    for _ in range(3):
+        if trials[0].fusion_key() is not None:
+            Tracking.fused_step(trials)
+        assert all((trial._in_stack is None) == (how in CHANGES) for trial in trials)
+        results = [trial.train() for trial in trials]
+        found.append([[result[metric] for metric in METRICS] for result in results])
+    np.testing.assert_allclose(np.swapaxes(found, 0, 1), alone, rtol=1e-8)
+    assert Tracking.why_alone(every) == CHANGES.get(how)
+    assert (trials[0]._learner.validation[0] == rows).all()
+
+
+def test_trainable_with_a_step_of_its_own_trains_alone():
+    class Own(MLP):
+        def step(self):
+            return {**super().step(), "extra": 1.0}
+
+    every = list(configs(2))
+    assert Own(config=dict(every[0])).fusion_key() is None
+    assert Own.best_lanes(every, most=8) == 1
+    assert Own.why_alone(every) == "Own has a step of its own, which a stack would leave out"
+
+
 def test_model_that_raises_trains_alone_where_its_error_shows():
     class Raising(nn.Linear):
         def forward(self, x):
