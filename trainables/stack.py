@@ -30,7 +30,7 @@ from trainables.loop import (
 )
 from trainables.loop import advance as loop_advance
 from trainables.stacked_optimizers import StackedOptimizer
-from trainables.training_loss import TrainingLoss, losses
+from trainables.training_loss import Loss, TrainingLoss, losses
 
 _PLAIN = (bool, int, float, str, torch.dtype, type)
 
@@ -41,6 +41,20 @@ _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_
 
 _HARMLESS: set[Hashable] = set()
 """Models (the first parts of signatures) whose forward pass was found to leave nothing behind."""
+
+_PARTS = (
+    "layers",
+    "shapes",
+    "optimizer",
+    "batch size",
+    "loss",
+    "task",
+    "metrics",
+    "device",
+    "shape of a row",
+    "rows",
+)
+"""What the parts of a signature are."""
 
 
 class CannotStack(Exception):
@@ -72,7 +86,7 @@ def signature(learner: Learner) -> tuple[Hashable, ...]:
         tuple((name, tuple(value.shape), value.dtype, value.requires_grad) for name, value in tensors),
         learner.config.optimizer,
         learner.config.batch_size,
-        learner.loss,
+        _loss(learner.loss),
         learner.task,
         learner.metrics.names,
         learner.device,
@@ -109,18 +123,23 @@ def advance(learners: Sequence[Learner]) -> list[dict[str, float] | None]:
 
 def fitting(learners: Sequence[Learner]) -> int:
     """How many of the learners could be stacked with another one of them."""
-    try:
-        return sum(len(group) for group in _groups(learners) if len(group) > 1)
-    except CannotStack:
-        return 0
+    return sum(len(group) for group in _groups(learners)[0] if len(group) > 1)
 
 
 def why_alone(learners: Sequence[Learner]) -> str | None:
     """Why learners like these cannot be stacked, found out on a few batches; ``None``: they can."""
+    groups, reasons = _groups(learners)
+    if not groups:
+        return reasons[0]
+    largest = max(groups, key=len)
+    if len(largest) == 1:
+        every = zip(*(signature(group[0]) for group in groups), strict=True)
+        unlike = [
+            name for name, parts in zip(_PARTS, every, strict=True) if len(set(parts)) == len(groups) > 1
+        ]
+        what = " or ".join(unlike) or f"{', '.join(_PARTS[:-1])} and {_PARTS[-1]}"
+        return f"no two of {len(learners)} sampled trials have the same {what}"
     try:
-        largest = max(_groups(learners), key=len)
-        if len(largest) == 1:
-            return f"no two of {len(learners)} sampled trials have the same shape, optimizer and batch size"
         advance(_copies(_small(copy.copy(largest[0])), 2))
     except CannotStack as error:
         return str(error)
@@ -134,9 +153,8 @@ def best_size(learners: Sequence[Learner], *, most: int) -> int:
     throughput. Where learners differ in shape, only the share of equal ones counts. The learners are used up
     by it.
     """
-    try:
-        groups = _groups(learners)
-    except CannotStack:
+    groups, _ = _groups(learners)
+    if not groups:
         return 1
     # The chance that two of them fit together.
     equal = sum(len(group) ** 2 for group in groups) / len(learners) ** 2
@@ -168,19 +186,22 @@ _MEASURED_BATCHES = 4
 _SECONDS_PER_ROUND = 0.002
 
 
-def _groups(learners: Sequence[Learner]) -> list[list[Learner]]:
-    """The learners by signature. Raises CannotStack if one of them can never be stacked."""
+def _groups(learners: Sequence[Learner]) -> tuple[list[list[Learner]], list[str]]:
+    """The learners by signature, and of those that can never be stacked why."""
     groups: dict[Hashable, list[Learner]] = {}
+    reasons = []
     for learner in learners:
-        groups.setdefault(signature(learner), []).append(learner)
-    return list(groups.values())
+        try:
+            groups.setdefault(signature(learner), []).append(learner)
+        except CannotStack as error:
+            reasons.append(str(error))
+    return list(groups.values()), reasons
 
 
 def _copies(learner: Learner, number: int) -> list[Learner]:
-    copies = [copy.deepcopy(learner) for _ in range(number)]
-    for each in copies:  # a copy of the data would be another data set
-        each.training, each.validation = learner.training, learner.validation
-    return copies
+    # A copy of the data would be another data set, and of a slice of it a copy of the whole.
+    data = (learner.training, learner.validation)
+    return [copy.deepcopy(learner, {id(part): part for part in data}) for _ in range(number)]
 
 
 def _small(learner: Learner) -> Learner:
@@ -388,6 +409,14 @@ def _matters(module: nn.Module, attribute: str) -> bool:
     return attribute not in _OF_EVERY_MODULE and not (
         attribute[0] == "_" and type(module).__module__.startswith("torch.nn.")
     )
+
+
+def _loss(loss: Loss) -> Hashable:
+    """A loss, to be compared: a module without tensors by its class and attributes."""
+    if not isinstance(loss, nn.Module) or [*loss.parameters(), *loss.buffers(), *loss.children()]:
+        return loss
+    own = [(key, value) for key, value in vars(loss).items() if key not in _OF_EVERY_MODULE]
+    return loss if not all(isinstance(value, _PLAIN) for _, value in own) else (type(loss), *own)
 
 
 def _plain(module: str, key: str, value: Any) -> Hashable:

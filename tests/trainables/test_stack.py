@@ -420,6 +420,39 @@ def test_losses_that_may_differ_from_trial_to_trial_are_not_stacked():
     assert one.fusion_key() != two.fusion_key()
 
 
+def test_losses_of_one_kind_and_setting_are_stacked():
+    class Smoothed(MLP):
+        def loss(self, config):
+            return nn.CrossEntropyLoss(label_smoothing=config.dropout)
+
+    class Weighted(MLP):
+        def loss(self, config):
+            return nn.CrossEntropyLoss(weight=torch.tensor([1.0, 2.0, config.dropout], dtype=torch.float64))
+
+    every = list(configs(3, precision="float64", dropout=0.2))
+    assert_same_curves(Smoothed, every)
+    other = Smoothed(config={**every[0], "dropout": 0.3})
+    assert other.fusion_key() != Smoothed(config=dict(every[0])).fusion_key()
+    one, two = (Weighted(config=dict(config)) for config in every[:2])
+    assert one.fusion_key() != two.fusion_key()
+
+
+def test_number_of_lanes_is_measured_with_one_copy_of_the_data(monkeypatch):
+    every = list(configs(2, optimizer="sgd"))
+    learner = MLP(config=dict(every[0]))._learner
+    data = {part.untyped_storage().data_ptr() for part in (*learner.training, *learner.validation)}
+    copied, copy = set(), torch.Tensor.__deepcopy__
+
+    def noting(self, memo):
+        copied.add(self.untyped_storage().data_ptr())
+        return copy(self, memo)
+
+    monkeypatch.setattr(torch.Tensor, "__deepcopy__", noting)
+    assert MLP.best_lanes(every, most=4) >= 1
+    assert copied
+    assert not copied & data
+
+
 def test_attribute_that_cannot_be_compared_keeps_a_model_out_of_stacks():
     class Holding(MLP):
         def model(self, config):
