@@ -333,7 +333,13 @@ def _train(
     augmentation = augmentation_of(learners, stacked=True)
     rules = GradientRules(configs, stacked=True, like=first.like)
     loss = TrainingLoss(first.loss, configs, stacked=True, like=first.like)
-    warming = any(learner.is_warming() for learner in learners)
+    # Like all that an epoch needs, on the device before its first batch: every copy waits for the device.
+    changes = first.batches if any(learner.is_warming() for learner in learners) else 1
+    rates = torch.tensor(
+        [[learner.learning_rate(batch) for learner in learners] for batch in range(changes)],
+        dtype=features.dtype,
+        device=first.device,
+    )
     share = None
     totals = torch.zeros(len(learners), dtype=features.dtype, device=first.device)
     wanted = list(trained.values())
@@ -347,8 +353,8 @@ def _train(
                 buffers[f"{name}.key" if name else "key"].copy_(keys[:, batch, layer])
         if augmentation is not None:
             inputs, share = augmentation(inputs, batch), augmentation.share(batch)
-        if batch == 0 or warming:
-            optimizer.set_learning_rates([learner.learning_rate(batch) for learner in learners])
+        if batch < len(rates):
+            optimizer.set_learning_rates(rates[batch])
         with _vectorising():
             lost = loss(forward(parameters, buffers, inputs), expected, share)
             gradients: Sequence[Tensor] = torch.autograd.grad(lost.sum(), wanted)

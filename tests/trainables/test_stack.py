@@ -431,8 +431,10 @@ def test_losses_of_one_kind_and_setting_are_stacked():
 
     every = list(configs(3, precision="float64", dropout=0.2))
     assert_same_curves(Smoothed, every)
+    first, second = (Smoothed(config=dict(config)) for config in every[:2])
+    assert first.fusion_key() == second.fusion_key() is not None
     other = Smoothed(config={**every[0], "dropout": 0.3})
-    assert other.fusion_key() != Smoothed(config=dict(every[0])).fusion_key()
+    assert other.fusion_key() != first.fusion_key()
     one, two = (Weighted(config=dict(config)) for config in every[:2])
     assert one.fusion_key() != two.fusion_key()
 
