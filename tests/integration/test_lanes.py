@@ -80,7 +80,11 @@ def test_error_of_one_lane_leaves_the_others_alone(tmp_path):
 
 def test_one_fresh_process_per_trial_for_those_who_want_it(tmp_path):
     report = run_toy(
-        "Process", tmp_path, trials=3, iterations=1, resources=Resources(cpu=ONE_WORKER, isolation="process")
+        "ProcessInLanes",
+        tmp_path,
+        trials=3,
+        iterations=1,
+        resources=Resources(cpu=ONE_WORKER, isolation="process"),
     )
     assert len({event.data["metrics"]["process"] for event in events(report, "result")}) == 3
 

@@ -137,7 +137,8 @@ class WorkerPool(ResourceManager):
         self._most = most
         self._samples = samples
         self._measuring: Handle | None = None
-        self.lanes = None if resources.lanes == "auto" else int(resources.lanes)
+        apart = resources.isolation == "process"
+        self.lanes = 1 if apart else None if resources.lanes == "auto" else int(resources.lanes)
         self._starting: list[Handle] = []
         self._ready: list[Handle] = []
         self._failed_starts = 0
