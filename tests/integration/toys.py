@@ -96,15 +96,16 @@ class SlowLineage(Lineage):
 
 
 class DyingLane(Laned):
-    """One trial takes the process along, once; the others of its process have to be started again."""
+    """One trial takes the process along, once or ``always``; the others of it have to be started again."""
 
     def setup(self, config):
         super().setup(config)
         self.marker = Path(config["folder"], "died")
         self.deadly = config["x"] == config["deadly"]
+        self.always = config.get("always", False)
 
     def step(self):
-        if self.deadly and self.steps == 2 and not self.marker.exists():
+        if self.deadly and self.steps == 2 and (self.always or not self.marker.exists()):
             self.marker.touch()
             os._exit(1)
         return super().step()

@@ -299,7 +299,10 @@ class Controller(TuneController):
         if trial.is_finished():
             return
         worker_died = isinstance(exception, RayActorError)
-        if worker_died and self._host.courses[number].worker_losses + 1 < WORKER_LOSSES:
+        losses = self._host.courses[number].worker_losses + 1
+        if worker_died and losses < WORKER_LOSSES:
+            if losses == WORKER_LOSSES - 1:  # its last start is by itself, so that a neighbour cannot fail it
+                self._pool.suspect()
             self._host.lost(number, str(exception))
             self._try_recover(trial, exception)
             return
