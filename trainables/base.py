@@ -166,10 +166,9 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
         if cls._has_own_step():
             return 1
         try:
-            learners = cls._learners(configs)
+            return stack.best_size(cls._learners(configs), most=most)
         except Exception:  # the trials will say themselves what is wrong, each for itself
             return 1
-        return stack.best_size(learners, most=most)
 
     @classmethod
     def why_alone(cls, configs: Sequence[Mapping[str, Any]]) -> str | None:

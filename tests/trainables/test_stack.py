@@ -407,6 +407,7 @@ def test_model_that_raises_trains_alone_where_its_error_shows():
     with pytest.raises(KeyError, match="missing"):
         trials[0].train()
     assert Faulty.why_alone(every) == "KeyError: 'missing'"
+    assert Faulty.best_lanes(every, most=8) == 1
 
 
 def test_losses_that_may_differ_from_trial_to_trial_are_not_stacked():
