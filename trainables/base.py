@@ -161,12 +161,14 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
     @classmethod
     def best_lanes(cls, configs: Sequence[Mapping[str, Any]], *, most: int) -> int:
         """How many trials like these are best trained at once in one process, at most ``most``; measured."""
-        from trainables import stack
+        from trainables import stack, training
 
         if cls._has_own_step():
             return 1
         try:
-            return stack.best_size(cls._learners(configs), most=most)
+            learners = cls._learners(configs)
+            memory = training.memory_share(learners[0].device)
+            return stack.best_size(learners, most=most, memory=memory)
         except Exception:  # the trials will say themselves what is wrong, each for itself
             return 1
 

@@ -146,12 +146,13 @@ def why_alone(learners: Sequence[Learner]) -> str | None:
     return None
 
 
-def best_size(learners: Sequence[Learner], *, most: int) -> int:
+def best_size(learners: Sequence[Learner], *, most: int, memory: float | None = None) -> int:
     """How many learners like these are best advanced together, between 1 and ``most``.
 
     Measured on a few batches, doubling it while that pays: the smallest number within a twentieth of the best
-    throughput. Where learners differ in shape, only the share of equal ones counts. The learners are used up
-    by it.
+    throughput, and no number of which twice as many models may need more than ``memory`` bytes of the device
+    is doubled (``None``: there is no such limit). Where learners differ in shape, only the share of equal
+    ones counts. The learners are used up by it.
     """
     groups, _ = _groups(learners)
     if not groups:
@@ -171,6 +172,8 @@ def best_size(learners: Sequence[Learner], *, most: int) -> int:
             except (CannotStack, torch.OutOfMemoryError):
                 break
             if throughputs[size] < max(throughputs.values()):
+                break
+            if memory is not None and 2 * _peak_memory(sample.device) > memory:
                 break
         size *= 2
     worthwhile = _WORTHWHILE * throughputs[1]
@@ -211,6 +214,13 @@ def _small(learner: Learner) -> Learner:
         (features[:rows], targets[:rows]) for features, targets in (learner.training, learner.validation)
     )
     return learner
+
+
+def _peak_memory(device: torch.device) -> int:
+    """The most bytes that tensors have taken of an accelerator since this was last asked."""
+    peak = torch.cuda.max_memory_allocated(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    return peak
 
 
 def _seconds(function: Callable[[], object]) -> float:

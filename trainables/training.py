@@ -55,6 +55,15 @@ def granted_device(resources: Any) -> torch.device:
     return torch.device("cuda" if gpus > 0 else "cpu")
 
 
+def memory_share(device: torch.device) -> float | None:
+    """Bytes of an accelerator that this process may count on, where several share it; ``None`` on the CPU."""
+    if device.type != "cuda":
+        return None
+    granted = ray.get_runtime_context().get_assigned_resources() if ray.is_initialized() else {}
+    _, total = torch.cuda.mem_get_info(device)
+    return float(total * min(1.0, granted.get("GPU", 1.0)))
+
+
 def learner(
     model: Callable[[], nn.Module],
     *,

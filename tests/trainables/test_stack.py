@@ -1,5 +1,6 @@
 """A lane of a stacked model and the same trial alone give the same learning curve."""
 
+from types import SimpleNamespace
 from typing import get_args
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from trainables import stack
+from trainables import stack, training
 from trainables.cnn import CNN
 from trainables.counter_random import keys
 from trainables.dropout import Dropout
@@ -438,6 +439,22 @@ def test_losses_of_one_kind_and_setting_are_stacked():
     assert other.fusion_key() != first.fusion_key()
     one, two = (Weighted(config=dict(config)) for config in every[:2])
     assert one.fusion_key() != two.fusion_key()
+
+
+@pytest.mark.parametrize(("share", "most"), [(1.0, 16), (0.5, 8), (0.25, 4)])
+def test_lanes_are_not_doubled_beyond_the_process_share_of_the_memory(share, most, monkeypatch):
+    """Each lane takes 100 bytes of a device that has 1,600, and more of them are always quicker."""
+    learners = [MLP(config=dict(config))._learner for config in configs(2, optimizer="sgd")]
+    sizes = []
+    monkeypatch.setattr(stack, "advance", lambda learners: sizes.append(len(learners)))
+    monkeypatch.setattr(stack, "_seconds", lambda function: [function(), 1e-3][1])
+    monkeypatch.setattr(stack, "_peak_memory", lambda device: 100 * sizes[-1])
+    monkeypatch.setattr(training.torch.cuda, "mem_get_info", lambda device: (0, 1600))
+    monkeypatch.setattr(training.ray, "is_initialized", lambda: True)
+    granted = SimpleNamespace(get_assigned_resources=lambda: {"GPU": share})
+    monkeypatch.setattr(training.ray, "get_runtime_context", lambda: granted)
+    memory = training.memory_share(torch.device("cuda"))
+    assert stack.best_size(learners, most=256, memory=memory) == max(sizes) == most
 
 
 def test_number_of_lanes_is_measured_with_one_copy_of_the_data(monkeypatch):
