@@ -24,6 +24,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=FOLDER, help="where the tables go")
     parser.add_argument("--without", action="append", default=[], metavar="COMPARISON/CASE", help="leave out")
     options = parser.parse_args()
+    for name in [name for name in options.names if name not in COMPARISONS]:
+        parser.error(f"no comparison is called '{name}'; must be one of {', '.join(COMPARISONS)}")
     found: dict[str, Any] = {"machine": machine(), "comparisons": {}}
     for name in options.names or COMPARISONS:
         comparison = COMPARISONS[name]

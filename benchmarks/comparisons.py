@@ -237,7 +237,7 @@ def digits_serial(folder: str) -> dict[str, Any]:
     return {"best": round(best, 4)}
 
 
-def digits_optuna(folder: str, *, jobs: int) -> dict[str, Any]:
+def digits_optuna(folder: str, *, jobs: int, asha: bool = False) -> dict[str, Any]:
     import optuna
     import torch
 
@@ -248,11 +248,25 @@ def digits_optuna(folder: str, *, jobs: int) -> dict[str, Any]:
     def objective(trial: optuna.Trial) -> float:
         lr, momentum = trial.suggest_float("lr", 1e-3, 1, log=True), trial.suggest_float("momentum", 0, 0.99)
         network = Network(data, lr, momentum, trial.number)
-        return max(network.epoch() for _ in range(EPOCHS))
+        best = 0.0
+        for epoch in range(1, EPOCHS + 1):
+            accuracy = network.epoch()
+            best = max(best, accuracy)
+            if asha:
+                trial.report(accuracy, epoch)
+                if trial.should_prune():
+                    raise optuna.TrialPruned
+        return best
 
-    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed=0))
+    halving = optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=3)
+    study = optuna.create_study(
+        direction="maximize",
+        sampler=optuna.samplers.RandomSampler(seed=0),
+        pruner=halving if asha else optuna.pruners.NopPruner(),
+    )
     study.optimize(objective, n_trials=NETWORKS, n_jobs=jobs)
-    return {"best": round(study.best_value, 4)}
+    pruned = {"pruned": len(study.get_trials(states=[optuna.trial.TrialState.PRUNED]))} if asha else {}
+    return {"best": round(study.best_value, 4), **pruned}
 
 
 def digits_class() -> Any:
@@ -684,6 +698,18 @@ COMPARISONS = {
         (
             Case("ray default", "ASHAScheduler", lambda f: digits_ray(f, reuse=False, asha=True)),
             Case("ray reuse_actors", "ASHAScheduler", lambda f: digits_ray(f, reuse=True, asha=True)),
+            Case(
+                "optuna 1 job",
+                "SuccessiveHalvingPruner, random sampler",
+                lambda f: digits_optuna(f, jobs=1, asha=True),
+                cpus=0,
+            ),
+            Case(
+                "optuna 2 jobs",
+                "the same with n_jobs=2 (threads)",
+                lambda f: digits_optuna(f, jobs=2, asha=True),
+                cpus=0,
+            ),
             Case("tuner 1 lane", "asha", lambda f: digits_tuner(f, lanes=1, scheduler="asha")),
             Case("tuner", "asha, lanes: auto", lambda f: digits_tuner(f, lanes="auto", scheduler="asha")),
         ),

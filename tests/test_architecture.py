@@ -175,6 +175,7 @@ def test_exceptions_are_caught_broadly_at_the_boundary_to_user_code_only():
         "tuner/engine/recipe.py",
         "tuner/engine/worker.py",
         "trainables/base.py",
+        "trainables/stack.py",
     }
 
 

@@ -140,7 +140,8 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
         """What trials must have in common to be trained as one; ``None``: this one trains alone."""
         from trainables import training
 
-        return None if self.settings.refit else training.fusion_key(self._learner)
+        alone = self.settings.refit or self._has_own_step()
+        return None if alone else training.fusion_key(self._learner)
 
     @classmethod
     def fused_step(cls, trials: Sequence[TorchTrainable]) -> None:
@@ -150,25 +151,31 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
         started = time.perf_counter()
         results = training.advance_together([trial._learner for trial in trials])
         seconds = (time.perf_counter() - started) / len(trials)
-        for trial, result in zip(trials, results, strict=bool(results)):
-            trial._in_stack = {**result, TIME_THIS_ITER_S: seconds}
+        for trial, result in zip(trials, results, strict=True):
+            if result is not None:
+                trial._in_stack = {**result, TIME_THIS_ITER_S: seconds}
 
     @classmethod
     def best_lanes(cls, configs: Sequence[Mapping[str, Any]], *, most: int) -> int:
         """How many trials like these are best trained at once in one process, at most ``most``; measured."""
-        from trainables import stack
+        from trainables import stack, training
 
+        if cls._has_own_step():
+            return 1
         try:
             learners = cls._learners(configs)
+            memory = training.memory_share(learners[0].device)
+            return stack.best_size(learners, most=most, memory=memory)
         except Exception:  # the trials will say themselves what is wrong, each for itself
             return 1
-        return stack.best_size(learners, most=most)
 
     @classmethod
     def why_alone(cls, configs: Sequence[Mapping[str, Any]]) -> str | None:
         """Why no trials like these are trained as one; ``None``: those of one fusion key are."""
         from trainables import stack
 
+        if cls._has_own_step():
+            return f"{cls.__name__} has a step of its own, which a stack would leave out"
         return stack.why_alone(cls._learners(configs))
 
     @classmethod
@@ -213,6 +220,10 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
 
         self.__dict__.pop("_learner", None)
         training.release_memory()
+
+    @classmethod
+    def _has_own_step(cls) -> bool:
+        return cls.step is not TorchTrainable.step
 
     @classmethod
     def _learners(cls, configs: Sequence[Mapping[str, Any]]) -> list[Learner]:

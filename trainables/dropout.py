@@ -7,10 +7,14 @@ from torch import Tensor, nn
 
 from trainables.counter_random import bits, wide
 
+# Far from what the position in the noise is multiplied by, and from its first multiples.
+_NEXT_USE = 0x4F1BBCDD
+
 
 class Dropout(nn.Module):
     """Inverted dropout with probability ``p`` in [0, 1); ``key`` picks the noise, anew for each batch.
 
+    A module that is used several times in a pass drops other units each time.
     Both are buffers, so that in a stack of models each has its own; neither is part of the state dict.
     """
 
@@ -23,7 +27,11 @@ class Dropout(nn.Module):
         self.register_buffer("p", torch.tensor(p, dtype=torch.float64), persistent=False)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return drop(inputs, self.key, self.p) if self.training else inputs
+        if not self.training:
+            return inputs
+        outputs = drop(inputs, self.key, self.p)
+        self.key.add_(_NEXT_USE)
+        return outputs
 
 
 def drop(inputs: Tensor, key: Tensor, p: Tensor) -> Tensor:
@@ -38,8 +46,9 @@ def replace_dropout(network: nn.Module) -> nn.Module:
     """Put our dropout in the place of every ``nn.Dropout``; the network itself, or what took its place."""
     if type(network) is nn.Dropout:
         return Dropout(network.p)
-    for name, child in network.named_children():
-        setattr(network, name, replace_dropout(child))
+    for name, child in list(network._modules.items()):  # a dropout that is there twice becomes two
+        if child is not None:
+            setattr(network, name, replace_dropout(child))
     return network
 
 

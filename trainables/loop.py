@@ -76,12 +76,11 @@ class Learner:
         return torch.randperm(len(targets), generator=self.streams.order).to(features.device)
 
     def dropout_keys(self) -> Tensor:
-        """The keys of the next epoch's dropout, batches x layers, int32 on the CPU."""
+        """The keys of the next epoch's dropout, batches x layers, int32."""
         layers = len(dropout.dropouts(self.network))
         first = self.epoch * self.batches
-        return torch.from_numpy(
-            counter_random.keys(self.seed, first_batch=first, batches=self.batches, layers=layers)
-        )
+        keys = counter_random.keys(self.seed, first_batch=first, batches=self.batches, layers=layers)
+        return torch.from_numpy(keys).to(self.device)
 
     def learning_rate(self, batch: int) -> float:
         """That of the next epoch's update of this number, from 0."""
@@ -213,7 +212,8 @@ def evaluate(learner: Learner) -> dict[str, float]:
     with torch.inference_mode():
         for start in range(0, len(targets), EVALUATION_ROWS):
             wanted = targets[start : start + EVALUATION_ROWS].to(device)
-            outputs = network(features[start : start + EVALUATION_ROWS].to(device))
+            rows = features[start : start + EVALUATION_ROWS].to(device, copy=True)
+            outputs = network(rows)  # which may change them in place
             total_loss = total_loss + learner.loss(outputs, wanted) * len(wanted)
             total_score = total_score + score(outputs, wanted)
             if learner.metrics.any:

@@ -11,6 +11,7 @@ import copy
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -29,16 +30,38 @@ from trainables.loop import (
 )
 from trainables.loop import advance as loop_advance
 from trainables.stacked_optimizers import StackedOptimizer
-from trainables.training_loss import TrainingLoss, losses
+from trainables.training_loss import Loss, TrainingLoss, losses
 
 _PLAIN = (bool, int, float, str, torch.dtype, type)
+
+_OF_EVERY_MODULE = frozenset(vars(nn.Module()))
+"""What torch keeps in each module. Whether it trains or evaluates is among it, and is set anew anyway."""
+
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+_HARMLESS: set[Hashable] = set()
+"""Models (the first parts of signatures) whose forward pass was found to leave nothing behind."""
+
+_PARTS = (
+    "layers",
+    "shapes",
+    "optimizer",
+    "batch size",
+    "loss",
+    "task",
+    "metrics",
+    "device",
+    "shape of a row",
+    "rows",
+)
+"""What the parts of a signature are."""
 
 
 class CannotStack(Exception):
     """These models cannot be trained as one; the text says why. No learner was changed."""
 
 
-def signature(learner: Learner) -> Hashable:
+def signature(learner: Learner) -> tuple[Hashable, ...]:
     """What learners must have in common to be stacked. Raises CannotStack for a model that never can be."""
     if learner.config.amp != "none":
         raise CannotStack(f"amp: {learner.config.amp}: a stack trains in the type of its data")
@@ -46,11 +69,16 @@ def signature(learner: Learner) -> Hashable:
         raise CannotStack("compile: true: each model is compiled by itself")
     modules = []
     for name, module in learner.network.named_modules():
-        own = tuple((key, _plain(name, key, value)) for key, value in vars(module).items() if key[0] != "_")
-        if module._forward_hooks or module._forward_pre_hooks:
+        own = tuple(
+            (key, _plain(name, key, value)) for key, value in vars(module).items() if _matters(module, key)
+        )
+        if any(vars(module)[kind] for kind in _HOOKS):
             raise CannotStack(f"module '{name}' has hooks")
         modules.append((name, type(module), own))
     tensors = [*learner.network.named_parameters(), *learner.network.named_buffers()]
+    for name, tensor in tensors:
+        if tensor._backward_hooks or tensor._post_accumulate_grad_hooks:
+            raise CannotStack(f"parameter '{name}' has hooks")
     if any(isinstance(parameter, nn.UninitializedParameter) for _, parameter in tensors):
         raise CannotStack("a layer is lazy: its shape is not known before its first batch")
     return (
@@ -58,7 +86,7 @@ def signature(learner: Learner) -> Hashable:
         tuple((name, tuple(value.shape), value.dtype, value.requires_grad) for name, value in tensors),
         learner.config.optimizer,
         learner.config.batch_size,
-        learner.loss,
+        _loss(learner.loss),
         learner.task,
         learner.metrics.names,
         learner.device,
@@ -68,56 +96,66 @@ def signature(learner: Learner) -> Hashable:
     )
 
 
-def advance(learners: Sequence[Learner]) -> list[dict[str, float]]:
+def advance(learners: Sequence[Learner]) -> list[dict[str, float] | None]:
     """Train learners of one signature for one epoch and evaluate them; as ``loop.advance`` for each.
 
-    When the device's memory does not hold all at once, they are trained in halves. Raises CannotStack when
-    the model does something that cannot be vectorised; no learner has changed then.
+    When the device's memory does not hold all at once, they are trained in halves; one that it does not even
+    hold as a stack of one has not changed, and has ``None``. Raises CannotStack when the model does something
+    that cannot be vectorised; no learner has changed then.
     """
     began = time.perf_counter()
     states = [learner.streams.state_dict() for learner in learners]
     try:
+        _refuse_changes(learners[0])
         outcomes = _in_halves(learners, [learner.order() for learner in learners])
     except CannotStack:
         for learner, state in zip(learners, states, strict=True):
             learner.streams.load_state_dict(state)
         raise
     seconds = (time.perf_counter() - began) / len(learners)
-    return [
-        conclude(learner, found, seconds=seconds) for learner, found in zip(learners, outcomes, strict=True)
-    ]
+    results: list[dict[str, float] | None] = []
+    for learner, state, found in zip(learners, states, outcomes, strict=True):
+        if found is None:
+            learner.streams.load_state_dict(state)
+        results.append(None if found is None else conclude(learner, found, seconds=seconds))
+    return results
 
 
 def fitting(learners: Sequence[Learner]) -> int:
     """How many of the learners could be stacked with another one of them."""
-    try:
-        return sum(len(group) for group in _groups(learners) if len(group) > 1)
-    except CannotStack:
-        return 0
+    return sum(len(group) for group in _groups(learners)[0] if len(group) > 1)
 
 
 def why_alone(learners: Sequence[Learner]) -> str | None:
     """Why learners like these cannot be stacked, found out on a few batches; ``None``: they can."""
+    groups, reasons = _groups(learners)
+    if not groups:
+        return reasons[0]
+    largest = max(groups, key=len)
+    if len(largest) == 1:
+        every = zip(*(signature(group[0]) for group in groups), strict=True)
+        unlike = [
+            name for name, parts in zip(_PARTS, every, strict=True) if len(set(parts)) == len(groups) > 1
+        ]
+        what = " or ".join(unlike) or f"{', '.join(_PARTS[:-1])} and {_PARTS[-1]}"
+        return f"no two of {len(learners)} sampled trials have the same {what}"
     try:
-        largest = max(_groups(learners), key=len)
-        if len(largest) == 1:
-            return f"no two of {len(learners)} sampled trials have the same shape, optimizer and batch size"
         advance(_copies(_small(copy.copy(largest[0])), 2))
     except CannotStack as error:
         return str(error)
     return None
 
 
-def best_size(learners: Sequence[Learner], *, most: int) -> int:
+def best_size(learners: Sequence[Learner], *, most: int, memory: float | None = None) -> int:
     """How many learners like these are best advanced together, between 1 and ``most``.
 
     Measured on a few batches, doubling it while that pays: the smallest number within a twentieth of the best
-    throughput. Where learners differ in shape, only the share of equal ones counts. The learners are used up
-    by it.
+    throughput, and no number of which twice as many models may need more than ``memory`` bytes of the device
+    is doubled (``None``: there is no such limit). Where learners differ in shape, only the share of equal
+    ones counts. The learners are used up by it.
     """
-    try:
-        groups = _groups(learners)
-    except CannotStack:
+    groups, _ = _groups(learners)
+    if not groups:
         return 1
     # The chance that two of them fit together.
     equal = sum(len(group) ** 2 for group in groups) / len(learners) ** 2
@@ -135,6 +173,8 @@ def best_size(learners: Sequence[Learner], *, most: int) -> int:
                 break
             if throughputs[size] < max(throughputs.values()):
                 break
+            if memory is not None and 2 * _peak_memory(sample.device) > memory:
+                break
         size *= 2
     worthwhile = _WORTHWHILE * throughputs[1]
     best = max(throughputs.values())
@@ -149,19 +189,22 @@ _MEASURED_BATCHES = 4
 _SECONDS_PER_ROUND = 0.002
 
 
-def _groups(learners: Sequence[Learner]) -> list[list[Learner]]:
-    """The learners by signature. Raises CannotStack if one of them can never be stacked."""
+def _groups(learners: Sequence[Learner]) -> tuple[list[list[Learner]], list[str]]:
+    """The learners by signature, and of those that can never be stacked why."""
     groups: dict[Hashable, list[Learner]] = {}
+    reasons = []
     for learner in learners:
-        groups.setdefault(signature(learner), []).append(learner)
-    return list(groups.values())
+        try:
+            groups.setdefault(signature(learner), []).append(learner)
+        except CannotStack as error:
+            reasons.append(str(error))
+    return list(groups.values()), reasons
 
 
 def _copies(learner: Learner, number: int) -> list[Learner]:
-    copies = [copy.deepcopy(learner) for _ in range(number)]
-    for each in copies:  # a copy of the data would be another data set
-        each.training, each.validation = learner.training, learner.validation
-    return copies
+    # A copy of the data would be another data set, and of a slice of it a copy of the whole.
+    data = (learner.training, learner.validation)
+    return [copy.deepcopy(learner, {id(part): part for part in data}) for _ in range(number)]
 
 
 def _small(learner: Learner) -> Learner:
@@ -171,6 +214,13 @@ def _small(learner: Learner) -> Learner:
         (features[:rows], targets[:rows]) for features, targets in (learner.training, learner.validation)
     )
     return learner
+
+
+def _peak_memory(device: torch.device) -> int:
+    """The most bytes that tensors have taken of an accelerator since this was last asked."""
+    peak = torch.cuda.max_memory_allocated(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    return peak
 
 
 def _seconds(function: Callable[[], object]) -> float:
@@ -183,13 +233,13 @@ def _seconds(function: Callable[[], object]) -> float:
     return min(times[1:])
 
 
-def _in_halves(learners: Sequence[Learner], orders: Sequence[Tensor]) -> list[dict[str, float]]:
+def _in_halves(learners: Sequence[Learner], orders: Sequence[Tensor]) -> list[dict[str, float] | None]:
     try:
-        return _together(learners, orders)
+        return [*_together(learners, orders)]
     except torch.OutOfMemoryError:
         if len(learners) == 1:
-            raise
-    torch.cuda.empty_cache()
+            return [None]
+    torch.cuda.empty_cache()  # what the failed attempt held is free only now that its error is gone
     half = len(learners) // 2
     return _in_halves(learners[:half], orders[:half]) + _in_halves(learners[half:], orders[half:])
 
@@ -209,13 +259,13 @@ def _together(learners: Sequence[Learner], orders: Sequence[Tensor]) -> list[dic
     losses, norms = _train(learners, orders, {**trained, **fixed}, buffers, trained, optimizer)
     with torch.inference_mode():
         total_loss, total_score, more = _evaluate(first, {**trained, **fixed}, buffers)
+    optimizer.give_back()  # needs memory; nothing has changed if there is none
     with torch.no_grad():
         for lane, network in enumerate(networks):
             for parameter, tensor in zip(own[lane], trained.values(), strict=True):
                 parameter.copy_(tensor[lane])
             for name, buffer in network.named_buffers():
                 buffer.copy_(buffers[name][lane])
-    optimizer.give_back()
     rows = len(first.training[1])
     return [
         {"train_loss": train_loss / rows, **scores(learner, loss, score), **others, "gradient_norm": norm}
@@ -229,6 +279,39 @@ def _together(learners: Sequence[Learner], orders: Sequence[Tensor]) -> list[dic
             strict=True,
         )
     ]
+
+
+def _refuse_changes(learner: Learner) -> None:
+    """Raise CannotStack where a forward pass changes its model other than in place, in its buffers.
+
+    ``functional_call`` forgets what is assigned, and an attribute that changes is that of one lane only.
+    """
+    network = learner.network
+    if all(type(module).__module__.startswith(_NO_SURPRISES) for module in network.modules()):
+        return
+    model, *_ = kind = signature(learner)[:2]
+    if kind in _HARMLESS:
+        return
+    state = learner.streams.state_dict()
+    try:
+        with _vectorising(), learner.streams.borrowed(), torch.no_grad():
+            tried = copy.deepcopy(network).train()
+            buffers = dict(tried.named_buffers())
+            tried(learner.training[0][: learner.config.batch_size].to(learner.device, copy=True))
+    except torch.OutOfMemoryError:
+        return  # so will the training, and say so
+    finally:
+        learner.streams.load_state_dict(state)
+    for name, buffer in tried.named_buffers():
+        if buffer is not buffers.get(name):
+            raise CannotStack(f"buffer '{name}' is assigned anew by the forward pass; change it in place")
+    if signature(replace(learner, network=tried))[0] != model:
+        raise CannotStack("the forward pass changes an attribute of its module")
+    _HARMLESS.add(kind)
+
+
+_NO_SURPRISES = ("torch.nn.", "trainables.")
+"""Whose modules change nothing but buffers, in place."""
 
 
 def _stacked(tensors: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -260,7 +343,13 @@ def _train(
     augmentation = augmentation_of(learners, stacked=True)
     rules = GradientRules(configs, stacked=True, like=first.like)
     loss = TrainingLoss(first.loss, configs, stacked=True, like=first.like)
-    warming = any(learner.is_warming() for learner in learners)
+    # Like all that an epoch needs, on the device before its first batch: every copy waits for the device.
+    changes = first.batches if any(learner.is_warming() for learner in learners) else 1
+    rates = torch.tensor(
+        [[learner.learning_rate(batch) for learner in learners] for batch in range(changes)],
+        dtype=features.dtype,
+        device=first.device,
+    )
     share = None
     totals = torch.zeros(len(learners), dtype=features.dtype, device=first.device)
     wanted = list(trained.values())
@@ -274,8 +363,8 @@ def _train(
                 buffers[f"{name}.key" if name else "key"].copy_(keys[:, batch, layer])
         if augmentation is not None:
             inputs, share = augmentation(inputs, batch), augmentation.share(batch)
-        if batch == 0 or warming:
-            optimizer.set_learning_rates([learner.learning_rate(batch) for learner in learners])
+        if batch < len(rates):
+            optimizer.set_learning_rates(rates[batch])
         with _vectorising():
             lost = loss(forward(parameters, buffers, inputs), expected, share)
             gradients: Sequence[Tensor] = torch.autograd.grad(lost.sum(), wanted)
@@ -293,10 +382,15 @@ def _vectorising() -> Iterator[None]:
     """Say of what torch cannot vectorise that it cannot be stacked; alone, a true error shows itself."""
     try:
         yield
-    except torch.OutOfMemoryError:
+    except (torch.OutOfMemoryError, torch.AcceleratorError):
         raise
-    except (RuntimeError, NotImplementedError, ValueError, TypeError) as error:
-        raise CannotStack((str(error) or type(error).__name__).splitlines()[0]) from error
+    except Exception as error:  # of a model's or a loss's own, whatever it is
+        said = (
+            str(error)
+            if isinstance(error, RuntimeError) and str(error)
+            else f"{type(error).__name__}: {error}"
+        )
+        raise CannotStack(said.splitlines()[0]) from error
 
 
 def _evaluate(
@@ -316,13 +410,29 @@ def _evaluate(
     for start in range(0, len(targets), chunk):
         wanted = targets[start : start + chunk].to(device)
         with _vectorising():
-            outputs = forward(parameters, buffers, features[start : start + chunk].to(device))
+            rows = features[start : start + chunk].to(device, copy=True)  # a model may change them in place
+            outputs = forward(parameters, buffers, rows)
             each = losses(learner.loss, outputs, wanted.expand(lanes, -1))
         total_loss, total_score = total_loss + each * len(wanted), total_score + score(outputs, wanted)
         if learner.metrics.any:
             kept.append(outputs)
     more = learner.metrics.of(kept, targets.to(device)) if kept else [{} for _ in range(lanes)]
     return total_loss, total_score, more
+
+
+def _matters(module: nn.Module, attribute: str) -> bool:
+    """Whether the forward pass may depend on it. What torch's layers keep private follows from the rest."""
+    return attribute not in _OF_EVERY_MODULE and not (
+        attribute[0] == "_" and type(module).__module__.startswith("torch.nn.")
+    )
+
+
+def _loss(loss: Loss) -> Hashable:
+    """A loss, to be compared: a module without tensors by its class and attributes."""
+    if not isinstance(loss, nn.Module) or [*loss.parameters(), *loss.buffers(), *loss.children()]:
+        return loss
+    own = [(key, value) for key, value in vars(loss).items() if key not in _OF_EVERY_MODULE]
+    return loss if not all(isinstance(value, _PLAIN) for _, value in own) else (type(loss), *own)
 
 
 def _plain(module: str, key: str, value: Any) -> Hashable:

@@ -31,16 +31,28 @@ def forward(model: nn.Module, *, shared_inputs: bool = False) -> Forward:
 
     Inputs are lanes x n x ..., or n x ... when all lanes get the same.
     """
-    layers = list(_layers("", model))
+    # A tensor that several layers share has one name, that of the first.
+    names = {id(each): name for name, each in (*model.named_parameters(), *model.named_buffers())}
+    layers = [
+        (
+            layer,
+            {own: names[id(parameter)] for own, parameter in layer.named_parameters()},
+            {own: names[id(buffer)] for own, buffer in layer.named_buffers()},
+        )
+        for layer in _layers(model)
+    ]
 
     def run(parameters: Tensors, buffers: Tensors, inputs: Tensor) -> Tensor:
         stacked = not shared_inputs
-        for name, layer in layers:
+        for layer, parameter_names, buffer_names in layers:
             kind = type(layer)
             if kind in _ELEMENTWISE or (kind is Dropout and not layer.training):
                 inputs = layer(inputs)
                 continue
-            own = _of(name, parameters), _of(name, buffers)
+            own = (
+                {name: parameters[whole] for name, whole in parameter_names.items()},
+                {name: buffers[whole] for name, whole in buffer_names.items()},
+            )
             if not stacked and not any(own):
                 inputs = layer(inputs)  # as for one of them
                 continue
@@ -56,15 +68,11 @@ def forward(model: nn.Module, *, shared_inputs: bool = False) -> Forward:
     return run
 
 
-def _layers(name: str, module: nn.Module) -> list[tuple[str, nn.Module]]:
-    """The modules that run one after the other, with the prefix of their parameters' names."""
+def _layers(module: nn.Module) -> list[nn.Module]:
+    """The modules that run one after the other; one that runs twice is there twice."""
     if type(module) is not nn.Sequential:
-        return [(name, module)]
-    return [layer for key, child in module.named_children() for layer in _layers(f"{name}{key}.", child)]
-
-
-def _of(prefix: str, tensors: Tensors) -> dict[str, Tensor]:
-    return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+        return [module]
+    return [layer for child in module for layer in _layers(child)]
 
 
 def _vmapped(module: nn.Module, *, stacked: bool) -> Callable[..., Tensor]:

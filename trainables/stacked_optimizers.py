@@ -8,7 +8,7 @@ lanes' torch optimizers, so that a lane can go on alone. Needs torch only.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -48,19 +48,22 @@ class StackedOptimizer:
         self._parameters = parameters
         configs = [config for _, _, config in lanes]
         self._rule: OptimizerName = configs[0].optimizer
-        self.set_learning_rates([config.lr for config in configs])
+        like = parameters[0]
+        self._lr = torch.tensor([config.lr for config in configs], dtype=like.dtype, device=like.device)
         own = [optimizers.hyperparameters(config) for config in configs]
         self._momentum, self._beta1, self._beta2, self._rho, self._epsilon, self._decay = (
             self._of_lanes([getattr(lane, name) for lane in own])
             for name in ("momentum", "beta1", "beta2", "rho", "epsilon", "weight_decay")
         )
-        self._betas = [
-            torch.tensor([getattr(lane, name) for lane in own], dtype=torch.float64)
-            for name in ("beta1", "beta2")
-        ]
-        self._keeps_momentum = [lane.momentum > 0 for lane in own]
         # Doubles, as torch computes its bias corrections in Python.
-        self._steps = torch.tensor([_steps_done(*lane[:2]) for lane in lanes], dtype=torch.float64)
+        self._betas = torch.tensor(
+            [[lane.beta1, lane.beta2] for lane in own], dtype=torch.float64, device=like.device
+        ).T
+        self._corrections: Sequence[Tensor] = ()
+        self._keeps_momentum = [lane.momentum > 0 for lane in own]
+        self._steps = torch.tensor(
+            [_steps_done(*lane[:2]) for lane in lanes], dtype=torch.float64, device=like.device
+        )
         self._state = {
             name: [
                 torch.stack([_buffer(optimizer, own[index], name) for optimizer, own, _ in lanes])
@@ -69,15 +72,16 @@ class StackedOptimizer:
             for name in _BUFFERS[self._rule]
         }
 
-    def set_learning_rates(self, rates: Sequence[float]) -> None:
+    def set_learning_rates(self, rates: Tensor) -> None:
         """Let the next updates take these learning rates, one per lane."""
-        like = self._parameters[0]
-        self._lr = torch.tensor(rates, dtype=like.dtype, device=like.device)
+        self._lr = rates
 
     @torch.no_grad()
     def step(self, gradients: Sequence[Tensor]) -> None:
-        """Update the stacked parameters in place."""
+        """Update the stacked parameters in place. Nothing in it waits for the device."""
         self._steps += 1
+        if self._rule in ("adam", "adamw"):
+            self._corrections = (1 - self._betas**self._steps).to(self._parameters[0].dtype).unbind()
         for index, (parameter, gradient) in enumerate(zip(self._parameters, gradients, strict=True)):
             state = {name: buffers[index] for name, buffers in self._state.items()}
             lr = _wide(self._lr, parameter)
@@ -89,16 +93,22 @@ class StackedOptimizer:
             parameter.sub_(lr * self._direction(gradient, state))
 
     def give_back(self) -> None:
-        """Write the state into the lanes' own optimizers."""
-        for lane, (optimizer, own, _) in enumerate(self._lanes):
-            for index, parameter in enumerate(own):
-                state: dict[str, Any] = optimizer.state[parameter]
-                if self._rule in _COUNTS_STEPS:
-                    state["step"] = torch.tensor(float(self._steps[lane]))
-                for name, buffers in self._state.items():
-                    if name == "momentum_buffer" and not self._keeps_momentum[lane]:
-                        continue  # torch keeps none then
-                    state[name] = buffers[index][lane].clone()
+        """Write the state into the lanes' own optimizers: all of it, or nothing where memory is short."""
+        self._steps = self._steps.cpu()
+        found = [
+            (optimizer.state[parameter], self._state_of(lane, index))
+            for lane, (optimizer, own, _) in enumerate(self._lanes)
+            for index, parameter in enumerate(own)
+        ]
+        for state, values in found:
+            state.update(values)
+
+    def _state_of(self, lane: int, index: int) -> dict[str, Tensor]:
+        """What a lane's own optimizer keeps of a parameter, by torch's names."""
+        steps = {"step": torch.tensor(float(self._steps[lane]))} if self._rule in _COUNTS_STEPS else {}
+        # torch keeps no momentum where it is 0.
+        names = [name for name in self._state if name != "momentum_buffer" or self._keeps_momentum[lane]]
+        return {**steps, **{name: self._state[name][index][lane].clone() for name in names}}
 
     def _of_lanes(self, values: Sequence[float]) -> float | Tensor:
         """A number where all lanes have the same, which is quicker; else one value per lane."""
@@ -132,9 +142,7 @@ class StackedOptimizer:
             case _:
                 mean = state["exp_avg"].lerp_(gradient, 1 - _wide(self._beta1, gradient))
                 squares = _average_square(state["exp_avg_sq"], gradient, _wide(self._beta2, gradient))
-                first, second = (
-                    _wide((1 - betas**self._steps).to(gradient), gradient) for betas in self._betas
-                )
+                first, second = (_wide(correction, gradient) for correction in self._corrections)
                 return mean / (squares.sqrt() / second.sqrt() + epsilon) / first
 
 

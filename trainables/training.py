@@ -55,6 +55,15 @@ def granted_device(resources: Any) -> torch.device:
     return torch.device("cuda" if gpus > 0 else "cpu")
 
 
+def memory_share(device: torch.device) -> float | None:
+    """Bytes of an accelerator that this process may count on, where several share it; ``None`` on the CPU."""
+    if device.type != "cuda":
+        return None
+    granted = ray.get_runtime_context().get_assigned_resources() if ray.is_initialized() else {}
+    _, total = torch.cuda.mem_get_info(device)
+    return float(total * min(1.0, granted.get("GPU", 1.0)))
+
+
 def learner(
     model: Callable[[], nn.Module],
     *,
@@ -104,13 +113,13 @@ def fusion_key(learner: Learner) -> Hashable | None:
     return None if key in _UNSTACKABLE else key
 
 
-def advance_together(learners: Sequence[Learner]) -> list[dict[str, float]]:
-    """Train learners of one fusion key for one epoch; no results if it turns out that they cannot be."""
+def advance_together(learners: Sequence[Learner]) -> list[dict[str, float] | None]:
+    """Train learners of one fusion key for one epoch; ``None`` for those that are to be trained alone."""
     try:
         return stack.advance(learners)
     except stack.CannotStack as error:
         _UNSTACKABLE[stack.signature(learners[0])] = str(error)
-        return []
+        return [None] * len(learners)
 
 
 def save(learner: Learner, folder: Path, dataset: Dataset, **about: Any) -> None:

@@ -148,6 +148,9 @@ class Resources(Spec):
             for name, amount in (("cpu", self.cpu), ("gpu", self.gpu))
             if amount > 1 and amount != int(amount)
         ]
+        if self.isolation == "process" and self.lanes not in ("auto", 1):
+            what = f"must be 1 with isolation: process, where each trial has its own, got {self.lanes}"
+            problems.append(Problem("lanes", what))
         if self.cpu == 0 and self.gpu == 0:
             problems.append(Problem("", "a trial must hold some cpu or gpu, got cpu=0, gpu=0"))
         if problems:

@@ -70,6 +70,22 @@ def test_process_that_dies_fails_or_restarts_just_its_own_trials(tmp_path):
     assert 1 <= len(events(report, "lost")) <= 4
 
 
+def test_trial_that_always_kills_its_process_fails_none_of_its_neighbours(tmp_path):
+    report = run_toy(
+        "DyingLane",
+        tmp_path,
+        trials=8,
+        space={"x": Float(0.0, 0.35, points=8)},
+        searcher="grid",
+        iterations=5,
+        settings={"folder": str(tmp_path), "deadly": 0.0, "always": True},
+        resources=Resources(cpu=ONE_WORKER, lanes=4),
+    )
+    assert [trial.state for trial in report.trials] == ["failed", *["completed"] * 7]
+    assert "died" in report.trials[0].error
+    assert most_at_once(report) == 4
+
+
 def test_error_of_one_lane_leaves_the_others_alone(tmp_path):
     report = run_toy(
         "Raising", tmp_path, trials=6, searcher="grid", resources=Resources(cpu=ONE_WORKER, lanes=6)
@@ -80,7 +96,11 @@ def test_error_of_one_lane_leaves_the_others_alone(tmp_path):
 
 def test_one_fresh_process_per_trial_for_those_who_want_it(tmp_path):
     report = run_toy(
-        "Process", tmp_path, trials=3, iterations=1, resources=Resources(cpu=ONE_WORKER, isolation="process")
+        "ProcessInLanes",
+        tmp_path,
+        trials=3,
+        iterations=1,
+        resources=Resources(cpu=ONE_WORKER, isolation="process"),
     )
     assert len({event.data["metrics"]["process"] for event in events(report, "result")}) == 3
 

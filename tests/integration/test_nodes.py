@@ -21,6 +21,13 @@ space: {{x: {{float: [0.0, 1.0]}}}}
 objective: {{metric: loss, mode: min}}
 budget: {{trials: 4, iterations: {iterations}}}
 """
+ON_DEVICES = """
+trainable: {{kind: "{toys}:TogetherOnDevices", folder: "{folder}", together: {at_once}}}
+space: {{x: {{float: [0.0, 1.0]}}}}
+objective: {{metric: loss, mode: min}}
+budget: {{trials: 10, iterations: 1}}
+resources: {{cpu: 0.5, gpu: {gpu}, lanes: 1}}
+"""
 
 
 @pytest.fixture
@@ -102,3 +109,33 @@ def test_gpu_seconds_end_a_sweep(tmp_path):
     starts = [event.time for event in events(report, "started")]
     ends = [event.time for event in events(report, "ended")]
     assert max(ends) - min(starts) == pytest.approx(3, abs=1.5)  # two halves of a GPU all the time
+
+
+@pytest.fixture
+def devices():
+    """A node that says to have two GPUs; Ray hands them out and never looks at them."""
+    from ray.cluster_utils import Cluster
+
+    about = {"num_cpus": 4, "num_gpus": 2, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=about)
+    yield cluster
+    cluster.shutdown()
+
+
+@pytest.mark.parametrize(("gpu", "at_once"), [(0.25, 8), (0.4, 4), (1, 2)])
+def test_trials_that_share_gpus_are_spread_over_them_and_see_their_own(gpu, at_once, devices, tmp_path):
+    sweep = ON_DEVICES.format(toys=TOYS, folder=tmp_path, gpu=gpu, at_once=at_once)
+    (tmp_path / "sweep.yaml").write_text(sweep)
+    done = subprocess.run(
+        [sys.executable, "-m", "tuner.cli", "run", "sweep.yaml", "--address", devices.address],
+        cwd=tmp_path,
+        env={**os.environ, "RAY_AUTH_MODE": "token"},
+        capture_output=True,
+        text=True,
+        timeout=150,
+    )
+    assert done.returncode == 0, done.stderr
+    assert f", {at_once} workers;" in done.stderr
+    results = events(Report.read(tmp_path / "results" / "sweep"), "result")
+    seen = {(event.data["metrics"]["devices"], event.data["metrics"]["process"]) for event in results}
+    assert sorted(devices for devices, _ in seen) == ["0"] * (at_once // 2) + ["1"] * (at_once // 2)

@@ -165,6 +165,15 @@ def test_fractions_of_a_cpu_let_more_trials_run_at_once(tmp_path):
     assert report.counts()["completed"] == 6
 
 
+def test_sweep_waits_for_its_first_worker_as_long_as_it_takes(tmp_path, monkeypatch):
+    """Ray has something to say after a minute, here at once."""
+    from ray.tune.execution import insufficient_resources_manager as impatience
+
+    monkeypatch.setattr(impatience, "_get_insufficient_resources_warning_threshold", lambda: 0)
+    report = run_toy("SlowToStart", tmp_path, trials=2, iterations=1, space={"x": Float(0.0, 0.5)})
+    assert report.counts()["completed"] == 2
+
+
 def test_trials_follow_one_another_in_one_process(tmp_path):
     report = run_toy("Process", tmp_path, trials=6, iterations=1, budget={"concurrent": 1})
     assert len({event.data["metrics"]["process"] for event in events(report, "result")}) == 1

@@ -96,15 +96,16 @@ class SlowLineage(Lineage):
 
 
 class DyingLane(Laned):
-    """One trial takes the process along, once; the others of its process have to be started again."""
+    """One trial takes the process along, once or ``always``; the others of it have to be started again."""
 
     def setup(self, config):
         super().setup(config)
         self.marker = Path(config["folder"], "died")
         self.deadly = config["x"] == config["deadly"]
+        self.always = config.get("always", False)
 
     def step(self):
-        if self.deadly and self.steps == 2 and not self.marker.exists():
+        if self.deadly and self.steps == 2 and (self.always or not self.marker.exists()):
             self.marker.touch()
             os._exit(1)
         return super().step()
@@ -172,6 +173,21 @@ class Process(Trainable):
         }
 
 
+class ProcessInLanes(Process):
+    """The same where trials could share a process."""
+
+    @classmethod
+    def fused_step(cls, trials):
+        pass
+
+    @classmethod
+    def best_lanes(cls, configs, *, most):
+        return most
+
+    def fusion_key(self):
+        return None
+
+
 class Together(Trainable):
     """Its first step waits until so many trials have come to theirs."""
 
@@ -188,6 +204,26 @@ class Together(Trainable):
                 raise TimeoutError(f"{self.together} trials never ran at once")
             time.sleep(0.02)
         return {"loss": 0.0}
+
+
+class TogetherOnDevices(Together):
+    """Says which GPUs its process sees."""
+
+    def step(self):
+        devices = os.environ.get("CUDA_VISIBLE_DEVICES")
+        return {**super().step(), "devices": devices, "process": os.getpid()}
+
+
+class SlowToStart(Toy):
+    """Its workers take a while to be ready."""
+
+    @classmethod
+    def shared(cls, settings, *, sweep_seed):
+        return None
+
+    @classmethod
+    def adopt(cls, settings, shared, *, sweep_seed):
+        time.sleep(2)
 
 
 class Slow(Toy):

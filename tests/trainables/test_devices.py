@@ -1,9 +1,18 @@
-"""Mixed precision and compilation: the same training, up to rounding."""
+"""Mixed precision, compilation and accelerators: the same training, up to rounding."""
 
 import functools
+from collections import Counter
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from trainables import stack, training
+from trainables.cnn import CNN
+from trainables.mlp import MLP
+from trainables.recipe import OptimizerName
+from trainables.stacked_optimizers import StackedOptimizer
 
 
 @pytest.mark.parametrize("amp", ["bf16", "fp16"])
@@ -67,3 +76,47 @@ def test_compiled_model_trains_as_the_model_does(trial, after, monkeypatch):
     assert not called
     assert after(trial(**config, compile=True), 3) == pytest.approx(expected)
     assert called
+
+
+class Moves(TorchDispatchMode):
+    """Counts the copies from the CPU to another device."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = Counter()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        devices = {each.device.type for each in tree_leaves((args, kwargs, result)) if torch.is_tensor(each)}
+        self.count["copies"] += "copy" in str(function) and len(devices) > 1
+        return result
+
+
+@pytest.mark.parametrize("optimizer", OptimizerName.__args__)
+@pytest.mark.parametrize(
+    ("model", "more"),
+    [
+        (
+            MLP,
+            {"warmup": 2.0, "noise": 0.1, "mixup": 0.2, "clip_norm": 1.0, "l1": 0.1, "label_smoothing": 0.1},
+        ),
+        (CNN, {"flip": 0.5, "shift": 1, "rotation": 5.0, "cutout": 2, "normalization": "batch"}),
+    ],
+    ids=["MLP", "CNN"],
+)
+def test_stack_trains_on_another_device_and_only_waits_for_it_at_the_end(model, more, optimizer, monkeypatch):
+    """The device is torch's ``meta``, which refuses tensors of two devices and can be asked for no value."""
+    monkeypatch.setattr(training, "granted_device", lambda resources: torch.device("meta"))
+    steps, step = [], StackedOptimizer.step
+    monkeypatch.setattr(StackedOptimizer, "step", lambda self, own: steps.append(step(self, own)))
+    copies = set()
+    for batch_size in (10_000, 300):
+        config = {"dataset": "digits", "batch_size": batch_size, "optimizer": optimizer, **more}
+        lanes = [{**config, "lr": 0.1 * lane, "dropout": 0.1 * lane, "seed": lane} for lane in (1, 2, 3)]
+        learners = model._learners(lanes)
+        steps.clear()
+        with Moves() as moves, pytest.raises(NotImplementedError, match="Cannot copy out of meta tensor"):
+            stack.advance(learners)
+        assert len(steps) == learners[0].batches == (1 if batch_size == 10_000 else 4)
+        copies.add(moves.count["copies"])
+    assert len(copies) == 1

@@ -30,6 +30,35 @@ for optimizer in OptimizerName.__args__:
 print(*{{"torch._dynamo", "sympy", "sklearn"}} & sys.modules.keys())
 """
 
+STACKED = """
+import sys
+sys.modules["ray"] = None  # whoever imports it fails
+import torch
+from torch import nn
+from torch.nn import functional
+from trainables import loop, optimizers, stack
+from trainables.dropout import replace_dropout
+from trainables.metrics import Metrics
+from trainables.randomness import Streams
+from trainables.recipe import TrainingConfig
+
+rows = torch.randn(50, 4), torch.randint(0, 3, (50,))
+
+def learner(seed):
+    config = TrainingConfig(lr=0.01 * (seed + 1), optimizer="adam", batch_size=20, warmup=1.0, mixup=0.1)
+    layers = [nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(0.1), nn.Linear(8, 3)]
+    network = replace_dropout(nn.Sequential(*layers))
+    return loop.Learner(
+        network=network, forward=network, optimizer=optimizers.build(config, network.parameters()),
+        loss=functional.cross_entropy, config=config, streams=Streams(seed, torch.device("cpu")), seed=seed,
+        training=rows, validation=rows, task="classification", target_scale=1.0,
+        metrics=Metrics("classification"), shape=(4,), device=torch.device("cpu"),
+    )
+
+results = stack.advance([learner(seed) for seed in range(3)])
+print(len(results), all(result["val_loss"] > 0 for result in results))
+"""
+
 FROM_A_FILE = "torch.load({path!r}, weights_only=False)"
 
 
@@ -47,3 +76,7 @@ def test_trials_that_are_handed_their_data_do_not_import_what_loads_it(tmp_path)
     path = tmp_path / "shared.pt"
     torch.save(MLP.shared({"dataset": "wine"}, sweep_seed=0), path)
     assert imported(TRAINING.format(shared=FROM_A_FILE.format(path=str(path)))) == set()
+
+
+def test_stacks_train_where_there_is_no_ray():
+    assert imported(STACKED) == {"3", "True"}

@@ -1,5 +1,6 @@
 """A lane of a stacked model and the same trial alone give the same learning curve."""
 
+from types import SimpleNamespace
 from typing import get_args
 
 import numpy as np
@@ -8,12 +9,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from trainables import stack
+from trainables import stack, training
 from trainables.cnn import CNN
 from trainables.counter_random import keys
 from trainables.dropout import Dropout
 from trainables.mlp import MLP
 from trainables.recipe import Initialization, OptimizerName, ScheduleName
+from trainables.stacked_optimizers import StackedOptimizer
 from trainables.transformer import Transformer
 
 METRICS = ("train_loss", "val_loss", "val_accuracy", "learning_rate", "gradient_norm")
@@ -30,6 +32,38 @@ class Normalised(MLP):
             nn.Dropout(config.dropout),
             nn.Linear(config.hidden, self.dataset.outputs),
         )
+
+
+class Repeating(MLP):
+    """One activation, one dropout and one layer in several places, and two layers with one weight."""
+
+    def model(self, config):
+        relu, dropout = nn.ReLU(), nn.Dropout(config.dropout)
+        first, second = nn.Linear(config.hidden, config.hidden), nn.Linear(config.hidden, config.hidden)
+        second.weight = first.weight
+        inner = nn.Sequential(first, relu, dropout, second, relu, dropout, first, relu)
+        return nn.Sequential(
+            nn.Linear(self.dataset.features, config.hidden),
+            relu,
+            inner,
+            nn.Linear(config.hidden, self.dataset.outputs),
+        )
+
+
+class Reusing(MLP):
+    """It calls one dropout several times, as many networks do."""
+
+    class Net(nn.Module):
+        def __init__(self, features, hidden, outputs, p):
+            super().__init__()
+            self.first, self.second = nn.Linear(features, hidden), nn.Linear(hidden, outputs)
+            self.dropout = nn.Dropout(p)
+
+        def forward(self, x):
+            return self.second(self.dropout(self.dropout(torch.tanh(self.first(x)))))
+
+    def model(self, config):
+        return self.Net(self.dataset.features, config.hidden, self.dataset.outputs, config.dropout)
 
 
 class FunctionalDropout(MLP):
@@ -108,8 +142,14 @@ def assert_same_curves(model, every, *, epochs=4, metrics=METRICS):
 
 @pytest.mark.parametrize(
     ("model", "every", "epochs"),
-    [(MLP, configs, 10), (Normalised, configs, 10), (CNN, images, 10)],
-    ids=["MLP", "Normalised", "CNN"],
+    [
+        (MLP, configs, 10),
+        (Normalised, configs, 10),
+        (Repeating, configs, 3),
+        (Reusing, configs, 3),
+        (CNN, images, 10),
+    ],
+    ids=["MLP", "Normalised", "Repeating", "Reusing", "CNN"],
 )
 @pytest.mark.parametrize("optimizer", get_args(OptimizerName))
 def test_lane_and_lone_trial_give_the_same_curve(optimizer, model, every, epochs):
@@ -253,6 +293,30 @@ def test_trials_of_another_shape_or_rule_have_another_key(other):
     assert first.fusion_key() != MLP(config={**two, **other}).fusion_key()
 
 
+def test_new_trial_fits_with_those_that_have_trained_already():
+    one, two = (MLP(config=dict(config)) for config in configs(2))
+    one.train()
+    assert one.fusion_key() == two.fusion_key() is not None
+
+
+def test_private_attribute_of_a_model_keeps_apart_those_that_differ_in_it():
+    class Scaled(nn.Linear):
+        def forward(self, x):
+            return super().forward(x) * self._scale
+
+    class Scaling(MLP):
+        def model(self, config):
+            network = Scaled(self.dataset.features, self.dataset.outputs)
+            network._scale = config.dropout
+            return network
+
+    one, two, three = (
+        Scaling(config={**c, "dropout": p}) for c, p in zip(configs(3), (0.1, 0.1, 0.2), strict=True)
+    )
+    assert one.fusion_key() == two.fusion_key() is not None
+    assert one.fusion_key() != three.fusion_key()
+
+
 def test_model_that_cannot_be_vectorised_trains_alone_as_if_nothing_had_been_tried():
     every = list(configs(2, optimizer="sgd", precision="float64"))
     alone = curves([FunctionalDropout(config=dict(config)) for config in every], 3, stacked=False)
@@ -260,6 +324,91 @@ def test_model_that_cannot_be_vectorised_trains_alone_as_if_nothing_had_been_tri
     FunctionalDropout.fused_step(trials)
     assert trials[0].fusion_key() is None
     assert (curves(trials, 3, stacked=False) == alone).all()
+
+
+class Changing(nn.Linear):
+    """A linear layer whose forward pass leaves something behind, in one of several ways."""
+
+    def __init__(self, features, outputs, how):
+        super().__init__(features, outputs)
+        self.how, self.calls = how, 0
+        self.register_buffer("mean", torch.zeros(features))
+        if how == "tensor hook":
+            self.weight.register_hook(lambda gradient: gradient / 2)
+        if how == "module hook":
+            self.register_full_backward_hook(lambda module, inputs, outputs: None)
+
+    def forward(self, x):
+        if self.training and self.how == "attribute":
+            self.calls += 1
+        mean = 0.9 * self.mean + 0.1 * x.detach().mean(0)
+        if self.training and self.how == "assigned buffer":
+            self.mean = mean
+        elif self.training:
+            self.mean.copy_(mean)
+        if self.how == "inputs":
+            x.mul_(0.5)
+        return super().forward(x - self.mean) / (1 + self.calls)
+
+
+CHANGES = {
+    "attribute": "the forward pass changes an attribute of its module",
+    "assigned buffer": "buffer 'mean' is assigned anew by the forward pass; change it in place",
+    "tensor hook": "parameter 'weight' has hooks",
+    "module hook": "module '' has hooks",
+}
+
+
+@pytest.mark.filterwarnings("ignore:Full backward hook is firing")  # as the first layer's does
+@pytest.mark.parametrize("how", [*CHANGES, "buffer", "inputs"])
+def test_forward_pass_that_leaves_something_behind_does_so_for_its_own_trial_only(how):
+    class Tracking(MLP):
+        def model(self, config):
+            return Changing(self.dataset.features, self.dataset.outputs, how)
+
+    every = list(configs(3, precision="float64"))
+    trials = [Tracking(config=dict(config)) for config in every]
+    rows = trials[0]._learner.validation[0].clone()
+    alone = curves(trials, 3, stacked=False)
+    trials, found = [Tracking(config=dict(config)) for config in every], []
+    for _ in range(3):
+        if trials[0].fusion_key() is not None:
+            Tracking.fused_step(trials)
+        assert all((trial._in_stack is None) == (how in CHANGES) for trial in trials)
+        results = [trial.train() for trial in trials]
+        found.append([[result[metric] for metric in METRICS] for result in results])
+    np.testing.assert_allclose(np.swapaxes(found, 0, 1), alone, rtol=1e-8)
+    assert Tracking.why_alone(every) == CHANGES.get(how)
+    assert (trials[0]._learner.validation[0] == rows).all()
+
+
+def test_trainable_with_a_step_of_its_own_trains_alone():
+    class Own(MLP):
+        def step(self):
+            return {**super().step(), "extra": 1.0}
+
+    every = list(configs(2))
+    assert Own(config=dict(every[0])).fusion_key() is None
+    assert Own.best_lanes(every, most=8) == 1
+    assert Own.why_alone(every) == "Own has a step of its own, which a stack would leave out"
+
+
+def test_model_that_raises_trains_alone_where_its_error_shows():
+    class Raising(nn.Linear):
+        def forward(self, x):
+            return super().forward({}["missing"])
+
+    class Faulty(MLP):
+        def model(self, config):
+            return Raising(self.dataset.features, self.dataset.outputs)
+
+    every = list(configs(2))
+    trials = [Faulty(config=dict(config)) for config in every]
+    Faulty.fused_step(trials)
+    with pytest.raises(KeyError, match="missing"):
+        trials[0].train()
+    assert Faulty.why_alone(every) == "KeyError: 'missing'"
+    assert Faulty.best_lanes(every, most=8) == 1
 
 
 def test_losses_that_may_differ_from_trial_to_trial_are_not_stacked():
@@ -271,6 +420,57 @@ def test_losses_that_may_differ_from_trial_to_trial_are_not_stacked():
 
     one, two = (Smoothed(config=dict(config)) for config in configs(2))
     assert one.fusion_key() != two.fusion_key()
+
+
+def test_losses_of_one_kind_and_setting_are_stacked():
+    class Smoothed(MLP):
+        def loss(self, config):
+            return nn.CrossEntropyLoss(label_smoothing=config.dropout)
+
+    class Weighted(MLP):
+        def loss(self, config):
+            return nn.CrossEntropyLoss(weight=torch.tensor([1.0, 2.0, config.dropout], dtype=torch.float64))
+
+    every = list(configs(3, precision="float64", dropout=0.2))
+    assert_same_curves(Smoothed, every)
+    first, second = (Smoothed(config=dict(config)) for config in every[:2])
+    assert first.fusion_key() == second.fusion_key() is not None
+    other = Smoothed(config={**every[0], "dropout": 0.3})
+    assert other.fusion_key() != first.fusion_key()
+    one, two = (Weighted(config=dict(config)) for config in every[:2])
+    assert one.fusion_key() != two.fusion_key()
+
+
+@pytest.mark.parametrize(("share", "most"), [(1.0, 16), (0.5, 8), (0.25, 4)])
+def test_lanes_are_not_doubled_beyond_the_process_share_of_the_memory(share, most, monkeypatch):
+    """Each lane takes 100 bytes of a device that has 1,600, and more of them are always quicker."""
+    learners = [MLP(config=dict(config))._learner for config in configs(2, optimizer="sgd")]
+    sizes = []
+    monkeypatch.setattr(stack, "advance", lambda learners: sizes.append(len(learners)))
+    monkeypatch.setattr(stack, "_seconds", lambda function: [function(), 1e-3][1])
+    monkeypatch.setattr(stack, "_peak_memory", lambda device: 100 * sizes[-1])
+    monkeypatch.setattr(training.torch.cuda, "mem_get_info", lambda device: (0, 1600))
+    monkeypatch.setattr(training.ray, "is_initialized", lambda: True)
+    granted = SimpleNamespace(get_assigned_resources=lambda: {"GPU": share})
+    monkeypatch.setattr(training.ray, "get_runtime_context", lambda: granted)
+    memory = training.memory_share(torch.device("cuda"))
+    assert stack.best_size(learners, most=256, memory=memory) == max(sizes) == most
+
+
+def test_number_of_lanes_is_measured_with_one_copy_of_the_data(monkeypatch):
+    every = list(configs(2, optimizer="sgd"))
+    learner = MLP(config=dict(every[0]))._learner
+    data = {part.untyped_storage().data_ptr() for part in (*learner.training, *learner.validation)}
+    copied, copy = set(), torch.Tensor.__deepcopy__
+
+    def noting(self, memo):
+        copied.add(self.untyped_storage().data_ptr())
+        return copy(self, memo)
+
+    monkeypatch.setattr(torch.Tensor, "__deepcopy__", noting)
+    assert MLP.best_lanes(every, most=4) >= 1
+    assert copied
+    assert not copied & data
 
 
 def test_attribute_that_cannot_be_compared_keeps_a_model_out_of_stacks():
@@ -305,6 +505,28 @@ def test_memory_that_does_not_hold_all_lanes_halves_them(monkeypatch):
     np.testing.assert_allclose(stacked, alone, rtol=1e-8)
 
 
+@pytest.mark.parametrize("optimizer", ["momentum", "adam"])
+def test_lane_that_memory_does_not_hold_trains_alone_as_if_nothing_had_been_tried(optimizer, monkeypatch):
+    """Memory is short where the last lanes' state is written back, when half of it has been."""
+    every = list(configs(3, optimizer=optimizer, precision="float64"))
+    alone = curves([MLP(config=dict(config)) for config in every], 2, stacked=False)
+    state_of = StackedOptimizer._state_of
+
+    def short(self, lane, index):
+        if lane == len(self._lanes) - 1 and index == 1 and self._lanes[lane][2].lr == every[2]["lr"]:
+            raise torch.OutOfMemoryError("device")
+        return state_of(self, lane, index)
+
+    monkeypatch.setattr(StackedOptimizer, "_state_of", short)
+    trials, found = [MLP(config=dict(config)) for config in every], []
+    for _ in range(2):
+        MLP.fused_step(trials)
+        assert [trial._in_stack is None for trial in trials] == [False, False, True]
+        results = [trial.train() for trial in trials]
+        found.append([[result[metric] for metric in METRICS] for result in results])
+    np.testing.assert_allclose(np.swapaxes(found, 0, 1), alone, rtol=1e-8)
+
+
 @pytest.mark.parametrize("p", [0.0, 0.1, 0.5, 0.9])
 def test_dropout_drops_its_share_and_keeps_the_mean(p):
     """Of 200,000 draws; five standard deviations, so a right one fails once in two million."""
@@ -314,6 +536,13 @@ def test_dropout_drops_its_share_and_keeps_the_mean(p):
     dropped = (outputs == 0).double().mean().item()
     assert abs(dropped - p) <= 5 * (p * (1 - p) / 200_000) ** 0.5
     assert outputs.max().item() == pytest.approx(1 / (1 - p))
+
+
+def test_dropout_that_is_used_twice_drops_other_units_each_time():
+    """Of 10,000 a quarter stay; eight standard deviations."""
+    module = Dropout(0.5).train()
+    stays = module(module(torch.ones(100, 100))) > 0
+    assert abs(stays.double().mean().item() - 0.25) < 8 * (0.25 * 0.75 / 10_000) ** 0.5
 
 
 def test_dropout_differs_from_batch_to_batch_layer_to_layer_and_trial_to_trial():

@@ -26,6 +26,11 @@ class Unstackable(MLP):
         return Noisy(self.dataset.features, self.dataset.outputs)
 
 
+class OwnLoss(MLP):
+    def loss(self, config):
+        return lambda outputs, targets: nn.functional.cross_entropy(outputs, targets)
+
+
 class Broken(MLP):
     def model(self, config):
         raise RuntimeError("out of ideas")
@@ -74,8 +79,7 @@ def test_trials_without_a_fellow_are_not_counted(check):
 def test_trials_of_as_many_shapes_train_one_after_the_other(check):
     _, lines, _ = check("mlp", "{batch_size: {int: [1, 1000000]}}")
     assert lines == [
-        "lanes: trials train one after the other: "
-        "no two of 32 sampled trials have the same shape, optimizer and batch size"
+        "lanes: trials train one after the other: no two of 32 sampled trials have the same batch size"
     ]
 
 
@@ -83,6 +87,20 @@ def test_model_that_cannot_be_stacked_is_told_why(check):
     code, [line], _ = check("check_models.py:Unstackable", "{lr: {float: [0.001, 0.1]}}")
     assert code == OK
     assert line.startswith("lanes: trials train one after the other: vmap: called random operation")
+
+
+def test_loss_that_each_trial_has_for_itself_is_named(check):
+    _, lines, _ = check("check_models.py:OwnLoss", "{lr: {float: [0.001, 0.1]}}")
+    assert lines == [
+        "lanes: trials train one after the other: no two of 32 sampled trials have the same loss"
+    ]
+
+
+def test_trials_that_train_alone_leave_the_others_together(check):
+    space = "{amp: {choice: [none, bf16]}, lr: {float: [0.001, 0.1]}}"
+    _, [line], _ = check("mlp", space)
+    count = int(line.split("(")[1].split()[0])
+    assert 2 <= count < 32
 
 
 def test_nothing_is_said_where_lanes_are_turned_off(check):

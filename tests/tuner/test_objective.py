@@ -112,6 +112,10 @@ def test_a_trial_has_a_thread_for_each_whole_cpu_and_at_least_one(
         ),
         ({"cpu": -1}, "cpu: must be at least 0, got -1"),
         ({"cpu": 0}, "a trial must hold some cpu or gpu, got cpu=0, gpu=0"),
+        (
+            {"isolation": "process", "lanes": 4},
+            "lanes: must be 1 with isolation: process, where each trial has its own, got 4",
+        ),
         ({"gpu": True}, "gpu: must be a number, got true"),
         ({"CPU": 1}, "unknown key 'CPU'; must be one of cpu, gpu, isolation, lanes"),
     ],

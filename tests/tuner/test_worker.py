@@ -1,10 +1,12 @@
 """A worker's lanes, driven without a cluster."""
 
 import asyncio
+import os
 import threading
 from pathlib import Path
 
 import pytest
+import torch
 from ray.tune import Trainable
 
 from tuner import Budget, Float, Objective, Sweep
@@ -132,6 +134,80 @@ def test_failure_while_training_on_is_told_at_the_next_call(worker):
             await train(until=50)
 
     asyncio.run(go())
+
+
+class Fusing(Counting):
+    """Trials of one ``key`` train together; two of them cannot, and one has none that could be compared."""
+
+    def fusion_key(self):
+        return [] if self.config["key"] == "odd" else self.config["key"]
+
+    @classmethod
+    def fused_step(cls, trials):
+        if trials[0].config["key"] == "broken":
+            raise MemoryError("too many")
+
+
+def test_failure_of_a_fused_step_is_that_of_its_trials_and_of_no_other(worker):
+    async def go():
+        worker._class, worker._fuses = Fusing, True
+        keys = ["broken", "whole", "broken", "odd", "whole"]
+        for lane, key in enumerate(keys):
+            worker._make(lane, {"config": {"key": key}})
+        stretch = Stretch(until=3, seconds=1e9, better_than=-1e9)
+        every = asyncio.gather(*(worker.train(lane, stretch) for lane in range(5)), return_exceptions=True)
+        return await asyncio.wait_for(every, 20)
+
+    first, second, third, fourth, fifth = asyncio.run(go())
+    assert counted(second) == counted(fifth) == [1, 2, 3]
+    assert "MemoryError: too many" in str(first)
+    assert str(first) == str(third)
+    assert "unhashable type: 'list'" in str(fourth)
+
+
+class Asserting(Counting):
+    """Its second step breaks the device, as an assertion in a kernel does: every later call fails, too."""
+
+    def step(self):
+        if self.iteration == 1:
+            raise torch.AcceleratorError("device-side assert triggered")
+        return super().step()
+
+
+def lose_device():
+    raise torch.AcceleratorError("device-side assert triggered")
+
+
+def test_worker_that_a_trial_leaves_without_its_device_is_unfit_for_others(worker, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", lose_device)
+
+    async def go():
+        worker._class = Asserting
+        train = opened(worker)
+        with pytest.raises(TrialError, match="device-side assert triggered"):
+            [await train(until=3) for _ in range(2)]
+        return await worker.close(0)
+
+    assert asyncio.run(go()) is False
+
+
+def test_worker_ends_that_a_trial_leaves_without_its_device_where_others_go_on(worker, monkeypatch):
+    class Ended(BaseException):
+        pass
+
+    def end(code):
+        raise Ended
+
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", lose_device)
+    monkeypatch.setattr(os, "_exit", end)
+    worker._class = Asserting
+    worker._make(0, {"config": {}})
+    worker._make(1, {"config": {}})
+    assert {lane: result["loss"] for lane, result in worker._round([0, 1]).items()} == {0: 0.0, 1: 0.0}
+    with pytest.raises(Ended):
+        worker._round([0, 1])
 
 
 def test_closed_trial_answers_who_waits_for_it(worker):

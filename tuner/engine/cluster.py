@@ -142,7 +142,14 @@ def can_grow_to(bundle: Mapping[str, float]) -> bool:
 def fits(bundle: Mapping[str, float], node: Mapping[str, float]) -> int:
     """How many such bundles a node with these resources holds at once."""
     # A tiny margin: ten times 0.1 is one.
-    return min(int(node.get(kind, 0) / amount + 1e-9) for kind, amount in bundle.items() if amount > 0)
+    return min(
+        # A share of a GPU is a share of one of them: three trials of 0.6 need three.
+        int(node.get(kind, 0)) * int(1 / amount + 1e-9)
+        if kind == "GPU" and amount < 1
+        else int(node.get(kind, 0) / amount + 1e-9)
+        for kind, amount in bundle.items()
+        if amount > 0
+    )
 
 
 def _ensure_token() -> None:

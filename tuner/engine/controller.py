@@ -45,6 +45,16 @@ Saves = Literal["on demand", "by itself", "never"]
 """When a trial can write a checkpoint: whenever it is told to, when its function does, or not at all."""
 
 
+class _Patience:
+    """In the place of what warns of a trial that waits for 60 s: Ray 2.60 fails there if there is none yet.
+
+    Here trials are made for workers that are ready, and a cluster may take minutes to have the first.
+    """
+
+    def on_no_available_trials(self, all_trials: list[Trial]) -> None:
+        return
+
+
 class Controller(TuneController):
     """Drives the trials of one host to their ends, one ``step`` at a time."""
 
@@ -77,6 +87,7 @@ class Controller(TuneController):
             Trial
         ] = []  # on a worker, and no iteration of the budget is left for them at present
         self._actor_manager = LaneManager(pool)
+        self._insufficient_resources_manager = _Patience()
         self._actor_cleanup_timeout = _SECONDS_TO_CLOSE
         # Trials are only made for workers that are ready for them, so none has to be held back here.
         self._max_pending_trials = 10**9
@@ -288,7 +299,10 @@ class Controller(TuneController):
         if trial.is_finished():
             return
         worker_died = isinstance(exception, RayActorError)
-        if worker_died and self._host.courses[number].worker_losses + 1 < WORKER_LOSSES:
+        losses = self._host.courses[number].worker_losses + 1
+        if worker_died and losses < WORKER_LOSSES:
+            if losses == WORKER_LOSSES - 1:  # its last start is by itself, so that a neighbour cannot fail it
+                self._pool.suspect()
             self._host.lost(number, str(exception))
             self._try_recover(trial, exception)
             return

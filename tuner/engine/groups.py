@@ -66,6 +66,9 @@ class PlacementGroups(ResourceManager):
     def grow(self) -> None:
         """Nothing: Ray sees the demand in the groups that wait."""
 
+    def suspect(self) -> None:
+        """Nothing: each trial has a process of its own."""
+
     def request_resources(self, resource_request: ResourceRequest) -> None:
         self._groups.request_resources(resource_request)
 

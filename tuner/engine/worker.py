@@ -111,6 +111,7 @@ class Worker:
         self._errands: dict[int, _Errand] = {}
         self._rounds: asyncio.Task[None] | None = None
         self._at_work: tuple[int, ...] = ()
+        self._is_fit = True  # for other trials
 
     async def at_work(self) -> list[int]:
         """The lanes for which something runs in the trials' thread right now."""
@@ -146,7 +147,7 @@ class Worker:
                 self._make(lane, made_with)
             if lane in self._unmade:
                 raise self._unmade[lane]
-            with self._working(lane), _crashes_explained():
+            with self._working(lane):
                 answer = getattr(self._trials[lane], method)(*arguments)
             if method == "save":  # Ray sends the last result along, with whatever the trial put into it
                 answer.metrics = self._last.get(lane, {})
@@ -201,7 +202,7 @@ class Worker:
 
     def _make(self, lane: int, arguments: dict[str, Any]) -> None:
         try:
-            with self._working(lane), _crashes_explained():
+            with self._working(lane):
                 self._trials[lane] = self._class(**arguments)
         except TrialError as error:
             self._unmade[lane] = error
@@ -269,39 +270,60 @@ class Worker:
 
     def _round(self, lanes: Sequence[int]) -> dict[int, dict[str, Any] | TrialError]:
         """One iteration of each of these lanes, those of one fusion key together."""
-        if len(lanes) > 1 and self._fuses:
-            self._train_together(lanes)
         outcomes: dict[int, dict[str, Any] | TrialError] = {}
+        if len(lanes) > 1 and self._fuses:
+            outcomes.update(self._train_together(lanes))
         for lane in lanes:
             if lane in self._unmade:
                 outcomes[lane] = self._unmade[lane]
-            if lane not in self._trials:
+            if lane not in self._trials or lane in outcomes:
                 continue
             try:
-                with self._working(lane), _crashes_explained():
+                with self._working(lane):
                     result = self._trials[lane].train()
                 outcomes[lane] = self._checked(lane, result)
             except TrialError as error:
                 outcomes[lane] = error
         return outcomes
 
-    def _train_together(self, lanes: Sequence[int]) -> None:
+    def _train_together(self, lanes: Sequence[int]) -> dict[int, TrialError]:
+        """Let those of one fusion key train as one; what failed in it, which failed for all of them."""
+        failed: dict[int, TrialError] = {}
         groups: dict[Any, list[int]] = {}
-        for lane in lanes:
-            key = self._trials[lane].fusion_key() if lane in self._trials else None
-            if key is not None:
-                groups.setdefault(key, []).append(lane)
+        for lane in [lane for lane in lanes if lane in self._trials]:
+            try:
+                with self._working(lane):
+                    key = self._trials[lane].fusion_key()
+                    if key is not None:
+                        groups.setdefault(key, []).append(lane)
+            except TrialError as error:
+                failed[lane] = error
         for group in groups.values():
             if len(group) > 1:
-                with self._working(*group):
-                    # Each trial's own `train` finds its result afterwards, or trains alone.
-                    self._class.fused_step([self._trials[lane] for lane in group])
+                try:
+                    with self._working(*group):
+                        # Each trial's own `train` finds its result afterwards, or trains alone.
+                        self._class.fused_step([self._trials[lane] for lane in group])
+                except TrialError as error:
+                    failed.update(dict.fromkeys(group, error))
+        return failed
 
     @contextlib.contextmanager
     def _working(self, *lanes: int) -> Iterator[None]:
+        """A context for what trials of these lanes do, whose errors are TrialErrors.
+
+        One that takes the accelerator along ends the process, if other trials have to go on elsewhere.
+        """
         self._at_work = lanes
         try:
-            yield
+            with _crashes_explained():
+                yield
+        except TrialError:
+            if self._is_fit and _device_is_lost():
+                self._is_fit = False
+                if len({*self._trials, *lanes}) > 1:
+                    os._exit(1)
+            raise
         finally:
             self._at_work = ()
 
@@ -338,7 +360,7 @@ class Worker:
         self._reported.discard(lane)
         self._last.pop(lane, None)
         if trial is None:
-            return True
+            return self._is_fit
         thread = _session_thread()
         try:
             trial.stop()
@@ -348,10 +370,26 @@ class Worker:
             del trial
             if not self._trials:
                 self._restore_surroundings()
-            if (torch := sys.modules.get("torch")) is not None and torch.cuda.is_initialized():
+            if (
+                (torch := sys.modules.get("torch")) is not None
+                and torch.cuda.is_initialized()
+                and self._is_fit
+            ):
                 gc.collect()
                 torch.cuda.empty_cache()
-        return thread is None or not thread.is_alive()
+        return self._is_fit and (thread is None or not thread.is_alive())
+
+
+def _device_is_lost() -> bool:
+    """Whether an error of CUDA (an assertion in a kernel, say) makes all that follow in this process fail."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return False
+    try:
+        torch.cuda.synchronize()
+    except RuntimeError:
+        return True
+    return False
 
 
 def _keep_freed_memory() -> None:

@@ -88,6 +88,7 @@ class Handle:
         self.is_ready = False
         self.trials = 0
         self.retired = False
+        self.alone = False  # its trial is to have no company
 
     def get_ready(self, shared: Sequence[ray.ObjectRef]) -> None:
         """Let it get ready for trials, which share this object, if any."""
@@ -140,10 +141,12 @@ class WorkerPool(ResourceManager):
         self._most = most
         self._samples = samples
         self._measuring: Handle | None = None
-        self.lanes = None if resources.lanes == "auto" else int(resources.lanes)
+        apart = resources.isolation == "process"
+        self.lanes = 1 if apart else None if resources.lanes == "auto" else int(resources.lanes)
         self._starting: list[Handle] = []
         self._ready: list[Handle] = []
         self._failed_starts = 0
+        self._suspects = 0
         self.grow()
 
     @property
@@ -172,6 +175,10 @@ class WorkerPool(ResourceManager):
             if self._shared is not None:
                 worker.get_ready(self._shared)
 
+    def suspect(self) -> None:
+        """Let one more of the trials that come next have a worker to itself: it may kill its process."""
+        self._suspects += 1
+
     def request_resources(self, resource_request: ResourceRequest) -> None:
         return
 
@@ -186,6 +193,9 @@ class WorkerPool(ResourceManager):
             return None
         worker = max(self._ready, key=self._places)
         worker.trials += 1
+        if self._suspects > 0:
+            self._suspects -= 1
+            worker.alone = True
         return _Lease(resource_request, worker)
 
     def free_resources(self, acquired_resource: AcquiredResources) -> None:
@@ -193,6 +203,7 @@ class WorkerPool(ResourceManager):
         if worker not in self._ready:
             return
         worker.trials -= 1
+        worker.alone = False
         if self._resources.isolation == "process" or (lane is not None and not lane.is_clean()):
             worker.retired = True
         if worker.retired and worker.trials == 0:
@@ -248,7 +259,10 @@ class WorkerPool(ResourceManager):
             self._ready.append(worker)
 
     def _places(self, worker: Handle) -> int:
-        return 0 if worker.retired else (self.lanes or 1) - worker.trials
+        if worker.retired or worker.alone:
+            return 0
+        lanes = 1 if self._suspects > 0 else self.lanes or 1
+        return max(0, lanes - worker.trials)
 
     def _replace(self, worker: Handle) -> None:
         self._ready.remove(worker)
