@@ -42,8 +42,13 @@ WHO: dict[str, SearcherSpec] = {
     "bayes gp": Bayes(),
     "bayes rf": Bayes(surrogate="rf"),
 }
-# It takes no range without `points`, so it is not compared; a grid has nothing to suggest.
-ALSO_TIMED: dict[str, SearcherSpec] = {"reinforce": Reinforce()}
+# Not compared: for several objectives, too like others, or for listed values only. A grid is a list.
+ALSO_TIMED: dict[str, SearcherSpec] = {
+    "hyperopt anneal": HyperOpt(algorithm="anneal"),
+    "optuna nsga2": Optuna(sampler="nsga2"),
+    "optuna qmc": Optuna(sampler="qmc"),
+    "reinforce": Reinforce(),
+}
 TABLES = ("wine", "breast_cancer")
 COUNTS = (25, 50, 100)
 LOSS = Objective(metric="loss", mode="min")
