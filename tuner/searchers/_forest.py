@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.ensemble import RandomForestRegressor
+from sklearn.ensemble import ExtraTreesRegressor
 
 Array = NDArray[np.float64]
 
 _TREES = 30
 _FEATURES = 5 / 6
-_SMALLEST_SPLIT = 3
 
 # Of standardised values. Without a least deviation, no place is worth a look where all trees agree.
 _SMALLEST_VARIANCE = 1e-6
 
 
 class Forest:
-    """Random forest with means and variances in its leaves (Hutter et al. 2011; 2014, section 4.3.2)."""
+    """Random forest with means and variances in its leaves (Hutter et al. 2011; 2014, section 4.3.2).
+
+    Its trees are extremely randomised (Geurts et al. 2006): each sees all trials, draws its split points
+    between them and grows until its leaves are pure, so that trees agree where there are trials and differ
+    the more the farther a place is from them.
+    """
 
     inactive = -1.0
     """In place of an inactive number; out of its range, so that one split tells it from all of its values."""
@@ -25,10 +29,9 @@ class Forest:
     def fit(self, columns: Array, values: Array, *, seed: int = 0) -> Forest:
         """Fit to ``columns`` (n x c) and standardised ``values`` (n); both random parts by the seed."""
         self._columns, self._values, self._seed = columns, values, seed
-        forest = RandomForestRegressor(
+        forest = ExtraTreesRegressor(
             n_estimators=_TREES,
             max_features=_FEATURES,
-            min_samples_split=_SMALLEST_SPLIT,
             random_state=seed,
         ).fit(columns, values)
         self._trees = [tree.tree_ for tree in forest.estimators_]

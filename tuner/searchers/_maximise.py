@@ -42,13 +42,17 @@ def maximise(
     incumbents: Array,
     taken: Collection[Any],
     rng: np.random.Generator,
+    held: tuple[int, int] | None = None,
 ) -> tuple[Array, Mask] | None:
     """The best row found whose key is not ``taken``, and which of its parameters are active.
 
-    ``incumbents``: the best rows so far, best first (without NaN). ``None``: no point that was looked at is
-    both allowed by the rules and not taken.
+    ``incumbents``: the best rows so far, best first (without NaN). ``held``: a parameter and the category it
+    must have. ``None``: no point that was looked at is allowed by the rules, has it and is not taken.
     """
-    search = _Search(utility, space, rng)
+    if held is not None:
+        incumbents = incumbents.copy()
+        incumbents[:, held[0]] = held[1]
+    search = _Search(utility, space, rng, held)
     # Of equals the first is taken, and a forest has many: one near the best trials rather than anywhere.
     for row in incumbents[:_INCUMBENTS]:
         search.look(_around(space, row, rng))
@@ -60,15 +64,21 @@ def maximise(
 class _Search:
     """All that has been looked at."""
 
-    def __init__(self, utility: Utility, space: MixedSpace, rng: np.random.Generator) -> None:
+    def __init__(
+        self, utility: Utility, space: MixedSpace, rng: np.random.Generator, held: tuple[int, int] | None
+    ) -> None:
         self._utility = utility
         self._space = space
         self._rng = rng
+        self._held = held
         self._seen: list[tuple[Array, Mask, Array]] = []  # rows, their activity, their utility
 
     def look(self, rows: Array) -> Array:
-        """The utility of rows (n); minus infinity where the rules do not allow one."""
+        """The utility of rows (n); minus infinity where the rules or what is held forbid one."""
         active, allowed = self._space.activity(rows)
+        if self._held is not None:
+            parameter, category = self._held
+            allowed = allowed & active[:, parameter] & (rows[:, parameter] == category)
         values = np.full(len(rows), -np.inf)
         if allowed.any():
             columns = self._space.columns(rows[allowed], active[allowed], inactive=self._utility.inactive)
