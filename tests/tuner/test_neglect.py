@@ -14,7 +14,8 @@ from tuner.searchers.bayes_sampler import BayesSampler
 NAN = np.nan
 UNIT = FloatDistribution(0.0, 1.0)
 KIND = CategoricalDistribution(("flat", "steep", "other"))
-SPACE = MixedSpace({"kind": KIND, "x": UNIT, "way": CategoricalDistribution(("p", "q"))})
+DIMENSIONS = {"kind": KIND, "x": UNIT, "way": CategoricalDistribution(("p", "q"))}
+SPACE = MixedSpace(DIMENSIONS, Rules(lambda drawn: DIMENSIONS.keys(), deciding=["kind", "way", "x"]))
 
 
 def rows(*kinds, way=NAN):
@@ -35,6 +36,12 @@ def rows(*kinds, way=NAN):
 )
 def test_each_category_is_due_the_logarithm_of_the_trials(tried, expected):
     assert neglected(SPACE, tried) == expected
+
+
+def test_a_category_on_which_nothing_depends_is_due_nothing():
+    space = MixedSpace(DIMENSIONS, Rules(lambda drawn: DIMENSIONS.keys(), deciding=["way"]))
+    assert neglected(space, rows(*[0] * 10, way=0)) == [(2, 1)]
+    assert neglected(MixedSpace(DIMENSIONS), rows(*[0] * 10, way=0)) == []
 
 
 class _Least:

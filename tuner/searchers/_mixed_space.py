@@ -51,6 +51,9 @@ class MixedSpace:
         )
         self.groups = np.repeat(np.arange(len(self)), np.where(self.categorical, self.choices, 1))
         """The parameter of each column of ``columns``."""
+        deciding = () if rules is None else rules.deciding
+        self.deciding: Mask = np.array([name in deciding for name in self.names], dtype=bool)
+        """The parameters on whose values alone it depends which are active."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -90,8 +93,7 @@ class MixedSpace:
         """Which parameters of each row are active (n x d), and which rows the rules allow (n)."""
         if self._rules is None or not len(rows):
             return np.ones(rows.shape, dtype=bool), np.ones(len(rows), dtype=bool)
-        deciding = [j for j, name in enumerate(self.names) if name in self._rules.deciding]
-        _, firsts, which = np.unique(rows[:, deciding], axis=0, return_index=True, return_inverse=True)
+        _, firsts, which = np.unique(rows[:, self.deciding], axis=0, return_index=True, return_inverse=True)
         found = [self._rules.active(self.params(rows[first])) for first in firsts]
         allowed = np.array([names is not None for names in found])
         active = np.array([[name in (names or ()) for name in self.names] for names in found])

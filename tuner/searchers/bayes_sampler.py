@@ -47,9 +47,6 @@ _DRAWS_OF_FREE = 16
 # Of two threads that limit the process's pools at once, the last one out would leave them limited for good.
 _ONE_AT_A_TIME = threading.Lock()
 
-# Of so many suggestions of a forest, one may go to a neglected category; of many categories all would.
-_SECOND_LOOK = 3
-
 _Taken = tuple[set[Any], set[Any]]
 """The keys of all trials but those that came to nothing, and of those that run."""
 
@@ -65,8 +62,8 @@ class BayesSampler(BaseSampler):
 
     A suggestion is a function of the seed, the trial's number and the trials so far. Pruned trials count at
     the iteration that enough have reached; where trials fail, it keeps away by their model. A forest takes a
-    category for bad everywhere that was bad twice, so neglected ones are tried again now and then. Raises
-    SpecError for a wrong setting.
+    category for bad everywhere that was bad twice, so those on which others depend are tried again now and
+    then. Raises SpecError for a wrong setting.
     """
 
     def __init__(
@@ -198,7 +195,7 @@ class BayesSampler(BaseSampler):
         incumbents = rows.rows[np.argsort(values, kind="stable")]
         drawn = space.from_cube(rng.uniform(size=incumbents.shape))
         incumbents = np.where(np.isnan(incumbents), drawn, incumbents)
-        if self._surrogate == "rf" and trial.number % _SECOND_LOOK == 0:
+        if self._surrogate == "rf":
             # One that the rules forbid, or whose configurations are all used up, leaves it to the next.
             for held in neglected(space, np.concatenate([part.rows for part in (rows, pending, failed)])):
                 found = maximise(utility, space, incumbents=incumbents, taken=taken[0], rng=rng, held=held)
