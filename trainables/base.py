@@ -158,32 +158,32 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
     @classmethod
     def best_lanes(cls, configs: Sequence[Mapping[str, Any]], *, most: int) -> int:
         """How many trials like these are best trained at once in one process, at most ``most``; measured."""
-        from trainables import stack, training
+        from trainables import stack_size, training
 
         if cls._has_own_step():
             return 1
         try:
             learners = cls._learners(configs)
             memory = training.memory_share(learners[0].device)
-            return stack.best_size(learners, most=most, memory=memory)
+            return stack_size.best_size(learners, most=most, memory=memory)
         except Exception:  # the trials will say themselves what is wrong, each for itself
             return 1
 
     @classmethod
     def why_alone(cls, configs: Sequence[Mapping[str, Any]]) -> str | None:
         """Why no trials like these are trained as one; ``None``: those of one fusion key are."""
-        from trainables import stack
+        from trainables import stack_size
 
         if cls._has_own_step():
             return f"{cls.__name__} has a step of its own, which a stack would leave out"
-        return stack.why_alone(cls._learners(configs))
+        return stack_size.why_alone(cls._learners(configs))
 
     @classmethod
     def fitting(cls, configs: Sequence[Mapping[str, Any]]) -> int:
         """How many of these trials could be trained as one with another of them."""
-        from trainables import stack
+        from trainables import stack_size
 
-        return stack.fitting(cls._learners(configs))
+        return stack_size.fitting(cls._learners(configs))
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Write all that the next epoch depends on, as one file for ``torch.load(weights_only=True)``."""

@@ -1,21 +1,20 @@
 """Training of several models of one shape as one stacked model, lane by lane as if each were alone.
 
-``signature`` says which learners fit together; ``advance`` trains such a group for one epoch. A group is made
-anew for every epoch, so lanes can come and go in between: each keeps its own network and optimizer, which are
-read at the epoch's start and written at its end. Needs torch only, no Ray.
+``advance`` trains a group of learners of one signature for one epoch. A group is made anew for every epoch,
+so lanes can come and go in between: each keeps its own network and optimizer, which are read at the epoch's
+start and written at its end. Needs torch only, no Ray.
 """
 
 from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from trainables import dropout, stacked_forward
 from trainables.gradients import GradientRules
@@ -28,72 +27,12 @@ from trainables.loop import (
     scores,
     squared_errors,
 )
-from trainables.loop import advance as loop_advance
+from trainables.signature import CannotStack, signature
 from trainables.stacked_optimizers import StackedOptimizer
-from trainables.training_loss import Loss, TrainingLoss, losses
-
-_PLAIN = (bool, int, float, str, torch.dtype, type)
-
-_OF_EVERY_MODULE = frozenset(vars(nn.Module()))
-"""What torch keeps in each module. Whether it trains or evaluates is among it, and is set anew anyway."""
-
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+from trainables.training_loss import TrainingLoss, losses
 
 _HARMLESS: set[Hashable] = set()
 """Models (the first parts of signatures) whose forward pass was found to leave nothing behind."""
-
-_PARTS = (
-    "layers",
-    "shapes",
-    "optimizer",
-    "batch size",
-    "loss",
-    "task",
-    "metrics",
-    "device",
-    "shape of a row",
-    "rows",
-)
-"""What the parts of a signature are."""
-
-
-class CannotStack(Exception):
-    """These models cannot be trained as one; the text says why. No learner was changed."""
-
-
-def signature(learner: Learner) -> tuple[Hashable, ...]:
-    """What learners must have in common to be stacked. Raises CannotStack for a model that never can be."""
-    if learner.config.amp != "none":
-        raise CannotStack(f"amp: {learner.config.amp}: a stack trains in the type of its data")
-    if learner.config.compile:
-        raise CannotStack("compile: true: each model is compiled by itself")
-    modules = []
-    for name, module in learner.network.named_modules():
-        own = tuple(
-            (key, _plain(name, key, value)) for key, value in vars(module).items() if _matters(module, key)
-        )
-        if any(vars(module)[kind] for kind in _HOOKS):
-            raise CannotStack(f"module '{name}' has hooks")
-        modules.append((name, type(module), own))
-    tensors = [*learner.network.named_parameters(), *learner.network.named_buffers()]
-    for name, tensor in tensors:
-        if tensor._backward_hooks or tensor._post_accumulate_grad_hooks:
-            raise CannotStack(f"parameter '{name}' has hooks")
-    if any(isinstance(parameter, nn.UninitializedParameter) for _, parameter in tensors):
-        raise CannotStack("a layer is lazy: its shape is not known before its first batch")
-    return (
-        tuple(modules),
-        tuple((name, tuple(value.shape), value.dtype, value.requires_grad) for name, value in tensors),
-        learner.config.optimizer,
-        learner.config.batch_size,
-        _loss(learner.loss),
-        learner.task,
-        learner.metrics.names,
-        learner.device,
-        learner.shape,
-        # One data set in memory: lanes draw their rows from the same tensors.
-        tuple(id(part) for part in (*learner.training, *learner.validation)),
-    )
 
 
 def advance(learners: Sequence[Learner]) -> list[dict[str, float] | None]:
@@ -119,118 +58,6 @@ def advance(learners: Sequence[Learner]) -> list[dict[str, float] | None]:
             learner.streams.load_state_dict(state)
         results.append(None if found is None else conclude(learner, found, seconds=seconds))
     return results
-
-
-def fitting(learners: Sequence[Learner]) -> int:
-    """How many of the learners could be stacked with another one of them."""
-    return sum(len(group) for group in _groups(learners)[0] if len(group) > 1)
-
-
-def why_alone(learners: Sequence[Learner]) -> str | None:
-    """Why learners like these cannot be stacked, found out on a few batches; ``None``: they can."""
-    groups, reasons = _groups(learners)
-    if not groups:
-        return reasons[0]
-    largest = max(groups, key=len)
-    if len(largest) == 1:
-        every = zip(*(signature(group[0]) for group in groups), strict=True)
-        unlike = [
-            name for name, parts in zip(_PARTS, every, strict=True) if len(set(parts)) == len(groups) > 1
-        ]
-        what = " or ".join(unlike) or f"{', '.join(_PARTS[:-1])} and {_PARTS[-1]}"
-        return f"no two of {len(learners)} sampled trials have the same {what}"
-    try:
-        advance(_copies(_small(copy.copy(largest[0])), 2))
-    except CannotStack as error:
-        return str(error)
-    return None
-
-
-def best_size(learners: Sequence[Learner], *, most: int, memory: float | None = None) -> int:
-    """How many learners like these are best advanced together, between 1 and ``most``.
-
-    Measured on a few batches, doubling it while that pays: the smallest number within a twentieth of the best
-    throughput, and no number of which twice as many models may need more than ``memory`` bytes of the device
-    is doubled (``None``: there is no such limit). Where learners differ in shape, only the share of equal
-    ones counts. The learners are used up by it.
-    """
-    groups, _ = _groups(learners)
-    if not groups:
-        return 1
-    # The chance that two of them fit together.
-    equal = sum(len(group) ** 2 for group in groups) / len(learners) ** 2
-    sample = _small(max(groups, key=len)[0])
-    throughputs = {1: 1 / (_seconds(lambda: loop_advance(sample)) + _SECONDS_PER_ROUND)}
-    size = 2
-    while size <= most:
-        stacked = max(1, round(1 + (size - 1) * equal))
-        if stacked > 1:
-            copies = _copies(sample, stacked)
-            try:
-                seconds = _seconds(lambda: advance(copies))  # noqa: B023
-                throughputs[size] = stacked / (seconds + _SECONDS_PER_ROUND)
-            except (CannotStack, torch.OutOfMemoryError):
-                break
-            if throughputs[size] < max(throughputs.values()):
-                break
-            if memory is not None and 2 * _peak_memory(sample.device) > memory:
-                break
-        size *= 2
-    worthwhile = _WORTHWHILE * throughputs[1]
-    best = max(throughputs.values())
-    return 1 if best < worthwhile else min(n for n, rate in throughputs.items() if rate >= 0.95 * best)
-
-
-# Less gain than this is within the noise of the measurement, and not worth more trials at once.
-_WORTHWHILE = 1.2
-_MEASURED_BATCHES = 4
-
-# What a round costs beside the training, on either side of the wire.
-_SECONDS_PER_ROUND = 0.002
-
-
-def _groups(learners: Sequence[Learner]) -> tuple[list[list[Learner]], list[str]]:
-    """The learners by signature, and of those that can never be stacked why."""
-    groups: dict[Hashable, list[Learner]] = {}
-    reasons = []
-    for learner in learners:
-        try:
-            groups.setdefault(signature(learner), []).append(learner)
-        except CannotStack as error:
-            reasons.append(str(error))
-    return list(groups.values()), reasons
-
-
-def _copies(learner: Learner, number: int) -> list[Learner]:
-    # A copy of the data would be another data set, and of a slice of it a copy of the whole.
-    data = (learner.training, learner.validation)
-    return [copy.deepcopy(learner, {id(part): part for part in data}) for _ in range(number)]
-
-
-def _small(learner: Learner) -> Learner:
-    """The learner with just a few batches of data."""
-    rows = _MEASURED_BATCHES * learner.config.batch_size
-    learner.training, learner.validation = (
-        (features[:rows], targets[:rows]) for features, targets in (learner.training, learner.validation)
-    )
-    return learner
-
-
-def _peak_memory(device: torch.device) -> int:
-    """The most bytes that tensors have taken of an accelerator since this was last asked."""
-    peak = torch.cuda.max_memory_allocated(device)
-    torch.cuda.reset_peak_memory_stats(device)
-    return peak
-
-
-def _seconds(function: Callable[[], object]) -> float:
-    """The faster of two runs after a first one that warms up."""
-    times = []
-    for _ in range(3):
-        began = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - began)
-    return min(times[1:])
 
 
 def _in_halves(learners: Sequence[Learner], orders: Sequence[Tensor]) -> list[dict[str, float] | None]:
@@ -418,32 +245,3 @@ def _evaluate(
             kept.append(outputs)
     more = learner.metrics.of(kept, targets.to(device)) if kept else [{} for _ in range(lanes)]
     return total_loss, total_score, more
-
-
-def _matters(module: nn.Module, attribute: str) -> bool:
-    """Whether the forward pass may depend on it. What torch's layers keep private follows from the rest."""
-    return attribute not in _OF_EVERY_MODULE and not (
-        attribute[0] == "_" and type(module).__module__.startswith("torch.nn.")
-    )
-
-
-def _loss(loss: Loss) -> Hashable:
-    """A loss, to be compared: a module without tensors by its class and attributes."""
-    if not isinstance(loss, nn.Module) or [*loss.parameters(), *loss.buffers(), *loss.children()]:
-        return loss
-    own = [(key, value) for key, value in vars(loss).items() if key not in _OF_EVERY_MODULE]
-    return loss if not all(isinstance(value, _PLAIN) for _, value in own) else (type(loss), *own)
-
-
-def _plain(module: str, key: str, value: Any) -> Hashable:
-    """A plain attribute of a module, to be compared; anything else might differ from lane to lane unseen."""
-    if value is None or isinstance(value, _PLAIN):
-        return value
-    if isinstance(value, (tuple, list)):
-        return tuple(_plain(module, key, item) for item in value)
-    if callable(value):
-        function: Hashable = value
-        return function
-    raise CannotStack(
-        f"module '{module}' holds '{key}', a {type(value).__name__}, which may differ from trial to trial"
-    )

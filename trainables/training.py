@@ -23,6 +23,7 @@ from trainables.loop import Learner, evaluate, squared_error
 from trainables.metrics import Metrics
 from trainables.randomness import Streams
 from trainables.recipe import Task, TrainingConfig
+from trainables.signature import CannotStack, signature
 from trainables.training_loss import Loss
 
 CHECKPOINT_FILE = "checkpoint.pt"
@@ -107,8 +108,8 @@ def learner(
 def fusion_key(learner: Learner) -> Hashable | None:
     """What learners must have in common to be trained as one; ``None``: this one is trained alone."""
     try:
-        key = stack.signature(learner)
-    except stack.CannotStack:
+        key = signature(learner)
+    except CannotStack:
         return None
     return None if key in _UNSTACKABLE else key
 
@@ -117,8 +118,8 @@ def advance_together(learners: Sequence[Learner]) -> list[dict[str, float] | Non
     """Train learners of one fusion key for one epoch; ``None`` for those that are to be trained alone."""
     try:
         return stack.advance(learners)
-    except stack.CannotStack as error:
-        _UNSTACKABLE[stack.signature(learners[0])] = str(error)
+    except CannotStack as error:
+        _UNSTACKABLE[signature(learners[0])] = str(error)
         return [None] * len(learners)
 
 

@@ -9,12 +9,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from trainables import stack, training
+from trainables import stack, stack_size, training
 from trainables.cnn import CNN
 from trainables.counter_random import keys
 from trainables.dropout import Dropout
 from trainables.mlp import MLP
 from trainables.recipe import Initialization, OptimizerName, ScheduleName
+from trainables.signature import CannotStack, signature
 from trainables.stacked_optimizers import StackedOptimizer
 from trainables.transformer import Transformer
 
@@ -447,14 +448,14 @@ def test_lanes_are_not_doubled_beyond_the_process_share_of_the_memory(share, mos
     learners = [MLP(config=dict(config))._learner for config in configs(2, optimizer="sgd")]
     sizes = []
     monkeypatch.setattr(stack, "advance", lambda learners: sizes.append(len(learners)))
-    monkeypatch.setattr(stack, "_seconds", lambda function: [function(), 1e-3][1])
-    monkeypatch.setattr(stack, "_peak_memory", lambda device: 100 * sizes[-1])
+    monkeypatch.setattr(stack_size, "_seconds", lambda function: [function(), 1e-3][1])
+    monkeypatch.setattr(stack_size, "_peak_memory", lambda device: 100 * sizes[-1])
     monkeypatch.setattr(training.torch.cuda, "mem_get_info", lambda device: (0, 1600))
     monkeypatch.setattr(training.ray, "is_initialized", lambda: True)
     granted = SimpleNamespace(get_assigned_resources=lambda: {"GPU": share})
     monkeypatch.setattr(training.ray, "get_runtime_context", lambda: granted)
     memory = training.memory_share(torch.device("cuda"))
-    assert stack.best_size(learners, most=256, memory=memory) == max(sizes) == most
+    assert stack_size.best_size(learners, most=256, memory=memory) == max(sizes) == most
 
 
 def test_number_of_lanes_is_measured_with_one_copy_of_the_data(monkeypatch):
@@ -483,8 +484,8 @@ def test_attribute_that_cannot_be_compared_keeps_a_model_out_of_stacks():
     [config] = configs(1)
     trial = Holding(config=config)
     assert trial.fusion_key() is None
-    with pytest.raises(stack.CannotStack, match="holds 'note', a dict, which may differ from trial to trial"):
-        stack.signature(trial._learner)
+    with pytest.raises(CannotStack, match="holds 'note', a dict, which may differ from trial to trial"):
+        signature(trial._learner)
 
 
 def test_memory_that_does_not_hold_all_lanes_halves_them(monkeypatch):

@@ -1,0 +1,125 @@
+"""How many models are best trained as one, and why others are not; found out on a few batches."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Hashable, Sequence
+
+import torch
+
+from trainables import loop, stack
+from trainables.loop import Learner
+from trainables.signature import PARTS, CannotStack, signature
+
+
+def fitting(learners: Sequence[Learner]) -> int:
+    """How many of the learners could be stacked with another one of them."""
+    return sum(len(group) for group in _groups(learners)[0] if len(group) > 1)
+
+
+def why_alone(learners: Sequence[Learner]) -> str | None:
+    """Why learners like these cannot be stacked, found out on a few batches; ``None``: they can."""
+    groups, reasons = _groups(learners)
+    if not groups:
+        return reasons[0]
+    largest = max(groups, key=len)
+    if len(largest) == 1:
+        every = zip(*(signature(group[0]) for group in groups), strict=True)
+        unlike = [
+            name for name, parts in zip(PARTS, every, strict=True) if len(set(parts)) == len(groups) > 1
+        ]
+        what = " or ".join(unlike) or f"{', '.join(PARTS[:-1])} and {PARTS[-1]}"
+        return f"no two of {len(learners)} sampled trials have the same {what}"
+    try:
+        stack.advance(_copies(_small(copy.copy(largest[0])), 2))
+    except CannotStack as error:
+        return str(error)
+    return None
+
+
+def best_size(learners: Sequence[Learner], *, most: int, memory: float | None = None) -> int:
+    """How many learners like these are best advanced together, between 1 and ``most``.
+
+    Measured on a few batches, doubling it while that pays: the smallest number within a twentieth of the best
+    throughput, and no number of which twice as many models may need more than ``memory`` bytes of the device
+    is doubled (``None``: there is no such limit). Where learners differ in shape, only the share of equal
+    ones counts. The learners are used up by it.
+    """
+    groups, _ = _groups(learners)
+    if not groups:
+        return 1
+    # The chance that two of them fit together.
+    equal = sum(len(group) ** 2 for group in groups) / len(learners) ** 2
+    sample = _small(max(groups, key=len)[0])
+    throughputs = {1: 1 / (_seconds(lambda: loop.advance(sample)) + _SECONDS_PER_ROUND)}
+    size = 2
+    while size <= most:
+        stacked = max(1, round(1 + (size - 1) * equal))
+        if stacked > 1:
+            copies = _copies(sample, stacked)
+            try:
+                seconds = _seconds(lambda: stack.advance(copies))  # noqa: B023
+                throughputs[size] = stacked / (seconds + _SECONDS_PER_ROUND)
+            except (CannotStack, torch.OutOfMemoryError):
+                break
+            if throughputs[size] < max(throughputs.values()):
+                break
+            if memory is not None and 2 * _peak_memory(sample.device) > memory:
+                break
+        size *= 2
+    worthwhile = _WORTHWHILE * throughputs[1]
+    best = max(throughputs.values())
+    return 1 if best < worthwhile else min(n for n, rate in throughputs.items() if rate >= 0.95 * best)
+
+
+# Less gain than this is within the noise of the measurement, and not worth more trials at once.
+_WORTHWHILE = 1.2
+_MEASURED_BATCHES = 4
+
+# What a round costs beside the training, on either side of the wire.
+_SECONDS_PER_ROUND = 0.002
+
+
+def _groups(learners: Sequence[Learner]) -> tuple[list[list[Learner]], list[str]]:
+    """The learners by signature, and of those that can never be stacked why."""
+    groups: dict[Hashable, list[Learner]] = {}
+    reasons = []
+    for learner in learners:
+        try:
+            groups.setdefault(signature(learner), []).append(learner)
+        except CannotStack as error:
+            reasons.append(str(error))
+    return list(groups.values()), reasons
+
+
+def _copies(learner: Learner, number: int) -> list[Learner]:
+    # A copy of the data would be another data set, and of a slice of it a copy of the whole.
+    data = (learner.training, learner.validation)
+    return [copy.deepcopy(learner, {id(part): part for part in data}) for _ in range(number)]
+
+
+def _small(learner: Learner) -> Learner:
+    """The learner with just a few batches of data."""
+    rows = _MEASURED_BATCHES * learner.config.batch_size
+    learner.training, learner.validation = (
+        (features[:rows], targets[:rows]) for features, targets in (learner.training, learner.validation)
+    )
+    return learner
+
+
+def _peak_memory(device: torch.device) -> int:
+    """The most bytes that tensors have taken of an accelerator since this was last asked."""
+    peak = torch.cuda.max_memory_allocated(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    return peak
+
+
+def _seconds(function: Callable[[], object]) -> float:
+    """The faster of two runs after a first one that warms up."""
+    times = []
+    for _ in range(3):
+        began = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - began)
+    return min(times[1:])
