@@ -173,7 +173,7 @@ def test_exceptions_are_caught_broadly_at_the_boundary_to_user_code_only():
         "tuner/spec.py",
         "tuner/trainable.py",
         "tuner/engine/recipe.py",
-        "tuner/engine/worker.py",
+        "tuner/engine/process.py",
         "trainables/base.py",
         "trainables/stack.py",
     }

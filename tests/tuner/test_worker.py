@@ -11,7 +11,8 @@ from ray.tune import Trainable
 
 from tuner import Budget, Float, Objective, Sweep
 from tuner.engine.recipe import Recipe
-from tuner.engine.worker import Stretch, Worker
+from tuner.engine.stretch import Stretch
+from tuner.engine.worker import Worker
 from tuner.errors import TrialError
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from tuner.engine.guard import RESOURCE
-from tuner.engine.worker import Stretch
+from tuner.engine.stretch import Stretch
 from tuner.errors import ResultsError
 from tuner.journal import Journal
 from tuner.objective import ITERATIONS

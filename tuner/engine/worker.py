@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import gc
 import os
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
 import ray
 
 from tuner.engine import guard
+from tuner.engine.process import crashes_explained, device_is_lost, keep_freed_memory
 from tuner.engine.recipe import Recipe
+from tuner.engine.stretch import Errand, Stretch
 from tuner.errors import TrialError
 from tuner.importing import importing
 
@@ -37,56 +36,6 @@ _SECONDS_FOR_MOST = 0.005
 # How often, while a round lasts, those are looked for that have results to hand over.
 _SECONDS_BETWEEN_LOOKS = 0.1
 
-# Freed memory that a process keeps, since the next iteration wants it again: asking the system for it each
-# time takes a sixth of the time of small models.
-_BYTES_TO_KEEP = 256 * 2**20
-_LARGEST_KEPT = 32 * 2**20
-
-
-@dataclass(frozen=True)
-class Stretch:
-    """How far a trial may train before it must be told to go on.
-
-    ``until``: the iteration at which the scheduler decides next (``None``: at each). ``better_than``: it
-    waits after a better value than this, or ``or_equal``, so that a checkpoint of it can be taken.
-    ``seconds``: after so long it hands over what it has, and trains on.
-    """
-
-    until: int | None
-    seconds: float
-    better_than: float | None
-    or_equal: bool = False
-
-
-@dataclass
-class _Errand:
-    """One trial's stretch under way, or halted at its end: ``answer`` is set while someone waits for it."""
-
-    stretch: Stretch
-    began: float
-    answer: asyncio.Future[list[dict[str, Any]]] | None
-    results: list[dict[str, Any]] = field(default_factory=list)
-    error: TrialError | None = None
-    halted: bool = False
-
-    @property
-    def due(self) -> float:
-        """When it hands over the results that it has, on the monotonic clock."""
-        return self.began + self.stretch.seconds
-
-    def hand_over(self) -> None:
-        """Answer with the results so far; the error, if there is one, comes after them."""
-        if self.answer is None:
-            return
-        if self.results:
-            self.answer.set_result(self.results)
-            self.results = []
-        elif self.error is not None:
-            self.answer.set_exception(self.error)
-        else:
-            return
-        self.answer = None
-
 
 class Worker:
     """Holds the open trials of its lanes; a Ray actor.
@@ -99,7 +48,7 @@ class Worker:
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             os.environ[name] = str(recipe.threads)
         os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
-        _keep_freed_memory()
+        keep_freed_memory()
         self._recipe = recipe
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="trials")
         self._loaded = self._thread.submit(self._load)  # which takes a while, and may end in an error
@@ -108,7 +57,7 @@ class Worker:
         self._unmade: dict[int, TrialError] = {}  # why there is no trial in a lane
         self._reported: set[int] = set()
         self._last: dict[int, dict[str, Any]] = {}  # each trial's last result
-        self._errands: dict[int, _Errand] = {}
+        self._errands: dict[int, Errand] = {}
         self._rounds: asyncio.Task[None] | None = None
         self._at_work: tuple[int, ...] = ()
         self._is_fit = True  # for other trials
@@ -167,7 +116,7 @@ class Worker:
         answer: asyncio.Future[list[dict[str, Any]]] = asyncio.get_running_loop().create_future()
         errand = self._errands.get(lane)
         if errand is None or (errand.halted and not errand.results and errand.error is None):
-            errand = self._errands[lane] = _Errand(stretch, time.monotonic(), answer)
+            errand = self._errands[lane] = Errand(stretch, time.monotonic(), answer)
         else:  # it has trained on, maybe to the end of its stretch
             errand.answer = answer
             if errand.halted:
@@ -316,10 +265,10 @@ class Worker:
         """
         self._at_work = lanes
         try:
-            with _crashes_explained():
+            with crashes_explained():
                 yield
         except TrialError:
-            if self._is_fit and _device_is_lost():
+            if self._is_fit and device_is_lost():
                 self._is_fit = False
                 if len({*self._trials, *lanes}) > 1:
                     os._exit(1)
@@ -378,57 +327,6 @@ class Worker:
                 gc.collect()
                 torch.cuda.empty_cache()
         return self._is_fit and (thread is None or not thread.is_alive())
-
-
-def _device_is_lost() -> bool:
-    """Whether an error of CUDA (an assertion in a kernel, say) makes all that follow in this process fail."""
-    torch = sys.modules.get("torch")
-    if torch is None or not torch.cuda.is_initialized():
-        return False
-    try:
-        torch.cuda.synchronize()
-    except RuntimeError:
-        return True
-    return False
-
-
-def _keep_freed_memory() -> None:
-    """Tell the C library; there is nothing to tell to any but glibc."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
-        mallopt(trim_threshold, _BYTES_TO_KEEP)
-        mallopt(mmap_threshold, _LARGEST_KEPT)
-
-
-@contextlib.contextmanager
-def _crashes_explained() -> Iterator[None]:
-    """Turn what a trainable raises into a TrialError with its traceback, our and Ray's frames left out.
-
-    An exception of the user's own class could not be unpickled where that class cannot be imported.
-    """
-    try:
-        yield
-    except Exception as error:
-        explained = traceback.TracebackException.from_exception(error)
-        for part in _chain(explained):
-            part.stack = traceback.StackSummary.from_list(
-                [frame for frame in part.stack if not frame.filename.startswith(_OUR_FRAMES)]
-            )
-        raise TrialError("".join(explained.format()).rstrip()) from None
-
-
-def _chain(error: traceback.TracebackException | None) -> Iterator[traceback.TracebackException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-_OUR_FRAMES = (
-    os.path.dirname(os.path.abspath(__file__)),
-    os.path.dirname(os.path.abspath(ray.__file__)),
-    os.path.dirname(os.path.abspath(asyncio.__file__)),
-)
 
 
 def _session_thread() -> threading.Thread | None:
