@@ -74,11 +74,12 @@ def _in_halves(learners: Sequence[Learner], orders: Sequence[Tensor]) -> list[di
 def _together(learners: Sequence[Learner], orders: Sequence[Tensor]) -> list[dict[str, float]]:
     first = learners[0]
     networks = [learner.network for learner in learners]
-    stacked = _stacked([dict(network.named_parameters()) for network in networks])
-    buffers = _stacked([dict(network.named_buffers()) for network in networks])
+    parameters_of: list[dict[str, Tensor]] = [dict(network.named_parameters()) for network in networks]
+    buffers_of = [dict(network.named_buffers()) for network in networks]
+    stacked, buffers = _stacked(parameters_of), _stacked(buffers_of)
     trained = {name: tensor for name, tensor in stacked.items() if tensor.requires_grad}
     fixed = {name: tensor for name, tensor in stacked.items() if name not in trained}
-    own = [[network.get_parameter(name) for name in trained] for network in networks]
+    own = [[parameters[name] for name in trained] for parameters in parameters_of]
     optimizer = StackedOptimizer(
         [(learner.optimizer, mine, learner.config) for learner, mine in zip(learners, own, strict=True)],
         list(trained.values()),
@@ -87,12 +88,8 @@ def _together(learners: Sequence[Learner], orders: Sequence[Tensor]) -> list[dic
     with torch.inference_mode():
         total_loss, total_score, more = _evaluate(first, {**trained, **fixed}, buffers)
     optimizer.give_back()  # needs memory; nothing has changed if there is none
-    with torch.no_grad():
-        for lane, network in enumerate(networks):
-            for parameter, tensor in zip(own[lane], trained.values(), strict=True):
-                parameter.copy_(tensor[lane])
-            for name, buffer in network.named_buffers():
-                buffer.copy_(buffers[name][lane])
+    _give_back(trained, parameters_of)
+    _give_back(buffers, buffers_of)
     rows = len(first.training[1])
     return [
         {"train_loss": train_loss / rows, **scores(learner, loss, score), **others, "gradient_norm": norm}
@@ -147,6 +144,14 @@ def _stacked(tensors: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
         name: torch.stack([lane[name].detach() for lane in tensors]).requires_grad_(value.requires_grad)
         for name, value in tensors[0].items()
     }
+
+
+@torch.no_grad()
+def _give_back(stacked: dict[str, Tensor], tensors: Sequence[dict[str, Tensor]]) -> None:
+    """Write what has been stacked into each lane's own tensors."""
+    own = [lane[name] for name in stacked for lane in tensors]
+    if own:  # all at once: a copy for each would keep a GPU waiting
+        torch._foreach_copy_(own, [part for tensor in stacked.values() for part in tensor.unbind()])
 
 
 def _train(

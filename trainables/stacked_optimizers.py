@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from trainables import optimizers
@@ -41,7 +41,7 @@ class StackedOptimizer:
 
     def __init__(
         self,
-        lanes: Sequence[tuple[Optimizer, Sequence[nn.Parameter], OptimizerConfig]],
+        lanes: Sequence[tuple[Optimizer, Sequence[Tensor], OptimizerConfig]],
         parameters: Sequence[Tensor],
     ) -> None:
         self._lanes = lanes
@@ -92,23 +92,34 @@ class StackedOptimizer:
                 gradient = gradient + _wide(self._decay, parameter) * parameter
             parameter.sub_(lr * self._direction(gradient, state))
 
+    @torch.no_grad()
     def give_back(self) -> None:
         """Write the state into the lanes' own optimizers: all of it, or nothing where memory is short."""
-        self._steps = self._steps.cpu()
-        found = [
-            (optimizer.state[parameter], self._state_of(lane, index))
-            for lane, (optimizer, own, _) in enumerate(self._lanes)
-            for index, parameter in enumerate(own)
-        ]
-        for state, values in found:
-            state.update(values)
-
-    def _state_of(self, lane: int, index: int) -> dict[str, Tensor]:
-        """What a lane's own optimizer keeps of a parameter, by torch's names."""
-        steps = {"step": torch.tensor(float(self._steps[lane]))} if self._rule in _COUNTS_STEPS else {}
-        # torch keeps no momentum where it is 0.
-        names = [name for name in self._state if name != "momentum_buffer" or self._keeps_momentum[lane]]
-        return {**steps, **{name: self._state[name][index][lane].clone() for name in names}}
+        steps = self._steps.tolist()
+        kept: list[Tensor] = []
+        values: list[Tensor] = []
+        new: list[tuple[dict[str, Tensor], str, Tensor]] = []
+        for name, buffers in self._state.items():
+            for index, buffer in enumerate(buffers):
+                for lane, ((optimizer, own, _), value) in enumerate(
+                    zip(self._lanes, buffer.unbind(), strict=True)
+                ):
+                    if name == "momentum_buffer" and not self._keeps_momentum[lane]:
+                        continue  # torch keeps none where it is 0
+                    state = optimizer.state[own[index]]
+                    if (before := state.get(name)) is None:
+                        new.append((state, name, value.clone()))
+                    else:
+                        kept.append(before)
+                        values.append(value)
+        if kept:  # all at once: a copy for each would keep a GPU waiting
+            torch._foreach_copy_(kept, values)
+        for state, name, value in new:
+            state[name] = value
+        if self._rule in _COUNTS_STEPS:
+            for (optimizer, own, _), step in zip(self._lanes, steps, strict=True):
+                for parameter in own:
+                    optimizer.state[parameter]["step"] = torch.tensor(step)
 
     def _of_lanes(self, values: Sequence[float]) -> float | Tensor:
         """A number where all lanes have the same, which is quicker; else one value per lane."""
@@ -161,11 +172,11 @@ def _average_square(average: Tensor, values: Tensor, decay: float | Tensor) -> T
     return average.mul_(decay).addcmul_(values, values, value=1 - decay)
 
 
-def _buffer(optimizer: Optimizer, parameter: nn.Parameter, name: str) -> Tensor:
+def _buffer(optimizer: Optimizer, parameter: Tensor, name: str) -> Tensor:
     found = optimizer.state[parameter].get(name) if parameter in optimizer.state else None
     return torch.zeros_like(parameter) if found is None else found
 
 
-def _steps_done(optimizer: Optimizer, parameters: Sequence[nn.Parameter]) -> float:
+def _steps_done(optimizer: Optimizer, parameters: Sequence[Tensor]) -> float:
     state = optimizer.state.get(parameters[0], {})
     return float(state.get("step", 0.0))
