@@ -6,6 +6,7 @@ import copy
 import time
 from collections.abc import Callable, Hashable, Sequence
 
+import numpy as np
 import torch
 
 from trainables import loop, stack
@@ -39,12 +40,12 @@ def why_alone(learners: Sequence[Learner]) -> str | None:
 
 
 def best_size(learners: Sequence[Learner], *, most: int, memory: float | None = None) -> int:
-    """How many learners like these are best advanced together, between 1 and ``most``.
+    """How many learners like these are best advanced together: 1, or a power of 2 up to ``most``.
 
-    Measured on a few batches, doubling it while that pays: the smallest number within a twentieth of the best
-    throughput, and no number of which twice as many models may need more than ``memory`` bytes of the device
-    is doubled (``None``: there is no such limit). Where learners differ in shape, only the share of equal
-    ones counts. The learners are used up by it.
+    Measured on a few batches with 1, 4, 16, ... of them while that pays, which takes as long as the training
+    of some epochs: the smallest number within a twentieth of the best throughput, among those that need no
+    more than ``memory`` bytes of the device (``None``: there is no such limit). Where learners differ in
+    shape, only the share of equal ones counts. The learners are used up by it.
     """
     groups, _ = _groups(learners)
     if not groups:
@@ -52,33 +53,45 @@ def best_size(learners: Sequence[Learner], *, most: int, memory: float | None = 
     # The chance that two of them fit together.
     equal = sum(len(group) ** 2 for group in groups) / len(learners) ** 2
     sample = _small(max(groups, key=len)[0])
-    throughputs = {1: 1 / (_seconds(lambda: loop.advance(sample)) + _SECONDS_PER_ROUND)}
-    size = 2
-    while size <= most:
+    taken = {1: _seconds(lambda: loop.advance(sample))}
+    size = 1
+    while (size := min(_STEP * size, _fitting_into(memory, size, sample.device, most=most))) not in taken:
         stacked = max(1, round(1 + (size - 1) * equal))
-        if stacked > 1:
-            copies = _copies(sample, stacked)
-            try:
-                seconds = _seconds(lambda: stack.advance(copies))  # noqa: B023
-                throughputs[size] = stacked / (seconds + _SECONDS_PER_ROUND)
-            except (CannotStack, torch.OutOfMemoryError):
-                break
-            if throughputs[size] < max(throughputs.values()):
-                break
-            if memory is not None and 2 * _peak_memory(sample.device) > memory:
-                break
-        size *= 2
-    worthwhile = _WORTHWHILE * throughputs[1]
+        copies = _copies(sample, stacked)
+        try:
+            seconds = _seconds(lambda: stack.advance(copies)) if stacked > 1 else taken[1]  # noqa: B023
+        except (CannotStack, torch.OutOfMemoryError):
+            break
+        taken[size] = seconds * size / stacked
+        if taken[size] / size > min(each / number for number, each in taken.items()):
+            break
+    throughputs = _throughputs(taken)
     best = max(throughputs.values())
-    return 1 if best < worthwhile else min(n for n, rate in throughputs.items() if rate >= 0.95 * best)
+    worthwhile = best >= _WORTHWHILE * throughputs[1]
+    return min(n for n, rate in throughputs.items() if rate >= 0.95 * best) if worthwhile else 1
 
 
 # Less gain than this is within the noise of the measurement, and not worth more trials at once.
 _WORTHWHILE = 1.2
-_MEASURED_BATCHES = 4
+_MEASURED_BATCHES = 2
+_STEP = 4
 
 # What a round costs beside the training, on either side of the wire.
 _SECONDS_PER_ROUND = 0.002
+
+
+def _fitting_into(memory: float | None, size: int, device: torch.device, *, most: int) -> int:
+    """The largest power of 2 up to ``most`` that memory has room for, by what ``size`` have just taken."""
+    if memory is not None:
+        most = min(most, max(size, int(memory * size / max(1, _peak_memory(device)))))
+    return 1 << (most.bit_length() - 1)
+
+
+def _throughputs(taken: dict[int, float]) -> dict[int, float]:
+    """Learners per second by their number: each power of 2, on lines between those for which it is known."""
+    sizes = [1 << exponent for exponent in range(max(taken).bit_length())]
+    seconds = np.interp(sizes, [*taken], [*taken.values()])
+    return {size: size / each for size, each in zip(sizes, seconds.tolist(), strict=True)}
 
 
 def _groups(learners: Sequence[Learner]) -> tuple[list[list[Learner]], list[str]]:
@@ -101,10 +114,10 @@ def _copies(learner: Learner, number: int) -> list[Learner]:
 
 def _small(learner: Learner) -> Learner:
     """The learner with just a few batches of data."""
-    rows = _MEASURED_BATCHES * learner.config.batch_size
-    learner.training, learner.validation = (
-        (features[:rows], targets[:rows]) for features, targets in (learner.training, learner.validation)
-    )
+    batch = learner.config.batch_size
+    (features, targets), (others, wanted) = learner.training, learner.validation
+    rows = _MEASURED_BATCHES * batch
+    learner.training, learner.validation = (features[:rows], targets[:rows]), (others[:batch], wanted[:batch])
     return learner
 
 
@@ -116,10 +129,10 @@ def _peak_memory(device: torch.device) -> int:
 
 
 def _seconds(function: Callable[[], object]) -> float:
-    """The faster of two runs after a first one that warms up."""
+    """Of a round: the faster of two runs after a first one that warms up, and what else it costs."""
     times = []
     for _ in range(3):
         began = time.perf_counter()
         function()
         times.append(time.perf_counter() - began)
-    return min(times[1:])
+    return min(times[1:]) + _SECONDS_PER_ROUND
