@@ -71,16 +71,15 @@ class Learner:
         return torch.zeros((), dtype=self.training[0].dtype, device=self.device)
 
     def order(self) -> Tensor:
-        """The order of the training rows in the next epoch; drawn anew at every call."""
-        features, targets = self.training
-        return torch.randperm(len(targets), generator=self.streams.order).to(features.device)
+        """The order of the training rows in the next epoch, on the CPU; drawn anew at every call."""
+        return torch.randperm(len(self.training[1]), generator=self.streams.order)
 
     def dropout_keys(self) -> Tensor:
-        """The keys of the next epoch's dropout, batches x layers, int32."""
+        """The keys of the next epoch's dropout, batches x layers, int32, on the CPU."""
         layers = len(dropout.dropouts(self.network))
         first = self.epoch * self.batches
         keys = counter_random.keys(self.seed, first_batch=first, batches=self.batches, layers=layers)
-        return torch.from_numpy(keys).to(self.device)
+        return torch.from_numpy(keys)
 
     def learning_rate(self, batch: int) -> float:
         """That of the next epoch's update of this number, from 0."""
@@ -130,7 +129,8 @@ def train_epoch(learner: Learner, order: Tensor) -> tuple[float, float]:
     features, targets = learner.training
     config, batch_size, device = learner.config, learner.config.batch_size, learner.device
     modules = [module for _, module in dropout.dropouts(learner.network.train())]
-    keys = learner.dropout_keys() if modules else None
+    keys = learner.dropout_keys().to(device) if modules else None
+    order = order.to(features.device)
     augmentation = augmentation_of([learner], stacked=False)
     rules = GradientRules([config], stacked=False, like=learner.like)
     loss = TrainingLoss(learner.loss, [config], stacked=False, like=learner.like)

@@ -167,15 +167,16 @@ def _train(
     features, targets = first.training
     model = first.network.train()
     names = [name for name, _ in dropout.dropouts(model)]
-    keys = torch.stack([learner.dropout_keys() for learner in learners]) if names else None
-    order = torch.stack(list(orders))  # lanes x rows
+    # All that an epoch needs is on the device before its first batch, in one copy for all lanes: each waits
+    # for the device.
+    keys = torch.stack([learner.dropout_keys() for learner in learners]).to(first.device) if names else None
+    order = torch.stack(list(orders)).to(features.device)  # lanes x rows
 
     forward = stacked_forward.forward(model)
     configs = [learner.config for learner in learners]
     augmentation = augmentation_of(learners, stacked=True)
     rules = GradientRules(configs, stacked=True, like=first.like)
     loss = TrainingLoss(first.loss, configs, stacked=True, like=first.like)
-    # Like all that an epoch needs, on the device before its first batch: every copy waits for the device.
     changes = first.batches if any(learner.is_warming() for learner in learners) else 1
     rates = torch.tensor(
         [[learner.learning_rate(batch) for learner in learners] for batch in range(changes)],
