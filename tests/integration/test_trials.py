@@ -9,11 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
+import ray
 from ray._private import state
 from ray.util.placement_group import placement_group_table
 from running import events, most_at_once, run_toy, sweep_of
 
 from tuner import Budget, ClusterError, Float, Int, Objective, Report, Resources, SpecError, Sweep, run
+from tuner.engine import cluster
 from tuner.report import renderings
 
 
@@ -221,6 +223,17 @@ def test_request_that_no_node_can_meet_is_an_error_at_once(tmp_path):
 def test_gpu_that_is_not_there_is_an_error_at_once(tmp_path):
     with pytest.raises(ClusterError, match=r"no node can hold a trial with cpu=1, gpu=0\.5"):
         run_toy("Process", tmp_path, resources=Resources(gpu=0.5))
+
+
+def test_cluster_that_does_not_start_in_time_is_a_cluster_error(monkeypatch):
+    def init(**_options):
+        raise Exception("The current node timed out during startup.\nThis could be anything.")
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", init)
+    said = r"^address: none can be started here: The current node timed out during startup\.$"
+    with pytest.raises(ClusterError, match=said), cluster.connected(None, verbose=False):
+        pass
 
 
 @pytest.mark.parametrize("scheduler", ["fifo", "asha"])

@@ -76,11 +76,12 @@ def connected(address: str | None, *, verbose: bool, num_cpus: int | None = None
                 logging_level=logging.INFO if verbose else logging.CRITICAL,
                 configure_logging=verbose,
             )
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            where = f"at {address!r} " if address else ""
-            raise ClusterError(
-                f"address: no Ray cluster {where}can be reached: {str(error).splitlines()[0]}"
-            ) from error
+        except Exception as error:  # Ray has no exception of its own for a node that does not start in time
+            failed = (
+                f"no Ray cluster at {address!r} can be reached" if address else "none can be started here"
+            )
+            said = str(error).splitlines() or [type(error).__name__]
+            raise ClusterError(f"address: {failed}: {said[0]}") from error
         try:
             yield
         finally:
