@@ -17,6 +17,7 @@ from ray.air.execution._internal.tracked_actor_task import TrackedActorTask
 from ray.air.execution.resources import AcquiredResources, ResourceManager, ResourceRequest
 from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayActorError, RayError, RayTaskError
 
+from tuner.engine.memory import Condition, Leak
 from tuner.engine.recipe import Recipe
 from tuner.engine.worker import Worker
 from tuner.errors import ClusterError
@@ -52,6 +53,7 @@ class Lane:
         self._arguments: dict[str, Any] | None = arguments
         self._closing = False
         self._last: ray.ObjectRef | None = None
+        self._condition: Condition | None = None
 
     def __getattr__(self, name: str) -> _Method:
         return _Method(self, name)
@@ -68,16 +70,24 @@ class Lane:
             self._last = actor.call.remote(self.number, name, arguments, made_with)
         return self._last
 
-    def is_clean(self) -> bool:
-        """Whether the worker can take another trial; asked when nothing runs in the lane any more."""
-        if self._last is None:
-            return True
+    def condition(self) -> Condition | None:
+        """What the worker said of itself as it ended the trial; asked when nothing runs in the lane any more.
+
+        ``None``: it was not asked to.
+        """
+        if self._condition is None and self._last is not None:
+            self._condition = self._said()
+        return self._condition
+
+    def _said(self) -> Condition | None:
         try:
-            return ray.get(self._last, timeout=0) is not False
+            answer = ray.get(self._last, timeout=0)
         except RayTaskError:
-            return not self._closing  # the trial's own error; an error in closing is another matter
+            # The trial's own error; an error in closing is another matter.
+            return Condition(fit=False) if self._closing else None
         except (RayError, GetTimeoutError):
-            return False
+            return Condition(fit=False)
+        return answer if isinstance(answer, Condition) else None
 
 
 class Handle:
@@ -88,6 +98,7 @@ class Handle:
         self.is_ready = False
         self.trials = 0
         self.retired = False
+        self.doubtful = False  # no other trial until it has ended those that it has
         self.alone = False  # its trial is to have no company
 
     def get_ready(self, shared: Sequence[ray.ObjectRef]) -> None:
@@ -204,7 +215,12 @@ class WorkerPool(ResourceManager):
             return
         worker.trials -= 1
         worker.alone = False
-        if self._resources.isolation == "process" or (lane is not None and not lane.is_clean()):
+        condition = None if lane is None else lane.condition()
+        if condition is not None:
+            worker.doubtful = condition.doubtful
+        if worker.trials == 0:  # by now it has been judged, though answers may come in another order
+            worker.doubtful = False
+        if self._resources.isolation == "process" or not (condition is None or condition.fit):
             worker.retired = True
         if worker.retired and worker.trials == 0:
             self._replace(worker)
@@ -259,7 +275,7 @@ class WorkerPool(ResourceManager):
             self._ready.append(worker)
 
     def _places(self, worker: Handle) -> int:
-        if worker.retired or worker.alone:
+        if worker.retired or worker.doubtful or worker.alone:
             return 0
         lanes = 1 if self._suspects > 0 else self.lanes or 1
         return max(0, lanes - worker.trials)
@@ -275,11 +291,15 @@ _MOST_LANES = 256
 
 
 class LaneManager(RayActorManager):
-    """Tune's manager of actors, taught that an actor may be a lane, and that a worker may die of memory."""
+    """Tune's manager of actors, taught that an actor may be a lane, and that a worker may die of memory.
 
-    def __init__(self, pool: Any) -> None:
+    ``on_leak`` is told what trials have left behind in a worker, and on which machine.
+    """
+
+    def __init__(self, pool: Any, *, on_leak: Callable[[Leak, str], None]) -> None:
         super().__init__(resource_manager=pool)
         self._pool = pool
+        self._on_leak = on_leak
 
     def _try_start_actors(self, max_actors: int | None = None) -> int:
         """Give waiting trials their places; what is in a worker that is ready has started."""
@@ -325,6 +345,13 @@ class LaneManager(RayActorManager):
         self._cleanup_actor_futures(tracked_actor)
         self._actor_stop_resolved(tracked_actor)
         return True
+
+    def _actor_stop_resolved(self, tracked_actor: TrackedActor) -> None:
+        lane, lease = self._live_actors_to_ray_actors_resources[tracked_actor]
+        condition = lane.condition()
+        super()._actor_stop_resolved(tracked_actor)
+        if condition is not None and condition.leak is not None:
+            self._on_leak(condition.leak, lease.worker.where())
 
     def cleanup(self) -> None:
         """Forget all actors and end all workers."""
