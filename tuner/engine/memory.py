@@ -42,14 +42,13 @@ class Leak:
 
 @dataclass(frozen=True)
 class Condition:
-    """What a worker says of itself as one of its trials ends.
+    """What a worker has to say of itself as one of its trials ends; one in good order says nothing.
 
-    ``fit``: for other trials. ``doubtful``: it has grown, and as long as trials are open it cannot be told
-    what of that is theirs; it had better get no others until they have ended.
+    ``fit``: for other trials. If it is, it has grown, and as long as trials are open it cannot be told what
+    of that is theirs; it had better get no others until they have ended.
     """
 
-    fit: bool = True
-    doubtful: bool = False
+    fit: bool
     leak: Leak | None = None
 
 
@@ -111,8 +110,8 @@ class Memory:
         self._gpus: Meter | None = None  # there is none before CUDA is in use
         self._leaked = False  # and has said so; trials may still be under way to it
 
-    def condition(self, *, others: int) -> Condition:
-        """The process's condition, while so many other trials are open in it; a leak is told once."""
+    def condition(self, *, others: int) -> Condition | None:
+        """What is to be said of the process while so many other trials are open; a leak is told once."""
         if self._leaked:
             return Condition(fit=False)
         leak = self._look("machine", self._machine, _held_of_machine, self._machine_share, others)
@@ -124,7 +123,7 @@ class Memory:
             leak = leak or self._look("gpu", self._gpus, lambda: _held_of_gpus(torch), share, others)
             doubtful = doubtful or self._gpus.is_doubtful
         self._leaked = leak is not None
-        return Condition(fit=not self._leaked, doubtful=doubtful, leak=leak)
+        return Condition(not self._leaked, leak) if self._leaked or doubtful else None
 
     def _look(
         self,

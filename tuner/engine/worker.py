@@ -128,8 +128,8 @@ class Worker:
             self._rounds = asyncio.create_task(self._run_rounds())
         return await answer
 
-    async def close(self, lane: int) -> Condition:
-        """End a lane's trial, also in the middle of a stretch; the process's condition after it."""
+    async def close(self, lane: int) -> Condition | None:
+        """End a lane's trial, also in the middle of a stretch; what is to be said of the process after it."""
         errand = self._errands.pop(lane, None)
         if errand is not None and errand.answer is not None:
             errand.answer.set_result(errand.results)
@@ -305,7 +305,7 @@ class Worker:
         os.environ.update(environment)
         sys.path[:] = path
 
-    def _close(self, lane: int) -> Condition:
+    def _close(self, lane: int) -> Condition | None:
         trial = self._trials.pop(lane, None)
         self._unmade.pop(lane, None)
         self._reported.discard(lane)
@@ -330,7 +330,7 @@ class Worker:
                 torch.cuda.empty_cache()
         return self._condition(stopped=thread is None or not thread.is_alive())
 
-    def _condition(self, *, stopped: bool = True) -> Condition:
+    def _condition(self, *, stopped: bool = True) -> Condition | None:
         if not (self._is_fit and stopped):
             return Condition(fit=False)
         return self._memory.condition(others=len(self._trials))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import ray
@@ -53,7 +54,6 @@ class Lane:
         self._arguments: dict[str, Any] | None = arguments
         self._closing = False
         self._last: ray.ObjectRef | None = None
-        self._condition: Condition | None = None
 
     def __getattr__(self, name: str) -> _Method:
         return _Method(self, name)
@@ -70,16 +70,11 @@ class Lane:
             self._last = actor.call.remote(self.number, name, arguments, made_with)
         return self._last
 
+    @cached_property
     def condition(self) -> Condition | None:
-        """What the worker said of itself as it ended the trial; asked when nothing runs in the lane any more.
-
-        ``None``: it was not asked to.
-        """
-        if self._condition is None and self._last is not None:
-            self._condition = self._said()
-        return self._condition
-
-    def _said(self) -> Condition | None:
+        """What is to be said of the worker, if anything; asked when nothing runs in the lane any more."""
+        if self._last is None:
+            return None
         try:
             answer = ray.get(self._last, timeout=0)
         except RayTaskError:
@@ -215,13 +210,11 @@ class WorkerPool(ResourceManager):
             return
         worker.trials -= 1
         worker.alone = False
-        condition = None if lane is None else lane.condition()
-        if condition is not None:
-            worker.doubtful = condition.doubtful
-        if worker.trials == 0:  # by now it has been judged, though answers may come in another order
-            worker.doubtful = False
+        condition = None if lane is None else lane.condition
         if self._resources.isolation == "process" or not (condition is None or condition.fit):
             worker.retired = True
+        # Without any trial it has been judged, though its answers may come in another order.
+        worker.doubtful = condition is not None and worker.trials > 0
         if worker.retired and worker.trials == 0:
             self._replace(worker)
 
@@ -348,7 +341,7 @@ class LaneManager(RayActorManager):
 
     def _actor_stop_resolved(self, tracked_actor: TrackedActor) -> None:
         lane, lease = self._live_actors_to_ray_actors_resources[tracked_actor]
-        condition = lane.condition()
+        condition = lane.condition
         super()._actor_stop_resolved(tracked_actor)
         if condition is not None and condition.leak is not None:
             self._on_leak(condition.leak, lease.worker.where())
