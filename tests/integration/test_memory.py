@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 import ray
-from running import events, run_toy, sweep_of
+from running import events, most_at_once, run_toy, sweep_of
 
 from tuner import Resources, run
 from tuner.engine.progress import Lines
@@ -92,6 +92,27 @@ def test_worker_whose_trials_need_much_memory_and_give_it_back_stays(lanes, cpu,
     assert report.counts()["completed"] == 16
     assert len(set(processes(report).values())) == 1
     assert report.leaks == []
+
+
+def test_worker_with_lanes_that_is_doubted_wrongly_goes_on_when_its_trials_have_ended(tmp_path):
+    report = run_toy(
+        "Swelling",
+        tmp_path,
+        trials=24,
+        iterations=9,
+        searcher="grid",
+        settings={"keeps": growth(3) // 2, "trials": 24},
+        resources=Resources(cpu=3, lanes=4),
+    )
+    assert report.counts()["completed"] == 24
+    assert len(set(processes(report).values())) == 1
+    assert report.leaks == []
+    running, empty = 0, 0
+    for event in events(report, "started", "ended"):
+        running += 1 if event.kind == "started" else -1
+        empty += running == 0
+    assert empty >= 2  # when it was judged, and at the end
+    assert most_at_once(report) == 4
 
 
 def test_user_is_told_of_the_first_and_of_how_many(tmp_path):

@@ -384,6 +384,22 @@ class Hungry(Leaking):
         pass
 
 
+class Swelling(Leaking):
+    """Trials of different lengths; each four need more memory than the four before, up to the fifth four."""
+
+    def setup(self, config):
+        super().setup(config)
+        number = round(self.x * (config["trials"] - 1))
+        self.length = 4 + number % 4
+        self.held = np.ones(config["keeps"] // 8 * min(number // 4, 4))
+
+    def step(self):
+        return {**super().step(), "done": self.steps >= self.length}
+
+    def cleanup(self):
+        pass
+
+
 class Spread(Toy):
     """It asks for two bundles, the size of the second depending on x, and starts a task in the group."""
 
