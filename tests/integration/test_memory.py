@@ -16,10 +16,15 @@ from tuner.report import renderings
 CPUS = 4  # that the tests' cluster has
 
 
-def growth(cpu):
-    """Bytes that count as growth, and a little more, in a worker with so many CPUs."""
+def share(cpu):
+    """Bytes that fall to a worker with so many CPUs."""
     [node] = ray.nodes()
-    return int(1.1 * max(96 * 2**20, node["Resources"]["memory"] * cpu / CPUS / 32))
+    return node["Resources"]["memory"] * cpu / CPUS
+
+
+def growth(cpu):
+    """Bytes that count as growth in such a worker, and a little more."""
+    return int(1.1 * max(96 * 2**20, share(cpu) / 32))
 
 
 def processes(report):
@@ -73,7 +78,7 @@ def test_worker_in_which_trials_leave_memory_behind_is_replaced_and_no_trial_not
     assert len(workers) - 1 <= len(report.leaks) <= len(workers)
     for leak in report.leaks:
         left = leak["after"] - leak["before"]
-        assert leak["memory"] == "machine"
+        assert (leak["memory"], leak["share"]) == ("machine", round(share(cpu)))
         assert 2.5 * growth(cpu) < left < per_worker * growth(cpu)
 
 

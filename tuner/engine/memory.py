@@ -181,12 +181,13 @@ def _total_of_gpus(torch: Any) -> int:
 def _fair_share() -> tuple[float, float]:
     """What falls to this process: bytes of its machine's memory, and its part of each of its GPUs.
 
-    Of the memory it is as much as of the machine's CPUs or GPUs. Where Ray counts none, there is no limit.
+    Of the memory it is as much as of the machine's CPUs or GPUs; all of it, if it holds none of these.
+    Outside Ray, and where Ray counts no memory, there is no limit.
     """
     context = ray.get_runtime_context()
     if context.get_actor_id() is None:
         return math.inf, 1.0
     [node] = [each["Resources"] for each in ray.nodes() if each["NodeID"] == context.get_node_id()]
     given = context.get_assigned_resources()
-    part = max(given.get(kind, 0) / node[kind] for kind in ("CPU", "GPU") if node.get(kind))
-    return node.get("memory", math.inf) * min(1.0, part), min(1.0, given.get("GPU", 1.0))
+    part = max((given.get(kind, 0) / node[kind] for kind in ("CPU", "GPU") if node.get(kind)), default=0)
+    return node.get("memory", math.inf) * min(1.0, part or 1.0), min(1.0, given.get("GPU", 1.0))

@@ -70,9 +70,13 @@ class Lane:
             self._last = actor.call.remote(self.number, name, arguments, made_with)
         return self._last
 
+    def is_clean(self) -> bool:
+        """Whether the worker can take another trial; asked when nothing runs in the lane any more."""
+        return self.condition is None or self.condition.fit
+
     @cached_property
     def condition(self) -> Condition | None:
-        """What is to be said of the worker, if anything; asked when nothing runs in the lane any more."""
+        """What is to be said of the worker, if anything; asked as ``is_clean`` is."""
         if self._last is None:
             return None
         try:
@@ -210,11 +214,10 @@ class WorkerPool(ResourceManager):
             return
         worker.trials -= 1
         worker.alone = False
-        condition = None if lane is None else lane.condition
-        if self._resources.isolation == "process" or not (condition is None or condition.fit):
+        if self._resources.isolation == "process" or (lane is not None and not lane.is_clean()):
             worker.retired = True
         # Without any trial it has been judged, though its answers may come in another order.
-        worker.doubtful = condition is not None and worker.trials > 0
+        worker.doubtful = lane is not None and lane.condition is not None and worker.trials > 0
         if worker.retired and worker.trials == 0:
             self._replace(worker)
 
