@@ -17,6 +17,8 @@ Kinds of events, with the keys of their ``data``:
   own
 - ``checkpoint``: ``path``, ``iteration``, ``best`` (the path that is kept for the trial's best value)
 - ``lost``: ``error``; the trial's worker died and the trial will be started again
+- ``leaked``: ``node``, ``memory`` (``machine`` or ``gpu``), and in bytes ``before``, ``after``, ``share``; a
+  worker is replaced, since its trials have left memory behind (see ``tuner.engine.memory.Leak``)
 - ``ended``: ``state`` (``completed``, ``stopped``, ``failed``), ``error`` (a traceback, for failed ones)
 - ``resumed``: ``version``; a sweep that broke off goes on
 - ``spent``: ``gpu_seconds`` so far, where the budget limits them

@@ -6,7 +6,9 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import ClassVar
 
+import numpy as np
 import ray
 from ray import tune
 from ray.tune import PlacementGroupFactory, Trainable
@@ -354,6 +356,48 @@ class SharingALock(Sharing):
     @classmethod
     def shared(cls, settings, *, sweep_seed):
         return threading.Lock()
+
+
+class Leaking(Laned):
+    """Its class keeps memory of each trial that ends."""
+
+    kept: ClassVar = []
+
+    def step(self):
+        self.steps += 1
+        time.sleep(0.02)
+        return {"loss": self.x + 1 / self.steps, "process": os.getpid()}
+
+    def cleanup(self):
+        self.kept.append(np.ones(self.config["keeps"] // 8))
+
+
+class Hungry(Leaking):
+    """Needs much memory, and lets go of it only where the garbage collector looks for it."""
+
+    def setup(self, config):
+        super().setup(config)
+        self.held = np.ones(config["keeps"] // 8)
+        self.me = self
+
+    def cleanup(self):
+        pass
+
+
+class Swelling(Leaking):
+    """Trials of different lengths; each four need more memory than the four before, up to the fifth four."""
+
+    def setup(self, config):
+        super().setup(config)
+        number = round(self.x * (config["trials"] - 1))
+        self.length = 4 + number % 4
+        self.held = np.ones(config["keeps"] // 8 * min(number // 4, 4))
+
+    def step(self):
+        return {**super().step(), "done": self.steps >= self.length}
+
+    def cleanup(self):
+        pass
 
 
 class Spread(Toy):

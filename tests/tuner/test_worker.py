@@ -10,6 +10,7 @@ import torch
 from ray.tune import Trainable
 
 from tuner import Budget, Float, Objective, Sweep
+from tuner.engine.memory import Condition
 from tuner.engine.recipe import Recipe
 from tuner.engine.stretch import Stretch
 from tuner.engine.worker import Worker
@@ -190,7 +191,7 @@ def test_worker_that_a_trial_leaves_without_its_device_is_unfit_for_others(worke
             [await train(until=3) for _ in range(2)]
         return await worker.close(0)
 
-    assert asyncio.run(go()) is False
+    assert asyncio.run(go()) == Condition(fit=False)
 
 
 def test_worker_ends_that_a_trial_leaves_without_its_device_where_others_go_on(worker, monkeypatch):
@@ -216,7 +217,7 @@ def test_closed_trial_answers_who_waits_for_it(worker):
         train = opened(worker)
         waiting = asyncio.create_task(train(until=10**9))
         await asyncio.sleep(0.02)
-        assert await worker.close(0) is True
+        assert await worker.close(0) is None
         assert counted(await waiting)[0] == 1
 
     asyncio.run(go())

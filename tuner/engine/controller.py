@@ -86,7 +86,7 @@ class Controller(TuneController):
         self._idle: list[
             Trial
         ] = []  # on a worker, and no iteration of the budget is left for them at present
-        self._actor_manager = LaneManager(pool)
+        self._actor_manager = LaneManager(pool, on_leak=host.leaked)
         self._insufficient_resources_manager = _Patience()
         self._actor_cleanup_timeout = _SECONDS_TO_CLOSE
         # Trials are only made for workers that are ready for them, so none has to be held back here.

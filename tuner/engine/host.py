@@ -11,13 +11,14 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tuner.engine.guard import RESOURCE
+from tuner.engine.memory import Leak
 from tuner.engine.stretch import Stretch
 from tuner.errors import ResultsError
 from tuner.journal import Journal
@@ -91,6 +92,7 @@ class Host:
         self._exhausted = False
         self._failures = 0
         self._iterations = 0  # of all trials
+        self.leaks: list[Leak] = []  # for which workers were replaced
         self._granted: dict[int, int] = {}  # running trial -> the iteration up to which it may train
         self._kept: list[Course] = []  # the best of those that have ended; their checkpoints stay
 
@@ -245,6 +247,11 @@ class Host:
         course.worker_losses += 1
         if course.state == "running":
             course.state = "pending"
+
+    def leaked(self, leak: Leak, node: str) -> None:
+        """A worker is replaced, since its trials have left memory behind."""
+        self._write("leaked", node=node, **asdict(leak))
+        self.leaks.append(leak)
 
     def end(self, number: int, ending: Ending, error: str | None = None) -> None:
         """The trial has left for good."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from tuner.engine.host import Host
+    from tuner.engine.memory import Leak
 
 _SECONDS_BETWEEN_FRAMES = 0.25
 _SECONDS_BETWEEN_LINES = 10.0
@@ -28,6 +29,7 @@ class Lines:
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
         self._best: float | None = None
+        self._warned = False
         self._last_line = 0.0
         self._began = time.monotonic()
 
@@ -35,6 +37,9 @@ class Lines:
         self._say(f"{opening(sweep, slots)}; results in {folder}")
 
     def show(self, host: Host) -> None:
+        if host.leaks and not self._warned:
+            self._warned = True
+            self._say(warning(host.leaks[0]))
         incumbent = host.incumbent
         improved = incumbent is not None and incumbent.best != self._best
         quiet = time.monotonic() - self._last_line
@@ -59,6 +64,7 @@ class Live:
 
         self._live = RichLive(console=console or Console(stderr=True), auto_refresh=False, transient=True)
         self._began = self._drawn = time.monotonic()
+        self._warned = False
         self._heading = ""
 
     def open(self, sweep: Sweep, folder: Path, slots: int) -> None:
@@ -69,6 +75,9 @@ class Live:
     def show(self, host: Host) -> None:
         if time.monotonic() - self._drawn >= _SECONDS_BETWEEN_FRAMES:
             self._drawn = time.monotonic()
+            if host.leaks and not self._warned:  # stays above the table
+                self._warned = True
+                self._live.console.print(warning(host.leaks[0]), highlight=False)
             self._live.update(self.frame(host, self._drawn - self._began), refresh=True)
 
     def close(self) -> None:
@@ -105,6 +114,13 @@ class Live:
             *more,
             Text(best(host), style="bold green" if host.incumbent else ""),
         )
+
+
+def warning(leak: Leak) -> str:
+    """That trials leave memory behind, told when the first worker is replaced for it."""
+    of = "GPU memory" if leak.memory == "gpu" else "memory"
+    held = f"from {words.size(leak.before)} to {words.size(leak.after)} of its {words.size(leak.share)}"
+    return f"trials leave {of} behind: a worker without any grew {held} and is replaced, as others will be"
 
 
 def opening(sweep: Sweep, slots: int | None) -> str:

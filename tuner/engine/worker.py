@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import ray
 
 from tuner.engine import guard
+from tuner.engine.memory import Condition, Memory
 from tuner.engine.process import crashes_explained, device_is_lost, keep_freed_memory
 from tuner.engine.recipe import Recipe
 from tuner.engine.stretch import Errand, Stretch
@@ -127,8 +128,8 @@ class Worker:
             self._rounds = asyncio.create_task(self._run_rounds())
         return await answer
 
-    async def close(self, lane: int) -> bool:
-        """End a lane's trial, also in the middle of a stretch; whether the process is fit for other ones."""
+    async def close(self, lane: int) -> Condition | None:
+        """End a lane's trial, also in the middle of a stretch; what is to be said of the process after it."""
         errand = self._errands.pop(lane, None)
         if errand is not None and errand.answer is not None:
             errand.answer.set_result(errand.results)
@@ -148,6 +149,7 @@ class Worker:
             torch.set_num_threads(self._recipe.threads)  # imported, maybe, before the variables were set
         self._fuses = hasattr(self._class, "fused_step")
         self._surroundings = os.getcwd(), dict(os.environ), list(sys.path)
+        self._memory = Memory()
 
     def _make(self, lane: int, arguments: dict[str, Any]) -> None:
         try:
@@ -303,13 +305,13 @@ class Worker:
         os.environ.update(environment)
         sys.path[:] = path
 
-    def _close(self, lane: int) -> bool:
+    def _close(self, lane: int) -> Condition | None:
         trial = self._trials.pop(lane, None)
         self._unmade.pop(lane, None)
         self._reported.discard(lane)
         self._last.pop(lane, None)
         if trial is None:
-            return self._is_fit
+            return self._condition()
         thread = _session_thread()
         try:
             trial.stop()
@@ -326,7 +328,12 @@ class Worker:
             ):
                 gc.collect()
                 torch.cuda.empty_cache()
-        return self._is_fit and (thread is None or not thread.is_alive())
+        return self._condition(stopped=thread is None or not thread.is_alive())
+
+    def _condition(self, *, stopped: bool = True) -> Condition | None:
+        if not (self._is_fit and stopped):
+            return Condition(fit=False)
+        return self._memory.condition(others=len(self._trials))
 
 
 def _session_thread() -> threading.Thread | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import ray
@@ -17,6 +18,7 @@ from ray.air.execution._internal.tracked_actor_task import TrackedActorTask
 from ray.air.execution.resources import AcquiredResources, ResourceManager, ResourceRequest
 from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayActorError, RayError, RayTaskError
 
+from tuner.engine.memory import Condition, Leak
 from tuner.engine.recipe import Recipe
 from tuner.engine.worker import Worker
 from tuner.errors import ClusterError
@@ -70,14 +72,21 @@ class Lane:
 
     def is_clean(self) -> bool:
         """Whether the worker can take another trial; asked when nothing runs in the lane any more."""
+        return self.condition is None or self.condition.fit
+
+    @cached_property
+    def condition(self) -> Condition | None:
+        """What is to be said of the worker, if anything; asked as ``is_clean`` is."""
         if self._last is None:
-            return True
+            return None
         try:
-            return ray.get(self._last, timeout=0) is not False
+            answer = ray.get(self._last, timeout=0)
         except RayTaskError:
-            return not self._closing  # the trial's own error; an error in closing is another matter
+            # The trial's own error; an error in closing is another matter.
+            return Condition(fit=False) if self._closing else None
         except (RayError, GetTimeoutError):
-            return False
+            return Condition(fit=False)
+        return answer if isinstance(answer, Condition) else None
 
 
 class Handle:
@@ -88,6 +97,7 @@ class Handle:
         self.is_ready = False
         self.trials = 0
         self.retired = False
+        self.doubtful = False  # no other trial until it has ended those that it has
         self.alone = False  # its trial is to have no company
 
     def get_ready(self, shared: Sequence[ray.ObjectRef]) -> None:
@@ -206,6 +216,8 @@ class WorkerPool(ResourceManager):
         worker.alone = False
         if self._resources.isolation == "process" or (lane is not None and not lane.is_clean()):
             worker.retired = True
+        # Without any trial it has been judged, though its answers may come in another order.
+        worker.doubtful = lane is not None and lane.condition is not None and worker.trials > 0
         if worker.retired and worker.trials == 0:
             self._replace(worker)
 
@@ -259,7 +271,7 @@ class WorkerPool(ResourceManager):
             self._ready.append(worker)
 
     def _places(self, worker: Handle) -> int:
-        if worker.retired or worker.alone:
+        if worker.retired or worker.doubtful or worker.alone:
             return 0
         lanes = 1 if self._suspects > 0 else self.lanes or 1
         return max(0, lanes - worker.trials)
@@ -275,11 +287,15 @@ _MOST_LANES = 256
 
 
 class LaneManager(RayActorManager):
-    """Tune's manager of actors, taught that an actor may be a lane, and that a worker may die of memory."""
+    """Tune's manager of actors, taught that an actor may be a lane, and that a worker may die of memory.
 
-    def __init__(self, pool: Any) -> None:
+    ``on_leak`` is told what trials have left behind in a worker, and on which machine.
+    """
+
+    def __init__(self, pool: Any, *, on_leak: Callable[[Leak, str], None]) -> None:
         super().__init__(resource_manager=pool)
         self._pool = pool
+        self._on_leak = on_leak
 
     def _try_start_actors(self, max_actors: int | None = None) -> int:
         """Give waiting trials their places; what is in a worker that is ready has started."""
@@ -325,6 +341,13 @@ class LaneManager(RayActorManager):
         self._cleanup_actor_futures(tracked_actor)
         self._actor_stop_resolved(tracked_actor)
         return True
+
+    def _actor_stop_resolved(self, tracked_actor: TrackedActor) -> None:
+        lane, lease = self._live_actors_to_ray_actors_resources[tracked_actor]
+        condition = lane.condition
+        super()._actor_stop_resolved(tracked_actor)
+        if condition is not None and condition.leak is not None:
+            self._on_leak(condition.leak, lease.worker.where())
 
     def cleanup(self) -> None:
         """Forget all actors and end all workers."""

@@ -85,7 +85,9 @@ class Report:
 
     ``sweep``: resolved. ``trials``: by number. ``start``: seconds since 1970. ``seconds``: from the start to
     the newest event. ``reason``: why the sweep ended (``trials``, ``seconds``, ``failures``,
-    ``interrupted``); ``None``: it is running, or was killed. ``evaluation``: what ``tuner evaluate`` found.
+    ``interrupted``); ``None``: it is running, or was killed. ``leaks``: for each worker that was
+    replaced since its trials had left memory behind, what the journal says. ``evaluation``: what ``tuner
+    evaluate`` found.
     """
 
     folder: Path
@@ -97,6 +99,7 @@ class Report:
     reason: str | None
     _results: list[tuple[float, int, float]] = field(repr=False)  # (time, trial, value), in order
     _decisions: list[dict[str, Any]] = field(repr=False)
+    leaks: list[dict[str, Any]] = field(default_factory=list, repr=False)
     evaluation: dict[str, Any] | None = field(default=None, repr=False)
 
     @classmethod
@@ -108,6 +111,7 @@ class Report:
         reason: str | None = None
         drafts: dict[int, _Draft] = {}
         decisions: list[dict[str, Any]] = []
+        leaks: list[dict[str, Any]] = []
         for position, event in enumerate(read(folder)):
             if position == 0:
                 start = event.time
@@ -116,6 +120,8 @@ class Report:
             reason = event.data["reason"] if event.kind == "finished" else None
             if event.kind == "sweep":
                 sweep = event.data["sweep"]
+            elif event.kind == "leaked":
+                leaks.append(event.data)
             if event.trial is not None:
                 drafts.setdefault(event.trial, _Draft(event.trial)).add(event)
                 if event.kind == "decision":
@@ -139,6 +145,7 @@ class Report:
                 if result.trial is not None and result.data["value"] is not None
             ],
             _decisions=decisions,
+            leaks=leaks,
             evaluation=_evaluation(folder / EVALUATION_FILE),
         )
 

@@ -48,6 +48,11 @@ def duration(seconds: float) -> str:
     return f"{whole // size} {unit} {whole % size // part_size} {part}"
 
 
+def size(count: float) -> str:
+    """A number of bytes, in MB below 1 GB (10^9 bytes)."""
+    return f"{count / 1e6:.0f} MB" if count < 1e9 else f"{count / 1e9:.1f} GB"
+
+
 def counted(counts: Mapping[Any, int]) -> str:
     """The counts that are not zero, as ``3 completed, 1 failed``."""
     return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)

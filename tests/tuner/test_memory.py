@@ -1,0 +1,169 @@
+"""What a worker makes of its memory, from numbers; a step of growth is 10."""
+
+import gc
+
+import pytest
+
+from tuner.engine import memory
+from tuner.engine.memory import Condition, Memory, Meter
+
+
+class Process:
+    """One that holds what it ``keeps`` for good, and more of which a collection frees it."""
+
+    def __init__(self, *, keeps=100, garbage=0):
+        self.meter = Meter(10)
+        self.keeps, self.garbage = keeps, garbage
+        self.collections = 0
+
+    def ends_a_trial(self, *, leaves=0, others=0, each=0):
+        """Whether memory was left behind; ``others`` trials hold so much ``each``."""
+        self.keeps += leaves
+        held = self.keeps + others * each
+        if self.meter.expects(held + self.garbage, others=others):
+            return False
+        self.collections += 1
+        return self.meter.judge(held, others=others, unfreed=held + self.garbage)
+
+
+def trials_until_replaced(process, **trial):
+    return next((number for number in range(1, 1000) if process.ends_a_trial(**trial)), None)
+
+
+@pytest.mark.parametrize(("leaves", "trials"), [(100, 4), (11, 4), (5, 10), (1, 34)])
+def test_leak_is_seen_when_it_has_grown_by_three_steps_since_the_first_trial(leaves, trials):
+    process = Process()
+    assert trials_until_replaced(process, leaves=leaves) == trials
+    assert process.collections == 4
+
+
+def test_process_that_gets_all_back_is_collected_once():
+    process = Process()
+    assert trials_until_replaced(process) is None
+    assert process.collections == 1
+
+
+def test_garbage_is_no_growth_and_is_not_collected_after_each_trial():
+    process = Process(garbage=1000)
+    assert trials_until_replaced(process) is None
+    assert process.collections == 1
+
+
+def test_garbage_that_varies_is_collected_now_and_then():
+    process = Process()
+    for number in range(1000):
+        process.garbage = number * 7919 % 100
+        assert not process.ends_a_trial()
+    assert process.collections <= 10
+
+
+def test_leak_is_seen_under_garbage():
+    assert trials_until_replaced(Process(garbage=1000), leaves=11) == 4
+
+
+def test_library_that_is_loaded_late_and_a_cache_that_fills_do_no_harm():
+    process = Process()
+    assert [process.ends_a_trial(leaves=500 if number in (3, 70) else 0) for number in range(200)] == (
+        [False] * 200
+    )
+
+
+def test_worker_that_never_is_without_trials_is_doubted_and_judged_without_any():
+    process = Process()
+    while not process.meter.is_doubtful:
+        assert not process.ends_a_trial(leaves=4, others=3, each=5)
+    assert not process.ends_a_trial(leaves=4, others=2, each=5)
+    assert process.ends_a_trial(leaves=4, others=0)
+
+
+def test_what_was_the_trials_own_is_forgiven_when_they_have_ended():
+    process = Process()
+    for each in (20, 40, 60, 80):
+        process.ends_a_trial(others=3, each=each)
+    assert process.meter.is_doubtful
+    assert not process.ends_a_trial(others=0)
+    assert not process.meter.is_doubtful
+    assert not any(process.ends_a_trial(others=3, each=80) for _ in range(100))
+    assert not process.meter.is_doubtful
+
+
+def test_leak_that_the_first_trials_own_memory_hides_is_seen_at_the_second_look():
+    """What they hold is taken for the process's own until there is a look without any of them."""
+    process, verdicts = Process(), []
+    while not any(verdicts):
+        while not process.meter.is_doubtful:
+            assert not process.ends_a_trial(leaves=5, others=3, each=100)
+        verdicts.append(process.ends_a_trial(others=0))
+    assert verdicts == [False, True]
+
+
+def test_more_trials_at_once_than_ever_are_no_growth():
+    process = Process()
+    for others in range(100):
+        assert not process.ends_a_trial(others=others, each=50)
+    assert not process.meter.is_doubtful
+    assert process.collections == 1
+
+
+@pytest.fixture
+def process_memory(monkeypatch):
+    """A worker's memory with 960 MiB to itself; what it holds is in the answer's ``held``."""
+    held = {"machine": 0}
+    monkeypatch.setattr(memory, "_fair_share", lambda: (960 * 2**20, 1.0))
+    monkeypatch.setattr(memory, "_held_of_machine", lambda: held["machine"])
+    looked = Memory()
+    return looked, held
+
+
+def test_leak_is_told_with_what_was_held_before_and_after(process_memory):
+    looked, held = process_memory
+    conditions = []
+    for number in range(4):
+        held["machine"] = (200 + 100 * number) * 2**20
+        conditions.append(looked.condition(others=0))
+    assert conditions[:3] == [None] * 3
+    assert looked.condition(others=0) == Condition(fit=False)
+    leak = conditions[3].leak
+    assert not conditions[3].fit
+    assert (leak.memory, leak.before, leak.after, leak.share) == (
+        "machine",
+        200 * 2**20,
+        500 * 2**20,
+        960 * 2**20,
+    )
+
+
+def test_worker_with_open_trials_is_doubtful_and_still_fit(process_memory):
+    looked, held = process_memory
+    for number in range(4):
+        held["machine"] = 100 * number * 2**20
+        condition = looked.condition(others=1)
+    assert condition == Condition(fit=True)
+
+
+def test_memory_of_gpus_is_judged_beside_that_of_the_machine(process_memory, monkeypatch):
+    import torch
+
+    looked, _ = process_memory
+    allocated = iter(range(0, 10**12, 250 * 2**20))
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(memory, "_total_of_gpus", lambda torch: 6400 * 2**20)
+    monkeypatch.setattr(memory, "_held_of_gpus", lambda torch: next(allocated))
+    conditions = [looked.condition(others=0) for _ in range(4)]
+    assert conditions[:3] == [None] * 3
+    assert (conditions[3].leak.memory, conditions[3].leak.share) == ("gpu", 6400 * 2**20)
+
+
+def test_what_can_be_freed_is_freed_before_it_counts(monkeypatch):
+    """Garbage that only the collector finds, in memory that only the C library gives back."""
+    monkeypatch.setattr(memory, "_fair_share", lambda: (0.0, 1.0))
+    looked = Memory()
+    gc.disable()
+    try:
+        for _ in range(6):
+            cycle = [bytearray(b"x" * 2**14) for _ in range(8000)]
+            cycle.append(cycle)
+            del cycle
+            assert looked.condition(others=0) is None
+    finally:
+        gc.enable()

@@ -1,0 +1,40 @@
+"""What a user is shown while a sweep runs."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from tuner import Budget, Float, Objective, Sweep
+from tuner.engine.host import Host
+from tuner.engine.memory import Leak
+from tuner.engine.progress import Lines, Live
+from tuner.journal import Journal
+
+WARNING = (
+    "trials leave GPU memory behind: a worker without any grew from 400 MB to 1.9 GB of its 10.0 GB "
+    "and is replaced, as others will be"
+)
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [Lines, lambda stream: Live(Console(file=stream, width=200, force_terminal=True))],
+    ids=["lines", "live"],
+)
+def test_leak_is_told_once(shown, tmp_path):
+    sweep = Sweep(
+        trainable="toys.py:Toy",
+        space={"x": Float(0, 1)},
+        objective=Objective(metric="loss", mode="min"),
+        budget=Budget(trials=1),
+    )
+    stream = io.StringIO()
+    host, progress = Host(sweep, Journal(tmp_path)), shown(stream)
+    progress.open(sweep, tmp_path, 1)
+    for _ in range(2):
+        host.leaked(Leak("gpu", before=400_000_000, after=1_900_000_000, share=10_000_000_000), "127.0.0.1")
+        progress._drawn = 0.0
+        progress.show(host)
+    progress.close()
+    assert stream.getvalue().count(WARNING) == 1
