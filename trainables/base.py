@@ -215,11 +215,8 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
         return True
 
     def cleanup(self) -> None:
-        """Release the model and its optimizer, and the accelerator memory that only they used."""
-        from trainables import training
-
+        """Release the model and its optimizer. PyTorch keeps their memory for the process's next ones."""
         self.__dict__.pop("_learner", None)
-        training.release_memory()
 
     @classmethod
     def _has_own_step(cls) -> bool:

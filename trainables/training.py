@@ -182,12 +182,6 @@ def test_scores(learner: Learner, dataset: Dataset) -> dict[str, float]:
         return evaluate(replace(learner, validation=_tensors(dataset.test, learner.device)))
 
 
-def release_memory() -> None:
-    """Give back the accelerator memory that nothing uses any more."""
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        torch.cuda.empty_cache()
-
-
 def _refuse_other_data(state: dict[str, Any], dataset: Dataset, sweep_seed: int) -> None:
     columns, theirs = dataset.preprocessing.columns, state["preprocessing"]
     own = [list(columns.numbers), list(columns.categories), list(dataset.class_names)]

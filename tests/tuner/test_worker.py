@@ -212,6 +212,22 @@ def test_worker_ends_that_a_trial_leaves_without_its_device_where_others_go_on(w
         worker._round([0, 1])
 
 
+def test_memory_of_ended_trials_is_given_back_to_the_gpu_but_not_after_each_of_many(worker, monkeypatch):
+    """Each time waits for the GPU; here all trials end within the second for which it is kept."""
+    freed = []
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: freed.append(len(worker._trials)))
+
+    async def go():
+        for lane in range(5):
+            worker._make(lane, {"config": {}})
+        for lane in range(5):
+            await worker.close(lane)
+
+    asyncio.run(go())
+    assert freed == [4, 0]
+
+
 def test_closed_trial_answers_who_waits_for_it(worker):
     async def go():
         train = opened(worker)

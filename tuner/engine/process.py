@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import gc
 import os
 import sys
 import traceback
@@ -30,6 +31,14 @@ def device_is_lost() -> bool:
     except RuntimeError:
         return True
     return False
+
+
+def free_gpu_memory() -> None:
+    """Give back what nothing uses any more of the GPU's memory, if CUDA is in use."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        gc.collect()
+        torch.cuda.empty_cache()
 
 
 def keep_freed_memory() -> None:

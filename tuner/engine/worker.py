@@ -18,7 +18,7 @@ import ray
 
 from tuner.engine import guard
 from tuner.engine.memory import Condition, Memory
-from tuner.engine.process import crashes_explained, device_is_lost, keep_freed_memory
+from tuner.engine.process import crashes_explained, device_is_lost, free_gpu_memory, keep_freed_memory
 from tuner.engine.recipe import Recipe
 from tuner.engine.stretch import Errand, Stretch
 from tuner.errors import TrialError
@@ -33,6 +33,9 @@ _SECONDS_TO_STOP = 5.0
 # such a part of the last round, or so long while those lanes are the most.
 _SHARE_TO_GATHER = 0.1
 _SECONDS_FOR_MOST = 0.005
+
+# While other trials are open, the memory that one held of a GPU is kept for so long at least.
+_SECONDS_TO_KEEP = 1.0
 
 # How often, while a round lasts, those are looked for that have results to hand over.
 _SECONDS_BETWEEN_LOOKS = 0.1
@@ -62,6 +65,7 @@ class Worker:
         self._rounds: asyncio.Task[None] | None = None
         self._at_work: tuple[int, ...] = ()
         self._is_fit = True  # for other trials
+        self._freed = 0.0  # when memory of ended trials was last given back to the GPU
 
     async def at_work(self) -> list[int]:
         """The lanes for which something runs in the trials' thread right now."""
@@ -321,13 +325,10 @@ class Worker:
             del trial
             if not self._trials:
                 self._restore_surroundings()
-            if (
-                (torch := sys.modules.get("torch")) is not None
-                and torch.cuda.is_initialized()
-                and self._is_fit
-            ):
-                gc.collect()
-                torch.cuda.empty_cache()
+            # It waits for the GPU, which the other trials had better keep busy.
+            if self._is_fit and (not self._trials or time.monotonic() >= self._freed + _SECONDS_TO_KEEP):
+                free_gpu_memory()
+                self._freed = time.monotonic()
         return self._condition(stopped=thread is None or not thread.is_alive())
 
     def _condition(self, *, stopped: bool = True) -> Condition | None:
