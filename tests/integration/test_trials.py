@@ -259,7 +259,7 @@ def run_sized(tmp_path: Path, **parts: Any) -> tuple[Report, dict[float, set[int
     for event in events(report, "result"):
         assert event.trial is not None
         cpus = 2 if report.trials[event.trial].config["x"] < 0.5 else 4
-        assert event.data["metrics"]["cpus"] == cpus
+        assert (event.data["metrics"]["cpus"], event.data["metrics"]["threads"]) == (cpus, cpus)
         processes.setdefault(cpus, set()).add(event.data["metrics"]["process"])
     counts = report.counts()
     assert counts["completed"] + counts["stopped"] == len(report.trials)

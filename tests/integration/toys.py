@@ -432,7 +432,8 @@ class Sized(Toy):
             self.marker.write_text(str(os.getpid()))
             os._exit(1)
         [bundle] = ray.util.get_current_placement_group().bundle_specs
-        return {"loss": self.x, "process": os.getpid(), "cpus": bundle["CPU"]}
+        threads = int(os.environ["OMP_NUM_THREADS"])
+        return {"loss": self.x, "process": os.getpid(), "cpus": bundle["CPU"], "threads": threads}
 
 
 class TooSpread(Toy):

@@ -34,7 +34,8 @@ class Processes:
     """Starts and ends the worker processes, one in each placement group."""
 
     def __init__(self, recipe: Recipe) -> None:
-        self._recipe = ray.put(recipe)
+        self._recipe = recipe
+        self._by_threads: dict[int, ray.ObjectRef] = {}
         self._shared: Sequence[ray.ObjectRef] = ()
         self._actor = ray.remote(Worker)
 
@@ -43,9 +44,12 @@ class Processes:
         self._shared = shared
 
     def start(self, group: AcquiredResources) -> Handle:
-        """A worker in the group's first bundle, which gets ready."""
+        """A worker in the group's first bundle, with a thread for each whole CPU of it; it gets ready."""
         [actor] = group.annotate_remote_entities([self._actor])
-        worker = Handle(actor.remote(self._recipe))
+        threads = max(1, int(group.resource_request.head_cpus))
+        if threads not in self._by_threads:
+            self._by_threads[threads] = ray.put(self._recipe.with_threads(threads))
+        worker = Handle(actor.remote(self._by_threads[threads]))
         worker.get_ready(self._shared)
         return worker
 
