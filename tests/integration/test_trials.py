@@ -6,7 +6,9 @@ import json
 import math
 import os
 import time
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import ray
@@ -247,6 +249,55 @@ def test_trial_of_several_bundles_has_a_placement_group(scheduler, tmp_path):
         assert event.data["metrics"] == {"loss": event.data["value"], **asked}
     assert most_at_once(report) <= 2
     assert not [group for group in placement_group_table().values() if group["state"] != "REMOVED"]
+
+
+def run_sized(tmp_path: Path, **parts: Any) -> tuple[Report, dict[float, set[int]]]:
+    """Run trials that ask for 2 CPUs of the 4 or for all; the processes of either, by its CPUs."""
+    settings = {"folder": str(tmp_path), **parts.pop("settings", {})}
+    report = run_toy("Sized", tmp_path, settings=settings, iterations=2, **parts)
+    processes: dict[float, set[int]] = {}
+    for event in events(report, "result"):
+        assert event.trial is not None
+        cpus = 2 if report.trials[event.trial].config["x"] < 0.5 else 4
+        assert (event.data["metrics"]["cpus"], event.data["metrics"]["threads"]) == (cpus, cpus)
+        processes.setdefault(cpus, set()).add(event.data["metrics"]["process"])
+    counts = report.counts()
+    assert counts["completed"] + counts["stopped"] == len(report.trials)
+    assert not [group for group in placement_group_table().values() if group["state"] != "REMOVED"]
+    return report, processes
+
+
+def test_trials_that_ask_for_the_same_follow_one_another_in_their_processes(tmp_path):
+    report, processes = run_sized(tmp_path, trials=12, searcher="grid")
+    assert len(report.trials) == 12
+    assert len(processes[2]) <= 2
+    assert len(processes[4]) == 1
+    assert not processes[2] & processes[4]
+
+
+def test_trials_that_ask_for_different_things_take_turns_on_a_full_cluster(tmp_path):
+    report, processes = run_sized(tmp_path, trials=12, searcher="random", seed=1, scheduler="asha")
+    sizes = [trial.config["x"] < 0.5 for trial in report.trials]
+    assert len(sizes) == 12
+    assert sum(now != before for before, now in pairwise(sizes)) >= 3
+    assert sum(map(len, processes.values())) < len(events(report, "started"))
+
+
+def test_each_trial_of_a_size_of_its_own_has_a_fresh_process_if_asked_for(tmp_path):
+    resources = Resources(isolation="process")
+    _, processes = run_sized(tmp_path, trials=4, searcher="grid", resources=resources)
+    assert {cpus: len(those) for cpus, those in processes.items()} == {2: 2, 4: 2}
+
+
+def test_process_of_a_size_that_crashed_is_replaced(tmp_path):
+    report, processes = run_sized(
+        tmp_path, trials=6, searcher="grid", settings={"deadly": 0.2}, budget={"concurrent": 1}
+    )
+    assert [event.trial for event in events(report, "lost")] == [1]
+    assert most_at_once(report) == 1
+    assert (len(processes[2]), len(processes[4])) == (2, 1)
+    results = [event.data["metrics"]["process"] for event in events(report, "result") if event.trial != 0]
+    assert int((tmp_path / "died").read_text()) not in results
 
 
 def test_bundle_that_no_node_can_hold_is_an_error_at_once(tmp_path):

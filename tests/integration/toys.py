@@ -415,6 +415,27 @@ class Spread(Toy):
         return {"loss": self.x, "cpus": sum(sizes), "granted": granted, "together": inside == group}
 
 
+class Sized(Toy):
+    """It asks for one bundle, whose size depends on x; with x at ``deadly``, its process dies once."""
+
+    def setup(self, config):
+        super().setup(config)
+        self.marker = Path(config["folder"], "died")
+        self.deadly = config["x"] == config.get("deadly")
+
+    @classmethod
+    def default_resource_request(cls, config):
+        return PlacementGroupFactory([{"CPU": 2 if config["x"] < 0.5 else 4}])
+
+    def step(self):
+        if self.deadly and not self.marker.exists():
+            self.marker.write_text(str(os.getpid()))
+            os._exit(1)
+        [bundle] = ray.util.get_current_placement_group().bundle_specs
+        threads = int(os.environ["OMP_NUM_THREADS"])
+        return {"loss": self.x, "process": os.getpid(), "cpus": bundle["CPU"], "threads": threads}
+
+
 class TooSpread(Toy):
     """Two bundles, of which no node can hold one."""
 

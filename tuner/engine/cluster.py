@@ -113,6 +113,15 @@ def nodes() -> list[dict[str, float]]:
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
+def total() -> dict[str, float]:
+    """The resources of all nodes that are alive together."""
+    there: dict[str, float] = {}
+    for node in nodes():
+        for kind, amount in node.items():
+            there[kind] = there.get(kind, 0) + amount
+    return there
+
+
 def capacity(resources: Resources) -> int:
     """How many trials of this size the nodes that are alive can hold at once."""
     return sum(fits(resources.bundle, node) for node in nodes())

@@ -12,12 +12,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ray.air.execution.resources import PlacementGroupResourceManager
 from ray.tune.execution.placement_groups import PlacementGroupFactory
 from ray.tune.trainable import wrap_function
 
 from tuner.engine import cluster
 from tuner.engine.faces import Request
-from tuner.engine.groups import PlacementGroups
+from tuner.engine.groups import PlacementGroups, Processes
 from tuner.engine.recipe import Recipe
 from tuner.engine.workers import WorkerPool
 from tuner.errors import ClusterError, Problem, SpecError
@@ -49,7 +50,13 @@ def place(trainable: Any, sweep: Sweep) -> Placement:
     if request is not None:
         slots = _slots(request, sweep)
         most = sweep.budget.concurrent or slots
-        return Placement(slots, resources, request, lambda recipe: PlacementGroups(recipe, most=most))
+        apart = resources.isolation == "process"
+
+        def groups(recipe: Recipe) -> PlacementGroups:
+            manager = PlacementGroupResourceManager()
+            return PlacementGroups(Processes(recipe), manager, most=most, apart=apart)
+
+        return Placement(slots, resources, request, groups)
     slots = cluster.require(resources)
     plain = PlacementGroupFactory([resources.bundle])
 
@@ -96,9 +103,7 @@ def _slots(request: Request, sweep: Sweep) -> int:
     """How many trials can run at once; raises ClusterError when the cluster can never hold one of them."""
     groups = {request(config) for config in sweep.samples()}
     nodes = cluster.nodes()
-    together = {
-        kind: sum(node.get(kind, 0) for node in nodes) for kind in {kind for node in nodes for kind in node}
-    }
+    together = cluster.total()
     slots = []
     for group in groups:
         whole = {kind: amount for kind, amount in group.required_resources.items() if amount > 0}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import sys
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,12 @@ class Recipe:
         self.threads = threads
         self._folder = os.getcwd()
         self._path = [entry for entry in sys.path if entry and os.path.isdir(entry)]
+
+    def with_threads(self, threads: int) -> Recipe:
+        """The same for a worker of so many CPU threads."""
+        other = copy.copy(self)
+        other.threads = threads
+        return other
 
     def load(self) -> Any:
         """The trainable class, in a worker; a function becomes one as Ray Tune does it."""
