@@ -1,6 +1,7 @@
 """What a worker makes of its memory, from numbers; a step of growth is 10."""
 
 import gc
+import math
 
 import pytest
 
@@ -167,3 +168,10 @@ def test_what_can_be_freed_is_freed_before_it_counts(monkeypatch):
             assert looked.condition(others=0) is None
     finally:
         gc.enable()
+
+
+def test_process_without_ray_stays_so_and_has_no_limit(monkeypatch):
+    """Ray starts a cluster by itself for whoever asks it for more than whether there is one."""
+    monkeypatch.setattr(memory.ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(memory.ray, "get_runtime_context", lambda: pytest.fail("starts a cluster"))
+    assert memory._fair_share() == (math.inf, 1.0)

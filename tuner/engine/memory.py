@@ -184,8 +184,7 @@ def _fair_share() -> tuple[float, float]:
     Of the memory it is as much as of the machine's CPUs or GPUs; all of it, if it holds none of these.
     Outside Ray, and where Ray counts no memory, there is no limit.
     """
-    context = ray.get_runtime_context()
-    if context.get_actor_id() is None:
+    if not ray.is_initialized() or (context := ray.get_runtime_context()).get_actor_id() is None:
         return math.inf, 1.0
     [node] = [each["Resources"] for each in ray.nodes() if each["NodeID"] == context.get_node_id()]
     given = context.get_assigned_resources()
