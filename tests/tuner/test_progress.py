@@ -12,8 +12,8 @@ from tuner.engine.progress import Lines, Live
 from tuner.journal import Journal
 
 WARNING = (
-    "trials leave GPU memory behind: a worker without any grew from 400 MB to 1.9 GB of its 10.0 GB "
-    "and is replaced, as others will be"
+    "trials leave GPU memory behind: between trials a worker held 400 MB at first and 1.9 GB now, of its "
+    "share of 10.0 GB; it is replaced, as others will be"
 )
 
 

@@ -119,8 +119,9 @@ class Live:
 def warning(leak: Leak) -> str:
     """That trials leave memory behind, told when the first worker is replaced for it."""
     of = "GPU memory" if leak.memory == "gpu" else "memory"
-    held = f"from {words.size(leak.before)} to {words.size(leak.after)} of its {words.size(leak.share)}"
-    return f"trials leave {of} behind: a worker without any grew {held} and is replaced, as others will be"
+    before, after, share = (words.size(count) for count in (leak.before, leak.after, leak.share))
+    held = f"between trials a worker held {before} at first and {after} now, of its share of {share}"
+    return f"trials leave {of} behind: {held}; it is replaced, as others will be"
 
 
 def opening(sweep: Sweep, slots: int | None) -> str:
