@@ -14,6 +14,22 @@ os.environ.setdefault("RAY_AUTH_MODE", "token")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the tests of PyTorch models run on another device."""
+    parser.addoption(
+        "--device", default="cpu", choices=("cpu", "cuda"), help="of the models in tests/trainables"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse a device that is not there, on which every test would fail."""
+    if config.getoption("--device") == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise pytest.UsageError(f"--device: PyTorch ({torch.__version__}) sees no GPU; must be cpu")
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[None]:
     """A local Ray with four CPUs, shared by all tests that need no other."""

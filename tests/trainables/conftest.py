@@ -7,10 +7,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
+from trainables import training
 from trainables.mlp import MLP
 
 WINE = {"dataset": "wine", "batch_size": 16, "hidden": 16, "lr": 0.01}
+
+
+@pytest.fixture(autouse=True)
+def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Grant all trials the device of the option ``--device``; without it what their resources say."""
+    if (name := request.config.getoption("--device")) != "cpu":
+        monkeypatch.setattr(training, "granted_device", lambda resources: torch.device(name))
 
 
 @pytest.fixture
