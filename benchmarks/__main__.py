@@ -1,4 +1,7 @@
-"""Run comparisons one after the other on this machine and write ``benchmarks/results.md`` and ``.json``."""
+"""Run comparisons one after the other on this machine and write ``benchmarks/results.md`` and ``.json``.
+
+Those that are not run keep their results there.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,8 @@ def main() -> None:
     options = parser.parse_args()
     for name in [name for name in options.names if name not in COMPARISONS]:
         parser.error(f"no comparison is called '{name}'; must be one of {', '.join(COMPARISONS)}")
-    found: dict[str, Any] = {"machine": machine(), "comparisons": {}}
+    table = options.out / "results.json"
+    found: dict[str, Any] = json.loads(table.read_text()) if table.exists() else {}
     for name in options.names or COMPARISONS:
         comparison = COMPARISONS[name]
         print(f"== {name}: {comparison.question}", flush=True)
@@ -36,9 +40,9 @@ def main() -> None:
         for row in rows:
             row["ratio"] = row["seconds"] / base
             print(f"   {row['case']:<28} {row['seconds']:8.2f} s  {row['ratio']:7.1f} x", flush=True)
-        found["comparisons"][name] = {"question": comparison.question, "rows": rows}
-    (options.out / "results.json").write_text(json.dumps(found, indent=2) + "\n")
-    (options.out / "results.md").write_text(markdown(found))
+        found[name] = {"question": comparison.question, "machine": machine(), "rows": rows}
+        table.write_text(json.dumps(found, indent=2) + "\n")  # now, since the next may be interrupted
+        table.with_suffix(".md").write_text(markdown(found))
 
 
 def measure(name: str, case: Case) -> dict[str, Any]:
@@ -71,9 +75,10 @@ def machine() -> dict[str, str]:
 
 
 def markdown(found: dict[str, Any]) -> str:
-    lines = ["# Results", "", ", ".join(f"{key} {value}" for key, value in found["machine"].items()), ""]
-    for name, comparison in found["comparisons"].items():
+    lines = ["# Results", ""]
+    for name, comparison in found.items():
         lines += [f"## {name}", "", comparison["question"], ""]
+        lines += [", ".join(f"{key} {value}" for key, value in comparison["machine"].items()), ""]
         lines += ["| case | setting | seconds | ratio to tuner | notes |", "|---|---|---:|---:|---|"]
         for row in comparison["rows"]:
             notes = ", ".join(f"{key} {value}" for key, value in row["notes"].items())
