@@ -415,14 +415,17 @@ def test_the_summary_says_why_the_sweep_ended(writer: Writer, reason: str, text:
     assert f"ended       {text}\n" in renderings.summary(writer.finish(reason))
 
 
-def test_the_summary_says_how_many_workers_were_replaced_for_memory(writer: Writer) -> None:
+def test_reports_say_how_many_workers_were_replaced_for_memory(writer: Writer) -> None:
     writer.sweep()
     writer.run(0, 0.5)
     for after in (1_700_000_000, 800_000_000):
         about = {"node": "127.0.0.1", "memory": "machine", "before": 300_000_000, "share": 4_000_000_000}
         writer.journal.write("leaked", after=after, **about)
-    told = "memory      2 workers replaced, in which trials had left up to 1.4 GB behind\n"
-    assert told in renderings.summary(writer.finish())
+    report = writer.finish()
+    told = "2 workers replaced, in which trials had left up to 1.4 GB behind"
+    assert f"memory      {told}\n" in renderings.summary(report)
+    assert told in page(report)
+    assert [leak["after"] for leak in report.to_dict()["leaks"]] == [1_700_000_000, 800_000_000]
 
 
 def test_the_summary_of_a_running_sweep_says_so_far(writer: Writer) -> None:

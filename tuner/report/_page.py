@@ -11,7 +11,7 @@ from tuner.report import _evaluation
 from tuner.report._charts import Chart, curves, fronts, progress, scatters
 from tuner.report._report import Report, Trial
 from tuner.report._style import STYLE
-from tuner.report.words import clean, duration, ended, full, savings, short
+from tuner.report.words import clean, duration, ended, full, left_behind, savings, short
 
 # Limits that keep the page of a very large sweep small; each is named on the page where it bites.
 _MAX_ROWS = 1_000
@@ -70,6 +70,7 @@ def _headline(report: Report) -> list[str]:
     cards += [f'<div class="card"><p>{len(report.trials):,} trials</p>', _facts(states)]
     facts = [
         ("iterations", savings(report.iterations, report.iterations_without_stopping)),
+        *([("memory", left_behind(report.leaks))] if report.leaks else []),
         ("wall time", duration(report.seconds)),
         ("ended", _text(ended(report.reason))),
         ("results", _text(str(report.folder))),

@@ -344,6 +344,7 @@ class Report:
             "iterations": self.iterations,
             "iterations_without_stopping": self.iterations_without_stopping,
             "results": str(self.folder),
+            "leaks": self.leaks,
             "evaluation": self.evaluation,
         }
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tuner.report import _evaluation
 from tuner.report._page import html
 from tuner.report._report import Report, Trial
-from tuner.report.words import clean, counted, duration, ended, full, savings, short, size
+from tuner.report.words import clean, counted, duration, ended, full, left_behind, savings, short
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -120,7 +120,7 @@ def summary(report: Report) -> str:
     if failure := _commonest_error(report):
         facts.insert(1, ("errors", failure))
     if report.leaks:
-        facts.insert(-3, ("memory", _leaks(report)))
+        facts.insert(-3, ("memory", left_behind(report.leaks)))
     lines += [f"{name:<12}{clean(value)}" for name, value in facts]
     return "\n".join(lines) + "\n"
 
@@ -173,12 +173,6 @@ def _commonest_error(report: Report) -> str | None:
         return None
     (cause, times), *others = Counter(causes).most_common()
     return f"{cause} ({times:,} of {_count(len(causes), 'failed trial')})" if others else cause
-
-
-def _leaks(report: Report) -> str:
-    left = size(max(leak["after"] - leak["before"] for leak in report.leaks))
-    workers = _count(len(report.leaks), "worker")
-    return f"{workers} replaced, in which trials had left up to {left} behind"
 
 
 def _config(trial: Trial, indent: str) -> str:

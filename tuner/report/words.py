@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 # Colours and cursor movements in a traceback, and other characters that a terminal would obey.
@@ -63,6 +63,13 @@ def savings(done: int, without_stopping: int | None) -> str:
     if not without_stopping:
         return f"{done:,}"
     return f"{done:,}, against {without_stopping:,} without early stopping ({done / without_stopping:.0%})"
+
+
+def left_behind(leaks: Sequence[Mapping[str, Any]]) -> str:
+    """What trials had left in the memory of workers, at least one, that were replaced for it."""
+    left = size(max(leak["after"] - leak["before"] for leak in leaks))
+    workers = f"{len(leaks):,} worker{'s' if len(leaks) > 1 else ''}"
+    return f"{workers} replaced, in which trials had left up to {left} behind"
 
 
 def ended(reason: str | None) -> str:
