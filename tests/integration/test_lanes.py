@@ -86,6 +86,42 @@ def test_trial_that_always_kills_its_process_fails_none_of_its_neighbours(tmp_pa
     assert most_at_once(report) == 4
 
 
+@pytest.mark.parametrize(("when", "lanes"), [("set up", [3]), ("trained", [2, 3])], ids=["set up", "trained"])
+def test_trials_for_which_the_device_has_no_memory_go_on_later_and_its_worker_with_fewer_lanes(
+    when, lanes, tmp_path
+):
+    report = run_toy(
+        "Crowded",
+        tmp_path,
+        trials=9,
+        space={"x": Float(0.0, 0.4, points=9)},
+        searcher="grid",
+        settings={"room": 3, "when": when},
+        resources=Resources(cpu=ONE_WORKER, lanes=6),
+    )
+    assert [(trial.state, trial.iterations) for trial in report.trials] == [("completed", 9)] * 9
+    assert len({event.data["metrics"]["process"] for event in events(report, "result")}) == 1
+    lost = events(report, "lost")
+    assert all("CUDA out of memory" in event.data["error"] for event in lost)
+    assert most_at_once(report, after="lost") == min(event.data["lanes"] for event in lost) in lanes
+
+
+def test_trial_for_which_memory_does_not_suffice_alone_fails_and_no_other_does(tmp_path):
+    report = run_toy(
+        "Crowded",
+        tmp_path,
+        trials=8,
+        space={"x": Float(0.0, 0.35, points=8)},
+        searcher="grid",
+        settings={"room": 8, "when": "trained", "giant": 0.0},
+        resources=Resources(cpu=ONE_WORKER, lanes=8),
+    )
+    assert [trial.state for trial in report.trials] == ["failed", *["completed"] * 7]
+    assert "OutOfMemoryError: CUDA out of memory" in report.trials[0].error
+    assert {event.trial for event in events(report, "lost")} == {0}
+    assert most_at_once(report) == 8
+
+
 def test_error_of_one_lane_leaves_the_others_alone(tmp_path):
     report = run_toy(
         "Raising", tmp_path, trials=6, searcher="grid", resources=Resources(cpu=ONE_WORKER, lanes=6)

@@ -113,6 +113,36 @@ class DyingLane(Laned):
         return super().step()
 
 
+class Crowded(Laned):
+    """The device has memory for ``room`` trials of a process, and never for one with the x ``giant``.
+
+    It runs out of it ``when`` one too many is set up, or trains.
+    """
+
+    open: ClassVar[set[Trainable]] = set()
+
+    def setup(self, config):
+        super().setup(config)
+        self.room, self.when, self.giant = config["room"], config["when"], config["x"] == config.get("giant")
+        if self.when == "set up":
+            self._take(len(self.open) + 1)
+        self.open.add(self)
+
+    def step(self):
+        if self.when == "trained" and self.steps == 1:
+            self._take(len(self.open))
+        return {**super().step(), "process": os.getpid()}
+
+    def cleanup(self):
+        self.open.discard(self)
+
+    def _take(self, number):
+        import torch
+
+        if number > self.room or self.giant:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+
 class WithoutCheckpoints(Trainable):
     """It cannot be saved, so a pause makes it start over."""
 
