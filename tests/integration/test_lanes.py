@@ -56,6 +56,21 @@ def test_auto_takes_the_number_that_the_trainable_measures(tmp_path):
     assert most_at_once(report) == 3
 
 
+def test_worker_that_is_left_without_its_device_by_measuring_gets_no_trial(tmp_path):
+    report = run_toy(
+        "Broken",
+        tmp_path,
+        trials=4,
+        iterations=1,
+        settings={"folder": str(tmp_path)},
+        resources=Resources(cpu=ONE_WORKER, lanes="auto"),
+    )
+    assert report.counts()["completed"] == 4
+    assert most_at_once(report) == 1
+    [broken] = tmp_path.glob("*.broken")
+    assert int(broken.stem) not in {event.data["metrics"]["process"] for event in events(report, "result")}
+
+
 def test_process_that_dies_fails_or_restarts_just_its_own_trials(tmp_path):
     report = run_toy(
         "DyingLane",

@@ -220,6 +220,21 @@ class ProcessInLanes(Process):
         return None
 
 
+class Broken(ProcessInLanes):
+    """To measure lanes leaves the process without its device."""
+
+    @classmethod
+    def best_lanes(cls, configs, *, most):
+        import torch
+
+        def synchronize():
+            raise torch.AcceleratorError("device-side assert triggered")
+
+        torch.cuda.is_initialized, torch.cuda.synchronize = lambda: True, synchronize
+        Path(configs[0]["folder"], f"{os.getpid()}.broken").touch()
+        return 3
+
+
 class Together(Trainable):
     """Its first step waits until so many trials have come to theirs."""
 

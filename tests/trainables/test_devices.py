@@ -8,7 +8,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from trainables import stack, training
+from trainables import stack, stack_size, training
 from trainables.cnn import CNN
 from trainables.mlp import MLP
 from trainables.recipe import OptimizerName
@@ -132,3 +132,26 @@ def test_stack_trains_on_another_device_and_waits_for_it_as_often_whatever_its_s
         assert [learner.epoch for learner in learners] == [2] * number
         counts.add((moves.count["copies"], waits["read"]))
     assert len(counts) == 1
+
+
+def test_number_of_lanes_is_measured_where_the_device_holds_few_of_the_sampled_models(monkeypatch):
+    held, measured = set(), []
+
+    def to(module, device, *_):
+        held.add(module)
+        if len(held) > 2:
+            raise torch.OutOfMemoryError("device")
+        return module
+
+    def best_size(learners, **_):
+        stack_size._small(learners[0])
+        measured.extend(learner.config.hidden for learner in learners)
+        return len(held)
+
+    monkeypatch.setattr(training, "granted_device", lambda resources: torch.device("meta"))
+    monkeypatch.setattr(torch.nn.Module, "to", to)
+    monkeypatch.setattr(torch.nn.Module, "cpu", lambda module: held.discard(module))
+    monkeypatch.setattr(stack_size, "best_size", best_size)
+    configs = [{"dataset": "digits", "hidden": hidden} for hidden in range(8, 13)]
+    assert MLP.best_lanes(configs, most=8) == 1
+    assert measured == [8, 9, 10, 11, 12]

@@ -216,6 +216,32 @@ def test_worker_ends_that_a_trial_leaves_without_its_device_where_others_go_on(w
         worker._round([0, 1])
 
 
+class Measuring(Counting):
+    """Three trials at once are best."""
+
+    @classmethod
+    def best_lanes(cls, configs, *, most):
+        return 3
+
+
+def test_worker_that_is_left_without_its_device_by_measuring_is_of_no_use(worker, monkeypatch):
+    worker._class, worker._fuses = Measuring, True
+    assert asyncio.run(worker.lanes([{}], 8)) == 3
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", lose_device)
+    assert asyncio.run(worker.lanes([{}], 8)) == 0
+
+
+def test_memory_that_measuring_took_is_given_back_to_the_gpu(worker, monkeypatch):
+    freed = []
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: freed.append(True))
+    worker._class, worker._fuses = Measuring, True
+    asyncio.run(worker.lanes([{}], 8))
+    assert freed == [True]
+
+
 def test_memory_of_ended_trials_is_given_back_to_the_gpu_but_not_after_each_of_many(worker, monkeypatch):
     """Each time waits for the GPU; here all trials end within the second for which it is kept."""
     freed = []

@@ -17,7 +17,8 @@ import ray
 from tuner.errors import TrialError
 
 # What errors other than torch's own say when the device's memory is full: those of CUDA and its libraries.
-_FULL = ("out of memory", "_ALLOC_FAILED")
+# A library for whose handle there is no room says that it is not initialized.
+_FULL = ("out of memory", "_STATUS_ALLOC_FAILED", "_STATUS_NOT_INITIALIZED")
 
 # Freed memory that a process keeps, since the next iteration wants it again: asking the system for it each
 # time takes a sixth of the time of small models.

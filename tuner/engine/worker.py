@@ -89,10 +89,13 @@ class Worker:
         return str(ray.util.get_node_ip_address())
 
     async def lanes(self, configs: Sequence[dict[str, Any]], most: int) -> int:
-        """How many trials like these are best trained at once here, at most ``most``; measured."""
+        """How many trials like these are best trained at once here, at most ``most``; measured.
+
+        0: the measurement has cost this process its accelerator, and it is of no use any more.
+        """
         if not self._fuses or most < 2:
             return 1
-        return await self._in_thread(lambda: int(self._class.best_lanes(configs, most=most)))
+        return await self._in_thread(partial(self._measure, configs, most))
 
     async def call(
         self, lane: int, method: str, arguments: Sequence[Any], made_with: dict[str, Any] | None = None
@@ -160,6 +163,13 @@ class Worker:
         self._fuses = hasattr(self._class, "fused_step")
         self._surroundings = os.getcwd(), dict(os.environ), list(sys.path)
         self._memory = Memory()
+
+    def _measure(self, configs: Sequence[dict[str, Any]], most: int) -> int:
+        lanes = int(self._class.best_lanes(configs, most=most))
+        if device_is_lost():
+            return 0
+        free_gpu_memory()
+        return lanes
 
     def _make(self, lane: int, arguments: dict[str, Any]) -> None:
         try:

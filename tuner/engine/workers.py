@@ -261,7 +261,12 @@ class WorkerPool(ResourceManager):
     def _admit(self, worker: Handle, answer: Any) -> None:
         """A worker is ready, or has measured how many lanes are best; the first one does."""
         if worker is self._measuring:
-            self.lanes, self._measuring = int(answer), None
+            # What it dies of will show itself in the trials, each for itself.
+            self.lanes, self._measuring = max(1, int(answer)), None
+            if answer == 0:
+                ray.kill(worker.actor)
+                self.grow()
+                return
         if self.lanes is None and self._measuring is None:
             self._measuring = worker
             workers = max(1, self._wanted())
