@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -43,7 +44,10 @@ _UNSTACKABLE: dict[Hashable, str] = {}
 
 
 def granted_device(resources: Any) -> torch.device:
-    """The device of a trial with these resources (Ray's; ``None``: this process's own)."""
+    """The device of a trial with these resources (Ray's; ``None``: this process's own).
+
+    The first time that it is a GPU, the process gets ready to use it.
+    """
     if resources is not None:
         gpus = resources.required_resources.get("GPU", 0)
     else:
@@ -53,7 +57,17 @@ def granted_device(resources: Any) -> torch.device:
             f"resources.gpu: the trial was granted a GPU, but this PyTorch ({torch.__version__}) "
             "sees none; install a build with CUDA on every node, or set gpu to 0"
         )
+    if gpus > 0:
+        _prepare_gpu()
     return torch.device("cuda" if gpus > 0 else "cpu")
+
+
+@cache
+def _prepare_gpu() -> None:
+    """Let results on it be a function of config and seed. Once, so that what a model sets instead stays."""
+    # By default convolutions round their inputs to 10 bits, and add up their gradients in any order.
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.deterministic = True
 
 
 def memory_share(device: torch.device) -> float | None:

@@ -2,6 +2,7 @@
 
 import functools
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -155,3 +156,30 @@ def test_number_of_lanes_is_measured_where_the_device_holds_few_of_the_sampled_m
     configs = [{"dataset": "digits", "hidden": hidden} for hidden in range(8, 13)]
     assert MLP.best_lanes(configs, most=8) == 1
     assert measured == [8, 9, 10, 11, 12]
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """A GPU, as far as the process is told, that none has used yet."""
+    for name, default in (("allow_tf32", True), ("deterministic", False)):
+        monkeypatch.setattr(torch.backends.cudnn, name, default)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    training._prepare_gpu.cache_clear()
+    yield
+    training._prepare_gpu.cache_clear()
+
+
+def gpus(number):
+    """What Ray Tune says of a trial's resources."""
+    return SimpleNamespace(required_resources={"CPU": 1.0, "GPU": number})
+
+
+def test_convolutions_on_a_gpu_are_exact_and_deterministic_unless_a_model_says_otherwise(gpu):
+    cudnn = torch.backends.cudnn
+    assert training.granted_device(gpus(0)).type == "cpu"
+    assert (cudnn.allow_tf32, cudnn.deterministic) == (True, False)
+    assert training.granted_device(gpus(1)).type == "cuda"
+    assert (cudnn.allow_tf32, cudnn.deterministic) == (False, True)
+    cudnn.allow_tf32 = True  # as a model may
+    training.granted_device(gpus(1))
+    assert cudnn.allow_tf32
