@@ -49,12 +49,15 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
     Results are a pure function of the config and its seeds, also after a checkpoint is restored and
     with other trials in the same process. Each result has the metrics named by ``metrics`` and the
     number of epochs as ``training_iteration``. A diverged loss is reported as it is.
+
+    ``most_gpus``: that a trial can use; one with a ``step`` for several says so.
     """
 
     _in_stack: dict[str, Any] | None = None  # the result of an epoch that was trained in a stack
 
     Config: ClassVar[type[TrainingConfig]] = TrainingConfig
     Settings: ClassVar[type[SplitSettings]] = DataSettings
+    most_gpus: ClassVar[int] = 1
     own_metrics: ClassVar[Mapping[str, Callable[[Tensor, Tensor], float | Tensor]]] = {}
 
     @classmethod

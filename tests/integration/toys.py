@@ -489,6 +489,16 @@ class TooSpread(Toy):
         return PlacementGroupFactory([{"CPU": 1}, {"CPU": 99}])
 
 
+class TwoGpus(Toy):
+    """Two bundles of a GPU each, of which it can use one."""
+
+    most_gpus = 1
+
+    @classmethod
+    def default_resource_request(cls, config):
+        return PlacementGroupFactory([{"CPU": 1, "GPU": 1}, {"GPU": 1}])
+
+
 class Wide(Toy):
     """It asks for two CPUs in one bundle, which is like writing them in the sweep."""
 
