@@ -64,7 +64,13 @@ def granted_device(resources: Any) -> torch.device:
 
 @cache
 def _prepare_gpu() -> None:
-    """Let results on it be a function of config and seed. Once, so that what a model sets instead stays."""
+    """Keep to the process's part of it, and let results on it be a function of config and seed.
+
+    Once, so that what a model sets instead stays.
+    """
+    # Else one that takes more than its part fails its neighbours, which then find no memory.
+    if (part := _granted_part()) < 1:
+        torch.cuda.set_per_process_memory_fraction(part)
     # By default convolutions round their inputs to 10 bits, and add up their gradients in any order.
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.deterministic = True
@@ -74,9 +80,14 @@ def memory_share(device: torch.device) -> float | None:
     """Bytes of an accelerator that this process may count on, where several share it; ``None`` on the CPU."""
     if device.type != "cuda":
         return None
-    granted = ray.get_runtime_context().get_assigned_resources() if ray.is_initialized() else {}
     _, total = torch.cuda.mem_get_info(device)
-    return float(total * min(1.0, granted.get("GPU", 1.0)))
+    return total * _granted_part()
+
+
+def _granted_part() -> float:
+    """The part of its GPU that Ray has granted this process; outside Ray, and of several GPUs, all."""
+    granted = ray.get_runtime_context().get_assigned_resources() if ray.is_initialized() else {}
+    return min(1.0, float(granted.get("GPU", 1.0)))
 
 
 def learner(

@@ -174,6 +174,22 @@ def gpus(number):
     return SimpleNamespace(required_resources={"CPU": 1.0, "GPU": number})
 
 
+@pytest.mark.parametrize(
+    ("granted", "fractions"),
+    [({"GPU": 0.25}, [0.25]), ({"GPU": 1.0}, []), ({"GPU": 2.0}, []), ({"CPU": 1.0}, [])],
+    ids=["quarter", "whole", "two", "none of its own"],
+)
+def test_process_takes_no_more_of_the_memory_of_a_gpu_than_its_part(gpu, granted, fractions, monkeypatch):
+    limits = []
+    context = SimpleNamespace(get_assigned_resources=lambda: granted)
+    monkeypatch.setattr(training.ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(training.ray, "get_runtime_context", lambda: context)
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", limits.append)
+    for _ in range(2):
+        assert training.granted_device(gpus(1)).type == "cuda"
+    assert limits == fractions
+
+
 def test_convolutions_on_a_gpu_are_exact_and_deterministic_unless_a_model_says_otherwise(gpu):
     cudnn = torch.backends.cudnn
     assert training.granted_device(gpus(0)).type == "cpu"
