@@ -49,12 +49,15 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
     Results are a pure function of the config and its seeds, also after a checkpoint is restored and
     with other trials in the same process. Each result has the metrics named by ``metrics`` and the
     number of epochs as ``training_iteration``. A diverged loss is reported as it is.
+
+    ``most_gpus``: that a trial can use; one with a ``step`` for several says so.
     """
 
     _in_stack: dict[str, Any] | None = None  # the result of an epoch that was trained in a stack
 
     Config: ClassVar[type[TrainingConfig]] = TrainingConfig
     Settings: ClassVar[type[SplitSettings]] = DataSettings
+    most_gpus: ClassVar[int] = 1
     own_metrics: ClassVar[Mapping[str, Callable[[Tensor, Tensor], float | Tensor]]] = {}
 
     @classmethod
@@ -163,7 +166,7 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
         if cls._has_own_step():
             return 1
         try:
-            learners = cls._learners(configs)
+            learners = cls._learners(configs, stored=True)
             memory = training.memory_share(learners[0].device)
             return stack_size.best_size(learners, most=most, memory=memory)
         except Exception:  # the trials will say themselves what is wrong, each for itself
@@ -223,8 +226,11 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
         return cls.step is not TorchTrainable.step
 
     @classmethod
-    def _learners(cls, configs: Sequence[Mapping[str, Any]]) -> list[Learner]:
-        """Learners for those configurations that can be set up; raises what the last one did if none can."""
+    def _learners(cls, configs: Sequence[Mapping[str, Any]], *, stored: bool = False) -> list[Learner]:
+        """Learners for those configurations that can be set up; raises what the last one did if none can.
+
+        ``stored``: their networks are on the CPU, since the device may not hold them all at once.
+        """
         learners = []
         failure: Exception | None = None
         for config in configs:
@@ -236,6 +242,8 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
                 failure = error
             else:
                 learners.append(trial._learner)
+                if stored:
+                    trial._learner.network.cpu()
         if failure is not None and not learners:
             raise failure
         return learners

@@ -113,7 +113,8 @@ def _copies(learner: Learner, number: int) -> list[Learner]:
 
 
 def _small(learner: Learner) -> Learner:
-    """The learner with just a few batches of data."""
+    """The learner on its device, with just a few batches of data."""
+    learner.network.to(learner.device)
     batch = learner.config.batch_size
     (features, targets), (others, wanted) = learner.training, learner.validation
     rows = _MEASURED_BATCHES * batch

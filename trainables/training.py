@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -43,7 +44,10 @@ _UNSTACKABLE: dict[Hashable, str] = {}
 
 
 def granted_device(resources: Any) -> torch.device:
-    """The device of a trial with these resources (Ray's; ``None``: this process's own)."""
+    """The device of a trial with these resources (Ray's; ``None``: this process's own).
+
+    The first time that it is a GPU, the process gets ready to use it.
+    """
     if resources is not None:
         gpus = resources.required_resources.get("GPU", 0)
     else:
@@ -53,16 +57,37 @@ def granted_device(resources: Any) -> torch.device:
             f"resources.gpu: the trial was granted a GPU, but this PyTorch ({torch.__version__}) "
             "sees none; install a build with CUDA on every node, or set gpu to 0"
         )
+    if gpus > 0:
+        _prepare_gpu()
     return torch.device("cuda" if gpus > 0 else "cpu")
+
+
+@cache
+def _prepare_gpu() -> None:
+    """Keep to the process's part of it, and let results on it be a function of config and seed.
+
+    Once, so that what a model sets instead stays.
+    """
+    # Else one that takes more than its part fails its neighbours, which then find no memory.
+    if (part := _granted_part()) < 1:
+        torch.cuda.set_per_process_memory_fraction(part)
+    # By default convolutions round their inputs to 10 bits, and add up their gradients in any order.
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.deterministic = True
 
 
 def memory_share(device: torch.device) -> float | None:
     """Bytes of an accelerator that this process may count on, where several share it; ``None`` on the CPU."""
     if device.type != "cuda":
         return None
-    granted = ray.get_runtime_context().get_assigned_resources() if ray.is_initialized() else {}
     _, total = torch.cuda.mem_get_info(device)
-    return float(total * min(1.0, granted.get("GPU", 1.0)))
+    return total * _granted_part()
+
+
+def _granted_part() -> float:
+    """The part of its GPU that Ray has granted this process; outside Ray, and of several GPUs, all."""
+    granted = ray.get_runtime_context().get_assigned_resources() if ray.is_initialized() else {}
+    return min(1.0, float(granted.get("GPU", 1.0)))
 
 
 def learner(

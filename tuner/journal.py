@@ -16,7 +16,8 @@ Kinds of events, with the keys of their ``data``:
   this configuration, from the checkpoint of that iteration of another trial or, where it is the source, its
   own
 - ``checkpoint``: ``path``, ``iteration``, ``best`` (the path that is kept for the trial's best value)
-- ``lost``: ``error``; the trial's worker died and the trial will be started again
+- ``lost``: ``error``; the trial will be started again, since its worker died; or, where there are ``lanes``,
+  since its worker's device has memory for so many trials only
 - ``leaked``: ``node``, ``memory`` (``machine`` or ``gpu``), and in bytes ``before``, ``after``, ``share``; a
   worker is replaced, since its trials have left memory behind (see ``tuner.engine.memory.Leak``)
 - ``ended``: ``state`` (``completed``, ``stopped``, ``failed``), ``error`` (a traceback, for failed ones)

@@ -153,7 +153,9 @@ class Sweep(Spec):
             metrics=self.objective.metrics,
             iterations=_end_of_a_trial(self.budget, self.scheduler),
         )
-        problems += _reconfiguration_problems(self.trainable, self.scheduler)
+        if not any(problem.where == "trainable" for problem in problems):
+            problems += self.trainable.gpu_problems(self.resources.gpu)
+            problems += _reconfiguration_problems(self.trainable, self.scheduler)
         problems += _logger_problems(self.loggers)
         if problems:
             raise SpecError(problems)
@@ -189,8 +191,11 @@ class Sweep(Spec):
             )
             faulty = _faulty_hyperparameters(problems)
             problems += [problem for problem in found if not _faulty_hyperparameters([problem]) & faulty]
-            if scheduler is not None and not any(problem.where == "trainable" for problem in problems):
-                problems += _reconfiguration_problems(parts["trainable"], scheduler)
+            if not any(problem.where == "trainable" for problem in problems):
+                if "resources" in parts:
+                    problems += parts["trainable"].gpu_problems(parts["resources"].gpu)
+                if scheduler is not None:
+                    problems += _reconfiguration_problems(parts["trainable"], scheduler)
         problems += _logger_problems(parts.get("loggers", []))
         if sweep is None or problems:
             raise SpecError(problems)

@@ -6,8 +6,9 @@ that it may have: ``Config``, a pydantic model of its hyperparameters; ``Setting
 what all trials of a sweep read (the data), made once in the driver, and ``adopt(settings, shared,
 sweep_seed)``, which takes it in a worker; ``prepare()``, called in a worker before, to import what its trials
 need; ``check(config)``, which raises ValueError for a configuration that
-no trial can have; ``repeated(settings, sweep_seed, repeats)`` and ``final(settings, sweep_seed, iterations,
-metric)``, the settings of an evaluation's trials; ``export(checkpoint_dir, out_dir)``, which writes a model
+no trial can have; ``most_gpus``, that a trial of it can use; ``repeated(settings, sweep_seed, repeats)`` and
+``final(settings, sweep_seed, iterations, metric)``, the settings of an evaluation's trials;
+``export(checkpoint_dir, out_dir)``, which writes a model
 for use elsewhere; and beside ``fused_step``, which trains several trials at once,
 ``why_alone(configs)`` and ``fitting(configs)``: why no such trials can be trained as one (``None``: they
 can), and how many of them fit with another.
@@ -221,6 +222,14 @@ class TrainableSpec(Spec):
         """What is wrong with a hyperparameter's value, by what the trainable declares."""
         model = _model(self.load(), "Config")
         return [] if model is None else _invalid(model, {name: value}, only=name)
+
+    def gpu_problems(self, gpus: float) -> list[Problem]:
+        """What is wrong with a trial of it that holds so many GPUs."""
+        most = getattr(self.load(), "most_gpus", None)
+        if most is None or gpus <= most:
+            return []
+        idle = f"a trial of {self.name} uses no more; must be at most {most}, got {gpus:g}"
+        return [Problem("resources.gpu", idle)]
 
     def _sample_problems(self, trainable: Any, space: SearchSpace) -> list[Problem]:
         """What the trainable has against the first of some configurations that it refuses."""

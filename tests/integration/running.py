@@ -39,8 +39,8 @@ def events(report: Report, *kinds: str) -> list[Event]:
     return [event for event in read(report.folder) if event.kind in kinds]
 
 
-def most_at_once(report: Report) -> int:
-    """How many trials ran at the same time, at most."""
+def most_at_once(report: Report, *, after: str | None = None) -> int:
+    """How many trials ran at the same time, at most, since the last event of the kind ``after``, if given."""
     running: set[int | None] = set()
     most = 0
     for event in read(report.folder):
@@ -49,5 +49,5 @@ def most_at_once(report: Report) -> int:
             running.add(event.trial)
         elif paused or event.kind in ("ended", "lost"):
             running.discard(event.trial)
-        most = max(most, len(running))
+        most = len(running) if event.kind == after else max(most, len(running))
     return most

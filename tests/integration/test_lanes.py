@@ -56,6 +56,21 @@ def test_auto_takes_the_number_that_the_trainable_measures(tmp_path):
     assert most_at_once(report) == 3
 
 
+def test_worker_that_is_left_without_its_device_by_measuring_gets_no_trial(tmp_path):
+    report = run_toy(
+        "Broken",
+        tmp_path,
+        trials=4,
+        iterations=1,
+        settings={"folder": str(tmp_path)},
+        resources=Resources(cpu=ONE_WORKER, lanes="auto"),
+    )
+    assert report.counts()["completed"] == 4
+    assert most_at_once(report) == 1
+    [broken] = tmp_path.glob("*.broken")
+    assert int(broken.stem) not in {event.data["metrics"]["process"] for event in events(report, "result")}
+
+
 def test_process_that_dies_fails_or_restarts_just_its_own_trials(tmp_path):
     report = run_toy(
         "DyingLane",
@@ -84,6 +99,42 @@ def test_trial_that_always_kills_its_process_fails_none_of_its_neighbours(tmp_pa
     assert [trial.state for trial in report.trials] == ["failed", *["completed"] * 7]
     assert "died" in report.trials[0].error
     assert most_at_once(report) == 4
+
+
+@pytest.mark.parametrize(("when", "lanes"), [("set up", [3]), ("trained", [2, 3])], ids=["set up", "trained"])
+def test_trials_for_which_the_device_has_no_memory_go_on_later_and_its_worker_with_fewer_lanes(
+    when, lanes, tmp_path
+):
+    report = run_toy(
+        "Crowded",
+        tmp_path,
+        trials=9,
+        space={"x": Float(0.0, 0.4, points=9)},
+        searcher="grid",
+        settings={"room": 3, "when": when},
+        resources=Resources(cpu=ONE_WORKER, lanes=6),
+    )
+    assert [(trial.state, trial.iterations) for trial in report.trials] == [("completed", 9)] * 9
+    assert len({event.data["metrics"]["process"] for event in events(report, "result")}) == 1
+    lost = events(report, "lost")
+    assert all("CUDA out of memory" in event.data["error"] for event in lost)
+    assert most_at_once(report, after="lost") == min(event.data["lanes"] for event in lost) in lanes
+
+
+def test_trial_for_which_memory_does_not_suffice_alone_fails_and_no_other_does(tmp_path):
+    report = run_toy(
+        "Crowded",
+        tmp_path,
+        trials=8,
+        space={"x": Float(0.0, 0.35, points=8)},
+        searcher="grid",
+        settings={"room": 8, "when": "trained", "giant": 0.0},
+        resources=Resources(cpu=ONE_WORKER, lanes=8),
+    )
+    assert [trial.state for trial in report.trials] == ["failed", *["completed"] * 7]
+    assert "OutOfMemoryError: CUDA out of memory" in report.trials[0].error
+    assert {event.trial for event in events(report, "lost")} == {0}
+    assert most_at_once(report) == 8
 
 
 def test_error_of_one_lane_leaves_the_others_alone(tmp_path):

@@ -308,6 +308,12 @@ def test_bundle_that_no_node_can_hold_is_an_error_at_once(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_gpus_that_no_trial_can_use_are_refused_also_where_the_trainable_asks_for_them(tmp_path):
+    with pytest.raises(SpecError, match=r"resources\.gpu: .*TwoGpus uses no more; must be at most 1, got 2"):
+        run_toy("TwoGpus", tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_one_bundle_that_a_trainable_asks_for_sizes_the_workers(tmp_path):
     report = run_toy("Wide", tmp_path, trials=6, iterations=1)
     metrics = [event.data["metrics"] for event in events(report, "result")]

@@ -113,6 +113,36 @@ class DyingLane(Laned):
         return super().step()
 
 
+class Crowded(Laned):
+    """The device has memory for ``room`` trials of a process, and never for one with the x ``giant``.
+
+    It runs out of it ``when`` one too many is set up, or trains.
+    """
+
+    open: ClassVar[set[Trainable]] = set()
+
+    def setup(self, config):
+        super().setup(config)
+        self.room, self.when, self.giant = config["room"], config["when"], config["x"] == config.get("giant")
+        if self.when == "set up":
+            self._take(len(self.open) + 1)
+        self.open.add(self)
+
+    def step(self):
+        if self.when == "trained" and self.steps == 1:
+            self._take(len(self.open))
+        return {**super().step(), "process": os.getpid()}
+
+    def cleanup(self):
+        self.open.discard(self)
+
+    def _take(self, number):
+        import torch
+
+        if number > self.room or self.giant:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+
 class WithoutCheckpoints(Trainable):
     """It cannot be saved, so a pause makes it start over."""
 
@@ -188,6 +218,21 @@ class ProcessInLanes(Process):
 
     def fusion_key(self):
         return None
+
+
+class Broken(ProcessInLanes):
+    """To measure lanes leaves the process without its device."""
+
+    @classmethod
+    def best_lanes(cls, configs, *, most):
+        import torch
+
+        def synchronize():
+            raise torch.AcceleratorError("device-side assert triggered")
+
+        torch.cuda.is_initialized, torch.cuda.synchronize = lambda: True, synchronize
+        Path(configs[0]["folder"], f"{os.getpid()}.broken").touch()
+        return 3
 
 
 class Together(Trainable):
@@ -442,6 +487,16 @@ class TooSpread(Toy):
     @classmethod
     def default_resource_request(cls, config):
         return PlacementGroupFactory([{"CPU": 1}, {"CPU": 99}])
+
+
+class TwoGpus(Toy):
+    """Two bundles of a GPU each, of which it can use one."""
+
+    most_gpus = 1
+
+    @classmethod
+    def default_resource_request(cls, config):
+        return PlacementGroupFactory([{"CPU": 1, "GPU": 1}, {"GPU": 1}])
 
 
 class Wide(Toy):

@@ -2,13 +2,14 @@
 
 import functools
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from trainables import stack, training
+from trainables import stack, stack_size, training
 from trainables.cnn import CNN
 from trainables.mlp import MLP
 from trainables.recipe import OptimizerName
@@ -132,3 +133,69 @@ def test_stack_trains_on_another_device_and_waits_for_it_as_often_whatever_its_s
         assert [learner.epoch for learner in learners] == [2] * number
         counts.add((moves.count["copies"], waits["read"]))
     assert len(counts) == 1
+
+
+def test_number_of_lanes_is_measured_where_the_device_holds_few_of_the_sampled_models(monkeypatch):
+    held, measured = set(), []
+
+    def to(module, device, *_):
+        held.add(module)
+        if len(held) > 2:
+            raise torch.OutOfMemoryError("device")
+        return module
+
+    def best_size(learners, **_):
+        stack_size._small(learners[0])
+        measured.extend(learner.config.hidden for learner in learners)
+        return len(held)
+
+    monkeypatch.setattr(training, "granted_device", lambda resources: torch.device("meta"))
+    monkeypatch.setattr(torch.nn.Module, "to", to)
+    monkeypatch.setattr(torch.nn.Module, "cpu", lambda module: held.discard(module))
+    monkeypatch.setattr(stack_size, "best_size", best_size)
+    configs = [{"dataset": "digits", "hidden": hidden} for hidden in range(8, 13)]
+    assert MLP.best_lanes(configs, most=8) == 1
+    assert measured == [8, 9, 10, 11, 12]
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """A GPU, as far as the process is told, that none has used yet."""
+    for name, default in (("allow_tf32", True), ("deterministic", False)):
+        monkeypatch.setattr(torch.backends.cudnn, name, default)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    training._prepare_gpu.cache_clear()
+    yield
+    training._prepare_gpu.cache_clear()
+
+
+def gpus(number):
+    """What Ray Tune says of a trial's resources."""
+    return SimpleNamespace(required_resources={"CPU": 1.0, "GPU": number})
+
+
+@pytest.mark.parametrize(
+    ("granted", "fractions"),
+    [({"GPU": 0.25}, [0.25]), ({"GPU": 1.0}, []), ({"GPU": 2.0}, []), ({"CPU": 1.0}, [])],
+    ids=["quarter", "whole", "two", "none of its own"],
+)
+def test_process_takes_no_more_of_the_memory_of_a_gpu_than_its_part(gpu, granted, fractions, monkeypatch):
+    limits = []
+    context = SimpleNamespace(get_assigned_resources=lambda: granted)
+    monkeypatch.setattr(training.ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(training.ray, "get_runtime_context", lambda: context)
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", limits.append)
+    for _ in range(2):
+        assert training.granted_device(gpus(1)).type == "cuda"
+    assert limits == fractions
+
+
+def test_convolutions_on_a_gpu_are_exact_and_deterministic_unless_a_model_says_otherwise(gpu):
+    cudnn = torch.backends.cudnn
+    assert training.granted_device(gpus(0)).type == "cpu"
+    assert (cudnn.allow_tf32, cudnn.deterministic) == (True, False)
+    assert training.granted_device(gpus(1)).type == "cuda"
+    assert (cudnn.allow_tf32, cudnn.deterministic) == (False, True)
+    cudnn.allow_tf32 = True  # as a model may
+    training.granted_device(gpus(1))
+    assert cudnn.allow_tf32

@@ -11,9 +11,13 @@ from tuner.engine.memory import Leak
 from tuner.engine.progress import Lines, Live
 from tuner.journal import Journal
 
-WARNING = (
+LEAK = (
     "trials leave GPU memory behind: between trials a worker held 400 MB at first and 1.9 GB now, of its "
     "share of 10.0 GB; it is replaced, as others will be"
+)
+LANES = (
+    "the device's memory does not hold all lanes of a worker: it goes on with 4 trials at once, as others "
+    "may; trials that had no room start again"
 )
 
 
@@ -22,7 +26,7 @@ WARNING = (
     [Lines, lambda stream: Live(Console(file=stream, width=200, force_terminal=True))],
     ids=["lines", "live"],
 )
-def test_leak_is_told_once(shown, tmp_path):
+def test_what_is_wrong_with_workers_is_told_once(shown, tmp_path):
     sweep = Sweep(
         trainable="toys.py:Toy",
         space={"x": Float(0, 1)},
@@ -32,9 +36,11 @@ def test_leak_is_told_once(shown, tmp_path):
     stream = io.StringIO()
     host, progress = Host(sweep, Journal(tmp_path)), shown(stream)
     progress.open(sweep, tmp_path, 1)
-    for _ in range(2):
+    host.suggest()
+    for lanes in (4, 3):
         host.leaked(Leak("gpu", before=400_000_000, after=1_900_000_000, share=10_000_000_000), "127.0.0.1")
+        host.lost(0, "CUDA out of memory", lanes=lanes)
         progress._drawn = 0.0
         progress.show(host)
     progress.close()
-    assert stream.getvalue().count(WARNING) == 1
+    assert [stream.getvalue().count(warning) for warning in (LEAK, LANES)] == [1, 1]

@@ -99,6 +99,7 @@ SENTENCES: dict[str, list[str]] = {
     "constraint_unknown_name": [
         "space.constraints: 'lrr <= 0.5' names an unknown hyperparameter 'lrr'; did you mean 'lr'?"
     ],
+    "gpus_for_a_network": ["resources.gpu: a trial of mlp uses no more; must be at most 1, got 2"],
     "group_shares_a_name": [
         "space.optimizer.sgd.lr: 'lr' would be there twice, beside 'lr'; choose another name"
     ],

@@ -314,6 +314,20 @@ def test_a_config_that_is_no_model_is_refused() -> None:
     ]
 
 
+class Parallel(Untyped):
+    most_gpus = 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "most"),
+    [(Untyped, 3), (train, 3), (Parallel, 2), ("mlp", 1)],
+    ids=["class", "function", "two", "network"],
+)
+def test_a_trial_is_given_no_more_gpus_than_it_says_that_it_can_use(kind, most) -> None:
+    spec = TrainableSpec(kind=kind)
+    assert max(gpus for gpus in (0, 0.5, 1, 2, 3) if not spec.gpu_problems(gpus)) == most
+
+
 def test_a_class_needs_a_number_of_iterations_and_a_function_does_not() -> None:
     space = SearchSpace({"width": Int(1, 8)})
     of_class = TrainableSpec(kind=Untyped).problems(space=space, metrics=[], iterations=None)

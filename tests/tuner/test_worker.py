@@ -1,9 +1,12 @@
 """A worker's lanes, driven without a cluster."""
 
 import asyncio
+import gc
 import os
 import threading
+import weakref
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
@@ -11,6 +14,7 @@ from ray.tune import Trainable
 
 from tuner import Budget, Float, Objective, Sweep
 from tuner.engine.memory import Condition
+from tuner.engine.process import DeviceFull, crashes_explained
 from tuner.engine.recipe import Recipe
 from tuner.engine.stretch import Stretch
 from tuner.engine.worker import Worker
@@ -212,6 +216,32 @@ def test_worker_ends_that_a_trial_leaves_without_its_device_where_others_go_on(w
         worker._round([0, 1])
 
 
+class Measuring(Counting):
+    """Three trials at once are best."""
+
+    @classmethod
+    def best_lanes(cls, configs, *, most):
+        return 3
+
+
+def test_worker_that_is_left_without_its_device_by_measuring_is_of_no_use(worker, monkeypatch):
+    worker._class, worker._fuses = Measuring, True
+    assert asyncio.run(worker.lanes([{}], 8)) == 3
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", lose_device)
+    assert asyncio.run(worker.lanes([{}], 8)) == 0
+
+
+def test_memory_that_measuring_took_is_given_back_to_the_gpu(worker, monkeypatch):
+    freed = []
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: freed.append(True))
+    worker._class, worker._fuses = Measuring, True
+    asyncio.run(worker.lanes([{}], 8))
+    assert freed == [True]
+
+
 def test_memory_of_ended_trials_is_given_back_to_the_gpu_but_not_after_each_of_many(worker, monkeypatch):
     """Each time waits for the GPU; here all trials end within the second for which it is kept."""
     freed = []
@@ -226,6 +256,101 @@ def test_memory_of_ended_trials_is_given_back_to_the_gpu_but_not_after_each_of_m
 
     asyncio.run(go())
     assert freed == [4, 0]
+
+
+class Large(Counting):
+    """Its tensors fill the device, which has memory for ``room`` trials to be set up, restored or trained."""
+
+    room = 2
+    held: ClassVar = weakref.WeakSet()
+
+    def setup(self, config):
+        super().setup(config)
+        tensors = torch.zeros(3)
+        self.held.add(tensors)
+        self._take()
+        self.tensors = tensors
+
+    def step(self):
+        self._take()
+        return super().step()
+
+    def load_checkpoint(self, checkpoint):
+        self._take()
+
+    def cleanup(self):
+        del self.tensors
+
+    def _take(self):
+        if len(self.held) > self.room:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+@pytest.fixture
+def large(worker):
+    worker._class = Large
+    yield worker
+    Large.room = 2
+    for lane in list(worker._trials):
+        asyncio.run(worker.close(lane))
+    gc.collect()
+    assert not Large.held
+
+
+def test_trial_that_the_device_has_no_memory_to_set_up_leaves_none_behind_and_says_how_many_it_holds(large):
+    for lane in range(3):
+        large._make(lane, {"config": {}})
+    assert len(Large.held) == len(large._trials) == 2
+    with pytest.raises(DeviceFull, match="OutOfMemoryError: CUDA out of memory") as failure:
+        asyncio.run(large.call(2, "restore", ("",)))
+    assert failure.value.lanes == 2
+
+
+def test_trial_that_the_device_has_no_memory_to_restore_says_how_many_it_holds(large):
+    for lane in range(2):
+        large._make(lane, {"config": {}})
+    Large.room = 1
+    with pytest.raises(DeviceFull) as failure:
+        asyncio.run(large.call(1, "load_checkpoint", ("",)))
+    assert failure.value.lanes == 1
+
+
+@pytest.mark.parametrize(("trials", "lanes"), [(5, 2), (2, 1), (1, None)])
+def test_device_that_has_no_memory_to_train_any_trial_of_a_round_may_hold_half_of_them(large, trials, lanes):
+    Large.room = 5
+    for lane in range(trials):
+        large._make(lane, {"config": {}})
+    Large.room = 0
+    outcomes = large._round(range(trials)).values()
+    assert [outcome.lanes for outcome in outcomes] == [lanes] * trials
+
+
+def test_device_that_has_memory_to_train_some_trials_of_a_round_holds_these(large):
+    for lane in range(2):
+        large._make(lane, {"config": {}})
+    large._trials[2] = Counting(config={})
+    Large.room = 1
+    first, second, third = large._round(range(3)).values()
+    assert (first.lanes, second.lanes, third["loss"]) == (1, 1, 0)
+    del large._trials[2]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        torch.AcceleratorError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    ],
+    ids=["torch", "cuda", "cublas"],
+)
+def test_memory_of_the_device_is_told_from_other_errors(error):
+    with pytest.raises(DeviceFull), crashes_explained():
+        raise error
+    for other in (MemoryError("out of memory"), RuntimeError("[enforce fail] can't allocate memory")):
+        with pytest.raises(TrialError) as failure, crashes_explained():
+            raise other
+        assert type(failure.value) is TrialError
 
 
 def test_closed_trial_answers_who_waits_for_it(worker):

@@ -28,7 +28,7 @@ from tuner.engine.guard import RESOURCE
 from tuner.engine.host import ENDED, Host
 from tuner.engine.recovery import Leftovers
 from tuner.engine.watch import Watch
-from tuner.engine.workers import LaneManager, WorkerPool
+from tuner.engine.workers import LaneManager, WorkerPool, lanes_held
 from tuner.errors import TrialError
 from tuner.schedulers import Action, Decision
 from tuner.searchers import Ending
@@ -40,6 +40,10 @@ _LONGEST_ERROR = 200
 _SECONDS_TO_CLOSE = 20
 
 _SECONDS_BETWEEN_LOOKS = 0.2
+
+# A trial that was so often one too many for the memory of a worker's device next has a worker to itself: it
+# may need more than others, and each worker that it tries goes on with fewer lanes.
+_TIMES_TOO_MANY = 3
 
 Saves = Literal["on demand", "by itself", "never"]
 """When a trial can write a checkpoint: whenever it is told to, when its function does, or not at all."""
@@ -297,6 +301,12 @@ class Controller(TuneController):
     def _process_trial_failure(self, trial: Trial, exception: Exception) -> None:
         number = int(trial.trial_id)
         if trial.is_finished():
+            return
+        if (lanes := lanes_held(exception)) is not None:
+            self._host.lost(number, _explain(exception), lanes=lanes)
+            if self._host.courses[number].times_too_many >= _TIMES_TOO_MANY:
+                self._pool.suspect()
+            self._try_recover(trial, exception)
             return
         worker_died = isinstance(exception, RayActorError)
         losses = self._host.courses[number].worker_losses + 1

@@ -51,6 +51,7 @@ class Course:
     best_config: dict[str, Any] = field(default_factory=dict)  # that it had at its best
     trial_dir: TrialDir | None = None  # of its checkpoints, while there are any
     worker_losses: int = 0
+    times_too_many: int = 0  # for the memory of its worker's device
 
 
 # A trial's results of so long travel together, or of longer where many trials run: an answer costs a
@@ -93,6 +94,7 @@ class Host:
         self._failures = 0
         self._iterations = 0  # of all trials
         self.leaks: list[Leak] = []  # for which workers were replaced
+        self.lanes_held: list[int] = []  # by workers whose device had no memory for more
         self._granted: dict[int, int] = {}  # running trial -> the iteration up to which it may train
         self._kept: list[Course] = []  # the best of those that have ended; their checkpoints stay
 
@@ -240,11 +242,18 @@ class Host:
         course.trial_dir = checkpoint.filesystem, os.path.dirname(checkpoint.path)
         self._write("checkpoint", number, path=checkpoint.path, iteration=course.iteration, best=best)
 
-    def lost(self, number: int, error: str) -> None:
-        """The trial's worker died; it will be started again."""
-        self._write("lost", number, error=error)
+    def lost(self, number: int, error: str, *, lanes: int | None = None) -> None:
+        """The trial will be started again: its worker died, or goes on without it.
+
+        So it does if it has memory for no more than ``lanes`` trials on its device.
+        """
+        self._write("lost", number, error=error, **({} if lanes is None else {"lanes": lanes}))
         course = self.courses[number]
-        course.worker_losses += 1
+        if lanes is None:
+            course.worker_losses += 1
+        else:
+            course.times_too_many += 1
+            self.lanes_held.append(lanes)
         if course.state == "running":
             course.state = "pending"
 

@@ -82,6 +82,8 @@ def _requested(trainable: Any, sweep: Sweep) -> tuple[Resources, Request | None]
         return trainable.default_resource_request(config) or plain
 
     requests = {request(config) for config in sweep.samples()}
+    if problems := sweep.trainable.gpu_problems(max(map(_gpus, requests))):
+        raise SpecError(problems)
     if requests == {plain}:
         return sweep.resources, None
     if sweep.resources.bundle != Resources().bundle:
@@ -97,6 +99,10 @@ def _requested(trainable: Any, sweep: Sweep) -> tuple[Resources, Request | None]
         return sweep.resources, request
     alike = len(requests) == 1 and first == PlacementGroupFactory([resources.bundle])
     return resources, None if alike else request
+
+
+def _gpus(request: PlacementGroupFactory) -> float:
+    return float(request.required_resources.get("GPU", 0))
 
 
 def _slots(request: Request, sweep: Sweep) -> int:

@@ -10,15 +10,29 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator
+from typing import TypeVar
 
 import ray
 
 from tuner.errors import TrialError
 
+# What errors other than torch's own say when the device's memory is full: those of CUDA and its libraries.
+# A library for whose handle there is no room says that it is not initialized.
+_FULL = ("out of memory", "_STATUS_ALLOC_FAILED", "_STATUS_NOT_INITIALIZED")
+
 # Freed memory that a process keeps, since the next iteration wants it again: asking the system for it each
 # time takes a sixth of the time of small models.
 _BYTES_TO_KEEP = 256 * 2**20
 _LARGEST_KEPT = 32 * 2**20
+
+
+class DeviceFull(TrialError):
+    """The device's memory did not suffice for a trial.
+
+    ``lanes``: how many trials at once it holds in the process; ``None``: not even this one alone.
+    """
+
+    lanes: int | None = None
 
 
 def device_is_lost() -> bool:
@@ -54,23 +68,38 @@ def keep_freed_memory() -> None:
 def crashes_explained() -> Iterator[None]:
     """Turn what a trainable raises into a TrialError with its traceback, our and Ray's frames left out.
 
-    An exception of the user's own class could not be unpickled where that class cannot be imported.
+    An exception of the user's own class could not be unpickled where that class cannot be imported. What the
+    failed calls held is free afterwards. Raises DeviceFull where the device's memory did not suffice.
     """
     try:
         yield
     except Exception as error:
+        kind = DeviceFull if _is_full(error) else TrialError
         explained = traceback.TracebackException.from_exception(error)
         for part in _chain(explained):
             part.stack = traceback.StackSummary.from_list(
                 [frame for frame in part.stack if not frame.filename.startswith(_OUR_FRAMES)]
             )
-        raise TrialError("".join(explained.format()).rstrip()) from None
+        for each in _chain(error):
+            traceback.clear_frames(each.__traceback__)  # a trial's memory must not wait for who reads of it
+        raise kind("".join(explained.format()).rstrip()) from None
 
 
-def _chain(error: traceback.TracebackException | None) -> Iterator[traceback.TracebackException]:
+E = TypeVar("E", BaseException, traceback.TracebackException)
+
+
+def _chain(error: E | None) -> Iterator[E]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
+
+
+def _is_full(error: Exception) -> bool:
+    """Whether it says that the device's memory is full: not the machine's."""
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(error, RuntimeError):
+        return False
+    return isinstance(error, torch.OutOfMemoryError) or any(said in str(error) for said in _FULL)
 
 
 _OUR_FRAMES = (

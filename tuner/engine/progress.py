@@ -29,7 +29,7 @@ class Lines:
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
         self._best: float | None = None
-        self._warned = False
+        self._told: set[str] = set()
         self._last_line = 0.0
         self._began = time.monotonic()
 
@@ -37,9 +37,8 @@ class Lines:
         self._say(f"{opening(sweep, slots)}; results in {folder}")
 
     def show(self, host: Host) -> None:
-        if host.leaks and not self._warned:
-            self._warned = True
-            self._say(warning(host.leaks[0]))
+        for warning in untold(host, self._told):
+            self._say(warning)
         incumbent = host.incumbent
         improved = incumbent is not None and incumbent.best != self._best
         quiet = time.monotonic() - self._last_line
@@ -64,7 +63,7 @@ class Live:
 
         self._live = RichLive(console=console or Console(stderr=True), auto_refresh=False, transient=True)
         self._began = self._drawn = time.monotonic()
-        self._warned = False
+        self._told: set[str] = set()
         self._heading = ""
 
     def open(self, sweep: Sweep, folder: Path, slots: int) -> None:
@@ -75,9 +74,8 @@ class Live:
     def show(self, host: Host) -> None:
         if time.monotonic() - self._drawn >= _SECONDS_BETWEEN_FRAMES:
             self._drawn = time.monotonic()
-            if host.leaks and not self._warned:  # stays above the table
-                self._warned = True
-                self._live.console.print(warning(host.leaks[0]), highlight=False)
+            for warning in untold(host, self._told):  # stays above the table
+                self._live.console.print(warning, highlight=False)
             self._live.update(self.frame(host, self._drawn - self._began), refresh=True)
 
     def close(self) -> None:
@@ -116,7 +114,23 @@ class Live:
         )
 
 
-def warning(leak: Leak) -> str:
+def untold(host: Host, told: set[str]) -> list[str]:
+    """What is to be said of the workers and not among ``told``, to which it is added."""
+    leaks = [_of_leak(leak) for leak in host.leaks[:1]]
+    said = [*leaks, *(_of_lanes(lanes) for lanes in host.lanes_held[:1])]
+    new = [warning for warning in said if warning not in told]
+    told.update(new)
+    return new
+
+
+def _of_lanes(lanes: int) -> str:
+    """That memory limits the lanes, told when the first worker has to go on with fewer."""
+    at_once = "one trial" if lanes == 1 else f"{lanes} trials"
+    goes_on = f"it goes on with {at_once} at once, as others may; trials that had no room start again"
+    return f"the device's memory does not hold all lanes of a worker: {goes_on}"
+
+
+def _of_leak(leak: Leak) -> str:
     """That trials leave memory behind, told when the first worker is replaced for it."""
     of = "GPU memory" if leak.memory == "gpu" else "memory"
     before, after, share = (words.size(count) for count in (leak.before, leak.after, leak.share))

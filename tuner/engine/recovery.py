@@ -78,7 +78,7 @@ class _Replay:
                 case "checkpoint":
                     self._checkpoint(number, event.data)
                 case "lost":
-                    self._host.lost(number, "")
+                    self._host.lost(number, "", lanes=event.data.get("lanes"))
                 case "ended":
                     self._host.end(number, event.data["state"], event.data["error"])
                     if number in self.left.dropped:

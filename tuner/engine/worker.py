@@ -18,7 +18,13 @@ import ray
 
 from tuner.engine import guard
 from tuner.engine.memory import Condition, Memory
-from tuner.engine.process import crashes_explained, device_is_lost, free_gpu_memory, keep_freed_memory
+from tuner.engine.process import (
+    DeviceFull,
+    crashes_explained,
+    device_is_lost,
+    free_gpu_memory,
+    keep_freed_memory,
+)
 from tuner.engine.recipe import Recipe
 from tuner.engine.stretch import Errand, Stretch
 from tuner.errors import TrialError
@@ -83,10 +89,13 @@ class Worker:
         return str(ray.util.get_node_ip_address())
 
     async def lanes(self, configs: Sequence[dict[str, Any]], most: int) -> int:
-        """How many trials like these are best trained at once here, at most ``most``; measured."""
+        """How many trials like these are best trained at once here, at most ``most``; measured.
+
+        0: the measurement has cost this process its accelerator, and it is of no use any more.
+        """
         if not self._fuses or most < 2:
             return 1
-        return await self._in_thread(lambda: int(self._class.best_lanes(configs, most=most)))
+        return await self._in_thread(partial(self._measure, configs, most))
 
     async def call(
         self, lane: int, method: str, arguments: Sequence[Any], made_with: dict[str, Any] | None = None
@@ -154,6 +163,13 @@ class Worker:
         self._fuses = hasattr(self._class, "fused_step")
         self._surroundings = os.getcwd(), dict(os.environ), list(sys.path)
         self._memory = Memory()
+
+    def _measure(self, configs: Sequence[dict[str, Any]], most: int) -> int:
+        lanes = int(self._class.best_lanes(configs, most=most))
+        if device_is_lost():
+            return 0
+        free_gpu_memory()
+        return lanes
 
     def _make(self, lane: int, arguments: dict[str, Any]) -> None:
         try:
@@ -239,7 +255,20 @@ class Worker:
                 outcomes[lane] = self._checked(lane, result)
             except TrialError as error:
                 outcomes[lane] = error
+        self._count_held(outcomes)
         return outcomes
+
+    def _count_held(self, outcomes: dict[int, dict[str, Any] | TrialError]) -> None:
+        """Say how many trials the device holds where its memory did not suffice for all of a round.
+
+        That is the others, but at least half of all, which is what is tried next.
+        """
+        full = [
+            each for lane, each in outcomes.items() if lane in self._trials and isinstance(each, DeviceFull)
+        ]
+        if full and len(self._trials) > 1:
+            for error in full:
+                error.lanes = max(len(self._trials) - len(full), len(self._trials) // 2)
 
     def _train_together(self, lanes: Sequence[int]) -> dict[int, TrialError]:
         """Let those of one fusion key train as one; what failed in it, which failed for all of them."""
@@ -267,17 +296,20 @@ class Worker:
     def _working(self, *lanes: int) -> Iterator[None]:
         """A context for what trials of these lanes do, whose errors are TrialErrors.
 
-        One that takes the accelerator along ends the process, if other trials have to go on elsewhere.
+        One that takes the accelerator along ends the process, if other trials have to go on elsewhere. Where
+        the accelerator's memory does not suffice, it holds the others, if there are any.
         """
         self._at_work = lanes
         try:
             with crashes_explained():
                 yield
-        except TrialError:
+        except TrialError as error:
             if self._is_fit and device_is_lost():
                 self._is_fit = False
                 if len({*self._trials, *lanes}) > 1:
                     os._exit(1)
+            if isinstance(error, DeviceFull):
+                error.lanes = len(self._trials.keys() - {*lanes}) or None
             raise
         finally:
             self._at_work = ()

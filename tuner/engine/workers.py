@@ -19,6 +19,7 @@ from ray.air.execution.resources import AcquiredResources, ResourceManager, Reso
 from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayActorError, RayError, RayTaskError
 
 from tuner.engine.memory import Condition, Leak
+from tuner.engine.process import DeviceFull
 from tuner.engine.recipe import Recipe
 from tuner.engine.worker import Worker
 from tuner.errors import ClusterError
@@ -99,6 +100,7 @@ class Handle:
         self.retired = False
         self.doubtful = False  # no other trial until it has ended those that it has
         self.alone = False  # its trial is to have no company
+        self.most: int | None = None  # trials at once, if its device's memory has turned out not to hold more
 
     def get_ready(self, shared: Sequence[ray.ObjectRef]) -> None:
         """Let it get ready for trials, which share this object, if any."""
@@ -259,7 +261,12 @@ class WorkerPool(ResourceManager):
     def _admit(self, worker: Handle, answer: Any) -> None:
         """A worker is ready, or has measured how many lanes are best; the first one does."""
         if worker is self._measuring:
-            self.lanes, self._measuring = int(answer), None
+            # What it dies of will show itself in the trials, each for itself.
+            self.lanes, self._measuring = max(1, int(answer)), None
+            if answer == 0:
+                ray.kill(worker.actor)
+                self.grow()
+                return
         if self.lanes is None and self._measuring is None:
             self._measuring = worker
             workers = max(1, self._wanted())
@@ -274,7 +281,7 @@ class WorkerPool(ResourceManager):
         if worker.retired or worker.doubtful or worker.alone:
             return 0
         lanes = 1 if self._suspects > 0 else self.lanes or 1
-        return max(0, lanes - worker.trials)
+        return max(0, min(lanes, worker.most or lanes) - worker.trials)
 
     def _replace(self, worker: Handle) -> None:
         self._ready.remove(worker)
@@ -324,6 +331,9 @@ class LaneManager(RayActorManager):
         )
 
     def _actor_task_failed(self, tracked_actor_task: TrackedActorTask, exception: Exception) -> None:
+        if (lanes := lanes_held(exception)) is not None:
+            _, lease = self._live_actors_to_ray_actors_resources[tracked_actor_task._tracked_actor]
+            lease.worker.most = min(lanes, lease.worker.most or lanes)
         if isinstance(exception, OutOfMemoryError):
             # Ray 2.60 knows only actor and task errors here and would abort the whole sweep.
             exception = RayActorError(error_msg=f"the worker was killed for memory: {exception}")
@@ -353,3 +363,9 @@ class LaneManager(RayActorManager):
         """Forget all actors and end all workers."""
         self._live_actors_to_ray_actors_resources.clear()
         self._pool.clear()
+
+
+def lanes_held(exception: Exception) -> int | None:
+    """How many trials a worker's device holds, if this one was too many for it; ``None``: it was not."""
+    cause = exception.cause if isinstance(exception, RayTaskError) else None
+    return cause.lanes if isinstance(cause, DeviceFull) else None
