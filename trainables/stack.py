@@ -34,19 +34,22 @@ from trainables.training_loss import TrainingLoss, losses
 _HARMLESS: set[Hashable] = set()
 """Models (the first parts of signatures) whose forward pass was found to leave nothing behind."""
 
+_HELD: dict[Hashable, int] = {}
+"""How many at once the device's memory held of those of a signature, where it has once not held all."""
+
 
 def advance(learners: Sequence[Learner]) -> list[dict[str, float] | None]:
     """Train learners of one signature for one epoch and evaluate them; as ``loop.advance`` for each.
 
-    When the device's memory does not hold all at once, they are trained in halves; one that it does not even
-    hold as a stack of one has not changed, and has ``None``. Raises CannotStack when the model does something
-    that cannot be vectorised; no learner has changed then.
+    When the device's memory does not hold all at once, they are trained by half as many at a time, and so in
+    later epochs; one that it does not even hold as a stack of one has not changed, and has ``None``. Raises
+    CannotStack when the model does something that cannot be vectorised; no learner has changed then.
     """
     began = time.perf_counter()
     states = [learner.streams.state_dict() for learner in learners]
     try:
         _refuse_changes(learners[0])
-        outcomes = _in_halves(learners, [learner.order() for learner in learners])
+        outcomes = _in_groups(learners, [learner.order() for learner in learners])
     except CannotStack:
         for learner, state in zip(learners, states, strict=True):
             learner.streams.load_state_dict(state)
@@ -60,15 +63,22 @@ def advance(learners: Sequence[Learner]) -> list[dict[str, float] | None]:
     return results
 
 
-def _in_halves(learners: Sequence[Learner], orders: Sequence[Tensor]) -> list[dict[str, float] | None]:
-    try:
-        return [*_together(learners, orders)]
-    except torch.OutOfMemoryError:
-        if len(learners) == 1:
-            return [None]
-    torch.cuda.empty_cache()  # what the failed attempt held is free only now that its error is gone
-    half = len(learners) // 2
-    return _in_halves(learners[:half], orders[:half]) + _in_halves(learners[half:], orders[half:])
+def _in_groups(learners: Sequence[Learner], orders: Sequence[Tensor]) -> list[dict[str, float] | None]:
+    """As many at a time as memory holds, which is found out by halving."""
+    kind = signature(learners[0])[:-1]  # whichever rows they learn from
+    results: list[dict[str, float] | None] = []
+    while remaining := len(learners) - len(results):
+        size = min(remaining, _HELD.get(kind, remaining))
+        group = slice(len(results), len(results) + size)
+        try:
+            results += _together(learners[group], orders[group])
+            continue
+        except torch.OutOfMemoryError:
+            _HELD[kind] = max(1, size // 2)
+        torch.cuda.empty_cache()  # what the failed attempt held is free only now that its error is gone
+        if size == 1:
+            results.append(None)
+    return results
 
 
 def _together(learners: Sequence[Learner], orders: Sequence[Tensor]) -> list[dict[str, float]]:

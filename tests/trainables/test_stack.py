@@ -488,7 +488,15 @@ def test_attribute_that_cannot_be_compared_keeps_a_model_out_of_stacks():
         signature(trial._learner)
 
 
-def test_memory_that_does_not_hold_all_lanes_halves_them(monkeypatch):
+@pytest.fixture
+def held(monkeypatch):
+    """What the process knows of how many lanes fit: at first nothing, and nothing for other tests."""
+    known = {}
+    monkeypatch.setattr(stack, "_HELD", known)
+    return known
+
+
+def test_memory_that_does_not_hold_all_lanes_halves_them_and_does_not_try_all_again(held, monkeypatch):
     every = list(configs(5, optimizer="adam", precision="float64"))
     alone = curves([MLP(config=dict(config)) for config in every], 2, stacked=False)
     sizes = []
@@ -502,12 +510,32 @@ def test_memory_that_does_not_hold_all_lanes_halves_them(monkeypatch):
 
     monkeypatch.setattr(stack, "_together", small)
     stacked = curves([MLP(config=dict(config)) for config in every], 2, stacked=True)
-    assert sizes[:5] == [5, 2, 3, 1, 2]
+    assert sizes == [5, 2, 2, 1, 2, 2, 1]
     np.testing.assert_allclose(stacked, alone, rtol=1e-8)
 
 
+def test_memory_that_has_become_shorter_halves_the_lanes_again(held, monkeypatch):
+    learners = MLP._learners(list(configs(4, optimizer="sgd")))
+    sizes, together, room = [], stack._together, 2
+
+    def small(learners, orders):
+        sizes.append(len(learners))
+        if len(learners) > room:
+            raise torch.OutOfMemoryError("device")
+        return together(learners, orders)
+
+    monkeypatch.setattr(stack, "_together", small)
+    stack.advance(learners)
+    room = 1
+    stack.advance(learners)
+    assert sizes == [4, 2, 2, 2, 1, 1, 1, 1]
+    assert all(learner.epoch == 2 for learner in learners)
+
+
 @pytest.mark.parametrize("optimizer", ["momentum", "adam"])
-def test_lane_that_memory_does_not_hold_trains_alone_as_if_nothing_had_been_tried(optimizer, monkeypatch):
+def test_lane_that_memory_does_not_hold_trains_alone_as_if_nothing_had_been_tried(
+    optimizer, held, monkeypatch
+):
     """Memory is short where the last lane's state is first written back, when all others' has been."""
     every = list(configs(3, optimizer=optimizer, precision="float64"))
     alone = curves([MLP(config=dict(config)) for config in every], 2, stacked=False)
