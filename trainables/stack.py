@@ -16,7 +16,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from trainables import dropout, stacked_forward
+from trainables import device_memory, dropout, stacked_forward
 from trainables.gradients import GradientRules
 from trainables.loop import (
     EVALUATION_ROWS,
@@ -73,7 +73,9 @@ def _in_groups(learners: Sequence[Learner], orders: Sequence[Tensor]) -> list[di
         try:
             results += _together(learners[group], orders[group])
             continue
-        except torch.OutOfMemoryError:
+        except RuntimeError as error:
+            if not device_memory.is_short(error):
+                raise
             _HELD[kind] = max(1, size // 2)
         torch.cuda.empty_cache()  # what the failed attempt held is free only now that its error is gone
         if size == 1:
@@ -132,7 +134,9 @@ def _refuse_changes(learner: Learner) -> None:
             tried = copy.deepcopy(network).train()
             buffers = dict(tried.named_buffers())
             tried(learner.training[0][: learner.config.batch_size].to(learner.device, copy=True))
-    except torch.OutOfMemoryError:
+    except RuntimeError as error:
+        if not device_memory.is_short(error):
+            raise
         return  # so will the training, and say so
     finally:
         learner.streams.load_state_dict(state)
@@ -225,9 +229,11 @@ def _vectorising() -> Iterator[None]:
     """Say of what torch cannot vectorise that it cannot be stacked; alone, a true error shows itself."""
     try:
         yield
-    except (torch.OutOfMemoryError, torch.AcceleratorError):
+    except torch.AcceleratorError:
         raise
     except Exception as error:  # of a model's or a loss's own, whatever it is
+        if device_memory.is_short(error):
+            raise
         said = (
             str(error)
             if isinstance(error, RuntimeError) and str(error)

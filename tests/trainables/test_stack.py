@@ -514,6 +514,43 @@ def test_memory_that_does_not_hold_all_lanes_halves_them_and_does_not_try_all_ag
     np.testing.assert_allclose(stacked, alone, rtol=1e-8)
 
 
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (torch.OutOfMemoryError, "CUDA out of memory. Tried to allocate 20.00 MiB."),
+        (RuntimeError, "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        (RuntimeError, "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`"),
+        (RuntimeError, "cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        (torch.AcceleratorError, "CUDA error: out of memory\nCUDA kernel errors might be asynchronously"),
+    ],
+    ids=lambda value: value.split()[2] if isinstance(value, str) else value.__name__,
+)
+@pytest.mark.parametrize(
+    ("module", "function", "lanes"),
+    [
+        (torch, "baddbmm", lambda bias, inputs, weight: inputs),
+        (StackedOptimizer, "step", lambda optimizer, gradients: gradients[0]),
+    ],
+    ids=["forward", "update"],
+)
+def test_shortage_of_memory_halves_the_lanes_whoever_says_it(
+    module, function, lanes, error, message, held, monkeypatch
+):
+    every = list(configs(4, optimizer="sgd", precision="float64"))
+    alone = curves([MLP(config=dict(config)) for config in every], 1, stacked=False)
+    original = getattr(module, function)
+
+    def small(*arguments):
+        if len(lanes(*arguments)) > 2:
+            raise error(message)
+        return original(*arguments)
+
+    monkeypatch.setattr(module, function, small)
+    stacked = curves([MLP(config=dict(config)) for config in every], 1, stacked=True)
+    assert set(held.values()) == {2}
+    np.testing.assert_allclose(stacked, alone, rtol=1e-8)
+
+
 def test_memory_that_has_become_shorter_halves_the_lanes_again(held, monkeypatch):
     learners = MLP._learners(list(configs(4, optimizer="sgd")))
     sizes, together, room = [], stack._together, 2
