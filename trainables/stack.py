@@ -163,9 +163,10 @@ def _stacked(tensors: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
 @torch.no_grad()
 def _give_back(stacked: dict[str, Tensor], tensors: Sequence[dict[str, Tensor]]) -> None:
     """Write what has been stacked into each lane's own tensors."""
-    own = [lane[name] for name in stacked for lane in tensors]
-    if own:  # all at once: a copy for each would keep a GPU waiting
-        torch._foreach_copy_(own, [part for tensor in stacked.values() for part in tensor.unbind()])
+    for name, tensor in stacked.items():
+        # All lanes at once: a copy for each would keep a GPU waiting. Name by name: torch copies tensors of
+        # several types or layouts one by one.
+        torch._foreach_copy_([lane[name] for lane in tensors], tensor.unbind())
 
 
 def _train(
