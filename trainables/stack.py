@@ -251,7 +251,8 @@ def _evaluate(
     model = learner.network.eval()
     score = correct if learner.task == "classification" else squared_errors
     lanes = len(next(iter(parameters.values())))
-    chunk = max(1, EVALUATION_ROWS // lanes)
+    # As many rows of each as training had in memory, with their gradients, are no trouble.
+    chunk = max(learner.config.batch_size, EVALUATION_ROWS // lanes)
 
     forward = stacked_forward.forward(model, shared_inputs=True)
     device = learner.device

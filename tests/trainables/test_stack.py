@@ -540,6 +540,27 @@ def test_attribute_that_cannot_be_compared_keeps_a_model_out_of_stacks():
         signature(trial._learner)
 
 
+@pytest.mark.parametrize(("batch_size", "passes"), [(10, [15, 15, 6]), (30, [30, 6]), (100, [36])])
+def test_evaluation_passes_no_fewer_rows_at_once_than_training(batch_size, passes, monkeypatch):
+    """On the 36 validation rows of wine, of which all lanes together are to have 60 at once."""
+    monkeypatch.setattr(stack, "EVALUATION_ROWS", 60)
+    learners = MLP._learners(list(configs(4, batch_size=batch_size)))
+    rows, forward = [], stack.stacked_forward.forward
+
+    def noting(model, **parts):
+        run = forward(model, **parts)
+
+        def noted(parameters, buffers, inputs):
+            rows.append(len(inputs))
+            return run(parameters, buffers, inputs)
+
+        return noted if parts else run
+
+    monkeypatch.setattr(stack.stacked_forward, "forward", noting)
+    stack.advance(learners)
+    assert rows == passes
+
+
 @pytest.fixture
 def held(monkeypatch):
     """What the process knows of how many lanes fit: at first nothing, and nothing for other tests."""
