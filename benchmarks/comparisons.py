@@ -521,10 +521,10 @@ def command_line(arguments: list[str]) -> dict[str, Any]:
 # --- lanes on a device ------------------------------------------------------------------------------------
 
 
-def lanes_on_device(kind: str, lanes: int) -> dict[str, Any]:
+def lanes_on_device(kind: str, lanes: int, processes: int = 1) -> dict[str, Any]:
     """The seconds that 1,000 epochs of one model take when so many models are trained as one.
 
-    On the accelerator, or else on one core.
+    On the accelerator, or else on one core; beside so many other processes less one that do the same.
     """
     import torch
 
@@ -542,18 +542,39 @@ def lanes_on_device(kind: str, lanes: int) -> dict[str, Any]:
     training.granted_device = lambda resources: torch.device(device)  # no Ray here to grant one
     learners = trainable._learners(configs)
     advance = (lambda: loop.advance(learners[0])) if lanes == 1 else (lambda: stack.advance(learners))
-    advance()
+    advance()  # now libraries, the device's context and the data are there
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
+    _await_all()
     began, epochs = time.perf_counter(), 0
     while epochs < 3 or time.perf_counter() - began < 3:
         advance()
         epochs += 1
     seconds = 1000 * (time.perf_counter() - began) / epochs / lanes
-    memory = {}
-    if device == "cuda":
-        memory = {"MiB per lane": round(torch.cuda.max_memory_allocated() / 2**20 / lanes, 2)}
-    return {"seconds": seconds, "device": device, **memory}
+    if device == "cpu":
+        return {"seconds": seconds, "device": device}
+    _await_all()
+    free, total = torch.cuda.mem_get_info()
+    _await_all()  # until all have looked, none may give its memory back
+    return {
+        "seconds": seconds,
+        "device": torch.cuda.get_device_name(),
+        "MiB of tensors per lane": round(torch.cuda.max_memory_allocated() / 2**20 / lanes, 2),
+        # With each process's context, and what other programs have there.
+        "MiB of the device per lane": round((total - free) / 2**20 / lanes / processes, 2),
+    }
+
+
+_BARRIERS: list[Any] = []  # in a process of several: where they wait for one another
+
+
+def _join(barrier: Any) -> None:
+    _BARRIERS.append(barrier)
+
+
+def _await_all() -> None:
+    for barrier in _BARRIERS:
+        barrier.wait(timeout=600)  # seconds: another one has failed
 
 
 def epochs_of_the_loop(kind: str, who: str) -> dict[str, Any]:
@@ -605,13 +626,18 @@ def epochs_of_the_loop(kind: str, who: str) -> dict[str, Any]:
 
 
 def processes_on_device(kind: str, processes: int) -> dict[str, Any]:
-    """The same by so many processes that train one model each, as fractions of a device would have it."""
+    """The same by so many processes that train one model each, as fractions of a device would have it.
+
+    The clock starts when all are ready.
+    """
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
 
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context) as pool:
-        notes = list(pool.map(lanes_on_device, [kind] * processes, [1] * processes))
+    parts = {"initializer": _join, "initargs": (context.Barrier(processes),)}
+    with ProcessPoolExecutor(processes, mp_context=context, **parts) as pool:
+        every = [[kind] * processes, [1] * processes, [processes] * processes]
+        notes = list(pool.map(lanes_on_device, *every))
     rate = sum(1 / note["seconds"] for note in notes)
     return {**notes[0], "seconds": 1 / rate}
 

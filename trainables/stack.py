@@ -16,7 +16,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from trainables import dropout, stacked_forward
+from trainables import device_memory, dropout, stacked_forward
 from trainables.gradients import GradientRules
 from trainables.loop import (
     EVALUATION_ROWS,
@@ -34,19 +34,22 @@ from trainables.training_loss import TrainingLoss, losses
 _HARMLESS: set[Hashable] = set()
 """Models (the first parts of signatures) whose forward pass was found to leave nothing behind."""
 
+_HELD: dict[Hashable, int] = {}
+"""How many at once the device's memory held of those of a signature, where it has once not held all."""
+
 
 def advance(learners: Sequence[Learner]) -> list[dict[str, float] | None]:
     """Train learners of one signature for one epoch and evaluate them; as ``loop.advance`` for each.
 
-    When the device's memory does not hold all at once, they are trained in halves; one that it does not even
-    hold as a stack of one has not changed, and has ``None``. Raises CannotStack when the model does something
-    that cannot be vectorised; no learner has changed then.
+    When the device's memory does not hold all at once, they are trained by half as many at a time, and so in
+    later epochs; one that it does not even hold as a stack of one has not changed, and has ``None``. Raises
+    CannotStack when the model does something that cannot be vectorised; no learner has changed then.
     """
     began = time.perf_counter()
     states = [learner.streams.state_dict() for learner in learners]
     try:
         _refuse_changes(learners[0])
-        outcomes = _in_halves(learners, [learner.order() for learner in learners])
+        outcomes = _in_groups(learners, [learner.order() for learner in learners])
     except CannotStack:
         for learner, state in zip(learners, states, strict=True):
             learner.streams.load_state_dict(state)
@@ -60,15 +63,24 @@ def advance(learners: Sequence[Learner]) -> list[dict[str, float] | None]:
     return results
 
 
-def _in_halves(learners: Sequence[Learner], orders: Sequence[Tensor]) -> list[dict[str, float] | None]:
-    try:
-        return [*_together(learners, orders)]
-    except torch.OutOfMemoryError:
-        if len(learners) == 1:
-            return [None]
-    torch.cuda.empty_cache()  # what the failed attempt held is free only now that its error is gone
-    half = len(learners) // 2
-    return _in_halves(learners[:half], orders[:half]) + _in_halves(learners[half:], orders[half:])
+def _in_groups(learners: Sequence[Learner], orders: Sequence[Tensor]) -> list[dict[str, float] | None]:
+    """As many at a time as memory holds, which is found out by halving."""
+    kind = signature(learners[0])[:-1]  # whichever rows they learn from
+    results: list[dict[str, float] | None] = []
+    while remaining := len(learners) - len(results):
+        size = min(remaining, _HELD.get(kind, remaining))
+        group = slice(len(results), len(results) + size)
+        try:
+            results += _together(learners[group], orders[group])
+            continue
+        except RuntimeError as error:
+            if not device_memory.is_short(error):
+                raise
+            _HELD[kind] = max(1, size // 2)
+        torch.cuda.empty_cache()  # what the failed attempt held is free only now that its error is gone
+        if size == 1:
+            results.append(None)
+    return results
 
 
 def _together(learners: Sequence[Learner], orders: Sequence[Tensor]) -> list[dict[str, float]]:
@@ -122,7 +134,9 @@ def _refuse_changes(learner: Learner) -> None:
             tried = copy.deepcopy(network).train()
             buffers = dict(tried.named_buffers())
             tried(learner.training[0][: learner.config.batch_size].to(learner.device, copy=True))
-    except torch.OutOfMemoryError:
+    except RuntimeError as error:
+        if not device_memory.is_short(error):
+            raise
         return  # so will the training, and say so
     finally:
         learner.streams.load_state_dict(state)
@@ -149,9 +163,10 @@ def _stacked(tensors: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
 @torch.no_grad()
 def _give_back(stacked: dict[str, Tensor], tensors: Sequence[dict[str, Tensor]]) -> None:
     """Write what has been stacked into each lane's own tensors."""
-    own = [lane[name] for name in stacked for lane in tensors]
-    if own:  # all at once: a copy for each would keep a GPU waiting
-        torch._foreach_copy_(own, [part for tensor in stacked.values() for part in tensor.unbind()])
+    for name, tensor in stacked.items():
+        # All lanes at once: a copy for each would keep a GPU waiting. Name by name: torch copies tensors of
+        # several types or layouts one by one.
+        torch._foreach_copy_([lane[name] for lane in tensors], tensor.unbind())
 
 
 def _train(
@@ -215,9 +230,11 @@ def _vectorising() -> Iterator[None]:
     """Say of what torch cannot vectorise that it cannot be stacked; alone, a true error shows itself."""
     try:
         yield
-    except (torch.OutOfMemoryError, torch.AcceleratorError):
+    except torch.AcceleratorError:
         raise
     except Exception as error:  # of a model's or a loss's own, whatever it is
+        if device_memory.is_short(error):
+            raise
         said = (
             str(error)
             if isinstance(error, RuntimeError) and str(error)
@@ -234,7 +251,8 @@ def _evaluate(
     model = learner.network.eval()
     score = correct if learner.task == "classification" else squared_errors
     lanes = len(next(iter(parameters.values())))
-    chunk = max(1, EVALUATION_ROWS // lanes)
+    # As many rows of each as training had in memory, with their gradients, are no trouble.
+    chunk = max(learner.config.batch_size, EVALUATION_ROWS // lanes)
 
     forward = stacked_forward.forward(model, shared_inputs=True)
     device = learner.device

@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Hashable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from trainables import loop, stack
+from trainables import device_memory, loop, stack
 from trainables.loop import Learner
 from trainables.signature import PARTS, CannotStack, signature
 
@@ -53,19 +54,23 @@ def best_size(learners: Sequence[Learner], *, most: int, memory: float | None = 
     # The chance that two of them fit together.
     equal = sum(len(group) ** 2 for group in groups) / len(learners) ** 2
     sample = _small(max(groups, key=len)[0])
-    taken = {1: _seconds(lambda: loop.advance(sample))}
-    size = 1
-    while (size := min(_STEP * size, _fitting_into(memory, size, sample.device, most=most))) not in taken:
+    alone = _measured(sample, 1, memory=memory)
+    taken, size, lane = {1: alone.seconds}, 1, alone.bytes_each
+    while (size := min(_STEP * size, _fitting_into(memory, lane, sample.device, most=most))) not in taken:
         stacked = max(1, round(1 + (size - 1) * equal))
-        copies = _copies(sample, stacked)
         try:
-            seconds = _seconds(lambda: stack.advance(copies)) if stacked > 1 else taken[1]  # noqa: B023
-        except (CannotStack, torch.OutOfMemoryError):
+            found = _measured(sample, stacked, memory=memory) if stacked > 1 else alone
+        except CannotStack:
             break
-        taken[size] = seconds * size / stacked
+        except RuntimeError as error:
+            if not device_memory.is_short(error):
+                raise
+            break
+        taken[size], lane = found.seconds * size / stacked, found.bytes_each
         if taken[size] / size > min(each / number for number, each in taken.items()):
             break
-    throughputs = _throughputs(taken)
+    most = _fitting_into(memory, lane, sample.device, most=most)
+    throughputs = {size: rate for size, rate in _throughputs(taken).items() if size <= most}
     best = max(throughputs.values())
     worthwhile = best >= _WORTHWHILE * throughputs[1]
     return min(n for n, rate in throughputs.items() if rate >= 0.95 * best) if worthwhile else 1
@@ -80,10 +85,35 @@ _STEP = 4
 _SECONDS_PER_ROUND = 0.002
 
 
-def _fitting_into(memory: float | None, size: int, device: torch.device, *, most: int) -> int:
-    """The largest power of 2 up to ``most`` that memory has room for, by what ``size`` have just taken."""
+class _Measured(NamedTuple):
+    seconds: float  # of a round of all
+    bytes_each: float  # of an accelerator, for each of them
+
+
+def _measured(sample: Learner, number: int, *, memory: float | None) -> _Measured:
+    """A round of so many copies; raises torch.OutOfMemoryError where there is no room for them."""
+    device, before = sample.device, 0
     if memory is not None:
-        most = min(most, max(size, int(memory * size / max(1, _peak_memory(device)))))
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)  # rows, which all share, and what others have there
+    copies = _copies(sample, number)
+
+    def advance() -> None:
+        if number == 1:
+            loop.advance(copies[0])
+        elif None in stack.advance(copies):
+            raise torch.OutOfMemoryError(f"{device} does not hold one of these models as a stack of one")
+
+    seconds = _seconds(advance)
+    peak = 0 if memory is None else torch.cuda.max_memory_allocated(device)
+    return _Measured(seconds, (peak - before) / number)
+
+
+def _fitting_into(memory: float | None, each: float, device: torch.device, *, most: int) -> int:
+    """The largest power of 2 up to ``most`` that memory has room for, beside what is there already."""
+    if memory is not None:
+        room = memory - torch.cuda.memory_allocated(device)
+        most = min(most, max(1, int(room / max(1, each))))
     return 1 << (most.bit_length() - 1)
 
 
@@ -120,13 +150,6 @@ def _small(learner: Learner) -> Learner:
     rows = _MEASURED_BATCHES * batch
     learner.training, learner.validation = (features[:rows], targets[:rows]), (others[:batch], wanted[:batch])
     return learner
-
-
-def _peak_memory(device: torch.device) -> int:
-    """The most bytes that tensors have taken of an accelerator since this was last asked."""
-    peak = torch.cuda.max_memory_allocated(device)
-    torch.cuda.reset_peak_memory_stats(device)
-    return peak
 
 
 def _seconds(function: Callable[[], object]) -> float:

@@ -7,6 +7,7 @@ lanes' torch optimizers, so that a lane can go on alone. Needs torch only.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -96,8 +97,7 @@ class StackedOptimizer:
     def give_back(self) -> None:
         """Write the state into the lanes' own optimizers: all of it, or nothing where memory is short."""
         steps = self._steps.tolist()
-        kept: list[Tensor] = []
-        values: list[Tensor] = []
+        kept: defaultdict[tuple[str, int], list[tuple[Tensor, Tensor]]] = defaultdict(list)
         new: list[tuple[dict[str, Tensor], str, Tensor]] = []
         for name, buffers in self._state.items():
             for index, buffer in enumerate(buffers):
@@ -110,10 +110,10 @@ class StackedOptimizer:
                     if (before := state.get(name)) is None:
                         new.append((state, name, value.clone()))
                     else:
-                        kept.append(before)
-                        values.append(value)
-        if kept:  # all at once: a copy for each would keep a GPU waiting
-            torch._foreach_copy_(kept, values)
+                        kept[name, index].append((before, value))
+        for pairs in kept.values():  # all lanes at once, as in stack._give_back
+            own_buffers, values = zip(*pairs, strict=True)
+            torch._foreach_copy_(own_buffers, values)
         for state, name, value in new:
             state[name] = value
         if self._rule in _COUNTS_STEPS:

@@ -37,7 +37,7 @@ _ON_DEVICE: WeakKeyDictionary[Part, dict[torch.device, tuple[Tensor, Tensor]]] =
 """One copy of a data set per device and process, shared by its trials, which only read it."""
 
 _SHARE_FOR_DATA = 0.5
-"""Of the free memory of a device; the rest is for the models of all trials there."""
+"""Of the memory of a device that is free, and of the process's own part of it; the rest is for models."""
 
 _UNSTACKABLE: dict[Hashable, str] = {}
 """Fusion keys of models that turned out not to be vectorisable, and why."""
@@ -234,7 +234,13 @@ def _tensors(part: Part, device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 def _fits(part: Part, device: torch.device) -> bool:
-    if device.type != "cuda":
+    """Whether the rows leave the device room for models, the process's other rows being there."""
+    own = memory_share(device)
+    if own is None:
         return True
     free, _ = torch.cuda.mem_get_info(device)
-    return part.features.nbytes + part.targets.nbytes <= _SHARE_FOR_DATA * free
+    there = [rows for copies in _ON_DEVICE.values() for rows in copies.get(device, ())]
+    held = sum(rows.nbytes for rows in there if rows.device.type == device.type)
+    size = part.features.nbytes + part.targets.nbytes
+    # Processes that share the device and load at the same time all see the same free memory.
+    return size <= _SHARE_FOR_DATA * free and held + size <= _SHARE_FOR_DATA * own

@@ -199,3 +199,23 @@ def test_convolutions_on_a_gpu_are_exact_and_deterministic_unless_a_model_says_o
     cudnn.allow_tf32 = True  # as a model may
     training.granted_device(gpus(1))
     assert cudnn.allow_tf32
+
+
+@pytest.mark.parametrize("optimizer", ["momentum", "adam"])
+def test_lanes_are_written_back_in_calls_of_tensors_that_are_alike(optimizer, monkeypatch):
+    """A GPU copies those of a call at once only where all are of one type and layout."""
+    config = {"dataset": "digits", "normalization": "batch", "dropout": 0.1, "optimizer": optimizer}
+    learners = MLP._learners([{**config, "seed": seed} for seed in range(3)])
+    stack.advance(learners)
+    kinds, copy = [], torch._foreach_copy_
+
+    def copying(own, values):
+        kinds.append({(each.dtype, each.shape, each.stride()) for each in (*own, *values)})
+        copy(own, values)
+
+    monkeypatch.setattr(torch, "_foreach_copy_", copying)
+    stack.advance(learners)
+    network = learners[0].network
+    states = {"momentum": 1, "adam": 2}[optimizer] * len([*network.parameters()])
+    assert len(kinds) == states + len([*network.parameters(), *network.buffers()])
+    assert all(len(alike) == 1 for alike in kinds)

@@ -442,20 +442,72 @@ def test_losses_of_one_kind_and_setting_are_stacked():
     assert one.fusion_key() != two.fusion_key()
 
 
-@pytest.mark.parametrize(("share", "most"), [(1.0, 16), (0.5, 8), (0.25, 4)])
-def test_lanes_are_no_more_than_fit_into_the_process_share_of_the_memory(share, most, monkeypatch):
-    """Each lane takes 100 bytes of a device that has 1,600, and more of them are always quicker."""
+class Accelerator:
+    """The memory of a device, in bytes, as torch counts it: some is taken, and each lane takes ``each``."""
+
+    def __init__(self, monkeypatch, *, size, taken, each):
+        self.size, self.taken, self.each = size, taken, each
+        self.peak, self.sizes = taken, []
+        monkeypatch.setattr(stack, "advance", self.train)
+        monkeypatch.setattr(stack_size.loop, "advance", lambda learner: self.train([learner]))
+        # More lanes are always quicker.
+        monkeypatch.setattr(stack_size, "_seconds", lambda function: [function(), 1e-3][1])
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (size - taken, size))
+        monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: self.taken)
+        monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: self.peak)
+        monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", self.reset)
+
+    def train(self, learners):
+        self.sizes.append(len(learners))
+        self.peak = max(self.peak, self.taken + self.each * len(learners))
+        return [{} if self.peak <= self.size else None for _ in learners]
+
+    def reset(self, device):
+        self.peak = self.taken
+
+
+@pytest.mark.parametrize(
+    ("share", "taken", "most"),
+    [(1.0, 0, 16), (0.5, 0, 8), (0.25, 0, 4), (1.0, 800, 8), (1.0, 1500, 1), (0.5, 1000, 1), (1.0, 700, 8)],
+)
+def test_lanes_are_no_more_than_fit_into_the_process_share_of_the_memory(share, taken, most, monkeypatch):
+    """What is there already, as the rows that all lanes read, is counted once and not for each lane."""
     learners = [MLP(config=dict(config))._learner for config in configs(2, optimizer="sgd")]
-    sizes = [1]
-    monkeypatch.setattr(stack, "advance", lambda learners: sizes.append(len(learners)))
-    monkeypatch.setattr(stack_size, "_seconds", lambda function: [function(), 1e-3][1])
-    monkeypatch.setattr(stack_size, "_peak_memory", lambda device: 100 * sizes[-1])
-    monkeypatch.setattr(training.torch.cuda, "mem_get_info", lambda device: (0, 1600))
+    device = Accelerator(monkeypatch, size=1600, taken=taken, each=100)
     monkeypatch.setattr(training.ray, "is_initialized", lambda: True)
     granted = SimpleNamespace(get_assigned_resources=lambda: {"GPU": share})
     monkeypatch.setattr(training.ray, "get_runtime_context", lambda: granted)
     memory = training.memory_share(torch.device("cuda"))
-    assert stack_size.best_size(learners, most=256, memory=memory) == max(sizes) == most
+    assert stack_size.best_size(learners, most=256, memory=memory) == max(device.sizes) == most
+
+
+def test_lanes_that_turn_out_to_need_more_than_the_share_are_not_chosen(monkeypatch):
+    """A stack takes three times the memory of a lone trial for each of its lanes."""
+    learners = [MLP(config=dict(config))._learner for config in configs(2, optimizer="sgd")]
+    device = Accelerator(monkeypatch, size=10_000, taken=0, each=100)
+
+    def advance(learners):
+        device.each = 300
+        return device.train(learners)
+
+    monkeypatch.setattr(stack, "advance", advance)
+    assert stack_size.best_size(learners, most=256, memory=800.0) == 2
+    assert device.sizes == [1, 4, 2]
+
+
+def test_lanes_are_as_many_as_the_device_holds_where_more_of_them_fail(monkeypatch):
+    """The copies for 16 lanes do not fit beside what other processes have."""
+    learners = [MLP(config=dict(config))._learner for config in configs(2, optimizer="sgd")]
+    device = Accelerator(monkeypatch, size=10_000, taken=0, each=100)
+    copies = stack_size._copies
+
+    def copied(learner, number):
+        if number > 4:
+            raise torch.OutOfMemoryError("device")
+        return copies(learner, number)
+
+    monkeypatch.setattr(stack_size, "_copies", copied)
+    assert stack_size.best_size(learners, most=256, memory=10_000.0) == max(device.sizes) == 4
 
 
 def test_number_of_lanes_is_measured_with_one_copy_of_the_data(monkeypatch):
@@ -488,7 +540,36 @@ def test_attribute_that_cannot_be_compared_keeps_a_model_out_of_stacks():
         signature(trial._learner)
 
 
-def test_memory_that_does_not_hold_all_lanes_halves_them(monkeypatch):
+@pytest.mark.parametrize(("batch_size", "passes"), [(10, [15, 15, 6]), (30, [30, 6]), (100, [36])])
+def test_evaluation_passes_no_fewer_rows_at_once_than_training(batch_size, passes, monkeypatch):
+    """On the 36 validation rows of wine, of which all lanes together are to have 60 at once."""
+    monkeypatch.setattr(stack, "EVALUATION_ROWS", 60)
+    learners = MLP._learners(list(configs(4, batch_size=batch_size)))
+    rows, forward = [], stack.stacked_forward.forward
+
+    def noting(model, **parts):
+        run = forward(model, **parts)
+
+        def noted(parameters, buffers, inputs):
+            rows.append(len(inputs))
+            return run(parameters, buffers, inputs)
+
+        return noted if parts else run
+
+    monkeypatch.setattr(stack.stacked_forward, "forward", noting)
+    stack.advance(learners)
+    assert rows == passes
+
+
+@pytest.fixture
+def held(monkeypatch):
+    """What the process knows of how many lanes fit: at first nothing, and nothing for other tests."""
+    known = {}
+    monkeypatch.setattr(stack, "_HELD", known)
+    return known
+
+
+def test_memory_that_does_not_hold_all_lanes_halves_them_and_does_not_try_all_again(held, monkeypatch):
     every = list(configs(5, optimizer="adam", precision="float64"))
     alone = curves([MLP(config=dict(config)) for config in every], 2, stacked=False)
     sizes = []
@@ -502,12 +583,69 @@ def test_memory_that_does_not_hold_all_lanes_halves_them(monkeypatch):
 
     monkeypatch.setattr(stack, "_together", small)
     stacked = curves([MLP(config=dict(config)) for config in every], 2, stacked=True)
-    assert sizes[:5] == [5, 2, 3, 1, 2]
+    assert sizes == [5, 2, 2, 1, 2, 2, 1]
     np.testing.assert_allclose(stacked, alone, rtol=1e-8)
 
 
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (torch.OutOfMemoryError, "CUDA out of memory. Tried to allocate 20.00 MiB."),
+        (RuntimeError, "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        (RuntimeError, "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`"),
+        (RuntimeError, "cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        (torch.AcceleratorError, "CUDA error: out of memory\nCUDA kernel errors might be asynchronously"),
+    ],
+    ids=lambda value: value.split()[2] if isinstance(value, str) else value.__name__,
+)
+@pytest.mark.parametrize(
+    ("module", "function", "lanes"),
+    [
+        (torch, "baddbmm", lambda bias, inputs, weight: inputs),
+        (StackedOptimizer, "step", lambda optimizer, gradients: gradients[0]),
+    ],
+    ids=["forward", "update"],
+)
+def test_shortage_of_memory_halves_the_lanes_whoever_says_it(
+    module, function, lanes, error, message, held, monkeypatch
+):
+    every = list(configs(4, optimizer="sgd", precision="float64"))
+    alone = curves([MLP(config=dict(config)) for config in every], 1, stacked=False)
+    original = getattr(module, function)
+
+    def small(*arguments):
+        if len(lanes(*arguments)) > 2:
+            raise error(message)
+        return original(*arguments)
+
+    monkeypatch.setattr(module, function, small)
+    stacked = curves([MLP(config=dict(config)) for config in every], 1, stacked=True)
+    assert set(held.values()) == {2}
+    np.testing.assert_allclose(stacked, alone, rtol=1e-8)
+
+
+def test_memory_that_has_become_shorter_halves_the_lanes_again(held, monkeypatch):
+    learners = MLP._learners(list(configs(4, optimizer="sgd")))
+    sizes, together, room = [], stack._together, 2
+
+    def small(learners, orders):
+        sizes.append(len(learners))
+        if len(learners) > room:
+            raise torch.OutOfMemoryError("device")
+        return together(learners, orders)
+
+    monkeypatch.setattr(stack, "_together", small)
+    stack.advance(learners)
+    room = 1
+    stack.advance(learners)
+    assert sizes == [4, 2, 2, 2, 1, 1, 1, 1]
+    assert all(learner.epoch == 2 for learner in learners)
+
+
 @pytest.mark.parametrize("optimizer", ["momentum", "adam"])
-def test_lane_that_memory_does_not_hold_trains_alone_as_if_nothing_had_been_tried(optimizer, monkeypatch):
+def test_lane_that_memory_does_not_hold_trains_alone_as_if_nothing_had_been_tried(
+    optimizer, held, monkeypatch
+):
     """Memory is short where the last lane's state is first written back, when all others' has been."""
     every = list(configs(3, optimizer=optimizer, precision="float64"))
     alone = curves([MLP(config=dict(config)) for config in every], 2, stacked=False)

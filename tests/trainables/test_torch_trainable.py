@@ -2,6 +2,7 @@
 
 import random
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -211,13 +212,30 @@ def test_numpy_numbers_are_numbers(trial):
     assert (learner.hyperparameters.hidden, learner.hyperparameters.optimizer) == (8, "sgd")
 
 
-@pytest.mark.parametrize(("share", "device"), [(0.4, "cuda"), (0.6, "cpu")])
-def test_rows_are_kept_on_the_device_if_they_fit(share, device, monkeypatch):
-    """Half of the free memory is for them; the rows of a larger set stay on the CPU."""
-    made = []
-    part = Part(np.zeros((100, 4)), np.zeros(100), np.arange(100))
-    size = part.features.nbytes + part.targets.nbytes
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (int(size / share), 0))
-    monkeypatch.setattr(torch, "tensor", lambda array, device: made.append(device.type))
-    training._tensors(part, torch.device("cuda"))
-    assert made == [device, device]
+@pytest.mark.parametrize(
+    ("free", "total", "gpus", "devices"),
+    [
+        (3.0, 100.0, 1.0, ["cuda", "cuda"]),
+        (1.9, 100.0, 1.0, ["cpu", "cpu"]),
+        (100.0, 100.0, 0.05, ["cuda", "cuda"]),
+        (100.0, 100.0, 0.03, ["cuda", "cpu"]),
+        (100.0, 100.0, 0.01, ["cpu", "cpu"]),
+    ],
+    ids=["fit", "too little is free", "fit in the share", "one fits in the share", "too small a share"],
+)
+def test_rows_are_kept_on_the_device_if_they_fit(free, total, gpus, devices, monkeypatch):
+    """Half of what is free, and of the worker's share, is for them; other rows stay on the CPU."""
+    parts = [Part(np.zeros((100, 4)), np.zeros(100), np.arange(100)) for _ in range(2)]
+    size = parts[0].features.nbytes + parts[0].targets.nbytes
+    memory = int(free * size), int(total * size)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: memory)
+    monkeypatch.setattr(training.ray, "is_initialized", lambda: True)
+    granted = SimpleNamespace(get_assigned_resources=lambda: {"GPU": gpus})
+    monkeypatch.setattr(training.ray, "get_runtime_context", lambda: granted)
+    monkeypatch.setattr(
+        torch,
+        "tensor",
+        lambda array, device: SimpleNamespace(device=torch.device(device), nbytes=array.nbytes),
+    )
+    made = [training._tensors(part, torch.device("cuda")) for part in parts]
+    assert [features.device.type for features, _ in made] == devices
