@@ -40,7 +40,7 @@ _SHARE_FOR_DATA = 0.5
 """Of the memory of a device that is free, and of the process's own part of it; the rest is for models."""
 
 _UNSTACKABLE: dict[Hashable, str] = {}
-"""Fusion keys of models that turned out not to be vectorisable, and why."""
+"""Signatures but for their rows, which come and go, of models that turned out not to be vectorisable; why."""
 
 
 def granted_device(resources: Any) -> torch.device:
@@ -136,7 +136,7 @@ def fusion_key(learner: Learner) -> Hashable | None:
         key = signature(learner)
     except CannotStack:
         return None
-    return None if key in _UNSTACKABLE else key
+    return None if key[:-1] in _UNSTACKABLE else key
 
 
 def advance_together(learners: Sequence[Learner]) -> list[dict[str, float] | None]:
@@ -144,7 +144,7 @@ def advance_together(learners: Sequence[Learner]) -> list[dict[str, float] | Non
     try:
         return stack.advance(learners)
     except CannotStack as error:
-        _UNSTACKABLE[signature(learners[0])] = str(error)
+        _UNSTACKABLE[signature(learners[0])[:-1]] = str(error)
         return [None] * len(learners)
 
 

@@ -70,16 +70,16 @@ class Reusing(MLP):
 class FunctionalDropout(MLP):
     """It draws from torch's global generator, which a stack cannot do lane by lane."""
 
+    class Net(nn.Module):
+        def __init__(self, features, outputs):
+            super().__init__()
+            self.linear = nn.Linear(features, outputs)
+
+        def forward(self, x):
+            return self.linear(functional.dropout(x, 0.5, self.training))
+
     def model(self, config):
-        class Net(nn.Module):
-            def __init__(self, features, outputs):
-                super().__init__()
-                self.linear = nn.Linear(features, outputs)
-
-            def forward(self, x):
-                return self.linear(functional.dropout(x, 0.5, self.training))
-
-        return Net(self.dataset.features, self.dataset.outputs)
+        return self.Net(self.dataset.features, self.dataset.outputs)
 
 
 def configs(lanes, **parts):
@@ -324,6 +324,7 @@ def test_model_that_cannot_be_vectorised_trains_alone_as_if_nothing_had_been_tri
     trials = [FunctionalDropout(config=dict(config)) for config in every]
     FunctionalDropout.fused_step(trials)
     assert trials[0].fusion_key() is None
+    assert FunctionalDropout(config={**every[0], "validation": 0.3}).fusion_key() is None
     assert (curves(trials, 3, stacked=False) == alone).all()
 
 
