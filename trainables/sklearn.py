@@ -40,6 +40,7 @@ class Estimator(SharedRows, HeldOut, Trainable):
 
     Config: ClassVar[type[EstimatorConfig]] = EstimatorConfig
     Settings: ClassVar[type[EstimatorSettings]] = EstimatorSettings
+    most_gpus: ClassVar[int] = 0
 
     @classmethod
     def metrics(cls, settings: dict[str, Any]) -> tuple[str, ...]:

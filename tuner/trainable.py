@@ -228,7 +228,8 @@ class TrainableSpec(Spec):
         most = getattr(self.load(), "most_gpus", None)
         if most is None or gpus <= most:
             return []
-        idle = f"a trial of {self.name} uses no more; must be at most {most}, got {gpus:g}"
+        uses = "no more" if most else "none"
+        idle = f"a trial of {self.name} uses {uses}; must be at most {most}, got {gpus:g}"
         return [Problem("resources.gpu", idle)]
 
     def _sample_problems(self, trainable: Any, space: SearchSpace) -> list[Problem]:

@@ -320,8 +320,8 @@ class Parallel(Untyped):
 
 @pytest.mark.parametrize(
     ("kind", "most"),
-    [(Untyped, 3), (train, 3), (Parallel, 2), ("mlp", 1)],
-    ids=["class", "function", "two", "network"],
+    [(Untyped, 3), (train, 3), (Parallel, 2), ("mlp", 1), ("sklearn", 0)],
+    ids=["class", "function", "two", "network", "estimator"],
 )
 def test_a_trial_is_given_no_more_gpus_than_it_says_that_it_can_use(kind, most) -> None:
     spec = TrainableSpec(kind=kind)
