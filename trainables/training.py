@@ -85,9 +85,10 @@ def memory_share(device: torch.device) -> float | None:
 
 
 def _granted_part() -> float:
-    """The part of its GPU that Ray has granted this process; outside Ray, and of several GPUs, all."""
-    granted = ray.get_runtime_context().get_assigned_resources() if ray.is_initialized() else {}
-    return min(1.0, float(granted.get("GPU", 1.0)))
+    """The part of its GPU that Ray has granted this process; outside an actor, and of several GPUs, all."""
+    if not ray.is_initialized() or (context := ray.get_runtime_context()).get_actor_id() is None:
+        return 1.0
+    return min(1.0, float(context.get_assigned_resources().get("GPU", 1.0)))
 
 
 def learner(

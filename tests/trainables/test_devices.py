@@ -181,7 +181,7 @@ def gpus(number):
 )
 def test_process_takes_no_more_of_the_memory_of_a_gpu_than_its_part(gpu, granted, fractions, monkeypatch):
     limits = []
-    context = SimpleNamespace(get_assigned_resources=lambda: granted)
+    context = SimpleNamespace(get_actor_id=lambda: "1", get_assigned_resources=lambda: granted)
     monkeypatch.setattr(training.ray, "is_initialized", lambda: True)
     monkeypatch.setattr(training.ray, "get_runtime_context", lambda: context)
     monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", limits.append)
@@ -219,3 +219,12 @@ def test_lanes_are_written_back_in_calls_of_tensors_that_are_alike(optimizer, mo
     states = {"momentum": 1, "adam": 2}[optimizer] * len([*network.parameters()])
     assert len(kinds) == states + len([*network.parameters(), *network.buffers()])
     assert all(len(alike) == 1 for alike in kinds)
+
+
+def test_process_that_is_no_worker_has_all_of_a_gpu(gpu, monkeypatch):
+    context = SimpleNamespace(get_actor_id=lambda: None, get_assigned_resources=pytest.fail)
+    monkeypatch.setattr(training.ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(training.ray, "get_runtime_context", lambda: context)
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", pytest.fail)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (50, 100))
+    assert training.memory_share(training.granted_device(gpus(1))) == 100

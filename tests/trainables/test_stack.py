@@ -476,7 +476,7 @@ def test_lanes_are_no_more_than_fit_into_the_process_share_of_the_memory(share, 
     learners = [MLP(config=dict(config))._learner for config in configs(2, optimizer="sgd")]
     device = Accelerator(monkeypatch, size=1600, taken=taken, each=100)
     monkeypatch.setattr(training.ray, "is_initialized", lambda: True)
-    granted = SimpleNamespace(get_assigned_resources=lambda: {"GPU": share})
+    granted = SimpleNamespace(get_actor_id=lambda: "1", get_assigned_resources=lambda: {"GPU": share})
     monkeypatch.setattr(training.ray, "get_runtime_context", lambda: granted)
     memory = training.memory_share(torch.device("cuda"))
     assert stack_size.best_size(learners, most=256, memory=memory) == max(device.sizes) == most

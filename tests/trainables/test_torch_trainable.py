@@ -230,7 +230,7 @@ def test_rows_are_kept_on_the_device_if_they_fit(free, total, gpus, devices, mon
     memory = int(free * size), int(total * size)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: memory)
     monkeypatch.setattr(training.ray, "is_initialized", lambda: True)
-    granted = SimpleNamespace(get_assigned_resources=lambda: {"GPU": gpus})
+    granted = SimpleNamespace(get_actor_id=lambda: "1", get_assigned_resources=lambda: {"GPU": gpus})
     monkeypatch.setattr(training.ray, "get_runtime_context", lambda: granted)
     monkeypatch.setattr(
         torch,
