@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from trainables import training
 from trainables.mlp import MLP
@@ -17,9 +17,10 @@ WINE = {"dataset": "wine", "batch_size": 16, "hidden": 16, "lr": 0.01}
 
 @pytest.fixture(autouse=True)
 def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Grant all trials the device of the option ``--device``; without it what their resources say."""
-    if (name := request.config.getoption("--device")) != "cpu":
-        monkeypatch.setattr(training, "granted_device", lambda resources: torch.device(name))
+    """Grant all trials a GPU with the option ``--device cuda``; without it what their resources say."""
+    if request.config.getoption("--device") == "cuda":
+        granted, gpu = training.granted_device, SimpleNamespace(required_resources={"GPU": 1.0})
+        monkeypatch.setattr(training, "granted_device", lambda resources: granted(gpu))
 
 
 @pytest.fixture
