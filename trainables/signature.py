@@ -72,6 +72,11 @@ def signature(learner: Learner) -> tuple[Hashable, ...]:
     )
 
 
+def kind(signature: tuple[Hashable, ...]) -> tuple[Hashable, ...]:
+    """What holds of learners of this signature whichever rows they learn from, which come and go."""
+    return signature[:-1]
+
+
 def _matters(module: nn.Module, attribute: str) -> bool:
     """Whether the forward pass may depend on it. What torch's layers keep private follows from the rest."""
     return attribute not in _OF_EVERY_MODULE and not (

@@ -27,7 +27,7 @@ from trainables.loop import (
     scores,
     squared_errors,
 )
-from trainables.signature import CannotStack, signature
+from trainables.signature import CannotStack, kind, signature
 from trainables.stacked_optimizers import StackedOptimizer
 from trainables.training_loss import TrainingLoss, losses
 
@@ -35,7 +35,7 @@ _HARMLESS: set[Hashable] = set()
 """Models (the first parts of signatures) whose forward pass was found to leave nothing behind."""
 
 _HELD: dict[Hashable, int] = {}
-"""How many at once the device's memory held of those of a signature, where it has once not held all."""
+"""How many at once the device's memory held of those of a kind, where it has once not held all."""
 
 
 def advance(learners: Sequence[Learner]) -> list[dict[str, float] | None]:
@@ -65,10 +65,10 @@ def advance(learners: Sequence[Learner]) -> list[dict[str, float] | None]:
 
 def _in_groups(learners: Sequence[Learner], orders: Sequence[Tensor]) -> list[dict[str, float] | None]:
     """As many at a time as memory holds, which is found out by halving."""
-    kind = signature(learners[0])[:-1]  # whichever rows they learn from
+    alike = kind(signature(learners[0]))
     results: list[dict[str, float] | None] = []
     while remaining := len(learners) - len(results):
-        size = min(remaining, _HELD.get(kind, remaining))
+        size = min(remaining, _HELD.get(alike, remaining))
         group = slice(len(results), len(results) + size)
         try:
             results += _together(learners[group], orders[group])
@@ -76,7 +76,7 @@ def _in_groups(learners: Sequence[Learner], orders: Sequence[Tensor]) -> list[di
         except RuntimeError as error:
             if not device_memory.is_short(error):
                 raise
-            _HELD[kind] = max(1, size // 2)
+            _HELD[alike] = max(1, size // 2)
         torch.cuda.empty_cache()  # what the failed attempt held is free only now that its error is gone
         if size == 1:
             results.append(None)
@@ -125,8 +125,8 @@ def _refuse_changes(learner: Learner) -> None:
     network = learner.network
     if all(type(module).__module__.startswith(_NO_SURPRISES) for module in network.modules()):
         return
-    model, *_ = kind = signature(learner)[:2]
-    if kind in _HARMLESS:
+    model, *_ = shapes = signature(learner)[:2]
+    if shapes in _HARMLESS:
         return
     state = learner.streams.state_dict()
     try:
@@ -145,7 +145,7 @@ def _refuse_changes(learner: Learner) -> None:
             raise CannotStack(f"buffer '{name}' is assigned anew by the forward pass; change it in place")
     if signature(replace(learner, network=tried))[0] != model:
         raise CannotStack("the forward pass changes an attribute of its module")
-    _HARMLESS.add(kind)
+    _HARMLESS.add(shapes)
 
 
 _NO_SURPRISES = ("torch.nn.", "trainables.")

@@ -24,7 +24,7 @@ from trainables.loop import Learner, evaluate, squared_error
 from trainables.metrics import Metrics
 from trainables.randomness import Streams
 from trainables.recipe import Task, TrainingConfig
-from trainables.signature import CannotStack, signature
+from trainables.signature import CannotStack, kind, signature
 from trainables.training_loss import Loss
 
 CHECKPOINT_FILE = "checkpoint.pt"
@@ -40,7 +40,7 @@ _SHARE_FOR_DATA = 0.5
 """Of the memory of a device that is free, and of the process's own part of it; the rest is for models."""
 
 _UNSTACKABLE: dict[Hashable, str] = {}
-"""Signatures but for their rows, which come and go, of models that turned out not to be vectorisable; why."""
+"""Kinds of learners whose models turned out not to be vectorisable, and why."""
 
 
 def granted_device(resources: Any) -> torch.device:
@@ -137,7 +137,7 @@ def fusion_key(learner: Learner) -> Hashable | None:
         key = signature(learner)
     except CannotStack:
         return None
-    return None if key[:-1] in _UNSTACKABLE else key
+    return None if kind(key) in _UNSTACKABLE else key
 
 
 def advance_together(learners: Sequence[Learner]) -> list[dict[str, float] | None]:
@@ -145,7 +145,7 @@ def advance_together(learners: Sequence[Learner]) -> list[dict[str, float] | Non
     try:
         return stack.advance(learners)
     except CannotStack as error:
-        _UNSTACKABLE[signature(learners[0])[:-1]] = str(error)
+        _UNSTACKABLE[kind(signature(learners[0]))] = str(error)
         return [None] * len(learners)
 
 
