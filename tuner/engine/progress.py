@@ -141,9 +141,7 @@ def _of_leak(leak: Leak) -> str:
 def opening(sweep: Sweep, slots: int | None) -> str:
     """What is about to run: how many trials of what, by which methods, and how many at once (if known)."""
     count, asked = sweep.trials, sweep.budget.concurrent
-    trials = (
-        "as many trials as time allows" if count is None else f"{count:,} trial{'s' if count > 1 else ''}"
-    )
+    trials = "as many trials as time allows" if count is None else words.several(count, "trial")
     searcher, scheduler = (
         getattr(part, "kind", type(part).__name__) for part in (sweep.searcher, sweep.scheduler)
     )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tuner.report import _evaluation
 from tuner.report._page import html
 from tuner.report._report import Report, Trial
-from tuner.report.words import clean, counted, duration, ended, full, left_behind, savings, short
+from tuner.report.words import clean, counted, duration, ended, full, left_behind, savings, several, short
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -46,7 +46,7 @@ def table(report: Report, *, limit: int = 20, width: int = 100, color: bool = Fa
     """The best ``limit`` trials, best first, then the counts by state; ``width`` in characters."""
     shown = report.ranked()[:limit]
     counts = (
-        f"{_count(len(report.trials), 'trial')}: {counted(report.counts())}"
+        f"{several(len(report.trials), 'trial')}: {counted(report.counts())}"
         if report.trials
         else "no trials yet"
     )
@@ -74,7 +74,7 @@ def errors(report: Report) -> str:
     if not failed:
         return "no trial failed\n"
     return "\n".join(
-        f"trial {trial.id} failed after {_count(trial.iterations, 'iteration')}\n{_config(trial, '  ')}\n"
+        f"trial {trial.id} failed after {several(trial.iterations, 'iteration')}\n{_config(trial, '  ')}\n"
         f"{clean(trial.error or 'no error was recorded').rstrip()}\n"
         for trial in failed
     )
@@ -156,7 +156,7 @@ def _headline(report: Report) -> list[str]:
 def _front_lines(report: Report) -> list[str]:
     front = sorted(report.front(), key=lambda trial: -report.objective.score(trial.value or 0.0))
     of = " and ".join(clean(metric) for metric in report.objective.metrics)
-    lines = [f"{_count(len(front), 'trial')} of the best trade-offs (Pareto front) of {of}:"]
+    lines = [f"{several(len(front), 'trial')} of the best trade-offs (Pareto front) of {of}:"]
     for trial in front[:_FRONT_SHOWN]:
         values = ", ".join(short(value) for value in report.values(trial))
         lines.append(f"  {trial.id}  {values}  {clean(trial.checkpoint or '')}")
@@ -172,7 +172,7 @@ def _commonest_error(report: Report) -> str | None:
     if not causes:
         return None
     (cause, times), *others = Counter(causes).most_common()
-    return f"{cause} ({times:,} of {_count(len(causes), 'failed trial')})" if others else cause
+    return f"{cause} ({times:,} of {several(len(causes), 'failed trial')})" if others else cause
 
 
 def _config(trial: Trial, indent: str) -> str:
@@ -182,10 +182,6 @@ def _config(trial: Trial, indent: str) -> str:
     return "\n".join(
         f"{indent}{names[name]:<{longest}}  {full(value)}" for name, value in trial.config.items()
     )
-
-
-def _count(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _cell(value: Any) -> Any:

@@ -53,6 +53,11 @@ def size(count: float) -> str:
     return f"{count / 1e6:.0f} MB" if count < 1e9 else f"{count / 1e9:.1f} GB"
 
 
+def several(count: int, what: str) -> str:
+    """A number of things, as ``1 trial`` and ``2 trials``."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
 def counted(counts: Mapping[Any, int]) -> str:
     """The counts that are not zero, as ``3 completed, 1 failed``."""
     return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
@@ -68,8 +73,7 @@ def savings(done: int, without_stopping: int | None) -> str:
 def left_behind(leaks: Sequence[Mapping[str, Any]]) -> str:
     """What trials had left in the memory of workers, at least one, that were replaced for it."""
     left = size(max(leak["after"] - leak["before"] for leak in leaks))
-    workers = f"{len(leaks):,} worker{'s' if len(leaks) > 1 else ''}"
-    return f"{workers} replaced, in which trials had left up to {left} behind"
+    return f"{several(len(leaks), 'worker')} replaced, in which trials had left up to {left} behind"
 
 
 def ended(reason: str | None) -> str:
