@@ -15,6 +15,9 @@ ITERATIONS = "iterations"
 
 SECONDS = "seconds"
 
+Ending = Literal["completed", "stopped", "failed"]
+"""How a trial ended: by itself or at its maximum, by a decision or a budget, or with an error."""
+
 
 class Objective(Spec):
     """The metric to optimise and its direction.

@@ -92,7 +92,7 @@ def test_hyperband_does_not_drop_a_trial_that_failed_while_it_waited():
         scheduler.add(trial)
     for trial in range(3):
         scheduler.report(trial, 1, float(trial))
-    scheduler.end(2)
+    scheduler.end(2, "failed")
     assert [decision.trial for decision in scheduler.drop()] == [1]
 
 

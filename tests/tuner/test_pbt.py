@@ -64,7 +64,7 @@ def test_population_waits_for_the_last_of_its_members():
     scheduler.add(1)
     scheduler.close()
     assert scheduler.resume() is None
-    scheduler.end(1)
+    scheduler.end(1, "failed")
     assert scheduler.resume().trial == 0
 
 

@@ -6,10 +6,26 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tuner import Asha, Curve, Median, Objective, Pasha, Percentile, SuccessiveHalving
+from tuner import (
+    Asha,
+    AshaStop,
+    Budget,
+    Curve,
+    Float,
+    HyperBand,
+    Median,
+    Objective,
+    Pasha,
+    Percentile,
+    SuccessiveHalving,
+    Sweep,
+)
+from tuner.engine import simulate as cluster
+from tuner.engine.curves import LearningCurve
 from tuner.schedulers import Action
 from tuner.schedulers._curve import probability_above
 from tuner.testing import Scenario, simulate
+from tuner.trainable import TrainableSpec
 
 LOSS = Objective(metric="loss", mode="min")
 
@@ -197,3 +213,88 @@ def test_probability_is_calibrated_on_curves_of_the_family():
         hits[chance >= 0.5].append(curve[-1] > 0.7)
     assert np.mean(hits[True]) > 0.8
     assert np.mean(hits[False]) < 0.2
+
+
+def ended_by_themselves(spec, *, trials, length, iterations, seed=0):
+    """A simulated sweep whose trials end by themselves after ``length`` of ``iterations``."""
+    sweep = Sweep(
+        trainable=TrainableSpec(kind="nothing"),
+        space={"x": Float(0.0, 1.0)},
+        objective=LOSS,
+        budget=Budget(trials=trials, iterations=iterations),
+        scheduler=spec,
+        seed=seed,
+    )
+
+    def curve(config, trial):
+        return LearningCurve([config["x"] + 1 / iteration for iteration in range(1, length + 1)])
+
+    return cluster.simulate(sweep, curve, workers=4)
+
+
+@pytest.mark.parametrize("length", [10, 20, 26, 27])
+@pytest.mark.parametrize(
+    "spec", [Asha(), AshaStop(), Pasha(), HyperBand(), SuccessiveHalving(), Median(), Percentile()]
+)
+def test_trials_that_end_by_themselves_are_stopped_like_those_that_reach_the_maximum(spec, length):
+    run = ended_by_themselves(spec, trials=27, length=length, iterations=27)
+    full = ended_by_themselves(spec, trials=27, length=27, iterations=27)
+    assert run.endings["completed"] <= max(
+        full.endings["completed"], sum(n > length for n in full.iterations_of)
+    )
+    assert run.iterations <= full.iterations
+
+
+def test_asha_trains_one_trial_in_full_where_all_end_by_themselves():
+    run = ended_by_themselves(Asha(), trials=27, length=20, iterations=27)
+    assert run.endings == {"completed": 1, "stopped": 26}
+
+
+@pytest.mark.parametrize("spec", [Asha(), Pasha()])
+def test_asha_trains_the_better_of_two_further_though_the_other_ended_early(spec):
+    scheduler = started(spec, 27, 2)
+    scheduler.close()
+    scheduler.report(0, 1, 0.9)
+    scheduler.report(1, 1, 0.5)
+    assert scheduler.resume().trial == 1
+    scheduler.end(1, "failed")
+    assert scheduler.resume().trial == 0
+    scheduler.end(0, "completed")
+    assert scheduler.resume() is None
+
+
+def test_asha_drops_what_is_behind_a_trial_that_ended_by_itself():
+    scheduler = started(Asha(), 27, 2)
+    scheduler.close()
+    scheduler.report(0, 1, 0.9)
+    scheduler.report(1, 1, 0.5)
+    assert scheduler.resume().trial == 1
+    scheduler.end(1, "completed")
+    assert scheduler.resume() is None
+    assert [decision.trial for decision in scheduler.drop()] == [0]
+
+
+def test_asha_trains_further_what_is_ahead_of_a_trial_that_ended_by_itself():
+    scheduler = started(Asha(), 27, 2)
+    scheduler.close()
+    scheduler.end(0, "completed")  # before its first rung, without a value
+    scheduler.report(1, 1, 0.5)
+    assert scheduler.resume().trial == 1
+
+
+@pytest.mark.parametrize("spec", [Median(peers=2), Percentile(peers=2)])
+def test_a_trial_that_ended_by_itself_stands_by_its_last_value_at_later_points(spec):
+    scheduler = started(spec, 9, 3)
+    for trial in (0, 1):
+        assert train(scheduler, trial, [1.0, 1.0]).action is Action.CONTINUE
+        scheduler.end(trial, "completed")
+    decision = scheduler.report(2, 3, 5.0)
+    assert (decision.action, decision.cutoff, decision.of) == (Action.STOP, 1.0, 3)
+
+
+def test_a_trial_that_failed_says_nothing_about_later_points():
+    scheduler = started(Median(peers=2), 9, 3)
+    for trial in (0, 1):
+        scheduler.report(trial, 1, 1.0)
+        scheduler.end(trial, "failed")
+    assert scheduler.report(2, 2, 5.0).action is Action.CONTINUE

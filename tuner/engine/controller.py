@@ -30,8 +30,8 @@ from tuner.engine.recovery import Leftovers
 from tuner.engine.watch import Watch
 from tuner.engine.workers import LaneManager, WorkerPool, lanes_held
 from tuner.errors import TrialError
+from tuner.objective import Ending
 from tuner.schedulers import Action, Decision
-from tuner.searchers import Ending
 
 # What Ray says of a dead process goes on with advice that has nothing to do with the trial.
 _LONGEST_ERROR = 200

@@ -22,10 +22,10 @@ from tuner.engine.memory import Leak
 from tuner.engine.stretch import Stretch
 from tuner.errors import ResultsError
 from tuner.journal import Journal
-from tuner.objective import ITERATIONS
+from tuner.objective import ITERATIONS, Ending
 from tuner.pareto import front
 from tuner.schedulers import Action, Decision
-from tuner.searchers import Ending, start
+from tuner.searchers import start
 from tuner.sweep import Sweep
 
 TrialDir = tuple[Any, str]
@@ -270,7 +270,7 @@ class Host:
         self._write("ended", number, state=ending, error=error)
         course.state = ending
         self._granted.pop(number, None)
-        self._scheduler.end(number)
+        self._scheduler.end(number, ending)
         if self.sweep.objective.others:
             known = ending != "failed" and course.last_values
             self._searcher.finish_all(number, ending, course.last_values if known else None)

@@ -17,9 +17,9 @@ import numpy as np
 
 from tuner.engine.cluster import WORKER_LOSSES
 from tuner.engine.curves import Costs, Curves, LearningCurve
-from tuner.objective import ITERATIONS, SECONDS
+from tuner.objective import ITERATIONS, SECONDS, Ending
 from tuner.schedulers import Action, Decision
-from tuner.searchers import Ending, start
+from tuner.searchers import start
 from tuner.space import Config
 from tuner.sweep import Sweep
 
@@ -300,7 +300,7 @@ class _Run:
     def end(self, trial: _Trial, ending: Ending) -> None:
         trial.state = ending
         self.endings[ending] += 1
-        self.scheduler.end(trial.number)
+        self.scheduler.end(trial.number, ending)
         self.searcher.finish(trial.number, ending, None if ending == "failed" else trial.last)
         if ending == "failed" and trial.best == self.best:
             sound = [t.best for t in self.trials if t.state != "failed" and t.best is not None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, insort
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,7 +11,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from tuner.errors import Problem
-from tuner.objective import Objective
+from tuner.objective import Ending, Objective
 from tuner.pareto import ranking
 from tuner.schedulers.base import Action, Decision, Scheduler, SchedulerSpec
 from tuner.spec import Count
@@ -130,7 +131,10 @@ class AshaScheduler(Scheduler):
         self._running: set[int] = set()
         self._paused: set[int] = set()
         self._closed = False
-        self._any_completed = False
+        self._best: dict[int, float] = {}  # trial -> its best score so far
+        self._completed = (
+            -math.inf
+        )  # the best score of a trial that ended by itself; inf: one had the maximum
 
     def add(self, trial: int) -> None:
         self._running.add(trial)
@@ -138,8 +142,10 @@ class AshaScheduler(Scheduler):
 
     def report(self, trial: int, resource: float, value: float | tuple[float, ...]) -> Decision:
         values = value if isinstance(value, tuple) else (value,)
+        scores = self._objective.scores(values)
+        self._best[trial] = max(scores[0], self._best.get(trial, -math.inf))
         if resource >= self._maximum:
-            self._any_completed = True
+            self._completed = math.inf
             return Decision(trial, Action.COMPLETE, resource, values[0])
         # A trial that reports seldom may pass several rungs at once: it is compared in the highest.
         passed = sum(resource >= rung.resource for rung in self._rungs)
@@ -147,7 +153,7 @@ class AshaScheduler(Scheduler):
             return Decision(trial, Action.CONTINUE, resource, values[0])
         self._reached[trial] = passed
         rung = self._rungs[passed - 1]
-        rung.add(trial, done=resource, scores=self._objective.scores(values))
+        rung.add(trial, done=resource, scores=scores)
         self._running.discard(trial)
         self._paused.add(trial)
         return rung.decision(trial, Action.PAUSE, self._objective, kept=self._kept(rung))
@@ -156,7 +162,11 @@ class AshaScheduler(Scheduler):
         ahead = self._rungs[self._reached[trial] :]
         return ahead[0].resource if ahead else self._maximum
 
-    def end(self, trial: int) -> None:
+    def end(self, trial: int, ending: Ending) -> None:
+        best = self._best.pop(trial, -math.inf)
+        if ending == "completed":
+            # Several objectives have no best score, so there one trial that was trained in full is enough.
+            self._completed = max(self._completed, math.inf if self._objective.others else best)
         # What it scored stays: a cut-off is about configurations, not about who is still alive.
         self._running.discard(trial)
         self._paused.discard(trial)
@@ -194,6 +204,11 @@ class AshaScheduler(Scheduler):
         return self._rungs
 
     @property
+    def _best_in_full(self) -> float:
+        """What a score must exceed to be trained further where nothing else asks for it."""
+        return self._completed
+
+    @property
     def _nothing_to_wait_for(self) -> bool:
         return self._closed and not self._running
 
@@ -204,12 +219,14 @@ class AshaScheduler(Scheduler):
             for trial in rung.best(kept):
                 if trial in self._paused and self._reached[trial] == passed:
                     return trial, rung, kept
-        if self._nothing_to_wait_for and self._paused and not self._any_completed:
-            # Too few trials for a promotion: the best of the highest rung goes on, so that one runs in full.
+        if self._nothing_to_wait_for and self._paused:
+            # Too few trials for a promotion. The best of the highest rung continues, unless it is already
+            # behind a trial that was trained in full.
             highest = max(self._reached[trial] for trial in self._paused)
             rung = self._rungs[highest - 1]
             waiting = [
                 t for t in rung.best(len(rung.scores)) if t in self._paused and self._reached[t] == highest
             ]
-            return waiting[0], rung, rung.rank(waiting[0])
+            if self._best[waiting[0]] > self._best_in_full:
+                return waiting[0], rung, rung.rank(waiting[0])
         return None

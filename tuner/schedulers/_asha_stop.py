@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from tuner.objective import Objective
+from tuner.objective import Ending, Objective
 from tuner.schedulers._asha import Asha, Rung, rung_resources
 from tuner.schedulers.base import Action, Decision, Scheduler
 
@@ -55,5 +55,5 @@ class _AshaStopScheduler(Scheduler):
         ahead = [rung.resource for rung in self._rungs if trial not in rung.scores]
         return min(ahead, default=self._maximum)
 
-    def end(self, trial: int) -> None:
+    def end(self, trial: int, ending: Ending) -> None:
         return

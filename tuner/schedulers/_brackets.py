@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tuner.objective import Objective
+from tuner.objective import Ending, Objective
 from tuner.schedulers.base import Action, Decision, Scheduler
 
 Plan = tuple[int | None, Sequence[int]]
@@ -51,7 +51,7 @@ class BracketsScheduler(Scheduler):
     def decides_at(self, trial: int) -> int:
         return self._bracket_of[trial].rung
 
-    def end(self, trial: int) -> None:
+    def end(self, trial: int, ending: Ending) -> None:
         bracket = self._bracket_of[trial]
         bracket.end(trial)
         self._resumable = [decision for decision in self._resumable if decision.trial != trial]

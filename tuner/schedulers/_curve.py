@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from tuner.errors import Problem
-from tuner.objective import Objective
+from tuner.objective import Ending, Objective
 from tuner.schedulers.base import Action, Decision, Scheduler, SchedulerSpec
 from tuner.spec import Count, Number
 
@@ -89,7 +89,7 @@ class _CurveScheduler(Scheduler):
         following = int(self._judged[trial]) + self._spec.interval
         return min(max(following, self._spec.grace_period), self._maximum)
 
-    def end(self, trial: int) -> None:
+    def end(self, trial: int, ending: Ending) -> None:
         self._curves.pop(trial, None)
 
     def _reason(self, curve: NDArray[np.float64]) -> str | None:

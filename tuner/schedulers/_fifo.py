@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import ClassVar, Literal
 
-from tuner.objective import Objective
+from tuner.objective import Ending, Objective
 from tuner.schedulers.base import Action, Decision, Scheduler, SchedulerSpec
 
 
@@ -34,5 +34,5 @@ class _FifoScheduler(Scheduler):
     def decides_at(self, trial: int) -> int:
         return self._iterations or sys.maxsize
 
-    def end(self, trial: int) -> None:
+    def end(self, trial: int, ending: Ending) -> None:
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import combinations, pairwise
@@ -39,11 +40,16 @@ class _PashaScheduler(AshaScheduler):
     def __init__(self, spec: Pasha, objective: Objective, iterations: int) -> None:
         super().__init__(spec, objective, iterations)
         self._top = min(1, len(self._rungs))  # the rung out of which nobody is promoted yet
+        self._reached_top = False
         self._curves: dict[int, dict[float, float]] = defaultdict(dict)
 
     @property
     def _open_rungs(self) -> Sequence[Rung]:
         return self._rungs[: self._top]
+
+    @property
+    def _best_in_full(self) -> float:
+        return math.inf if self._reached_top else super()._best_in_full
 
     def _kept(self, rung: Rung) -> int:
         return super()._kept(rung) if rung in self._open_rungs else 0
@@ -53,10 +59,10 @@ class _PashaScheduler(AshaScheduler):
         self._curves[trial][resource] = self._objective.score(value)
         decision = super().report(trial, resource, value)
         if self._top < len(self._rungs) and trial in self._rungs[self._top].scores:
-            self._any_completed = True  # as far as trials go at present
+            self._reached_top = True  # as far as trials go at present
             if decision.rung == self._rungs[self._top].resource and not self._settled():
                 self._top += 1
-                self._any_completed = False
+                self._reached_top = False
         return decision
 
     def _settled(self) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from tuner.errors import Problem
-from tuner.objective import Objective
+from tuner.objective import Ending, Objective
 from tuner.schedulers.base import Action, Decision, Scheduler, SchedulerSpec
 from tuner.space import Config, Dimension, Float, Int, Ordinal, SearchSpace
 from tuner.spec import Count, Number, did_you_mean
@@ -145,7 +145,7 @@ class _PbtScheduler(Scheduler):
     def decides_at(self, trial: int) -> int:
         return min(self._rungs[trial] + self._interval, self._maximum)
 
-    def end(self, trial: int) -> None:
+    def end(self, trial: int, ending: Ending) -> None:
         self._running.discard(trial)
         self._waiting.pop(trial, None)
         self._resumable = [decision for decision in self._resumable if decision.trial != trial]

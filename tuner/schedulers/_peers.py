@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from tuner.errors import Problem
-from tuner.objective import Objective
+from tuner.objective import Ending, Objective
 from tuner.schedulers.base import Action, Decision, Scheduler, SchedulerSpec
 from tuner.spec import Count, Number
 
@@ -61,12 +61,14 @@ class _Course:
 
     def __init__(self) -> None:
         self.best = -sys.float_info.max
+        self.last = 0.0
         self.mean = 0.0
         self.count = 0
         self.points = 0
 
     def add(self, score: float) -> None:
         self.best = max(self.best, score)
+        self.last = score
         self.count += 1
         self.mean += (score - self.mean) / self.count
 
@@ -80,10 +82,11 @@ class _PeersScheduler(Scheduler):
         self._grace, self._interval, self._least = spec.grace_period, spec.interval, spec.peers
         self._courses: dict[int, _Course] = {}
         self._points: dict[int, list[float]] = {}  # point -> the others' scores there, rising
+        self._ended: list[tuple[int, float]] = []  # of trials that ended by themselves: last point, score
 
     @abstractmethod
-    def _score(self, course: _Course, score: float) -> float:
-        """What a trial is to its peers at a point that it passes with ``score``."""
+    def _score(self, course: _Course) -> float:
+        """The score by which others are compared with a trial at its present point."""
 
     @abstractmethod
     def _cutoff(self, others: list[float]) -> float:
@@ -101,9 +104,9 @@ class _PeersScheduler(Scheduler):
         if resource < self._grace or point <= course.points:
             return Decision(trial, Action.CONTINUE, resource, value)
         course.points = point
-        others = self._points.setdefault(point, [])
+        others = self._at(point)
         cutoff = self._cutoff(others) if len(others) >= self._least else None
-        insort(others, self._score(course, score))
+        insort(others, self._score(course))
         if cutoff is None or course.best >= cutoff:
             return Decision(trial, Action.CONTINUE, resource, value)
         return Decision(
@@ -120,14 +123,27 @@ class _PeersScheduler(Scheduler):
         following = (self._courses[trial].points + 1) * self._interval
         return min(max(following, self._grace), self._maximum or sys.maxsize)
 
-    def end(self, trial: int) -> None:
-        self._courses.pop(trial, None)  # its scores stay, for those who come after it
+    def end(self, trial: int, ending: Ending) -> None:
+        course = self._courses.pop(trial)  # its scores stay, for the trials after it
+        if ending == "completed" and course.count:
+            # It will never come further, so its last score stands for it at all later points.
+            score = self._score(course)
+            self._ended.append((course.points, score))
+            for point, others in self._points.items():
+                if point > course.points:
+                    insort(others, score)
+
+    def _at(self, point: int) -> list[float]:
+        """The scores of the trials that have come to a point or ended by themselves before it, rising."""
+        if point not in self._points:
+            self._points[point] = sorted(score for last, score in self._ended if last < point)
+        return self._points[point]
 
 
 class _MedianScheduler(_PeersScheduler):
     stands_for = "the median of the others' averages"
 
-    def _score(self, course: _Course, score: float) -> float:
+    def _score(self, course: _Course) -> float:
         return course.mean
 
     def _cutoff(self, others: list[float]) -> float:
@@ -141,8 +157,8 @@ class _PercentileScheduler(_PeersScheduler):
         self._percentile = spec.percentile
         self.stands_for = f"the best {spec.percentile:g} % of the others"  # type: ignore[misc]
 
-    def _score(self, course: _Course, score: float) -> float:
-        return score
+    def _score(self, course: _Course) -> float:
+        return course.last
 
     def _cutoff(self, others: list[float]) -> float:
         kept = max(1, int(len(others) * self._percentile / 100))

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from tuner.errors import Problem
-from tuner.objective import Objective
+from tuner.objective import Ending, Objective
 from tuner.schedulers.base import Action, Decision, Scheduler, SchedulerSpec
 from tuner.space import Config, SearchSpace
 from tuner.spec import Count, Spec, did_you_mean
@@ -103,7 +103,7 @@ class _ReplayScheduler(Scheduler):
         ahead = self._times[self._passed[trial] :]
         return ahead[0] if ahead else self._maximum or sys.maxsize
 
-    def end(self, trial: int) -> None:
+    def end(self, trial: int, ending: Ending) -> None:
         self._waiting.pop(trial, None)
 
     def resume(self) -> Decision | None:

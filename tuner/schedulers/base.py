@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import Field
 
 from tuner.errors import Problem
-from tuner.objective import ITERATIONS, Objective
+from tuner.objective import ITERATIONS, Ending, Objective
 from tuner.space import Config, SearchSpace
 from tuner.spec import Count, Spec
 
@@ -84,8 +84,12 @@ class Scheduler(ABC):
         return None
 
     @abstractmethod
-    def end(self, trial: int) -> None:
-        """A trial has left: it completed, was stopped or failed, running or paused."""
+    def end(self, trial: int, ending: Ending) -> None:
+        """A running or paused trial has ended.
+
+        A trial that ``completed`` below the maximum ended by itself: it cannot be trained further, so it
+        counts as trained in full.
+        """
 
     def close(self) -> None:
         """No trial will be added any more."""

@@ -1,5 +1,6 @@
 """The table of searchers: short name -> the class of its settings. Importing it imports no search library."""
 
+from tuner.objective import Ending
 from tuner.searchers._bayes import Bayes
 from tuner.searchers._evolution import Evolution
 from tuner.searchers._grid import Grid
@@ -8,7 +9,7 @@ from tuner.searchers._optuna import Optuna
 from tuner.searchers._random import Random
 from tuner.searchers._reinforce import Reinforce
 from tuner.searchers._sobol import Sobol
-from tuner.searchers.base import Ending, Searcher, SearcherSpec
+from tuner.searchers.base import Searcher, SearcherSpec
 from tuner.searchers.beginning import start
 
 SEARCHERS: dict[str, type[SearcherSpec]] = {

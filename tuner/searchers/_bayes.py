@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from tuner.objective import Objective
+from tuner.objective import Ending, Objective
 from tuner.searchers._study import StudySearcher
-from tuner.searchers.base import Ending, Searcher, SearcherSpec
+from tuner.searchers.base import Searcher, SearcherSpec
 from tuner.space import Config, Ordered, SearchSpace
 from tuner.space.optuna import Parameter, parameters
 from tuner.spec import Count

@@ -10,8 +10,8 @@ import numpy as np
 from pydantic import Field
 
 from tuner.errors import Problem
-from tuner.objective import Objective
-from tuner.searchers.base import Ending, Searcher, SearcherSpec
+from tuner.objective import Ending, Objective
+from tuner.searchers.base import Searcher, SearcherSpec
 from tuner.space import Config, SearchSpace
 from tuner.spec import Count
 

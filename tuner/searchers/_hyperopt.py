@@ -7,9 +7,9 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field, model_serializer, model_validator
 
-from tuner.objective import Objective
+from tuner.objective import Ending, Objective
 from tuner.searchers._random import Random
-from tuner.searchers.base import Ending, FailurePenalty, Searcher, SearcherSpec
+from tuner.searchers.base import FailurePenalty, Searcher, SearcherSpec
 from tuner.searchers.settings import own_settings, without_foreign
 from tuner.space import Config, Dimension, SearchSpace
 from tuner.space.hyperopt import drawn, told

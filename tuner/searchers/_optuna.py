@@ -10,9 +10,9 @@ import numpy as np
 from pydantic import Field, model_serializer, model_validator
 
 from tuner.errors import Problem, SpecError
-from tuner.objective import Objective
+from tuner.objective import Ending, Objective
 from tuner.searchers._study import StudySearcher
-from tuner.searchers.base import Ending, FailurePenalty, Searcher, SearcherSpec
+from tuner.searchers.base import FailurePenalty, Searcher, SearcherSpec
 from tuner.searchers.settings import own_settings, without_foreign
 from tuner.space import Config, SearchSpace
 from tuner.space.optuna import parameters

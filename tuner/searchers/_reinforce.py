@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from tuner.errors import Problem, SpecError
-from tuner.objective import Objective
+from tuner.objective import Ending, Objective
 from tuner.searchers._random import Random
-from tuner.searchers.base import Ending, FailurePenalty, Searcher, SearcherSpec
+from tuner.searchers.base import FailurePenalty, Searcher, SearcherSpec
 from tuner.space import Architecture, Config, Dimension, Ordered, SearchSpace
 from tuner.space.values import same
 from tuner.spec import Count, Number

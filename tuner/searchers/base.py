@@ -7,17 +7,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from pydantic import Field
 
 from tuner.errors import Problem
-from tuner.objective import Objective
+from tuner.objective import Ending, Objective
 from tuner.space import Choice, Config, Ordered, SearchSpace
 from tuner.spec import Spec
-
-Ending = Literal["completed", "stopped", "failed"]
-"""How a trial ended: by itself or at its budget, by the scheduler, or with an error."""
 
 
 class Searcher(ABC):

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from tuner.errors import Problem, ResultsError, SpecError
-from tuner.objective import Objective
-from tuner.searchers.base import Ending, Searcher, SearcherSpec
+from tuner.objective import Ending, Objective
+from tuner.searchers.base import Searcher, SearcherSpec
 from tuner.searchers.earlier import Earlier
 from tuner.space import Choice, Config, Dimension, Encoding, Ordered, SearchSpace
 from tuner.space.values import same, written

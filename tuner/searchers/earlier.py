@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from tuner import journal
-from tuner.objective import Objective
-from tuner.searchers.base import Ending
+from tuner.objective import Ending, Objective
 from tuner.space import Config, Dimension, SearchSpace
 from tuner.space.values import same, written
 

@@ -253,5 +253,8 @@ def _replayed(scheduler: Scheduler, event: Event) -> tuple[Decision, ...]:
     assert event.trial is not None
     if event.call == "report":
         return (scheduler.report(event.trial, event.resource, event.value),)
-    (scheduler.add if event.call == "add" else scheduler.end)(event.trial)
+    if event.call == "end":
+        scheduler.end(event.trial, event.ending)
+    else:
+        scheduler.add(event.trial)
     return ()

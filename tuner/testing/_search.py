@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Sequence
 
-from tuner.objective import Objective
-from tuner.searchers import Ending, Searcher, SearcherSpec, start
+from tuner.objective import Ending, Objective
+from tuner.searchers import Searcher, SearcherSpec, start
 from tuner.space import Config, SearchSpace
 from tuner.testing._types import Fate, Mode
 

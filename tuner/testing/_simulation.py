@@ -15,7 +15,7 @@ from pydantic import PrivateAttr
 
 from tuner.engine import simulate as cluster
 from tuner.engine.curves import Costs, LearningCurve
-from tuner.objective import Budget, Objective
+from tuner.objective import Budget, Ending, Objective
 from tuner.schedulers import Action, Decision, Scheduler, SchedulerSpec
 from tuner.searchers import Searcher, SearcherSpec
 from tuner.space import Config, Float, SearchSpace
@@ -77,6 +77,7 @@ class Event:
     trial: int | None = None
     resource: float = 0
     value: float = 0.0
+    ending: Ending = "completed"
     answers: tuple[Decision, ...] = ()
     running: int = 0
     closed: bool = False
@@ -223,10 +224,10 @@ class _Recorder(Scheduler):
     def decides_at(self, trial: int) -> int | None:
         return self._scheduler.decides_at(trial)
 
-    def end(self, trial: int) -> None:
+    def end(self, trial: int, ending: Ending) -> None:
         self._running.discard(trial)
-        self._note(call="end", trial=trial)
-        self._scheduler.end(trial)
+        self._note(call="end", trial=trial, ending=ending)
+        self._scheduler.end(trial, ending)
 
     def close(self) -> None:
         self._note(call="close")

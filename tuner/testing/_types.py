@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from tuner.searchers import Ending
+from tuner.objective import Ending
 
 Mode = Literal["min", "max"]
 Fate = tuple[Ending, Sequence[float]]
