@@ -173,6 +173,7 @@ def test_exceptions_are_caught_broadly_at_the_boundaries_to_user_code_and_ray_on
         "tuner/spec.py",
         "tuner/trainable.py",
         "tuner/engine/cluster.py",
+        "tuner/engine/function.py",
         "tuner/engine/recipe.py",
         "tuner/engine/process.py",
         "trainables/base.py",

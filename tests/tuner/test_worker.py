@@ -40,7 +40,8 @@ class Counting(Trainable):
 def worker(monkeypatch, tmp_path):
     """A worker in this process, whose environment is put back afterwards."""
     monkeypatch.setattr("ray.tune.trainable.trainable.DEFAULT_STORAGE_PATH", str(tmp_path))
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAY_CHDIR_TO_TRIAL_DIR"):
+    of_ray = ("RAY_CHDIR_TO_TRIAL_DIR", "RAY_AIR_FULL_TRACEBACKS")
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", *of_ray):
         monkeypatch.setenv(name, "1")
     sweep = Sweep(
         trainable=Counting,

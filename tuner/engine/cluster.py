@@ -31,7 +31,6 @@ _ENVIRONMENT = {
     # Ray would otherwise hide the GPUs from a process without any, which is what it does by default today,
     # and warn that it will not do so in the future.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
-    "RAY_TRAIN_V2_ENABLED": "0",
 }
 
 

@@ -11,7 +11,7 @@ from ray.exceptions import RayActorError, RayTaskError
 from ray.tune.callback import CallbackList
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Experiment, Trial
-from ray.tune.result import SHOULD_CHECKPOINT
+from ray.tune.result import RESULT_DUPLICATE, SHOULD_CHECKPOINT
 from ray.tune.schedulers import TrialScheduler
 
 from tuner.engine.cluster import WORKER_LOSSES
@@ -235,7 +235,7 @@ class Controller(TuneController):
     def _process_trial_result(self, trial: Trial, result: dict[str, Any]) -> Any:
         number = int(trial.trial_id)
         self._watch.heard(number)
-        if "__duplicate__" in result:
+        if RESULT_DUPLICATE in result:
             return super()._process_trial_result(trial, result)
         if self._host.result(number, result) and self._saves == "on demand":
             result[SHOULD_CHECKPOINT] = True

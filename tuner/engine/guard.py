@@ -29,6 +29,7 @@ def checked(
     is measured by, of which it had ``used`` so much at its last result. Raises TrialError when an objective
     or the resource is missing, is no number, or is not finite, and when the resource does not rise.
     """
+    result = flat(result)
     values = {metric: _number(result, metric) for metric in metrics}
     seconds = plain(result.get("time_total_s", 0.0))
     seconds = float(seconds) if isinstance(seconds, Real) and _is_finite(seconds) else 0.0
@@ -51,22 +52,21 @@ def _number(result: Mapping[Any, Any], name: str) -> float:
     if name not in result:
         own = [str(other) for other in result if other not in _AUTOMATIC]
         raise TrialError(f"a result has no '{name}'{did_you_mean(name, own) or '; it is empty'}")
-    value = plain(result[name])
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TrialError(f"'{name}' must be a number, got {result[name]!r}")
+    value = result[name]
+    if not is_number(value):
+        raise TrialError(f"'{name}' must be a number, got {value!r}")
     if not _is_finite(value):
         raise TrialError(f"'{name}' must be finite, got {value}")
     return float(value)
 
 
 def metrics_of(result: Mapping[Any, Any]) -> dict[str, float | int | bool | str | None]:
-    """What the trainable itself reported, JSON-ready.
+    """What the trainable itself reported (see ``flat``), JSON-ready.
 
     Numbers, text and ``None`` are kept, what is not finite becomes ``None``; arrays and objects are left out.
     """
     metrics: dict[str, float | int | bool | str | None] = {}
     for name, value in result.items():
-        value = plain(value)
         if name in _AUTOMATIC:
             continue
         if isinstance(value, (bool, str)) or value is None:
@@ -76,6 +76,31 @@ def metrics_of(result: Mapping[Any, Any]) -> dict[str, float | int | bool | str 
         elif isinstance(value, Real):
             metrics[str(name)] = int(value) if isinstance(value, int) else float(value)
     return metrics
+
+
+def flat(result: Mapping[Any, Any]) -> dict[Any, Any]:
+    """A result without nesting: ``{"val": {"loss": x}}`` has the key ``val/loss``, as in Ray Tune.
+
+    NumPy and PyTorch scalars become numbers.
+    """
+    flattened: dict[Any, Any] = {}
+    for name, value in result.items():
+        if isinstance(value, Mapping) and name not in _AUTOMATIC:
+            flattened.update({f"{name}/{key}": inner for key, inner in flat(value).items()})
+        else:
+            flattened[name] = plain(value)
+    return flattened
+
+
+def is_kept(value: Any) -> bool:
+    """Whether a metric's value is recorded: a number, text or ``None``."""
+    return value is None or isinstance(value, (Real, str))
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value counts as a result of an objective; a truth value does not."""
+    value = plain(value)
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def plain(value: Any) -> Any:

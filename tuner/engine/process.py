@@ -20,10 +20,17 @@ from tuner.errors import TrialError
 # A library for whose handle there is no room says that it is not initialized.
 _FULL = ("out of memory", "_STATUS_ALLOC_FAILED", "_STATUS_NOT_INITIALIZED")
 
+_LONGEST_TEXT = 20_000
+"""Characters of an error."""
+
 # Freed memory that a process keeps, since the next iteration wants it again: asking the system for it each
 # time takes a sixth of the time of small models.
 _BYTES_TO_KEEP = 256 * 2**20
 _LARGEST_KEPT = 32 * 2**20
+
+
+class Exited(TrialError):
+    """The trial has called ``sys.exit`` without an error code."""
 
 
 class DeviceFull(TrialError):
@@ -68,13 +75,17 @@ def keep_freed_memory() -> None:
 def crashes_explained() -> Iterator[None]:
     """Turn what a trainable raises into a TrialError with its traceback, our and Ray's frames left out.
 
-    An exception of the user's own class could not be unpickled where that class cannot be imported. What the
-    failed calls held is free afterwards. Raises DeviceFull where the device's memory did not suffice.
+    Any exception is turned, so that it ends this trial only: SystemExit and KeyboardInterrupt too. One of the
+    user's own class could not be unpickled where that class cannot be imported. What the failed calls held is
+    free afterwards. Raises DeviceFull where the device's memory did not suffice, Exited for an exit in good
+    order, and a TrialError as it is.
     """
     try:
         yield
-    except Exception as error:
-        kind = DeviceFull if _is_full(error) else TrialError
+    except TrialError:
+        raise
+    except BaseException as error:
+        kind = DeviceFull if _is_full(error) else Exited if _is_good_exit(error) else TrialError
         explained = traceback.TracebackException.from_exception(error)
         for part in _chain(explained):
             part.stack = traceback.StackSummary.from_list(
@@ -82,7 +93,20 @@ def crashes_explained() -> Iterator[None]:
             )
         for each in _chain(error):
             traceback.clear_frames(each.__traceback__)  # a trial's memory must not wait for who reads of it
-        raise kind("".join(explained.format()).rstrip()) from None
+        raise kind(_readable("".join(explained.format()).rstrip())) from None
+
+
+def _readable(text: str) -> str:
+    """Text that can be stored and printed anywhere; the middle of a very long one is left out."""
+    text = text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
+    if len(text) <= _LONGEST_TEXT:
+        return text
+    begin, end = text[: _LONGEST_TEXT // 4], text[-_LONGEST_TEXT * 3 // 4 :]
+    return f"{begin}\n... {len(text) - len(begin) - len(end):,} characters left out ...\n{end}"
+
+
+def _is_good_exit(error: BaseException) -> bool:
+    return isinstance(error, SystemExit) and error.code in (None, 0)
 
 
 E = TypeVar("E", BaseException, traceback.TracebackException)
@@ -94,7 +118,7 @@ def _chain(error: E | None) -> Iterator[E]:
         error = error.__cause__ or error.__context__
 
 
-def _is_full(error: Exception) -> bool:
+def _is_full(error: BaseException) -> bool:
     """Whether it says that the device's memory is full: not the machine's."""
     torch = sys.modules.get("torch")
     if torch is None or not isinstance(error, RuntimeError):

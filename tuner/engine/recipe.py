@@ -55,9 +55,9 @@ class Recipe:
         trainable = cloudpickle.loads(self._trainable)
         if isinstance(trainable, type):
             return trainable
-        from ray.tune.trainable import wrap_function
+        from tuner.engine.function import as_trainable
 
-        return wrap_function(trainable)
+        return as_trainable(trainable, self.objective.metrics)
 
 
 def share(sweep: Sweep) -> list[ray.ObjectRef]:

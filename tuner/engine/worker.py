@@ -15,11 +15,13 @@ from functools import partial
 from typing import Any, TypeVar
 
 import ray
+from ray.tune.result import RESULT_DUPLICATE
 
 from tuner.engine import guard
 from tuner.engine.memory import Condition, Memory
 from tuner.engine.process import (
     DeviceFull,
+    Exited,
     crashes_explained,
     device_is_lost,
     free_gpu_memory,
@@ -58,6 +60,7 @@ class Worker:
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             os.environ[name] = str(recipe.threads)
         os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
+        os.environ["RAY_AIR_FULL_TRACEBACKS"] = "1"  # Ray would copy exceptions, and so lose the text of some
         keep_freed_memory()
         self._recipe = recipe
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="trials")
@@ -149,14 +152,15 @@ class Worker:
         return await self._in_thread(lambda: self._close(lane))
 
     def _load(self) -> None:
-        with importing():
+        with importing(), crashes_explained():
             self._class = self._recipe.load()
             if hasattr(self._class, "prepare"):
                 self._class.prepare()
 
     def _adopt(self, shared: Any) -> None:
         if hasattr(self._class, "adopt"):
-            self._class.adopt(self._recipe.settings, shared, sweep_seed=self._recipe.sweep_seed)
+            with crashes_explained():
+                self._class.adopt(self._recipe.settings, shared, sweep_seed=self._recipe.sweep_seed)
         gc.freeze()  # what is there now stays, so it need not be walked when a trial's memory is collected
         if (torch := sys.modules.get("torch")) is not None:
             torch.set_num_threads(self._recipe.threads)  # imported, maybe, before the variables were set
@@ -165,7 +169,8 @@ class Worker:
         self._memory = Memory()
 
     def _measure(self, configs: Sequence[dict[str, Any]], most: int) -> int:
-        lanes = int(self._class.best_lanes(configs, most=most))
+        with crashes_explained():
+            lanes = int(self._class.best_lanes(configs, most=most))
         if device_is_lost():
             return 0
         free_gpu_memory()
@@ -227,7 +232,7 @@ class Worker:
             errand.hand_over()
 
     def _is_over(self, stretch: Stretch, result: dict[str, Any]) -> bool:
-        if result.get("done") or "__duplicate__" in result or result.get("should_checkpoint"):
+        if result.get("done") or RESULT_DUPLICATE in result or result.get("should_checkpoint"):
             return True
         return (
             stretch.until is None
@@ -253,6 +258,8 @@ class Worker:
                 with self._working(lane):
                     result = self._trials[lane].train()
                 outcomes[lane] = self._checked(lane, result)
+            except Exited:
+                outcomes[lane] = self._exited(lane)
             except TrialError as error:
                 outcomes[lane] = error
         self._count_held(outcomes)
@@ -314,8 +321,15 @@ class Worker:
         finally:
             self._at_work = ()
 
+    def _exited(self, lane: int) -> dict[str, Any] | TrialError:
+        """What a trial that has called ``sys.exit(0)`` comes to: it completed, if it has any result."""
+        if lane not in self._reported:
+            metrics = "', '".join(self._recipe.objective.metrics)
+            return TrialError(f"the trial called sys.exit without reporting '{metrics}'")
+        return {RESULT_DUPLICATE: True, "done": True, "training_iteration": self._trials[lane].iteration}
+
     def _checked(self, lane: int, result: dict[str, Any]) -> dict[str, Any]:
-        if "__duplicate__" in result:  # a function has returned; its last result was sent already
+        if RESULT_DUPLICATE in result:  # a function has returned; its last result was sent already
             if lane not in self._reported:
                 raise TrialError(f"the function ended without reporting '{self._recipe.objective.metric}'")
             return result
@@ -350,7 +364,8 @@ class Worker:
             return self._condition()
         thread = _session_thread()
         try:
-            trial.stop()
+            with crashes_explained():
+                trial.stop()
         finally:
             if thread is not None:
                 thread.join(_SECONDS_TO_STOP)

@@ -241,7 +241,7 @@ class WorkerPool(ResourceManager):
                 answer = ray.get(worker.awaited)
             except RayTaskError as error:
                 doing = "measure lanes" if worker is self._measuring else "load the trainable"
-                raise ClusterError(f"a worker cannot {doing}: {error.cause}") from error
+                raise ClusterError(f"a worker cannot {doing}: {str(error.cause).splitlines()[-1]}") from error
             except RayError as error:
                 self._measuring = None if worker is self._measuring else self._measuring
                 self._failed_starts += 1

@@ -1,0 +1,127 @@
+"""Functions and classes that end or report in all the ways that users find, for tests on a real cluster."""
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+
+import numpy as np
+from ray import train, tune
+from ray.tune import Trainable
+
+
+class TwoArguments(BaseException):
+    def __init__(self, first, second):
+        super().__init__(first)
+
+
+class ColourError(Exception):
+    def __str__(self):
+        raise ValueError("this cannot be said")
+
+
+def _raise(error):
+    raise error
+
+
+ENDINGS = {
+    "exit 1": lambda: sys.exit(1),
+    "exit text": lambda: sys.exit("no data"),
+    "exit 0": lambda: sys.exit(0),
+    "exit": lambda: sys.exit(),
+    "argparse": lambda: argparse.ArgumentParser().parse_args(["--nope"]),
+    "interrupt": lambda: _raise(KeyboardInterrupt()),
+    "cancelled": lambda: _raise(asyncio.CancelledError()),
+    "generator exit": lambda: _raise(GeneratorExit()),
+    "stop iteration": lambda: _raise(StopIteration("no more")),
+    "two arguments": lambda: _raise(TwoArguments("first", "second")),
+    "odd text": lambda: _raise(ValueError("a \0 and a \ud800")),
+    "long text": lambda: _raise(ValueError("x" * 100_000)),
+    "no text": lambda: _raise(ColourError()),
+}
+
+
+def ends(config):
+    """Reports once, unless told not to, and ends as ``how`` says."""
+    if config["reports"]:
+        tune.report({"loss": 1.0})
+    ENDINGS[config["how"]]()
+
+
+class Ends(Trainable):
+    """The same in the method that ``where`` names, after one result."""
+
+    def _end(self, where):
+        if self.config["where"] == where:
+            ENDINGS[self.config["how"]]()
+
+    def setup(self, config):
+        self._end("setup")
+
+    def step(self):
+        if self.iteration > 0:
+            self._end("step")
+        return {"loss": 1.0}
+
+    def save_checkpoint(self, checkpoint_dir):
+        self._end("save")
+
+    def load_checkpoint(self, checkpoint_dir):
+        pass
+
+    def cleanup(self):
+        self._end("cleanup")
+
+
+VALUES = {"float": 0.25, "zero": 0.0, "int": 1, "numpy": np.float32(0.25), "array": np.array([0.25])}
+
+
+def value_of(config):
+    if config["value"] in VALUES:
+        return VALUES[config["value"]]
+    import torch
+
+    return {"torch": torch.tensor(0.25), "learned": torch.tensor([0.25], requires_grad=True)}[config["value"]]
+
+
+def returns(config):
+    """Returns a number of some kind, or reports it, as ``way`` says."""
+    value = value_of(config)
+    if config["way"] == "return":
+        return value
+    if config["way"] == "return the metric":
+        return {"loss": value}
+    if config["way"] == "report":
+        return tune.report({"loss": value, "weights": [value, value], "rows": np.zeros(3)})
+    assert train.get_checkpoint() is None
+    return train.report({"loss": value, "id": train.get_context().get_trial_id()})
+
+
+def yields(config):
+    yield {"loss": value_of(config)}
+
+
+def reports_nested(config):
+    tune.report({"loss": 1.0, "val": {"loss": value_of(config), "by": {"class": 2}}})
+
+
+class ReportsNested(Trainable):
+    def step(self):
+        return {"val": {"loss": 1 / self.iteration if self.iteration else 2.0}}
+
+
+def returns_two(config):
+    return 1.0, value_of(config)
+
+
+def returns_text(config):
+    return "low"
+
+
+def reports_a_number(config):
+    tune.report(0.5)
+
+
+def writes_a_file(config):
+    Path(tune.get_context().get_trial_dir(), "note.txt").write_text(str(config["x"]))
+    tune.report({"loss": config["x"]})

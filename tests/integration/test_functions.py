@@ -1,0 +1,150 @@
+"""Whatever a trial raises, returns or reports, on a real local Ray."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from running import events
+
+from tuner import Budget, Choice, ClusterError, Float, Objective, Sweep, run
+
+HERE = Path(__file__).parent
+LOSS = Objective(metric="loss", mode="min")
+
+
+def run_each(name, out, /, *, objective=LOSS, iterations=None, settings=None, **choices):
+    """One trial for each combination of ``choices``; hyperparameters of a single value are constants."""
+    space = {key: Choice(values) if len(values) > 1 else values[0] for key, values in choices.items()}
+    sweep = Sweep(
+        trainable={"kind": f"{HERE / 'odd_functions.py'}:{name}", **(settings or {})},
+        space=space,
+        objective=objective,
+        budget=Budget(iterations=iterations),
+        searcher="grid",
+        out=str(out),
+    )
+    return run(sweep)
+
+
+CAUSES = {
+    "exit 1": "SystemExit: 1",
+    "exit text": "SystemExit: no data",
+    "argparse": "SystemExit: 2",
+    "interrupt": "KeyboardInterrupt",
+    "cancelled": "asyncio.exceptions.CancelledError",
+    "generator exit": "GeneratorExit",
+    "stop iteration": "StopIteration: no more",
+    "two arguments": "odd_functions.TwoArguments: first",
+    "odd text": r"ValueError: a \0 and a \ud800",
+    "no text": "odd_functions.ColourError: <exception str() failed>",
+}
+
+
+def test_whatever_a_function_raises_ends_its_trial_and_only_that(tmp_path):
+    report = run_each("ends", tmp_path, how=list(CAUSES), reports=[True, False])
+    assert {trial.state for trial in report.trials} == {"failed"}
+    assert [trial.cause for trial in report.trials] == [
+        CAUSES[trial.config["how"]] for trial in report.trials
+    ]
+    assert [trial.iterations for trial in report.trials] == [int(t.config["reports"]) for t in report.trials]
+
+
+def test_function_that_exits_in_good_order_completes_if_it_has_reported(tmp_path):
+    report = run_each("ends", tmp_path, how=["exit 0", "exit"], reports=[True, False])
+    for trial in report.trials:
+        assert trial.state == ("completed" if trial.config["reports"] else "failed")
+    assert {trial.error for trial in report.trials} == {None, "the function ended without reporting 'loss'"}
+
+
+def test_a_very_long_error_is_cut_in_its_middle(tmp_path):
+    [trial] = run_each("ends", tmp_path, how=["long text"], reports=[True]).trials
+    assert len(trial.error) < 21_000
+    assert trial.error.startswith("Traceback")
+    assert "characters left out" in trial.error
+    assert trial.error.endswith("xxx")
+
+
+@pytest.mark.parametrize("where", ["setup", "step", "save"])
+def test_whatever_a_class_raises_ends_its_trial_and_only_that(tmp_path, where):
+    report = run_each("Ends", tmp_path, how=list(CAUSES), where=[where], iterations=3)
+    assert {trial.state for trial in report.trials} == {"failed"}
+    assert [trial.cause for trial in report.trials] == [
+        CAUSES[trial.config["how"]] for trial in report.trials
+    ]
+
+
+def test_class_that_raises_as_it_is_cleaned_up_has_completed(tmp_path):
+    report = run_each(
+        "Ends", tmp_path, how=["exit 1", "interrupt", "exit 0"], where=["cleanup"], iterations=3
+    )
+    assert [(trial.state, trial.iterations) for trial in report.trials] == [("completed", 3)] * 3
+
+
+def test_class_that_exits_in_good_order_completes_with_what_it_has_reported(tmp_path):
+    report = run_each("Ends", tmp_path, how=["exit 0", "exit"], where=["step"], iterations=3)
+    assert [(trial.state, trial.iterations) for trial in report.trials] == [("completed", 1)] * 2
+    report = run_each("Ends", tmp_path, how=["exit 0"], where=["setup"], iterations=3)
+    assert [trial.state for trial in report.trials] == ["failed"]
+
+
+def test_module_that_exits_when_a_worker_imports_it_is_an_error_of_the_sweep(tmp_path, monkeypatch):
+    text = "import sys\nif 'worker' in sys.argv[0]: sys.exit(3)\ndef train(config): return 0.0\n"
+    (tmp_path / "exits_in_workers.py").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    sweep = Sweep(
+        trainable="exits_in_workers:train",
+        space={"x": Float(0.0, 1.0)},
+        objective=LOSS,
+        budget=Budget(trials=2),
+        out=str(tmp_path),
+    )
+    with pytest.raises(ClusterError, match="a worker cannot load the trainable: SystemExit: 3"):
+        run(sweep)
+
+
+KINDS = ["float", "zero", "int", "numpy", "array", "torch", "learned"]
+
+
+@pytest.mark.parametrize(
+    ("name", "ways"),
+    [("returns", ["return", "return the metric", "report", "report to train"]), ("yields", ["yield"])],
+)
+def test_anything_that_is_a_number_counts_as_one(tmp_path, name, ways):
+    report = run_each(name, tmp_path, value=KINDS, way=ways)
+    expected = [{"zero": 0.0, "int": 1.0}.get(trial.config["value"], 0.25) for trial in report.trials]
+    assert [trial.value for trial in report.trials] == expected
+    assert {trial.state for trial in report.trials} == {"completed"}
+
+
+def test_nested_results_are_named_by_their_paths(tmp_path):
+    objective = Objective(metric="val/loss", mode="min")
+    report = run_each("reports_nested", tmp_path, objective=objective, value=["float", "numpy"])
+    assert [trial.value for trial in report.trials] == [0.25, 0.25]
+    assert events(report, "result")[0].data["metrics"] == {"loss": 1.0, "val/loss": 0.25, "val/by/class": 2}
+    [trial] = run_each("ReportsNested", tmp_path, objective=objective, iterations=2, x=[1]).trials
+    assert trial.curve == [(1, 2.0), (2, 1.0)]
+
+
+def test_a_function_may_return_the_values_of_several_objectives(tmp_path):
+    objective = Objective.model_validate([{"metric": name, "mode": "min"} for name in ("loss", "size")])
+    report = run_each("returns_two", tmp_path, objective=objective, value=["float", "zero"])
+    assert [trial.values for trial in report.trials] == [(1.0, 0.25), (1.0, 0.0)]
+
+
+def test_what_a_function_returns_must_be_a_result(tmp_path):
+    [trial] = run_each("returns_text", tmp_path, x=[1]).trials
+    assert trial.error == "the function must return a number, metrics by name, or nothing, got 'low'"
+    [trial] = run_each("reports_a_number", tmp_path, x=[1]).trials
+    assert trial.cause == "TypeError: tune.report takes a mapping of metrics, got 0.5"
+
+
+def test_a_trial_finds_its_own_folder_in_the_results(tmp_path):
+    report = run_each("writes_a_file", tmp_path, x=[1, 2])
+    for trial in report.trials:
+        assert (report.folder / "trials" / trial.id / "note.txt").read_text() == str(trial.config["x"])
+
+
+def test_trials_that_ask_for_no_folder_leave_none(tmp_path):
+    report = run_each("returns", tmp_path, value=["float", "zero"], way=["return"])
+    assert not (report.folder / "trials").exists()
