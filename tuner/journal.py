@@ -12,10 +12,11 @@ Kinds of events, with the keys of their ``data``:
 - ``result``: ``iteration``, ``value``, ``values`` (where there are several objectives, of all of them),
   ``seconds`` (training time so far), ``metrics``
 - ``decision``: ``action``, ``resource`` and what led to it (see ``tuner.schedulers.Decision``)
-- ``reconfigured``: ``source``, ``iteration``, ``config``, ``checkpoint`` (a path); the trial goes on with
-  this configuration, from the checkpoint of that iteration of another trial or, where it is the source, its
-  own
-- ``checkpoint``: ``path``, ``iteration``, ``best`` (the path that is kept for the trial's best value)
+- ``reconfigured``: ``source``, ``iteration``, ``config``, ``checkpoint`` (a path), ``contents``; the trial
+  continues with this configuration, from the checkpoint of that iteration of another trial or, where it is
+  the source, its own
+- ``checkpoint``: ``path``, ``iteration``, ``best`` (the path that is kept for the trial's best value),
+  ``contents`` (how many files and bytes it has)
 - ``lost``: ``error``; the trial will be started again, since its worker died; or, where there are ``lanes``,
   since its worker's device has memory for so many trials only
 - ``leaked``: ``node``, ``memory`` (``machine`` or ``gpu``), and in bytes ``before``, ``after``, ``share``; a
@@ -28,6 +29,7 @@ Kinds of events, with the keys of their ``data``:
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -38,6 +40,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tuner.disk import trouble, writing
 from tuner.errors import ResultsError
 
 FILE_NAME = "journal.sqlite"
@@ -66,32 +69,44 @@ class Event:
 class Journal:
     """The only writer of a journal, which it makes or goes on with; ``read`` is for everyone else.
 
-    Raises ResultsError while another process writes it.
+    Raises ResultsError while another process writes it, and when it cannot be written.
     """
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE_NAME
         # Beside SQLite's own locks, which are held for a moment only.
-        self._lock = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+        with writing(folder):
+            self._lock = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(self._lock)
             raise ResultsError(f"{folder}: a sweep is running in it") from None
         self._connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-        self._connection.execute("PRAGMA journal_mode=WAL")
-        self._connection.execute("PRAGMA synchronous=NORMAL")
-        self._connection.execute(_SCHEMA)
+        for statement in ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=NORMAL", _SCHEMA):
+            self._execute(statement)
 
     def write(self, kind: str, trial: int | None = None, /, **data: Any) -> None:
         """Append an event; when this returns, it is committed. Raises ResultsError when the disk is full."""
         event = (time.time(), kind, trial, json.dumps(data, allow_nan=False))
+        self._execute("INSERT INTO events (time, kind, trial, data) VALUES (?, ?, ?, ?)", event)
+
+    def _execute(self, statement: str, values: tuple[Any, ...] = ()) -> None:
         try:
-            self._connection.execute(
-                "INSERT INTO events (time, kind, trial, data) VALUES (?, ?, ?, ?)", event
-            )
-        except sqlite3.OperationalError as error:
-            raise ResultsError(f"{self._path}: cannot be written: {error}") from error
+            self._connection.execute(statement, values)
+        except sqlite3.DatabaseError as error:
+            reason = trouble(self._path.parent) or str(error)
+            raise ResultsError(f"{self._path}: cannot be written: {reason}") from error
+
+    def sync(self) -> None:
+        """Make all events durable: from now on they survive the death of the machine, too."""
+        for path in (self._path, self._path.with_name(f"{FILE_NAME}-wal")):
+            with contextlib.suppress(FileNotFoundError):
+                descriptor = os.open(path, os.O_RDONLY)
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
 
     def close(self) -> None:
         """Fold the write-ahead log into the file and close it; once is enough, again does no harm."""

@@ -9,27 +9,23 @@ import ray
 from pyarrow.fs import FileType
 from ray.exceptions import RayActorError, RayTaskError
 from ray.tune.callback import CallbackList
+from ray.tune.error import TuneError
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Experiment, Trial
 from ray.tune.result import RESULT_DUPLICATE, SHOULD_CHECKPOINT
 from ray.tune.schedulers import TrialScheduler
 
+from tuner.engine.checkpoints import copy_checkpoint, take_checkpoints
 from tuner.engine.cluster import WORKER_LOSSES
-from tuner.engine.faces import (
-    HostedScheduler,
-    HostedSearch,
-    Request,
-    configure,
-    copy_checkpoint,
-    take_checkpoints,
-)
+from tuner.engine.faces import HostedScheduler, HostedSearch, Request, configure
 from tuner.engine.groups import PlacementGroups
 from tuner.engine.guard import RESOURCE
 from tuner.engine.host import ENDED, Host
 from tuner.engine.recovery import Leftovers
+from tuner.engine.storage import StorageFailed
 from tuner.engine.watch import Watch
 from tuner.engine.workers import LaneManager, WorkerPool, lanes_held
-from tuner.errors import TrialError
+from tuner.errors import ResultsError, TrialError, TunerError
 from tuner.objective import Ending
 from tuner.schedulers import Action, Decision
 
@@ -40,6 +36,7 @@ _LONGEST_ERROR = 200
 _SECONDS_TO_CLOSE = 20
 
 _SECONDS_BETWEEN_LOOKS = 0.2
+_SECONDS_BETWEEN_TIDYINGS = 1.0
 
 # A trial that was so often one too many for the memory of a worker's device next has a worker to itself: it
 # may need more than others, and each worker that it tries goes on with fewer lanes.
@@ -86,7 +83,7 @@ class Controller(TuneController):
         self._loggers = CallbackList([logger.build() for logger in host.sweep.loggers])
         self._loggers.setup(**experiment.public_spec)
         self._watch = Watch(host.sweep.budget)
-        self._looked = 0.0
+        self._looked = self._tidied = 0.0
         self._idle: list[
             Trial
         ] = []  # on a worker, and no iteration of the budget is left for them at present
@@ -109,7 +106,8 @@ class Controller(TuneController):
             if course.state in ENDED:
                 trial.set_status(Trial.TERMINATED)
             else:
-                take_checkpoints(trial, left.checkpoints.get(number, []))
+                if damaged := take_checkpoints(trial, left.checkpoints.get(number, [])):
+                    self._host.lost(number, f"missing or damaged: {', '.join(damaged)}")
                 paused = course.state == "paused" or number in waiting
                 trial.set_status(Trial.PAUSED if paused else Trial.PENDING)
             self.add_trial(trial)
@@ -142,8 +140,20 @@ class Controller(TuneController):
         """GPUs held by trials times seconds, so far."""
         return self._watch.gpu_seconds
 
+    def step(self) -> None:
+        """See to what has happened, and start what can be started. Raises ResultsError for a full disk."""
+        try:
+            super().step()
+        except TuneError as error:  # Ray 2.60 wraps what comes up as a result is processed
+            if isinstance(error.__context__, (TunerError, OSError)):
+                raise error.__context__ from None
+            raise
+
     def on_step_begin(self) -> None:
         self._pool.grow()
+        if time.monotonic() - self._tidied >= _SECONDS_BETWEEN_TIDYINGS:
+            self._tidied = time.monotonic()
+            self._host.tidy()
         self._watch.tick(self._pool.gpus)
         if self._watch.is_needed and time.monotonic() - self._looked >= _SECONDS_BETWEEN_LOOKS:
             self._looked = time.monotonic()
@@ -210,7 +220,10 @@ class Controller(TuneController):
         if source is not trial:
             copy_checkpoint(source, trial, metric=self._host.sweep.objective.metric)
         trial_dir = trial.storage.storage_filesystem, trial.storage.trial_fs_path
-        self._host.reconfigure(decision, trial_dir=trial_dir, checkpoint=trial.checkpoint.path)
+        checkpoints, path = trial.run_metadata.checkpoint_manager, trial.checkpoint.path
+        about = {"checkpoint": path, "contents": checkpoints.contents[path]}
+        self._host.reconfigure(decision, trial_dir=trial_dir, **about)
+        self._host.discard(checkpoints.take_freed())
         configure(trial, self._host)
         return True
 
@@ -274,14 +287,18 @@ class Controller(TuneController):
         )
 
     def _process_trial_save(self, trial: Trial, checkpoint_value: Any) -> None:
+        if checkpoint_value.checkpoint:  # an error of it must not come up in Ray, which would only log it
+            trial.run_metadata.checkpoint_manager.measure(checkpoint_value.checkpoint)
         super()._process_trial_save(trial, checkpoint_value)
         if checkpoint_value.checkpoint:
             about = {"iteration": self._iteration, "trials": self._trials, "trial": trial}
             self._loggers.on_checkpoint(**about, checkpoint=checkpoint_value.checkpoint)
-            best = trial.run_metadata.checkpoint_manager.best_checkpoint_result
+            checkpoints, new = trial.run_metadata.checkpoint_manager, checkpoint_value.checkpoint
+            best = checkpoints.best_checkpoint_result.checkpoint.path
             self._host.checkpointed(
-                int(trial.trial_id), checkpoint_value.checkpoint, best=best.checkpoint.path
+                int(trial.trial_id), new, best=best, contents=checkpoints.contents[new.path]
             )
+            self._host.discard(checkpoints.take_freed())
 
     def _schedule_trial_pause(self, trial: Trial, should_checkpoint: bool = True) -> None:
         super()._schedule_trial_pause(trial, should_checkpoint and self._saves != "never")
@@ -302,11 +319,16 @@ class Controller(TuneController):
         number = int(trial.trial_id)
         if trial.is_finished():
             return
+        if isinstance(exception, RayTaskError) and isinstance(exception.cause, StorageFailed):
+            raise ResultsError(str(exception.cause))
         if (lanes := lanes_held(exception)) is not None:
             self._host.lost(number, _explain(exception), lanes=lanes)
             if self._host.courses[number].times_too_many >= _TIMES_TOO_MANY:
                 self._pool.suspect()
             self._try_recover(trial, exception)
+            return
+        if trial.temporary_state.restoring_from and trial.run_metadata.checkpoint_manager.is_damaged():
+            self._drop_checkpoint(trial, exception)
             return
         worker_died = isinstance(exception, RayActorError)
         losses = self._host.courses[number].worker_losses + 1
@@ -320,6 +342,14 @@ class Controller(TuneController):
         if worker_died:
             error = f"the worker process died {WORKER_LOSSES} times\n{error}"
         self._fail(trial, error, exception)
+
+    def _drop_checkpoint(self, trial: Trial, exception: Exception) -> None:
+        """Start a trial whose checkpoint is missing or damaged again, from an earlier one if there is one."""
+        checkpoints = trial.run_metadata.checkpoint_manager
+        self._host.lost(int(trial.trial_id), f"missing or damaged: {trial.checkpoint.path}")
+        checkpoints.drop_latest()
+        self._host.discard(checkpoints.take_freed())
+        self._try_recover(trial, exception)
 
     def _fail(self, trial: Trial, error: str, exception: Exception | None = None) -> None:
         self._host.end(int(trial.trial_id), "failed", error)

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import math
-import os
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pyarrow.fs
-from ray import tune
-from ray.train._internal.session import _TrainingResult as TrainingResult
-from ray.tune import CheckpointConfig, Trainable
+from ray.tune import Trainable
 from ray.tune.execution.placement_groups import PlacementGroupFactory
 from ray.tune.experiment import Experiment, Trial
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import SearchAlgorithm
 
+from tuner.engine.checkpoints import Checkpoints
 from tuner.engine.host import Course, Host
-from tuner.engine.recovery import Checkpoint
 from tuner.schedulers import Action
 from tuner.sweep import Sweep
 
@@ -65,35 +59,6 @@ def configure(trial: Trial, host: Host) -> None:
     trial.evaluated_params = course.config
 
 
-def copy_checkpoint(source: Trial, trial: Trial, *, metric: str) -> None:
-    """Let a paused trial go on from the last checkpoint of another; it gets a copy of its own.
-
-    The source may be gone, or have deleted that one, before the trial is restored.
-    """
-    latest = source.latest_checkpoint_result
-    original = latest.checkpoint
-    folder = f"{trial.storage.trial_fs_path}/from_{source.trial_id}_{os.path.basename(original.path)}"
-    copy = tune.Checkpoint(folder, original.filesystem)
-    copy.filesystem.create_dir(folder)
-    pyarrow.fs.copy_files(
-        original.path, folder, source_filesystem=original.filesystem, destination_filesystem=copy.filesystem
-    )
-    # Without a value: it is not the one to keep for the best that the trial itself has reached.
-    result = TrainingResult(checkpoint=copy, metrics={**latest.metrics, metric: math.nan})
-    trial.run_metadata.checkpoint_manager.register_checkpoint(result)
-
-
-def take_checkpoints(trial: Trial, checkpoints: Sequence[Checkpoint]) -> None:
-    """Let a trial go on from the checkpoints that an earlier run of the sweep left of it, the newest last."""
-    filesystem = trial.storage.storage_filesystem
-    for each in checkpoints:
-        path = f"{trial.storage.trial_fs_path}/{os.path.basename(each.path)}"  # the folder may have moved
-        result = TrainingResult(checkpoint=tune.Checkpoint(path, filesystem), metrics=each.result)
-        trial.run_metadata.checkpoint_manager.register_checkpoint(result)
-        if (number := re.fullmatch(r"checkpoint_(\d+)", os.path.basename(path))) is not None:
-            trial.storage.current_checkpoint_index = int(number[1])
-
-
 def _given(course: Course, sweep: Sweep) -> dict[str, Any]:
     """What the trainable is given."""
     return sweep.trainable.given(course.config, seed=course.seed, sweep_seed=sweep.seed)
@@ -107,14 +72,6 @@ class HostedSearch(SearchAlgorithm):
         self._experiment = experiment
         self._logs = Path(experiment.storage.storage_fs_path) / "logs"
         self._request = request
-        objective = host.sweep.objective
-        # The newest, to go on from, and the one at the trial's best value, to keep. Of several objectives the
-        # last values count.
-        self._checkpoints = CheckpointConfig(
-            num_to_keep=1,
-            checkpoint_score_attribute=None if objective.others else objective.metric,
-            checkpoint_score_order=objective.mode,
-        )
 
     def next_trial(self) -> Trial | None:
         course = self._host.suggest()
@@ -132,9 +89,9 @@ class HostedSearch(SearchAlgorithm):
             trial_id=f"{course.number:05d}",
             storage=self._experiment.storage,
             placement_group_factory=self._request(config),
-            checkpoint_config=self._checkpoints,
             trial_dirname_creator=lambda trial: trial.trial_id,
         )
+        trial.run_metadata.checkpoint_manager = Checkpoints(sweep.objective)
         if sweep.loggers:
             trial.logs = self._logs / trial.trial_id
         return trial

@@ -10,7 +10,7 @@ import contextlib
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import numpy as np
 
 from tuner.engine.guard import RESOURCE
 from tuner.engine.memory import Leak
+from tuner.engine.storage import Folder, make_durable, remove
 from tuner.engine.stretch import Stretch
 from tuner.errors import ResultsError
 from tuner.journal import Journal
@@ -27,9 +28,6 @@ from tuner.pareto import front
 from tuner.schedulers import Action, Decision
 from tuner.searchers import start
 from tuner.sweep import Sweep
-
-TrialDir = tuple[Any, str]
-"""A file system, and the path of a trial's checkpoints in it."""
 
 
 @dataclass(eq=False)
@@ -49,7 +47,7 @@ class Course:
     last_values: tuple[float, ...] = ()  # of all objectives
     best: float | None = None
     best_config: dict[str, Any] = field(default_factory=dict)  # that it had at its best
-    trial_dir: TrialDir | None = None  # of its checkpoints, while there are any
+    trial_dir: Folder | None = None  # of its checkpoints, while there are any
     worker_losses: int = 0
     times_too_many: int = 0  # for the memory of its worker's device
 
@@ -97,6 +95,8 @@ class Host:
         self.lanes_held: list[int] = []  # by workers whose device had no memory for more
         self._granted: dict[int, int] = {}  # running trial -> the iteration up to which it may train
         self._kept: list[Course] = []  # the best of those that have ended; their checkpoints stay
+        self._fresh: list[Any] = []  # checkpoints that may not be on the disk itself yet
+        self._freed: list[Folder] = []  # that are not needed any more
 
     @property
     def exhausted(self) -> bool:
@@ -236,11 +236,33 @@ class Host:
             course.ending = _ENDINGS[decision.action]
         return course.action
 
-    def checkpointed(self, number: int, checkpoint: Any, *, best: str) -> None:
-        """Take note of a new checkpoint, and of the one that is kept for the trial's best value."""
+    def checkpointed(self, number: int, checkpoint: Any, *, best: str, contents: tuple[int, int]) -> None:
+        """Take note of a new checkpoint, and of the one that is kept for the trial's best value.
+
+        ``contents``: how many files and bytes it has.
+        """
         course = self.courses[number]
         course.trial_dir = checkpoint.filesystem, os.path.dirname(checkpoint.path)
-        self._write("checkpoint", number, path=checkpoint.path, iteration=course.iteration, best=best)
+        about = {"iteration": course.iteration, "best": best, "contents": contents}
+        self._write("checkpoint", number, path=checkpoint.path, **about)
+        self._fresh.append(checkpoint)
+
+    def discard(self, folders: Iterable[Folder]) -> None:
+        """Let these be deleted once all that was written so far is durable."""
+        self._freed += folders
+
+    def tidy(self) -> None:
+        """Delete what is not needed any more, now that no crash can make it needed again."""
+        if not self._freed or self._journal is None:
+            return
+        freed = {path for _, path in self._freed}
+        for checkpoint in self._fresh:
+            if not {checkpoint.path, os.path.dirname(checkpoint.path)} & freed:
+                make_durable(checkpoint)
+        self._journal.sync()
+        for system, path in self._freed:
+            remove(system, path)
+        self._fresh, self._freed = [], []
 
     def lost(self, number: int, error: str, *, lanes: int | None = None) -> None:
         """The trial will be started again: its worker died, or goes on without it.
@@ -335,8 +357,18 @@ class Host:
         course = self.courses[number]
         return course.state not in ENDED or course in self._kept
 
-    def reconfigure(self, decision: Decision, *, trial_dir: TrialDir | None, checkpoint: str) -> None:
-        """A trial is about to resume from its source's last checkpoint, with what is made of its config."""
+    def reconfigure(
+        self,
+        decision: Decision,
+        *,
+        trial_dir: Folder | None = None,
+        checkpoint: str = "",
+        contents: tuple[int, int] | None = None,
+    ) -> None:
+        """A trial is about to resume from its source's last checkpoint, with what is made of its config.
+
+        ``checkpoint``: the trial's own copy, in its folder ``trial_dir``, of so many files and bytes.
+        """
         assert decision.source is not None
         course, source = self.courses[decision.trial], self.courses[decision.source]
         rng = np.random.default_rng([self.sweep.seed, decision.trial, int(decision.resource)])
@@ -349,6 +381,7 @@ class Host:
             iteration=source.iteration,
             config=course.config,
             checkpoint=checkpoint,
+            contents=contents,
         )
         course.iteration, course.resource, course.last = source.iteration, source.resource, source.last
         course.trial_dir = trial_dir or course.trial_dir
@@ -380,8 +413,7 @@ class Host:
         self._kept = self._foremost(ended)
         for loser in ended:
             if loser.trial_dir is not None and loser not in self._kept:
-                filesystem, path = loser.trial_dir
-                filesystem.delete_dir(path)
+                self.discard([loser.trial_dir])
                 loser.trial_dir = None
 
     def _foremost(self, courses: list[Course]) -> list[Course]:

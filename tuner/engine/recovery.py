@@ -11,20 +11,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from tuner.engine.checkpoints import Checkpoint
 from tuner.engine.guard import RESOURCE
 from tuner.engine.host import Host
 from tuner.errors import ResultsError
 from tuner.journal import Event
 from tuner.objective import ITERATIONS, SECONDS
 from tuner.schedulers import Action, Decision
-
-
-@dataclass
-class Checkpoint:
-    """A checkpoint of a trial that has not ended; ``result``: what the trial had reported then."""
-
-    path: str
-    result: dict[str, Any]
 
 
 @dataclass
@@ -116,7 +109,7 @@ class _Replay:
 
     def _checkpoint(self, number: int, data: dict[str, Any]) -> None:
         kept = [each for each in self.left.checkpoints.get(number, []) if each.path == data["best"]]
-        newest = Checkpoint(data["path"], self._results[number])
+        newest = Checkpoint(data["path"], self._results[number], data.get("contents"))
         self.left.checkpoints[number] = [*kept, newest]
 
     def _decision(self, number: int, data: dict[str, Any]) -> None:
@@ -139,7 +132,7 @@ class _Replay:
     def _reconfigured(self, number: int, data: dict[str, Any]) -> None:
         decision = next(decision for decision in self.left.resumed if decision.trial == number)
         self.left.resumed.remove(decision)
-        self._host.reconfigure(decision, trial_dir=None, checkpoint="")
+        self._host.reconfigure(decision)
         if self._host.courses[number].config != data["config"]:
             raise _foreign(number, f"went on with {data['config']}, and the scheduler makes something else")
         if data["source"] == number:  # it goes on from its own, which is known
@@ -147,7 +140,8 @@ class _Replay:
         # Without a value, as when it was copied: it is not the trial's own.
         source = self.left.checkpoints[data["source"]][-1]
         valueless = {**source.result, self._host.sweep.objective.metric: math.nan}
-        self.left.checkpoints.setdefault(number, []).append(Checkpoint(data["checkpoint"], valueless))
+        copy = Checkpoint(data["checkpoint"], valueless, data.get("contents"))
+        self.left.checkpoints.setdefault(number, []).append(copy)
 
 
 def _next_of_its_trial(events: list[Event]) -> list[Event | None]:

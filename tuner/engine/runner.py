@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import tuner
+from tuner.disk import writing
 from tuner.engine import cluster
 from tuner.errors import ResultsError
 from tuner.importing import importing
@@ -76,7 +77,8 @@ def run(
     def begin() -> tuple[Sweep, Path, Journal]:
         begun, folder = _claim_folder(sweep, exclusive=exclusive)
         journal = Journal(folder)
-        (folder / SWEEP_FILE).write_text(begun.to_yaml(), encoding="utf-8")
+        with writing(folder):
+            (folder / SWEEP_FILE).write_text(begun.to_yaml(), encoding="utf-8")
         journal.write("sweep", sweep=begun.to_dict(), version=tuner.__version__)
         return begun, folder, journal
 
@@ -157,7 +159,8 @@ def _carry_out(
                     if progress is not None:
                         progress.open(sweep, folder, placement.slots)
                     parts = {"request": placement.request, "saves": _saves(sweep, trainable)}
-                    _drive(sweep, pool, parts, journal, folder, events, progress, interrupted)
+                    with _resumable(folder):
+                        _drive(sweep, pool, parts, journal, folder, events, progress, interrupted)
                 finally:
                     if progress is not None:
                         progress.close()
@@ -167,6 +170,18 @@ def _carry_out(
         report = Report.read(folder)
         (folder / REPORT_FILE).write_text(html(report), encoding="utf-8")
     return report
+
+
+@contextlib.contextmanager
+def _resumable(folder: Path) -> Iterator[None]:
+    """Say of an error of the results folder that the sweep can be continued."""
+    try:
+        with writing(folder):
+            yield
+    except ResultsError as error:
+        if not folder.is_dir():
+            raise
+        raise ResultsError(f"{error}; once that is mended, continue with: tuner resume {folder}") from error
 
 
 def _drive(
@@ -182,8 +197,8 @@ def _drive(
     """Run trials until they have all ended, a budget is used up, or the user has had enough."""
     with importing():
         from ray.tune import Trainable
-        from ray.tune.experiment import Experiment
 
+        from tuner.engine.checkpoints import StoredExperiment
         from tuner.engine.controller import Controller
         from tuner.engine.host import Host
         from tuner.engine.recovery import recover
@@ -191,7 +206,7 @@ def _drive(
     host = Host(sweep, journal)
     left = recover(host, events)
     # Ray wants a registered class; what runs is what the workers have loaded.
-    experiment = Experiment(CHECKPOINTS, Trainable, storage_path=str(folder.resolve()))
+    experiment = StoredExperiment(CHECKPOINTS, Trainable, storage_path=str(folder.resolve()))
     controller = Controller(host, pool, experiment, **parts)
     controller.take_over(left)
     _remove_leftovers(host, folder / CHECKPOINTS)
@@ -219,6 +234,7 @@ def _drive(
         controller.close()
     host.save(folder)
     host.finish()
+    host.tidy()
 
 
 def _seconds_before(events: list[Event]) -> float:

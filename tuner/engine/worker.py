@@ -12,11 +12,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import ray
 from ray.tune.result import RESULT_DUPLICATE
 
+from tuner.disk import trouble
 from tuner.engine import guard
 from tuner.engine.memory import Condition, Memory
 from tuner.engine.process import (
@@ -28,6 +30,7 @@ from tuner.engine.process import (
     keep_freed_memory,
 )
 from tuner.engine.recipe import Recipe
+from tuner.engine.storage import StorageFailed
 from tuner.engine.stretch import Errand, Stretch
 from tuner.errors import TrialError
 from tuner.importing import importing
@@ -113,8 +116,13 @@ class Worker:
                 self._make(lane, made_with)
             if lane in self._unmade:
                 raise self._unmade[lane]
-            with self._working(lane):
-                answer = getattr(self._trials[lane], method)(*arguments)
+            try:
+                with self._working(lane):
+                    answer = getattr(self._trials[lane], method)(*arguments)
+            except TrialError as error:
+                if method == "save":
+                    _blame_storage(self._trials[lane], error)
+                raise
             if method == "save":  # Ray sends the last result along, with whatever the trial put into it
                 answer.metrics = self._last.get(lane, {})
             return answer
@@ -382,6 +390,13 @@ class Worker:
         if not (self._is_fit and stopped):
             return Condition(fit=False)
         return self._memory.condition(others=len(self._trials))
+
+
+def _blame_storage(trial: Any, error: TrialError) -> None:
+    """Raise StorageFailed where a trial cannot be saved because nothing can be written at all."""
+    folder = Path(trial._storage.experiment_fs_path)
+    if not isinstance(error, StorageFailed) and (reason := trouble(folder)) is not None:
+        raise StorageFailed(f"{folder}: cannot be written: {reason}") from None
 
 
 def _session_thread() -> threading.Thread | None:

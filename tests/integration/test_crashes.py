@@ -1,0 +1,175 @@
+"""What survives a crash at the worst moment, and a disk that takes nothing more."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from running import events
+
+from tuner import Budget, Float, Objective, Report, Resources, ResultsError, Sweep, resume, run
+from tuner.journal import FILE_NAME
+
+HERE = Path(__file__).parent
+PBT = {"kind": "pbt", "interval": 3}
+
+
+def sweep_of(toy, out, /, *, scheduler="asha", concurrent=1, trials=8, searcher="random", **settings):
+    return Sweep(
+        trainable={"kind": f"{HERE / 'diaries.py'}:{toy}", **settings},
+        space={"x": Float(0.0, 1.0)},
+        objective=Objective(metric="loss", mode="min"),
+        budget=Budget(trials=trials, iterations=9, concurrent=concurrent),
+        searcher=searcher,
+        scheduler=scheduler,
+        resources=Resources(lanes=1),
+        seed=4,
+        name="diary",
+        out=str(out),
+    )
+
+
+def killed(sweep, kind, number, *, before=False):
+    """The results folder of a sweep whose driver is killed at an event of its journal."""
+    Path(sweep.out).mkdir(parents=True, exist_ok=True)
+    path = Path(sweep.out, "killed.yaml")
+    path.write_text(sweep.to_yaml())
+    code = (
+        f"import sys; sys.path.insert(0, {str(HERE)!r}); import diaries; from tuner import Sweep, run\n"
+        f"diaries.kill_at({kind!r}, {number}, before={before})\n"
+        f"run(Sweep.read({str(path)!r}))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert done.returncode == -9, done.stderr.decode()
+    return Path(sweep.out, sweep.name)
+
+
+def table(report: Report):
+    return [(each.config, each.state, each.value, each.curve) for each in report.trials]
+
+
+@pytest.fixture(scope="module")
+def whole(cluster, tmp_path_factory):
+    """The tables of sweeps that nothing interrupts, by scheduler."""
+    out = tmp_path_factory.mktemp("whole")
+    return {
+        kind: table(run(sweep_of("Diary", out / kind, scheduler=each))) for kind, each in SCHEDULERS.items()
+    }
+
+
+SCHEDULERS = {"asha": "asha", "pbt": PBT}
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "kind", "number", "before"),
+    [
+        ("asha", "checkpoint", 5, True),
+        ("asha", "checkpoint", 5, False),
+        ("asha", "ended", 3, False),
+        ("pbt", "reconfigured", 1, True),
+        ("pbt", "reconfigured", 1, False),
+        ("pbt", "reconfigured", 3, False),
+        ("pbt", "checkpoint", 14, False),
+    ],
+)
+def test_no_moment_to_be_killed_costs_a_trial(scheduler, kind, number, before, whole, cluster, tmp_path):
+    sweep = sweep_of("Diary", tmp_path, scheduler=SCHEDULERS[scheduler])
+    resumed = resume(killed(sweep, kind, number, before=before))
+    assert table(resumed) == whole[scheduler]
+    kept = {path.name for path in (resumed.folder / "checkpoints").iterdir() if path.is_dir()}
+    assert kept == {resumed.best().id}
+
+
+def emptied(path):
+    path.write_text("")
+
+
+def truncated(path):
+    path.write_bytes(path.read_bytes()[:1])
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, emptied, truncated])
+def test_trials_whose_checkpoints_are_damaged_start_again(damage, whole, cluster, tmp_path):
+    folder = killed(sweep_of("Diary", tmp_path), "checkpoint", 12)
+    files = [path for path in (folder / "checkpoints").glob("*/*/history.json")]
+    assert files
+    for path in files:
+        damage(path)
+    resumed = resume(folder)
+    assert table(resumed) == whole["asha"]
+    assert any("missing or damaged: checkpoint_" in event.data["error"] for event in events(resumed, "lost"))
+
+
+def test_a_half_written_checkpoint_does_not_mix_with_a_new_one_of_its_number(whole, cluster, tmp_path):
+    folder = killed(sweep_of("Diary", tmp_path), "checkpoint", 6)
+    for trial in (folder / "checkpoints").glob("0*"):
+        for number in range(6):
+            stray = trial / f"checkpoint_{number:06d}.partial"
+            stray.mkdir()
+            (stray / "stray").touch()
+        if not (trial / "checkpoint_000001").exists():
+            (trial / "checkpoint_000001").mkdir()
+            (trial / "checkpoint_000001" / "stray").touch()
+    resumed = resume(folder)
+    assert table(resumed) == whole["asha"]
+    assert not list((folder / "checkpoints").glob("**/stray"))
+
+
+def test_a_checkpoint_that_is_damaged_while_the_sweep_runs_costs_no_trial(whole, cluster, tmp_path):
+    report = run(sweep_of("Ripping", tmp_path, folder=str(tmp_path)))
+    assert table(report) == whole["asha"]
+    assert any("missing or damaged" in event.data["error"] for event in events(report, "lost"))
+
+
+def test_a_results_folder_that_vanishes_ends_the_sweep_in_one_line(cluster, tmp_path):
+    out = tmp_path / "gone"
+    with pytest.raises(ResultsError) as caught:
+        run(sweep_of("Burning", out, folder=str(out)))
+    assert "\n" not in str(caught.value)
+    assert str(out) in str(caught.value)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A function that mounts a file system of so many bytes and files."""
+    mounted = []
+
+    def mount(options):
+        folder = tmp_path / "disk"
+        folder.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+        if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode != 0:
+            pytest.skip("a file system can be mounted by root only")
+        mounted.append(folder)
+        return folder
+
+    yield mount
+    for folder in mounted:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("options", ["size=3m", "nr_inodes=40"])
+def test_a_full_disk_ends_the_sweep_so_that_it_can_be_resumed(options, whole, small_disk, cluster, tmp_path):
+    disk = small_disk(options)
+    ballast = 500_000 if options.startswith("size") else 0
+    with pytest.raises(ResultsError) as caught:
+        run(sweep_of("Diary", disk, ballast=ballast))
+    assert "\n" not in str(caught.value)
+    assert "No space left on device" in str(caught.value) or "full" in str(caught.value)
+    assert not Report.read(disk / "diary").counts()["failed"]
+    subprocess.run(["mount", "-o", "remount,size=100m,nr_inodes=10000", str(disk)], check=True)
+    assert table(resume(disk / "diary")) == whole["asha"]
+
+
+def test_a_journal_that_another_process_locks_is_an_error_in_one_line(cluster, tmp_path):
+    import sqlite3
+
+    folder = killed(sweep_of("Diary", tmp_path), "checkpoint", 2)
+    other = sqlite3.connect(folder / FILE_NAME, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(ResultsError, match="is locked"):
+        resume(folder)
+    other.close()

@@ -1,0 +1,49 @@
+"""What is wrong with a place on disk, so that a full or vanished one is one sentence wherever it is met."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from tuner.errors import ResultsError
+
+_LEAST_FREE = 2**20
+"""A file system with fewer free bytes counts as full: libraries report it in words of their own."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENOTCONN)
+"""Errors of a place that cannot be written, whatever was to be written."""
+
+
+def trouble(folder: Path, error: OSError | None = None) -> str | None:
+    """Return why nothing can be written in a folder now, or ``None`` if something can.
+
+    ``error`` was met there and may say it.
+    """
+    if error is not None and error.errno in _FULL:
+        return os.strerror(error.errno)
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".probe-") as file:
+            file.write(b"\0" * 4096)
+            file.flush()
+        free = os.statvfs(folder)
+    except OSError as met:
+        return met.strerror or str(met)
+    if free.f_bavail * free.f_frsize < _LEAST_FREE:
+        return os.strerror(errno.ENOSPC)
+    return None
+
+
+@contextlib.contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Turn an OSError of writing in a folder into a ResultsError; one of anything else stays as it is."""
+    try:
+        yield
+    except OSError as error:
+        reason = trouble(folder, error)
+        if reason is None and str(folder) not in str(error.filename):
+            raise
+        raise ResultsError(f"{folder}: cannot be written: {reason or error.strerror}") from error
