@@ -18,7 +18,7 @@ Kinds of events, with the keys of their ``data``:
 - ``checkpoint``: ``path``, ``iteration``, ``best`` (the path that is kept for the trial's best value),
   ``contents`` (how many files and bytes it has)
 - ``lost``: ``error``; the trial will be started again, since its worker died; or, where there are ``lanes``,
-  since its worker's device has memory for so many trials only
+  since its worker's device has memory for so many trials only; or, where ``died`` is false, after an error
 - ``leaked``: ``node``, ``memory`` (``machine`` or ``gpu``), and in bytes ``before``, ``after``, ``share``; a
   worker is replaced, since its trials have left memory behind (see ``tuner.engine.memory.Leak``)
 - ``ended``: ``state`` (``completed``, ``stopped``, ``failed``), ``error`` (a traceback, for failed ones)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from tuner.errors import Problem, SpecError
 from tuner.spec import Count, Number, Spec, describe
@@ -101,7 +102,22 @@ def _as_mapping(part: Any) -> Mapping[str, Any]:
     return part
 
 
-_Seconds = Annotated[Number, Field(gt=0)]
+_UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
+
+
+def _in_seconds(value: Any) -> Any:
+    """The seconds that a text like ``15min`` means; anything else as it is."""
+    written = re.fullmatch(r"([0-9.]+) ?(s|min|h|d)", value) if isinstance(value, str) else None
+    if written is None:
+        return value
+    try:
+        return float(written[1]) * _UNITS[written[2]]
+    except ValueError:  # two points
+        return value
+
+
+Seconds = Annotated[Number, Field(gt=0), BeforeValidator(_in_seconds)]
+"""A duration above 0, written as a number of seconds or like ``15min``."""
 
 
 class Budget(Spec):
@@ -113,18 +129,23 @@ class Budget(Spec):
     ``concurrent``, trials at once (``None``: as many as the cluster holds).
 
     Of one trial: at most so many ``iterations``; ``trial_seconds`` on a worker, after which it is stopped;
-    ``silence``, seconds without a result after which it is ended and counts as failed.
+    ``silence``, seconds without a result after which it is ended and counts as failed; ``retries``, how many
+    errors without progress in between it may have before it counts as failed. Each time it continues from its
+    last checkpoint in a fresh process. ``None``: one error, unless it is known to come up there too.
+
+    Seconds are numbers, or text like ``90s``, ``15min``, ``2h``.
     """
 
     trials: Count | None = None
     total_iterations: Count | None = None
-    seconds: _Seconds | None = None
-    gpu_seconds: _Seconds | None = None
+    seconds: Seconds | None = None
+    gpu_seconds: Seconds | None = None
     failures: Annotated[int, Field(ge=0, strict=True)] | None = None
     concurrent: Count | None = None
     iterations: Count | None = None
-    trial_seconds: _Seconds | None = None
-    silence: _Seconds | None = None
+    trial_seconds: Seconds | None = None
+    silence: Seconds | None = None
+    retries: Annotated[int, Field(ge=0, strict=True)] | None = None
 
     @property
     def is_limited(self) -> bool:

@@ -21,7 +21,7 @@ from pydantic import (
 
 from tuner.errors import Problem, SpecError
 from tuner.logger import LoggerSpec
-from tuner.objective import Budget, Objective, Resources
+from tuner.objective import Budget, Objective, Resources, Seconds
 from tuner.schedulers import SCHEDULERS, Fifo, SchedulerSpec
 from tuner.searchers import SEARCHERS, Random, SearcherSpec, beginning, start
 from tuner.space import CONSTRAINTS, SearchSpace
@@ -104,6 +104,8 @@ class Sweep(Spec):
         Annotated[LoggerSpec, PlainValidator(LoggerSpec.parse), PlainSerializer(LoggerSpec.to_dict)], ...
     ] = ()
     seed: Seed = 0
+    checkpoint_every: Seconds | None = 60.0
+    """Seconds between the checkpoints of a running trial, beside those of its best values; ``None``: none."""
     name: Annotated[str, AfterValidator(_folder_name)] = "sweep"
     out: str = "results"
 

@@ -4,7 +4,9 @@ import json
 import os
 import shutil
 import signal
+import time
 from pathlib import Path
+from typing import ClassVar
 
 from ray.tune import Trainable
 
@@ -51,6 +53,53 @@ class Ripping(Diary):
         if getattr(self, "ripped", False):
             for path in Path(self.config["folder"]).glob(f"*/checkpoints/{self.trial_id}/checkpoint_*/*"):
                 path.write_text("")
+
+
+class Lasting(Diary):
+    """Each step takes 50 ms; it logs its process and its steps."""
+
+    def step(self):
+        time.sleep(0.05)
+        with Path(self.config["folder"], f"{self.x}.log").open("a") as file:
+            file.write(f"{os.getpid()} {len(self.history) + 1}\n")
+        return super().step()
+
+
+class Failing(Lasting):
+    """Raises an OSError at each iteration of ``fails_at``, the first ``times`` times that it comes there."""
+
+    def step(self):
+        iteration = len(self.history) + 1
+        marks = list(Path(self.config["folder"]).glob(f"{self.x}.{iteration}.*"))
+        if iteration in self.config["fails_at"] and len(marks) < self.config["times"]:
+            Path(self.config["folder"], f"{self.x}.{iteration}.{len(marks)}").touch()
+            raise OSError("the network is gone")
+        return super().step()
+
+
+class DyingOften(Lasting):
+    """Takes its process along once at each third iteration."""
+
+    def step(self):
+        marker = Path(self.config["folder"], f"{self.x}.{len(self.history)}.died")
+        if len(self.history) % 3 == 2 and not marker.exists():
+            marker.touch()
+            os._exit(1)
+        return super().step()
+
+
+class Unsociable(Trainable):
+    """Cannot be set up twice in one process."""
+
+    process: ClassVar[int] = 0
+
+    def setup(self, config):
+        if Unsociable.process == os.getpid():
+            raise RuntimeError("this can be done only once")
+        Unsociable.process = os.getpid()
+
+    def step(self):
+        return {"loss": 1.0, "process": os.getpid()}
 
 
 def kill_at(kind, number, *, before):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,16 +18,29 @@ HERE = Path(__file__).parent
 PBT = {"kind": "pbt", "interval": 3}
 
 
-def sweep_of(toy, out, /, *, scheduler="asha", concurrent=1, trials=8, searcher="random", **settings):
+def sweep_of(
+    toy,
+    out,
+    /,
+    *,
+    scheduler="asha",
+    concurrent=1,
+    trials=8,
+    budget=None,
+    searcher="random",
+    every=60,
+    **settings,
+):
     return Sweep(
         trainable={"kind": f"{HERE / 'diaries.py'}:{toy}", **settings},
         space={"x": Float(0.0, 1.0)},
         objective=Objective(metric="loss", mode="min"),
-        budget=Budget(trials=trials, iterations=9, concurrent=concurrent),
+        budget=Budget(trials=trials, iterations=9, concurrent=concurrent, **(budget or {})),
         searcher=searcher,
         scheduler=scheduler,
         resources=Resources(lanes=1),
         seed=4,
+        checkpoint_every=every,
         name="diary",
         out=str(out),
     )
@@ -173,3 +187,76 @@ def test_a_journal_that_another_process_locks_is_an_error_in_one_line(cluster, t
     with pytest.raises(ResultsError, match="is locked"):
         resume(folder)
     other.close()
+
+
+class Interrupting:
+    """Sends a signal to this process when so many results have come."""
+
+    def __init__(self, number, signal):
+        self.number, self.signal = number, signal
+
+    def open(self, sweep, folder, slots):
+        return
+
+    def show(self, host):
+        if sum(course.iteration for course in host.courses.values()) >= self.number:
+            self.number = 10**9
+            os.kill(os.getpid(), self.signal)
+
+    def close(self):
+        return
+
+
+def steps(folder):
+    """What each trial did, in order: iterations."""
+    return [[int(line.split()[1]) for line in path.read_text().splitlines()] for path in folder.glob("*.log")]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_sweep_saves_all_trials_and_does_nothing_twice(number, cluster, tmp_path):
+    sweep = sweep_of("Lasting", tmp_path, scheduler="fifo", concurrent=2, trials=2, folder=str(tmp_path))
+    first = run(sweep, progress=Interrupting(6, number))
+    assert first.reason == "interrupted"
+    assert resume(first.folder).reason == "trials"
+    assert steps(tmp_path) == [list(range(1, 10))] * 2
+
+
+def test_trials_are_saved_every_so_often_so_that_a_lost_worker_costs_little(cluster, tmp_path, monkeypatch):
+    monkeypatch.setattr("tuner.engine.save_times._COST", 100.0)
+    settings = {"scheduler": "fifo", "trials": 2, "folder": str(tmp_path), "concurrent": 2, "every": 0.01}
+    report = run(sweep_of("DyingOften", tmp_path, **settings))
+    assert [(trial.state, trial.iterations) for trial in report.trials] == [("completed", 9)] * 2
+    assert steps(tmp_path) == [list(range(1, 10))] * 2
+    assert len(events(report, "lost")) == 6
+
+
+def test_a_trial_that_makes_progress_may_lose_any_number_of_workers(cluster, tmp_path):
+    report = run(
+        sweep_of("DyingOften", tmp_path, scheduler="fifo", trials=1, folder=str(tmp_path), every=None)
+    )
+    assert report.counts()["completed"] == 1
+
+
+def test_an_error_after_progress_does_not_cost_the_trial(cluster, tmp_path):
+    settings = {"scheduler": "fifo", "trials": 2, "folder": str(tmp_path), "fails_at": [8], "times": 1}
+    report = run(sweep_of("Failing", tmp_path, **settings))
+    assert [(trial.state, trial.iterations) for trial in report.trials] == [("completed", 9)] * 2
+    assert len(events(report, "lost")) == 2
+
+
+@pytest.mark.parametrize(("retries", "state"), [(0, "failed"), (1, "failed"), (2, "completed")])
+def test_a_trial_may_fail_so_often_without_progress(retries, state, cluster, tmp_path):
+    settings = {"scheduler": "fifo", "trials": 1, "folder": str(tmp_path), "fails_at": [3, 5], "times": 2}
+    report = run(sweep_of("Failing", tmp_path, budget={"retries": retries}, **settings))
+    assert [trial.state for trial in report.trials] == [state]
+    assert len(events(report, "lost")) == {0: 0, 1: 1, 2: 4}[retries]
+
+
+def test_trials_that_do_not_get_along_in_one_process_have_one_each(cluster, tmp_path):
+    report = run(sweep_of("Unsociable", tmp_path, scheduler="fifo", trials=6))
+    assert report.counts()["completed"] == 6
+    ended = [
+        event.data["metrics"]["process"] for event in events(report, "result") if event.data["iteration"] == 1
+    ]
+    assert len(set(ended)) == 6
+    assert len(events(report, "lost")) == 2  # then it is known

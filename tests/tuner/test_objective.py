@@ -62,6 +62,7 @@ def test_a_budget_is_without_limits_unless_given() -> None:
         "gpu_seconds": None,
         "trial_seconds": None,
         "silence": None,
+        "retries": None,
     }
 
 
@@ -80,7 +81,7 @@ def test_no_failure_at_all_can_be_tolerated() -> None:
         ({"seconds": "60"}, "seconds: must be a number, got the text '60'"),
         ({"failures": -1}, "failures: must be at least 0, got -1"),
         ({"time": 60}, "unknown key 'time'; must be one of "
-         "concurrent, failures, gpu_seconds, iterations, seconds, silence, "
+         "concurrent, failures, gpu_seconds, iterations, retries, seconds, silence, "
          "total_iterations, trial_seconds, trials"),
     ],
 )  # fmt: skip
@@ -124,3 +125,17 @@ def test_impossible_resources_are_refused(given: dict[str, Any], sentence: str) 
     with pytest.raises(SpecError) as refusal:
         Resources(**given)
     assert str(refusal.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [(90, 90), ("90s", 90), ("1.5 min", 90), ("15min", 900), ("2h", 7200), ("1d", 86400)],
+)
+def test_a_duration_is_a_number_of_seconds_or_has_a_unit(written: Any, seconds: float) -> None:
+    assert Budget(seconds=written).seconds == seconds
+
+
+@pytest.mark.parametrize("written", ["90", "soon", "1.2.3s", "s"])
+def test_text_that_is_no_duration_is_refused(written: str) -> None:
+    with pytest.raises(SpecError, match=f"seconds: must be a number, got the text '{written}'"):
+        Budget(seconds=written)

@@ -17,7 +17,7 @@ from tuner.importing import importing
 from tuner.objective import Resources
 
 WORKER_LOSSES = 3
-"""A trial that so often loses its worker (a crash, a node gone) fails; before, it starts again."""
+"""A trial fails that loses its worker (a crash, a node gone) this many times without progress in between."""
 
 # Local to Ray: quiet defaults that a user's own environment overrides.
 _ENVIRONMENT = {

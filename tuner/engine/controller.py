@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any, Literal
 
 import ray
@@ -18,10 +19,13 @@ from ray.tune.schedulers import TrialScheduler
 from tuner.engine.checkpoints import copy_checkpoint, take_checkpoints
 from tuner.engine.cluster import WORKER_LOSSES
 from tuner.engine.faces import HostedScheduler, HostedSearch, Request, configure
+from tuner.engine.fresh import Fresh
 from tuner.engine.groups import PlacementGroups
 from tuner.engine.guard import RESOURCE
 from tuner.engine.host import ENDED, Host
 from tuner.engine.recovery import Leftovers
+from tuner.engine.retries import Retries
+from tuner.engine.save_times import SaveTimes
 from tuner.engine.storage import StorageFailed
 from tuner.engine.watch import Watch
 from tuner.engine.workers import LaneManager, WorkerPool, lanes_held
@@ -83,6 +87,9 @@ class Controller(TuneController):
         self._loggers = CallbackList([logger.build() for logger in host.sweep.loggers])
         self._loggers.setup(**experiment.public_spec)
         self._watch = Watch(host.sweep.budget)
+        self._retries = Retries(host.sweep.budget.retries)
+        self._saved = SaveTimes(host.sweep.checkpoint_every if saves == "on demand" else None)
+        self._is_winding_up = False
         self._looked = self._tidied = 0.0
         self._idle: list[
             Trial
@@ -107,7 +114,7 @@ class Controller(TuneController):
                 trial.set_status(Trial.TERMINATED)
             else:
                 if damaged := take_checkpoints(trial, left.checkpoints.get(number, [])):
-                    self._host.lost(number, f"missing or damaged: {', '.join(damaged)}")
+                    self._host.lost(number, f"missing or damaged: {', '.join(damaged)}", died=False)
                 paused = course.state == "paused" or number in waiting
                 trial.set_status(Trial.PAUSED if paused else Trial.PENDING)
             self.add_trial(trial)
@@ -122,6 +129,22 @@ class Controller(TuneController):
         for trial in self._trials:
             if not trial.is_finished():
                 self._end(trial, "stopped")
+
+    def wind_up(self, *, enough: Callable[[], bool]) -> None:
+        """Let each running trial end its iteration and be saved, so that it continues from there.
+
+        Returns when all have done so, or ``enough`` says that they have had time.
+        """
+        if self._saves != "on demand":
+            return
+        self._is_winding_up = True
+        workers = {
+            lease.worker for _, lease in self._actor_manager._live_actors_to_ray_actors_resources.values()
+        }
+        for worker in workers:
+            worker.actor.halt.remote()
+        while self._actor_manager.num_actor_tasks > 0 and not enough():
+            self.step()
 
     def close(self) -> None:
         """Leave no worker behind, and no logger open."""
@@ -150,6 +173,8 @@ class Controller(TuneController):
             raise
 
     def on_step_begin(self) -> None:
+        if self._is_winding_up:
+            return
         self._pool.grow()
         if time.monotonic() - self._tidied >= _SECONDS_BETWEEN_TIDYINGS:
             self._tidied = time.monotonic()
@@ -183,6 +208,8 @@ class Controller(TuneController):
 
     def _maybe_update_trial_queue(self) -> None:
         """Fill the free workers: paused trials that may go on come before new ones."""
+        if self._is_winding_up:
+            return
         self._to_drop += [self._trials[number] for number in self._host.drop()]
         for trial in [trial for trial in self._to_drop if _has_left_worker(trial)]:
             self._to_drop.remove(trial)
@@ -229,16 +256,22 @@ class Controller(TuneController):
 
     def _free_workers(self) -> int:
         """Workers that are ready and for which no trial waits."""
-        return self._pool.free - int(self._actor_manager.num_pending_actors)
+        waiting = int(self._actor_manager.num_pending_actors) - self._pool.awaiting_fresh
+        return self._pool.free - waiting
 
     def _actor_started(self, tracked_actor: Any, log: str = "STARTED") -> None:
         trial = self._actor_to_trial[tracked_actor]
         _, lease = self._actor_manager._live_actors_to_ray_actors_resources[tracked_actor]
         self._host.started(int(trial.trial_id), node=lease.worker.where())
+        self._saved.now(int(trial.trial_id))
         super()._actor_started(tracked_actor, log)
+        if isinstance(trial.placement_group_factory, Fresh):
+            trial.placement_group_factory = trial.placement_group_factory.like
         self._loggers.on_trial_start(iteration=self._iteration, trials=self._trials, trial=trial)
 
     def _process_trial_results(self, trial: Trial, results: list[dict[str, Any]]) -> None:
+        if self._is_winding_up and results and RESULT_DUPLICATE not in results[-1]:
+            results[-1][SHOULD_CHECKPOINT] = True
         super()._process_trial_results(trial, results)
         if trial.is_saving:
             # What follows from the last result waits for its checkpoint. Ray 2.60 would not wait with what it
@@ -254,6 +287,10 @@ class Controller(TuneController):
             result[SHOULD_CHECKPOINT] = True
         if not self._host.courses[number].repeats:
             self._log(trial, result)
+        if shared := self._retries.progressed(number, result["training_iteration"]):
+            self._pool.keep_apart()
+            apart = "each has a fresh one from now on (resources.isolation: process)"
+            self._host.notes.append(f"trials fail because others ran in their process: {shared}; {apart}")
         if result["done"]:  # Ray ends the trial without asking a scheduler
             return super()._process_trial_result(trial, result)
         action = self._host.decide(number)
@@ -274,7 +311,11 @@ class Controller(TuneController):
         )
 
     def _schedule_trial_train(self, trial: Trial) -> None:
-        stretch = self._host.stretch(int(trial.trial_id), running=len(self._running_trials))
+        if self._is_winding_up:
+            return
+        number = int(trial.trial_id)
+        due = self._saved.due_in(number)
+        stretch = self._host.stretch(number, running=len(self._running_trials), save_after=due)
         if stretch is None:
             self._idle.append(trial)
             return
@@ -299,6 +340,11 @@ class Controller(TuneController):
                 int(trial.trial_id), new, best=best, contents=checkpoints.contents[new.path]
             )
             self._host.discard(checkpoints.take_freed())
+            self._saved.now(int(trial.trial_id))
+
+    def _schedule_trial_save(self, trial: Trial, result: dict[str, Any] | None = None) -> Any:
+        self._saved.begins(int(trial.trial_id))
+        return super()._schedule_trial_save(trial, result)
 
     def _schedule_trial_pause(self, trial: Trial, should_checkpoint: bool = True) -> None:
         super()._schedule_trial_pause(trial, should_checkpoint and self._saves != "never")
@@ -339,14 +385,26 @@ class Controller(TuneController):
             self._try_recover(trial, exception)
             return
         error = _explain(exception)
+        iteration, used = self._host.courses[number].iteration, self._is_used(trial)
         if worker_died:
             error = f"the worker process died {WORKER_LOSSES} times\n{error}"
+        elif self._retries.tries_again(number, error, iteration=iteration, used=used):
+            self._host.lost(number, error, died=False)
+            trial.placement_group_factory = Fresh(trial.placement_group_factory)
+            self._try_recover(trial, exception)
+            return
         self._fail(trial, error, exception)
+
+    def _is_used(self, trial: Trial) -> bool:
+        """Whether a trial's process has had others."""
+        actor = self._trial_to_actor.get(trial)
+        _, lease = self._actor_manager._live_actors_to_ray_actors_resources.get(actor, (None, None))
+        return lease is not None and lease.worker.served > 1
 
     def _drop_checkpoint(self, trial: Trial, exception: Exception) -> None:
         """Start a trial whose checkpoint is missing or damaged again, from an earlier one if there is one."""
         checkpoints = trial.run_metadata.checkpoint_manager
-        self._host.lost(int(trial.trial_id), f"missing or damaged: {trial.checkpoint.path}")
+        self._host.lost(int(trial.trial_id), f"missing or damaged: {trial.checkpoint.path}", died=False)
         checkpoints.drop_latest()
         self._host.discard(checkpoints.take_freed())
         self._try_recover(trial, exception)

@@ -18,6 +18,7 @@ from ray.air.execution.resources import AcquiredResources, ResourceManager, Reso
 from ray.exceptions import GetTimeoutError, RayError
 
 from tuner.engine import cluster
+from tuner.engine.fresh import is_fresh
 from tuner.engine.recipe import Recipe
 from tuner.engine.worker import Worker
 from tuner.engine.workers import Handle, Lane
@@ -162,6 +163,17 @@ class PlacementGroups(ResourceManager):
             self._give_back(self._idle.pop(0))
             self._waiting[0].since = self._clock()
 
+    @property
+    def awaiting_fresh(self) -> int:
+        """Trials that wait for a fresh process and count apart: none, as each trial has a process."""
+        return 0
+
+    def keep_apart(self) -> None:
+        """Let each trial have a fresh process from now on."""
+        self._apart = True
+        while self._idle:
+            self._give_back(self._idle.pop())
+
     def suspect(self) -> None:
         """Nothing: each trial has a process to itself while it runs."""
 
@@ -206,6 +218,7 @@ class PlacementGroups(ResourceManager):
             self._waits_no_more(wait)
             place = _Place(group, self._processes.start(group))
         self._taken.append(place)
+        place.worker.served += 1
         return _Lease(place)
 
     def free_resources(self, acquired_resource: _Lease) -> None:
@@ -245,7 +258,8 @@ class PlacementGroups(ResourceManager):
 
     def _can_stay(self, request: ResourceRequest) -> bool:
         """Whether a place of this kind may serve more than one trial."""
-        return not self._apart and len(request.bundles) == 1 and not request.head_bundle_is_empty
+        lasting = len(request.bundles) == 1 and not request.head_bundle_is_empty
+        return lasting and not self._apart and not is_fresh(request)
 
     def _is_reusable(self, lease: _Lease) -> bool:
         """Whether another trial can have the place of one that has ended."""

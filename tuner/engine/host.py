@@ -48,7 +48,7 @@ class Course:
     best: float | None = None
     best_config: dict[str, Any] = field(default_factory=dict)  # that it had at its best
     trial_dir: Folder | None = None  # of its checkpoints, while there are any
-    worker_losses: int = 0
+    worker_losses: int = 0  # since its last progress
     times_too_many: int = 0  # for the memory of its worker's device
 
 
@@ -93,6 +93,7 @@ class Host:
         self._iterations = 0  # of all trials
         self.leaks: list[Leak] = []  # for which workers were replaced
         self.lanes_held: list[int] = []  # by workers whose device had no memory for more
+        self.notes: list[str] = []  # that are shown once, as they come
         self._granted: dict[int, int] = {}  # running trial -> the iteration up to which it may train
         self._kept: list[Course] = []  # the best of those that have ended; their checkpoints stay
         self._fresh: list[Any] = []  # checkpoints that may not be on the disk itself yet
@@ -164,6 +165,7 @@ class Host:
         if self._iterations >= (self.sweep.budget.total_iterations or sys.maxsize):
             self.give_up("total_iterations")
         course.iteration, course.resource = iteration, result[RESOURCE]
+        course.worker_losses = 0
         course.last, course.last_values = value, values
         if objective.better(value, than=course.best):
             course.best, course.best_config = value, course.config
@@ -178,10 +180,10 @@ class Host:
             leads = False
         return leads or (is_last and course in self._foremost([*self._kept, course]))
 
-    def stretch(self, number: int, *, running: int) -> Stretch | None:
+    def stretch(self, number: int, *, running: int, save_after: float | None = None) -> Stretch | None:
         """How far a trial may train before its results are needed; ``None``: it has to wait.
 
-        ``running``: how many trials do at present.
+        ``running``: how many trials do at present. ``save_after``: seconds until it is to be saved.
         """
         until = self._scheduler.decides_at(number) if self._resource == ITERATIONS else None
         if self.sweep.budget.total_iterations is not None:
@@ -193,6 +195,7 @@ class Host:
             seconds=self._seconds_per_answer(running),
             better_than=self.incumbent.best if self.incumbent else None,
             or_equal=self.incumbent is not None and number < self.incumbent.number,
+            save_after=save_after,
         )
 
     def _seconds_per_answer(self, running: int) -> float:
@@ -264,15 +267,17 @@ class Host:
             remove(system, path)
         self._fresh, self._freed = [], []
 
-    def lost(self, number: int, error: str, *, lanes: int | None = None) -> None:
-        """The trial will be started again: its worker died, or goes on without it.
+    def lost(self, number: int, error: str, *, lanes: int | None = None, died: bool = True) -> None:
+        """Take note that a trial will be started again after an error.
 
-        So it does if it has memory for no more than ``lanes`` trials on its device.
+        ``lanes``: its worker continues without it, since its device has memory for so many trials only.
+        ``died``: otherwise, whether its worker did.
         """
-        self._write("lost", number, error=error, **({} if lanes is None else {"lanes": lanes}))
+        more: dict[str, Any] = {} if died else {"died": False}
+        self._write("lost", number, error=error, **({"lanes": lanes} if lanes is not None else more))
         course = self.courses[number]
         if lanes is None:
-            course.worker_losses += 1
+            course.worker_losses += died
         else:
             course.times_too_many += 1
             self.lanes_held.append(lanes)

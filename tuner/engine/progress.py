@@ -117,7 +117,7 @@ class Live:
 def untold(host: Host, told: set[str]) -> list[str]:
     """What is to be said of the workers and not among ``told``, to which it is added."""
     leaks = [_of_leak(leak) for leak in host.leaks[:1]]
-    said = [*leaks, *(_of_lanes(lanes) for lanes in host.lanes_held[:1])]
+    said = [*leaks, *(_of_lanes(lanes) for lanes in host.lanes_held[:1]), *host.notes]
     new = [warning for warning in said if warning not in told]
     told.update(new)
     return new

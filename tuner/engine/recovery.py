@@ -71,7 +71,8 @@ class _Replay:
                 case "checkpoint":
                     self._checkpoint(number, event.data)
                 case "lost":
-                    self._host.lost(number, "", lanes=event.data.get("lanes"))
+                    about = {"lanes": event.data.get("lanes"), "died": event.data.get("died", True)}
+                    self._host.lost(number, "", **about)
                 case "ended":
                     self._host.end(number, event.data["state"], event.data["error"])
                     if number in self.left.dropped:

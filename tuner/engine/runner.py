@@ -33,8 +33,14 @@ if TYPE_CHECKING:
 # So long a sweep may take to end in good order before another Ctrl-C ends it at once.
 _SECONDS_OF_PATIENCE = 5.0
 
+# An interrupted sweep waits this long for its trials to end their iterations and be saved. Clusters that send
+# SIGTERM send SIGKILL 30 s later.
+_SECONDS_TO_SAVE = 20.0
+
 # What a searcher writes of what it has learned is not needed to go on, and may be large.
 _SECONDS_BETWEEN_SAVES = 30.0
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 SWEEP_FILE = "sweep.yaml"
 REPORT_FILE = "report.html"
@@ -192,7 +198,7 @@ def _drive(
     folder: Path,
     events: list[Event],
     progress: Progress | None,
-    interrupted: threading.Event,
+    interrupted: _Interruption,
 ) -> None:
     """Run trials until they have all ended, a budget is used up, or the user has had enough."""
     with importing():
@@ -228,7 +234,13 @@ def _drive(
                 saved = time.monotonic()
             if progress is not None:
                 progress.show(host)
-        if host.reason not in (None, "interrupted"):
+        if host.reason == "interrupted":
+            deadline = time.monotonic() + _SECONDS_TO_SAVE
+            host.notes.append("interrupted: running trials are saved; Ctrl-C again ends the sweep at once")
+            if progress is not None:
+                progress.show(host)
+            controller.wind_up(enough=lambda: interrupted.times > 1 or time.monotonic() >= deadline)
+        elif host.reason is not None:
             controller.stop_all()
     finally:
         controller.close()
@@ -290,10 +302,14 @@ def _numbered(name: str) -> Iterator[str]:
 
 
 class _Interruption(threading.Event):
-    """Set by SIGINT or SIGTERM while it listens; asked again after a while, they raise KeyboardInterrupt."""
+    """Set by SIGINT, SIGTERM or SIGHUP while it listens; after a while, another raises KeyboardInterrupt.
+
+    ``times``: how many signals there were. One that the process ignores, as under nohup, stays ignored.
+    """
 
     def __init__(self) -> None:
         super().__init__()
+        self.times = 0
         self._first = 0.0
 
     @contextlib.contextmanager
@@ -302,7 +318,8 @@ class _Interruption(threading.Event):
         if threading.current_thread() is not threading.main_thread():
             yield  # only the main thread may handle signals
             return
-        before = {number: signal.signal(number, self._take) for number in (signal.SIGINT, signal.SIGTERM)}
+        heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, self._take) for number in heard}
         try:
             yield
         finally:
@@ -310,6 +327,7 @@ class _Interruption(threading.Event):
                 signal.signal(number, handler)
 
     def _take(self, number: int, frame: Any) -> None:
+        self.times += 1
         if self.is_set() and time.monotonic() - self._first > _SECONDS_OF_PATIENCE:
             raise KeyboardInterrupt
         self._first = self._first or time.monotonic()

@@ -81,6 +81,7 @@ class _Trial:
     upto: int = 0
     began: float = 0.0  # when its worker would have begun, had it done all iterations without a break
     losses: int = 0
+    losses_in_a_row: int = 0  # since its last progress
 
     @property
     def following(self) -> int:
@@ -255,13 +256,14 @@ class _Run:
         """A trial's worker has died; it goes on in its place."""
         self.now = at
         trial.losses += 1
-        if trial.losses == WORKER_LOSSES:
+        trial.losses_in_a_row += 1
+        if trial.losses_in_a_row == WORKER_LOSSES:
             return self.leave(trial, "failed", at=at)
         trial.behind = 0 if self.costs.checkpoints else trial.done
         return self.go_on(trial, at=at + self.costs.trial)
 
     def report(self, trial: _Trial, moment: float) -> Action:
-        trial.behind = 0
+        trial.behind = trial.losses_in_a_row = 0
         self.iterations += trial.curve.every
         trial.done += trial.curve.every
         value = trial.curve.values[trial.done - 1]

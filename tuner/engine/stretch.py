@@ -15,13 +15,15 @@ class Stretch:
 
     ``until``: the iteration at which the scheduler decides next (``None``: at each). ``better_than``: it
     waits after a better value than this, or ``or_equal``, so that a checkpoint of it can be taken.
-    ``seconds``: after so long it hands over what it has, and trains on.
+    ``seconds``: after so long it hands over what it has, and trains on. ``save_after``: after so many seconds
+    it waits to be saved (``None``: it need not be).
     """
 
     until: int | None
     seconds: float
     better_than: float | None
     or_equal: bool = False
+    save_after: float | None = None
 
 
 @dataclass
@@ -39,6 +41,11 @@ class Errand:
     def due(self) -> float:
         """When it hands over the results that it has, on the monotonic clock."""
         return self.began + self.stretch.seconds
+
+    def is_to_be_saved(self, now: float) -> bool:
+        """Whether it is time for a checkpoint."""
+        after = self.stretch.save_after
+        return after is not None and now >= self.began + after
 
     def hand_over(self) -> None:
         """Answer with the results so far; the error, if there is one, comes after them."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import ray
-from ray.tune.result import RESULT_DUPLICATE
+from ray.tune.result import RESULT_DUPLICATE, SHOULD_CHECKPOINT
 
 from tuner.disk import trouble
 from tuner.engine import guard
@@ -77,11 +77,16 @@ class Worker:
         self._rounds: asyncio.Task[None] | None = None
         self._at_work: tuple[int, ...] = ()
         self._is_fit = True  # for other trials
+        self._is_halting = False
         self._freed = 0.0  # when memory of ended trials was last given back to the GPU
 
     async def at_work(self) -> list[int]:
         """The lanes for which something runs in the trials' thread right now."""
         return list(self._at_work)
+
+    async def halt(self) -> None:
+        """Let each trial wait after the iteration that it is in."""
+        self._is_halting = True
 
     async def ready(self, shared: Sequence[ray.ObjectRef]) -> str:
         """Get ready for trials, which share this object, if any; the address of the machine.
@@ -234,13 +239,15 @@ class Worker:
         if isinstance(outcome, TrialError):
             errand.error, errand.halted = outcome, True
         else:
+            if RESULT_DUPLICATE not in outcome and errand.is_to_be_saved(time.monotonic()):
+                outcome[SHOULD_CHECKPOINT] = True
             errand.results.append(outcome)
-            errand.halted = self._is_over(errand.stretch, outcome)
+            errand.halted = self._is_halting or self._is_over(errand.stretch, outcome)
         if errand.halted or errand.due <= time.monotonic():
             errand.hand_over()
 
     def _is_over(self, stretch: Stretch, result: dict[str, Any]) -> bool:
-        if result.get("done") or RESULT_DUPLICATE in result or result.get("should_checkpoint"):
+        if result.get("done") or RESULT_DUPLICATE in result or result.get(SHOULD_CHECKPOINT):
             return True
         return (
             stretch.until is None

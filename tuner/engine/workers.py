@@ -18,6 +18,7 @@ from ray.air.execution._internal.tracked_actor_task import TrackedActorTask
 from ray.air.execution.resources import AcquiredResources, ResourceManager, ResourceRequest
 from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayActorError, RayError, RayTaskError
 
+from tuner.engine.fresh import is_fresh
 from tuner.engine.memory import Condition, Leak
 from tuner.engine.process import DeviceFull
 from tuner.engine.recipe import Recipe
@@ -97,6 +98,7 @@ class Handle:
         self.actor = actor
         self.is_ready = False
         self.trials = 0
+        self.served = 0  # trials that it has had, those at present included
         self.retired = False
         self.doubtful = False  # no other trial until it has ended those that it has
         self.alone = False  # its trial is to have no company
@@ -153,17 +155,26 @@ class WorkerPool(ResourceManager):
         self._most = most
         self._samples = samples
         self._measuring: Handle | None = None
-        apart = resources.isolation == "process"
-        self.lanes = 1 if apart else None if resources.lanes == "auto" else int(resources.lanes)
+        self._apart = resources.isolation == "process"
+        self.lanes = 1 if self._apart else None if resources.lanes == "auto" else int(resources.lanes)
         self._starting: list[Handle] = []
         self._ready: list[Handle] = []
         self._failed_starts = 0
         self._suspects = 0
+        self.awaiting_fresh = 0  # trials that wait for a fresh process
         self.grow()
+
+    def keep_apart(self) -> None:
+        """Let each trial have a fresh process from now on."""
+        self._apart, self.lanes = True, 1
+        for worker in [worker for worker in self._ready if worker.served]:
+            worker.retired = True
+            if worker.trials == 0:
+                self._replace(worker)
 
     @property
     def free(self) -> int:
-        """How many trials could start at once, now."""
+        """How many trials could start at once, now, in whatever process."""
         running = sum(worker.trials for worker in self._ready)
         places = sum(self._places(worker) for worker in self._ready)
         return places if self._most is None else min(places, self._most - running)
@@ -186,26 +197,45 @@ class WorkerPool(ResourceManager):
             self._starting.append(worker)
             if self._shared is not None:
                 worker.get_ready(self._shared)
+        self._refresh()
+
+    def _refresh(self) -> None:
+        """End as many used workers as there must be fresh ones, those without trials first."""
+        coming = len(self._unused) + len(self._starting) + sum(worker.retired for worker in self._ready)
+        used = [worker for worker in self._ready if worker.served and not worker.retired]
+        for worker in sorted(used, key=lambda worker: worker.trials)[: max(0, self.awaiting_fresh - coming)]:
+            worker.retired = True
+            if worker.trials == 0:
+                self._replace(worker)
+
+    @property
+    def _unused(self) -> list[Handle]:
+        return [worker for worker in self._ready if worker.served == 0]
 
     def suspect(self) -> None:
         """Let one more of the trials that come next have a worker to itself: it may kill its process."""
         self._suspects += 1
 
     def request_resources(self, resource_request: ResourceRequest) -> None:
-        return
+        self.awaiting_fresh += is_fresh(resource_request)
 
     def cancel_resource_request(self, resource_request: ResourceRequest) -> None:
-        return
+        self.awaiting_fresh -= is_fresh(resource_request)
 
     def has_resources_ready(self, resource_request: ResourceRequest) -> bool:
-        return self.free > 0
+        return bool(self._unused) if is_fresh(resource_request) else self.free > 0
 
     def acquire_resources(self, resource_request: ResourceRequest) -> AcquiredResources | None:
-        if self.free <= 0:
+        if not self.has_resources_ready(resource_request):
             return None
-        worker = max(self._ready, key=self._places)
+        fresh = is_fresh(resource_request)
+        worker = self._unused[0] if fresh else max(self._ready, key=self._places)
         worker.trials += 1
-        if self._suspects > 0:
+        worker.served += 1
+        if fresh:
+            self.awaiting_fresh -= 1
+            worker.alone = True
+        elif self._suspects > 0:
             self._suspects -= 1
             worker.alone = True
         return _Lease(resource_request, worker)
@@ -216,7 +246,7 @@ class WorkerPool(ResourceManager):
             return
         worker.trials -= 1
         worker.alone = False
-        if self._resources.isolation == "process" or (lane is not None and not lane.is_clean()):
+        if self._apart or (lane is not None and not lane.is_clean()):
             worker.retired = True
         # Without any trial it has been judged, though its answers may come in another order.
         worker.doubtful = lane is not None and lane.condition is not None and worker.trials > 0
@@ -280,6 +310,8 @@ class WorkerPool(ResourceManager):
     def _places(self, worker: Handle) -> int:
         if worker.retired or worker.doubtful or worker.alone:
             return 0
+        if self.awaiting_fresh and worker in self._unused[: self.awaiting_fresh]:
+            return 0
         lanes = 1 if self._suspects > 0 else self.lanes or 1
         return max(0, min(lanes, worker.most or lanes) - worker.trials)
 
@@ -307,13 +339,15 @@ class LaneManager(RayActorManager):
     def _try_start_actors(self, max_actors: int | None = None) -> int:
         """Give waiting trials their places; what is in a worker that is ready has started."""
         started: list[TrackedActor] = []
-        for request, waiting in self._resource_request_to_pending_actors.items():
+        for request, waiting in list(self._resource_request_to_pending_actors.items()):
             while waiting and self._pool.has_resources_ready(request):
                 tracked = waiting.pop(0)
                 _, arguments, _ = self._pending_actors_to_attrs.pop(tracked)
                 lease = self._pool.acquire_resources(request)
                 self._live_actors_to_ray_actors_resources[tracked] = lease.open(arguments), lease
                 started.append(tracked)
+            if not waiting and is_fresh(request):  # never asked for again
+                del self._resource_request_to_pending_actors[request]
         for tracked in started:
             _, lease = self._live_actors_to_ray_actors_resources[tracked]
             if lease.worker.is_ready:
