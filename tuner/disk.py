@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,41 @@ _LEAST_FREE = 2**20
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENOTCONN)
 """Errors of a place that cannot be written, whatever was to be written."""
+
+_SHARED = frozenset(
+    [
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb3",
+        "smbfs",
+        "ceph",
+        "lustre",
+        "gpfs",
+        "beegfs",
+        "glusterfs",
+        "9p",
+        "afs",
+        "ocfs2",
+        "gfs2",
+        "pvfs2",
+        "orangefs",
+        "panfs",
+        "wekafs",
+        "davfs",
+        "ncpfs",
+        "virtiofs",
+        "fuse",
+    ]
+)
+_LOCAL_FUSE = (
+    "fuse.ntfs-3g",
+    "fuse.exfat",
+    "fuse.encfs",
+    "fuse.gocryptfs",
+    "fuse.fuse-overlayfs",
+    "fuse.lxcfs",
+)
 
 
 def trouble(folder: Path, error: OSError | None = None) -> str | None:
@@ -35,6 +71,23 @@ def trouble(folder: Path, error: OSError | None = None) -> str | None:
     if free.f_bavail * free.f_frsize < _LEAST_FREE:
         return os.strerror(errno.ENOSPC)
     return None
+
+
+def is_shared(folder: Path) -> bool:
+    """Whether a folder lies on a file system that other hosts may write, too, as far as Linux tells."""
+    try:
+        mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return False
+    where, kind = "", ""
+    path = str(folder.resolve())
+    for line in mounts:
+        before, _, after = line.partition(" - ")
+        point = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), before.split()[4])
+        above = point == "/" or path == point or path.startswith(f"{point}/")
+        if above and len(point) >= len(where):  # of two on one point, the later one
+            where, kind = point, after.split()[0]
+    return kind in _SHARED or (kind.startswith("fuse.") and kind not in _LOCAL_FUSE)
 
 
 @contextlib.contextmanager

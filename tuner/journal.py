@@ -1,8 +1,12 @@
 """The journal: every suggestion, result, decision and ending of a sweep, in order, in one SQLite file.
 
-An event is written before it is acted on, so that a sweep that was killed can be read, and gone on with, from
-its journal alone. One writer, any number of readers at the same time. A committed event survives the death of
-the process at once (the write-ahead log is synced at checkpoints, so a power cut may take the last ones).
+An event is written before it is acted on, so that a killed sweep can be read and resumed from its journal.
+One writer, any number of readers at the same time. A committed event survives the death of the process at
+once, and the death of the machine after ``sync`` or a few seconds. A copy of the journal needs
+``journal.sqlite`` and, while the sweep runs, ``journal.sqlite-wal`` with it.
+
+SQLite's write-ahead log is made for local disks: its index is a shared memory map. On a file system that
+hosts share, the writer keeps the index to itself, and a reader copies both files to a local disk first.
 
 Kinds of events, with the keys of their ``data``:
 
@@ -30,20 +34,29 @@ Kinds of events, with the keys of their ``data``:
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
+import shutil
 import sqlite3
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tuner.disk import trouble, writing
+from tuner.disk import is_shared, trouble
 from tuner.errors import ResultsError
+from tuner.lock import FolderLock
 
 FILE_NAME = "journal.sqlite"
+
+FORMAT = 1
+"""What ``PRAGMA user_version`` of the file says; raised by a change that older versions would misread."""
+
+_SECONDS_BETWEEN_FOLDS = 10.0
+
+_ATTEMPTS_TO_COPY = 20
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS events (
@@ -74,29 +87,58 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE_NAME
-        # Beside SQLite's own locks, which are held for a moment only.
-        with writing(folder):
-            self._lock = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+        self._lock = FolderLock(folder)  # beside SQLite's own, which are held for a moment only
+        self._folded = time.monotonic()
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(self._lock)
-            raise ResultsError(f"{folder}: a sweep is running in it") from None
-        self._connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-        for statement in ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=NORMAL", _SCHEMA):
-            self._execute(statement)
+            self._connection = self._connected()
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _connected(self) -> sqlite3.Connection:
+        shared = is_shared(self._path.parent)
+        # There SQLite's locks may not work, and ours is enough.
+        address = f"{self._path.absolute().as_uri()}{'?vfs=unix-none' if shared else ''}"
+        try:
+            connection = sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
+        except sqlite3.DatabaseError as error:
+            raise self._unwritable(error) from error
+        try:
+            if shared:  # before anything is read, else SQLite maps the index
+                connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+            _refuse_newer(connection, self._path)
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")
+            connection.execute(f"PRAGMA user_version={FORMAT}")
+            connection.execute(_SCHEMA)
+        except sqlite3.DatabaseError as error:
+            connection.close()
+            raise self._unwritable(error) from error
+        return connection
 
     def write(self, kind: str, trial: int | None = None, /, **data: Any) -> None:
-        """Append an event; when this returns, it is committed. Raises ResultsError when the disk is full."""
-        event = (time.time(), kind, trial, json.dumps(data, allow_nan=False))
-        self._execute("INSERT INTO events (time, kind, trial, data) VALUES (?, ?, ?, ?)", event)
+        """Append an event; when this returns, it is committed.
 
-    def _execute(self, statement: str, values: tuple[Any, ...] = ()) -> None:
+        Raises ResultsError when the disk is full, and when another driver has taken the folder over.
+        """
+        self._lock.check()
+        event = (time.time(), kind, trial, json.dumps(data, allow_nan=False))
         try:
-            self._connection.execute(statement, values)
+            self._connection.execute(
+                "INSERT INTO events (time, kind, trial, data) VALUES (?, ?, ?, ?)", event
+            )
         except sqlite3.DatabaseError as error:
-            reason = trouble(self._path.parent) or str(error)
-            raise ResultsError(f"{self._path}: cannot be written: {reason}") from error
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: sqlite3.DatabaseError) -> ResultsError:
+        return ResultsError(f"{self._path}: cannot be written: {trouble(self._path.parent) or error}")
+
+    def fold(self) -> None:
+        """Every few seconds, fold the write-ahead log into the file, so that a copy of it lacks little."""
+        if time.monotonic() - self._folded >= _SECONDS_BETWEEN_FOLDS:
+            self._folded = time.monotonic()
+            with contextlib.suppress(sqlite3.OperationalError):  # of a full disk the next event will tell
+                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def sync(self) -> None:
         """Make all events durable: from now on they survive the death of the machine, too."""
@@ -111,9 +153,7 @@ class Journal:
     def close(self) -> None:
         """Fold the write-ahead log into the file and close it; once is enough, again does no harm."""
         self._connection.close()
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        self._lock.release()
 
 
 def read(folder: Path) -> Iterator[Event]:
@@ -125,13 +165,54 @@ def read(folder: Path) -> Iterator[Event]:
     if not path.is_file():
         raise ResultsError(f"{folder}: holds no sweep; must be a results folder with a {FILE_NAME}")
     try:
-        connection = sqlite3.connect(path)
-        try:
+        with _readable(path) as connection:
+            _refuse_newer(connection, path)
             for moment, kind, trial, data in connection.execute(
                 "SELECT time, kind, trial, data FROM events ORDER BY number"
             ):
                 yield Event(moment, kind, trial, json.loads(data))
-        finally:
-            connection.close()
     except sqlite3.DatabaseError as error:
         raise ResultsError(f"{path}: cannot be read as a journal: {error}") from None
+
+
+def _refuse_newer(connection: sqlite3.Connection, path: Path) -> None:
+    [(found,)] = connection.execute("PRAGMA user_version").fetchall()
+    if found > FORMAT:
+        what = f"a newer tuner wrote it, in format {found}; this one knows formats up to {FORMAT}"
+        raise ResultsError(f"{path}: {what}; upgrade tuner")
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection to a journal, or to a copy of it where SQLite could not read it beside its writer."""
+    with contextlib.ExitStack() as stack:
+        if is_shared(path.parent) or not os.access(path.parent, os.W_OK):
+            path = _copied(path, Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tuner-"))))
+        yield stack.enter_context(contextlib.closing(sqlite3.connect(path)))
+
+
+def _copied(path: Path, folder: Path) -> Path:
+    """A copy of a journal of one moment: with the log that was written since the file last changed."""
+    copy, log = folder / FILE_NAME, path.with_name(f"{FILE_NAME}-wal")
+    for _ in range(_ATTEMPTS_TO_COPY):
+        try:
+            before = _state(path, log)
+            shutil.copyfile(path, copy)
+            if log.exists():
+                shutil.copyfile(log, copy.with_name(log.name))
+            if _state(path, log) == before:
+                return copy
+        except FileNotFoundError:  # the log was folded in meanwhile
+            pass
+        copy.with_name(log.name).unlink(missing_ok=True)
+        time.sleep(0.05)
+    raise ResultsError(f"{path}: cannot be read: it changes all the time; try again")
+
+
+def _state(path: Path, log: Path) -> tuple[int, int, bytes]:
+    """What changes when the log is folded into the file, or begun anew: not what appending to it changes."""
+    status = path.stat()
+    header = b""
+    with contextlib.suppress(FileNotFoundError), log.open("rb") as file:
+        header = file.read(32)
+    return status.st_mtime_ns, status.st_size, header

@@ -1,15 +1,18 @@
 """The journal: events come back as they were written, in order, at any time."""
 
+import contextlib
 import math
+import shutil
 import sqlite3
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tuner import journal
+from tuner import journal, resume
 from tuner.errors import ResultsError
 from tuner.journal import FILE_NAME, Event, Journal, read
 
@@ -113,3 +116,77 @@ def test_a_journal_is_gone_on_with(tmp_path: Path) -> None:
         journal.write("spent", gpu_seconds=number)
         journal.close()
     assert [event.data["gpu_seconds"] for event in read(tmp_path)] == [1, 2]
+
+
+WRITE = """
+import os, sys, pathlib, tuner.journal
+tuner.journal.is_shared = lambda folder: True
+journal = tuner.journal.Journal(pathlib.Path(sys.argv[1]))
+for number in range(int(sys.argv[2])):
+    journal.write("started", number, node="here")
+print("written", flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every folder counts as one that hosts share."""
+    monkeypatch.setattr("tuner.journal.is_shared", lambda folder: True)
+
+
+@pytest.mark.parametrize("number", [3, 3000])
+def test_a_journal_that_hosts_share_is_read_beside_its_writer(
+    tmp_path: Path, shared: None, number: int
+) -> None:
+    command = [sys.executable, "-c", WRITE, str(tmp_path), str(number)]
+    writer = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert writer.stdout is not None
+    assert writer.stdout.readline() == "written\n"
+    assert [event.trial for event in read(tmp_path)] == list(range(number))
+    assert not (tmp_path / f"{FILE_NAME}-shm").exists()  # no memory map on a disk that hosts share
+    writer.kill()
+    writer.communicate()
+    assert [event.trial for event in read(tmp_path)] == list(range(number))
+    journal = Journal(tmp_path)
+    journal.write("started", number, node="here")
+    journal.close()
+    assert len(list(read(tmp_path))) == number + 1
+
+
+def test_a_journal_in_a_folder_that_cannot_be_written_is_read(tmp_path: Path, monkeypatch: Any) -> None:
+    journal = Journal(tmp_path)
+    journal.write("started", 0, node="here")
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    assert len(list(read(tmp_path))) == 1
+    journal.close()
+
+
+def test_a_journal_of_a_newer_format_is_refused(tmp_path: Path) -> None:
+    Journal(tmp_path).close()
+    with contextlib.closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
+        connection.execute("PRAGMA user_version=7")
+    expected = "a newer tuner wrote it, in format 7; this one knows formats up to 1; upgrade tuner"
+    with pytest.raises(ResultsError, match=expected):
+        list(read(tmp_path))
+    with pytest.raises(ResultsError, match=expected):
+        Journal(tmp_path)
+
+
+def test_the_file_alone_lacks_no_more_than_the_last_seconds(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr("tuner.journal._SECONDS_BETWEEN_FOLDS", 0.0)
+    journal = Journal(tmp_path)
+    journal.write("started", 0, node="here")
+    journal.fold()
+    (tmp_path / "copy").mkdir()
+    shutil.copy(tmp_path / FILE_NAME, tmp_path / "copy")
+    assert len(list(read(tmp_path / "copy"))) == 1
+    journal.close()
+
+
+def test_a_sweep_of_a_newer_version_is_not_resumed(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.write("sweep", sweep={}, version="99.1.0")
+    journal.close()
+    with pytest.raises(ResultsError, match=r"tuner 99\.1\.0 has run its sweep, and this is tuner 0\."):
+        resume(tmp_path)

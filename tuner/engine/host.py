@@ -256,7 +256,10 @@ class Host:
 
     def tidy(self) -> None:
         """Delete what is not needed any more, now that no crash can make it needed again."""
-        if not self._freed or self._journal is None:
+        if self._journal is None:
+            return
+        self._journal.fold()
+        if not self._freed:
             return
         freed = {path for _, path in self._freed}
         for checkpoint in self._fresh:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import os
+import re
 import shutil
 import signal
 import threading
@@ -108,11 +109,13 @@ def resume(
     version cannot go on with; otherwise as ``run``.
     """
     folder = Path(folder)
-    events = list(read(folder))
+    next(read(folder), None)  # is there a sweep at all
     journal = Journal(folder)
     try:
+        events = list(read(folder))
         sweep, reason = None, None
         for event in events:
+            _refuse_newer(event, folder)
             sweep = event.data["sweep"] if event.kind == "sweep" else sweep
             reason = event.data["reason"] if event.kind == "finished" else None
         if sweep is None:
@@ -128,6 +131,18 @@ def resume(
         return _carry_out(sweep, begin, events, address=address, progress=progress, verbose=verbose)
     finally:
         journal.close()
+
+
+def _refuse_newer(event: Event, folder: Path) -> None:
+    """Raise ResultsError for a sweep that a newer version has begun or resumed."""
+    version = str(event.data.get("version", "0")) if event.kind in ("sweep", "resumed") else "0"
+    if _numbers(version) > _numbers(tuner.__version__):
+        what = f"tuner {version} has run its sweep, and this is tuner {tuner.__version__}"
+        raise ResultsError(f"{folder}: {what}; resume it with that version or a newer one")
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", version)]
 
 
 def _carry_out(

@@ -1,0 +1,156 @@
+"""``FolderLock``: one driver at a time in a results folder, also where hosts share it.
+
+The kernel's lock ends with its process, but may hold for one host only. So there is also a file that names
+its owner, who touches it every few seconds. A file that is not touched any more may be taken over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+from tuner.disk import is_shared, writing
+from tuner.errors import ResultsError
+
+FILE_NAME = "driver.lock"
+
+_SECONDS_BETWEEN_BEATS = 5.0
+
+_SECONDS_TO_STALE = 60.0
+"""A driver on another host counts as dead after this time, which is longer than a short outage."""
+
+
+class FolderLock:
+    """Held from its making until ``release``, or until another driver has found it stale.
+
+    Raises ResultsError while another driver has the folder, and when nothing can be written there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._path = folder / FILE_NAME
+        self._token = secrets.token_hex(8)
+        self._lost = False
+        self._released = threading.Event()
+        with writing(folder):
+            self._kernel = os.open(folder, os.O_RDONLY)
+            try:
+                if not is_shared(folder):  # NFS does not lock what is open for reading only
+                    fcntl.flock(self._kernel, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._take()
+            except BaseException as error:
+                os.close(self._kernel)
+                if isinstance(error, BlockingIOError):
+                    raise ResultsError(self._taken()) from None
+                raise
+        self._heart = threading.Thread(target=self._beat, name="folder lock", daemon=True)
+        self._heart.start()
+
+    def check(self) -> None:
+        """Raise ResultsError if another driver has taken the folder over."""
+        if self._lost:
+            raise ResultsError(f"{self._taken()}; it took over while this one could not reach the folder")
+
+    def release(self) -> None:
+        """Let other drivers in; once is enough, again does no harm."""
+        if self._released.is_set():
+            return
+        self._released.set()
+        self._heart.join()
+        with contextlib.suppress(OSError):
+            if self._owner().get("token") == self._token:
+                self._path.unlink()
+        os.close(self._kernel)
+
+    def _take(self) -> None:
+        owner = {"host": _host(), "pid": os.getpid(), "began": _began(os.getpid()), "token": self._token}
+        while True:
+            try:
+                descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+            except FileExistsError:
+                found = self._owner()
+                if not self._is_stale(found):
+                    raise ResultsError(self._taken()) from None
+                self._remove(found)
+                continue
+            with os.fdopen(descriptor, "w") as file:
+                file.write(json.dumps(owner))
+            return
+
+    def _remove(self, stale: dict[str, Any]) -> None:
+        """Remove a stale file; if another driver has just put its own there, that one stays."""
+        aside = self._path.with_name(f"{FILE_NAME}.{self._token}")
+        try:
+            self._path.rename(aside)
+        except FileNotFoundError:
+            return
+        if self._owner(aside) != stale:
+            with contextlib.suppress(FileExistsError):
+                os.link(aside, self._path)
+        aside.unlink()
+
+    def _owner(self, path: Path | None = None) -> dict[str, Any]:
+        """What the file says; nothing while it is being written."""
+        try:
+            found = json.loads((path or self._path).read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def _is_stale(self, owner: dict[str, Any]) -> bool:
+        if owner.get("host") == _host():
+            return not _is_alive(owner.get("pid"), owner.get("began"))
+        age = self._age()
+        return age is None or age >= _SECONDS_TO_STALE
+
+    def _age(self) -> float | None:
+        """Seconds since the last beat, by the clock of the file system; ``None``: the file is gone."""
+        with tempfile.NamedTemporaryFile(dir=self._folder, prefix=".clock-") as clock:
+            now = os.stat(clock.name).st_mtime
+        try:
+            return now - self._path.stat().st_mtime
+        except FileNotFoundError:
+            return None
+
+    def _taken(self) -> str:
+        owner = self._owner()
+        by = f" (process {owner['pid']} on {owner['host']})" if {"pid", "host"} <= owner.keys() else ""
+        return f"{self._folder}: a sweep is running in it{by}"
+
+    def _beat(self) -> None:
+        while not self._released.wait(_SECONDS_BETWEEN_BEATS):
+            with contextlib.suppress(OSError):  # an outage may pass; who writes will notice
+                token = self._owner().get("token")
+                self._lost = token is not None and token != self._token
+                os.utime(self._path)
+
+
+def _host() -> str:
+    return os.uname().nodename
+
+
+def _began(pid: int) -> str | None:
+    """When a process began, in ticks of its kernel; ``None``: it is not there, or nobody knows."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return None
+
+
+def _is_alive(pid: Any, began: Any) -> bool:
+    if not isinstance(pid, int):
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return began is None or _began(pid) == began
