@@ -89,11 +89,10 @@ class Journal:
         self._path = folder / FILE_NAME
         self._lock = FolderLock(folder)  # beside SQLite's own, which are held for a moment only
         self._folded = time.monotonic()
-        try:
+        with contextlib.ExitStack() as undone:
+            undone.callback(self._lock.release)
             self._connection = self._connected()
-        except BaseException:
-            self._lock.release()
-            raise
+            undone.pop_all()
 
     def _connected(self) -> sqlite3.Connection:
         shared = is_shared(self._path.parent)

@@ -39,17 +39,16 @@ class FolderLock:
         self._token = secrets.token_hex(8)
         self._lost = False
         self._released = threading.Event()
-        with writing(folder):
+        with writing(folder), contextlib.ExitStack() as undone:
             self._kernel = os.open(folder, os.O_RDONLY)
+            undone.callback(os.close, self._kernel)
             try:
                 if not is_shared(folder):  # NFS does not lock what is open for reading only
                     fcntl.flock(self._kernel, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                self._take()
-            except BaseException as error:
-                os.close(self._kernel)
-                if isinstance(error, BlockingIOError):
-                    raise ResultsError(self._taken()) from None
-                raise
+            except BlockingIOError:
+                raise ResultsError(self._taken()) from None
+            self._take()
+            undone.pop_all()
         self._heart = threading.Thread(target=self._beat, name="folder lock", daemon=True)
         self._heart.start()
 
@@ -121,8 +120,12 @@ class FolderLock:
 
     def _taken(self) -> str:
         owner = self._owner()
-        by = f" (process {owner['pid']} on {owner['host']})" if {"pid", "host"} <= owner.keys() else ""
-        return f"{self._folder}: a sweep is running in it{by}"
+        if not {"pid", "host"} <= owner.keys():
+            return f"{self._folder}: a sweep is running in it"
+        by = f"process {owner['pid']} on {owner['host']}"
+        if owner["host"] != _host():
+            by += f"; without a sign of life for {_SECONDS_TO_STALE:g} s it counts as dead"
+        return f"{self._folder}: a sweep is running in it ({by})"
 
     def _beat(self) -> None:
         while not self._released.wait(_SECONDS_BETWEEN_BEATS):

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import ray
 from ray import train, tune
 from ray.tune import Trainable
 
@@ -125,3 +126,12 @@ def reports_a_number(config):
 def writes_a_file(config):
     Path(tune.get_context().get_trial_dir(), "note.txt").write_text(str(config["x"]))
     tune.report({"loss": config["x"]})
+
+
+@ray.remote
+def _one():
+    return 1
+
+
+def waits_for_a_task(config):
+    tune.report({"loss": ray.get(_one.remote())})

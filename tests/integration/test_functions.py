@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -13,18 +15,18 @@ HERE = Path(__file__).parent
 LOSS = Objective(metric="loss", mode="min")
 
 
-def run_each(name, out, /, *, objective=LOSS, iterations=None, settings=None, **choices):
+def run_each(name, out, /, *, objective=LOSS, iterations=None, progress=None, **choices):
     """One trial for each combination of ``choices``; hyperparameters of a single value are constants."""
     space = {key: Choice(values) if len(values) > 1 else values[0] for key, values in choices.items()}
     sweep = Sweep(
-        trainable={"kind": f"{HERE / 'odd_functions.py'}:{name}", **(settings or {})},
+        trainable=f"{HERE / 'odd_functions.py'}:{name}",
         space=space,
         objective=objective,
         budget=Budget(iterations=iterations),
         searcher="grid",
         out=str(out),
     )
-    return run(sweep)
+    return run(sweep, progress=progress)
 
 
 CAUSES = {
@@ -148,3 +150,47 @@ def test_a_trial_finds_its_own_folder_in_the_results(tmp_path):
 def test_trials_that_ask_for_no_folder_leave_none(tmp_path):
     report = run_each("returns", tmp_path, value=["float", "zero"], way=["return"])
     assert not (report.folder / "trials").exists()
+
+
+class Watching:
+    """Ends the sweep, as Ctrl-C would, at its first note."""
+
+    def __init__(self):
+        self.notes = []
+
+    def open(self, sweep, folder, slots):
+        return
+
+    def show(self, host):
+        if host.notes and not self.notes:
+            self.notes += host.notes
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def close(self):
+        return
+
+
+def test_trials_that_wait_for_tasks_without_room_are_told_of(tmp_path, monkeypatch):
+    monkeypatch.setattr("tuner.engine.listener._SECONDS_TO_STARVE", 2.0)
+    watching = Watching()
+    report = run_each("waits_for_a_task", tmp_path, progress=watching, x=list(range(9)))
+    assert report.reason == "interrupted"
+    [note] = watching.notes
+    assert note.startswith("trials wait for tasks or actors of theirs, which ask for 1 CPU")
+    assert "budget.concurrent" in note
+
+
+def test_two_sweeps_at_once_in_one_process_are_refused(tmp_path):
+    class Starting(Watching):
+        error = None
+
+        def show(self, host):
+            if self.error is None:
+                with pytest.raises(ClusterError) as refusal:
+                    run_each("returns", tmp_path / "second", value=["float", "zero"], way=["return"])
+                self.error = str(refusal.value)
+
+    starting = Starting()
+    run_each("returns", tmp_path / "first", progress=starting, value=["float", "zero"], way=["return"])
+    assert starting.error.startswith("another sweep is running in this process")
+    assert not (tmp_path / "second").exists()

@@ -64,7 +64,7 @@ def test_a_lock_of_another_process_with_the_same_number_is_taken_over(tmp_path, 
 
 def test_a_driver_on_another_host_holds_a_folder_as_long_as_it_beats(tmp_path):
     path = owned_by(tmp_path)
-    with pytest.raises(ResultsError, match=r"a sweep is running in it \(process 7 on elsewhere\)"):
+    with pytest.raises(ResultsError, match="process 7 on elsewhere; without a sign of life for 60 s"):
         FolderLock(tmp_path)
     os.utime(path, (time.time() - 61,) * 2)
     lock = FolderLock(tmp_path)
@@ -84,7 +84,7 @@ def test_a_driver_whose_folder_was_taken_over_stops(tmp_path, monkeypatch):
     lock.check()
     owned_by(tmp_path)
     deadline = time.monotonic() + 10
-    with pytest.raises(ResultsError, match=r"\(process 7 on elsewhere\); it took over"):  # noqa: PT012
+    with pytest.raises(ResultsError, match=r"process 7 on elsewhere;.*\); it took over"):  # noqa: PT012
         while time.monotonic() < deadline:
             lock.check()
     lock.release()

@@ -148,6 +148,16 @@ def can_grow_to(bundle: Mapping[str, float]) -> bool:
     return any(fits(bundle, dict(group.resources)) > 0 for group in groups)
 
 
+def waiting() -> list[dict[str, float]]:
+    """What tasks and actors that Ray has no room for at present ask for, each kind of request once."""
+    from ray._private.state import state
+    from ray.core.generated.gcs_pb2 import ResourceUsageBatchData
+
+    usage = ResourceUsageBatchData.FromString(state._connect_and_get_accessor().get_all_resource_usage())
+    demands = usage.resource_load_by_shape.resource_demands
+    return [dict(each.shape) for each in demands if each.num_ready_requests_queued and each.shape]
+
+
 def fits(bundle: Mapping[str, float], node: Mapping[str, float]) -> int:
     """How many such bundles a node with these resources holds at once."""
     # A tiny margin: ten times 0.1 is one.

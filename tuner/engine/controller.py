@@ -23,6 +23,7 @@ from tuner.engine.fresh import Fresh
 from tuner.engine.groups import PlacementGroups
 from tuner.engine.guard import RESOURCE
 from tuner.engine.host import ENDED, Host
+from tuner.engine.listener import Listener
 from tuner.engine.recovery import Leftovers
 from tuner.engine.retries import Retries
 from tuner.engine.save_times import SaveTimes
@@ -90,6 +91,7 @@ class Controller(TuneController):
         self._retries = Retries(host.sweep.budget.retries)
         self._saved = SaveTimes(host.sweep.checkpoint_every if saves == "on demand" else None)
         self._is_winding_up = False
+        self._silence = Listener(host, pool)
         self._looked = self._tidied = 0.0
         self._idle: list[
             Trial
@@ -180,6 +182,7 @@ class Controller(TuneController):
             self._tidied = time.monotonic()
             self._host.tidy()
         self._watch.tick(self._pool.gpus)
+        self._silence.listen({int(trial.trial_id) for trial in self._running_trials})
         if self._watch.is_needed and time.monotonic() - self._looked >= _SECONDS_BETWEEN_LOOKS:
             self._looked = time.monotonic()
             self._look()
@@ -264,6 +267,7 @@ class Controller(TuneController):
         _, lease = self._actor_manager._live_actors_to_ray_actors_resources[tracked_actor]
         self._host.started(int(trial.trial_id), node=lease.worker.where())
         self._saved.now(int(trial.trial_id))
+        self._silence.started(int(trial.trial_id))
         super()._actor_started(tracked_actor, log)
         if isinstance(trial.placement_group_factory, Fresh):
             trial.placement_group_factory = trial.placement_group_factory.like
@@ -281,6 +285,7 @@ class Controller(TuneController):
     def _process_trial_result(self, trial: Trial, result: dict[str, Any]) -> Any:
         number = int(trial.trial_id)
         self._watch.heard(number)
+        self._silence.heard(number)
         if RESULT_DUPLICATE in result:
             return super()._process_trial_result(trial, result)
         if self._host.result(number, result) and self._saves == "on demand":

@@ -146,6 +146,11 @@ class PlacementGroups(ResourceManager):
         return self._most - len(self._taken)
 
     @property
+    def is_starting(self) -> bool:
+        """Whether a group is asked for and not there yet."""
+        return any(wait.asked for wait in self._waiting)
+
+    @property
     def gpus(self) -> float:
         """GPUs that trials hold."""
         return float(sum(place.request.required_resources.get("GPU", 0) for place in self._taken))

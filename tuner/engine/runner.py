@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import tuner
 from tuner.disk import writing
 from tuner.engine import cluster
-from tuner.errors import ResultsError
+from tuner.errors import ClusterError, ResultsError
 from tuner.importing import importing
 from tuner.journal import Event, Journal, read
 from tuner.report import Report
@@ -156,7 +156,7 @@ def _carry_out(
 ) -> Report:
     """Run a sweep to its end, from where ``events`` leave it; ``begin`` is called when all else is ready."""
     interrupted = _Interruption()
-    with interrupted.listening():
+    with _alone(), interrupted.listening():
         # No cluster is started, nor grows, for a sweep that is surely wrong.
         checked = not (cluster.is_joined() and sweep.is_plausible())
         if checked:
@@ -191,6 +191,21 @@ def _carry_out(
         report = Report.read(folder)
         (folder / REPORT_FILE).write_text(html(report), encoding="utf-8")
     return report
+
+
+_RUNNING = threading.Lock()
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """A context in which no other sweep runs in this process: Ray Tune has one registry for all of it."""
+    if not _RUNNING.acquire(blocking=False):
+        what = "another sweep is running in this process; run them one after the other, or in a process each"
+        raise ClusterError(what)
+    try:
+        yield
+    finally:
+        _RUNNING.release()
 
 
 @contextlib.contextmanager

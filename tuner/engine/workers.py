@@ -180,6 +180,11 @@ class WorkerPool(ResourceManager):
         return places if self._most is None else min(places, self._most - running)
 
     @property
+    def is_starting(self) -> bool:
+        """Whether a process is asked for and not ready yet."""
+        return bool(self._starting)
+
+    @property
     def gpus(self) -> float:
         """GPUs that trials hold."""
         return self._resources.gpu * sum(worker.trials > 0 for worker in self._ready)

@@ -1,0 +1,52 @@
+"""``Listener``: tells the user of trials that have not reported for long, and of what they may wait for."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from tuner.engine import cluster
+from tuner.engine.silence import Silence
+from tuner.report import words
+
+if TYPE_CHECKING:
+    from tuner.engine.groups import PlacementGroups
+    from tuner.engine.host import Host
+    from tuner.engine.workers import WorkerPool
+
+_SECONDS_BETWEEN_LOOKS = 2.0
+
+# Tasks that there is room for start within a second or two.
+_SECONDS_TO_STARVE = 15.0
+
+
+class Listener:
+    """Adds to the notes of a host what it finds."""
+
+    def __init__(self, host: Host, pool: WorkerPool | PlacementGroups) -> None:
+        self._host = host
+        self._pool = pool
+        self._silence = Silence()
+        self.started, self.heard = self._silence.started, self._silence.heard
+        self._looked = time.monotonic()
+        self._is_starved = False
+
+    def listen(self, running: set[int]) -> None:
+        """Look at the running trials, every few seconds."""
+        if time.monotonic() - self._looked < _SECONDS_BETWEEN_LOOKS:
+            return
+        self._looked = time.monotonic()
+        if self._host.sweep.budget.silence is None:
+            for number, seconds in self._silence.to_mention(running):
+                what = f"no result for {words.duration(seconds)}; budget.silence ends trials that hang"
+                self._host.notes.append(f"trial {number:05d}: {what}")
+        if self._is_starved or self._pool.is_starting or self._silence.seconds(running) < _SECONDS_TO_STARVE:
+            return
+        if tasks := cluster.waiting():
+            self._is_starved = True
+            asked = " or ".join(", ".join(f"{n:g} {kind}" for kind, n in each.items()) for each in tasks)
+            self._host.notes.append(
+                f"trials wait for tasks or actors of theirs, which ask for {asked}; the workers hold it all; "
+                "reserve it with ray.tune.with_resources, let tasks ask for none (num_cpus=0), "
+                "or run fewer trials at once (budget.concurrent)"
+            )

@@ -1,0 +1,47 @@
+"""``Silence``: which trials have not reported for so long that the user should hear of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection
+
+_LEAST_SECONDS = 120.0
+_TIMES_LONGEST = 5.0
+"""A trial is mentioned after this many times the longest pause between two results of any trial."""
+
+_MOST_MENTIONED = 3
+
+
+class Silence:
+    """``clock`` gives seconds."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._heard: dict[int, float] = {}
+        self._longest = 0.0
+        self._mentioned: set[int] = set()
+
+    def started(self, trial: int) -> None:
+        """A trial has begun to run, maybe again."""
+        self._heard[trial] = self._clock()
+
+    def heard(self, trial: int) -> None:
+        """A trial has reported."""
+        now = self._clock()
+        self._longest = max(self._longest, now - self._heard.get(trial, now))
+        self._heard[trial] = now
+
+    def seconds(self, running: Collection[int]) -> float:
+        """How long the quietest of these trials has not reported."""
+        now = self._clock()
+        return max((now - self._heard[trial] for trial in running if trial in self._heard), default=0.0)
+
+    def to_mention(self, running: Collection[int]) -> list[tuple[int, float]]:
+        """The running trials that are to be mentioned now, and their seconds without a result; each once."""
+        limit = max(_LEAST_SECONDS, _TIMES_LONGEST * self._longest)
+        now = self._clock()
+        silent = [(trial, now - self._heard[trial]) for trial in sorted(running) if trial in self._heard]
+        new = [each for each in silent if each[1] >= limit and each[0] not in self._mentioned]
+        new = new[: max(0, _MOST_MENTIONED - len(self._mentioned))]
+        self._mentioned.update(trial for trial, _ in new)
+        return new
