@@ -29,9 +29,11 @@ from tuner.engine.process import (
     free_gpu_memory,
     keep_freed_memory,
 )
+from tuner.engine.randomness import GlobalRandomness
 from tuner.engine.recipe import Recipe
 from tuner.engine.storage import StorageFailed
 from tuner.engine.stretch import Errand, Stretch
+from tuner.engine.surroundings import Surroundings
 from tuner.errors import TrialError
 from tuner.importing import importing
 
@@ -124,6 +126,8 @@ class Worker:
             try:
                 with self._working(lane):
                     answer = getattr(self._trials[lane], method)(*arguments)
+                    if method == "restore":
+                        self._reseed(lane)
             except TrialError as error:
                 if method == "save":
                     _blame_storage(self._trials[lane], error)
@@ -178,7 +182,10 @@ class Worker:
         if (torch := sys.modules.get("torch")) is not None:
             torch.set_num_threads(self._recipe.threads)  # imported, maybe, before the variables were set
         self._fuses = hasattr(self._class, "fused_step")
-        self._surroundings = os.getcwd(), dict(os.environ), list(sys.path)
+        self._surroundings = Surroundings()
+        self._randomness = (
+            None if self._fuses else GlobalRandomness()
+        )  # trials that fuse have streams of their own
         self._memory = Memory()
 
     def _measure(self, configs: Sequence[dict[str, Any]], most: int) -> int:
@@ -192,9 +199,16 @@ class Worker:
     def _make(self, lane: int, arguments: dict[str, Any]) -> None:
         try:
             with self._working(lane):
+                if self._randomness is not None:
+                    self._randomness.begin(lane, arguments["config"].get("seed", 0))
                 self._trials[lane] = self._class(**arguments)
         except TrialError as error:
             self._unmade[lane] = error
+
+    def _reseed(self, lane: int) -> None:
+        trial = self._trials[lane]
+        if self._randomness is not None:
+            self._randomness.begin(lane, trial.config.get("seed", 0), iteration=trial.iteration)
 
     async def _in_thread(self, function: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function)
@@ -322,6 +336,8 @@ class Worker:
         the accelerator's memory does not suffice, it holds the others, if there are any.
         """
         self._at_work = lanes
+        if self._randomness is not None:
+            self._randomness.enter(lanes[0])
         try:
             with crashes_explained():
                 yield
@@ -361,15 +377,6 @@ class Worker:
         self._last[lane] = result
         return result
 
-    def _restore_surroundings(self) -> None:
-        """Undo what a trial changed for those after it: working directory, environment, import path."""
-        folder, environment, path = self._surroundings
-        os.chdir(folder)
-        for name in os.environ.keys() - environment.keys():
-            del os.environ[name]
-        os.environ.update(environment)
-        sys.path[:] = path
-
     def _close(self, lane: int) -> Condition | None:
         trial = self._trials.pop(lane, None)
         self._unmade.pop(lane, None)
@@ -385,8 +392,11 @@ class Worker:
             if thread is not None:
                 thread.join(_SECONDS_TO_STOP)
             del trial
+            if self._randomness is not None:
+                self._randomness.end(lane)
             if not self._trials:
-                self._restore_surroundings()
+                with crashes_explained():
+                    self._is_fit = self._is_fit and self._surroundings.restore() is None
             # It waits for the GPU, which the other trials had better keep busy.
             if self._is_fit and (not self._trials or time.monotonic() >= self._freed + _SECONDS_TO_KEEP):
                 free_gpu_memory()
