@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
-import importlib
-import importlib.util
-import os
 import re
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +12,7 @@ from pydantic import AllowInfNan, BaseModel, ConfigDict, Field, Strict, Validati
 from pydantic_core import ErrorDetails
 
 from tuner.errors import Problem, SpecError
+from tuner.modules import load_file, load_module
 
 Number = Annotated[float, Strict(), AllowInfNan(False)]
 """A finite number; text that looks like one is refused."""
@@ -29,13 +25,6 @@ Flag = Annotated[bool, Strict()]
 
 Seed = Annotated[int, Strict(), Field(ge=0, lt=2**32)]
 """A whole number, at least 0 and below 2**32."""
-
-
-LOADED_FILES: set[str] = set()
-"""Names of the modules that ``locate`` loaded by the path of their file."""
-
-
-_LOADED: dict[tuple[Path, int, int], Any] = {}
 
 
 class Spec(BaseModel):
@@ -110,7 +99,7 @@ def locate(name: str, table: Mapping[str, str], *, what: str) -> Any:
     source, _, attribute = name.rpartition(":")
     if not source or not attribute or (source.startswith(".") and not source.endswith(".py")):
         raise SpecError([Problem("", f"must read package.module:Name or path/to/file.py:Name, got '{name}'")])
-    module = _load_file(Path(source)) if source.endswith(".py") else _load_module(source)
+    module = load_file(Path(source)) if source.endswith(".py") else load_module(source)
     found: Any = module
     for part in attribute.split("."):
         if not hasattr(found, part):
@@ -118,59 +107,6 @@ def locate(name: str, table: Mapping[str, str], *, what: str) -> Any:
             raise SpecError([Problem("", f"'{source}' has no '{attribute}'{did_you_mean(part, public)}")])
         found = getattr(found, part)
     return found
-
-
-def _load_module(name: str) -> Any:
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
-            raise SpecError([Problem("", f"there is no module '{name}'")]) from None
-        raise SpecError([Problem("", _cannot_import(name, error))]) from error
-    except (Exception, SystemExit) as error:
-        raise SpecError([Problem("", _cannot_import(name, error))]) from error
-
-
-def _load_file(path: Path) -> Any:
-    if not path.is_file():
-        raise SpecError([Problem("", f"there is no file '{path}' (looked in {Path.cwd()})")])
-    stamp = (path.resolve(), path.stat().st_mtime_ns, path.stat().st_size)
-    if stamp in _LOADED:  # running a file twice would do twice what it does
-        return _LOADED[stamp]
-    name = _module_name(path.resolve())
-    spec = importlib.util.spec_from_file_location(name, path.resolve())
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    # A file's neighbours can be imported by it, as when Python runs the file.
-    if str(path.resolve().parent) not in sys.path:
-        sys.path.insert(0, str(path.resolve().parent))
-    before = sys.modules.get(name)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        del sys.modules[name]
-        if before is not None:
-            sys.modules[name] = before
-        raise SpecError([Problem("", _cannot_import(str(path), error))]) from error
-    LOADED_FILES.add(name)
-    _LOADED[stamp] = module
-    return module
-
-
-def _module_name(path: Path) -> str:
-    """The file's stem; where a module of another file goes by it already, the stem and the path hashed."""
-    taken = sys.modules.get(path.stem)
-    if taken is None or getattr(taken, "__file__", None) == str(path):
-        return path.stem
-    return f"{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
-
-
-def _cannot_import(name: str, error: BaseException) -> str:
-    return f"'{name}' cannot be imported: {type(error).__name__}: {error}"
 
 
 _EXPECTED = {

@@ -21,6 +21,7 @@ from pydantic import (
 
 from tuner.errors import Problem, SpecError
 from tuner.logger import LoggerSpec
+from tuner.modules import beside
 from tuner.objective import Budget, Objective, Resources, Seconds
 from tuner.schedulers import SCHEDULERS, Fifo, SchedulerSpec
 from tuner.searchers import SEARCHERS, Random, SearcherSpec, beginning, start
@@ -173,6 +174,7 @@ class Sweep(Spec):
         for override in overrides:
             _override(data, override)
         data.setdefault("name", Path(path).stem)
+        data = _beside(data, Path(path).parent)
         problems: list[Problem] = []
         sweep = None
         try:
@@ -301,6 +303,25 @@ def _check_keys(data: Any) -> None:
     check(data, (), frozenset())
     if problems:
         raise SpecError(problems)
+
+
+def _beside(data: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """A sweep as it is read, whose ``file.py:Name`` are looked for in the sweep file's folder first."""
+
+    def part(value: Any) -> Any:
+        if isinstance(value, str):
+            return beside(value, folder)
+        if isinstance(value, list):
+            return [part(each) for each in value]
+        if isinstance(value, dict) and isinstance(value.get("kind"), str):
+            return {**value, "kind": beside(value["kind"], folder)}
+        return value
+
+    return {key: part(value) if key in _NAMING else value for key, value in data.items()}
+
+
+_NAMING = ("trainable", "searcher", "scheduler", "loggers")
+"""The parts of a sweep that name the user's code."""
 
 
 def _override(data: dict[str, Any], override: str) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
+import torch
 from running import events
 
 from tuner import Budget, Choice, ClusterError, Float, Objective, Sweep, run
@@ -194,3 +196,63 @@ def test_two_sweeps_at_once_in_one_process_are_refused(tmp_path):
     run_each("returns", tmp_path / "first", progress=starting, value=["float", "zero"], way=["return"])
     assert starting.error.startswith("another sweep is running in this process")
     assert not (tmp_path / "second").exists()
+
+
+FILE = """
+import logging, multiprocessing, os, pickle
+import torch
+from ray import tune
+
+torch.set_default_dtype(torch.float64)
+os.environ["OF_THE_FILE"] = "there"
+logging.basicConfig(level=logging.ERROR)
+
+
+class Net:
+    def __init__(self, size):
+        self.size = size
+
+
+def size_of(net):
+    return net.size
+
+
+def train(config):
+    import neighbour
+
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        size = pool.apply(size_of, (pickle.loads(pickle.dumps(Net(3))),))
+    logging_is_set = logging.getLogger().level == logging.ERROR
+    name = train.__module__
+    dtype, there = str(torch.get_default_dtype()), os.environ.get("OF_THE_FILE")
+    tune.report({"loss": size, "dtype": dtype, "there": there, "logs": logging_is_set, "name": name,
+                 "near": neighbour.VALUE})
+"""
+
+
+@pytest.mark.parametrize("kind", ["train_it.py:train", "train_it:train"])
+def test_a_file_is_one_module_under_one_name_everywhere(kind, tmp_path, monkeypatch):
+    (tmp_path / "train_it.py").write_text(FILE)
+    (tmp_path / "neighbour.py").write_text("VALUE = 5\n")
+    monkeypatch.chdir(tmp_path)
+    dtype, modules = torch.get_default_dtype(), dict(sys.modules)
+    monkeypatch.setattr("sys.path", list(sys.path))
+    try:
+        report = run(
+            Sweep(
+                trainable=kind,
+                space={"x": Float(0.0, 1.0)},
+                objective=LOSS,
+                budget=Budget(trials=1),
+                out=str(tmp_path),
+            )
+        )
+    finally:
+        torch.set_default_dtype(dtype)
+        os.environ.pop("OF_THE_FILE")
+        for name in sys.modules.keys() - modules.keys():
+            del sys.modules[name]
+    assert report.trials[0].error is None
+    [result] = events(report, "result")
+    expected = {"dtype": "torch.float64", "there": "there", "logs": True, "name": "train_it", "near": 5}
+    assert result.data["metrics"] == {"loss": 3, **expected}

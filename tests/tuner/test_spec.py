@@ -9,7 +9,8 @@ import pytest
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from tuner.errors import Problem, SpecError
-from tuner.spec import LOADED_FILES, Count, Number, Seed, Spec, did_you_mean, locate, nearest, problems_of
+from tuner.modules import LOADED_FILES
+from tuner.spec import Count, Number, Seed, Spec, did_you_mean, locate, nearest, problems_of
 
 
 class Engine(Spec):
@@ -43,12 +44,13 @@ class Theirs(BaseModel):
 @pytest.fixture
 def _imports() -> Iterator[None]:
     """Forget what a test imported."""
-    path, modules, files = list(sys.path), dict(sys.modules), set(LOADED_FILES)
+    path, modules, files = list(sys.path), dict(sys.modules), dict(LOADED_FILES)
     yield
     sys.path[:] = path
     for name in sys.modules.keys() - modules.keys():
         del sys.modules[name]
-    LOADED_FILES.intersection_update(files)
+    LOADED_FILES.clear()
+    LOADED_FILES.update(files)
 
 
 def refusal_of(call: Any, *arguments: Any, **keywords: Any) -> str:

@@ -12,7 +12,7 @@ from ray.tune import Trainable
 
 from tuner import Choice, Float, Int, SearchSpace, Sweep
 from tuner.errors import SpecError
-from tuner.spec import LOADED_FILES
+from tuner.modules import LOADED_FILES
 from tuner.trainable import TrainableSpec, trainables
 
 PARTS: dict[str, Any] = {
@@ -108,12 +108,13 @@ class Unmodelled(Trainable):
 @pytest.fixture
 def _imports() -> Iterator[None]:
     """Forget what a test imported."""
-    path, modules, files = list(sys.path), dict(sys.modules), set(LOADED_FILES)
+    path, modules, files = list(sys.path), dict(sys.modules), dict(LOADED_FILES)
     yield
     sys.path[:] = path
     for name in sys.modules.keys() - modules.keys():
         del sys.modules[name]
-    LOADED_FILES.intersection_update(files)
+    LOADED_FILES.clear()
+    LOADED_FILES.update(files)
 
 
 def problems_of(kind: Any, space: dict[str, Any], metric: str | None = None, **settings: Any) -> list[str]:

@@ -11,7 +11,7 @@ import ray
 from ray import cloudpickle
 
 from tuner.errors import Problem, SpecError
-from tuner.spec import LOADED_FILES
+from tuner.modules import LOADED_FILES, load_file
 
 if TYPE_CHECKING:
     from tuner.sweep import Sweep  # which workers need not import
@@ -21,18 +21,14 @@ class Recipe:
     """What a worker needs to make trials of a sweep: the trainable, its settings, the CPU threads."""
 
     def __init__(self, trainable: Any, sweep: Sweep, *, threads: int) -> None:
-        # A module loaded by its path cannot be imported by its name elsewhere, so it travels along.
-        module = sys.modules[trainable.__module__] if trainable.__module__ in LOADED_FILES else None
-        if module is not None:
-            cloudpickle.register_pickle_by_value(module)
         try:
             self._trainable = cloudpickle.dumps(trainable)
         except Exception as error:
             what = f"cannot be sent to the workers: {type(error).__name__}: {error}"
             raise SpecError([Problem("trainable", what)]) from error
-        finally:
-            if module is not None:
-                cloudpickle.unregister_pickle_by_value(module)
+        # Under the names that the driver has for them, which the pickle refers to.
+        named = {name for name in LOADED_FILES if name.encode() in self._trainable}
+        self._files = {name: LOADED_FILES[name] for name in named}
         self.settings = dict(sweep.trainable.settings)
         self.sweep_seed = sweep.seed
         self.objective = sweep.objective
@@ -52,6 +48,11 @@ class Recipe:
         if os.path.isdir(self._folder):  # relative paths mean what they mean where the sweep was started
             os.chdir(self._folder)
         sys.path[:] = [*self._path, *(entry for entry in sys.path if entry not in self._path)]
+        for name, path in self._files.items():
+            if not path.is_file():
+                raise FileNotFoundError(f"there is no file {path} on the node {os.uname().nodename}")
+            if name not in sys.modules:
+                load_file(path, name=name)
         trainable = cloudpickle.loads(self._trainable)
         if isinstance(trainable, type):
             return trainable
