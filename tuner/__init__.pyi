@@ -1,6 +1,6 @@
 """The public names and where they are."""
 
-from .engine.runner import resume as resume
+from .engine.resuming import resume as resume
 from .engine.runner import run as run
 from .errors import ClusterError as ClusterError
 from .errors import ResultsError as ResultsError

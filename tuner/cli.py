@@ -176,7 +176,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _resume(options: argparse.Namespace) -> int:
-    from tuner.engine.runner import resume
+    from tuner.engine.resuming import resume
 
     return _carried_out(options, resume, options.results)
 

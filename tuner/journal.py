@@ -10,7 +10,8 @@ hosts share, the writer keeps the index to itself, and a reader copies both file
 
 Kinds of events, with the keys of their ``data``:
 
-- ``sweep``: ``sweep`` (resolved), ``version``; the first event
+- ``sweep``: ``sweep`` (resolved), ``version``, ``folder`` (where it was started), ``code`` (hashes of the
+  trainable's files), ``importable`` (whether its name is enough to find the trainable); the first event
 - ``suggested``: ``config``, ``seed``; a trial came to be
 - ``started``: ``node``; the trial runs (again), maybe from its checkpoint
 - ``result``: ``iteration``, ``value``, ``values`` (where there are several objectives, of all of them),
@@ -26,7 +27,8 @@ Kinds of events, with the keys of their ``data``:
 - ``leaked``: ``node``, ``memory`` (``machine`` or ``gpu``), and in bytes ``before``, ``after``, ``share``; a
   worker is replaced, since its trials have left memory behind (see ``tuner.engine.memory.Leak``)
 - ``ended``: ``state`` (``completed``, ``stopped``, ``failed``), ``error`` (a traceback, for failed ones)
-- ``resumed``: ``version``; a sweep that broke off goes on
+- ``resumed``: ``version``, ``changed`` (files of the trainable that have changed since the start);
+  a sweep that broke off goes on
 - ``spent``: ``gpu_seconds`` so far, where the budget limits them
 - ``finished``: ``reason``; no trial runs any more (``trials``, ``seconds``, ``failures``, ``interrupted``)
 """

@@ -77,6 +77,14 @@ def _folder_name(name: str) -> str:
     return name
 
 
+def _local(out: str) -> str:
+    if re.match("[A-Za-z][A-Za-z0-9+.-]*://", out):
+        raise ValueError(f"must be a folder, which may be a mounted one, and not a URL, got '{out}'")
+    if "\0" in out:
+        raise ValueError(f"must be the path of a folder, got {out!r}")
+    return out
+
+
 class Sweep(Spec):
     """One sweep: what is tuned, over which space, for which objective, with which means.
 
@@ -108,7 +116,7 @@ class Sweep(Spec):
     checkpoint_every: Seconds | None = 60.0
     """Seconds between the checkpoints of a running trial, beside those of its best values; ``None``: none."""
     name: Annotated[str, AfterValidator(_folder_name)] = "sweep"
-    out: str = "results"
+    out: Annotated[str, AfterValidator(_local)] = "results"
 
     @model_validator(mode="after")
     def _check_rules(self) -> Sweep:

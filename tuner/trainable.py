@@ -118,6 +118,17 @@ class TrainableSpec(Spec):
             return self.kind
         return f"{self.kind.__module__}:{getattr(self.kind, '__qualname__', type(self.kind).__name__)}"
 
+    def is_importable(self) -> bool:
+        """Whether its name is enough to find it, in another process too."""
+        if isinstance(self.kind, str):
+            return True
+        if self.kind.__module__ == "__main__":
+            return False
+        try:
+            return locate(self.name, {}, what="trainable") is self.kind
+        except SpecError:
+            return False
+
     def load(self) -> type[Trainable] | Callable[..., Any]:
         """Import and return the class or function. Raises SpecError when that is not possible."""
         with importing():

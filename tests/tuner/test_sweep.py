@@ -670,3 +670,13 @@ def test_a_sweep_cannot_be_changed() -> None:
 def test_the_example_of_a_whole_recipe_has_at_least_fifteen_conditional_hyperparameters() -> None:
     space = Sweep.read(ROOT / "sweeps" / "recipe.yaml").space
     assert sum(bool(dimension.when) for dimension in space.dimensions.values()) >= 15
+
+
+@pytest.mark.parametrize(
+    "out", ["s3://bucket/sweeps", "gs://b/x", "file:///tmp/x", "hdfs://n/x", "memory://x"]
+)
+def test_results_in_storage_that_is_not_a_folder_are_refused(out: str) -> None:
+    with pytest.raises(SpecError) as refusal:
+        Sweep(**{**PARTS, "out": out})
+    expected = f"out: must be a folder, which may be a mounted one, and not a URL, got '{out}'"
+    assert str(refusal.value) == expected

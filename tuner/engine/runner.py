@@ -5,24 +5,23 @@ from __future__ import annotations
 import contextlib
 import inspect
 import os
-import re
 import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import tuner
 from tuner.disk import writing
 from tuner.engine import cluster
+from tuner.engine.code import fingerprint
 from tuner.errors import ClusterError, ResultsError
 from tuner.importing import importing
-from tuner.journal import Event, Journal, read
+from tuner.journal import Event, Journal
 from tuner.report import Report
 from tuner.report.renderings import html
-from tuner.report.words import ended
 from tuner.sweep import Sweep
 
 if TYPE_CHECKING:
@@ -40,6 +39,9 @@ _SECONDS_TO_SAVE = 20.0
 
 # What a searcher writes of what it has learned is not needed to go on, and may be large.
 _SECONDS_BETWEEN_SAVES = 30.0
+
+_LONGEST_PATH = 440
+"""SQLite takes 512, of which the journal's files and a number behind the name need some."""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -59,6 +61,15 @@ class Progress(Protocol):
 
     def close(self) -> None:
         """No trial runs any more, or an error ended it all."""
+
+
+class Begun(NamedTuple):
+    """A sweep whose results folder is there. ``notes``: what the user is to be told of it."""
+
+    sweep: Sweep
+    folder: Path
+    journal: Journal
+    notes: Sequence[str] = ()
 
 
 def run(
@@ -81,73 +92,22 @@ def run(
     load the trainable. A trial that fails does not raise.
     """
 
-    def begin() -> tuple[Sweep, Path, Journal]:
+    def begin() -> Begun:
         begun, folder = _claim_folder(sweep, exclusive=exclusive)
         journal = Journal(folder)
         with writing(folder):
             (folder / SWEEP_FILE).write_text(begun.to_yaml(), encoding="utf-8")
-        journal.write("sweep", sweep=begun.to_dict(), version=tuner.__version__)
-        return begun, folder, journal
+        trainable = begun.trainable.load()
+        about = {"version": tuner.__version__, "folder": os.getcwd(), "code": fingerprint(trainable)}
+        journal.write("sweep", sweep=begun.to_dict(), importable=begun.trainable.is_importable(), **about)
+        return Begun(begun, folder, journal)
 
-    return _carry_out(sweep, begin, [], address=address, progress=progress, verbose=verbose)
-
-
-def resume(
-    folder: str | Path,
-    *,
-    address: str | None = None,
-    progress: Progress | None = None,
-    verbose: bool = False,
-) -> Report:
-    """Go on with a sweep that was killed or interrupted, from its journal and checkpoints, to its end.
-
-    What had been suggested, learned and decided is as it was. Trials that were running go on from their last
-    checkpoints; what they had reported since is not reported again. The sweep must be resumed in the folder
-    where it was started, with the same data and code.
-
-    Raises ResultsError for a folder without a sweep, whose sweep has ended or is still running, or that this
-    version cannot go on with; otherwise as ``run``.
-    """
-    folder = Path(folder)
-    next(read(folder), None)  # is there a sweep at all
-    journal = Journal(folder)
-    try:
-        events = list(read(folder))
-        sweep, reason = None, None
-        for event in events:
-            _refuse_newer(event, folder)
-            sweep = event.data["sweep"] if event.kind == "sweep" else sweep
-            reason = event.data["reason"] if event.kind == "finished" else None
-        if sweep is None:
-            raise ResultsError(f"{folder}: its sweep was ended before it began; run it anew")
-        if reason not in (None, "interrupted"):
-            raise ResultsError(f"{folder}: its sweep has ended ({ended(reason)}), so there is none to resume")
-        sweep = Sweep(**{**sweep, "name": folder.resolve().name, "out": str(folder.parent)})
-
-        def begin() -> tuple[Sweep, Path, Journal]:
-            journal.write("resumed", version=tuner.__version__)
-            return sweep, folder, journal
-
-        return _carry_out(sweep, begin, events, address=address, progress=progress, verbose=verbose)
-    finally:
-        journal.close()
+    return carry_out(sweep, begin, [], address=address, progress=progress, verbose=verbose)
 
 
-def _refuse_newer(event: Event, folder: Path) -> None:
-    """Raise ResultsError for a sweep that a newer version has begun or resumed."""
-    version = str(event.data.get("version", "0")) if event.kind in ("sweep", "resumed") else "0"
-    if _numbers(version) > _numbers(tuner.__version__):
-        what = f"tuner {version} has run its sweep, and this is tuner {tuner.__version__}"
-        raise ResultsError(f"{folder}: {what}; resume it with that version or a newer one")
-
-
-def _numbers(version: str) -> list[int]:
-    return [int(number) for number in re.findall(r"\d+", version)]
-
-
-def _carry_out(
+def carry_out(
     sweep: Sweep,
-    begin: Callable[[], tuple[Sweep, Path, Journal]],
+    begin: Callable[[], Begun],
     events: list[Event],
     *,
     address: str | None,
@@ -175,13 +135,13 @@ def _carry_out(
                 if not checked:
                     sweep.check()  # reads the data, while the workers import what they need
                 pool.share(share(sweep))
-                sweep, folder, journal = begin()
+                sweep, folder, journal, notes = begin()
                 try:
                     if progress is not None:
                         progress.open(sweep, folder, placement.slots)
                     parts = {"request": placement.request, "saves": _saves(sweep, trainable)}
                     with _resumable(folder):
-                        _drive(sweep, pool, parts, journal, folder, events, progress, interrupted)
+                        _drive(sweep, pool, parts, journal, folder, events, progress, interrupted, notes)
                 finally:
                     if progress is not None:
                         progress.close()
@@ -229,6 +189,7 @@ def _drive(
     events: list[Event],
     progress: Progress | None,
     interrupted: _Interruption,
+    notes: Sequence[str],
 ) -> None:
     """Run trials until they have all ended, a budget is used up, or the user has had enough."""
     with importing():
@@ -241,6 +202,7 @@ def _drive(
 
     host = Host(sweep, journal)
     left = recover(host, events)
+    host.notes += notes
     # Ray wants a registered class; what runs is what the workers have loaded.
     experiment = StoredExperiment(CHECKPOINTS, Trainable, storage_path=str(folder.resolve()))
     controller = Controller(host, pool, experiment, **parts)
@@ -307,6 +269,10 @@ def _claim_folder(sweep: Sweep, *, exclusive: bool) -> tuple[Sweep, Path]:
     """Make the results folder: ``<out>/<name>``, or the first of ``<name>-2``, ``-3``, ... that is free."""
     out = Path(os.path.expanduser(sweep.out))
     names = [sweep.name] if exclusive else _numbered(sweep.name)
+    length = len(os.fsencode(out.absolute() / sweep.name))
+    if length > _LONGEST_PATH:
+        what = f"the path of the results folder must have at most {_LONGEST_PATH} bytes, got {length}"
+        raise ResultsError(f"out: {what}")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

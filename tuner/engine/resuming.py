@@ -1,0 +1,117 @@
+"""``resume(folder)``: a sweep that was killed or interrupted goes on, or it is said why it cannot."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import tuner
+from tuner.engine.code import differing, fingerprint
+from tuner.engine.runner import SWEEP_FILE, Begun, Progress, carry_out
+from tuner.errors import ResultsError
+from tuner.journal import Event, Journal, read
+from tuner.report import Report
+from tuner.report.words import ended
+from tuner.sweep import Sweep, read_yaml
+from tuner.trainable import TrainableSpec
+
+_CHANGED = "the code has changed since the sweep began"
+
+
+def resume(
+    folder: str | Path,
+    *,
+    trainable: Any = None,
+    address: str | None = None,
+    progress: Progress | None = None,
+    verbose: bool = False,
+) -> Report:
+    """Go on with a sweep that was killed or interrupted, from its journal and checkpoints, to its end.
+
+    What had been suggested, learned and decided is as it was. Trials that were running go on from their last
+    checkpoints; what they had reported since is not reported again. Paths mean what they meant where the
+    sweep was started, if that folder is still there. The data must be the same; changed code is told of.
+
+    ``trainable``: the class or function, for a sweep that was given it as an object which cannot be imported.
+
+    Raises ResultsError for a folder without a sweep, whose sweep has ended or is still running, whose
+    ``sweep.yaml`` was edited, or that this version cannot go on with; otherwise as ``run``.
+    """
+    folder = Path(folder).absolute()
+    next(read(folder), None)  # is there a sweep at all
+    journal = Journal(folder)
+    try:
+        events = list(read(folder))
+        began, reason = None, None
+        for event in events:
+            _refuse_newer(event, folder)
+            began = event.data if event.kind == "sweep" else began
+            reason = event.data["reason"] if event.kind == "finished" else None
+        if began is None:
+            raise ResultsError(f"{folder}: its sweep was ended before it began; run it anew")
+        if reason not in (None, "interrupted"):
+            raise ResultsError(f"{folder}: its sweep has ended ({ended(reason)}), so there is none to resume")
+        _refuse_edits(folder / SWEEP_FILE, began["sweep"])
+        with _in_folder(began.get("folder")):
+            sweep = Sweep(**{**began["sweep"], "trainable": _trainable(folder, began, trainable)})
+
+            def begin() -> Begun:
+                changed = differing(began.get("code") or {}, fingerprint(sweep.trainable.load()))
+                changed = changed if "code" in began else []
+                journal.write("resumed", version=tuner.__version__, changed=changed)
+                notes = [f"{_CHANGED} ({', '.join(changed)}); values of both are compared"] if changed else []
+                return Begun(sweep, folder, journal, notes)
+
+            return carry_out(sweep, begin, events, address=address, progress=progress, verbose=verbose)
+    finally:
+        journal.close()
+
+
+def _refuse_edits(path: Path, sweep: dict[str, Any]) -> None:
+    """Raise SpecError if a resolved sweep file says something else than the sweep that it was written for."""
+    if not path.is_file():
+        return
+    found = read_yaml(path)
+    edited = [key for key in sweep.keys() | found.keys() if sweep.get(key) != found.get(key)]
+    if edited:
+        what = f"was edited in {', '.join(sorted(edited))}, but a sweep continues as it began"
+        raise ResultsError(f"{path}: {what}; undo that, or remove the file to resume without it")
+
+
+def _trainable(folder: Path, began: dict[str, Any], given: Any) -> Any:
+    """The trainable of a sweep that is resumed. Raises ResultsError where it cannot be known."""
+    recorded = began["sweep"]["trainable"]
+    if given is None:
+        if not began.get("importable", True):
+            what = f"its trainable was given as an object ({recorded['kind']}), which cannot be imported"
+            raise ResultsError(f"{folder}: {what}; resume it in Python: tuner.resume(folder, trainable=...)")
+        return recorded
+    own = TrainableSpec.parse(given).name
+    if own != recorded["kind"]:
+        raise ResultsError(f"{folder}: its trainable is {recorded['kind']}, got {own}")
+    return {**recorded, "kind": given}
+
+
+@contextlib.contextmanager
+def _in_folder(folder: str | None) -> Iterator[None]:
+    """A context in which relative paths mean what they mean in a folder, if it is there."""
+    with (
+        contextlib.chdir(folder) if folder is not None and os.path.isdir(folder) else contextlib.nullcontext()
+    ):
+        yield
+
+
+def _refuse_newer(event: Event, folder: Path) -> None:
+    """Raise ResultsError for a sweep that a newer version has begun or resumed."""
+    version = str(event.data.get("version", "0")) if event.kind in ("sweep", "resumed") else "0"
+    if _numbers(version) > _numbers(tuner.__version__):
+        what = f"tuner {version} has run its sweep, and this is tuner {tuner.__version__}"
+        raise ResultsError(f"{folder}: {what}; resume it with that version or a newer one")
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", version)]
