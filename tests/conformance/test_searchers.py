@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tuner.objective import Objective
-from tuner.searchers import SEARCHERS, Bayes, Grid, HyperOpt, Optuna, start
+from tuner.searchers import SEARCHERS, Bayes, Grid, HyperOpt, Optuna
 from tuner.space import Choice, Float, Int, SearchSpace
 from tuner.testing import CONDITIONAL_SPACES, SPACES, SearcherContract
 from tuner.testing._search import mixed, search
@@ -14,7 +14,7 @@ from tuner.testing._spaces import PLANE
 
 VARIANTS = {
     **{name: spec() for name, spec in SEARCHERS.items()},
-    "optuna_multivariate": Optuna(multivariate=True),
+    "optuna_univariate": Optuna(multivariate=False),
     "optuna_cmaes": Optuna(sampler="cmaes", population=6),
     "optuna_nsga2": Optuna(sampler="nsga2", population=8),
     "optuna_qmc": Optuna(sampler="qmc"),
@@ -58,15 +58,6 @@ def test_optuna_gp_learns_and_tells_running_trials_apart():
     running = [searcher.suggest(trial) for trial in range(8, 16)]
     assert len({tuple(config.values()) for config in running}) == 8
     assert np.mean([distance(config) for config in running]) < 0.3
-
-
-@pytest.mark.parametrize("space", CONDITIONAL_SPACES.values(), ids=CONDITIONAL_SPACES)
-def test_optuna_models_dimensions_together_also_under_conditions(space):
-    objective = Objective(metric="loss", mode="min")
-    searcher = start(Optuna(multivariate=True), space, objective=objective, seed=0)
-    for trial in range(30):
-        assert space.contains(searcher.suggest(trial))
-        searcher.finish(trial, "completed", float(trial % 7))
 
 
 def test_a_grid_needs_to_know_how_many_values_to_take():

@@ -14,7 +14,8 @@ from scipy import stats
 from tuner import Bayes, Choice, Float, Int, Objective, Ordinal, SearchSpace, SpecError
 from tuner.searchers._mixed_space import Rules
 from tuner.searchers._observations import observations
-from tuner.searchers.bayes_sampler import BayesSampler, half_ranked, standardised
+from tuner.searchers._warping import half_ranked, heavy_tailed, standardised
+from tuner.searchers.bayes_sampler import BayesSampler
 
 LOSS = Objective(metric="loss", mode="min")
 X = {"x": FloatDistribution(0.0, 1.0)}
@@ -288,3 +289,123 @@ def test_worse_half_is_placed_by_its_ranks():
 
 def test_equal_values_are_left_as_they_are():
     assert half_ranked(np.ones(5)).tolist() == [1.0] * 5
+
+
+@pytest.mark.parametrize(
+    ("draw", "heavy"),
+    [
+        (lambda rng: rng.normal(size=60), False),
+        (lambda rng: rng.uniform(size=60), False),
+        (lambda rng: -np.exp(3 * rng.normal(size=60)), False),  # it is the good values that lie far off
+        (lambda rng: np.exp(3 * rng.normal(size=60)), True),
+        (lambda rng: np.append(rng.normal(size=59), 1e6), True),
+        (lambda rng: np.ones(60), False),
+        (lambda rng: np.append(np.ones(59), 2.0), True),
+    ],
+    ids=["normal", "uniform", "good tail", "bad tail", "one diverged", "equal", "all but one equal"],
+)
+def test_only_a_tail_of_bad_values_is_heavy(draw, heavy):
+    assert heavy_tailed(draw(np.random.default_rng(0))) == heavy
+
+
+def best_of(surrogate, space, loss, *, seed, trials=60):
+    """The least loss of a search, and how many of its trials failed (loss ``None``)."""
+    searcher = Bayes(surrogate=surrogate).build(SearchSpace(space), objective=LOSS, seed=seed)
+    values = []
+    for number in range(trials):
+        values.append(loss(searcher.suggest(number)))
+        ending = "failed" if values[-1] is None else "completed"
+        searcher.finish(number, ending, values[-1])
+    return min(value for value in values if value is not None), values.count(None)
+
+
+def test_values_of_many_sizes_do_not_hide_the_good_ones():
+    """Within 0.5 of the least of a function up to e^14 in 4 of 5 searches; the median of random ones is 8."""
+    space = {name: Float(0.0, 1.0) for name in "xyz"}
+
+    def loss(config):
+        away = abs(config["x"] - 0.3) + abs(config["y"] - 0.6) + abs(config["z"] - 0.45)
+        return math.exp(8 * away) - 1
+
+    assert sum(best_of("gp", space, loss, seed=seed)[0] < 0.5 for seed in range(5)) >= 4
+
+
+def beyond_a_sum(config):
+    if config["x"] + config["y"] > 1.225:
+        return None
+    return math.dist(list(config.values()), (0.9, 0.6, 0.3, 0.5)) ** 2
+
+
+def out_of_a_ball(config):
+    away = math.dist(list(config.values()), (0.5, 0.5, 0.5))
+    return None if away < 0.415 else away
+
+
+def diverges(config):
+    size = math.log10(config["lr"])
+    return None if size > -1.5 else (size + 1.3) ** 2 + (config["m"] - 0.7) ** 2 + 0.2 * (config["k"] != "a")
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("space", "loss", "good"),
+    [
+        ({name: Float(0.0, 1.0) for name in "xyzw"}, beyond_a_sum, {"gp": 0.042, "rf": 0.15}),
+        ({name: Float(0.0, 1.0) for name in "xyz"}, out_of_a_ball, {"gp": 0.43, "rf": 0.45}),
+        (
+            {"lr": Float(1e-5, 1.0, log=True), "m": Float(0.0, 1.0), "k": Choice(("a", "b", "c"))},
+            diverges,
+            {"gp": 0.05, "rf": 0.3},
+        ),
+    ],
+    ids=["sum", "ball", "rate"],
+)
+def test_at_most_a_third_fails_where_the_best_lies_beside_what_fails(surrogate, space, loss, good):
+    """Three in ten points of the space fail; the least losses beside them are 0.038, 0.415 and 0.04."""
+    for seed in range(3):
+        best, failed = best_of(surrogate, space, loss, seed=seed)
+        assert failed <= 20
+        assert best < good[surrogate]
+
+
+@BOTH
+def test_a_small_good_part_of_a_plateau_is_found_about_as_often_as_at_random(surrogate):
+    """60 trials, a box of 1.6 % of the space. Fewer than 6 of 12 random searches find it once in 20."""
+    space = {"x": Float(0.0, 1.0), "y": Float(0.0, 1.0)}
+
+    def loss(config):
+        return float(max(abs(config["x"] - 0.7), abs(config["y"] - 0.35)) > 0.0632)
+
+    assert sum(best_of(surrogate, space, loss, seed=seed)[0] == 0 for seed in range(12)) >= 6
+
+
+@BOTH
+def test_a_plateau_beside_worse_values_is_searched_all_over(surrogate):
+    """No quarter of the better half, where all are equal, has fewer than 4 of the last 40 trials.
+
+    A fifth of 40 uniform draws are 10 in each; fewer than 4 come once in 200 times.
+    """
+    searcher = Bayes(surrogate=surrogate).build(
+        SearchSpace({"x": Float(0.0, 1.0), "y": Float(0.0, 1.0)}), objective=LOSS, seed=0
+    )
+    places = []
+    for number in range(50):
+        config = searcher.suggest(number)
+        places.append((config["x"], config["y"]))
+        searcher.finish(number, "completed", 1.0 + (config["x"] < 0.2))
+    quarters = [int((x - 0.2) // 0.2) for x, _ in places[10:] if x >= 0.2]
+    assert min(quarters.count(quarter) for quarter in range(4)) >= 4
+
+
+@BOTH
+def test_every_second_trial_is_drawn_while_nothing_better_is_found(surrogate):
+    """A noisy valley: of trials 30 to 60, at least 10 leave its floor, which is a tenth of the space."""
+    searcher = Bayes(surrogate=surrogate).build(SearchSpace({"x": Float(0.0, 1.0)}), objective=LOSS, seed=0)
+    rng = np.random.default_rng(0)
+    away = 0
+    for number in range(60):
+        x = searcher.suggest(number)["x"]
+        away += number >= 30 and abs(x - 0.4) > 0.05
+        noise = -0.5 if number == 5 else 0.05 * rng.normal()  # a lucky trial that none will beat
+        searcher.finish(number, "completed", min(abs(x - 0.4), 0.3) + noise)
+    assert away >= 10

@@ -189,6 +189,58 @@ def train(config: dict[str, Any]) -> None:
     """Never run."""
 
 
+def test_a_dimension_that_is_new_has_its_default_in_earlier_trials(earlier: Path) -> None:
+    space = SearchSpace(
+        {
+            "optimizer": Choice(
+                {"sgd": {"momentum": Float(0.0, 0.9)}, "adam": {"beta": Float(0, 1, default=0.9)}}
+            ),
+            "lr": Float(0.0, 1.0),
+            "batch": 64,
+            "depth": Int(1, 9, default=2),
+        }
+    )
+    found = Earlier.read(earlier, space=space, objective=LOSS)
+    assert len(found.trials) == 42
+    assert found.trials[3].config == {"optimizer": "adam", "beta": 0.9, "lr": 0.075, "batch": 64, "depth": 2}
+    assert all(space.contains(trial.config) for trial in found.trials)
+    assert found.unfit["had no 'momentum'"] == 1
+    searcher = begun(Optuna(warm_start=str(earlier)), space)
+    assert space.contains(searcher.suggest(0) or {})
+
+
+@pytest.mark.parametrize("spec", [*ANY, Grid], ids=lambda spec: spec.__name__)
+def test_an_earlier_sweep_without_anything_in_common_is_refused(
+    earlier: Path, spec: type[SearcherSpec]
+) -> None:
+    space = SearchSpace({"width": Int(1, 9), "batch": 64})
+    [problem] = beginning.problems(spec(warm_start=str(earlier)), space, objective=LOSS)
+    assert str(problem) == (
+        f"warm_start: {earlier}: must hold trials that fit this space, got none of 48: 46 had no 'width'; "
+        "1 changed on their way; 1 had not ended; "
+        "give a dimension that is new a default, widen the space, or leave out warm_start"
+    )
+
+
+@pytest.mark.parametrize("spec", [*ANY, Grid], ids=lambda spec: spec.__name__)
+def test_an_earlier_sweep_that_never_reported_the_metric_is_refused(
+    earlier: Path, spec: type[SearcherSpec]
+) -> None:
+    other = Objective(metric="f1", mode="max")
+    [problem] = beginning.problems(spec(warm_start=str(earlier)), SPACE, objective=other)
+    what = f"warm_start: {earlier}: its trials must have reported 'f1', got only accuracy, loss"
+    assert str(problem) == what
+
+
+@pytest.mark.parametrize("spec", [Optuna, Random, Grid], ids=lambda spec: spec.__name__)
+def test_an_earlier_sweep_without_trials_is_refused(tmp_path: Path, spec: type[SearcherSpec]) -> None:
+    journal = Journal(tmp_path)
+    journal.write("sweep", sweep={"objective": {"metric": "loss", "mode": "min"}}, version="0")
+    journal.close()
+    [problem] = beginning.problems(spec(warm_start=str(tmp_path)), SPACE, objective=LOSS)
+    assert str(problem) == f"warm_start: {tmp_path}: must hold trials to begin from, it has none"
+
+
 def test_another_metric_is_taken_from_what_the_trials_reported(earlier: Path) -> None:
     accuracy = Objective(metric="accuracy", mode="max")
     found = Earlier.read(earlier, space=SPACE, objective=accuracy)

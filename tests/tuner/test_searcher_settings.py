@@ -14,7 +14,7 @@ from tuner.searchers import start
 @pytest.mark.parametrize(
     ("spec", "settings"),
     [
-        (Optuna(), {"sampler": "tpe", "startup_trials": 10, "candidates": 24, "multivariate": False}),
+        (Optuna(), {"sampler": "tpe", "startup_trials": 10, "candidates": 24, "multivariate": None}),
         (Optuna(sampler="gp"), {"sampler": "gp", "startup_trials": 10, "deterministic": False}),
         (
             Optuna(sampler="cmaes", population=9),
@@ -22,14 +22,14 @@ from tuner.searchers import start
         ),
         (
             Optuna(sampler="nsga2"),
-            {"sampler": "nsga2", "population": 20, "mutation": None, "crossover": 0.9, "swapping": 0.5},
+            {"sampler": "nsga2", "population": 50, "mutation": None, "crossover": 0.9, "swapping": 0.5},
         ),
         (
             Optuna(sampler="qmc", sequence="halton"),
             {"sampler": "qmc", "sequence": "halton", "scramble": True},
         ),
         (Optuna(sampler="random"), {"sampler": "random"}),
-        (HyperOpt(), {"algorithm": "tpe", "startup_trials": 10, "candidates": 24, "gamma": 0.25}),
+        (HyperOpt(), {"algorithm": "tpe", "startup_trials": 20, "candidates": 24, "gamma": 0.25}),
         (HyperOpt(algorithm="anneal", good=3), {"algorithm": "anneal", "good": 3.0, "shrink": 0.1}),
         (HyperOpt(algorithm="random"), {"algorithm": "random"}),
     ],

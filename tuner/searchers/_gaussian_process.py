@@ -7,16 +7,13 @@ dimensions overfit; it has no gradient of the prediction, and its likelihood nee
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_solve, cholesky, lapack, solve_triangular
 from scipy.optimize import minimize
 
-Array = NDArray[np.float64]
-
-_ROOT_5 = math.sqrt(5)
+from tuner.searchers._matern import Array, matern, per_group, squares
 
 # Log-normal priors: mean and standard deviation of the logarithm. The scale of the length scales is the range
 # of a number, [0, 1]; the noise may as well be none. Tried on Branin and Hartmann: with length scales that
@@ -77,7 +74,7 @@ class GaussianProcess:
         self._columns = columns
         self._values = values
         self._scaled = columns * self._scales
-        kernel, _ = _matern(_squares(self._scaled, self._scaled))
+        kernel, _ = matern(squares(self._scaled, self._scaled))
         matrix = self._signal * kernel
         matrix[np.diag_indices_from(matrix)] += self._noise
         self._lower = cholesky(matrix, lower=True, check_finite=False)
@@ -96,7 +93,7 @@ class GaussianProcess:
 
     def predict(self, columns: Array) -> tuple[Array, Array]:
         """Mean and standard deviation (without noise) of the function at ``columns`` (m x c)."""
-        kernel, _ = _matern(_squares(columns * self._scales, self._scaled))
+        kernel, _ = matern(squares(columns * self._scales, self._scaled))
         across = self._signal * kernel
         projected = across @ self._inverse_lower.T
         variance = self._signal - np.einsum("ij,ij->i", projected, projected)
@@ -106,7 +103,7 @@ class GaussianProcess:
         """Mean and standard deviation at one point (c), and their gradients (c) there."""
         scaled = point * self._scales
         differences = scaled - self._scaled
-        kernel, slope = _matern(np.einsum("ij,ij->i", differences, differences))
+        kernel, slope = matern(np.einsum("ij,ij->i", differences, differences))
         across = self._signal * kernel
         gradients = (2 * self._signal * slope)[:, None] * differences * self._scales
         projected = self._inverse_lower @ across
@@ -128,7 +125,7 @@ class GaussianProcess:
         n = len(values)
         scaled = columns * np.exp(-parameters[self._groups])
         signal, noise = np.exp(parameters[-2:])
-        kernel, slope = _matern(_squares(scaled, scaled))
+        kernel, slope = matern(squares(scaled, scaled))
         matrix = signal * kernel
         matrix[np.diag_indices(n)] += noise
         lower = cholesky(matrix, lower=True, overwrite_a=True, check_finite=False)
@@ -138,29 +135,8 @@ class GaussianProcess:
         inner = np.outer(weights, weights) - inverse
         off = (parameters - priors[:, 0]) / priors[:, 1]
         loss = 0.5 * values @ weights + np.log(np.diag(lower)).sum() + 0.5 * off @ off
-        # The sum over pairs of inner * slope * (difference)^2, column by column, without n x n x c numbers.
-        pairs = inner * slope
-        per_column = 2 * (
-            (scaled**2 * pairs.sum(axis=1)[:, None]).sum(axis=0) - (scaled * (pairs @ scaled)).sum(axis=0)
-        )
         gradient = np.zeros_like(parameters)
-        np.add.at(gradient, self._groups, signal * per_column)
+        np.add.at(gradient, self._groups, per_group(scaled, signal * inner * slope))
         gradient[-2] = -0.5 * signal * np.sum(inner * kernel)
         gradient[-1] = -0.5 * noise * np.trace(inner)
         return float(loss), gradient + off / priors[:, 1]
-
-
-def _squares(one: Array, other: Array) -> Array:
-    """Squared distances (n x m) of rows."""
-    squares: Array = (one**2).sum(axis=1)[:, None] + (other**2).sum(axis=1) - 2 * one @ other.T
-    return np.maximum(squares, 0.0, out=squares)
-
-
-def _matern(squares: Array) -> tuple[Any, Any]:
-    """Matern 5/2 as a function of the squared distance, and its derivative by that."""
-    scaled = _ROOT_5 * np.sqrt(squares)
-    decay = np.exp(-scaled)
-    slope = (1 + scaled) * decay
-    kernel = slope + (5 / 3) * squares * decay
-    slope *= -5 / 6
-    return kernel, slope

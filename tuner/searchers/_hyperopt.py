@@ -15,9 +15,9 @@ from tuner.space import Config, Dimension, SearchSpace
 from tuner.space.hyperopt import drawn, told
 from tuner.spec import Count, Number
 
-# Algorithm -> its settings with their defaults.
+# Algorithm -> its settings with their defaults, which are HyperOpt's own.
 _SETTINGS: dict[str, dict[str, Any]] = {
-    "tpe": {"startup_trials": 10, "candidates": 24, "gamma": 0.25},
+    "tpe": {"startup_trials": 20, "candidates": 24, "gamma": 0.25},
     "anneal": {"good": 2.0, "shrink": 0.1},
     "random": {},
 }
@@ -35,7 +35,7 @@ class HyperOpt(SearcherSpec):
     kind: Literal["hyperopt"] = "hyperopt"
     algorithm: Literal["tpe", "anneal", "random"] = "tpe"
     startup_trials: Count | None = Field(
-        default=None, description="tpe (10): drawn at random until so many have finished"
+        default=None, description="tpe (20): drawn at random until so many have finished"
     )
     candidates: Count | None = Field(default=None, description="tpe (24): samples compared per suggestion")
     gamma: Annotated[Number, Field(gt=0, lt=1)] | None = Field(

@@ -20,6 +20,9 @@ _ROUNDS = 30
 _FEW = 16  # values, of which all are tried in turn; where there are more, the next few
 _GRADIENT_STEPS = 60
 
+# From this share of the space with the highest utility, any of it is taken, not what is near the best trials.
+_PLATEAU = 0.1
+
 
 class Utility(Protocol):
     """What is maximised."""
@@ -56,7 +59,7 @@ def maximise(
     # Of equals the first is taken, and a forest has many: one near the best trials rather than anywhere.
     for row in incumbents[:_INCUMBENTS]:
         search.look(_around(space, row, rng))
-    search.look(_spread(space, rng))
+    search.look_everywhere()
     search.climb()
     return search.best(taken)
 
@@ -72,6 +75,13 @@ class _Search:
         self._rng = rng
         self._held = held
         self._seen: list[tuple[Array, Mask, Array]] = []  # rows, their activity, their utility
+        self._everywhere = np.empty(0, dtype=int)  # those of them that are spread over the space, and allowed
+
+    def look_everywhere(self) -> None:
+        """Look at points all over the space."""
+        before = sum(len(values) for _, _, values in self._seen)
+        values = self.look(_spread(self._space, self._rng))
+        self._everywhere = before + np.flatnonzero(np.isfinite(values))
 
     def look(self, rows: Array) -> Array:
         """The utility of rows (n); minus infinity where the rules or what is held forbid one."""
@@ -159,7 +169,12 @@ class _Search:
         rows = np.concatenate([rows for rows, _, _ in self._seen])
         active = np.concatenate([active for _, active, _ in self._seen])
         values = np.concatenate([values for _, _, values in self._seen])
-        for i in np.argsort(-values, kind="stable"):
+        highest = values.max()
+        order = np.argsort(-values, kind="stable")
+        if len(self._everywhere) and (values[self._everywhere] >= highest).mean() >= _PLATEAU:
+            # The utility does not tell a good part of the space apart.
+            order = np.concatenate([self._everywhere[values[self._everywhere] >= highest], order])
+        for i in order:
             if np.isfinite(values[i]) and self._space.key(rows[i], active[i]) not in taken:
                 return rows[i], active[i]
         return None

@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 
 _Share = Annotated[Number, Field(ge=0, le=1)]
 
-# Sampler -> its settings with their defaults.
+# Sampler -> its settings with their defaults: Optuna's own, except for `scramble`. Without it, every seed
+# gives the same sequence, which begins at a corner of the space.
 _SETTINGS: dict[str, dict[str, Any]] = {
-    "tpe": {"startup_trials": 10, "candidates": 24, "multivariate": False},
+    "tpe": {"startup_trials": 10, "candidates": 24, "multivariate": None},
     "gp": {"startup_trials": 10, "deterministic": False},
     "cmaes": {"startup_trials": 1, "population": None, "margin": False, "separable": False},
-    "nsga2": {"population": 20, "mutation": None, "crossover": 0.9, "swapping": 0.5},
+    "nsga2": {"population": 50, "mutation": None, "crossover": 0.9, "swapping": 0.5},
     "qmc": {"sequence": "sobol", "scramble": True},
     "random": {},
 }
@@ -58,10 +59,13 @@ class Optuna(SearcherSpec):
         default=None, description="tpe, gp (10), cmaes (1): drawn at random before there is a model"
     )
     candidates: Count | None = Field(default=None, description="tpe (24): samples compared per suggestion")
-    multivariate: Flag | None = Field(default=None, description="tpe (false): model the dimensions together")
+    multivariate: Flag | None = Field(
+        default=None,
+        description="tpe: model the dimensions together; unless given, where there is one objective",
+    )
     deterministic: Flag | None = Field(default=None, description="gp (false): the objective has no noise")
     population: Annotated[int, Field(strict=True, ge=2)] | None = Field(
-        default=None, description="cmaes (by dimensions), nsga2 (20): trials per generation"
+        default=None, description="cmaes (by dimensions), nsga2 (50): trials per generation"
     )
     margin: Flag | None = Field(default=None, description="cmaes (false): keep whole numbers from freezing")
     separable: Flag | None = Field(default=None, description="cmaes (false): a diagonal covariance")
@@ -193,7 +197,6 @@ class _OptunaSearcher(StudySearcher):
                         n_startup_trials=own["startup_trials"],
                         n_ei_candidates=own["candidates"],
                         multivariate=own["multivariate"],
-                        group=own["multivariate"] and self._space.conditional,
                         constant_liar=True,  # running trials count as bad, so that parallel trials differ
                         seed=seed,
                     )

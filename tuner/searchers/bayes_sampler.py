@@ -20,19 +20,20 @@ from optuna.samplers import BaseSampler
 from optuna.search_space import IntersectionSearchSpace
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
-from scipy.special import log_ndtr, ndtri
-from scipy.stats import qmc, rankdata
+from scipy.stats import qmc
 from threadpoolctl import threadpool_limits
 
 from tuner.errors import Problem, SpecError
 from tuner.searchers._acquisition import ACQUISITIONS, Acquisition
 from tuner.searchers._bayes import Bayes
+from tuner.searchers._feasibility import Feasibility
 from tuner.searchers._forest import Forest
 from tuner.searchers._gaussian_process import GaussianProcess
 from tuner.searchers._maximise import maximise
 from tuner.searchers._mixed_space import Array, Mask, MixedSpace, Rules, stacked
 from tuner.searchers._neglect import neglected
 from tuner.searchers._observations import Observations, observations
+from tuner.searchers._warping import half_ranked, heavy_tailed, standardised
 from tuner.spec import describe
 
 Surrogate = Literal["gp", "rf"]
@@ -43,6 +44,14 @@ _DRAWS, _DRAWS_AT_ONCE = 320, 64
 
 # Where none of 1,024 points is free, hardly any or none is.
 _DRAWS_OF_FREE = 16
+
+# From this share of trials that are all the best, and after so many of its own of which none is better, draws
+# find more than a model. Alternating halves what is lost where the model was right.
+_PLATEAU = 0.5
+_PATIENCE = 10
+
+# Optuna's mark of trials that were enqueued: someone else chose them.
+_FIXED = "fixed_params"
 
 # Of two threads that limit the process's pools at once, the last one out would leave them limited for good.
 _ONE_AT_A_TIME = threading.Lock()
@@ -60,10 +69,12 @@ class BayesSampler(BaseSampler):
     ``search_space``: all parameters, with ``rules`` that say which are active; without it, those that all
     trials have in common are modelled, and others drawn at random. ``seed``: below 2**32; ``None``: any.
 
-    A suggestion is a function of the seed, the trial's number and the trials so far. Pruned trials count at
-    the iteration that enough have reached; where trials fail, it keeps away by their model. A forest takes a
-    category for bad everywhere that was bad twice, so those on which others depend are tried again now and
-    then. Raises SpecError for a wrong setting.
+    A suggestion is a function of the seed, the trial's number, the trials so far, and which of them this
+    sampler suggested. Pruned trials count at the iteration that enough have reached. Where trials have
+    failed, it suggests what is likely enough to succeed. Bad values are compressed where they would hide
+    differences between good ones. On a plateau, trials are drawn as in the beginning; every second one is
+    while nothing better is found. A forest takes a category for bad everywhere that was bad twice, so those
+    on which others depend are tried again now and then. Raises SpecError for a wrong setting.
     """
 
     def __init__(
@@ -89,6 +100,7 @@ class BayesSampler(BaseSampler):
         self._common_space = IntersectionSearchSpace()
         self._rules = rules
         self._seed = secrets.randbits(32) if seed is None else seed
+        self._own: set[int] = set()  # the trials that it has suggested since there is a model
 
     def reseed_rng(self) -> None:
         self._seed = secrets.randbits(32)
@@ -123,20 +135,36 @@ class BayesSampler(BaseSampler):
         running = _keys(space, [other for other in trials if other.state == TrialState.RUNNING])
         known = [other for other in trials if other.state != TrialState.PRUNED or other.intermediate_values]
         taken = (_keys(space, known), running)
-        found = None
+        found = feasible = None
         if seen.observed and len(seen.observed) + len(seen.failed) >= self._initial:
             # Sums over more threads round otherwise, and the next trials would differ.
             with _ONE_AT_A_TIME, threadpool_limits(limits=1):
-                found = self._modelled(study, trial, space, seen, taken)
-        return space.point(*(found or self._drawn(space, trial, taken)))
+                if _FIXED not in trial.system_attrs:
+                    self._own.add(trial.number)
+                feasible = _feasibility(space, seen, seed=self._rng(trial, 2))
+                if not self._explores(trial, seen, _sign(study)):
+                    found = self._modelled(study, trial, space, seen, taken, feasible)
+        return space.point(*(found or self._drawn(space, trial, taken, feasible)))
+
+    def _explores(self, trial: FrozenTrial, seen: Observations, sign: float) -> bool:
+        """Whether the trial is drawn: most trials are equally good, or the model finds no better ones."""
+        values = sign * np.array(seen.values)
+        best = values == values.min()
+        if best.mean() >= _PLATEAU:
+            return True
+        first = seen.observed[int(best.argmax())].number
+        since = [one for one in seen.observed if one.number > first and one.number in self._own]
+        return trial.number % 2 == 1 and len(since) >= _PATIENCE
 
     def _rng(self, trial: FrozenTrial, purpose: int) -> np.random.Generator:
         return np.random.default_rng([self._seed, trial.number, purpose])
 
-    def _drawn(self, space: MixedSpace, trial: FrozenTrial, taken: _Taken) -> tuple[Array, Mask]:
+    def _drawn(
+        self, space: MixedSpace, trial: FrozenTrial, taken: _Taken, feasible: Feasibility | None
+    ) -> tuple[Array, Mask]:
         """The trial's point of the initial design; the first of others drawn where the rules refuse it.
 
-        Others, too, where it is taken, as in a small space.
+        Others, too, where it is taken, as in a small space, or likely to fail.
         """
         rng = self._rng(trial, 0)
         if self._design == "sobol":
@@ -150,6 +178,10 @@ class BayesSampler(BaseSampler):
             active, fit = space.activity(rows)
             fresh = list(zip(rows[fit], active[fit], strict=True))
             allowed += fresh
+            if feasible is not None and fresh:
+                columns = space.columns(rows[fit], active[fit], inactive=feasible.inactive)
+                likely = feasible.penalty(columns) == 0
+                fresh = [point for point, good in zip(fresh, likely, strict=True) if good]
             if free := _first_free(space, fresh, taken[0]):
                 return free
             if allowed and draws >= _DRAWS_OF_FREE:
@@ -167,11 +199,11 @@ class BayesSampler(BaseSampler):
         space: MixedSpace,
         seen: Observations,
         taken: _Taken,
+        feasible: Feasibility | None,
     ) -> tuple[Array, Mask] | None:
         rng = self._rng(trial, 1)
-        sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
-        values = standardised(sign * np.array(seen.values))
-        if self._surrogate == "rf":
+        values = standardised(_sign(study) * np.array(seen.values))
+        if self._surrogate == "rf" or heavy_tailed(values):
             values = standardised(half_ranked(values))
         rows = _Rows.of(space, seen.observed)
         pending = _Rows.of(space, seen.pending)
@@ -184,13 +216,6 @@ class BayesSampler(BaseSampler):
             expected = pending.columns(space, model.inactive)
             best = min(best, float(model.predict(expected)[0].min()))
             model = model.expecting(expected)
-        feasible = None
-        if len(failed.rows):
-            feasible = self._model(space).fit(
-                np.concatenate([part.columns(space, model.inactive) for part in (rows, failed)]),
-                np.concatenate([np.ones(len(rows.rows)), -np.ones(len(failed.rows))]),
-                seed=seed,
-            )
         utility = _Utility(model, self._acquisition, best, feasible)
         incumbents = rows.rows[np.argsort(values, kind="stable")]
         drawn = space.from_cube(rng.uniform(size=incumbents.shape))
@@ -225,6 +250,19 @@ class _Rows:
         return space.columns(self.rows, ~np.isnan(self.rows), inactive=inactive)
 
 
+def _feasibility(space: MixedSpace, seen: Observations, *, seed: np.random.Generator) -> Feasibility | None:
+    """The model of success; ``None`` where no trial has failed."""
+    if not seen.failed:
+        return None
+    rows = _Rows.of(space, [*seen.observed, *seen.failed])
+    succeeded = np.repeat([True, False], [len(seen.observed), len(seen.failed)])
+    return Feasibility(space.groups).fit(rows.columns(space, Feasibility.inactive), succeeded, seed=seed)
+
+
+def _sign(study: Study) -> float:
+    return -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
+
+
 def _first_free(
     space: MixedSpace, points: Sequence[tuple[Array, Mask]], taken: set[Any]
 ) -> tuple[Array, Mask] | None:
@@ -239,18 +277,18 @@ def _keys(space: MixedSpace, trials: Sequence[FrozenTrial]) -> set[Any]:
 
 
 class _Utility:
-    """The acquisition under the model, times the probability of success where trials have failed."""
+    """The acquisition under the model, cut off where trials are likely to fail."""
 
     def __init__(
         self,
         model: GaussianProcess | Forest,
         acquisition: Acquisition,
         best: float,
-        feasible: GaussianProcess | Forest | None,
+        feasible: Feasibility | None,
     ) -> None:
         self._model = model
-        self._acquire = ACQUISITIONS[acquisition]
-        self._logarithmic = acquisition != "ei"
+        # Where a penalty is added, the logarithm, which has the same maximum.
+        self._acquire = ACQUISITIONS["logei" if acquisition == "ei" and feasible else acquisition]
         self._best = best
         self._feasible = feasible
         self.inactive = model.inactive
@@ -260,9 +298,9 @@ class _Utility:
         values = self._acquire(*self._model.predict(columns), self._best)[0]
         if self._feasible is None:
             return values
-        mean, deviation = self._feasible.predict(columns)
-        log_success = log_ndtr(mean / deviation)
-        return np.asarray(values + log_success if self._logarithmic else values * np.exp(log_success))
+        # What is inactive lies elsewhere for a forest.
+        penalty = self._feasible.penalty(np.where(columns == Forest.inactive, Feasibility.inactive, columns))
+        return np.asarray(values + penalty)
 
     def gradient(self, point: Array) -> tuple[float, Array]:
         assert isinstance(self._model, GaussianProcess)
@@ -271,42 +309,8 @@ class _Utility:
         gradient = mean_slope * by_mean + deviation_slope * by_deviation
         if self._feasible is None:
             return float(value), gradient
-        assert isinstance(self._feasible, GaussianProcess)
-        mean, deviation, by_mean, by_deviation = self._feasible.predict_with_gradient(point)
-        u = mean / deviation
-        log_success = float(log_ndtr(u))
-        by_u = np.exp(-(u**2) / 2 - log_success) / np.sqrt(2 * np.pi)
-        log_gradient = by_u * (by_mean - u * by_deviation) / deviation
-        if self._logarithmic:
-            return float(value) + log_success, gradient + log_gradient
-        success = np.exp(log_success)
-        return float(value) * success, np.asarray(success * (gradient + value * log_gradient))
-
-
-def half_ranked(values: Array) -> Array:
-    """Values (n), lower is better, of which the worse half is as far from the median as its ranks say.
-
-    As if all were normal with the better half's spread, so that what went badly wrong does not drown the
-    differences between good trials (Song et al. 2024, arXiv:2408.11527, section 3.1).
-    """
-    median = np.median(values)
-    better = values[values <= median]
-    spread = np.sqrt(((better - median) ** 2).mean())
-    if not 0 < spread < np.inf:
-        return values
-    ranks = rankdata(values, method="average")
-    worse = values > median
-    warped = values.copy()
-    warped[worse] = median + spread * ndtri((ranks[worse] - 0.5) / len(values))
-    return warped
-
-
-def standardised(values: Array) -> Array:
-    """Values (n) with mean 0 and standard deviation 1."""
-    finite = np.clip(values, -1e300, 1e300)
-    scaled = finite / max(np.abs(finite).max(), 1e-300)
-    centred: Array = scaled - scaled.mean()
-    return np.asarray(centred / np.maximum(centred.std(), 1e-12))
+        penalty, penalty_gradient = self._feasible.penalty_with_gradient(point)
+        return float(value) + penalty, gradient + penalty_gradient
 
 
 def _one_objective(study: Study) -> None:

@@ -56,11 +56,13 @@ def problems(spec: SearcherSpec, space: SearchSpace, *, objective: Objective | N
             found.append(Problem(f"points.{number}", "must be a whole configuration for a grid"))
     if objective is not None and not found:
         try:
-            _earlier(spec, space, objective)
+            earlier = _earlier(spec, space, objective)
         except ResultsError as error:
             found.append(Problem("warm_start", str(error)))
         else:
-            if spec.warm_start is not None and spec.size(space) == 0:
+            if earlier is not None and (what := earlier.problem()) is not None:
+                found.append(Problem("warm_start", what))
+            elif spec.warm_start is not None and spec.size(space) == 0:
                 found.append(Problem("warm_start", "has completed all that there is; nothing is left to run"))
     return found
 

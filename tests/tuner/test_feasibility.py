@@ -1,0 +1,78 @@
+"""How likely success is, by the classifier that keeps ``bayes`` away from what fails."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.optimize import approx_fprime
+from sklearn.gaussian_process import GaussianProcessClassifier
+from sklearn.gaussian_process.kernels import ConstantKernel, Matern
+
+from tuner.searchers._feasibility import _LENGTH, _SIGNAL, Feasibility
+
+GROUPS = np.array([0, 1, 1])
+
+
+@pytest.fixture
+def data():
+    rng = np.random.default_rng(0)
+    columns = rng.uniform(size=(60, 3))
+    return columns, columns[:, 0] + columns[:, 1] < 1.2, rng.uniform(size=(2000, 3))
+
+
+def test_the_gradient_of_the_loss_is_its_own(data):
+    columns, succeeded, _ = data
+    model = Feasibility(GROUPS).fit(columns, succeeded)
+    priors = np.array([_LENGTH, _LENGTH, _SIGNAL])
+    signs = np.where(succeeded, 1.0, -1.0)
+    at = np.array([-0.5, 0.2, 1.5])
+    _, gradient = model._loss(at, columns, signs, priors)
+    differences = approx_fprime(at, lambda x: model._loss(x, columns, signs, priors)[0], 1e-5)
+    assert gradient == pytest.approx(differences, rel=1e-3, abs=1e-3)
+
+
+@pytest.mark.parametrize("what", ["log_probability", "penalty"])
+def test_the_gradient_of_what_is_predicted_is_its_own(data, what):
+    columns, succeeded, points = data
+    model = Feasibility(GROUPS).fit(columns, succeeded)
+    for point in points[:20]:
+        value, gradient = getattr(model, f"{what}_with_gradient")(point)
+        assert value == pytest.approx(getattr(model, what)(point[None])[0])
+        differences = approx_fprime(point, lambda x: getattr(model, what)(x[None])[0], 1e-7)
+        assert gradient == pytest.approx(differences, rel=1e-3, abs=1e-3)
+
+
+def test_it_divides_the_space_as_that_of_scikit_learn_does(data):
+    """Theirs has a logit and no mean: probabilities differ a little, but hardly ever on which side of 1/2."""
+    columns, succeeded, points = data
+    model = Feasibility(np.arange(3)).fit(columns, succeeded)
+    kernel = ConstantKernel(model._signal) * Matern(np.exp(model.parameters[:3]), nu=2.5)
+    theirs = GaussianProcessClassifier(kernel, optimizer=None).fit(columns, succeeded)
+    agree = (model.log_probability(points) > math.log(0.5)) == theirs.predict(points)
+    assert agree.mean() > 0.97
+
+
+@pytest.mark.parametrize("share", [0.2, 0.7, 0.95])
+def test_far_from_all_trials_success_is_as_frequent_as_it_was(share):
+    rng = np.random.default_rng(0)
+    columns = 0.05 * rng.uniform(size=(100, 8))
+    succeeded = np.arange(100) < 100 * share
+    far = np.exp(Feasibility(np.arange(8)).fit(columns, succeeded).log_probability(np.full((1, 8), 50.0)))
+    assert far == pytest.approx([share], abs=0.1)
+
+
+def test_of_what_is_said_to_succeed_at_least_as_much_does(data):
+    columns, succeeded, points = data
+    model = Feasibility(np.arange(3)).fit(columns, succeeded)
+    found = np.exp(model.log_probability(points))
+    truly = points[:, 0] + points[:, 1] < 1.2
+    for low in (0.6, 0.7, 0.8, 0.9):
+        inside = (found >= low) & (found < low + 0.1)
+        assert truly[inside].mean() >= low - 0.05
+
+
+@pytest.mark.parametrize(("failed", "least"), [(0.1, 0.7), (0.25, 0.7), (0.3, 0.85), (0.5, 0.95)])
+def test_the_more_have_failed_the_surer_a_trial_must_be(failed, least):
+    columns = np.random.default_rng(0).uniform(size=(100, 2))
+    model = Feasibility(np.arange(2)).fit(columns, np.arange(100) >= 100 * failed)
+    assert model.least == pytest.approx(least)
