@@ -5,24 +5,28 @@ from __future__ import annotations
 import contextlib
 import inspect
 import os
+import secrets
 import shutil
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import tuner
 from tuner.disk import writing
 from tuner.engine import cluster
-from tuner.errors import ResultsError
+from tuner.engine.origin import PLACE, check_sources, first_entry
+from tuner.engine.page import LivePage
+from tuner.engine.progress import Progress, chosen
+from tuner.errors import LoggerError, ResultsError
 from tuner.importing import importing
 from tuner.journal import Event, Journal, read
 from tuner.report import Report
-from tuner.report.renderings import html
 from tuner.report.words import ended
 from tuner.sweep import Sweep
+from tuner.trust import require
 
 if TYPE_CHECKING:
     from tuner.engine.controller import Saves
@@ -43,28 +47,14 @@ _SECONDS_BETWEEN_SAVES = 30.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 SWEEP_FILE = "sweep.yaml"
-REPORT_FILE = "report.html"
 CHECKPOINTS = "checkpoints"
-
-
-class Progress(Protocol):
-    """Something that shows a running sweep; ``show`` is called many times a second."""
-
-    def open(self, sweep: Sweep, folder: Path, slots: int) -> None:
-        """The sweep begins, with so many workers at once at present."""
-
-    def show(self, host: Host) -> None:
-        """Something may have changed."""
-
-    def close(self) -> None:
-        """No trial runs any more, or an error ended it all."""
 
 
 def run(
     sweep: Sweep,
     *,
     address: str | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = True,
     verbose: bool = False,
     exclusive: bool = False,
 ) -> Report:
@@ -73,6 +63,8 @@ def run(
     ``address``: of a running Ray cluster (``"auto"``: the one on this machine); ``None``: the cluster that
     this process has joined already, else a new local one. ``verbose``: let Ray and the trials print.
     ``exclusive``: refuse a results folder that is there already, instead of taking the next free name.
+    ``progress``: ``True`` shows a live table in a terminal and in a notebook, else lines on stderr; ``None``
+    or ``False`` shows nothing; or an object of your own with the methods of ``Progress``.
 
     Ctrl-C (SIGINT) and SIGTERM end it in good order: the report then says ``interrupted``. Raises SpecError
     for a wrong sweep, ClusterError for a cluster that cannot be had or is too small, ResultsError for a
@@ -80,33 +72,40 @@ def run(
     load the trainable. A trial that fails does not raise.
     """
 
+    began = time.time()
+    sweep_id = secrets.token_hex(4)
+
     def begin() -> tuple[Sweep, Path, Journal]:
         begun, folder = _claim_folder(sweep, exclusive=exclusive)
         journal = Journal(folder)
         with writing(folder):
-            (folder / SWEEP_FILE).write_text(begun.to_yaml(), encoding="utf-8")
-        journal.write("sweep", sweep=begun.to_dict(), version=tuner.__version__)
+            (folder / SWEEP_FILE).write_text(begun.to_yaml(leave_out=PLACE), encoding="utf-8")
+        journal.write("sweep", **first_entry(begun, sweep_id), began=began)
         return begun, folder, journal
 
-    return _carry_out(sweep, begin, [], address=address, progress=progress, verbose=verbose)
+    return _carry_out(sweep, begin, [], sweep_id, address=address, progress=chosen(progress), verbose=verbose)
 
 
 def resume(
     folder: str | Path,
     *,
     address: str | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = True,
     verbose: bool = False,
+    trust: bool = False,
 ) -> Report:
-    """Go on with a sweep that was killed or interrupted, from its journal and checkpoints, to its end.
+    """Continue a sweep that was killed or interrupted, from its journal and checkpoints, to its end.
 
     What had been suggested, learned and decided is as it was. Trials that were running go on from their last
     checkpoints; what they had reported since is not reported again. The sweep must be resumed in the folder
     where it was started, with the same data and code.
 
+    ``trust``: run the code that the folder names, although another user or machine began its sweep.
+
     Raises ResultsError for a folder without a sweep, whose sweep has ended or is still running, or that this
-    version cannot go on with; otherwise as ``run``.
+    version cannot continue, UntrustedError for one that someone else began; otherwise as ``run``.
     """
+    began = time.time()
     folder = Path(folder)
     events = list(read(folder))
     journal = Journal(folder)
@@ -114,18 +113,24 @@ def resume(
         sweep, reason = None, None
         for event in events:
             sweep = event.data["sweep"] if event.kind == "sweep" else sweep
-            reason = event.data["reason"] if event.kind == "finished" else None
+            if event.kind != "closed":
+                reason = event.data["reason"] if event.kind == "finished" else None
         if sweep is None:
             raise ResultsError(f"{folder}: its sweep was ended before it began; run it anew")
         if reason not in (None, "interrupted"):
             raise ResultsError(f"{folder}: its sweep has ended ({ended(reason)}), so there is none to resume")
+        require(folder, "resume", sweep=sweep, trust=trust)
         sweep = Sweep(**{**sweep, "name": folder.resolve().name, "out": str(folder.parent)})
+        check_sources(sweep, events[0].data.get("sources") or {})
 
         def begin() -> tuple[Sweep, Path, Journal]:
-            journal.write("resumed", version=tuner.__version__)
+            journal.write("resumed", version=tuner.__version__, began=began)
             return sweep, folder, journal
 
-        return _carry_out(sweep, begin, events, address=address, progress=progress, verbose=verbose)
+        sweep_id = str(events[0].data.get("id") or f"{int(events[0].time):08x}")
+        return _carry_out(
+            sweep, begin, events, sweep_id, address=address, progress=chosen(progress), verbose=verbose
+        )
     finally:
         journal.close()
 
@@ -134,6 +139,7 @@ def _carry_out(
     sweep: Sweep,
     begin: Callable[[], tuple[Sweep, Path, Journal]],
     events: list[Event],
+    sweep_id: str,
     *,
     address: str | None,
     progress: Progress | None,
@@ -141,7 +147,8 @@ def _carry_out(
 ) -> Report:
     """Run a sweep to its end, from where ``events`` leave it; ``begin`` is called when all else is ready."""
     interrupted = _Interruption()
-    with interrupted.listening():
+    # What is left to do when the cluster has been left.
+    with interrupted.listening(), contextlib.ExitStack() as at_end:
         # No cluster is started, nor grows, for a sweep that is surely wrong.
         checked = not (cluster.is_joined() and sweep.is_plausible())
         if checked:
@@ -149,6 +156,7 @@ def _carry_out(
         # Ray takes SIGTERM for itself when it starts, so listen again.
         with cluster.connected(address, verbose=verbose), interrupted.listening():
             with importing():
+                from tuner.engine.loggers import Loggers
                 from tuner.engine.placement import place
                 from tuner.engine.recipe import Recipe, share
 
@@ -160,34 +168,41 @@ def _carry_out(
                 if not checked:
                     sweep.check()  # reads the data, while the workers import what they need
                 pool.share(share(sweep))
+                loggers = Loggers(sweep, sweep_id)
                 sweep, folder, journal = begin()
+                at_end.callback(journal.close)
+                at_end.enter_context(LivePage(folder))
                 try:
                     if progress is not None:
                         progress.open(sweep, folder, placement.slots)
-                    parts = {"request": placement.request, "saves": _saves(sweep, trainable)}
+                    parts = {
+                        "request": placement.request,
+                        "saves": _saves(sweep, trainable),
+                        "loggers": loggers,
+                    }
                     with _resumable(folder):
                         _drive(sweep, pool, parts, journal, folder, events, progress, interrupted)
                 finally:
                     if progress is not None:
                         progress.close()
-                    journal.close()
             finally:
                 pool.clear()
-        report = Report.read(folder)
-        (folder / REPORT_FILE).write_text(html(report), encoding="utf-8")
-    return report
+        with _resumable(folder):
+            journal.write("closed")
+    return Report.read(folder)
 
 
 @contextlib.contextmanager
 def _resumable(folder: Path) -> Iterator[None]:
-    """Say of an error of the results folder that the sweep can be continued."""
+    """Say of an error of the results folder, or of a logger, that the sweep can be continued."""
     try:
         with writing(folder):
             yield
-    except ResultsError as error:
+    except (ResultsError, LoggerError) as error:
         if not folder.is_dir():
             raise
-        raise ResultsError(f"{error}; once that is mended, continue with: tuner resume {folder}") from error
+        mended = f"{error}; once that is mended, continue with: tuner resume {folder}"
+        raise type(error)(mended) from error
 
 
 def _drive(
@@ -244,6 +259,8 @@ def _drive(
             controller.stop_all()
     finally:
         controller.close()
+        if progress is not None:
+            progress.show(host)
     host.save(folder)
     host.finish()
     host.tidy()
