@@ -1,30 +1,29 @@
 """The command ``tuner``: verbs in, exit codes out. Data goes to stdout, talk to stderr.
 
-Exit codes: 0, the sweep has a finished trial and stayed inside its failure budget (other verbs: done);
-1, it has none, or too many failed; 2, wrong input, found before any trial started; 130, interrupted.
+Exit codes: 0, the sweep has a finished trial and stayed inside its failure budget (other verbs: done); 1, it
+has none, or too many failed, or no trial completed while some failed; 2, wrong input, found before any trial
+started; 130, interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import inspect
 import json
 import os
 import shutil
 import sys
-import textwrap
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import tuner
-from tuner.errors import SpecError, TunerError
+from tuner.errors import Problem, SpecError, TunerError, UntrustedError
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
     from tuner.report import Report
     from tuner.sweep import Sweep
+
+_T = TypeVar("_T")
 
 OK, NOTHING_FINISHED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -38,12 +37,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.debug:
             raise
         for problem in error.problems:
-            print(f"error: {problem}", file=sys.stderr)
+            _complain(problem)
         return WRONG_INPUT
     except TunerError as error:
         if options.debug:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        _complain(error)
         return WRONG_INPUT
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -53,6 +52,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.close()
         return OK
     return code
+
+
+def _complain(about: object) -> None:
+    from tuner.report.words import clean
+
+    print(f"error: {clean(str(about))}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -79,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     resume.add_argument("results", metavar="DIR", help="its results folder")
     resume.add_argument("--address", help="a running Ray cluster; 'auto' for the one on this machine")
     resume.add_argument("--json", action="store_true", help="print the outcome as one JSON object")
+    _add_trust(resume)
     resume.add_argument("--verbose", action="store_true", help="show what Ray and the trials print")
 
     plan = _verb(
@@ -107,6 +113,11 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("results", metavar="DIR", help="a results folder")
     report.add_argument("--format", choices=("table", "json", "csv"), default="table")
     report.add_argument("--limit", type=int, default=20, metavar="N", help="rows of the table (default: 20)")
+    report.add_argument(
+        "--metrics",
+        metavar="NAME,...",
+        help="columns of the table for these metrics beside the objective; all, none (default: what fits)",
+    )
     what = report.add_mutually_exclusive_group()
     what.add_argument("--errors", action="store_true", help="the failed trials with their tracebacks")
     what.add_argument("--decisions", action="store_true", help="who was paused, resumed or stopped, and why")
@@ -125,9 +136,12 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--repeats", type=_count, default=5, metavar="N", help="seeds of each (default: 5)")
     evaluate.add_argument("--address", help="a running Ray cluster; 'auto' for the one on this machine")
 
+    _add_trust(evaluate)
+
     export = _verb(verbs, "export", _export, "write the best trial's model for use elsewhere")
     export.add_argument("results", metavar="DIR", help="a results folder")
     export.add_argument("--out", metavar="DIR", required=True, help="where it is written")
+    _add_trust(export)
 
     listing = _verb(verbs, "list", _list, "list what a sweep file can name, with settings and defaults")
     listing.add_argument("what", choices=("searchers", "schedulers", "trainables"))
@@ -139,6 +153,28 @@ def _verb(verbs: Any, name: str, function: Any, summary: str) -> argparse.Argume
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.set_defaults(verb=function)
     return parser
+
+
+def _add_trust(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="run the code that the folder names, although another user or machine began its sweep",
+    )
+
+
+def _trusting(options: argparse.Namespace, act: Callable[[bool], _T]) -> _T:
+    """Do what may need trust in a results folder, which a user at a terminal is asked for."""
+    try:
+        return act(options.trust)
+    except UntrustedError as error:
+        if options.trust or not (sys.stdin.isatty() and sys.stderr.isatty()):
+            raise
+        _complain(error)
+        print("Trust this folder and run its code? [y/N] ", end="", file=sys.stderr, flush=True)
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            raise
+    return act(True)
 
 
 def _add_sweep_arguments(parser: argparse.ArgumentParser) -> None:
@@ -159,11 +195,24 @@ def _check(options: argparse.Namespace) -> int:
 
     with contextlib.redirect_stdout(sys.stderr):  # what the user's module prints is talk
         sweep = Sweep.read(options.sweep, options.overrides)
+        _build_loggers(sweep)
         lanes = sweep.trainable.lanes(sweep.samples()) if sweep.resources.lanes != 1 else None
     print(f"{options.sweep}: {opening(sweep, None)}")
     if lanes is not None:
         print(f"lanes: {lanes}")
     return OK
+
+
+def _build_loggers(sweep: Sweep) -> None:
+    """Raise SpecError when a logger cannot be made, which only making it shows."""
+    problems: list[Problem] = []
+    for number, logger in enumerate(sweep.loggers):
+        try:
+            logger.build()
+        except SpecError as error:
+            problems += [problem.inside(f"loggers.{number}") for problem in error.problems]
+    if problems:
+        raise SpecError(problems)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -178,7 +227,7 @@ def _run(options: argparse.Namespace) -> int:
 def _resume(options: argparse.Namespace) -> int:
     from tuner.engine.resuming import resume
 
-    return _carried_out(options, resume, options.results)
+    return _trusting(options, lambda trust: _carried_out(options, resume, options.results, trust=trust))
 
 
 def _carried_out(
@@ -269,6 +318,9 @@ def _exit_code(report: Report) -> int:
         return INTERRUPTED
     if report.reason == "failures" or counts["completed"] + counts["stopped"] == 0 or report.best() is None:
         return NOTHING_FINISHED
+    # Every trial was run, and whoever was not stopped failed.
+    if report.reason == "trials" and not counts["completed"] and counts["failed"]:
+        return NOTHING_FINISHED
     return OK
 
 
@@ -290,30 +342,47 @@ def _report(options: argparse.Namespace) -> int:
     elif options.format == "csv":
         text = renderings.csv(report)
     else:
-        text = renderings.table(report, limit=options.limit, width=width, color=color)
+        metrics = _metrics(report, options.metrics)
+        text = renderings.table(report, limit=options.limit, width=width, color=color, metrics=metrics)
     sys.stdout.write(text)
     return OK
 
 
-def _evaluate(options: argparse.Namespace) -> int:
-    from pathlib import Path
+def _metrics(report: Report, asked: str | None) -> list[str] | None:
+    """The metrics that the table is to have; ``None``: those that fit."""
+    from tuner.spec import did_you_mean
 
+    known = report.metrics()
+    if asked is None or asked in ("all", "none"):
+        return {None: None, "all": known, "none": []}[asked]
+    names = [name.strip() for name in asked.split(",") if name.strip()]
+    wrong = [name for name in names if name not in known]
+    if wrong:
+        raise SpecError(
+            [Problem("--metrics", f"no trial reported '{n}'{did_you_mean(n, known)}") for n in wrong]
+        )
+    return names
+
+
+def _evaluate(options: argparse.Namespace) -> int:
     from tuner.engine.evaluate import evaluate
     from tuner.engine.progress import for_stream
-    from tuner.engine.runner import REPORT_FILE
     from tuner.report import renderings
 
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
-        report = evaluate(
-            options.results,
-            top=options.top,
-            repeats=options.repeats,
-            address=options.address,
-            progress=lambda: for_stream(sys.stderr),
-        )
+    def act(trust: bool) -> Report | None:
+        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+            return evaluate(
+                options.results,
+                top=options.top,
+                repeats=options.repeats,
+                address=options.address,
+                progress=lambda: for_stream(sys.stderr),
+                trust=trust,
+            )
+
+    report = _trusting(options, act)
     if report is None:
         return INTERRUPTED
-    Path(options.results, REPORT_FILE).write_text(renderings.html(report), encoding="utf-8")
     width, color = shutil.get_terminal_size((120, 24)).columns, sys.stdout.isatty()
     sys.stdout.write(renderings.evaluation(report, width=width, color=color))
     return OK
@@ -323,50 +392,17 @@ def _export(options: argparse.Namespace) -> int:
     from tuner.export import export
 
     with contextlib.redirect_stdout(sys.stderr):  # what the user's module prints is talk
-        checkpoint = export(options.results, options.out)
+        checkpoint = _trusting(options, lambda trust: export(options.results, options.out, trust=trust))
     print(f"{options.out}: the model of {checkpoint}")
     return OK
 
 
 def _list(options: argparse.Namespace) -> int:
-    from tuner.schedulers import SCHEDULERS
-    from tuner.searchers import SEARCHERS
-    from tuner.spec import locate
-    from tuner.trainable import trainables
+    from tuner.listing import LISTS
 
-    if options.what == "trainables":
-        for name, entry in trainables().items():
-            print(f"{name}: {entry.summary}")
-            _print_settings("settings (under trainable:)", locate(entry.settings, {}, what="settings"))
-            _print_settings("hyperparameters (under space:)", locate(entry.config, {}, what="config"))
-        return OK
-    table: Mapping[str, type[BaseModel]] = SEARCHERS if options.what == "searchers" else SCHEDULERS
-    for name, spec in table.items():
-        about = (inspect.getdoc(spec) or "").replace("\n\n", "\n")
-        print(f"{name}: {textwrap.indent(about, '  ').strip()}")
-        _print_settings("", spec)
+    for line in LISTS[options.what]():
+        print(line)
     return OK
-
-
-def _print_settings(title: str, model: type[BaseModel]) -> None:
-    fields = {name: field for name, field in model.model_fields.items() if name != "kind"}
-    if title and fields:
-        print(f"  {title}")
-    for name, field in fields.items():
-        default = (
-            "required" if field.is_required() else f"default {field.get_default(call_default_factory=True)!r}"
-        )
-        description, values = field.description or "", list(map(str, _values(field.annotation)))
-        named = all(value in description for value in values)
-        words = "; ".join(filter(None, [description, "" if named else f"one of {', '.join(values)}"]))
-        print(f"    {name:<18} {default:<20} {words}".rstrip())
-
-
-def _values(annotation: Any) -> list[Any]:
-    """The values that a field's type lists, alone or beside others."""
-    if get_origin(annotation) is Literal:
-        return list(get_args(annotation))
-    return [value for part in get_args(annotation) for value in _values(part)]
 
 
 if __name__ == "__main__":

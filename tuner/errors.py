@@ -3,6 +3,8 @@
 TunerError
 ├── SpecError           a sweep (or a part of one) is wrong; carries every problem found
 ├── ResultsError        a results folder is missing, taken, or not one of ours
+│   └── UntrustedError  its code was not run: someone else, or another machine, wrote the folder
+├── LoggerError         a logger cannot be set up, or has failed while a sweep ran
 ├── ClusterError        the cluster cannot be started, joined, or can never meet the request
 └── TrialError          a result that cannot count; raised in the worker, fails its trial alone
 """
@@ -42,6 +44,14 @@ class SpecError(TunerError, ValueError):
 
 class ResultsError(TunerError):
     """A results folder is missing, already taken, or was not written by tuner."""
+
+
+class UntrustedError(ResultsError):
+    """A results folder names code, and nothing shows that this user wrote it. Nothing was imported."""
+
+
+class LoggerError(TunerError):
+    """A logger cannot be set up, or has failed while a sweep ran."""
 
 
 class ClusterError(TunerError):

@@ -7,25 +7,34 @@ from typing import Any
 
 from tuner.errors import Problem, ResultsError, SpecError
 from tuner.report import Report
-from tuner.trainable import TrainableSpec
+from tuner.trainable import TrainableSpec, trainables
+from tuner.trust import require
 
 
-def export(folder: str | Path, out_dir: str | Path) -> Path:
+def export(folder: str | Path, out_dir: str | Path, *, trust: bool = False) -> Path:
     """Let the trainable write the best trial's model into ``out_dir``, which must not hold anything yet.
 
-    Returns the checkpoint that it came from. Raises ResultsError when there is none, and SpecError when the
-    trainable has no ``export``.
+    ``trust``: run the trainable that the folder names, although another user or machine began its sweep. An
+    installed one with a short name needs no trust: it reads checkpoints that hold no code.
+
+    Returns the checkpoint that it came from. Raises ResultsError when there is none, SpecError when the
+    trainable has no ``export``, and UntrustedError.
     """
     report, out_dir = Report.read(folder), Path(out_dir)
     best = report.best()
     if best is None:
         raise ResultsError(f"{report.folder}: no trial is best, so there is nothing to export")
+    if best.gone is not None:
+        what = (
+            f"the checkpoint of its best trial, {best.id}, is gone: there is no {best.gone!r} in this folder"
+        )
+        raise ResultsError(f"{report.folder}: {what}")
     if best.checkpoint is None:
         raise ResultsError(f"{report.folder}: there is no checkpoint of its best trial, {best.id}")
-    checkpoint = _where_it_is(Path(best.checkpoint), report.folder)
-    if not checkpoint.is_dir():
-        raise ResultsError(f"{best.checkpoint}: there is no such checkpoint; must be on this machine")
-    spec = TrainableSpec.parse(report.sweep["trainable"])
+    checkpoint = Path(best.checkpoint)
+    spec = TrainableSpec.parse(report.sweep.get("trainable"))
+    if spec.kind not in trainables():
+        require(folder, "export", sweep={"trainable": spec.to_dict()}, trust=trust)
     trainable: Any = spec.load()
     if not hasattr(trainable, "export"):
         what = f"'{spec.name}' cannot be exported; its class must have export(checkpoint_dir, out_dir)"
@@ -37,9 +46,3 @@ def export(folder: str | Path, out_dir: str | Path) -> Path:
     except (ValueError, OSError) as error:
         raise ResultsError(f"{checkpoint}: cannot be exported: {error}") from error
     return checkpoint
-
-
-def _where_it_is(checkpoint: Path, folder: Path) -> Path:
-    """The checkpoint's place now: the results folder may have been moved since it was written."""
-    tail = checkpoint.parts[-3:]  # checkpoints, trial, checkpoint
-    return checkpoint if checkpoint.is_dir() else folder.joinpath(*tail)

@@ -10,25 +10,27 @@ hosts share, the writer keeps the index to itself, and a reader copies both file
 
 Kinds of events, with the keys of their ``data``:
 
-- ``sweep``: ``sweep`` (resolved), ``version``, ``folder`` (where it was started), ``code`` (hashes of the
-  trainable's files), ``importable`` (whether its name is enough to find the trainable); the first event
+- ``sweep``: ``sweep`` (resolved, without ``out``), ``version``, ``id`` (of this sweep alone), ``began`` (when
+  it was asked for, in seconds since 1970), ``sources`` (fingerprints of what it learns from), ``folder``
+  (where it was started), ``signature`` (see ``tuner.trust``), ``code`` (hashes of the trainable's files),
+  ``importable`` (whether its name is enough to find the trainable); the first event
 - ``suggested``: ``config``, ``seed``; a trial came to be
 - ``started``: ``node``; the trial runs (again), maybe from its checkpoint
 - ``result``: ``iteration``, ``value``, ``values`` (where there are several objectives, of all of them),
   ``seconds`` (training time so far), ``metrics``
 - ``decision``: ``action``, ``resource`` and what led to it (see ``tuner.schedulers.Decision``)
-- ``reconfigured``: ``source``, ``iteration``, ``config``, ``checkpoint`` (a path), ``contents``; the trial
+- ``reconfigured``: ``source``, ``iteration``, ``config``, ``checkpoint`` (as below), ``contents``; the trial
   continues with this configuration, from the checkpoint of that iteration of another trial or, where it is
   the source, its own
-- ``checkpoint``: ``path``, ``iteration``, ``best`` (the path that is kept for the trial's best value),
-  ``contents`` (how many files and bytes it has)
+- ``checkpoint``: ``path`` (from ``checkpoints/`` on), ``iteration``, ``best`` (the path that is kept for the
+  trial's best value), ``contents`` (how many files and bytes it has)
 - ``lost``: ``error``; the trial will be started again, since its worker died; or, where there are ``lanes``,
   since its worker's device has memory for so many trials only; or, where ``died`` is false, after an error
 - ``leaked``: ``node``, ``memory`` (``machine`` or ``gpu``), and in bytes ``before``, ``after``, ``share``; a
   worker is replaced, since its trials have left memory behind (see ``tuner.engine.memory.Leak``)
 - ``ended``: ``state`` (``completed``, ``stopped``, ``failed``), ``error`` (a traceback, for failed ones)
-- ``resumed``: ``version``, ``changed`` (files of the trainable that have changed since the start);
-  a sweep that broke off goes on
+- ``resumed``: ``version``, ``began``, ``changed`` (files of the trainable that have changed since the
+  start); a sweep that broke off is continued
 - ``spent``: ``gpu_seconds`` so far, where the budget limits them
 - ``finished``: ``reason``; no trial runs any more (``trials``, ``seconds``, ``failures``, ``interrupted``)
 """
@@ -36,6 +38,7 @@ Kinds of events, with the keys of their ``data``:
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -43,13 +46,15 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tuner.disk import is_shared, trouble
 from tuner.errors import ResultsError
+from tuner.events import Checker, Event
 from tuner.lock import FolderLock
+
+__all__ = ["FILE_NAME", "Event", "Journal", "fingerprint", "read"]
 
 FILE_NAME = "journal.sqlite"
 
@@ -69,16 +74,6 @@ CREATE TABLE IF NOT EXISTS events (
     data   TEXT NOT NULL         -- JSON
 )
 """
-
-
-@dataclass(frozen=True)
-class Event:
-    """One entry of a journal."""
-
-    time: float
-    kind: str
-    trial: int | None
-    data: dict[str, Any]
 
 
 class Journal:
@@ -160,19 +155,31 @@ class Journal:
 def read(folder: Path) -> Iterator[Event]:
     """The events of the sweep in ``folder``, in order, also while it runs.
 
-    Raises ResultsError when there is no journal, or one that cannot be read.
+    Paths of checkpoints begin with ``checkpoints/`` and are relative to the folder. Raises ResultsError when
+    there is no journal, one that cannot be read, or one with an event that is not as it must be.
     """
+    checker = Checker(str(folder / FILE_NAME))
+    for row in _rows(folder, "time, kind, trial, data"):
+        yield checker.event(row)
+
+
+def fingerprint(folder: Path) -> str:
+    """A text that tells the journal in ``folder``, as it is now, from every other. Raises ResultsError."""
+    digest = hashlib.sha256()
+    for row in _rows(folder, "number, time, kind, trial, data"):
+        digest.update(repr(row).encode("utf-8", "backslashreplace"))
+    return digest.hexdigest()
+
+
+def _rows(folder: Path, columns: str) -> Iterator[tuple[Any, ...]]:
     path = folder / FILE_NAME
     if not path.is_file():
         raise ResultsError(f"{folder}: holds no sweep; must be a results folder with a {FILE_NAME}")
     try:
         with _readable(path) as connection:
             _refuse_newer(connection, path)
-            for moment, kind, trial, data in connection.execute(
-                "SELECT time, kind, trial, data FROM events ORDER BY number"
-            ):
-                yield Event(moment, kind, trial, json.loads(data))
-    except sqlite3.DatabaseError as error:
+            yield from connection.execute(f"SELECT {columns} FROM events ORDER BY number")
+    except sqlite3.Error as error:
         raise ResultsError(f"{path}: cannot be read as a journal: {error}") from None
 
 

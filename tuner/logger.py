@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -15,11 +16,23 @@ if TYPE_CHECKING:
     from ray.tune import Callback
 
 LOGGERS = {
-    "csv": "ray.tune.logger:CSVLoggerCallback",
+    "csv": "tuner.trackers._csv:CsvLogger",
     "json": "ray.tune.logger:JsonLoggerCallback",
     "tensorboard": "ray.tune.logger:TBXLoggerCallback",
 }
-"""Short name -> Ray's class; they write a folder per trial below ``logs`` in the results folder."""
+"""Short name -> class; they write a folder per trial below ``logs`` in the results folder."""
+
+_LIBRARIES = {
+    "ray.air.integrations.comet": ("comet_ml", "comet-ml"),
+    "ray.air.integrations.mlflow": ("mlflow", "mlflow"),
+    "ray.air.integrations.wandb": ("wandb", "wandb"),
+    "ray.tune.logger.aim": ("aim", "aim"),
+    "ray.tune.logger.tensorboardx": ("tensorboardX", "tensorboardX"),
+}
+"""Module of Ray's -> the library that its logger needs, and what pip calls it.
+
+Ray 2.60 imports these modules without the library and only fails when the logger is made.
+"""
 
 
 class LoggerSpec(Spec):
@@ -45,7 +58,7 @@ class LoggerSpec(Spec):
         return {"kind": self.kind, **self.settings}
 
     def check(self) -> type[Callback]:
-        """The class. Raises SpecError when it is none, or does not take these settings."""
+        """The class. Raises SpecError when it is none, lacks its library, or does not take these settings."""
         from ray.tune import Callback
 
         found = locate(self.kind, LOGGERS, what="logger")
@@ -55,8 +68,20 @@ class LoggerSpec(Spec):
             inspect.signature(found).bind(**self.settings)
         except TypeError as error:
             raise SpecError([Problem("", f"'{self.kind}' does not take these settings: {error}")]) from None
+        for base in found.__mro__:
+            library, package = _LIBRARIES.get(base.__module__, ("", ""))
+            if library and find_spec(library) is None:
+                what = f"'{self.kind}' needs {package}, which is not installed; pip install {package}"
+                raise SpecError([Problem("", what)])
         return found
 
     def build(self) -> Callback:
-        """The callback itself."""
-        return self.check()(**self.settings)
+        """The callback itself. Raises SpecError when it cannot be made."""
+        found = self.check()
+        try:
+            return found(**self.settings)
+        except Exception as error:
+            missing = error.name if isinstance(error, ModuleNotFoundError) else None
+            remedy = f"; is it installed? pip install {missing}" if missing else ""
+            what = f"'{self.kind}' cannot be made: {type(error).__name__}: {error}{remedy}"
+            raise SpecError([Problem("", what)]) from error

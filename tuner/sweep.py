@@ -217,10 +217,10 @@ class Sweep(Spec):
         """The sweep with every default written out, JSON-ready; ``Sweep(**that)`` gives it back."""
         return self.model_dump(mode="json")
 
-    def to_yaml(self) -> str:
-        """The same as YAML."""
+    def to_yaml(self, *, leave_out: Collection[str] = ()) -> str:
+        """The same as YAML, without the parts named in ``leave_out``."""
         stream = io.StringIO()
-        _yaml().dump(self.to_dict(), stream)
+        _yaml().dump({name: part for name, part in self.to_dict().items() if name not in leave_out}, stream)
         return stream.getvalue()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 
 import pytest
@@ -56,12 +57,11 @@ def test_tensorboard_has_a_file_of_events_for_each_trial_that_reported(report):
 
 def test_logger_of_a_user_is_told_all(report):
     lines = (report.folder.parent / "recorded").read_text().splitlines()
+    names = {line.split()[-1] for line in lines}
+    assert all(re.fullmatch(r"sweep_[0-9a-f]{8}_\d{5}", name) for name in names)
+    assert len({name.split("_")[1] for name in names}) == 1
     for trial in report.trials:
-        own = [
-            line.removesuffix(f" {trial.number:05d}")
-            for line in lines
-            if line.endswith(f"{trial.number:05d}")
-        ]
+        own = [line.rpartition(" ")[0] for line in lines if line.endswith(f"_{trial.number:05d}")]
         results = [line for line in own if line.startswith("result")]
         assert results == [f"result {iteration} {value}" for iteration, value in curve(report, trial.number)]
         assert own[0] == "start"

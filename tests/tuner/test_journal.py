@@ -40,18 +40,20 @@ def test_events_come_back_in_the_order_they_were_written(tmp_path: Path) -> None
 
 def test_the_keys_of_the_data_may_be_those_of_an_event(tmp_path: Path) -> None:
     writer = Journal(tmp_path)
-    writer.write("result", 1, kind="a", trial=2, time=3)
+    writer.write("sweep", sweep={})
+    writer.write("suggested", 1, config={}, seed=0, kind="a", trial=2, time=3)
     writer.close()
-    [event] = journal.read(tmp_path)
-    assert (event.kind, event.trial, event.data) == ("result", 1, {"kind": "a", "trial": 2, "time": 3})
+    [_, event] = journal.read(tmp_path)
+    assert (event.kind, event.trial) == ("suggested", 1)
+    assert event.data == {"config": {}, "seed": 0, "kind": "a", "trial": 2, "time": 3}
 
 
 def test_an_event_can_be_read_while_the_writer_is_open(tmp_path: Path) -> None:
     writer = Journal(tmp_path)
-    writer.write("sweep")
+    writer.write("sweep", sweep={})
     reading = journal.read(tmp_path)
     assert next(reading).kind == "sweep"
-    writer.write("suggested", 0)
+    writer.write("suggested", 0, config={}, seed=0)
     assert kinds(tmp_path) == ["sweep", "suggested"]
     reading.close()  # type: ignore[attr-defined]
     writer.close()
@@ -60,15 +62,17 @@ def test_an_event_can_be_read_while_the_writer_is_open(tmp_path: Path) -> None:
 def test_a_written_event_survives_the_death_of_the_writer(tmp_path: Path) -> None:
     program = (
         "import os, pathlib, sys; from tuner.journal import Journal; "
-        "Journal(pathlib.Path(sys.argv[1])).write('sweep', seed=7); os._exit(9)"
+        "Journal(pathlib.Path(sys.argv[1])).write('sweep', sweep={'seed': 7}); os._exit(9)"
     )
     assert subprocess.run([sys.executable, "-c", program, tmp_path], check=False).returncode == 9
-    assert [(event.kind, event.data) for event in journal.read(tmp_path)] == [("sweep", {"seed": 7})]
+    assert [(event.kind, event.data) for event in journal.read(tmp_path)] == [
+        ("sweep", {"sweep": {"seed": 7}})
+    ]
 
 
 def test_a_value_that_is_no_number_never_enters_the_journal(tmp_path: Path) -> None:
     writer = Journal(tmp_path)
-    writer.write("sweep")
+    writer.write("sweep", sweep={})
     with pytest.raises(ValueError, match="Out of range float values are not JSON compliant"):
         writer.write("result", 0, value=math.nan)
     writer.close()
@@ -111,11 +115,14 @@ def test_a_journal_has_one_writer_at_a_time(tmp_path: Path) -> None:
 
 
 def test_a_journal_is_gone_on_with(tmp_path: Path) -> None:
-    for number in (1, 2):
+    for number in (0, 1, 2):
         journal = Journal(tmp_path)
-        journal.write("spent", gpu_seconds=number)
+        if number == 0:
+            journal.write("sweep", sweep={})
+        else:
+            journal.write("spent", gpu_seconds=number)
         journal.close()
-    assert [event.data["gpu_seconds"] for event in read(tmp_path)] == [1, 2]
+    assert [event.data["gpu_seconds"] for event in read(tmp_path) if event.kind == "spent"] == [1, 2]
 
 
 WRITE = """
@@ -123,7 +130,7 @@ import os, sys, pathlib, tuner.journal
 tuner.journal.is_shared = lambda folder: True
 journal = tuner.journal.Journal(pathlib.Path(sys.argv[1]))
 for number in range(int(sys.argv[2])):
-    journal.write("started", number, node="here")
+    journal.write("spent", gpu_seconds=float(number))
 print("written", flush=True)
 sys.stdin.readline()
 """
@@ -143,20 +150,20 @@ def test_a_journal_that_hosts_share_is_read_beside_its_writer(
     writer = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert writer.stdout is not None
     assert writer.stdout.readline() == "written\n"
-    assert [event.trial for event in read(tmp_path)] == list(range(number))
+    assert [event.data["gpu_seconds"] for event in read(tmp_path)] == list(range(number))
     assert not (tmp_path / f"{FILE_NAME}-shm").exists()  # no memory map on a disk that hosts share
     writer.kill()
     writer.communicate()
-    assert [event.trial for event in read(tmp_path)] == list(range(number))
+    assert [event.data["gpu_seconds"] for event in read(tmp_path)] == list(range(number))
     journal = Journal(tmp_path)
-    journal.write("started", number, node="here")
+    journal.write("spent", gpu_seconds=float(number))
     journal.close()
     assert len(list(read(tmp_path))) == number + 1
 
 
 def test_a_journal_in_a_folder_that_cannot_be_written_is_read(tmp_path: Path, monkeypatch: Any) -> None:
     journal = Journal(tmp_path)
-    journal.write("started", 0, node="here")
+    journal.write("spent", gpu_seconds=0.0)
     monkeypatch.setattr("os.access", lambda path, mode: False)
     assert len(list(read(tmp_path))) == 1
     journal.close()
@@ -176,7 +183,7 @@ def test_a_journal_of_a_newer_format_is_refused(tmp_path: Path) -> None:
 def test_the_file_alone_lacks_no_more_than_the_last_seconds(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr("tuner.journal._SECONDS_BETWEEN_FOLDS", 0.0)
     journal = Journal(tmp_path)
-    journal.write("started", 0, node="here")
+    journal.write("spent", gpu_seconds=0.0)
     journal.fold()
     (tmp_path / "copy").mkdir()
     shutil.copy(tmp_path / FILE_NAME, tmp_path / "copy")

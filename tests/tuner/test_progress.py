@@ -1,6 +1,9 @@
 """What a user is shown while a sweep runs."""
 
 import io
+import re
+import sys
+import types
 
 import pytest
 from rich.console import Console
@@ -8,7 +11,8 @@ from rich.console import Console
 from tuner import Budget, Float, Objective, Sweep
 from tuner.engine.host import Host
 from tuner.engine.memory import Leak
-from tuner.engine.progress import Lines, Live
+from tuner.engine.pace import Pace
+from tuner.engine.progress import Lines, Live, chosen, picture, status
 from tuner.journal import Journal
 
 LEAK = (
@@ -44,3 +48,155 @@ def test_what_is_wrong_with_workers_is_told_once(shown, tmp_path):
         progress.show(host)
     progress.close()
     assert [stream.getvalue().count(warning) for warning in (LEAK, LANES)] == [1, 1]
+
+
+# The live view
+
+
+class Clock:
+    """A time that a test sets."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def hosted(tmp_path, *, trials=64, iterations=20, scheduler="fifo", seconds=None, running=0):
+    """A host in which so many trials run."""
+    sweep = Sweep(
+        trainable="toys.py:Toy",
+        space={f"a_long_hyperparameter_{i}": Float(0, 1) for i in range(6)},
+        objective=Objective(metric="loss", mode="min"),
+        budget=Budget(trials=trials, iterations=iterations, seconds=seconds),
+        scheduler=scheduler,
+    )
+    host = Host(sweep, Journal(tmp_path))
+    for number in range(running):
+        host.suggest()
+        host.started(number, "node")
+    return host
+
+
+def report(host, number, iteration, value):
+    metrics = {"loss": value}
+    result = {"training_iteration": iteration, "time_total_s": 1.0, "__resource__": iteration}
+    host.result(number, {**result, **metrics, "metrics": metrics})
+    host.decide(number)
+
+
+@pytest.mark.parametrize(("height", "most"), [(24, 13), (12, 2), (8, 0), (50, 32)])
+def test_rows_give_way_to_the_best_and_the_status(tmp_path, height, most):
+    host = hosted(tmp_path, running=32)
+    for number in range(32):
+        report(host, number, 4, 1.0 - number / 100)
+    stream = io.StringIO()
+    console = Console(file=stream, width=80, height=height, force_terminal=True, color_system=None)
+    console.print(picture(host, "digits: 64 trials", Pace(), console=console))
+    lines = stream.getvalue().splitlines()
+    assert len(lines) < height
+    assert lines[0] == "digits: 64 trials"
+    assert lines[1].startswith("32/64 trials · 32 running")
+    assert any(line.startswith("best loss 0.69 (trial 00031, iteration 4): ") for line in lines)
+    rows = [line for line in lines if re.match(r"\d{5} ", line)]
+    assert 0 <= len(rows) - most <= 2
+    assert len(rows) == 32 or not rows or f"and {32 - len(rows)} more running" in stream.getvalue()
+
+
+def test_the_states_have_the_words_that_the_report_has(tmp_path):
+    host = hosted(tmp_path, running=4)
+    host.courses[0].state = "paused"
+    host.courses[1].state = "pending"
+    host.end(2, "stopped")
+    assert "4/64 trials · 1 running, 1 paused, 1 pending, 1 stopped · " in status(host, Pace())
+
+
+def test_time_left_does_not_count_the_start_up(tmp_path):
+    clock = Clock()
+    pace = Pace(clock)
+    host = hosted(tmp_path, trials=10)
+    clock.now += 600  # ten minutes until there is a cluster
+    pace.see(host)
+    assert pace.remaining(host) is None
+    for number in range(2):
+        host.suggest()
+        host.started(number, "node")
+    pace.see(host)
+    assert pace.remaining(host) is None
+    clock.now += 5
+    for number in range(2):
+        host.end(number, "completed")
+    assert pace.remaining(host) == pytest.approx(20.0)
+    assert pace.seconds == 605
+
+
+def test_time_left_counts_what_running_trials_have_done_where_none_is_stopped_early(tmp_path):
+    clock = Clock()
+    pace = Pace(clock)
+    host = hosted(tmp_path, trials=2, running=2)
+    pace.see(host)
+    clock.now += 10
+    for number in range(2):
+        report(host, number, 5, 1.0)
+    assert pace.remaining(host) == pytest.approx(30.0)
+
+
+def test_time_left_of_a_resumed_sweep_is_by_what_was_done_since(tmp_path):
+    clock = Clock()
+    host = hosted(tmp_path, trials=10, running=8)
+    for number in range(6):
+        host.end(number, "completed")
+    pace = Pace(clock)
+    pace.see(host)
+    clock.now += 10
+    host.end(6, "completed")
+    assert pace.remaining(host) == pytest.approx(30.0)
+
+
+def test_time_left_is_at_most_that_of_the_budget(tmp_path):
+    clock = Clock()
+    pace = Pace(clock)
+    host = hosted(tmp_path, trials=None, seconds=60)
+    clock.now += 30
+    pace.see(host)
+    clock.now += 10
+    assert pace.remaining(host) == pytest.approx(50.0)
+
+
+def test_progress_can_be_silenced_and_be_an_object_of_ones_own():
+    own = Lines(io.StringIO())
+    assert chosen(None) is None
+    assert chosen(False) is None
+    assert chosen(own) is own
+    assert isinstance(chosen(True), Lines)  # the tests' stderr is no terminal
+
+
+def test_a_notebook_has_one_output_that_is_drawn_anew(tmp_path, monkeypatch):
+    shown = []
+
+    class Handle:
+        def update(self, content):
+            shown.append(content.data)
+
+    def display(content, display_id):
+        shown.append(content.data)
+        return Handle()
+
+    ipython = types.ModuleType("IPython")
+    ipython.display = types.SimpleNamespace(
+        display=display, HTML=lambda text: types.SimpleNamespace(data=text)
+    )
+    ipython.get_ipython = lambda: types.SimpleNamespace(kernel=object())
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    monkeypatch.setitem(sys.modules, "IPython.display", ipython.display)
+    host = hosted(tmp_path, running=2)
+    report(host, 0, 3, 0.25)
+    progress = chosen(True)
+    progress.open(host.sweep, tmp_path, 2)
+    host.notes.append("a note <b>")
+    progress.show(host)
+    progress.close()
+    assert "64 trials of toys.py:Toy" in shown[0]
+    assert "a note &lt;b&gt;" in shown[-1]
+    assert "best loss 0.25 (trial 00000, iteration 3)" in shown[-1]
+    assert "\x1b" not in shown[-1]

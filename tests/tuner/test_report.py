@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
+from time import monotonic
 from types import SimpleNamespace
 from typing import Any
 
@@ -33,6 +34,8 @@ ERROR = 'Traceback (most recent call last):\n  File "x.py", line 3, in step\nVal
 
 class Writer:
     """A sweep that writes its journal, one event per second."""
+
+    ticks: Iterator[int]
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -77,7 +80,10 @@ class Writer:
 @pytest.fixture
 def writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Writer]:
     ticks = iter(range(1_000_000, 2_000_000))
-    monkeypatch.setattr("tuner.journal.time", SimpleNamespace(time=lambda: float(next(ticks))))
+    Writer.ticks = ticks
+    monkeypatch.setattr(
+        "tuner.journal.time", SimpleNamespace(time=lambda: float(next(ticks)), monotonic=monotonic)
+    )
     made = Writer(tmp_path)
     yield made
     made.journal.close()
@@ -89,10 +95,15 @@ def mixed(writer: Writer) -> Report:
     writer.sweep()
     writer.start(0, SGD, seed=11)
     writer.results(0, 0.5, 0.9, 0.8)
-    writer.journal.write("checkpoint", 0, path="checkpoints/00000/2", iteration=2, best="checkpoints/00000/2")
-    writer.journal.write("checkpoint", 0, path="checkpoints/00000/3", iteration=3, best="checkpoints/00000/3")
+    for name in ("2", "3"):
+        path = f"checkpoints/00000/{name}"
+        writer.journal.write("checkpoint", 0, path=path, iteration=int(name), best=path)
+    (writer.folder / "checkpoints" / "00000" / "3").mkdir(parents=True)
     writer.end(0)
-    writer.run(1, 0.4, state="stopped")
+    writer.start(1)
+    writer.results(1, 0.4)
+    writer.journal.write("decision", 1, action="stop", resource=1, value=0.4, cutoff=0.45, rank=2, of=3)
+    writer.end(1, "stopped")
     writer.run(2, 0.99, state="failed", error=ERROR)
     writer.start(3)
     writer.results(3, 0.3)
@@ -113,18 +124,19 @@ def test_a_trial_is_what_its_events_say(mixed: Report) -> None:
     trial = mixed.trials[0]
     assert (trial.id, trial.number, trial.config, trial.seed) == ("00000", 0, SGD, 11)
     assert (trial.state, trial.value, trial.iterations, trial.seconds) == ("completed", 0.9, 3, 1.5)
-    assert trial.checkpoint == "checkpoints/00000/3"
+    assert trial.checkpoint == str(mixed.folder / "checkpoints" / "00000" / "3")
     assert trial.curve == [(1, 0.5), (2, 0.9), (3, 0.8)]
     assert trial.error is None
 
 
-def test_counts_list_all_five_states_in_order(mixed: Report) -> None:
+def test_counts_list_all_six_states_in_order(mixed: Report) -> None:
     assert list(mixed.counts().items()) == [
         ("completed", 1),
         ("stopped", 1),
         ("failed", 1),
         ("running", 0),
-        ("pending", 1),
+        ("paused", 1),
+        ("pending", 0),
     ]
 
 
@@ -136,12 +148,12 @@ def test_a_failed_trial_is_never_best(mixed: Report) -> None:
 
 
 def test_wall_time_runs_from_the_first_event_to_the_last(mixed: Report) -> None:
-    assert mixed.seconds == 21.0
+    assert mixed.seconds == 22.0
 
 
-def test_failed_trials_cost_what_they_did_and_others_their_full_length(mixed: Report) -> None:
+def test_only_trials_that_a_scheduler_stopped_would_have_gone_on(mixed: Report) -> None:
     assert mixed.iterations == 6
-    assert mixed.iterations_without_stopping == 3 * 9 + 1
+    assert mixed.iterations_without_stopping == 3 + 9 + 1 + 1
 
 
 def test_without_a_length_nothing_is_said_of_full_lengths(writer: Writer) -> None:
@@ -158,13 +170,14 @@ def test_a_suggested_trial_that_never_started_is_pending_and_costs_nothing(write
     assert report.iterations_without_stopping == 0
 
 
-def test_a_paused_trial_is_pending_until_it_is_started_again(writer: Writer) -> None:
+def test_a_paused_trial_is_paused_until_it_is_resumed_and_pending_until_it_runs(writer: Writer) -> None:
     writer.sweep()
     writer.start(0)
     writer.results(0, 0.3)
     writer.journal.write("decision", 0, action="pause", resource=1)
-    assert writer.read().trials[0].state == "pending"
+    assert writer.read().trials[0].state == "paused"
     writer.journal.write("decision", 0, action="resume", resource=1)
+    assert writer.read().trials[0].state == "pending"
     writer.journal.write("started", 0, node="127.0.0.1")
     assert writer.read().trials[0].state == "running"
 
@@ -219,10 +232,12 @@ def test_incumbents_leave_failed_trials_out(mixed: Report) -> None:
 
 
 def test_decisions_keep_their_order_and_all_keys(mixed: Report) -> None:
-    assert mixed.decisions() == [
+    first, second = mixed.decisions()
+    assert (first["trial"], first["action"]) == ("00001", "stop")
+    assert [second] == [
         {
             "trial": "00003",
-            "time": 1_000_020.0,
+            "time": 1_000_021.0,
             "action": "pause",
             "resource": 1,
             "value": 0.3,
@@ -298,12 +313,22 @@ def test_json_is_the_documented_dictionary(mixed: Report) -> None:
         "seconds": 1.5,
         "seed": 11,
         "error": None,
+        "metrics": {},
+        "best_iteration": 2,
     }
-    assert data["best"] == {**data["trials"][0], "checkpoint": "checkpoints/00000/3"}
+    checkpoint = str(mixed.folder / "checkpoints" / "00000" / "3")
+    assert data["best"] == {**data["trials"][0], "checkpoint": checkpoint}
     assert data["trials"][2]["error"] == ERROR
-    assert data["counts"] == {"completed": 1, "stopped": 1, "failed": 1, "running": 0, "pending": 1}
-    assert (data["reason"], data["seconds"], data["results"]) == ("trials", 21.0, str(mixed.folder))
-    assert (data["iterations"], data["iterations_without_stopping"]) == (6, 28)
+    assert data["counts"] == {
+        "completed": 1,
+        "stopped": 1,
+        "failed": 1,
+        "running": 0,
+        "paused": 1,
+        "pending": 0,
+    }
+    assert (data["reason"], data["seconds"], data["results"]) == ("trials", 22.0, str(mixed.folder))
+    assert (data["iterations"], data["iterations_without_stopping"]) == (6, 14)
 
 
 def test_csv_has_a_row_per_trial_and_the_columns_of_the_space(mixed: Report) -> None:
@@ -337,7 +362,7 @@ def test_the_table_shows_the_best_first_and_says_how_many_there_are(mixed: Repor
     lines = renderings.table(mixed, limit=2).splitlines()
     assert [line.split()[0] for line in lines[2:4]] == ["00000", "00001"]
     assert "0.1235" in lines[2]
-    assert lines[-1] == "the best 2 of 4 trials: 1 completed, 1 stopped, 1 failed, 1 pending"
+    assert lines[-1] == "the best 2 of 4 trials: 1 completed, 1 stopped, 1 failed, 1 paused"
 
 
 def test_the_table_puts_failed_trials_last_whatever_their_value(mixed: Report) -> None:
@@ -368,9 +393,9 @@ def test_errors_give_the_configuration_and_the_whole_traceback(mixed: Report) ->
 
 
 def test_decisions_say_who_was_paused_and_why(mixed: Report) -> None:
-    header, _, row = renderings.decisions(mixed).splitlines()
+    header, _, _, row = renderings.decisions(mixed).splitlines()
     assert header.split() == ["seconds", "trial", "action", "iterations", "value", "cut-off", "rank", "rung"]
-    assert row.split() == ["20.0", "00003", "pause", "1", "0.3", "0.45", "3", "of", "4", "1"]
+    assert row.split() == ["21.0", "00003", "pause", "1", "0.3", "0.45", "3", "of", "4", "1"]
 
 
 def test_a_sweep_without_stops_says_so(writer: Writer) -> None:
@@ -383,20 +408,20 @@ def test_a_sweep_without_stops_says_so(writer: Writer) -> None:
 
 def test_the_summary_says_all_that_a_user_needs(mixed: Report) -> None:
     assert renderings.summary(mixed) == (
-        "best accuracy: 0.9 (max), trial 00000\n"
+        "best accuracy: 0.9 (max), trial 00000, iteration 2 of 3\n"
         "  lr          0.123456789\n"
         "  momentum    0.5\n"
         "  optimizer   sgd\n"
         "  hidden      32\n"
         "  batch_size  64\n"
-        "checkpoint  checkpoints/00000/3\n"
+        f"checkpoint  {mixed.folder}/checkpoints/00000/3\n"
         "\n"
-        "trials      4: 1 completed, 1 stopped, 1 failed, 1 pending\n"
+        "trials      4: 1 completed, 1 stopped, 1 failed, 1 paused\n"
         "errors      ValueError: loss is nan\n"
-        "unfinished  1 pending (paused, or not yet started) when the sweep ended\n"
-        "iterations  6, against 28 without early stopping (21%)\n"
-        "wall time   21.0 s\n"
-        "ended       every trial was run\n"
+        "unfinished  1 paused when the sweep ended\n"
+        "iterations  6, against 14 without early stopping (43%)\n"
+        "wall time   22.0 s\n"
+        "ended       every trial was run; 1 of 4 failed\n"
         f"results     {mixed.folder}\n"
     )
 
@@ -433,7 +458,9 @@ def test_the_summary_of_a_running_sweep_says_so_far(writer: Writer) -> None:
     writer.start(0)
     writer.results(0, 0.7)
     text = renderings.summary(writer.read())
-    assert text.startswith("No trial has finished.\nbest accuracy so far: 0.7 (max), trial 00000\n")
+    assert text.startswith(
+        "No trial has finished.\nbest accuracy so far: 0.7 (max), trial 00000, iteration 1 of 1\n"
+    )
     assert "ended       not yet: it is running, or was killed\n" in text
 
 
@@ -506,7 +533,7 @@ def test_the_page_needs_no_network_and_no_scripts(mixed: Report) -> None:
 def test_the_page_shows_best_failed_and_one_plot_per_dimension(mixed: Report) -> None:
     text = page(mixed)
     assert '<div class="big">0.9</div>' in text
-    assert "6, against 28 without early stopping (21%)" in text
+    assert "6, against 14 without early stopping (43%)" in text
     assert len(re.findall(r'<polyline class="best"', text)) == 2  # its curve, and the best so far
     assert len(re.findall(r'aria-label="accuracy against', text)) == 1 + 4  # and the learning curves
     assert "lr (log)" in text
@@ -601,3 +628,179 @@ def test_hyperparameters_in_groups_stand_under_their_names(writer: Writer) -> No
     assert list(report.space()) == ["optimizer", "lr", "kind", "nesterov", "size"]
     page = renderings.html(report)
     assert all(f">{name}" in page for name in ("optimizer", "lr (log)", "kind", "size"))
+
+
+# Metrics beside the objective
+
+
+@pytest.fixture
+def measured(writer: Writer) -> Report:
+    """Trials with metrics, some of which come late or are missing at the best."""
+    writer.sweep(mode="min", space={"lr": {"float": [0.0, 1.0]}})
+    for trial, shift in ((0, 0.0), (1, 0.1)):
+        writer.start(trial, {"lr": 0.1 + shift})
+        for iteration, (value, metrics) in enumerate(
+            [
+                (0.5, {"accuracy": 0.5, "f1": 0.1, "early": 1}),
+                (0.3, {"accuracy": 0.3, "f1": 0.3}),
+                (0.4, {"accuracy": 0.4, "f1": 0.4, "late": "x"}),
+            ],
+            start=1,
+        ):
+            writer.journal.write(
+                "result",
+                trial,
+                iteration=iteration,
+                value=value + shift,
+                seconds=1.0,
+                metrics={**metrics, "val": {"loss": value}},
+            )
+        writer.end(trial)
+    return writer.finish()
+
+
+def test_metrics_are_those_at_the_best_with_the_nearest_where_one_is_missing(measured: Report) -> None:
+    assert measured.trials[0].metrics == {"f1": 0.3, "early": 1, "val/loss": 0.3, "late": "x"}
+    assert measured.metrics() == ["f1", "early", "val/loss", "late"]
+
+
+def test_metrics_are_in_every_rendering(measured: Report) -> None:
+    rows = list(csv.DictReader(StringIO(renderings.csv(measured))))
+    assert [row["metric.f1"] for row in rows] == ["0.3", "0.3"]
+    assert json.loads(renderings.json(measured))["trials"][1]["metrics"]["val/loss"] == 0.3
+    assert list(measured.table()["metric.late"]) == ["x", "x"]
+    assert "metrics     f1=0.3 early=1 val/loss=0.3 late=x\n" in renderings.summary(measured)
+    text = page(measured)
+    assert '<th class="n">val/loss</th>' in text
+    assert "<dt>f1</dt><dd>0.3</dd>" in text
+
+
+def test_the_table_has_the_metrics_that_fit_and_names_the_others(measured: Report) -> None:
+    wide = renderings.table(measured, width=110)
+    assert wide.splitlines()[0].split()[-4:] == ["f1", "early", "val/loss", "late"]
+    assert "more metrics" not in wide
+    narrow = renderings.table(measured, width=80)
+    assert narrow.splitlines()[0].split()[-2:] == ["f1", "early"]
+    assert "more metrics: val/loss, late (--metrics NAME,...)\n" in narrow
+    assert max(map(len, narrow.splitlines())) <= 80
+
+
+def test_the_table_has_the_metrics_that_are_asked_for(measured: Report) -> None:
+    chosen = renderings.table(measured, width=80, metrics=["late"])
+    assert chosen.splitlines()[0].split()[-1] == "late"
+    assert "more metrics" not in chosen
+
+
+# Schedules
+
+
+def test_the_whole_schedule_of_the_best_is_shown_and_how_to_train_it_again(writer: Writer) -> None:
+    writer.sweep(mode="min", space={"lr": {"float": [0.0, 1.0]}, "depth": 2})
+    writer.start(0, {"lr": 0.5, "depth": 2})
+    writer.results(0, 0.9, 0.8)
+    for iteration, lr in ((2, 0.4), (4, 0.2)):
+        writer.journal.write(
+            "reconfigured", 0, source=0, iteration=iteration, config={"lr": lr, "depth": 2}, checkpoint=""
+        )
+        writer.results(0, 1 / iteration, 0.9 / iteration, first=iteration + 1)
+    writer.end(0)
+    report = writer.finish()
+    schedule = (
+        "schedule    the hyperparameters changed as it trained; these are the last\n"
+        "  from the start: lr=0.5 depth=2\n"
+        "  after iteration 2: lr=0.4\n"
+        "  after iteration 4: lr=0.2\n"
+        f"  to train it again: tuner report {report.folder} --replay > replay.yaml\n"
+    )
+    assert schedule in renderings.summary(report)
+    assert json.loads(renderings.json(report))["best"]["schedule"] == [
+        {"iteration": 0, "config": {"lr": 0.5, "depth": 2}},
+        {"iteration": 2, "config": {"lr": 0.4}},
+        {"iteration": 4, "config": {"lr": 0.2}},
+    ]
+    text = page(report)
+    assert "<dt>after iteration 4</dt><dd>lr=0.2</dd>" in text
+    assert "--replay" in text
+
+
+# Architectures
+
+
+def test_a_searched_architecture_has_a_column_and_a_chart(writer: Writer) -> None:
+    kinds = {"dense": {"width": [16, 32]}}
+    writer.sweep(space={"layers": {"architecture": kinds, "layers": [1, 3]}})
+    for trial, layers in enumerate(["dense width=16", "dense width=16; dense width=32"]):
+        writer.start(trial, {"layers": layers})
+        writer.results(trial, 0.5 + trial)
+        writer.end(trial)
+    report = writer.finish()
+    assert "dense width=16; dense width=32" in renderings.table(report)
+    text = page(report)
+    assert "layers (number of layers)" in text
+    assert "<td>dense width=16; dense width=32</td>" in text
+    scatter = text[text.index('<div class="small">') : text.index("<h2>Trials</h2>")]
+    assert scatter.count("<circle") == 2
+
+
+# Time and outcome
+
+
+def test_wall_time_has_the_start_and_leaves_out_the_time_until_a_resumption(writer: Writer) -> None:
+    objective = {"metric": "accuracy", "mode": "max"}
+    writer.journal.write("sweep", sweep={"objective": objective}, version="0", began=999_990.0)
+    writer.run(0, 0.5)  # 1000001 to 1000004
+    writer.finish("interrupted")
+    for _ in range(100):
+        next(writer.ticks)
+    writer.journal.write("resumed", version="0", began=1_000_103.0)  # at 1000106
+    writer.run(1, 0.6)
+    report = writer.finish()
+    assert report.seconds == (1_000_005 - 999_990) + (1_000_111 - 1_000_103)
+    assert [seconds for seconds, _, _ in report.incumbents()] == [13.0, 15 + 6.0]
+
+
+@pytest.mark.parametrize(
+    ("states", "text", "code"),
+    [
+        (("completed", "completed"), "every trial was run", 0),
+        (("completed", "failed"), "every trial was run; 1 of 2 failed", 0),
+        (("stopped", "failed"), "every trial was run, and none completed: 1 stopped, 1 failed", 1),
+        (("failed", "failed"), "every trial was run, and none completed: 2 failed", 1),
+        (("stopped", "completed"), "every trial was run", 0),
+    ],
+    ids=["sound", "one failed", "none completed", "all failed", "stopped"],
+)
+def test_what_is_said_of_the_end_and_the_exit_code_fit(
+    writer: Writer, states: tuple[str, ...], text: str, code: int
+) -> None:
+    from tuner.cli import _exit_code
+
+    writer.sweep()
+    for trial, state in enumerate(states):
+        writer.run(trial, 0.5, state=state, error="ValueError: no" if state == "failed" else None)
+    report = writer.finish()
+    assert f"ended       {text}\n" in renderings.summary(report)
+    assert text in page(report)
+    assert _exit_code(report) == code
+
+
+def test_trials_that_end_by_themselves_or_by_a_budget_are_not_stopped_early(writer: Writer) -> None:
+    writer.sweep()
+    writer.run(0, 0.5)  # it ended by itself
+    writer.start(1)
+    writer.results(1, 0.4)
+    reason = "its time (budget.trial_seconds) is up"
+    writer.journal.write("decision", 1, action="stop", resource=1, value=0.4, reason=reason)
+    writer.end(1, "stopped")
+    writer.run(2, 0.3, state="stopped")  # the sweep's time was up
+    report = writer.finish("seconds")
+    assert report.iterations_without_stopping == report.iterations == 3
+    assert "without early stopping" not in renderings.summary(report) + page(report)
+
+
+def test_the_best_value_comes_with_the_iteration_that_had_it(writer: Writer) -> None:
+    writer.sweep()
+    writer.run(0, 0.2, 0.9, 0.5, 0.4)
+    report = writer.finish()
+    assert "best accuracy: 0.9 (max), trial 00000, iteration 2 of 4\n" in renderings.summary(report)
+    assert "0.9, trial 00000, iteration 2 of 4" in page(report)

@@ -9,7 +9,6 @@ from typing import Any, Literal
 import ray
 from pyarrow.fs import FileType
 from ray.exceptions import RayActorError, RayTaskError
-from ray.tune.callback import CallbackList
 from ray.tune.error import TuneError
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Experiment, Trial
@@ -24,6 +23,7 @@ from tuner.engine.groups import PlacementGroups
 from tuner.engine.guard import RESOURCE
 from tuner.engine.host import ENDED, Host
 from tuner.engine.listener import Listener
+from tuner.engine.loggers import Loggers
 from tuner.engine.recovery import Leftovers
 from tuner.engine.retries import Retries
 from tuner.engine.save_times import SaveTimes
@@ -72,6 +72,7 @@ class Controller(TuneController):
         *,
         request: Request,
         saves: Saves,
+        loggers: Loggers,
     ) -> None:
         self._host = host
         self._pool = pool
@@ -85,7 +86,7 @@ class Controller(TuneController):
             resource_manager_factory=lambda: pool,
         )
         # Told here and not by Ray, which would tell them again what a restarted trial repeats.
-        self._loggers = CallbackList([logger.build() for logger in host.sweep.loggers])
+        self._loggers = loggers
         self._loggers.setup(**experiment.public_spec)
         self._watch = Watch(host.sweep.budget)
         self._retries = Retries(host.sweep.budget.retries)
@@ -151,7 +152,7 @@ class Controller(TuneController):
     def close(self) -> None:
         """Leave no worker behind, and no logger open."""
         self._actor_manager.cleanup()
-        self._loggers.on_experiment_end(trials=self._trials)
+        self._host.notes += self._loggers.close(self._trials, interrupted=not self.is_finished())
 
     def is_finished(self) -> bool:
         """Whether there is nothing left to do. Ray would look through all trials each time."""
@@ -271,7 +272,7 @@ class Controller(TuneController):
         super()._actor_started(tracked_actor, log)
         if isinstance(trial.placement_group_factory, Fresh):
             trial.placement_group_factory = trial.placement_group_factory.like
-        self._loggers.on_trial_start(iteration=self._iteration, trials=self._trials, trial=trial)
+        self._loggers.started(trial, iteration=self._iteration, trials=self._trials)
 
     def _process_trial_results(self, trial: Trial, results: list[dict[str, Any]]) -> None:
         if self._is_winding_up and results and RESULT_DUPLICATE not in results[-1]:
@@ -307,13 +308,11 @@ class Controller(TuneController):
         return TrialScheduler.CONTINUE
 
     def _log(self, trial: Trial, result: dict[str, Any]) -> None:
-        if not self._host.sweep.loggers:
+        if not self._loggers:
             return
         flat = {name: value for name, value in result.items() if name not in ("metrics", RESOURCE)}
-        flat = {**flat, **result["metrics"], "trial_id": trial.trial_id, "config": trial.config}
-        self._loggers.on_trial_result(
-            iteration=self._iteration, trials=self._trials, trial=trial, result=flat
-        )
+        flat = {**flat, **result["metrics"], "config": trial.config}
+        self._loggers.result(trial, flat, iteration=self._iteration, trials=self._trials)
 
     def _schedule_trial_train(self, trial: Trial) -> None:
         if self._is_winding_up:
@@ -337,8 +336,8 @@ class Controller(TuneController):
             trial.run_metadata.checkpoint_manager.measure(checkpoint_value.checkpoint)
         super()._process_trial_save(trial, checkpoint_value)
         if checkpoint_value.checkpoint:
-            about = {"iteration": self._iteration, "trials": self._trials, "trial": trial}
-            self._loggers.on_checkpoint(**about, checkpoint=checkpoint_value.checkpoint)
+            about = {"iteration": self._iteration, "trials": self._trials}
+            self._loggers.checkpointed(trial, checkpoint_value.checkpoint, **about)
             checkpoints, new = trial.run_metadata.checkpoint_manager, checkpoint_value.checkpoint
             best = checkpoints.best_checkpoint_result.checkpoint.path
             self._host.checkpointed(
@@ -362,7 +361,7 @@ class Controller(TuneController):
         if self._host.sweep.budget.gpu_seconds is not None:
             self._host.spent(self.gpu_seconds)
         self._host.end(int(trial.trial_id), ending)
-        self._loggers.on_trial_complete(iteration=self._iteration, trials=self._trials, trial=trial)
+        self._loggers.ended(trial, iteration=self._iteration, trials=self._trials)
         self._schedule_trial_stop(trial)
         self._live_trials.discard(trial)
 
@@ -416,7 +415,7 @@ class Controller(TuneController):
 
     def _fail(self, trial: Trial, error: str, exception: Exception | None = None) -> None:
         self._host.end(int(trial.trial_id), "failed", error)
-        self._loggers.on_trial_error(iteration=self._iteration, trials=self._trials, trial=trial)
+        self._loggers.ended(trial, failed=True, iteration=self._iteration, trials=self._trials)
         self._schedule_trial_stop(trial, exception=exception or TrialError(error))
         self._live_trials.discard(trial)
 

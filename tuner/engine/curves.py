@@ -86,8 +86,9 @@ class RecordedCurves:
             number, data = event.trial, event.data
             if event.kind == "sweep":
                 began = event.time
-                if data["sweep"]["objective"] != objective.model_dump(mode="json"):
-                    raise ResultsError(f"{folder}: holds curves of {data['sweep']['objective']}")
+                recorded = data["sweep"].get("objective")
+                if recorded != objective.model_dump(mode="json"):
+                    raise ResultsError(f"{folder}: holds curves of {recorded}")
             if number is None:
                 continue
             if event.kind == "suggested":
@@ -102,7 +103,11 @@ class RecordedCurves:
                 configs.pop(number, None)
             elif event.kind == "ended" and data["state"] == "completed":
                 completed.append(number)
-        whole = [number for number in completed if number in results and number in configs]
+        whole = [
+            number
+            for number in completed
+            if number in results and number in configs and _can_be_placed(configs[number], space)
+        ]
         if not whole:
             what = "no trial ran to its end as it began; curves come from a sweep without early stopping"
             raise ResultsError(f"{folder}: {what}")
@@ -115,8 +120,10 @@ class RecordedCurves:
         beside = [
             arrived[n] - placed[n] - curve.seconds * len(curve.values)
             for n, curve in zip(whole, curves, strict=True)
+            if n in placed
         ]
-        costs = Costs(start=max(0.0, first - began), trial=max(0.0, float(np.median(beside))))
+        startup = first - began if math.isfinite(first - began) else 0.0
+        costs = Costs(start=max(0.0, startup), trial=max(0.0, float(np.median(beside or [0.0]))))
         return cls(space, [configs[number] for number in whole], curves, costs)
 
     def __call__(self, config: Config, trial: int) -> LearningCurve:
@@ -141,6 +148,25 @@ class RecordedCurves:
             else:
                 row.append(_place(dimension, chosen[key]) if key in chosen else math.nan)
         return row
+
+
+def _can_be_placed(config: Mapping[str, Any], space: SearchSpace) -> bool:
+    """Whether what an earlier sweep had under the names of a space is of the right types."""
+    return all(
+        isinstance(value, str)
+        if isinstance(dimension := space.dimensions[key], Architecture)
+        else not isinstance(dimension, (Float, Int)) or _is_number(value)
+        for key, value in space.by_key(config).items()
+    )
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number that no float can hold
+        return False
 
 
 def _place(dimension: Dimension, value: Any) -> float:

@@ -20,13 +20,16 @@ import numpy as np
 
 from tuner.engine import cluster
 from tuner.engine.listed import Listed
-from tuner.engine.runner import Progress, run
+from tuner.engine.page import write_page
+from tuner.engine.progress import Progress
+from tuner.engine.runner import run
 from tuner.errors import Problem, ResultsError, SpecError
 from tuner.objective import Budget, Objective
 from tuner.report import EVALUATION_FILE, Report, Trial
 from tuner.schedulers import Fifo
 from tuner.sweep import Sweep
 from tuner.trainable import TrainableSpec
+from tuner.trust import require
 
 FOLDER = "evaluation"
 
@@ -55,19 +58,23 @@ def evaluate(
     top: int = 3,
     repeats: int = 5,
     address: str | None = None,
-    progress: Callable[[], Progress] | None = None,
+    progress: Callable[[], Progress] | bool | None = True,
     verbose: bool = False,
+    trust: bool = False,
 ) -> Report | None:
     """Evaluate the sweep in ``folder``, write ``evaluation.json`` there, and return the report with it.
 
-    ``top`` configurations are compared over ``repeats`` seeds. ``None``: it was interrupted. Raises SpecError
-    for a trainable that cannot be evaluated and for several objectives, ResultsError for a folder that was
-    evaluated already, or without a trial to evaluate, or when of each configuration some repeat failed.
+    ``top`` configurations are compared over ``repeats`` seeds. ``progress``: as for ``run``, or what makes
+    an object of your own for each of the two sweeps. ``trust``: run the code that the folder names, although
+    another user or machine began its sweep. ``None``: it was interrupted. Raises SpecError for a trainable
+    that cannot be evaluated and for several objectives, ResultsError for a folder that was evaluated already,
+    or without a trial to evaluate, or when of each configuration some repeat failed, and UntrustedError.
     """
     report = Report.read(folder)
     if report.evaluation is not None:
         what = "the test rows were looked at already; remove the file to evaluate once more"
         raise ResultsError(f"{report.folder / EVALUATION_FILE}: {what}")
+    require(folder, "evaluate", sweep=report.sweep, trust=trust)
     sweep = Sweep(**report.sweep)
     if sweep.objective.others:
         what = "must be one to be evaluated: of several, no trial is the best by its mean"
@@ -80,11 +87,10 @@ def evaluate(
     iterations = sweep.budget.iterations or max(trial.iterations for trial in trials)
     seeds = np.random.SeedSequence([sweep.seed, len(report.trials)]).generate_state(2, np.uint32)
     with cluster.connected(address, verbose=verbose):
-        show = {"progress": progress} if progress is not None else {}
         compared = _run(
             _part(sweep, "repeats", report.folder, shared, sweep.objective, configs, iterations, seeds[0]),
             verbose=verbose,
-            **show,
+            progress=progress,
         )
         if compared is None:
             return None
@@ -98,7 +104,7 @@ def evaluate(
         tested = _run(
             _part(sweep, "test", report.folder, settings, objective, [chosen.config] * repeats, 1, seeds[1]),
             verbose=verbose,
-            **show,
+            progress=progress,
         )
     if tested is None:
         return None
@@ -121,7 +127,7 @@ def evaluate(
             "results": [_relative(part.folder, report.folder) for part in (compared, tested)],
         },
     )
-    return Report.read(folder)
+    return write_page(Path(folder))
 
 
 def _best_trials(report: Report, top: int) -> list[Trial]:
@@ -173,9 +179,9 @@ def _part(
     )
 
 
-def _run(sweep: Sweep, *, verbose: bool, progress: Callable[[], Progress] | None = None) -> Report | None:
+def _run(sweep: Sweep, *, verbose: bool, progress: Callable[[], Progress] | bool | None) -> Report | None:
     """The report of a sweep; ``None``: it was interrupted."""
-    report = run(sweep, progress=None if progress is None else progress(), verbose=verbose)
+    report = run(sweep, progress=progress() if callable(progress) else progress, verbose=verbose)
     return None if report.reason == "interrupted" else report
 
 

@@ -22,6 +22,7 @@ from tuner.engine.memory import Leak
 from tuner.engine.storage import Folder, make_durable, remove
 from tuner.engine.stretch import Stretch
 from tuner.errors import ResultsError
+from tuner.events import checkpoint_name
 from tuner.journal import Journal
 from tuner.objective import ITERATIONS, Ending
 from tuner.pareto import front
@@ -46,6 +47,7 @@ class Course:
     last: float | None = None
     last_values: tuple[float, ...] = ()  # of all objectives
     best: float | None = None
+    best_iteration: int = 0  # at which it had that
     best_config: dict[str, Any] = field(default_factory=dict)  # that it had at its best
     trial_dir: Folder | None = None  # of its checkpoints, while there are any
     worker_losses: int = 0  # since its last progress
@@ -168,7 +170,7 @@ class Host:
         course.worker_losses = 0
         course.last, course.last_values = value, values
         if objective.better(value, than=course.best):
-            course.best, course.best_config = value, course.config
+            course.best, course.best_config, course.best_iteration = value, course.config, iteration
         if not objective.others:
             self._searcher.report(number, iteration, value)
         if leads:
@@ -246,8 +248,8 @@ class Host:
         """
         course = self.courses[number]
         course.trial_dir = checkpoint.filesystem, os.path.dirname(checkpoint.path)
-        about = {"iteration": course.iteration, "best": best, "contents": contents}
-        self._write("checkpoint", number, path=checkpoint.path, **about)
+        about = {"iteration": course.iteration, "best": checkpoint_name(best), "contents": contents}
+        self._write("checkpoint", number, path=checkpoint_name(checkpoint.path), **about)
         self._fresh.append(checkpoint)
 
     def discard(self, folders: Iterable[Folder]) -> None:
@@ -388,7 +390,7 @@ class Host:
             source=decision.source,
             iteration=source.iteration,
             config=course.config,
-            checkpoint=checkpoint,
+            checkpoint=checkpoint_name(checkpoint),
             contents=contents,
         )
         course.iteration, course.resource, course.last = source.iteration, source.resource, source.last

@@ -1,26 +1,63 @@
-"""What a user sees while a sweep runs: a live table in a terminal, plain lines elsewhere. All on stderr."""
+"""What a user sees while a sweep runs: a live table in a terminal or a notebook, plain lines elsewhere."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
+from tuner.engine.pace import Pace
 from tuner.report import words
 from tuner.sweep import Sweep
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import Console, Group, RenderableType
+    from rich.table import Table
 
     from tuner.engine.host import Host
     from tuner.engine.memory import Leak
 
 _SECONDS_BETWEEN_FRAMES = 0.25
+_SECONDS_BETWEEN_NOTEBOOK_FRAMES = 1.0
 _SECONDS_BETWEEN_LINES = 10.0
 _SECONDS_BETWEEN_BESTS = 1.0
-_ROWS = 16
+
+# In a notebook, where the page scrolls.
+_NOTEBOOK_WIDTH, _NOTEBOOK_HEIGHT = 110, 24
+
+
+class Progress(Protocol):
+    """Something that shows a running sweep; ``show`` is called many times a second."""
+
+    def open(self, sweep: Sweep, folder: Path, slots: int) -> None:
+        """The sweep begins, with so many workers at once at present."""
+
+    def show(self, host: Host) -> None:
+        """Something may have changed."""
+
+    def close(self) -> None:
+        """No trial runs any more, or an error ended it all."""
+
+
+def chosen(progress: Progress | bool | None) -> Progress | None:
+    """What ``run`` shows: ``True`` is what suits the place where it runs, ``False`` and ``None`` nothing."""
+    if progress is True:
+        return Notebook() if _is_notebook() else for_stream(sys.stderr)
+    return None if progress is False else progress
+
+
+def for_stream(stream: Any) -> Lines | Live:
+    """The live table where ``stream`` is a terminal, else lines."""
+    return Live() if stream.isatty() else Lines(stream)
+
+
+def _is_notebook() -> bool:
+    """Whether a notebook's kernel runs this."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return getattr(shell, "kernel", None) is not None
 
 
 class Lines:
@@ -31,12 +68,13 @@ class Lines:
         self._best: float | None = None
         self._told: set[str] = set()
         self._last_line = 0.0
-        self._began = time.monotonic()
+        self._pace = Pace()
 
     def open(self, sweep: Sweep, folder: Path, slots: int) -> None:
         self._say(f"{opening(sweep, slots)}; results in {folder}")
 
     def show(self, host: Host) -> None:
+        self._pace.see(host)
         for warning in untold(host, self._told):
             self._say(warning)
         incumbent = host.incumbent
@@ -44,7 +82,7 @@ class Lines:
         quiet = time.monotonic() - self._last_line
         if quiet >= (_SECONDS_BETWEEN_BESTS if improved else _SECONDS_BETWEEN_LINES):
             self._best = incumbent.best if incumbent is not None else None
-            self._say(f"{status(host, time.monotonic() - self._began)}; {best(host)}")
+            self._say(f"{status(host, self._pace)}; {best(host)}")
 
     def close(self) -> None:
         return
@@ -62,7 +100,8 @@ class Live:
         from rich.live import Live as RichLive
 
         self._live = RichLive(console=console or Console(stderr=True), auto_refresh=False, transient=True)
-        self._began = self._drawn = time.monotonic()
+        self._pace = Pace()
+        self._drawn = 0.0
         self._told: set[str] = set()
         self._heading = ""
 
@@ -72,46 +111,107 @@ class Live:
         self._live.update(f"{self._heading}\nstarting workers", refresh=True)
 
     def show(self, host: Host) -> None:
+        self._pace.see(host)
+        for warning in untold(host, self._told):  # stays above the table
+            self._live.console.print(warning, highlight=False, markup=False)
         if time.monotonic() - self._drawn >= _SECONDS_BETWEEN_FRAMES:
             self._drawn = time.monotonic()
-            for warning in untold(host, self._told):  # stays above the table
-                self._live.console.print(warning, highlight=False)
-            self._live.update(self.frame(host, self._drawn - self._began), refresh=True)
+            self._live.update(self.frame(host), refresh=True)
 
     def close(self) -> None:
         self._live.stop()
 
-    def frame(self, host: Host, seconds: float) -> RenderableType:
-        """The picture of this moment."""
-        from rich import box
-        from rich.console import Group
-        from rich.table import Table
-        from rich.text import Text
+    def frame(self, host: Host) -> RenderableType:
+        """The picture of this moment, no higher than the terminal."""
+        return picture(host, self._heading, self._pace, console=self._live.console)
 
-        running = [course for course in host.courses.values() if course.state in ("running", "pending")]
-        metric = words.clean(host.sweep.objective.metric)
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=True)
-        table.add_column("trial", no_wrap=True, min_width=5)
-        for name, width in (("iteration", 9), (metric, min(max(len(metric), 8), 16)), ("best", 8)):
-            table.add_column(name, justify="right", no_wrap=True, min_width=width, max_width=width)
-        table.add_column("configuration", no_wrap=True, overflow="ellipsis", ratio=1)
-        limit = host.sweep.budget.iterations
-        for course in running[:_ROWS]:
-            table.add_row(
-                f"{course.number:05d}",
-                f"{course.iteration}/{limit}" if limit else str(course.iteration),
-                words.short(course.last) if course.last is not None else "",
-                words.short(course.best) if course.best is not None else "",
-                Text(_config(course.config)),
-            )
-        more = [Text(f"and {len(running) - _ROWS} more running")] if len(running) > _ROWS else []
-        return Group(
-            Text(self._heading, style="bold"),
-            Text(status(host, seconds)),
-            table,
-            *more,
-            Text(best(host), style="bold green" if host.incumbent else ""),
+
+class Notebook:
+    """The same table in the output of a notebook's cell, where it stays."""
+
+    def __init__(self) -> None:
+        self._pace = Pace()
+        self._drawn = 0.0
+        self._told: set[str] = set()
+        self._notes: list[str] = []
+        self._heading = ""
+        self._handle: Any = None
+        self._host: Host | None = None
+
+    def open(self, sweep: Sweep, folder: Path, slots: int) -> None:
+        from IPython.display import display
+
+        self._heading = f"{sweep.name}: {opening(sweep, slots)}"
+        self._handle = display(self._html(f"{self._heading}\nstarting workers"), display_id=True)
+
+    def show(self, host: Host) -> None:
+        self._host = host
+        self._pace.see(host)
+        self._notes += untold(host, self._told)
+        if time.monotonic() - self._drawn >= _SECONDS_BETWEEN_NOTEBOOK_FRAMES:
+            self._draw(host)
+
+    def close(self) -> None:
+        if self._host is not None:
+            self._draw(self._host)
+
+    def _draw(self, host: Host) -> None:
+        from rich.console import Console
+
+        self._drawn = time.monotonic()
+        # One that knows nothing of notebooks: rich would display what it prints.
+        console = Console(
+            width=_NOTEBOOK_WIDTH, height=_NOTEBOOK_HEIGHT, force_jupyter=False, color_system=None
         )
+        with console.capture() as captured:
+            console.print(picture(host, self._heading, self._pace, console=console))
+        self._handle.update(self._html("\n".join([*self._notes, captured.get().rstrip()])))
+
+    def _html(self, text: str) -> Any:
+        from IPython.display import HTML
+
+        return HTML(f'<pre style="line-height: 1.25">{escape(text)}</pre>')
+
+
+def picture(host: Host, heading: str, pace: Pace, *, console: Console) -> Group:
+    """What there is to see at this moment, no higher than the console: rows give way to all else."""
+    from rich.console import Group
+    from rich.text import Text
+
+    top = [Text(heading, style="bold"), Text(status(host, pace))]
+    bottom = Text(best(host), style="bold green" if host.incumbent else "")
+    running = [course for course in host.courses.values() if course.state == "running"]
+    around = sum(len(console.render_lines(part)) for part in (*top, bottom))
+    without_rows = len(console.render_lines(_table(host, [])))
+    # One line is left for the cursor, and one for how many are not shown.
+    room = max(0, console.height - around - without_rows - 2)
+    if not room:
+        return Group(*top, bottom)
+    more = [Text(f"and {len(running) - room} more running")] if len(running) > room else []
+    return Group(*top, _table(host, running[:room]), *more, bottom)
+
+
+def _table(host: Host, courses: list[Any]) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    metric = words.clean(host.sweep.objective.metric)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=True, show_edge=False)
+    table.add_column("trial", no_wrap=True, min_width=5)
+    for name, width in (("iteration", 9), (metric, min(max(len(metric), 8), 16)), ("best", 8)):
+        table.add_column(Text(name), justify="right", no_wrap=True, min_width=width, max_width=width)
+    table.add_column("configuration", no_wrap=True, overflow="ellipsis", ratio=1)
+    limit = host.sweep.budget.iterations
+    for course in courses:
+        table.add_row(
+            f"{course.number:05d}",
+            f"{course.iteration}/{limit}" if limit else str(course.iteration),
+            words.short(course.last) if course.last is not None else "",
+            words.short(course.best) if course.best is not None else "",
+            Text(words.changed(course.config)),
+        )
+    return table
 
 
 def untold(host: Host, told: set[str]) -> list[str]:
@@ -153,56 +253,28 @@ def opening(sweep: Sweep, slots: int | None) -> str:
     return ", ".join(parts) + ("" if beginnings is None else f"; warm start: {beginnings}")
 
 
-def status(host: Host, seconds: float) -> str:
+def status(host: Host, pace: Pace) -> str:
     """Counts by state, the time so far, and about how long the rest will take."""
     counts = host.counts()
-    states = {
-        "running": counts["running"] + counts["pending"],
-        "paused": counts["paused"],
-        "completed": counts["completed"],
-        "stopped": counts["stopped"],
-        "failed": counts["failed"],
-    }
+    states = {name: counts[name] for name in ("running", "paused", "pending", "completed", "stopped")}
     total = host.trials
     of = f"/{total:,}" if total is not None else ""
     parts = [
         f"{len(host.courses):,}{of} trials",
-        words.counted(states) or "none running yet",
-        words.duration(seconds),
+        words.counted({**states, "failed": counts["failed"]}) or "none running yet",
+        words.duration(pace.seconds),
     ]
-    rest = remaining(host, seconds)
+    rest = pace.remaining(host)
     if rest is not None:
         parts.append(f"about {words.duration(rest)} left")
     return " · ".join(parts)
 
 
-def remaining(host: Host, seconds: float) -> float | None:
-    """A guess in seconds, from the share of trials that are through; ``None`` before the first is."""
-    counts = host.counts()
-    through = counts["completed"] + counts["stopped"] + counts["failed"] + counts["paused"]
-    total = host.trials
-    guesses = []
-    if total is not None and through:
-        guesses.append(seconds * max(total - through, 0.5) / through)
-    if host.sweep.budget.seconds is not None:
-        guesses.append(max(host.sweep.budget.seconds - seconds, 0.0))
-    return min(guesses, default=None)
-
-
 def best(host: Host) -> str:
-    """The best so far, with its trial and configuration."""
+    """The best so far, with its trial, when it had it, and its configuration."""
     incumbent = host.incumbent
     if incumbent is None or incumbent.best is None:
         return "no result yet"
     metric = words.clean(host.sweep.objective.metric)
-    trial = f"trial {incumbent.number:05d}"
-    return f"best {metric} {words.short(incumbent.best)} ({trial}): {_config(incumbent.best_config)}"
-
-
-def _config(config: Mapping[str, Any]) -> str:
-    return " ".join(f"{words.clean(name)}={words.short(value)}" for name, value in config.items())
-
-
-def for_stream(stream: Any) -> Lines | Live:
-    """The live table where ``stream`` is a terminal, else lines."""
-    return Live() if stream.isatty() else Lines(stream)
+    trial = f"trial {incumbent.number:05d}, iteration {incumbent.best_iteration:,}"
+    return f"best {metric} {words.short(incumbent.best)} ({trial}): {words.changed(incumbent.best_config)}"

@@ -14,7 +14,7 @@ from typing import Any
 from tuner.engine.checkpoints import Checkpoint
 from tuner.engine.guard import RESOURCE
 from tuner.engine.host import Host
-from tuner.errors import ResultsError
+from tuner.errors import ResultsError, TunerError
 from tuner.journal import Event
 from tuner.objective import ITERATIONS, SECONDS
 from tuner.schedulers import Action, Decision
@@ -52,31 +52,40 @@ class _Replay:
 
     def run(self) -> None:
         for position, event in enumerate(self._events):
-            number = event.trial
             if event.kind == "spent":
                 self.left.gpu_seconds = event.data["gpu_seconds"]
-            if number is None:
+            if event.trial is None:
                 continue
-            match event.kind:
-                case "suggested":
-                    self._suggested(number, event.data)
-                case "started":
-                    self._host.started(number, node="")
-                case "result":
-                    self._result(number, event.data, then=self._following[position])
-                case "decision":
-                    self._decision(number, event.data)
-                case "reconfigured":
-                    self._reconfigured(number, event.data)
-                case "checkpoint":
-                    self._checkpoint(number, event.data)
-                case "lost":
-                    about = {"lanes": event.data.get("lanes"), "died": event.data.get("died", True)}
-                    self._host.lost(number, "", **about)
-                case "ended":
-                    self._host.end(number, event.data["state"], event.data["error"])
-                    if number in self.left.dropped:
-                        self.left.dropped.remove(number)
+            try:
+                self._repeat(event, event.trial, then=self._following[position])
+            # A journal that was tampered with; one that we wrote names only what there is.
+            except (LookupError, StopIteration, AssertionError, TypeError, ValueError) as error:
+                if isinstance(error, TunerError):
+                    raise
+                where = f"event {position + 1} ('{event.kind}' of trial {event.trial:05d})"
+                raise ResultsError(f"cannot resume: the journal contradicts itself at {where}") from error
+
+    def _repeat(self, event: Event, number: int, *, then: Event | None) -> None:
+        match event.kind:
+            case "suggested":
+                self._suggested(number, event.data)
+            case "started":
+                self._host.started(number, node="")
+            case "result":
+                self._result(number, event.data, then=then)
+            case "decision":
+                self._decision(number, event.data)
+            case "reconfigured":
+                self._reconfigured(number, event.data)
+            case "checkpoint":
+                self._checkpoint(number, event.data)
+            case "lost":
+                about = {"lanes": event.data.get("lanes"), "died": event.data.get("died", True)}
+                self._host.lost(number, "", **about)
+            case "ended":
+                self._host.end(number, event.data["state"], event.data.get("error"))
+                if number in self.left.dropped:
+                    self.left.dropped.remove(number)
 
     def _suggested(self, number: int, data: dict[str, Any]) -> None:
         course = self._host.suggest()

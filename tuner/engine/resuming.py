@@ -5,19 +5,22 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator
+import time
 from pathlib import Path
 from typing import Any
 
 import tuner
 from tuner.engine.code import differing, fingerprint
-from tuner.engine.runner import SWEEP_FILE, Begun, Progress, carry_out
+from tuner.engine.origin import check_sources
+from tuner.engine.progress import Progress, chosen
+from tuner.engine.runner import SWEEP_FILE, Begun, carry_out
 from tuner.errors import ResultsError
 from tuner.journal import Event, Journal, read
 from tuner.report import Report
 from tuner.report.words import ended
 from tuner.sweep import Sweep, read_yaml
 from tuner.trainable import TrainableSpec
+from tuner.trust import require
 
 _CHANGED = "the code has changed since the sweep began"
 
@@ -27,8 +30,9 @@ def resume(
     *,
     trainable: Any = None,
     address: str | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = True,
     verbose: bool = False,
+    trust: bool = False,
 ) -> Report:
     """Go on with a sweep that was killed or interrupted, from its journal and checkpoints, to its end.
 
@@ -38,10 +42,15 @@ def resume(
 
     ``trainable``: the class or function, for a sweep that was given it as an object which cannot be imported.
 
+    ``trust``: run the code that the folder names, although another user or machine began its sweep.
+
     Raises ResultsError for a folder without a sweep, whose sweep has ended or is still running, whose
-    ``sweep.yaml`` was edited, or that this version cannot go on with; otherwise as ``run``.
+    ``sweep.yaml`` was edited, or that this version cannot resume, UntrustedError for one that someone else
+    began; otherwise as ``run``.
     """
-    folder = Path(folder).absolute()
+    asked = time.time()
+    named = Path(folder)
+    folder = named.absolute()  # relative to where we are now
     next(read(folder), None)  # is there a sweep at all
     journal = Journal(folder)
     try:
@@ -50,23 +59,29 @@ def resume(
         for event in events:
             _refuse_newer(event, folder)
             began = event.data if event.kind == "sweep" else began
-            reason = event.data["reason"] if event.kind == "finished" else None
+            if event.kind != "closed":
+                reason = event.data["reason"] if event.kind == "finished" else None
         if began is None:
             raise ResultsError(f"{folder}: its sweep was ended before it began; run it anew")
         if reason not in (None, "interrupted"):
             raise ResultsError(f"{folder}: its sweep has ended ({ended(reason)}), so there is none to resume")
+        require(named, "resume", sweep=began["sweep"], trust=trust)
         _refuse_edits(folder / SWEEP_FILE, began["sweep"])
         with _in_folder(began.get("folder")):
             sweep = Sweep(**{**began["sweep"], "trainable": _trainable(folder, began, trainable)})
+            check_sources(sweep, began.get("sources") or {})
 
             def begin() -> Begun:
-                changed = differing(began.get("code") or {}, fingerprint(sweep.trainable.load()))
-                changed = changed if "code" in began else []
-                journal.write("resumed", version=tuner.__version__, changed=changed)
+                before = began.get("code")
+                now = fingerprint(sweep.trainable.load())
+                changed = differing(before, now) if isinstance(before, dict) else []
+                journal.write("resumed", version=tuner.__version__, began=asked, changed=changed)
                 notes = [f"{_CHANGED} ({', '.join(changed)}); values of both are compared"] if changed else []
                 return Begun(sweep, folder, journal, notes)
 
-            return carry_out(sweep, begin, events, address=address, progress=progress, verbose=verbose)
+            sweep_id = str(began.get("id") or f"{int(events[0].time):08x}")
+            shown = chosen(progress)
+            return carry_out(sweep, begin, events, sweep_id, address=address, progress=shown, verbose=verbose)
     finally:
         journal.close()
 
@@ -84,25 +99,23 @@ def _refuse_edits(path: Path, sweep: dict[str, Any]) -> None:
 
 def _trainable(folder: Path, began: dict[str, Any], given: Any) -> Any:
     """The trainable of a sweep that is resumed. Raises ResultsError where it cannot be known."""
-    recorded = began["sweep"]["trainable"]
+    recorded = began["sweep"].get("trainable")
+    name = TrainableSpec.parse(recorded).name
     if given is None:
         if not began.get("importable", True):
-            what = f"its trainable was given as an object ({recorded['kind']}), which cannot be imported"
+            what = f"its trainable was given as an object ({name}), which cannot be imported"
             raise ResultsError(f"{folder}: {what}; resume it in Python: tuner.resume(folder, trainable=...)")
         return recorded
     own = TrainableSpec.parse(given).name
-    if own != recorded["kind"]:
-        raise ResultsError(f"{folder}: its trainable is {recorded['kind']}, got {own}")
+    if own != name:
+        raise ResultsError(f"{folder}: its trainable is {name}, got {own}")
     return {**recorded, "kind": given}
 
 
-@contextlib.contextmanager
-def _in_folder(folder: str | None) -> Iterator[None]:
+def _in_folder(folder: Any) -> contextlib.AbstractContextManager[None]:
     """A context in which relative paths mean what they mean in a folder, if it is there."""
-    with (
-        contextlib.chdir(folder) if folder is not None and os.path.isdir(folder) else contextlib.nullcontext()
-    ):
-        yield
+    there = isinstance(folder, str) and "\0" not in folder and os.path.isdir(folder)
+    return contextlib.chdir(folder) if there else contextlib.nullcontext()
 
 
 def _refuse_newer(event: Event, folder: Path) -> None:

@@ -5,23 +5,25 @@ from __future__ import annotations
 import contextlib
 import inspect
 import os
+import secrets
 import shutil
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import tuner
 from tuner.disk import writing
 from tuner.engine import cluster
 from tuner.engine.code import fingerprint
-from tuner.errors import ClusterError, ResultsError
+from tuner.engine.origin import PLACE, first_entry
+from tuner.engine.page import LivePage
+from tuner.engine.progress import Progress, chosen
+from tuner.errors import ClusterError, LoggerError, ResultsError
 from tuner.importing import importing
 from tuner.journal import Event, Journal
 from tuner.report import Report
-from tuner.report.renderings import html
 from tuner.sweep import Sweep
 
 if TYPE_CHECKING:
@@ -46,21 +48,7 @@ _LONGEST_PATH = 440
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 SWEEP_FILE = "sweep.yaml"
-REPORT_FILE = "report.html"
 CHECKPOINTS = "checkpoints"
-
-
-class Progress(Protocol):
-    """Something that shows a running sweep; ``show`` is called many times a second."""
-
-    def open(self, sweep: Sweep, folder: Path, slots: int) -> None:
-        """The sweep begins, with so many workers at once at present."""
-
-    def show(self, host: Host) -> None:
-        """Something may have changed."""
-
-    def close(self) -> None:
-        """No trial runs any more, or an error ended it all."""
 
 
 class Begun(NamedTuple):
@@ -76,7 +64,7 @@ def run(
     sweep: Sweep,
     *,
     address: str | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = True,
     verbose: bool = False,
     exclusive: bool = False,
 ) -> Report:
@@ -85,6 +73,8 @@ def run(
     ``address``: of a running Ray cluster (``"auto"``: the one on this machine); ``None``: the cluster that
     this process has joined already, else a new local one. ``verbose``: let Ray and the trials print.
     ``exclusive``: refuse a results folder that is there already, instead of taking the next free name.
+    ``progress``: ``True`` shows a live table in a terminal and in a notebook, else lines on stderr; ``None``
+    or ``False`` shows nothing; or an object of your own with the methods of ``Progress``.
 
     Ctrl-C (SIGINT) and SIGTERM end it in good order: the report then says ``interrupted``. Raises SpecError
     for a wrong sweep, ClusterError for a cluster that cannot be had or is too small, ResultsError for a
@@ -92,23 +82,30 @@ def run(
     load the trainable. A trial that fails does not raise.
     """
 
+    began = time.time()
+    sweep_id = secrets.token_hex(4)
+
     def begin() -> Begun:
         begun, folder = _claim_folder(sweep, exclusive=exclusive)
         journal = Journal(folder)
         with writing(folder):
-            (folder / SWEEP_FILE).write_text(begun.to_yaml(), encoding="utf-8")
-        trainable = begun.trainable.load()
-        about = {"version": tuner.__version__, "folder": os.getcwd(), "code": fingerprint(trainable)}
-        journal.write("sweep", sweep=begun.to_dict(), importable=begun.trainable.is_importable(), **about)
+            (folder / SWEEP_FILE).write_text(begun.to_yaml(leave_out=PLACE), encoding="utf-8")
+        about = {
+            "code": fingerprint(begun.trainable.load()),
+            "importable": begun.trainable.is_importable(),
+        }
+        journal.write("sweep", **first_entry(begun, sweep_id), began=began, **about)
         return Begun(begun, folder, journal)
 
-    return carry_out(sweep, begin, [], address=address, progress=progress, verbose=verbose)
+    progress = chosen(progress)
+    return carry_out(sweep, begin, [], sweep_id, address=address, progress=progress, verbose=verbose)
 
 
 def carry_out(
     sweep: Sweep,
     begin: Callable[[], Begun],
     events: list[Event],
+    sweep_id: str,
     *,
     address: str | None,
     progress: Progress | None,
@@ -116,7 +113,8 @@ def carry_out(
 ) -> Report:
     """Run a sweep to its end, from where ``events`` leave it; ``begin`` is called when all else is ready."""
     interrupted = _Interruption()
-    with _alone(), interrupted.listening():
+    # What is left to do when the cluster has been left.
+    with _alone(), interrupted.listening(), contextlib.ExitStack() as at_end:
         # No cluster is started, nor grows, for a sweep that is surely wrong.
         checked = not (cluster.is_joined() and sweep.is_plausible())
         if checked:
@@ -124,6 +122,7 @@ def carry_out(
         # Ray takes SIGTERM for itself when it starts, so listen again.
         with cluster.connected(address, verbose=verbose), interrupted.listening():
             with importing():
+                from tuner.engine.loggers import Loggers
                 from tuner.engine.placement import place
                 from tuner.engine.recipe import Recipe, share
 
@@ -135,22 +134,28 @@ def carry_out(
                 if not checked:
                     sweep.check()  # reads the data, while the workers import what they need
                 pool.share(share(sweep))
+                loggers = Loggers(sweep, sweep_id)
                 sweep, folder, journal, notes = begin()
+                at_end.callback(journal.close)
+                at_end.enter_context(LivePage(folder))
                 try:
                     if progress is not None:
                         progress.open(sweep, folder, placement.slots)
-                    parts = {"request": placement.request, "saves": _saves(sweep, trainable)}
+                    parts = {
+                        "request": placement.request,
+                        "saves": _saves(sweep, trainable),
+                        "loggers": loggers,
+                    }
                     with _resumable(folder):
                         _drive(sweep, pool, parts, journal, folder, events, progress, interrupted, notes)
                 finally:
                     if progress is not None:
                         progress.close()
-                    journal.close()
             finally:
                 pool.clear()
-        report = Report.read(folder)
-        (folder / REPORT_FILE).write_text(html(report), encoding="utf-8")
-    return report
+        with _resumable(folder):
+            journal.write("closed")
+    return Report.read(folder)
 
 
 _RUNNING = threading.Lock()
@@ -170,14 +175,15 @@ def _alone() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _resumable(folder: Path) -> Iterator[None]:
-    """Say of an error of the results folder that the sweep can be continued."""
+    """Say of an error of the results folder, or of a logger, that the sweep can be continued."""
     try:
         with writing(folder):
             yield
-    except ResultsError as error:
+    except (ResultsError, LoggerError) as error:
         if not folder.is_dir():
             raise
-        raise ResultsError(f"{error}; once that is mended, continue with: tuner resume {folder}") from error
+        mended = f"{error}; once that is mended, continue with: tuner resume {folder}"
+        raise type(error)(mended) from error
 
 
 def _drive(
@@ -236,6 +242,8 @@ def _drive(
             controller.stop_all()
     finally:
         controller.close()
+        if progress is not None:
+            progress.show(host)
     host.save(folder)
     host.finish()
     host.tidy()

@@ -9,7 +9,9 @@ from html import escape
 from json import dumps
 from typing import Any, TypeVar
 
-from tuner.report._report import Report, Trial
+from tuner.report._hyperparameters import bounds, choices, layers
+from tuner.report._report import Report
+from tuner.report._trial import Trial
 from tuner.report.words import clean, short
 
 _T = TypeVar("_T")
@@ -236,7 +238,7 @@ def scatters(report: Report) -> list[tuple[str, Chart]]:
             x_axis,
             y_axis,
             size=(370, 230),
-            labels=(f"{clean(name)}{' (log)' if x_axis.log else ''}", _metric(report)),
+            labels=(_label(name, entry, x_axis), _metric(report)),
         )
         for trial in _thinned(fell, most):
             if (at := place(trial, trial.config[name])) is not None:
@@ -255,28 +257,48 @@ def _dimension(
     entry: Mapping[str, Any],
 ) -> tuple[Callable[[Trial, Any], float | None], _Axis]:
     """How a trial's value is placed on the axis of a dimension, and that axis."""
-    if "choice" in entry or "ordinal" in entry:
-        choices = entry["choice"] if "choice" in entry else entry["ordinal"]
-        names = [short(choice) for choice in choices]
-        every = -(-len(choices) // 5)  # more labels than 5 would run into each other
-        ticks = [(float(i), _cut(name, 13)) for i, name in enumerate(names) if i % every == 0]
-        axis = _Axis(-0.5, len(choices) - 0.5, ticks)
-        indices = {dumps(choice): index for index, choice in enumerate(choices)}
-
-        def choose(trial: Trial, value: Any) -> float | None:
-            # The golden ratio spreads neighbours evenly, the same on every drawing.
-            shift = (trial.number * 0.618034 % 1 - 0.5) * 0.5
-            index = indices.get(dumps(value))
-            return None if index is None else index + shift
-
-        return choose, axis
-    low, high = entry["float"] if "float" in entry else entry["int"]
-    axis = _logarithmic(low, high) if entry.get("log") and low < high else _fixed(low, high)
+    if (span := bounds(entry)) is None:
+        values = choices(entry)
+        if values is not None:
+            return _categories(values, of=lambda value: value)
+        fewest, most = layers(entry) or (1, 1)
+        return _categories(list(range(fewest, most + 1)), of=_number_of_layers)
+    low, high = span
+    axis = _logarithmic(low, high) if entry.get("log") and 0 < low < high else _fixed(low, high)
 
     def measure(_: Trial, value: Any) -> float | None:
         return value if isinstance(value, (int, float)) and low <= value <= high else None
 
     return measure, axis
+
+
+def _categories(
+    values: list[Any], *, of: Callable[[Any], Any]
+) -> tuple[Callable[[Trial, Any], float | None], _Axis]:
+    """An axis with a place for each value; ``of``: which of them a trial's value is."""
+    names = [short(value) for value in values]
+    every = max(1, -(-len(values) // 5))  # more labels than 5 would run into each other
+    ticks = [(float(i), _cut(name, 13)) for i, name in enumerate(names) if i % every == 0]
+    indices = {dumps(value): index for index, value in enumerate(values)}
+
+    def choose(trial: Trial, value: Any) -> float | None:
+        # The golden ratio spreads neighbours evenly, the same on every drawing.
+        shift = (trial.number * 0.618034 % 1 - 0.5) * 0.5
+        index = indices.get(dumps(of(value)))
+        return None if index is None else index + shift
+
+    return choose, _Axis(-0.5, max(len(values), 1) - 0.5, ticks)
+
+
+def _number_of_layers(architecture: Any) -> int | None:
+    """Of an architecture's text, whose layers have ``;`` between them."""
+    return architecture.count(";") + 1 if isinstance(architecture, str) else None
+
+
+def _label(name: str, entry: Mapping[str, Any], axis: _Axis) -> str:
+    if axis.log:
+        return f"{clean(name)} (log)"
+    return f"{clean(name)} (number of layers)" if layers(entry) is not None else clean(name)
 
 
 def _visible(values: Sequence[float], best: Trial | None) -> tuple[list[float], bool]:

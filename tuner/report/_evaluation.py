@@ -2,9 +2,68 @@
 
 from __future__ import annotations
 
+import json
+import math
+from pathlib import Path
 from typing import Any
 
+from tuner.errors import ResultsError
 from tuner.report.words import short
+
+EVALUATION_FILE = "evaluation.json"
+"""What ``tuner evaluate`` writes into the results folder."""
+
+
+def read_evaluation(folder: Path) -> dict[str, Any] | None:
+    """What ``tuner evaluate`` found; ``None``: it did not run. Raises ResultsError for any other file."""
+    path = folder / EVALUATION_FILE
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"), parse_constant=float)
+    except (OSError, ValueError, RecursionError) as error:
+        raise ResultsError(f"{path}: cannot be read: {error}") from None
+    if not _is_evaluation(found):
+        raise ResultsError(f"{path}: cannot be read: it is not what tuner evaluate writes")
+    return dict(found)
+
+
+def _is_evaluation(found: Any) -> bool:
+    if not isinstance(found, dict) or not isinstance(found.get("candidates"), list):
+        return False
+    test = found.get("test")
+    candidates = found["candidates"]
+    return (
+        all(isinstance(found.get(key), str) for key in ("metric", "chosen"))
+        and _is_count(found.get("repeats"))
+        and all(isinstance(each, dict) and _is_candidate(each) for each in candidates)
+        and [each["trial"] for each in candidates].count(found["chosen"]) == 1
+        and isinstance(test, dict)
+        and isinstance(test.get("metric"), str)
+        and isinstance(test.get("values"), list)
+        and _is_number(test.get("mean"))
+        and (test.get("spread") is None or _is_number(test["spread"]))
+    )
+
+
+def _is_candidate(candidate: dict[str, Any]) -> bool:
+    maybe = [candidate.get(key) for key in ("mean", "spread", "iteration")]
+    return (
+        isinstance(candidate.get("trial"), str)
+        and _is_number(candidate.get("claimed"))
+        and _is_count(candidate.get("failures"))
+        and all(value is None or _is_number(value) for value in maybe)
+    )
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return abs(value) < 2**53
+    return isinstance(value, float) and math.isfinite(value)
 
 
 def rows(evaluation: dict[str, Any]) -> list[dict[str, str]]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-_KINDS = ("float", "int", "choice", "ordinal")
+_MOST_LAYERS = 1_000
+
+_LAYERS = (1, 4)  # of an architecture that does not say it
 
 
 def hyperparameters(space: Mapping[str, Any]) -> dict[str, Any]:
-    """Name -> what a configuration can have there: a constant, a range or a list of choices.
+    """Name -> what a configuration can have there: a constant, a range, a list of choices or an architecture.
 
     Names in groups come after the choice that holds them; of several of one name, one entry holds them all.
     """
@@ -20,8 +23,36 @@ def hyperparameters(space: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_searched(entry: Any) -> bool:
-    """Whether an entry is a dimension and no constant."""
-    return isinstance(entry, Mapping) and not entry.keys().isdisjoint(_KINDS)
+    """Whether an entry is a dimension and no constant; anything that is no sound dimension is a constant."""
+    return bounds(entry) is not None or layers(entry) is not None or choices(entry) is not None
+
+
+def bounds(entry: Any) -> tuple[float, float] | None:
+    """The least and the largest value of a ``float`` or ``int``; ``None`` for anything else."""
+    if not isinstance(entry, Mapping):
+        return None
+    pair = entry.get("float", entry.get("int"))
+    if not (isinstance(pair, list) and len(pair) == 2 and all(map(_is_number, pair)) and pair[0] <= pair[1]):
+        return None
+    return pair[0], pair[1]
+
+
+def choices(entry: Any) -> list[Any] | None:
+    """The values of a ``choice`` or ``ordinal``; ``None`` for anything else."""
+    if not isinstance(entry, Mapping):
+        return None
+    values = entry.get("choice", entry.get("ordinal"))
+    return list(values) if isinstance(values, list) else None
+
+
+def layers(entry: Any) -> tuple[int, int] | None:
+    """The fewest and the most layers of an ``architecture``; ``None`` for anything else."""
+    if not isinstance(entry, Mapping) or not isinstance(entry.get("architecture"), Mapping):
+        return None
+    pair = entry.get("layers", _LAYERS)
+    if not (isinstance(pair, (list, tuple)) and [type(count) for count in pair] == [int, int]):
+        return None
+    return (pair[0], pair[1]) if 0 <= pair[0] <= pair[1] <= _MOST_LAYERS else None
 
 
 def _walk(space: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -30,7 +61,7 @@ def _walk(space: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         if isinstance(groups, Mapping):
             yield name, {**entry, "choice": list(groups)}
             for group in groups.values():
-                yield from _walk(group or {})
+                yield from _walk(group if isinstance(group, Mapping) else {})
         else:
             yield name, entry
 
@@ -38,26 +69,34 @@ def _walk(space: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 def _union(entries: list[Any]) -> Any:
     if len(entries) == 1:
         return entries[0]
-    ranges = [bounds for entry in entries if (bounds := _bounds(entry)) is not None]
+    ranges = [found for entry in entries if (found := _range(entry)) is not None]
     if len(ranges) == len(entries):
         low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
         log = all(entry.get("log", False) for entry in entries if is_searched(entry))
         return {"float": [low, high], "log": log} if low < high else low
+    counts = [found for entry in entries if (found := layers(entry)) is not None]
+    if len(counts) == len(entries):
+        fewest, most = min(low for low, _ in counts), max(high for _, high in counts)
+        return {**entries[0], "layers": [fewest, most]}
     values = [value for entry in entries for value in _listed(entry)]
     return {"choice": [value for index, value in enumerate(values) if value not in values[:index]]}
 
 
-def _bounds(entry: Any) -> tuple[float, float] | None:
-    """The least and the largest number of an entry; ``None`` where it is none, or lists what it can be."""
-    if isinstance(entry, (int, float)) and not isinstance(entry, bool):
-        return entry, entry
-    if not is_searched(entry):
-        return None
-    low_high = entry.get("float", entry.get("int"))
-    return None if low_high is None else (low_high[0], low_high[1])
+def _range(entry: Any) -> tuple[float, float] | None:
+    """The range of an entry, which may be a number; ``None`` where it is none."""
+    return (entry, entry) if _is_number(entry) else bounds(entry)
 
 
 def _listed(entry: Any) -> list[Any]:
     if not is_searched(entry):
         return [entry]
-    return list(entry.get("choice", entry.get("ordinal", _bounds(entry) or ())))
+    return choices(entry) or list(bounds(entry) or ())
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number that no float can hold
+        return False

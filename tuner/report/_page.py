@@ -6,18 +6,23 @@ import json
 import time
 from collections import Counter
 from html import escape
+from pathlib import Path
+from typing import Any
 
 from tuner.report import _evaluation
 from tuner.report._charts import Chart, curves, fronts, progress, scatters
-from tuner.report._report import Report, Trial
+from tuner.report._report import Report
 from tuner.report._style import STYLE
-from tuner.report.words import clean, duration, ended, full, left_behind, savings, short
+from tuner.report._trial import Trial, checkpoint, reached_at
+from tuner.report.words import changed, clean, duration, ended, full, left_behind, savings, short, since
 
 # Limits that keep the page of a very large sweep small; each is named on the page where it bites.
 _MAX_ROWS = 1_000
 _MAX_ERRORS = 20
 _MAX_ERROR_LENGTH = 8_000
 _MAX_CELL_LENGTH = 60
+_MAX_TITLE_LENGTH = 600
+_MAX_METRICS = 40
 
 
 def html(report: Report) -> str:
@@ -39,10 +44,15 @@ def html(report: Report) -> str:
             *_trials(report),
             *_errors(report),
             "<h2>Sweep</h2><details><summary>Every setting, defaults included</summary>",
-            f"<pre>{_text(json.dumps(report.sweep, indent=2, ensure_ascii=False))}</pre></details>",
+            f"<pre>{_text(json.dumps(_sweep(report), indent=2, ensure_ascii=False))}</pre></details>",
             "</body></html>\n",
         ]
     )
+
+
+def _sweep(report: Report) -> dict[str, Any]:
+    """The sweep without its place: the page moves with its folder."""
+    return {name: part for name, part in report.sweep.items() if name != "out"}
 
 
 def _headline(report: Report) -> list[str]:
@@ -60,22 +70,59 @@ def _headline(report: Report) -> list[str]:
         cards += [
             f"<p>{best_of}{metric}{'' if final else ' so far'} ({goal})</p>",
             f'<div class="big">{_text(short(best.value))}</div>',
-            f'<p class="soft">{full(best.value)}, trial {best.id}, {best.iterations:,} iterations</p>',
-            _facts([("checkpoint", _text(best.checkpoint or "none"))]),
+            f'<p class="soft">{_text(full(best.value))}, trial {best.id}, {reached_at(best)}</p>',
+            _facts([("checkpoint", _text(_checkpoint(report, best)))]),
+            *_metrics(best),
             '</div><div class="card"><p>Its configuration</p>',
             _facts([(_text(key), _text(full(value))) for key, value in best.config.items()], css="config"),
+            *_schedule(report, best),
             "</div>",
         ]
-    states = [(_state(state, f"{state}"), f"{count:,}") for state, count in counts.items() if count]
+    states = [(_state(state), f"{count:,}") for state, count in counts.items() if count]
     cards += [f'<div class="card"><p>{len(report.trials):,} trials</p>', _facts(states)]
     facts = [
         ("iterations", savings(report.iterations, report.iterations_without_stopping)),
         *([("memory", left_behind(report.leaks))] if report.leaks else []),
         ("wall time", duration(report.seconds)),
-        ("ended", _text(ended(report.reason))),
-        ("results", _text(str(report.folder))),
+        ("ended", _text(ended(report.reason, counts))),
     ]
-    return [f'<p class="soft">Started {started}</p><div class="head">', *cards, _facts(facts), "</div></div>"]
+    return [
+        f'<p class="soft">Started {started}{_as_of(report)}</p><div class="head">',
+        *cards,
+        _facts(facts),
+        "</div></div>",
+    ]
+
+
+def _as_of(report: Report) -> str:
+    """How old the page is, where the sweep has not ended."""
+    if report.reason is not None:
+        return ""
+    return f"; this page shows the first {duration(report.seconds)} and is written anew now and then"
+
+
+def _checkpoint(report: Report, trial: Trial) -> str:
+    """Where a trial's checkpoint is, seen from the page, which lies in the same folder."""
+    if trial.gone is not None or trial.checkpoint is None:
+        return checkpoint(trial)
+    return Path(trial.checkpoint).relative_to(report.folder).as_posix()
+
+
+def _metrics(trial: Trial) -> list[str]:
+    if not trial.metrics:
+        return []
+    pairs = [(_text(name), _text(short(value))) for name, value in trial.metrics.items()]
+    return ["<p>Its other metrics</p>", _facts(pairs[:_MAX_METRICS])]
+
+
+def _schedule(report: Report, trial: Trial) -> list[str]:
+    """When hyperparameters changed on the way to the trial's best, and how to train it again."""
+    changes = report.changes(trial)
+    if len(changes) < 2:
+        return []
+    pairs = [(since(at), _text(changed(new))) for at, new in changes]
+    again = "<code>tuner report DIR --replay</code> writes the sweep that trains it again."
+    return ["<p>Its schedule: these are the last values</p>", _facts(pairs), f'<p class="soft">{again}</p>']
 
 
 def _fronts(report: Report) -> list[str]:
@@ -150,11 +197,27 @@ def _trials(report: Report) -> list[str]:
         f'<th class="n">{_text(name)}</th>' for name in (*report.objective.metrics, "iterations", "seconds")
     ]
     head += [f"<th>{_text(name)}</th>" for name in names]
+    metrics = report.metrics()
+    head += [f'<th class="n">{_text(name)}</th>' for name in metrics[:_MAX_METRICS]]
     head += ["<th>error</th>"] if failed else []
-    rows = [_row(trial, report.values(trial), names, top=trial in front, error=failed) for trial in shown]
-    note = ""
+    tops = {trial.number for trial in front}
+    rows = [
+        _row(
+            trial,
+            report.values(trial),
+            names,
+            metrics[:_MAX_METRICS],
+            top=trial.number in tops,
+            error=failed,
+        )
+        for trial in shown
+    ]
+    notes = []
     if len(shown) < len(report.trials):
-        note = f'<p class="soft">The best {len(shown):,} of {len(report.trials):,}; the CSV has all.</p>'
+        notes.append(f"The best {len(shown):,} of {len(report.trials):,}; the CSV has all.")
+    if len(metrics) > _MAX_METRICS:
+        notes.append(f"{_MAX_METRICS} of {len(metrics):,} metrics; the CSV has all.")
+    note = f'<p class="soft">{" ".join(notes)}</p>' if notes else ""
     return [
         f'<h2>Trials</h2>{note}<div class="scroll"><table><thead><tr>{"".join(head)}</tr></thead><tbody>',
         *rows,
@@ -162,19 +225,36 @@ def _trials(report: Report) -> list[str]:
     ]
 
 
-def _row(trial: Trial, values: list[float | None], names: list[str], *, top: bool, error: bool) -> str:
+def _row(
+    trial: Trial,
+    values: list[float | None],
+    names: list[str],
+    metrics: list[str],
+    *,
+    top: bool,
+    error: bool,
+) -> str:
     numbers = (
         *("" if value is None else short(value) for value in values),
         f"{trial.iterations:,}",
         f"{trial.seconds:.1f}",
     )
-    texts = [short(trial.config[name]) if name in trial.config else "" for name in names]
-    texts += [clean(trial.cause or "")] if error else []
-    cells = [f"<td>{trial.id}</td><td>{_state(trial.state, trial.state)}</td>"]
-    cells += [f'<td class="n">{number}</td>' for number in numbers]
-    cells += [f"<td>{_text(_shortened(text, _MAX_CELL_LENGTH))}</td>" for text in texts]
+    cells = [f"<td>{trial.id}</td><td>{_state(trial.state)}</td>"]
+    cells += [f'<td class="n">{_text(number)}</td>' for number in numbers]
+    cells += [_cell(short(trial.config[name]) if name in trial.config else "") for name in names]
+    known = [trial.metrics.get(name) for name in metrics]
+    cells += [_cell("" if value is None else short(value), css="n") for value in known]
+    cells += [_cell(clean(trial.cause or ""))] if error else []
     opening = '<tr class="top">' if top else "<tr>"
     return f"{opening}{''.join(cells)}</tr>"
+
+
+def _cell(text: str, *, css: str = "") -> str:
+    """A cell with a text, cut where it is long; then all of it appears when the mouse rests there."""
+    attributes = f' class="{css}"' if css else ""
+    if len(text) > _MAX_CELL_LENGTH:
+        attributes += f' title="{_text(_shortened(text, _MAX_TITLE_LENGTH))}"'
+    return f"<td{attributes}>{_text(_shortened(text, _MAX_CELL_LENGTH))}</td>"
 
 
 def _errors(report: Report) -> list[str]:
@@ -209,8 +289,9 @@ def _facts(pairs: list[tuple[str, str]], *, css: str = "") -> str:
     return f'<dl class="{css}">{items}</dl>'
 
 
-def _state(state: str, text: str) -> str:
-    return f'<span class="state {state}"><span>{text}</span></span>'
+def _state(state: str) -> str:
+    name = _text(state)
+    return f'<span class="state {name}"><span>{name}</span></span>'
 
 
 def _shortened(text: str, length: int) -> str:

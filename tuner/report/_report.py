@@ -2,89 +2,31 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 from tuner.errors import ResultsError
-from tuner.journal import FILE_NAME, Event, read
+from tuner.journal import FILE_NAME, read
 from tuner.objective import Objective
+from tuner.report._clock import Clock
+from tuner.report._evaluation import read_evaluation
 from tuner.report._hyperparameters import hyperparameters, is_searched
+from tuner.report._sweep import checked_sweep
+from tuner.report._trial import STATES, Draft, State, Trial, trial_id
 
 if TYPE_CHECKING:
     import pandas
-
-State = Literal["completed", "stopped", "failed", "running", "pending"]
-"""``pending``: suggested and not yet started, paused, or waiting to be started again."""
-
-EVALUATION_FILE = "evaluation.json"
-"""What ``tuner evaluate`` writes into the results folder."""
-
-STATES: tuple[State, ...] = get_args(State)
-
-
-@dataclass(frozen=True)
-class Change:
-    """A trial went on after ``iteration``, from trial ``source``'s checkpoint of it, with ``config``."""
-
-    iteration: int
-    source: int
-    config: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One trial as the journal knows it.
-
-    ``value``: the best objective of its life, ``None`` without any. ``iterations``: the highest that it
-    reported. ``seconds``: training time. ``error``: the whole traceback of a failed trial. ``checkpoint``:
-    the path of the one kept for that value. ``curve``: (iteration, value), iterations rising; where a trial
-    was started again and repeated an iteration, the last report of it stands. ``config``: that it had at its
-    best, where hyperparameters changed. ``changes``: when they did, in order. ``first_config``: before them.
-    ``values``: of all objectives, where there are several; then the last count, also as ``value``.
-    """
-
-    id: str
-    number: int
-    config: dict[str, Any]
-    state: State
-    value: float | None
-    iterations: int
-    seconds: float
-    seed: int | None
-    error: str | None
-    checkpoint: str | None
-    curve: list[tuple[int, float]]
-    changes: tuple[Change, ...] = ()
-    first_config: dict[str, Any] = field(default_factory=dict)
-    values: tuple[float, ...] = ()
-
-    @property
-    def best_iteration(self) -> int:
-        """The first iteration with ``value``; 0 without any."""
-        return _reached(self.curve, self.value)
-
-    @property
-    def cause(self) -> str | None:
-        """The last line of the error, which names it; ``None`` without one."""
-        lines = (self.error or "").strip().splitlines()
-        return lines[-1].strip() if lines else None
-
-    def to_dict(self) -> dict[str, Any]:
-        """The trial as ``Report.to_dict`` lists it, JSON-ready."""
-        names = ("id", "config", "state", "value", "iterations", "seconds", "seed", "error")
-        several = {"values": list(self.values)} if self.values else {}
-        return {name: getattr(self, name) for name in names} | several
 
 
 @dataclass(frozen=True)
 class Report:
     """What came, or has come so far, of the sweep in ``folder``.
 
-    ``sweep``: resolved. ``trials``: by number. ``start``: seconds since 1970. ``seconds``: from the start to
-    the newest event. ``reason``: why the sweep ended (``trials``, ``seconds``, ``failures``,
+    ``sweep``: resolved; its ``out`` is where the folder is now. ``trials``: by number. ``start``: when the
+    sweep was asked for, in seconds since 1970. ``seconds``: from then to the newest event, without the time
+    between its end and a resumption. ``reason``: why the sweep ended (``trials``, ``seconds``, ``failures``,
     ``interrupted``); ``None``: it is running, or was killed. ``leaks``: for each worker that was
     replaced since its trials had left memory behind, what the journal says. ``evaluation``: what ``tuner
     evaluate`` found.
@@ -101,44 +43,45 @@ class Report:
     _decisions: list[dict[str, Any]] = field(repr=False)
     leaks: list[dict[str, Any]] = field(default_factory=list, repr=False)
     evaluation: dict[str, Any] | None = field(default=None, repr=False)
+    _clock: Clock = field(default_factory=Clock, repr=False)
 
     @classmethod
     def read(cls, folder: str | Path) -> Report:
         """Read a results folder, also while its sweep runs. Raises ResultsError if it holds no sweep."""
         folder = Path(folder)
         sweep: dict[str, Any] | None = None
-        start = end = 0.0
+        clock = Clock()
         reason: str | None = None
-        drafts: dict[int, _Draft] = {}
+        drafts: dict[int, Draft] = {}
         decisions: list[dict[str, Any]] = []
         leaks: list[dict[str, Any]] = []
-        for position, event in enumerate(read(folder)):
-            if position == 0:
-                start = event.time
-            end = event.time
-            # A sweep that goes on after its end, because it was resumed or extended, has not ended.
-            reason = event.data["reason"] if event.kind == "finished" else None
+        for event in read(folder):
+            clock.add(event)
+            # A sweep that is continued after its end, because it was resumed or extended, has not ended.
+            if event.kind != "closed":
+                reason = event.data["reason"] if event.kind == "finished" else None
             if event.kind == "sweep":
                 sweep = event.data["sweep"]
             elif event.kind == "leaked":
                 leaks.append(event.data)
             if event.trial is not None:
-                drafts.setdefault(event.trial, _Draft(event.trial)).add(event)
+                drafts.setdefault(event.trial, Draft(event.trial)).add(event)
                 if event.kind == "decision":
-                    decisions.append({"trial": _id(event.trial), "time": event.time, **event.data})
+                    decisions.append({"trial": trial_id(event.trial), "time": event.time, **event.data})
         if sweep is None:
             raise ResultsError(f"{folder / FILE_NAME}: holds no sweep; it was ended before it began")
+        sweep = {**checked_sweep(sweep, source=str(folder / FILE_NAME)), "out": str(folder.parent)}
         objective = Objective.model_validate(sweep["objective"])
         kept = (result for draft in drafts.values() for result in draft.results.values())
         return cls(
             folder=folder,
             sweep=sweep,
             objective=objective,
-            trials=tuple(drafts[number].trial(objective) for number in sorted(drafts)),
-            start=start,
-            # A clock that was set back must not give a negative duration.
-            seconds=max(0.0, end - start),
+            trials=tuple(drafts[number].trial(objective, folder) for number in sorted(drafts)),
+            start=clock.start,
+            seconds=clock.seconds,
             reason=reason,
+            _clock=clock,
             _results=[
                 (result.time, result.trial, result.data["value"])
                 for result in sorted(kept, key=lambda result: result.time)
@@ -146,7 +89,7 @@ class Report:
             ],
             _decisions=decisions,
             leaks=leaks,
-            evaluation=_evaluation(folder / EVALUATION_FILE),
+            evaluation=read_evaluation(folder),
         )
 
     def best(self) -> Trial | None:
@@ -188,7 +131,7 @@ class Report:
         return sorted(self.trials, key=rank)
 
     def counts(self) -> dict[State, int]:
-        """How many trials there are in each state, all five, in the order of ``STATES``."""
+        """How many trials there are in each state, all six, in the order of ``STATES``."""
         states = [trial.state for trial in self.trials]
         return {state: states.count(state) for state in STATES}
 
@@ -204,22 +147,26 @@ class Report:
 
     @property
     def iterations_without_stopping(self) -> int | None:
-        """What the trials that ran would have done in full length, failed ones what they did.
+        """What all trials would have done if the scheduler had stopped none of them.
 
-        ``None``: the sweep sets no length.
+        Those that it stopped count in full length, the others as what they did. ``None``: the sweep sets no
+        length.
         """
         length = (self.sweep.get("budget") or {}).get("iterations")
         if length is None:
             return None
         return sum(
-            trial.iterations if trial.state == "failed" else max(length, trial.iterations)
+            max(length, trial.iterations) if trial.stopped_early else trial.iterations
             for trial in self.trials
-            if trial.iterations > 0 or trial.state not in ("pending", "failed")
         )
 
     def decisions(self) -> list[dict[str, Any]]:
         """The scheduler's decisions in order: ``trial`` (id), ``time`` (since 1970) and their own keys."""
         return [dict(decision) for decision in self._decisions]
+
+    def elapsed(self, time: float) -> float:
+        """How long the sweep had run at a time (since 1970), in seconds; see ``seconds``."""
+        return self._clock.elapsed(time)
 
     def incumbents(self) -> list[tuple[float, str, float]]:
         """(seconds since the start, trial id, value) each time the best improved; failed trials left out."""
@@ -229,7 +176,7 @@ class Report:
         for time, number, value in self._results:
             if number not in failed and self.objective.better(value, best):
                 best = value
-                incumbents.append((max(0.0, time - self.start), _id(number), value))
+                incumbents.append((self.elapsed(time), trial_id(number), value))
         return incumbents
 
     def schedule(self, trial: Trial) -> list[tuple[int, dict[str, Any]]]:
@@ -237,31 +184,45 @@ class Report:
 
         One entry, unless hyperparameters changed; then also those of the trials that it went on from.
         """
+        by_number = {each.number: each for each in self.trials}
         schedule: list[tuple[int, dict[str, Any]]] = []
         until = trial.best_iteration
         while changes := [change for change in trial.changes if change.iteration < until]:
             schedule.insert(0, (changes[-1].iteration, changes[-1].config))
             until = changes[-1].iteration
-            trial = self.trials[changes[-1].source]
+            trial = by_number[changes[-1].source]
         return [(0, trial.first_config), *schedule]
+
+    def changes(self, trial: Trial) -> list[tuple[int, dict[str, Any]]]:
+        """(iteration, hyperparameters that changed after it, with their new values) up to the trial's best.
+
+        The first entry, at iteration 0, is the whole configuration; there are others only where it changed.
+        """
+        (_, first), *later = self.schedule(trial)
+        changes = [(0, first)]
+        before = first
+        for iteration, config in later:
+            changed = {name: value for name, value in config.items() if before.get(name) != value}
+            changes += [(iteration, changed)] if changed else []
+            before = config
+        return changes
 
     def replay(self) -> dict[str, Any]:
         """A sweep that trains the best trial's schedule once more, from the beginning.
 
-        Raises ResultsError when no trial is best.
+        Raises ResultsError when no trial is best, or the journal does not have the whole sweep.
         """
         best = self.best()
         if best is None:
             raise ResultsError(f"{self.folder}: no trial has a value, so there is nothing to replay")
-        (_, first), *later = self.schedule(best)
-        changes = []
+        if missing := [part for part in ("trainable", "resources", "seed", "name") if part not in self.sweep]:
+            raise ResultsError(f"{self.folder}: its sweep has no '{missing[0]}', so it cannot be replayed")
+        (_, first), *later = self.changes(best)
         space = dict(first)
-        before = first
-        for iteration, config in later:
-            changed = {name: value for name, value in config.items() if before.get(name) != value}
+        changes = []
+        for iteration, changed in later:
             space = {**changed, **space}  # what comes in later must be among the names
-            changes += [{"at": iteration, "set": changed}] if changed else []
-            before = config
+            changes.append({"at": iteration, "set": changed})
         return {
             "trainable": self.sweep["trainable"],
             "space": space,
@@ -286,8 +247,8 @@ class Report:
         return {name: entry for name, entry in self.space().items() if is_searched(entry)}
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row per trial: its numbers, the error's last line, ``config.<name>`` in the space's order."""
-        names = list(self.space())
+        """One row per trial: its numbers, the error's last line, ``config.<name>``, ``metric.<name>``."""
+        names, metrics = list(self.space()), self.metrics()
         further = self._further()
         return [
             {
@@ -300,6 +261,7 @@ class Report:
                 "seed": trial.seed,
                 "error": trial.cause,
                 **{f"config.{name}": trial.config.get(name) for name in names},
+                **{f"metric.{name}": trial.metrics.get(name) for name in metrics},
             }
             for trial in self.trials
         ]
@@ -307,7 +269,15 @@ class Report:
     def columns(self) -> list[str]:
         """The keys of ``rows``, known also when there are none."""
         own = ["id", "state", "value", *self._further(), "iterations", "seconds", "seed", "error"]
-        return own + [f"config.{name}" for name in self.space()]
+        return [
+            *own,
+            *(f"config.{name}" for name in self.space()),
+            *(f"metric.{name}" for name in self.metrics()),
+        ]
+
+    def metrics(self) -> list[str]:
+        """The metrics beside the objectives that any trial reported, in the order in which they came."""
+        return list(dict.fromkeys(name for trial in self.trials for name in trial.metrics))
 
     def values(self, trial: Trial) -> list[float | None]:
         """The trial's value of each objective."""
@@ -335,7 +305,7 @@ class Report:
         best = self.best()
         return {
             "sweep": self.sweep,
-            "best": None if best is None else {**best.to_dict(), "checkpoint": best.checkpoint},
+            "best": None if best is None else self._best_to_dict(best),
             **({"front": [trial.id for trial in self.front()]} if self.objective.others else {}),
             "trials": [trial.to_dict() for trial in self.trials],
             "counts": self.counts(),
@@ -348,95 +318,20 @@ class Report:
             "evaluation": self.evaluation,
         }
 
-
-class _Draft:
-    """A trial while the journal is being read."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.config: dict[str, Any] = {}
-        self.seed: int | None = None
-        self.state: State = "pending"
-        self.error: str | None = None
-        self.checkpoint: str | None = None
-        self.results: dict[int, Event] = {}
-        self.changes: list[Change] = []
-
-    def add(self, event: Event) -> None:
-        """Take in one event of this trial."""
-        data = event.data
-        match event.kind:
-            case "suggested":
-                self.config, self.seed = data["config"], data["seed"]
-            case "started":
-                self.state, self.error = "running", None
-            case "result":
-                self.results[data["iteration"]] = event
-            case "decision" if data["action"] == "pause":
-                self.state = "pending"
-            case "lost":
-                self.state = "pending"
-            case "reconfigured":
-                self.changes.append(Change(data["iteration"], data["source"], data["config"]))
-                # What it had done beyond is not part of what it goes on from.
-                self.results = {i: event for i, event in self.results.items() if i <= data["iteration"]}
-            case "checkpoint":
-                self.checkpoint = data["best"]
-            case "ended":
-                self.state, self.error = data["state"], data.get("error")
-
-    def trial(self, objective: Objective) -> Trial:
-        """The trial after its last event."""
-        results = [(iteration, self.results[iteration].data["value"]) for iteration in sorted(self.results)]
-        curve = [(iteration, value) for iteration, value in results if value is not None]
-        values = self._last_values() if objective.others else ()
-        best = objective.best([value for _, value in curve]) if curve else None
-        if values:
-            best = values[0]
-        until = max(self.results, default=0) if values else _reached(curve, best)
-        before = [change.config for change in self.changes if change.iteration < until]
-        return Trial(
-            id=_id(self.number),
-            number=self.number,
-            config=before[-1] if before else self.config,
-            state=self.state,
-            value=best,
-            iterations=max(self.results, default=0),
-            seconds=max((event.data.get("seconds") or 0.0 for event in self.results.values()), default=0.0),
-            seed=self.seed,
-            error=self.error,
-            checkpoint=self.checkpoint,
-            curve=curve,
-            changes=tuple(self.changes),
-            first_config=self.config,
-            values=values,
-        )
-
-    def _last_values(self) -> tuple[float, ...]:
-        return tuple(self.results[max(self.results)].data["values"]) if self.results else ()
+    def _best_to_dict(self, best: Trial) -> dict[str, Any]:
+        """The best trial with its checkpoint, and its schedule where hyperparameters changed."""
+        changes = [{"iteration": iteration, "config": changed} for iteration, changed in self.changes(best)]
+        return {
+            **best.to_dict(),
+            "checkpoint": best.checkpoint,
+            **({} if best.gone is None else {"checkpoint_gone": best.gone}),
+            **({"schedule": changes} if len(changes) > 1 else {}),
+        }
 
 
 def _is_sound(trial: Trial) -> bool:
     """Whether it can be among the best."""
     return trial.state != "failed" and trial.value is not None
-
-
-def _reached(curve: list[tuple[int, float]], value: float | None) -> int:
-    return next((iteration for iteration, reached in curve if reached == value), 0)
-
-
-def _evaluation(path: Path) -> dict[str, Any] | None:
-    if not path.is_file():
-        return None
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ResultsError(f"{path}: cannot be read: {error}") from None
-    return found
-
-
-def _id(number: int) -> str:
-    return f"{number:05d}"
 
 
 def _transposed(rows: list[dict[str, Any]], report: Report) -> Iterable[tuple[str, list[Any]]]:

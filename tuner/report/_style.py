@@ -31,7 +31,7 @@ dl.config dd, td, pre { font-variant-numeric: tabular-nums; }
 .state { white-space: nowrap; }
 .completed { color: var(--completed); } .stopped { color: var(--stopped); }
 .running { color: var(--running); }
-.pending { color: var(--pending); } .state.failed { color: var(--failed); }
+.pending, .paused { color: var(--pending); } .state.failed { color: var(--failed); }
 .state > span { color: var(--ink); }
 figure { margin: 0; min-width: 0; } svg { display: block; width: 100%; height: auto; }
 svg text { fill: var(--soft); font-size: 12px; } .wide text { font-size: 11px; }

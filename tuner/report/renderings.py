@@ -12,16 +12,37 @@ from typing import TYPE_CHECKING, Any
 
 from tuner.report import _evaluation
 from tuner.report._page import html
-from tuner.report._report import Report, Trial
-from tuner.report.words import clean, counted, duration, ended, full, left_behind, savings, several, short
+from tuner.report._report import Report
+from tuner.report._trial import Trial, checkpoint, reached_at
+from tuner.report.words import (
+    cell,
+    changed,
+    clean,
+    counted,
+    duration,
+    ended,
+    full,
+    left_behind,
+    savings,
+    several,
+    short,
+    since,
+)
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
 __all__ = ["csv", "decisions", "drawn", "errors", "evaluation", "html", "json", "summary", "table"]
 
 # A narrower terminal wraps the lines itself; columns of a few characters would be unreadable.
 _MIN_WIDTH = 80
+
+# A configuration in one column takes at least the first, and the second where metrics would make it narrow.
+_LEAST_LINE = (20, 36)
+
+# What any other column takes, with the space around it.
+_LEAST_COLUMN = 4
 
 _FRONT_SHOWN = 12
 
@@ -34,16 +55,29 @@ def json(report: Report) -> str:
 
 
 def csv(report: Report) -> str:
-    """A header and one row per trial; lists and mappings as JSON, nothing for what a trial does not have."""
+    """A header and one row per trial; lists and mappings as JSON, nothing for what a trial does not have.
+
+    A text that a spreadsheet would take for a formula begins with an apostrophe.
+    """
     out = StringIO()
     rows = writer(out, lineterminator="\n")
-    rows.writerow(map(clean, report.columns()))
-    rows.writerows([_cell(value) for value in row.values()] for row in report.rows())
+    rows.writerow(map(cell, report.columns()))
+    rows.writerows(map(cell, row.values()) for row in report.rows())
     return out.getvalue()
 
 
-def table(report: Report, *, limit: int = 20, width: int = 100, color: bool = False) -> str:
-    """The best ``limit`` trials, best first, then the counts by state; ``width`` in characters."""
+def table(
+    report: Report,
+    *,
+    limit: int = 20,
+    width: int = 100,
+    color: bool = False,
+    metrics: Sequence[str] | None = None,
+) -> str:
+    """The best ``limit`` trials, best first, then the counts by state; ``width`` in characters.
+
+    ``metrics``: which of those beside the objective have columns; ``None``: as many as fit.
+    """
     shown = report.ranked()[:limit]
     counts = (
         f"{several(len(report.trials), 'trial')}: {counted(report.counts())}"
@@ -54,10 +88,28 @@ def table(report: Report, *, limit: int = 20, width: int = 100, color: bool = Fa
         return counts + "\n"
     if len(shown) < len(report.trials):
         counts = f"the best {len(shown)} of {counts}"
-    text = _drawn(_trial_table(report, shown, columns=True), width=width, color=color)
-    if text is None:  # too many hyperparameters for columns of their own
-        text = _drawn(_trial_table(report, shown, columns=False), width=width, color=color, fold=True)
+    text, more = _trials_drawn(report, shown, metrics, width=width, color=color)
+    counts += f"\nmore metrics: {', '.join(map(clean, more))} (--metrics NAME,...)" if more else ""
     return f"{text}{counts}\n{_evaluated(report, width=width, color=color)}"
+
+
+def _trials_drawn(
+    report: Report, trials: list[Trial], metrics: Sequence[str] | None, *, width: int, color: bool
+) -> tuple[str, list[str]]:
+    """The trials as a table, and the metrics for which there was no room."""
+    known = report.metrics()
+    # Each with fewer metrics than the one before. Hyperparameters have columns of their own if they fit.
+    most = min(len(known), width // _LEAST_COLUMN)
+    tries = [list(metrics)] if metrics is not None else [known[:count] for count in range(most, -1, -1)]
+    for names in tries:
+        text = _drawn(_trial_table(report, trials, names, columns=True), width=width, color=color)
+        if text is not None:
+            return text, [] if metrics is not None else known[len(names) :]
+    # There are too many hyperparameters for columns of their own.
+    tables = [(names, _trial_table(report, trials, names, columns=False)) for names in tries]
+    names, table = next((each for each in tables if _least_width(each[1]) <= width), tables[-1])
+    text = _drawn(table, width=width, color=color, fold=True) or ""
+    return text, [] if metrics is not None else known[len(names) :]
 
 
 def evaluation(report: Report, *, width: int = 100, color: bool = False) -> str:
@@ -65,7 +117,8 @@ def evaluation(report: Report, *, width: int = 100, color: bool = False) -> str:
     if report.evaluation is None:
         return ""
     text = drawn(_evaluation.rows(report.evaluation), width=width, color=color)
-    return f"{_evaluation.title(report.evaluation)}\n{text}{_evaluation.verdict(report.evaluation)}\n"
+    title, verdict = _evaluation.title(report.evaluation), _evaluation.verdict(report.evaluation)
+    return f"{clean(title)}\n{text}{clean(verdict)}\n"
 
 
 def errors(report: Report) -> str:
@@ -90,13 +143,15 @@ def decisions(report: Report, *, width: int = 100, color: bool = False) -> str:
 
 def drawn(rows: Sequence[Mapping[str, str]], *, width: int = 100, color: bool = False) -> str:
     """At least one row as a table; columns in which all are empty are left out, words stand at the left."""
+    from rich.text import Text
+
     used = [name for name in rows[0] if any(row[name] for row in rows)]
     table = _new_table()
     for name in used:
         words = name in ("trial", "action", "reason", "scheduler", "outcome")
-        table.add_column(name, justify="left" if words else "right", no_wrap=name != "reason")
+        table.add_column(Text(clean(name)), justify="left" if words else "right", no_wrap=name != "reason")
     for row in rows:
-        table.add_row(*(row[name] for name in used))
+        table.add_row(*(Text(clean(row[name])) for name in used))
     return _drawn(table, width=width, color=color, fold=True) or ""
 
 
@@ -105,16 +160,13 @@ def summary(report: Report) -> str:
     lines = [*_headline(report), ""]
     counts = report.counts()
     facts = [("trials", f"{len(report.trials):,}: {counted(counts)}" if report.trials else "none")]
-    waiting = [
-        f"{counts['pending']:,} pending (paused, or not yet started)" if counts["pending"] else "",
-        f"{counts['running']:,} running" if counts["running"] else "",
-    ]
-    if report.reason is not None and any(waiting):
-        facts.append(("unfinished", f"{' and '.join(filter(None, waiting))} when the sweep ended"))
+    waiting = counted({state: counts[state] for state in ("running", "paused", "pending")})
+    if report.reason is not None and waiting:
+        facts.append(("unfinished", f"{waiting} when the sweep ended"))
     facts += [
         ("iterations", savings(report.iterations, report.iterations_without_stopping)),
         ("wall time", duration(report.seconds)),
-        ("ended", ended(report.reason)),
+        ("ended", ended(report.reason, counts)),
         ("results", str(report.folder)),
     ]
     if failure := _commonest_error(report):
@@ -137,6 +189,8 @@ def _headline(report: Report) -> list[str]:
     finished = counts["completed"] + counts["stopped"]
     if not finished:
         lines.append("No trial has finished." if report.reason is None else "No trial finished.")
+    elif report.reason is not None and not counts["completed"] and counts["failed"]:
+        lines.append("No trial completed.")
     metric = clean(report.objective.metric)
     if best is None:
         if finished:
@@ -146,11 +200,26 @@ def _headline(report: Report) -> list[str]:
         return lines + _front_lines(report)
     so_far = "" if finished and report.reason is not None else " so far"
     lines += [
-        f"best {metric}{so_far}: {full(best.value)} ({report.objective.mode}), trial {best.id}",
+        f"best {metric}{so_far}: {full(best.value)} ({report.objective.mode}), trial {best.id}, "
+        f"{reached_at(best)}",
         _config(best, "  "),
-        f"{'checkpoint':<12}{clean(best.checkpoint or 'none')}",
+        *_schedule_lines(report, best),
+        *([f"{'metrics':<12}{changed(best.metrics)}"] if best.metrics else []),
+        f"{'checkpoint':<12}{clean(checkpoint(best))}",
     ]
     return lines
+
+
+def _schedule_lines(report: Report, trial: Trial) -> list[str]:
+    """When the hyperparameters changed on the way to the trial's best; nothing where they did not."""
+    changes = report.changes(trial)
+    if len(changes) < 2:
+        return []
+    return [
+        f"{'schedule':<12}the hyperparameters changed as it trained; these are the last",
+        *(f"  {since(at)}: {changed(new)}" for at, new in changes),
+        f"  to train it again: tuner report {clean(str(report.folder))} --replay > replay.yaml",
+    ]
 
 
 def _front_lines(report: Report) -> list[str]:
@@ -159,7 +228,7 @@ def _front_lines(report: Report) -> list[str]:
     lines = [f"{several(len(front), 'trial')} of the best trade-offs (Pareto front) of {of}:"]
     for trial in front[:_FRONT_SHOWN]:
         values = ", ".join(short(value) for value in report.values(trial))
-        lines.append(f"  {trial.id}  {values}  {clean(trial.checkpoint or '')}")
+        lines.append(f"  {trial.id}  {values}  {clean(checkpoint(trial))}")
     if len(front) > _FRONT_SHOWN:
         lines.append(f"  and {len(front) - _FRONT_SHOWN} more; tuner report has all")
     return lines
@@ -184,14 +253,6 @@ def _config(trial: Trial, indent: str) -> str:
     )
 
 
-def _cell(value: Any) -> Any:
-    if isinstance(value, str):
-        return clean(value)
-    if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)):
-        return value
-    return dumps(value)
-
-
 def _decision(report: Report, decision: dict[str, Any]) -> dict[str, str]:
     rank, of = decision.get("rank"), decision.get("of")
     numbers = {
@@ -205,7 +266,7 @@ def _decision(report: Report, decision: dict[str, Any]) -> dict[str, str]:
         )
     }
     return {
-        "seconds": f"{max(0.0, decision['time'] - report.start):.1f}",
+        "seconds": f"{report.elapsed(decision['time']):.1f}",
         "trial": decision["trial"],
         "action": decision["action"],
         report.resource: numbers[report.resource],
@@ -218,7 +279,7 @@ def _decision(report: Report, decision: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _trial_table(report: Report, trials: list[Trial], *, columns: bool) -> Table:
+def _trial_table(report: Report, trials: list[Trial], metrics: Sequence[str], *, columns: bool) -> Table:
     from rich.text import Text
 
     names = list(report.searched())
@@ -230,10 +291,13 @@ def _trial_table(report: Report, trials: list[Trial], *, columns: bool) -> Table
         drawn.add_column("front", no_wrap=True)
     for name in (*report.objective.metrics, "iterations", "seconds"):
         drawn.add_column(Text(clean(name)), justify="right", no_wrap=True)
+    least = _LEAST_LINE[bool(metrics)]
     for name in names if columns else ["configuration"]:
         drawn.add_column(
-            Text(clean(name)), no_wrap=columns, overflow="fold", min_width=None if columns else 20
+            Text(clean(name)), no_wrap=columns, overflow="fold", min_width=None if columns else least
         )
+    for name in metrics:
+        drawn.add_column(Text(clean(name)), justify="right", no_wrap=True)
     for trial in trials:
         pairs = {name: short(trial.config[name]) if name in trial.config else "" for name in names}
         line = " ".join(f"{clean(name)}={value}" for name, value in pairs.items() if value)
@@ -245,8 +309,14 @@ def _trial_table(report: Report, trials: list[Trial], *, columns: bool) -> Table
             str(trial.iterations),
             f"{trial.seconds:.1f}",
             *(Text(value) for value in (pairs.values() if columns else [line])),
+            *(Text(_metric(trial, name)) for name in metrics),
         )
     return drawn
+
+
+def _metric(trial: Trial, name: str) -> str:
+    value = trial.metrics.get(name)
+    return "" if value is None else short(value)
 
 
 def _new_table() -> Table:
@@ -258,10 +328,24 @@ def _new_table() -> Table:
 
 def _drawn(drawn: Table, *, width: int, color: bool, fold: bool = False) -> str | None:
     """The table as text; ``None`` when it needs more than ``width`` and must not be folded."""
+    out = StringIO()
+    console = _console(out, width=width, color=color)
+    unbounded = console.options.update(max_width=100_000)
+    if not fold and console.measure(drawn, options=unbounded).maximum > max(width, _MIN_WIDTH):
+        return None
+    console.print(drawn)
+    return re.sub(r"[ ]+$", "", out.getvalue(), flags=re.MULTILINE)
+
+
+def _least_width(drawn: Table) -> int:
+    console = _console(StringIO(), width=_MIN_WIDTH, color=False)
+    return console.measure(drawn, options=console.options.update(max_width=100_000)).minimum
+
+
+def _console(out: StringIO, *, width: int, color: bool) -> Console:
     from rich.console import Console
 
-    out = StringIO()
-    console = Console(
+    return Console(
         file=out,
         width=max(width, _MIN_WIDTH),
         force_terminal=color,
@@ -269,8 +353,3 @@ def _drawn(drawn: Table, *, width: int, color: bool, fold: bool = False) -> str 
         legacy_windows=False,
         _environ={},
     )
-    unbounded = console.options.update(max_width=100_000)
-    if not fold and console.measure(drawn, options=unbounded).maximum > width:
-        return None
-    console.print(drawn)
-    return re.sub(r"[ ]+$", "", out.getvalue(), flags=re.MULTILINE)

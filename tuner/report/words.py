@@ -12,6 +12,9 @@ _ESCAPES = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
 )
 
+# What spreadsheets begin a formula with, or skip before one; some also take the wide forms of East Asia.
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
 _REASONS = {
     None: "not yet: it is running, or was killed",
     "trials": "every trial was run",
@@ -63,9 +66,20 @@ def counted(counts: Mapping[Any, int]) -> str:
     return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
 
 
+def cell(value: Any) -> Any:
+    """A value as a cell of a CSV file: numbers as they are, nothing for ``None``, all else as text.
+
+    A text that a spreadsheet would take for a formula begins with an apostrophe.
+    """
+    if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)):
+        return value
+    text = clean(value) if isinstance(value, str) else clean(json.dumps(value, default=str))
+    return f"'{text}" if text.startswith(_FORMULAS) else text
+
+
 def savings(done: int, without_stopping: int | None) -> str:
-    """Iterations done, and what they would have been without early stopping."""
-    if not without_stopping:
+    """Iterations done, and what they would have been without early stopping, where that is more."""
+    if not without_stopping or without_stopping <= done:
         return f"{done:,}"
     return f"{done:,}, against {without_stopping:,} without early stopping ({done / without_stopping:.0%})"
 
@@ -76,6 +90,21 @@ def left_behind(leaks: Sequence[Mapping[str, Any]]) -> str:
     return f"{several(len(leaks), 'worker')} replaced, in which trials had left up to {left} behind"
 
 
-def ended(reason: str | None) -> str:
-    """Why a sweep ended, as a sentence's end."""
-    return _REASONS.get(reason) or str(reason)
+def ended(reason: str | None, counts: Mapping[Any, int] | None = None) -> str:
+    """Why a sweep ended, as a sentence's end; with ``counts``, by state, also how its trials did."""
+    text = _REASONS.get(reason) or clean(str(reason))
+    if reason != "trials" or counts is None or not counts["failed"]:
+        return text
+    if not counts["completed"]:
+        return f"{text}, and none completed: {counted({n: counts[n] for n in ('stopped', 'failed')})}"
+    return f"{text}; {counts['failed']:,} of {sum(counts.values()):,} failed"
+
+
+def changed(config: Mapping[str, Any]) -> str:
+    """Hyperparameters in a line, as ``lr=0.1 momentum=0.9``."""
+    return " ".join(f"{clean(name)}={short(value)}" for name, value in config.items())
+
+
+def since(iteration: int) -> str:
+    """From where in its training a trial had a part of its schedule."""
+    return f"after iteration {iteration:,}" if iteration else "from the start"

@@ -72,6 +72,10 @@ class Reinforce(SearcherSpec):
                 problems.append(Problem("controller", f"'{self.controller}' {error}"))
         return problems
 
+    def sources(self) -> dict[str, Path]:
+        own = {} if self.controller is None else {"controller": Path(self.controller).expanduser()}
+        return super().sources() | own
+
     def build(self, space: SearchSpace, *, objective: Objective, seed: int) -> Searcher:
         if not space.dimensions:  # there is nothing to decide
             return Random().build(space, objective=objective, seed=seed)

@@ -98,6 +98,10 @@ class SearcherSpec(Spec):
             problems.append(space.tightness.inside("space"))
         return problems
 
+    def sources(self) -> dict[str, Path]:
+        """The results folders and files that it learns from, by the setting that names them."""
+        return {} if self.warm_start is None else {"warm_start": Path(self.warm_start).expanduser()}
+
     def size(self, space: SearchSpace) -> int | None:
         """How many configurations there are in all; ``None``: no end."""
         return None

@@ -1,0 +1,62 @@
+"""``Pace``: how fast a sweep gets through its trials, and so how long the rest will take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tuner.engine.host import Host
+
+
+class Pace:
+    """Follows a sweep from its first running trial on; what came before is no part of the rate."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._began = clock()
+        self._driven: float | None = None  # when the cluster and the data were ready
+        self._trained: float | None = None  # when the first trial ran
+        self._before = 0.0  # trials that were through then: a sweep may have been resumed
+
+    @property
+    def seconds(self) -> float:
+        """How long the sweep has been shown, its start-up included."""
+        return self._clock() - self._began
+
+    def see(self, host: Host) -> None:
+        """Take note of the moments in which the sweep is ready, and in which its first trial runs."""
+        self._driven = self._driven or self._clock()
+        if self._trained is None and host.counts()["running"]:
+            self._trained = self._clock()
+            self._before = _through(host)
+
+    def remaining(self, host: Host) -> float | None:
+        """A guess in seconds; ``None`` before the first trial is through."""
+        guesses = []
+        total = host.trials
+        done = _through(host) - self._before
+        if total is not None and self._trained is not None and done > 0:
+            rest = max(total - _through(host), 0.0)
+            guesses.append((self._clock() - self._trained) * rest / done)
+        if host.sweep.budget.seconds is not None and self._driven is not None:
+            guesses.append(max(host.sweep.budget.seconds - (self._clock() - self._driven), 0.0))
+        return min(guesses, default=None)
+
+
+def _through(host: Host) -> float:
+    """How many trials are through; of those that run, the part of their iterations that they have done.
+
+    Where a scheduler stops trials, nobody knows how far one that runs will go: it counts when it has left.
+    """
+    counts = host.counts()
+    done = float(counts["completed"] + counts["stopped"] + counts["failed"] + counts["paused"])
+    limit = host.sweep.budget.iterations
+    if limit is not None and not host.sweep.scheduler.compares:
+        done += sum(
+            min(course.iteration / limit, 1.0)
+            for course in host.courses.values()
+            if course.state in ("running", "pending")
+        )
+    return done

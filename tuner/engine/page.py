@@ -1,0 +1,64 @@
+"""``LivePage``: the page of a sweep, written while it runs and when it ends, however it does."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+
+from tuner.disk import writing
+from tuner.errors import ResultsError
+from tuner.report import Report
+from tuner.report.renderings import html
+
+REPORT_FILE = "report.html"
+
+_SECONDS_BETWEEN_PAGES = 10.0
+
+# A page takes this share of the time at most. One of a large sweep takes a second of a core.
+_SHARE = 0.02
+
+
+def write_page(folder: Path) -> Report:
+    """Write ``report.html``, whole or not at all, and return what it shows.
+
+    Raises ResultsError when the journal cannot be read or the page cannot be written.
+    """
+    report = Report.read(folder)
+    unfinished = folder / f".{REPORT_FILE}.part"
+    with writing(folder):
+        unfinished.write_text(html(report), encoding="utf-8")
+        unfinished.replace(folder / REPORT_FILE)
+    return report
+
+
+class LivePage:
+    """A context in which ``report.html`` follows the journal of the sweep in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="tuner-page", daemon=True)
+
+    def __enter__(self) -> LivePage:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+        # An error that ends the sweep is what the user must see, not that of its page.
+        with contextlib.suppress(ResultsError) if error is not None else contextlib.nullcontext():
+            write_page(self._folder)
+
+    def _follow(self) -> None:
+        pause = 0.0
+        while not self._over.wait(pause):
+            began = time.thread_time()
+            with contextlib.suppress(ResultsError):  # the last page will say it, if it still holds then
+                write_page(self._folder)
+            pause = max(_SECONDS_BETWEEN_PAGES, (time.thread_time() - began) / _SHARE)
