@@ -36,9 +36,26 @@ class Spec(BaseModel):
 
         def __init__(self, **data: Any) -> None:
             try:
-                super().__init__(**data)
+                super().__init__(**unwrapped(data))
             except ValidationError as error:
                 raise SpecError(problems_of(error, type(self))) from None
+
+
+def unwrapped(value: Any, *, arrays: bool = False) -> Any:
+    """``value`` with each scalar of NumPy in it, also in lists and dicts, as a plain value.
+
+    ``arrays``: arrays, too, as lists. What holds none is returned as it is.
+    """
+    if hasattr(value, "dtype") and hasattr(value, "tolist") and not isinstance(value, type):
+        return value.tolist() if arrays or getattr(value, "ndim", 1) == 0 else value
+    if type(value) in (list, tuple):
+        items = [unwrapped(item, arrays=arrays) for item in value]
+        changed = any(new is not old for new, old in zip(items, value, strict=True))
+        return type(value)(items) if changed else value
+    if type(value) is dict:
+        plain = {key: unwrapped(item, arrays=arrays) for key, item in value.items()}
+        return plain if any(plain[key] is not value[key] for key in value) else value
+    return value
 
 
 def problems_of(error: ValidationError, model: type[BaseModel]) -> list[Problem]:

@@ -81,3 +81,26 @@ def test_what_a_trial_does_not_have_is_not_a_number():
     space = MixedSpace(DISTRIBUTIONS)
     vector = space.vector({"kind": "b"})
     assert [math.isnan(value) for value in vector] == [True, True, True, True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("distribution", "values"),
+    [
+        (IntDistribution(0, 2**63), [0, 2**40, 2**63]),
+        (IntDistribution(-(2**63), 2**63, step=2), [-(2**63), 0, 2**63]),
+        (IntDistribution(2**62, 2**62 + 5), [2**62 + more for more in range(6)]),
+        (IntDistribution(1, 2**70, log=True), [1, 2, 2**70]),
+        (FloatDistribution(0.0, 1e16, step=1.0), [0.0, 1e8, 1e16]),
+    ],
+    ids=repr,
+)
+def test_numbers_beyond_those_of_a_machine_survive_being_a_vector(distribution, values):
+    space = MixedSpace({"n": distribution})
+    for value in values:
+        found = space.params(space.vector({"n": value}))["n"]
+        assert type(found) is type(value)
+        assert found == pytest.approx(value, rel=1e-12, abs=2**13)
+    assert len(values) < 6 or [space.params(space.vector({"n": value}))["n"] for value in values] == values
+    drawn = [space.params(row)["n"] for row in space.from_cube(np.linspace(0, 1, 50)[:, None])]
+    assert all(distribution.low <= value <= distribution.high for value in drawn)
+    assert len(set(drawn)) >= 6

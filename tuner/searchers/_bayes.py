@@ -88,11 +88,11 @@ def _rules(space: SearchSpace, parameters: Mapping[str, Parameter]) -> Rules | N
     """Which dimensions are active by key, and whether the constraints allow it, given a draw for each."""
     from tuner.searchers._mixed_space import Rules
 
-    # A share of a prior, of which each of finitely many values has many.
+    # A share, in [0, 1], of which each of finitely many values has many.
     meaning = {
         key: parameters[key].value
         for key, dimension in space.dimensions.items()
-        if isinstance(dimension, Ordered) and dimension.prior != "uniform" and dimension.count is not None
+        if isinstance(dimension, Ordered) and dimension.count is not None and parameters[key].is_share
     }
     if not (space.conditional or space.constraints or meaning):
         return None

@@ -128,24 +128,35 @@ class MixedSpace:
         )
 
 
+# Where there are more values than this, one step is too small to matter, and NumPy may not hold their number.
+_MOST_VALUES = 2**31
+
+
 def _choices(distribution: BaseDistribution) -> int:
     match distribution:
         case CategoricalDistribution(choices=choices):
             return len(choices)
         case IntDistribution(low=low, high=high, step=step):
-            return (high - low) // step + 1
+            count = (high - low) // step + 1
         case FloatDistribution(low=low, high=high, step=float(step)):
-            return round((high - low) / step) + 1
+            count = round((high - low) / step) + 1
         case FloatDistribution(low=low, high=high):
             return 1 if low == high else 0
-    raise ValueError(f"unknown distribution {distribution}")
+        case _:
+            raise ValueError(f"unknown distribution {distribution}")
+    return count if count <= _MOST_VALUES else 0
 
 
 def _edges(distribution: IntDistribution | FloatDistribution) -> tuple[float, float]:
-    """What 0 and 1 stand for, on the scale of the distribution: half a step beyond the ends."""
+    """What 0 and 1 stand for, on the scale of the distribution, above ``low`` where that is not logarithmic.
+
+    Half a step beyond the ends where it has steps.
+    """
     margin = (distribution.step or 0) / 2
-    low, high = distribution.low - margin, distribution.high + margin
-    return (math.log(low), math.log(high)) if distribution.log else (low, high)
+    if distribution.log:
+        return math.log(distribution.low - margin), math.log(distribution.high + margin)
+    # Whole numbers beyond 2**53 have differences that a float holds.
+    return -margin, (distribution.high - distribution.low) + margin
 
 
 def _to_unit(distribution: BaseDistribution, value: Any) -> float:
@@ -155,7 +166,7 @@ def _to_unit(distribution: BaseDistribution, value: Any) -> float:
     low, high = _edges(distribution)
     if low == high:
         return 0.5
-    return ((math.log(value) if distribution.log else value) - low) / (high - low)
+    return ((math.log(value) if distribution.log else value - distribution.low) - low) / (high - low)
 
 
 def _from_unit(distribution: BaseDistribution, unit: float) -> Any:
@@ -163,11 +174,12 @@ def _from_unit(distribution: BaseDistribution, unit: float) -> Any:
         return distribution.choices[int(unit)]
     assert isinstance(distribution, (IntDistribution, FloatDistribution))
     low, high = _edges(distribution)
-    value = low + (high - low) * unit
-    value = math.exp(value) if distribution.log else value
+    above = low + (high - low) * unit
+    if distribution.log:
+        above = math.exp(above) - distribution.low
     if distribution.step is not None:
-        value = distribution.low + distribution.step * round((value - distribution.low) / distribution.step)
-    value = min(max(value, distribution.low), distribution.high)
+        above = distribution.step * round(above / distribution.step)
+    value = min(max(distribution.low + above, distribution.low), distribution.high)
     return int(value) if isinstance(distribution, IntDistribution) else float(value)
 
 
@@ -176,12 +188,13 @@ def _snapped(distribution: BaseDistribution, units: Array) -> Array:
     low, high = _edges(distribution)
     if distribution.step is None or low == high:
         return np.full_like(units, 0.5)
-    values = low + (high - low) * units
-    values = np.exp(values) if distribution.log else values
+    above = low + (high - low) * units
+    if distribution.log:
+        above = np.exp(above) - distribution.low
     # Halves to even, as in _from_unit.
-    values = distribution.low + distribution.step * np.round((values - distribution.low) / distribution.step)
-    values = np.clip(values, distribution.low, distribution.high)
-    scaled = np.log(values) if distribution.log else values
+    above = distribution.step * np.round(above / distribution.step)
+    above = np.clip(above, 0, distribution.high - distribution.low)
+    scaled = np.log(distribution.low + above) if distribution.log else above
     snapped: Array = (scaled - low) / (high - low)
     return snapped
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from tuner.errors import Problem
 from tuner.objective import Ending, Objective
 from tuner.space import Choice, Config, Ordered, SearchSpace
-from tuner.spec import Spec
+from tuner.spec import Spec, unwrapped
 
 
 class Searcher(ABC):
@@ -63,7 +63,9 @@ class Searcher(ABC):
 class SearcherSpec(Spec):
     """The settings of a searcher, as ``searcher:`` in a sweep file gives them."""
 
-    points: tuple[dict[str, Any], ...] = Field(
+    points: Annotated[
+        tuple[dict[str, Any], ...], BeforeValidator(lambda points: unwrapped(points, arrays=True))
+    ] = Field(
         default=(),
         description="configurations to begin with; what one leaves out has its default or is drawn",
     )

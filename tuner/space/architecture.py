@@ -21,7 +21,7 @@ import numpy as np
 from tuner.errors import Problem
 from tuner.space.dimension import Dimension, check_grid_size
 from tuner.space.layers import BETWEEN, Layer, check_kinds, text_of, with_layer, without_layer
-from tuner.space.values import raise_any, unwrapped
+from tuner.space.values import raise_any
 from tuner.spec import describe
 
 
@@ -46,13 +46,13 @@ class Architecture(Dimension):
     skip: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
+        self._unwrap()
         raise_any(self.problems())
         kinds = {
-            kind: {name: tuple(map(unwrapped, values)) for name, values in own.items()}
-            for kind, own in self.kinds.items()
+            kind: {name: tuple(values) for name, values in own.items()} for kind, own in self.kinds.items()
         }
         object.__setattr__(self, "kinds", kinds)
-        object.__setattr__(self, "layers", tuple(map(unwrapped, self.layers)))
+        object.__setattr__(self, "layers", tuple(self.layers))
         raise_any(self._default_problems())
 
     @property
@@ -202,7 +202,7 @@ class Architecture(Dimension):
     def problems(self) -> list[Problem]:
         problems = [problem.inside("architecture") for problem in check_kinds(self.kinds)]
         counts = self.layers if isinstance(self.layers, (list, tuple)) else ()
-        whole = [type(unwrapped(count)) for count in counts] == [int, int]
+        whole = [type(count) for count in counts] == [int, int]
         if not whole or not 1 <= counts[0] <= counts[1]:
             what = "must be [fewest, most], whole numbers of at least 1, the fewest first"
             problems.append(Problem("layers", f"{what}, got {describe(self.layers)}"))

@@ -11,7 +11,7 @@ import numpy as np
 from tuner.errors import Problem
 from tuner.space.dimension import Dimension, Ordered
 from tuner.space.ranges import beside
-from tuner.space.values import is_json, raise_any, same, unwrapped, written
+from tuner.space.values import is_json, raise_any, same, written
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Choice(Dimension):
     groups: Mapping[str, Mapping[str, Any]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._unwrap()
         groups = {}
         problems: list[Problem] = []
         if isinstance(self.choices, Mapping):
@@ -40,7 +41,7 @@ class Choice(Dimension):
                     what = f"a group must be a mapping of hyperparameters, got {written(group)}"
                     problems.append(Problem(f"choice.{value}", what))
         object.__setattr__(self, "groups", groups)
-        object.__setattr__(self, "choices", tuple(unwrapped(choice) for choice in self.choices))
+        object.__setattr__(self, "choices", tuple(self.choices))
         problems += _check_values(self.choices, "choice") + self.problems()
         raise_any(problems or self._default_problems())
 
@@ -95,7 +96,8 @@ class Ordinal(Ordered):
     choices: tuple[Any, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "choices", tuple(unwrapped(choice) for choice in self.choices))
+        self._unwrap()
+        object.__setattr__(self, "choices", tuple(self.choices))
         raise_any(_check_values(self.choices, "ordinal") + self.problems() or self._default_problems())
 
     def contains(self, value: Any) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 
 from tuner.errors import Problem, SpecError
 from tuner.space.values import is_json, same, written
-from tuner.spec import describe, did_you_mean
+from tuner.spec import describe, did_you_mean, unwrapped
 
 When = Mapping[str, Any]
 """Parent's name -> the value, list of values or range at which the child is active; all parents must agree.
@@ -53,6 +53,12 @@ class Dimension:
 
     when: When | None = None
     default: Any = UNSET
+
+    def _unwrap(self) -> None:
+        """Make plain values of NumPy's, wherever they were given."""
+        for option in fields(self):
+            if option.init:
+                object.__setattr__(self, option.name, unwrapped(getattr(self, option.name), arrays=True))
 
     def sample(self, rng: np.random.Generator) -> Any:
         """Draw one value."""

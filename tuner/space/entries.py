@@ -12,7 +12,7 @@ from tuner.space.choices import Choice, Ordinal
 from tuner.space.dimension import Dimension
 from tuner.space.ranges import Float, Int
 from tuner.space.values import is_json, raise_any
-from tuner.spec import describe, did_you_mean, nearest
+from tuner.spec import describe, did_you_mean, nearest, unwrapped
 
 KINDS: dict[str, type[Dimension]] = {
     "float": Float,
@@ -30,6 +30,7 @@ def parse(entry: Any) -> Any:
 
     What stands in the groups of a choice is read, too.
     """
+    entry = unwrapped(entry, arrays=True)
     if isinstance(entry, Choice) and entry.groups:
         return _with_groups_read(entry)
     if isinstance(entry, Dimension):

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tuner.errors import Problem
-from tuner.space.values import unwrapped
 from tuner.spec import describe
 
 BETWEEN = "; "
@@ -85,7 +84,7 @@ def _check_kind(kind: Any, own: Any) -> list[Problem]:
 
 def _check_values(values: Sequence[Any]) -> list[Problem]:
     problems = []
-    for index, value in enumerate(map(unwrapped, values)):
+    for index, value in enumerate(values):
         number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
         if not number and not (isinstance(value, str) and _WORD.fullmatch(value)):
             what = f"a value must be a number or a text without spaces, ';' and '=', got {describe(value)}"

@@ -15,12 +15,19 @@ if TYPE_CHECKING:
     from optuna.trial import Trial
 
 
+# Optuna lists the values of a whole number, or counts with them as floats, which are exact up to 2**53. Where
+# there are more than this, one step is too small to matter.
+_MOST_VALUES = 2**20
+_MOST_EXACT = 2**53
+
+
 class Parameter:
     """What Optuna is asked for in place of a dimension, and how the two are turned into one another.
 
-    A dimension with a prior is asked for by its share of the prior, in [0, 1]; one that has a list of values,
-    by position, since Optuna takes only plain values as categories, holds True for 1, and shortens a range
-    that its step divides only up to rounding. ``numeric``: choices, too, are asked for as numbers in [0, 1].
+    A dimension with a prior or with very many values is asked for by its share of the prior, in [0, 1]; one
+    that has a list of values, or very large ones, by position, since Optuna takes only plain values as
+    categories, holds True for 1, and shortens a range that its step divides only up to rounding. ``numeric``:
+    choices, too, are asked for as numbers in [0, 1].
     """
 
     def __init__(self, key: str, dimension: Dimension, *, numeric: bool = False) -> None:
@@ -32,19 +39,26 @@ class Parameter:
         """What Optuna says -> the dimension's value."""
         self.told: Callable[[Any], Any]
         """The inverse of ``value``."""
+        self.is_share = False
+        """Whether it is asked for by its share of its prior."""
         if isinstance(dimension, Choice) and not numeric:
             self.distribution = CategoricalDistribution(tuple(range(len(dimension.choices))))
             self.value, self.told = dimension.choices.__getitem__, dimension.index
         elif isinstance(dimension, Choice) or (
-            isinstance(dimension, Ordered) and dimension.prior != "uniform"
+            isinstance(dimension, Ordered)
+            and (dimension.prior != "uniform" or (dimension.count or 0) > _MOST_VALUES)
         ):
-            self.distribution = FloatDistribution(0.0, 1.0)
+            self.distribution, self.is_share = FloatDistribution(0.0, 1.0), True
             self.value, self.told = dimension.quantile, dimension.share
-        elif isinstance(dimension, Int):
+        elif isinstance(dimension, Int) and max(abs(dimension.low), abs(dimension.high)) <= _MOST_EXACT:
             self.distribution = IntDistribution(
                 dimension.low, dimension.high, log=dimension.log, step=dimension.step
             )
             self.value, self.told = int, int
+        elif isinstance(dimension, Int):
+            self.distribution = IntDistribution(0, dimension.count - 1)
+            self.value = lambda index: dimension.low + index * dimension.step
+            self.told = lambda value: (value - dimension.low) // dimension.step
         elif isinstance(dimension, Ordered) and (count := dimension.count) is not None:
             self.distribution = IntDistribution(0, count - 1)
             self.value = lambda index: dimension.at((index + 0.5) / count)

@@ -10,7 +10,7 @@ import numpy as np
 
 from tuner.errors import Problem, SpecError
 from tuner.space.dimension import MAX_GRID, Ordered, check_grid_size
-from tuner.space.values import is_finite, raise_any, unwrapped
+from tuner.space.values import is_finite, raise_any
 from tuner.spec import describe
 
 _GOLDEN = (math.sqrt(5) - 1) / 2
@@ -32,7 +32,7 @@ class Float(Ordered):
     points: int | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        _unwrap(self)
+        self._unwrap()
         raise_any(_check_range(self, whole=False) or self._default_problems())
 
     def contains(self, value: Any) -> bool:
@@ -122,7 +122,7 @@ class Int(Ordered):
     points: int | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        _unwrap(self)
+        self._unwrap()
         raise_any(_check_range(self, whole=True) or self._default_problems())
 
     def contains(self, value: Any) -> bool:
@@ -183,11 +183,6 @@ def beside(index: int, low: int, high: int, rng: np.random.Generator) -> int:
     """The whole number before or after ``index`` that lies in [low, high]; ``index`` where there is none."""
     near = [other for other in (index - 1, index + 1) if low <= other <= high]
     return near[int(rng.integers(len(near)))] if near else index
-
-
-def _unwrap(dimension: Float | Int) -> None:
-    for name in ("low", "high", "step", "default"):
-        object.__setattr__(dimension, name, unwrapped(getattr(dimension, name)))
 
 
 def _check_range(dimension: Float | Int, *, whole: bool) -> list[Problem]:

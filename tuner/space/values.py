@@ -7,8 +7,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from tuner.errors import Problem, SpecError
 
 
@@ -39,11 +37,6 @@ def as_list(value: Any) -> list[Any]:
 def written(value: Any) -> str:
     """A value as a sweep file writes it."""
     return repr(value) if isinstance(value, str) else json.dumps(value, default=repr)
-
-
-def unwrapped(value: Any) -> Any:
-    """A NumPy scalar as a Python value."""
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def raise_any(problems: list[Problem]) -> None:

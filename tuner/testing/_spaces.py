@@ -19,6 +19,14 @@ SPACES: dict[str, SearchSpace] = {
     "whole numbers on a logarithmic scale": SearchSpace(
         {"layers": Int(1, 2, log=True), "hidden": Int(1, 1024, log=True, points=4)}
     ),
+    "whole numbers beyond those of a machine": SearchSpace(
+        {
+            "id": Int(0, 2**63, points=3),
+            "offset": Int(2**62, 2**62 + 1),
+            "size": Int(1, 2**70, log=True, points=3),
+            "step": Int(-(3**50), 3**50, step=2, points=2),
+        }
+    ),
     "values of all kinds": SearchSpace(
         {
             "value": Choice((True, 1, None, [1, 2], "1", 0, False, {"a": 1})),
