@@ -24,7 +24,7 @@ from tuner.logger import LoggerSpec
 from tuner.objective import Budget, Objective, Resources, Seconds
 from tuner.schedulers import SCHEDULERS, Fifo, SchedulerSpec
 from tuner.searchers import SEARCHERS, Random, SearcherSpec, beginning, start
-from tuner.space import CONSTRAINTS, SearchSpace
+from tuner.space import CONSTRAINTS, SearchSpace, misplaced_problems
 from tuner.spec import Seed, Spec, describe, did_you_mean, locate
 from tuner.trainable import TrainableSpec
 
@@ -387,6 +387,8 @@ def _metrics(objective: Any) -> list[str]:
 def _logger_problems(loggers: Sequence[LoggerSpec]) -> list[Problem]:
     problems: list[Problem] = []
     for number, logger in enumerate(loggers):
+        misplaced = misplaced_problems(logger.settings, instead="write a plain value")
+        problems += [problem.inside(f"loggers.{number}") for problem in misplaced]
         try:
             logger.check()
         except SpecError as error:
