@@ -146,7 +146,8 @@ def test_model_shown_is_loaded_and_predicts(tmp_path, monkeypatch):
     MLP.export(str(tmp_path / "saved"), str(tmp_path / "model"))
     (tmp_path / "script.py").write_text(block_with("python", "load_model"))
     done = run([sys.executable, "script.py"], tmp_path)
-    assert (done.returncode, done.stdout) == (0, "['0' '1' '2' '3' '4']\n"), done.stderr
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) > 0.9
 
 
 def test_a_model_of_ones_own_takes_at_most_15_lines():

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -55,6 +55,7 @@ class Dataset:
     """A data set ready for training; every array is read-only and may be shared between trials.
 
     ``shape`` is the shape of one row: ``(d,)``, or that of an image.
+    ``class_values``: by class number, the value that the data have.
     ``fingerprint``: means of the raw training rows, to tell them from others.
     A search looks at ``training`` and ``validation`` only.
     """
@@ -69,6 +70,7 @@ class Dataset:
     fingerprint: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     source: Source | None = None
     test_rows: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    class_values: NDArray[Any] = field(default_factory=lambda: np.empty(0))
 
     @cached_property
     def test(self) -> Part:
@@ -123,6 +125,7 @@ def fit_ahead(
         source.task,
         source.targets,
         source.class_names,
+        source.class_values,
         {_key(settings, config, sweep_seed): fitted},
     )
 
@@ -194,6 +197,7 @@ def of_rows(
         fingerprint=frozen(_fingerprint(source, rows.training)),
         source=source,
         test_rows=rows.test,
+        class_values=source.class_values,
     )
 
 

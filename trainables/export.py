@@ -38,6 +38,9 @@ PREPROCESSING_FILE = "preprocessing.safetensors"
 _DESCRIPTION = ("trainable", "config", "settings", "task", "class_names", "shape", "target", "preprocessing")
 """What a checkpoint says of its model beside tensors; JSON-ready."""
 
+_CLASSES = ("class_values", "class_type")
+"""Further keys, which files of earlier versions do not have."""
+
 
 @dataclass(frozen=True, eq=False)
 class Model:
@@ -45,13 +48,15 @@ class Model:
 
     ``network``: n x d preprocessed features to n x outputs, on the CPU, in evaluation mode. Rows are a data
     frame with the columns of the training data (others are ignored, their order does not matter), a list of
-    mappings, or, where no column is text, an array n x d or n images.
+    mappings, or, where no column is text, an array n x d or n images. ``class_values``: by class number, the
+    value that the training data had, in their type; ``class_names``: its name.
     """
 
     network: nn.Module
     preprocessing: Preprocessing
     task: Task
     class_names: tuple[str, ...]
+    class_values: NDArray[Any]
     target: Target
     dtype: torch.dtype
 
@@ -75,10 +80,10 @@ class Model:
         return found
 
     def predict(self, rows: Any) -> NDArray[Any]:
-        """The name of the likeliest class of each row, or its value in the target's own units."""
+        """The likeliest class of each row as the data had it, or its value in the target's own units."""
         if self.task == "classification":
-            names: NDArray[np.str_] = np.array(self.class_names)[self.probabilities(rows).argmax(axis=1)]
-            return names
+            found: NDArray[Any] = self.class_values[self.probabilities(rows).argmax(axis=1)]
+            return found
         values: NDArray[np.float64] = self.outputs(rows).double().squeeze(-1).numpy()
         return values * self.target.scale + self.target.mean
 
@@ -108,7 +113,8 @@ def load_model(folder: str | Path, *, trainable: type[TorchTrainable] | None = N
         network.load_state_dict(weights)
     except RuntimeError as error:
         raise ValueError(f"{folder}: its weights do not fit {cls.__name__}.model: {error}") from None
-    return Model(network.eval(), fitted, about["task"], tuple(about["class_names"]), target, dtype)
+    names = tuple(about["class_names"])
+    return Model(network.eval(), fitted, about["task"], names, _class_values(about), target, dtype)
 
 
 def export(checkpoint_dir: Path, out_dir: Path) -> None:
@@ -140,8 +146,17 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor], dict[s
         raise ValueError(f"{folder}: its checkpoint holds more than tensors, and is not read") from error
     if state["format"] != CHECKPOINT_FORMAT:
         raise ValueError(f"{folder}: its format must be {CHECKPOINT_FORMAT}, got {state['format']}")
-    about = {name: state[name] for name in _DESCRIPTION}
+    about = {
+        name: state[name] for name in (*_DESCRIPTION, *_CLASSES) if name in _DESCRIPTION or name in state
+    }
     return about, state["model"], state["preprocessing_arrays"]
+
+
+def _class_values(about: Mapping[str, Any]) -> NDArray[Any]:
+    """The classes in the type that the data had; their names for a file of an earlier version."""
+    if "class_values" not in about:
+        return np.array(about["class_names"])
+    return np.array(about["class_values"], dtype=about["class_type"])
 
 
 def _class(path: str, given: type[TorchTrainable] | None) -> type[TorchTrainable]:

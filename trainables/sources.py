@@ -29,13 +29,15 @@ _CACHED = 4
 class Source:
     """Raw rows and what is predicted of them: ``targets`` are class numbers (int64) or values (float64).
 
-    ``class_names`` is empty for regression. ``fitted``: what was fitted to its rows beforehand, by key.
+    By class number, ``class_names`` has the name, and ``class_values`` the value that the data have; both are
+    empty for regression. ``fitted``: what was fitted to its rows beforehand, by key.
     """
 
     table: Table
     task: Task
     targets: NDArray[Any]
     class_names: tuple[str, ...]
+    class_values: NDArray[Any]
     fitted: dict[Hashable, Preprocessing] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -97,9 +99,8 @@ def _load(
 def _source(table: Table, task: Task | None) -> Source:
     task = _task(table, task)
     if task == "classification":
-        class_names, targets = _encode(table)
-        return Source(table, task, frozen(targets), class_names)
-    return Source(table, task, frozen(table.target.astype(np.float64)), ())
+        return _classified(table)
+    return Source(table, task, frozen(table.target.astype(np.float64)), (), np.empty(0))
 
 
 def _task(table: Table, task: Task | None) -> Task:
@@ -115,11 +116,13 @@ def _task(table: Table, task: Task | None) -> Task:
     return "classification" if labels or few else "regression"
 
 
-def _encode(table: Table) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    values, numbers = np.unique(table.target, return_inverse=True)
+def _classified(table: Table) -> Source:
+    values, first_rows, numbers = np.unique(table.target, return_index=True, return_inverse=True)
     if len(values) < 2:
         raise ValueError(
             f"target: classification needs at least two classes, got {table.target_name} with "
             f"{len(values)} distinct value(s)"
         )
-    return tuple(str(value) for value in values.tolist()), numbers.astype(np.int64)
+    names = tuple(str(value) for value in values.tolist())
+    class_values = values if table.labels is None else table.labels[first_rows]
+    return Source(table, "classification", frozen(numbers.astype(np.int64)), names, frozen(class_values))

@@ -41,7 +41,8 @@ class Table:
     """Rows as they come: ``numbers`` n x d_n, finite or nan for a missing one; ``codes`` n x d_c.
 
     A code is a place in its column's vocabulary, or ``MISSING``. ``target`` has length n: finite numbers,
-    booleans or text. ``shape`` is that of one row, ``(d,)`` or that of an image.
+    booleans or text. ``shape`` is that of one row, ``(d,)`` or that of an image. ``labels``: the target as
+    the data have it, where ``target`` names its values instead; ``None`` where the two are the same.
     """
 
     numbers: NDArray[Any]
@@ -50,6 +51,7 @@ class Table:
     target: NDArray[Any]
     target_name: str
     shape: tuple[int, ...]
+    labels: NDArray[Any] | None = None
 
     @cached_property
     def missing(self) -> dict[str, int]:
@@ -81,11 +83,12 @@ def read_bundled(name: str) -> Table:
     bunch = getattr(datasets, f"load_{name}")(**options)
     features = np.asarray(bunch.data, dtype=np.float64)
     target = np.asarray(bunch.target)
-    if target.dtype.kind == "i":
-        target = np.asarray(bunch.target_names).astype(str)[target]
+    labels = target if target.dtype.kind == "i" else None
+    if labels is not None:
+        target = np.asarray(bunch.target_names).astype(str)[labels]
     shape = bunch.images.shape[1:] if "images" in bunch else features.shape[1:]
     columns = Columns(tuple(str(feature) for feature in bunch.feature_names))
-    return Table(features, _no_codes(len(features)), columns, target, "the target", shape)
+    return Table(features, _no_codes(len(features)), columns, target, "the target", shape, labels)
 
 
 def read_file(path: Path, *, target: str | None, features: str | None) -> Table:
@@ -119,7 +122,7 @@ def table_of(features: Any, target: Any) -> Table:
     if array.shape[:1] != values.shape:
         raise ValueError(f"data: must have one target per row, got {len(values)} for {len(array)}")
     names = tuple("x" + "_".join(map(str, index)) for index in np.ndindex(array.shape[1:]))
-    return _of_array(array, names, _target(values, "the target", _MEMORY), "the target", "features", _MEMORY)
+    return _of_array(array, names, values, "the target", "features", _MEMORY)
 
 
 def codes_of(labels: "pd.Series[Any]", vocabulary: tuple[str, ...]) -> NDArray[np.int32]:
@@ -187,6 +190,7 @@ def _of_frame(frame: pd.DataFrame, target: "pd.Series[Any]", target_name: str, p
         _target(target, target_name, place),
         target_name,
         (len(columns.names),),
+        _labels(target),
     )
 
 
@@ -207,9 +211,24 @@ def _target(column: "pd.Series[Any]", what: str, place: _Place) -> NDArray[Any]:
         return column.to_numpy(dtype=object).astype(np.str_)
     if pd.api.types.is_bool_dtype(column):
         return column.to_numpy(dtype=np.bool_)
-    if pd.api.types.is_integer_dtype(column):
-        return column.to_numpy(dtype=np.int64)
-    return _without_infinities(column.to_numpy(dtype=np.float64), what, place)
+    return _without_infinities(column.to_numpy(dtype=_number_type(column)), what, place)
+
+
+def _labels(column: "pd.Series[Any]") -> NDArray[Any] | None:
+    """The values of categories that are no text; ``None`` for any other target."""
+    if not isinstance(column.dtype, pd.CategoricalDtype):
+        return None
+    values = column.astype(column.cat.categories.dtype)
+    if pd.api.types.is_bool_dtype(values):
+        return values.to_numpy(dtype=np.bool_)
+    return values.to_numpy(dtype=_number_type(values)) if pd.api.types.is_numeric_dtype(values) else None
+
+
+def _number_type(column: "pd.Series[Any]") -> "np.dtype[Any]":
+    """NumPy's type of a column's numbers, which pandas may hold in a type of its own."""
+    own: Any = column.dtype
+    found: np.dtype[Any] = np.dtype(getattr(own, "numpy_dtype", own))
+    return found
 
 
 def _kind(column: "pd.Series[Any]", what: str, place: _Place) -> str:
@@ -252,20 +271,22 @@ def _read_arrays(path: Path, target: str, features: str) -> Table:
         raise ValueError(f"features: array '{features}' of '{path}' must not be empty, got shape {x.shape}")
     place = _Place("path", f" of '{path}'")
     feature_names = tuple(f"{features}[{','.join(map(str, index))}]" for index in np.ndindex(x.shape[1:]))
-    values = _target(pd.Series(y), f"array '{target}'", place)
-    return _of_array(x, feature_names, values, f"array '{target}'", f"array '{features}'", place)
+    return _of_array(x, feature_names, pd.Series(y), f"array '{target}'", f"array '{features}'", place)
 
 
 def _of_array(
     array: NDArray[Any],
     names: tuple[str, ...],
-    target: NDArray[Any],
+    target: "pd.Series[Any]",
     target_name: str,
     what: str,
     place: _Place,
 ) -> Table:
     flat = _without_infinities(array.reshape(len(array), -1), what, place)
-    return Table(flat, _no_codes(len(array)), Columns(names), target, target_name, array.shape[1:])
+    values = _target(target, target_name, place)
+    return Table(
+        flat, _no_codes(len(array)), Columns(names), values, target_name, array.shape[1:], _labels(target)
+    )
 
 
 def _no_codes(rows: int) -> NDArray[np.int32]:

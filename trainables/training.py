@@ -163,6 +163,8 @@ def save(learner: Learner, folder: Path, dataset: Dataset, **about: Any) -> None
         "generators": learner.streams.state_dict(),
         "task": dataset.task,
         "class_names": list(dataset.class_names),
+        "class_values": dataset.class_values.tolist(),
+        "class_type": str(dataset.class_values.dtype),
         "shape": list(dataset.shape),
         "target": list(dataset.target),
         "preprocessing": fitted.to_dict(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -25,7 +26,7 @@ from tuner.modules import beside
 from tuner.objective import Budget, Objective, Resources, Seconds
 from tuner.schedulers import SCHEDULERS, Fifo, SchedulerSpec
 from tuner.searchers import SEARCHERS, Random, SearcherSpec, beginning, start
-from tuner.space import CONSTRAINTS, SearchSpace
+from tuner.space import CONSTRAINTS, SearchSpace, misplaced_problems
 from tuner.spec import Seed, Spec, describe, did_you_mean, locate
 from tuner.trainable import TrainableSpec
 
@@ -68,8 +69,11 @@ def _dump(component: Spec) -> dict[str, Any]:
     return {"kind": kind, **{k: value for k, value in settings.items() if k not in ("kind", *nothing)}}
 
 
+_FOLDER_NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
 def _folder_name(name: str) -> str:
-    if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9._-]*", name):
+    if not _FOLDER_NAME.fullmatch(name):
         raise ValueError(
             "must begin with a letter or digit and go on with letters, digits, '.', '_' or '-', "
             f"got {describe(name)}"
@@ -83,6 +87,14 @@ def _local(out: str) -> str:
     if "\0" in out:
         raise ValueError(f"must be the path of a folder, got {out!r}")
     return out
+
+
+def _name_of(path: Path) -> str:
+    """A sweep's name from that of its file, with '_' for what no results folder's name has."""
+    if _FOLDER_NAME.fullmatch(path.stem):
+        return path.stem
+    plain = unicodedata.normalize("NFKD", path.stem).encode("ascii", "ignore").decode()
+    return re.sub("[^A-Za-z0-9.-]+", "_", plain).strip("_.-") or "sweep"
 
 
 class Sweep(Spec):
@@ -128,7 +140,15 @@ class Sweep(Spec):
     @property
     def trials(self) -> int | None:
         """How many trials there will be; ``None``: as many as ``budget.seconds`` allows."""
-        return self.budget.trials or self.searcher.size(self.space)
+        limits = (self.budget.trials, self.searcher.size(self.space))
+        return min((limit for limit in limits if limit is not None), default=None)
+
+    def unequal_grid(self) -> str | None:
+        """That a grid has another size than ``budget.trials``, in words; ``None``: it has not."""
+        size, asked = self.searcher.size(self.space), self.budget.trials
+        if size is None or asked is None or size == asked:
+            return None
+        return f"the grid has {size} configurations and budget.trials is {asked}; {min(size, asked)} are run"
 
     def beginnings(self) -> str | None:
         """How the trials of an earlier sweep (``warm_start``) are used, in words; ``None``: there is none."""
@@ -181,7 +201,7 @@ class Sweep(Spec):
         data = read_yaml(Path(path))
         for override in overrides:
             _override(data, override)
-        data.setdefault("name", Path(path).stem)
+        data.setdefault("name", _name_of(Path(path)))
         data = _beside(data, Path(path).parent)
         problems: list[Problem] = []
         sweep = None
@@ -416,6 +436,8 @@ def _metrics(objective: Any) -> list[str]:
 def _logger_problems(loggers: Sequence[LoggerSpec]) -> list[Problem]:
     problems: list[Problem] = []
     for number, logger in enumerate(loggers):
+        misplaced = misplaced_problems(logger.settings, instead="write a plain value")
+        problems += [problem.inside(f"loggers.{number}") for problem in misplaced]
         try:
             logger.check()
         except SpecError as error:
@@ -470,18 +492,6 @@ def _rules(parts: Mapping[str, Any]) -> list[Problem]:
         problems += [problem.inside("scheduler") for problem in found]
     if scheduler is not None and space is not None and parts.get("whole_space", True):
         problems += [problem.inside("scheduler") for problem in scheduler.space_problems(space)]
-    if budget is not None and searcher is not None:
-        if not searcher.exhaustive and not budget.is_limited:
-            problems.append(Problem("budget", "must say 'trials' or 'seconds', or the sweep would never end"))
-        countable = space is not None and parts.get("whole_space", True)
-        if searcher.exhaustive and countable and budget.trials is not None and not problems:
-            size = searcher.size(space)
-            if budget.trials != size:
-                problems.append(
-                    Problem(
-                        "budget.trials",
-                        f"the grid has {size} configurations; "
-                        f"must be {size} or left out, got {budget.trials}",
-                    )
-                )
+    if budget is not None and searcher is not None and not searcher.exhaustive and not budget.is_limited:
+        problems.append(Problem("budget", "must say 'trials' or 'seconds', or the sweep would never end"))
     return problems

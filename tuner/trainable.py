@@ -28,7 +28,7 @@ from pydantic.fields import FieldInfo
 
 from tuner.errors import Problem, SpecError
 from tuner.importing import importing
-from tuner.space import RESERVED, Config, Float, Int, SearchSpace, is_json
+from tuner.space import RESERVED, Config, Float, Int, SearchSpace, is_json, misplaced_problems
 from tuner.spec import (
     Spec,
     describe,
@@ -88,11 +88,16 @@ class TrainableSpec(Spec):
             kind, rest = kind_and_settings(value, what="trainable")
             large = "; bind objects to the trainable with ray.tune.with_parameters"
             problems = [
+                problem.inside(key)
+                for key, item in rest.items()
+                for problem in misplaced_problems(item, instead="write a hyperparameter under 'space'")
+            ]
+            problems += [
                 Problem(
                     key, f"a setting must be a value that JSON can write, got {type(item).__name__}{large}"
                 )
                 for key, item in rest.items()
-                if not is_json(item)
+                if not is_json(item) and not any(problem.where.split(".")[0] == key for problem in problems)
             ]
             if problems:
                 raise SpecError(problems)

@@ -57,9 +57,75 @@ def test_an_exported_model_gives_what_the_trial_gives(saved, tmp_path, cls, conf
         np.testing.assert_allclose(model.predict(rows), units)
         assert np.corrcoef(model.predict(rows), targets)[0, 1] > 0.2
     else:
-        assert model.predict(rows).tolist() == [
-            trial.dataset.class_names[number] for number in expected.argmax(dim=1)
-        ]
+        expected_classes = trial.dataset.source.class_values[expected.argmax(dim=1).numpy()]
+        assert model.predict(rows).tolist() == expected_classes.tolist()
+
+
+@pytest.mark.parametrize("name", ["digits", "iris", "wine", "breast_cancer"])
+def test_predictions_compare_with_the_targets_of_a_bundled_set(saved, name):
+    from sklearn import datasets
+
+    trial, folder = saved(dataset=name)
+    for _ in range(20):
+        trial.train()
+    trial.save(str(folder))
+    rows, y = getattr(datasets, f"load_{name}")(return_X_y=True)
+    assert (load_model(folder).predict(rows) == y).mean() > 0.85
+
+
+CLASSES = {
+    "integers": np.array([3, 30, 200], dtype=np.uint8),
+    "negative integers": np.array([-1, 0, 1]),
+    "booleans": np.array([False, True, True]),
+    "floats": np.array([0.5, 1.5, 2.0]),
+    "text": np.array(["a", "b", "c"]),
+}
+
+
+@pytest.mark.parametrize("values", CLASSES.values(), ids=CLASSES)
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "npz"])
+def test_classes_come_back_in_the_type_of_the_data(saved, tmp_path, values, suffix):
+    y = np.repeat(values, 20)
+    rows = np.random.default_rng(0).normal(size=(60, 2)) + np.repeat(np.arange(3), 20)[:, None] * 20
+    path = tmp_path / f"data.{suffix}"
+    if suffix == "npz":
+        np.savez(path, X=rows, y=y)
+    else:
+        frame = pd.DataFrame(rows, columns=["a", "b"]).assign(kind=y)
+        frame.to_csv(path, index=False) if suffix == "csv" else frame.to_parquet(path)
+    target = "y" if suffix == "npz" else "kind"
+    trial, folder = saved(path=str(path), target=target, task="classification", lr=0.1)
+    for _ in range(20):
+        trial.train()
+    trial.save(str(folder))
+    MLP.export(str(folder), str(tmp_path / "model"))
+    expected = np.int64 if suffix == "csv" and values.dtype == np.uint8 else values.dtype
+    for place in (folder, tmp_path / "model"):
+        predicted = load_model(place).predict(rows)
+        assert predicted.dtype == expected
+        assert (predicted == y).mean() > 0.9
+
+
+def test_categories_of_numbers_come_back_as_numbers():
+    from trainables import sources
+
+    rows = pd.DataFrame({"a": range(30)})
+    source = sources.of_arrays(rows, pd.Series([2, 10, 100] * 10).astype("category"), task=None)
+    assert source.class_names == ("10", "100", "2")
+    assert source.class_values.tolist() == [10, 100, 2]
+
+
+def test_a_model_of_an_earlier_version_gives_the_names_of_classes(saved, tmp_path):
+    _, folder = saved(dataset="wine")
+    MLP.export(str(folder), str(tmp_path / "model"))
+    path = tmp_path / "model" / "config.json"
+    about = {k: v for k, v in json.loads(path.read_text()).items() if k not in ("class_values", "class_type")}
+    path.write_text(json.dumps(about))
+    state = torch.load(folder / "checkpoint.pt", weights_only=True)
+    del state["class_values"], state["class_type"]
+    torch.save(state, folder / "checkpoint.pt")
+    for place in (folder, tmp_path / "model"):
+        assert set(load_model(place).predict(np.zeros((2, 13)))) <= {"class_0", "class_1", "class_2"}
 
 
 def test_rows_may_be_a_frame_mappings_an_array_or_images(saved):

@@ -36,5 +36,5 @@ def test_loaded_model_scores_as_the_trial_did(model, config, tmp_path, monkeypat
     rows = trial.dataset.validation.rows
     digits = load_digits()
     predicted = load_model(tmp_path / "saved").predict(digits.data[rows])
-    right = predicted == digits.target[rows].astype(str)
+    right = predicted == digits.target[rows]
     assert right.mean() == pytest.approx(result["val_accuracy"])

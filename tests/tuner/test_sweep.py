@@ -22,6 +22,7 @@ from tuner import (
     Resources,
     Sweep,
 )
+from tuner.engine.progress import opening
 from tuner.errors import Problem, SpecError
 from tuner.searchers import SEARCHERS, SearcherSpec
 from tuner.sweep import read_yaml
@@ -85,9 +86,6 @@ SENTENCES: dict[str, list[str]] = {
         "space: the grid must have at most 1000000 configurations, got 4000000; give fewer 'points'"
     ],
     "grid_with_a_faulty_dimension": ["space.lr: a grid needs 'points' (how many values to take) or 'step'"],
-    "grid_with_another_number_of_trials": [
-        "budget.trials: the grid has 3 configurations; must be 3 or left out, got 4"
-    ],
     "constraint_of_a_faulty_hyperparameter": [
         "space.lr: low must be below high, got low=1.0, high=0.1",
         "space.hiden: mlp has no hyperparameter 'hiden'; did you mean 'hidden'?",
@@ -647,6 +645,34 @@ def test_a_grid_says_how_many_trials_there_are() -> None:
     space = {"depth": Choice([1, 2, 3]), "hidden": {"int": [8, 16], "step": 8}}
     sweep = Sweep(**{**PARTS, "space": space, "budget": {}, "searcher": Grid()})
     assert sweep.trials == 6
+    assert sweep.unequal_grid() is None
+
+
+@pytest.mark.parametrize(("asked", "run"), [(4, 4), (6, 6), (9, 6)])
+def test_of_a_grid_and_budget_trials_the_smaller_counts_and_is_said(asked: int, run: int) -> None:
+    space = {"depth": Choice([1, 2, 3]), "hidden": {"int": [8, 16], "step": 8}}
+    sweep = Sweep(**{**PARTS, "space": space, "budget": {"trials": asked}, "searcher": Grid()})
+    assert sweep.trials == run
+    said = f"the grid has 6 configurations and budget.trials is {asked}; {run} are run"
+    assert opening(sweep, None).startswith(f"{run} trials of ")
+    assert (said in opening(sweep, None)) == (asked != 6)
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("my sweep (1).yaml", "my_sweep_1"),
+        ("lr=0.1, größe.yaml", "lr_0.1_groe"),
+        (".hidden.yaml", "hidden"),
+        ("v1.2_.yaml", "v1.2_"),
+        ("试验.yaml", "sweep"),
+    ],
+)
+def test_a_file_name_that_cannot_name_a_folder_gives_one_that_can(
+    tmp_path: Path, file: str, name: str
+) -> None:
+    (tmp_path / file).write_text(DIGITS.read_text())
+    assert Sweep.read(tmp_path / file).name == name
 
 
 def test_a_sweep_bounded_by_time_has_no_number_of_trials() -> None:

@@ -249,8 +249,12 @@ def opening(sweep: Sweep, slots: int | None) -> str:
     if slots is not None:
         workers = min(n for n in (slots, asked, count) if n is not None)
         parts.append(f"{workers} worker{'s' if workers > 1 else ''}")
-    beginnings = sweep.beginnings()
-    return ", ".join(parts) + ("" if beginnings is None else f"; warm start: {beginnings}")
+    further = [", ".join(parts)]
+    if unequal := sweep.unequal_grid():
+        further.append(unequal)
+    if (beginnings := sweep.beginnings()) is not None:
+        further.append(f"warm start: {beginnings}")
+    return "; ".join(further)
 
 
 def status(host: Host, pace: Pace) -> str:

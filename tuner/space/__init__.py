@@ -4,6 +4,7 @@ from tuner.space.architecture import Architecture, Step
 from tuner.space.choices import Choice, Ordinal
 from tuner.space.dimension import Dimension, Ordered, When
 from tuner.space.encoding import Encoding
+from tuner.space.kinds import misplaced_problems
 from tuner.space.ranges import Float, Int
 from tuner.space.reading import CONSTRAINTS, RESERVED
 from tuner.space.search_space import Config, SearchSpace
@@ -25,4 +26,5 @@ __all__ = [
     "Step",
     "When",
     "is_json",
+    "misplaced_problems",
 ]

@@ -143,7 +143,10 @@ def _check_values(choices: tuple[Any, ...], kind: str) -> list[Problem]:
     if not choices:
         problems.append(Problem("", f"{a_kind} needs at least one value"))
     for index, value in enumerate(choices):
-        if not is_json(value):
+        if isinstance(value, Dimension):
+            what = f"the options of {a_kind} are values, not dimensions; use groups or 'when', got {value!r}"
+            problems.append(Problem("", what))
+        elif not is_json(value):
             problems.append(Problem("", f"{a_kind} must be a value that JSON can write, got {value!r}"))
         if any(same(value, other) for other in choices[:index]):
             where = "choices" if kind == "choice" else "values"

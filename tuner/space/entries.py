@@ -3,36 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 from tuner.errors import Problem, SpecError
 from tuner.space.architecture import Architecture
 from tuner.space.choices import Choice, Ordinal
 from tuner.space.dimension import Dimension
-from tuner.space.ranges import Float, Int
-from tuner.space.values import is_json, raise_any
+from tuner.space.kinds import (
+    KINDS,
+    is_nameless,
+    misplaced_problems,
+    of_another_tool,
+    options_of,
+    shown,
+)
+from tuner.space.values import is_json, raise_any, written
 from tuner.spec import describe, did_you_mean, nearest, unwrapped
 
-KINDS: dict[str, type[Dimension]] = {
-    "float": Float,
-    "int": Int,
-    "choice": Choice,
-    "ordinal": Ordinal,
-    "architecture": Architecture,
-}
-
 _ONE_OF = f"must say one of {', '.join([*KINDS][:-1])} and {[*KINDS][-1]}"
+
+
+_MARKS = ("log", "points", "when", "prior")
+"""Options that a mapping has only where a dimension is meant."""
+
+_SPELLING = 0.75
+"""How like a key must be to a kind, in [0, 1], to be taken for its misspelling."""
+
+_OF_ITS_OWN = "write it as a hyperparameter of its own, or list whole values with {choice: [...]}"
 
 
 def parse(entry: Any) -> Any:
     """A dimension for the mapping of a sweep file; whatever is no such mapping is a constant.
 
-    What stands in the groups of a choice is read, too.
+    What stands in the groups of a choice is read, too. Raises SpecError also for what looks like a dimension
+    inside a constant or an option, where nothing would be searched.
     """
     entry = unwrapped(entry, arrays=True)
     if isinstance(entry, Choice) and entry.groups:
         return _with_groups_read(entry)
+    if isinstance(entry, (Choice, Ordinal)):
+        _refuse_in_options(entry.choices, "choice" if isinstance(entry, Choice) else "ordinal")
     if isinstance(entry, Dimension):
         return entry
     if isinstance(entry, Mapping):
@@ -41,27 +52,46 @@ def parse(entry: Any) -> Any:
             return _dimension(kinds[0], dict(entry))
         if len(kinds) > 1:
             raise SpecError([Problem("", f"{_ONE_OF}, got {' and '.join(kinds)}")])
-        options = {name for kind in KINDS.values() for name in _options(kind)}
-        unknown = next((key for key in entry if key not in options), None)
-        if unknown is None:
-            raise SpecError([Problem("", f"{_ONE_OF}, got {dict(entry)}")])
-        near = nearest(unknown, KINDS)
-        hint = f"did you mean '{near}'?" if near else _ONE_OF
-        raise SpecError([Problem("", f"unknown key '{unknown}'; {hint}")])
+        _refuse_half_written(entry)
+    raise_any(misplaced_problems(entry, instead=_OF_ITS_OWN))
     if not is_json(entry):
         raise SpecError([Problem("", f"a constant must be a value that JSON can write, got {entry!r}")])
     return entry
 
 
-def _options(kind: type[Dimension]) -> list[str]:
-    return [option.name for option in fields(kind) if option.kw_only]
+def _refuse_half_written(entry: Mapping[Any, Any]) -> None:
+    """Raise SpecError for a mapping without a kind that is meant as a dimension, not as a constant."""
+    options = {name for kind in KINDS.values() for name in options_of(kind)}
+    unknown = [key for key in entry if key not in options]
+    if not unknown:
+        raise SpecError([Problem("", f"{_ONE_OF}, got {dict(entry)}")])
+    if of_another_tool(entry):
+        what = f"{_ONE_OF}, or a constant, as {{choice: [{written(entry)}]}}"
+        raise SpecError([Problem("", f"{what}, got {written(entry)}")])
+    near = nearest(unknown[0], KINDS, likeness=_SPELLING)
+    listed = isinstance(entry[unknown[0]], (list, tuple, Mapping))
+    if near and listed and len(unknown) == 1:
+        raise SpecError([Problem("", f"unknown key '{unknown[0]}'; did you mean '{near}'?")])
+    if any(mark in entry for mark in _MARKS):
+        raise SpecError([Problem("", f"unknown key '{unknown[0]}'; {_ONE_OF}")])
+
+
+def _refuse_in_options(options: Any, kind: str) -> None:
+    """Raise SpecError for dimensions among, or inside, the options of a choice or an ordinal."""
+    if isinstance(options, (list, tuple)):
+        instead = (
+            "give each option a group, as {choice: {name: {hyperparameter: {int: [1, 3]}}}}, "
+            "or write a hyperparameter with 'when'"
+        )
+        found = misplaced_problems(options, instead=instead)
+        raise_any([problem.inside(kind) for problem in found])
 
 
 def _dimension(kind: str, entry: dict[str, Any]) -> Dimension:
     cls = KINDS[kind]
     make: Callable[..., Dimension] = cls
     body = entry.pop(kind)
-    options = _options(cls)
+    options = options_of(cls)
     problems = [
         Problem("", f"unknown key '{key}'{did_you_mean(key, [kind, *options])}")
         for key in entry
@@ -85,6 +115,10 @@ def _with_groups_read(choice: Choice) -> Choice:
     problems: list[Problem] = []
     for value, group in choice.groups.items():
         groups[value] = {}
+        if is_nameless(group):
+            what = "a group must be a mapping of hyperparameters, as {name: {int: [1, 3]}}"
+            problems.append(Problem(f"choice.{value}", f"{what}, got {shown(group)}"))
+            continue
         for name, entry in group.items():
             try:
                 groups[value][name] = parse(entry)

@@ -13,6 +13,7 @@ from tuner.space.conditions import Condition, Constant
 from tuner.space.constraints import Constraint
 from tuner.space.dimension import Dimension
 from tuner.space.entries import parse
+from tuner.space.kinds import is_nameless, shown
 from tuner.space.values import is_number, raise_any
 from tuner.spec import describe, did_you_mean
 
@@ -48,6 +49,9 @@ def read(entries: Mapping[str, Any]) -> Entries:
     """The hyperparameters of a space. Raises SpecError with every problem found."""
     found = Entries()
     problems: list[Problem] = []
+    if is_nameless(entries):
+        what = f"must be a mapping of hyperparameters, as {{name: {shown(entries)}}}, got a dimension"
+        raise SpecError([Problem("", what)])
     for name, entry in entries.items():
         if not isinstance(name, str):
             problems.append(Problem("", f"a hyperparameter's name must be text, got {describe(name)}"))
