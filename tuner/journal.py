@@ -112,6 +112,11 @@ class Journal:
             raise self._unwritable(error) from error
         return connection
 
+    @property
+    def token(self) -> str:
+        """What its lock's file says; who sees it there sees this very folder."""
+        return self._lock.token
+
     def write(self, kind: str, trial: int | None = None, /, **data: Any) -> None:
         """Append an event; when this returns, it is committed.
 

@@ -36,7 +36,7 @@ class FolderLock:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._path = folder / FILE_NAME
-        self._token = secrets.token_hex(8)
+        self.token = secrets.token_hex(8)
         self._lost = False
         self._released = threading.Event()
         with writing(folder), contextlib.ExitStack() as undone:
@@ -64,12 +64,12 @@ class FolderLock:
         self._released.set()
         self._heart.join()
         with contextlib.suppress(OSError):
-            if self._owner().get("token") == self._token:
+            if self._owner().get("token") == self.token:
                 self._path.unlink()
         os.close(self._kernel)
 
     def _take(self) -> None:
-        owner = {"host": _host(), "pid": os.getpid(), "began": _began(os.getpid()), "token": self._token}
+        owner = {"host": _host(), "pid": os.getpid(), "began": _began(os.getpid()), "token": self.token}
         while True:
             try:
                 descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
@@ -85,7 +85,7 @@ class FolderLock:
 
     def _remove(self, stale: dict[str, Any]) -> None:
         """Remove a stale file; if another driver has just put its own there, that one stays."""
-        aside = self._path.with_name(f"{FILE_NAME}.{self._token}")
+        aside = self._path.with_name(f"{FILE_NAME}.{self.token}")
         try:
             self._path.rename(aside)
         except FileNotFoundError:
@@ -96,12 +96,7 @@ class FolderLock:
         aside.unlink()
 
     def _owner(self, path: Path | None = None) -> dict[str, Any]:
-        """What the file says; nothing while it is being written."""
-        try:
-            found = json.loads((path or self._path).read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
-            return {}
-        return found if isinstance(found, dict) else {}
+        return read_owner(path or self._path)
 
     def _is_stale(self, owner: dict[str, Any]) -> bool:
         if owner.get("host") == _host():
@@ -131,8 +126,17 @@ class FolderLock:
         while not self._released.wait(_SECONDS_BETWEEN_BEATS):
             with contextlib.suppress(OSError):  # an outage may pass; who writes will notice
                 token = self._owner().get("token")
-                self._lost = token is not None and token != self._token
+                self._lost = token is not None and token != self.token
                 os.utime(self._path)
+
+
+def read_owner(path: Path) -> dict[str, Any]:
+    """What a lock's file says; nothing while it is being written, and where there is none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _host() -> str:

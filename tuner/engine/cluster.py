@@ -8,8 +8,9 @@ import os
 import secrets
 import socket
 import sys
+import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from tuner.errors import ClusterError
@@ -35,6 +36,10 @@ _ENVIRONMENT = {
 
 
 _SECONDS_TO_ANSWER = 10.0
+
+# Machines of a cluster that is being started may take minutes to join.
+_SECONDS_TO_JOIN = 600.0
+_SECONDS_BETWEEN_WORDS = 15.0
 
 
 @contextlib.contextmanager
@@ -103,6 +108,47 @@ def _knock(address: str | None) -> None:
     except OSError as error:
         what = error.strerror or str(error)
         raise ClusterError(f"address: no Ray cluster at {address!r} can be reached: {what}") from error
+
+
+def is_spread() -> bool:
+    """Whether there are nodes other than this process's, or may be."""
+    import ray
+
+    here = ray.get_runtime_context().get_node_id()
+    config = ray._private.state.state.get_cluster_config()
+    return (config is not None and bool(config.node_group_configs)) or any(
+        node["Alive"] and node["NodeID"] != here for node in ray.nodes()
+    )
+
+
+def is_own() -> bool:
+    """Whether this process has started the cluster, which then has all the nodes that it ever will."""
+    import ray
+
+    node = ray._private.worker._global_node
+    return node is not None and bool(node.head)
+
+
+def await_node(resources: Resources, *, ended: Callable[[], bool]) -> None:
+    """Wait for a node that can hold a trial of this size, while nodes may still join; say so on stderr.
+
+    Raises KeyboardInterrupt when ``ended`` says that the user has had enough.
+    """
+    began = told = 0.0
+    while capacity(resources) == 0 and not is_own() and not can_grow_to(resources.bundle):
+        now = time.monotonic()
+        began = began or now
+        if ended():
+            raise KeyboardInterrupt
+        if now - began > _SECONDS_TO_JOIN:
+            return  # which `require` will refuse
+        if now - told > _SECONDS_BETWEEN_WORDS:
+            told = now
+            wanted = f"a node with cpu={resources.cpu:g}, gpu={resources.gpu:g}"
+            print(
+                f"waiting for {wanted}; none of {len(nodes())} has so much yet", file=sys.stderr, flush=True
+            )
+        time.sleep(0.5)
 
 
 def nodes() -> list[dict[str, float]]:

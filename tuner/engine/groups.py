@@ -19,7 +19,7 @@ from ray.exceptions import GetTimeoutError, RayError
 
 from tuner.engine import cluster
 from tuner.engine.fresh import is_fresh
-from tuner.engine.recipe import Recipe
+from tuner.engine.recipe import Recipe, Results
 from tuner.engine.worker import Worker
 from tuner.engine.workers import Handle, Lane
 
@@ -38,11 +38,12 @@ class Processes:
         self._recipe = recipe
         self._by_threads: dict[int, ray.ObjectRef] = {}
         self._shared: Sequence[ray.ObjectRef] = ()
+        self._results: Results | None = None
         self._actor = ray.remote(Worker)
 
-    def share(self, shared: Sequence[ray.ObjectRef]) -> None:
-        """What all trials will share, if anything."""
-        self._shared = shared
+    def share(self, shared: Sequence[ray.ObjectRef], results: Results | None) -> None:
+        """What all trials will share, if anything, and where they are saved."""
+        self._shared, self._results = shared, results
 
     def start(self, group: AcquiredResources) -> Handle:
         """A worker in the group's first bundle, with a thread for each whole CPU of it; it gets ready."""
@@ -51,7 +52,7 @@ class Processes:
         if threads not in self._by_threads:
             self._by_threads[threads] = ray.put(self._recipe.with_threads(threads))
         worker = Handle(actor.remote(self._by_threads[threads]))
-        worker.get_ready(self._shared)
+        worker.get_ready(self._shared, self._results)
         return worker
 
     def is_ready(self, worker: Handle) -> bool:
@@ -155,9 +156,9 @@ class PlacementGroups(ResourceManager):
         """GPUs that trials hold."""
         return float(sum(place.request.required_resources.get("GPU", 0) for place in self._taken))
 
-    def share(self, shared: Sequence[ray.ObjectRef]) -> None:
-        """What all trials will share, if anything."""
-        self._processes.share(shared)
+    def share(self, shared: Sequence[ray.ObjectRef], results: Results | None) -> None:
+        """What all trials will share, if anything, and where they are saved."""
+        self._processes.share(shared, results)
 
     def grow(self) -> None:
         """See to those that have waited for long; Ray sees the demand in the groups that it is asked for."""

@@ -40,8 +40,8 @@ class Placement:
     start: Callable[[Recipe], WorkerPool | PlacementGroups]
 
 
-def place(trainable: Any, sweep: Sweep) -> Placement:
-    """Settle where the trials of a sweep run.
+def place(trainable: Any, sweep: Sweep, *, ended: Callable[[], bool]) -> Placement:
+    """Settle where the trials of a sweep run. A node that may still join is waited for, until ``ended``.
 
     Raises ClusterError when the cluster can never hold one, SpecError when the sweep and the trainable both
     say what it holds.
@@ -57,6 +57,7 @@ def place(trainable: Any, sweep: Sweep) -> Placement:
             return PlacementGroups(Processes(recipe), manager, most=most, apart=apart)
 
         return Placement(slots, resources, request, groups)
+    cluster.await_node(resources, ended=ended)
     slots = cluster.require(resources)
     plain = PlacementGroupFactory([resources.bundle])
 

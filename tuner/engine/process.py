@@ -72,13 +72,13 @@ def keep_freed_memory() -> None:
 
 
 @contextlib.contextmanager
-def crashes_explained() -> Iterator[None]:
+def crashes_explained(*, on: str | None = None) -> Iterator[None]:
     """Turn what a trainable raises into a TrialError with its traceback, our and Ray's frames left out.
 
     Any exception is turned, so that it ends this trial only: SystemExit and KeyboardInterrupt too. One of the
     user's own class could not be unpickled where that class cannot be imported. What the failed calls held is
     free afterwards. Raises DeviceFull where the device's memory did not suffice, Exited for an exit in good
-    order, and a TrialError as it is.
+    order, and a TrialError as it is. ``on``: the node, where the error is to name it.
     """
     try:
         yield
@@ -93,7 +93,8 @@ def crashes_explained() -> Iterator[None]:
             )
         for each in _chain(error):
             traceback.clear_frames(each.__traceback__)  # a trial's memory must not wait for who reads of it
-        raise kind(_readable("".join(explained.format()).rstrip())) from None
+        where = "" if on is None else f" (on the node {on})"
+        raise kind(_readable("".join(explained.format()).rstrip()) + where) from None
 
 
 def _readable(text: str) -> str:

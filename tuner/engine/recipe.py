@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
+import platform
 import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ray
 from ray import cloudpickle
 
+from tuner.engine.cluster import is_spread
+from tuner.engine.code import fingerprint
+from tuner.engine.travel import Luggage, moved
 from tuner.errors import Problem, SpecError
+from tuner.lock import FILE_NAME as LOCK
+from tuner.lock import read_owner
 from tuner.modules import LOADED_FILES, load_file
 
 if TYPE_CHECKING:
@@ -34,6 +45,8 @@ class Recipe:
         self.objective = sweep.objective
         self.resource = sweep.scheduler.resource
         self.threads = threads
+        travels = is_spread() and bool(fingerprint(trainable))  # what is installed is installed everywhere
+        self._luggage = Luggage(_roots(self._files.values())) if travels else None
         self._folder = os.getcwd()
         self._path = [entry for entry in sys.path if entry and os.path.isdir(entry)]
 
@@ -45,20 +58,61 @@ class Recipe:
 
     def load(self) -> Any:
         """The trainable class, in a worker; a function becomes one as Ray Tune does it."""
-        if os.path.isdir(self._folder):  # relative paths mean what they mean where the sweep was started
-            os.chdir(self._folder)
-        sys.path[:] = [*self._path, *(entry for entry in sys.path if entry not in self._path)]
-        for name, path in self._files.items():
-            if not path.is_file():
-                raise FileNotFoundError(f"there is no file {path} on the node {os.uname().nodename}")
+        places = {} if self._luggage is None else self._luggage.unpack()
+        folder = moved(self._folder, places)
+        if os.path.isdir(folder):  # relative paths mean what they mean where the sweep was started
+            os.chdir(folder)
+        path = [moved(entry, places) for entry in self._path]
+        sys.path[:] = [*path, *(entry for entry in sys.path if entry not in path)]
+        for name, file in self._files.items():
+            file = Path(moved(str(file), places))
+            if not file.is_file():
+                raise FileNotFoundError(f"there is no file {file} on the node {os.uname().nodename}")
             if name not in sys.modules:
-                load_file(path, name=name)
+                load_file(file, name=name)
         trainable = cloudpickle.loads(self._trainable)
         if isinstance(trainable, type):
             return trainable
         from tuner.engine.function import as_trainable
 
         return as_trainable(trainable, self.objective.metrics)
+
+
+@dataclass(frozen=True)
+class Results:
+    """The results folder of a sweep, and what its lock's file says, to tell it from another of its name."""
+
+    folder: str
+    token: str
+
+    def are_here(self) -> bool:
+        """Whether this process sees that folder."""
+        return bool(read_owner(Path(self.folder, LOCK)).get("token") == self.token)
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a worker says of where it is. ``versions``: of what must be the same everywhere."""
+
+    node: str
+    host: str
+    versions: dict[str, str]
+    sees_results: bool
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that results depend on, as they are here."""
+    found = {"Python": platform.python_version()}
+    for name in ("tuner", "ray", "torch"):
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
+
+
+def _roots(files: Iterable[Path]) -> list[Path]:
+    """The folders that the user's code is in: the current one, unless it is no project's, and the files'."""
+    here = Path.cwd()
+    return [*([] if here in (Path.home(), Path("/")) else [here]), *(file.parent for file in files)]
 
 
 def share(sweep: Sweep) -> list[ray.ObjectRef]:

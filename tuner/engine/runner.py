@@ -124,19 +124,20 @@ def carry_out(
             with importing():
                 from tuner.engine.loggers import Loggers
                 from tuner.engine.placement import place
-                from tuner.engine.recipe import Recipe, share
+                from tuner.engine.recipe import Recipe, Results, share
 
             trainable = sweep.trainable.load()
-            placement = place(trainable, sweep)
+            placement = place(trainable, sweep, ended=interrupted.is_set)
             recipe = Recipe(trainable, sweep, threads=placement.resources.threads)
             pool = placement.start(recipe)
             try:
                 if not checked:
                     sweep.check()  # reads the data, while the workers import what they need
-                pool.share(share(sweep))
+                shared = share(sweep)
                 loggers = Loggers(sweep, sweep_id)
                 sweep, folder, journal, notes = begin()
                 at_end.callback(journal.close)
+                pool.share(shared, Results(str(folder.absolute()), journal.token))
                 at_end.enter_context(LivePage(folder))
                 try:
                     if progress is not None:

@@ -30,7 +30,7 @@ from tuner.engine.process import (
     keep_freed_memory,
 )
 from tuner.engine.randomness import GlobalRandomness
-from tuner.engine.recipe import Recipe
+from tuner.engine.recipe import Place, Recipe, Results, versions
 from tuner.engine.storage import StorageFailed
 from tuner.engine.stretch import Errand, Stretch
 from tuner.engine.surroundings import Surroundings
@@ -90,8 +90,8 @@ class Worker:
         """Let each trial wait after the iteration that it is in."""
         self._is_halting = True
 
-    async def ready(self, shared: Sequence[ray.ObjectRef]) -> str:
-        """Get ready for trials, which share this object, if any; the address of the machine.
+    async def ready(self, shared: Sequence[ray.ObjectRef], results: Results | None = None) -> Place:
+        """Get ready for trials, which share this object, if any; where this is. ``results``: to look for.
 
         Raises what the trainable raises when it is loaded.
         """
@@ -99,7 +99,8 @@ class Worker:
         # Unpickled now and not before, since two threads had better not import the same modules at once.
         given = await shared[0] if shared else None
         await self._in_thread(partial(self._adopt, given))
-        return str(ray.util.get_node_ip_address())
+        sees = results is None or await self._in_thread(results.are_here)
+        return Place(str(ray.util.get_node_ip_address()), os.uname().nodename, versions(), sees)
 
     async def lanes(self, configs: Sequence[dict[str, Any]], most: int) -> int:
         """How many trials like these are best trained at once here, at most ``most``; measured.
@@ -169,7 +170,7 @@ class Worker:
         return await self._in_thread(lambda: self._close(lane))
 
     def _load(self) -> None:
-        with importing(), crashes_explained():
+        with importing(), crashes_explained(on=os.uname().nodename):
             self._class = self._recipe.load()
             if hasattr(self._class, "prepare"):
                 self._class.prepare()

@@ -21,7 +21,7 @@ from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayActorError, Ray
 from tuner.engine.fresh import is_fresh
 from tuner.engine.memory import Condition, Leak
 from tuner.engine.process import DeviceFull
-from tuner.engine.recipe import Recipe
+from tuner.engine.recipe import Place, Recipe, Results, versions
 from tuner.engine.worker import Worker
 from tuner.errors import ClusterError
 from tuner.objective import Resources
@@ -104,15 +104,32 @@ class Handle:
         self.alone = False  # its trial is to have no company
         self.most: int | None = None  # trials at once, if its device's memory has turned out not to hold more
 
-    def get_ready(self, shared: Sequence[ray.ObjectRef]) -> None:
-        """Let it get ready for trials, which share this object, if any."""
-        self._node: ray.ObjectRef = self.actor.ready.remote(shared)
-        self.awaited = self._node
+    def get_ready(self, shared: Sequence[ray.ObjectRef], results: Results | None) -> None:
+        """Let it get ready for trials, which share this object, if any, and save to these results."""
+        self._results = results
+        self._place: ray.ObjectRef = self.actor.ready.remote(shared, results)
+        self.awaited = self._place
 
     def where(self) -> str:
         """The address of its machine; only asked of a worker that is ready."""
-        node: str = ray.get(self._node)
-        return node
+        place: Place = ray.get(self._place)
+        return place.node
+
+    def check(self) -> None:
+        """Raise ClusterError if trials cannot be run or saved where it is; it must be ready."""
+        place: Place = ray.get(self._place)
+        if not place.sees_results and self._results is not None:
+            what = f"the node {place.host} ({place.node}) does not see the results folder"
+            remedy = "all nodes must: choose one on a disk that they share (--out)"
+            raise ClusterError(f"{self._results.folder}: {what}; {remedy}")
+        own = versions()
+        differing = [
+            f"{name} {place.versions.get(name, 'missing')} instead of {own[name]}"
+            for name in own
+            if place.versions.get(name) != own[name]
+        ]
+        if differing:
+            raise ClusterError(f"the node {place.host} ({place.node}) has {', '.join(differing)}")
 
 
 class _Lease(AcquiredResources):
@@ -146,6 +163,7 @@ class WorkerPool(ResourceManager):
     ) -> None:
         self._recipe = ray.put(recipe)
         self._shared: Sequence[ray.ObjectRef] | None = None
+        self._results: Results | None = None
         self._resources = resources
         # Made once: Ray takes 40 ms to look through a class.
         self._actor = ray.remote(Worker).options(
@@ -189,11 +207,11 @@ class WorkerPool(ResourceManager):
         """GPUs that trials hold."""
         return self._resources.gpu * sum(worker.trials > 0 for worker in self._ready)
 
-    def share(self, shared: Sequence[ray.ObjectRef]) -> None:
-        """Give the workers what all trials share, if anything."""
-        self._shared = shared
+    def share(self, shared: Sequence[ray.ObjectRef], results: Results | None) -> None:
+        """Give the workers what all trials share, if anything, and where they are saved."""
+        self._shared, self._results = shared, results
         for worker in self._starting:
-            worker.get_ready(shared)
+            worker.get_ready(shared, results)
 
     def grow(self) -> None:
         """Start the workers that are wanted and not there."""
@@ -201,7 +219,7 @@ class WorkerPool(ResourceManager):
             worker = Handle(self._actor.remote(self._recipe))
             self._starting.append(worker)
             if self._shared is not None:
-                worker.get_ready(self._shared)
+                worker.get_ready(self._shared, self._results)
         self._refresh()
 
     def _refresh(self) -> None:
@@ -285,6 +303,7 @@ class WorkerPool(ResourceManager):
                 self.grow()
             else:
                 self._failed_starts = 0
+                worker.check()
                 self._admit(worker, answer)
 
     def clear(self) -> None:
@@ -365,9 +384,13 @@ class LaneManager(RayActorManager):
         self._tracked_actors_to_state_futures[tracked].add(worker.awaited)
         self._actor_state_events.track_future(
             future=worker.awaited,
-            on_result=lambda _: self._actor_start_resolved(tracked, worker.awaited),
+            on_result=lambda _: self._start(tracked, worker),
             on_error=lambda error: self._actor_start_failed(tracked, error),
         )
+
+    def _start(self, tracked: TrackedActor, worker: Handle) -> None:
+        worker.check()
+        self._actor_start_resolved(tracked, worker.awaited)
 
     def _actor_task_failed(self, tracked_actor_task: TrackedActorTask, exception: Exception) -> None:
         if (lanes := lanes_held(exception)) is not None:

@@ -1,0 +1,112 @@
+"""The user's files, for nodes that do not have them."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tuner import ClusterError
+from tuner.engine import travel
+from tuner.engine.recipe import Place, Results
+from tuner.engine.travel import Luggage, moved
+from tuner.engine.workers import Handle
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A folder with code, data and things that stay at home."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    folder = tmp_path / "project"
+    for name, text in {
+        "train.py": "import helper",
+        "helper.py": "VALUE = 1",
+        "data/rows.csv": "1,2",
+        "secret.bin": "x" * 1000,
+        ".gitignore": "*.bin\n/results/\n",
+        "results/a/journal.sqlite": "x",
+        "__pycache__/train.pyc": "x",
+        "venv/pyvenv.cfg": "x",
+    }.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+def names(folder):
+    return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.is_file())
+
+
+def test_files_are_used_where_they_are_if_they_are_there(project):
+    assert Luggage([project]).unpack() == {project: project}
+
+
+def test_a_node_without_the_files_unpacks_them(project):
+    luggage = Luggage([project, project / "data"])
+    shutil.rmtree(project)
+    places = luggage.unpack()
+    assert names(places[project]) == [".gitignore", "data/rows.csv", "helper.py", "train.py"]
+    assert luggage.unpack() == places
+    assert moved(str(project / "data"), places) == str(places[project] / "data")
+    assert moved("/elsewhere", places) == "/elsewhere"
+
+
+def test_a_node_with_other_files_in_their_place_unpacks_them(project):
+    luggage = Luggage([project])
+    (project / "helper.py").write_text("VALUE = 2")
+    place = luggage.unpack()[project]
+    assert place != project
+    assert (place / "helper.py").read_text() == "VALUE = 1"
+
+
+def test_without_git_environments_and_hidden_folders_stay_at_home(project, monkeypatch):
+    monkeypatch.setattr(travel, "_listed_by_git", lambda root: None)
+    luggage = Luggage([project])
+    shutil.rmtree(project)
+    found = names(luggage.unpack()[project])
+    assert {"train.py", "data/rows.csv"} <= set(found)
+    assert not any("venv" in name or "pycache" in name for name in found)
+
+
+def test_too_much_does_not_travel_and_is_an_error_where_it_is_missing(project, monkeypatch):
+    monkeypatch.setattr(travel, "_MOST_BYTES", 10)
+    luggage = Luggage([project])
+    assert luggage.unpack() == {project: project}
+    shutil.rmtree(project)
+    with pytest.raises(ClusterError, match=r"not there on the node .*; at most 0 MiB of files travel"):
+        luggage.unpack()
+
+
+@pytest.fixture
+def placed(monkeypatch):
+    """A worker that says this of its place."""
+    monkeypatch.setattr("tuner.engine.workers.versions", lambda: {"Python": "3.11.7", "ray": "2.60.0"})
+
+    def place(versions=None, sees=True):
+        worker = Handle(None)
+        worker._results = Results("/results/s", "token")
+        worker._place = Place("10.0.0.2", "h2", versions or {"Python": "3.11.7", "ray": "2.60.0"}, sees)
+        monkeypatch.setattr("ray.get", lambda found: found)
+        return worker
+
+    return place
+
+
+def test_a_node_like_this_one_is_taken(placed):
+    placed().check()
+
+
+def test_a_node_without_the_results_folder_is_refused(placed):
+    with pytest.raises(ClusterError) as refusal:
+        placed(sees=False).check()
+    what = "the node h2 (10.0.0.2) does not see the results folder"
+    remedy = "all nodes must: choose one on a disk that they share (--out)"
+    assert str(refusal.value) == f"/results/s: {what}; {remedy}"
+
+
+def test_a_node_with_other_versions_is_refused(placed):
+    with pytest.raises(ClusterError) as refusal:
+        placed({"Python": "3.11.9"}).check()
+    assert str(refusal.value) == (
+        "the node h2 (10.0.0.2) has Python 3.11.9 instead of 3.11.7, ray missing instead of 2.60.0"
+    )

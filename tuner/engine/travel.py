@@ -1,0 +1,130 @@
+"""``Luggage``: the user's code and files, for nodes on which they are not where they are on the driver's.
+
+A folder is packed as git sees it: without what ``.gitignore`` names. A node that has the same files in the
+same place uses those; any other unpacks them once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import subprocess
+import tempfile
+import zipfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from tuner.errors import ClusterError
+
+_MOST_BYTES = 100 * 2**20
+
+_SKIPPED = frozenset(
+    {"__pycache__", "node_modules", ".git", ".hg", ".venv", "venv", ".mypy_cache", ".ruff_cache"}
+)
+
+
+class Luggage:
+    """The files of some folders, packed where they are."""
+
+    def __init__(self, roots: Iterable[Path]) -> None:
+        resolved = sorted({root.resolve() for root in roots})
+        self.roots = [
+            r for r in resolved if not any(r != other and r.is_relative_to(other) for other in resolved)
+        ]
+        self.too_large: str | None = None
+        files = [(number, path) for number, root in enumerate(self.roots) for path in _files(root)]
+        sizes = {path: path.stat().st_size for _, path in files}
+        if sum(sizes.values()) > _MOST_BYTES:
+            largest = max(sizes, key=lambda path: sizes[path])
+            limit = f"at most {_MOST_BYTES // 2**20} MiB of files travel to other nodes"
+            self.too_large = f"{limit}, and {largest} has {sizes[largest] // 2**20}; name it in .gitignore"
+            files = []
+        packed = io.BytesIO()
+        digest = hashlib.sha256()
+        self._hashes: dict[Path, str] = {}
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            for number, path in files:
+                content = path.read_bytes()
+                self._hashes[path] = hashlib.sha256(content).hexdigest()
+                name = f"{number}/{path.relative_to(self.roots[number])}"
+                digest.update(f"{name}\0{self._hashes[path]}\0".encode())
+                archive.writestr(name, content)
+        self._packed = packed.getvalue()
+        self._name = digest.hexdigest()[:24]
+
+    def unpack(self) -> dict[Path, Path]:
+        """Where each of the folders is on this node. Raises ClusterError if it is missing and too large."""
+        if self._is_here():
+            return {root: root for root in self.roots}
+        if self.too_large is not None:
+            missing = f"{', '.join(map(str, self.roots))}: not there on the node {os.uname().nodename}"
+            raise ClusterError(f"{missing}; {self.too_large}, or let all nodes share that folder")
+        target = Path(tempfile.gettempdir(), f"tuner-{os.getuid()}", self._name)
+        if not target.is_dir():
+            target.parent.mkdir(mode=0o700, exist_ok=True)
+            if target.parent.stat().st_uid != os.getuid():
+                raise ClusterError(f"{target.parent}: belongs to another user on {os.uname().nodename}")
+            unfinished = Path(tempfile.mkdtemp(dir=target.parent))
+            with zipfile.ZipFile(io.BytesIO(self._packed)) as archive:
+                archive.extractall(unfinished)
+            for number in range(len(self.roots)):
+                (unfinished / str(number)).mkdir(exist_ok=True)
+            try:
+                unfinished.rename(target)
+            except OSError:  # another process was faster
+                if not target.is_dir():
+                    raise
+        return {root: target / str(number) for number, root in enumerate(self.roots)}
+
+    def _is_here(self) -> bool:
+        if not all(root.is_dir() for root in self.roots):
+            return False
+        if self.too_large is not None:
+            return True
+        return all(_hash(path) == known for path, known in self._hashes.items())
+
+
+def moved(path: str, places: dict[Path, Path]) -> str:
+    """A path of the driver's node as it is on this one."""
+    for root, here in places.items():
+        if Path(path).is_relative_to(root):
+            return str(here / Path(path).relative_to(root))
+    return path
+
+
+def _hash(path: Path) -> str | None:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return None
+
+
+def _files(root: Path) -> Sequence[Path]:
+    """The files below a folder that ``.gitignore`` does not name, hidden ones and environments left out."""
+    listed = _listed_by_git(root)
+    paths = [root / name for name in listed] if listed is not None else sorted(_walked(root))
+    return [path for path in paths if path.is_file() and not path.is_symlink()]
+
+
+def _listed_by_git(root: Path) -> list[str] | None:
+    """What git would add of a folder, which need not be a repository; ``None``: there is no git."""
+    with tempfile.TemporaryDirectory() as empty:
+        command = ["git", f"--git-dir={empty}", f"--work-tree={root}"]
+        try:
+            subprocess.run(["git", "init", "--quiet", "--bare", empty], check=True, capture_output=True)
+            listing = [*command, "ls-files", "--others", "--exclude-standard", "-z"]
+            done = subprocess.run(listing, check=True, capture_output=True, text=True, cwd=root)
+        except (OSError, subprocess.CalledProcessError):
+            return None
+    names = [name for name in done.stdout.split("\0") if name]
+    return [name for name in names if not _SKIPPED & set(Path(name).parts)]
+
+
+def _walked(root: Path) -> Iterable[Path]:
+    for folder, folders, files in os.walk(root):
+        folders[:] = [name for name in folders if name not in _SKIPPED and not name.startswith(".")]
+        if "pyvenv.cfg" in files:
+            folders.clear()
+        else:
+            yield from (Path(folder, name) for name in files)
