@@ -261,6 +261,7 @@ def test_a_formula_is_a_text_in_csv_and_numbers_stay_numbers(tmp_path: Path) -> 
 def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A results folder that came with a file which must not be imported."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     (tmp_path / "train.py").write_text("open('ran', 'w').close()\ndef train(config): pass\n")
     (tmp_path / "results" / "checkpoints" / "00000" / "a").mkdir(parents=True)
     return write(tmp_path / "results", [*rows()[:4], *rows()[4:5], rows()[13]])
@@ -315,6 +316,23 @@ def test_trust_is_a_flag(stranger: Path) -> None:
     with pytest.raises(TunerError, match="cannot be exported"):
         export(stranger, "model", trust=True)
     assert Path("ran").exists()
+
+
+@pytest.mark.parametrize(("answer", "runs"), [("y", True), ("yes", True), ("", False), ("n", False)])
+def test_a_user_at_a_terminal_is_asked_and_no_is_the_default(
+    answer: str,
+    runs: bool,
+    stranger: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    terminal = StringIO(f"{answer}\n")
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin", terminal)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    assert main(["export", "results", "--out", "model"]) == 2
+    assert "Trust this folder and run its code? [y/N] " in capsys.readouterr().err
+    assert Path("ran").exists() == runs
 
 
 def test_a_sweep_that_names_no_code_needs_no_trust(tmp_path: Path) -> None:
