@@ -29,7 +29,11 @@ class Trial(SimpleNamespace):
 
     def __init__(self, number: int, folder: Path | None = None) -> None:
         super().__init__(
-            trial_id=f"{number:05d}", local_path=str(folder), config={}, experiment_dir_name="checkpoints"
+            trial_id=f"{number:05d}",
+            local_path=str(folder),
+            config={},
+            experiment_dir_name="checkpoints",
+            checkpoint=None,
         )
 
     def init_local_path(self) -> None:
