@@ -17,9 +17,11 @@ from hypothesis import strategies as st
 from tuner import Budget, Float, Objective, Report, Sweep, TunerError, resume
 from tuner.cli import main
 from tuner.engine.evaluate import evaluate
+from tuner.engine.host import Host
+from tuner.engine.recovery import recover
 from tuner.errors import ResultsError, UntrustedError
 from tuner.export import export
-from tuner.journal import FILE_NAME, Journal
+from tuner.journal import FILE_NAME, Journal, read
 from tuner.report import EVALUATION_FILE, renderings
 from tuner.trust import signature
 
@@ -37,15 +39,25 @@ def sweep(**parts: Any) -> dict[str, Any]:
     return {**made.to_dict(), **parts}
 
 
+def suggestions() -> list[dict[str, Any]]:
+    """The data of the first two suggestions of the sweep, as its host writes them."""
+    host = Host(Sweep(**sweep()), None)  # type: ignore[arg-type]
+    with host.muted():
+        courses = [host.suggest(), host.suggest()]
+    return [{"config": course.config, "seed": course.seed} for course in courses if course is not None]
+
+
+FIRST, SECOND = suggestions()
+
 EVENTS: list[tuple[str, int | None, dict[str, Any]]] = [
     ("sweep", None, {"sweep": sweep(), "version": "0.1.0"}),
-    ("suggested", 0, {"config": {"lr": 0.1}, "seed": 1}),
+    ("suggested", 0, FIRST),
     ("started", 0, {"node": "10.0.0.1"}),
     ("result", 0, {"iteration": 1, "value": 0.5, "seconds": 1.0, "metrics": {"acc": 0.7}}),
     ("checkpoint", 0, {"path": "checkpoints/00000/a", "iteration": 1, "best": "checkpoints/00000/a"}),
     ("decision", 0, {"action": "pause", "resource": 1, "value": 0.5, "rank": 1, "of": 1, "reason": "a rung"}),
     ("decision", 0, {"action": "resume", "resource": 1}),
-    ("suggested", 1, {"config": {"lr": 0.2}, "seed": 2}),
+    ("suggested", 1, SECOND),
     ("started", 1, {"node": "10.0.0.1"}),
     (
         "reconfigured",
@@ -104,9 +116,15 @@ def use_all(folder: Path) -> list[str]:
             assert "\x1b" not in text
             assert "<script" not in texts[0]
 
+    def recovered() -> None:
+        events = list(read(folder))
+        host = Host(Sweep(**Report.read(folder).sweep), None)  # type: ignore[arg-type]
+        recover(host, events)
+
     for act in (
         render,
         plan,
+        recovered,
         lambda: Report.read(folder).replay(),
         lambda: Sweep(
             **new, objective=LOSS, searcher={"kind": "random", "warm_start": str(folder)}
