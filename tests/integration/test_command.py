@@ -102,6 +102,7 @@ def test_killed_sweep_can_still_be_reported(command, tmp_path):
             break
     process.kill()
     process.communicate(timeout=60)
+    assert "<h1>killed</h1>" in (tmp_path / "results" / "killed" / "report.html").read_text()
     report = command("report", "results/killed", "--format", "json")
     out, _ = report.communicate(timeout=60)
     assert report.returncode == 0

@@ -89,7 +89,8 @@ def test_trial_without_checkpoints_starts_over_after_a_pause(tmp_path):
 
 def test_raising_trial_fails_alone_and_its_traceback_is_kept(tmp_path):
     report = run_toy("Raising", tmp_path, trials=6, iterations=2, searcher="grid")
-    assert report.counts() == {"completed": 3, "stopped": 0, "failed": 3, "running": 0, "pending": 0}
+    counts = {state: count for state, count in report.counts().items() if count}
+    assert counts == {"completed": 3, "failed": 3}
     assert 'raise OSError("the disk of this trial is full")' in renderings.errors(report)
     assert "tuner/engine" not in renderings.errors(report)
 

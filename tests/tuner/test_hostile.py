@@ -17,9 +17,11 @@ from hypothesis import strategies as st
 from tuner import Budget, Float, Objective, Report, Sweep, TunerError, resume
 from tuner.cli import main
 from tuner.engine.evaluate import evaluate
+from tuner.engine.host import Host
+from tuner.engine.recovery import recover
 from tuner.errors import ResultsError, UntrustedError
 from tuner.export import export
-from tuner.journal import FILE_NAME, Journal
+from tuner.journal import FILE_NAME, Journal, read
 from tuner.report import EVALUATION_FILE, renderings
 from tuner.trust import signature
 
@@ -37,15 +39,25 @@ def sweep(**parts: Any) -> dict[str, Any]:
     return {**made.to_dict(), **parts}
 
 
+def suggestions() -> list[dict[str, Any]]:
+    """The data of the first two suggestions of the sweep, as its host writes them."""
+    host = Host(Sweep(**sweep()), None)  # type: ignore[arg-type]
+    with host.muted():
+        courses = [host.suggest(), host.suggest()]
+    return [{"config": course.config, "seed": course.seed} for course in courses if course is not None]
+
+
+FIRST, SECOND = suggestions()
+
 EVENTS: list[tuple[str, int | None, dict[str, Any]]] = [
     ("sweep", None, {"sweep": sweep(), "version": "0.1.0"}),
-    ("suggested", 0, {"config": {"lr": 0.1}, "seed": 1}),
+    ("suggested", 0, FIRST),
     ("started", 0, {"node": "10.0.0.1"}),
     ("result", 0, {"iteration": 1, "value": 0.5, "seconds": 1.0, "metrics": {"acc": 0.7}}),
     ("checkpoint", 0, {"path": "checkpoints/00000/a", "iteration": 1, "best": "checkpoints/00000/a"}),
     ("decision", 0, {"action": "pause", "resource": 1, "value": 0.5, "rank": 1, "of": 1, "reason": "a rung"}),
     ("decision", 0, {"action": "resume", "resource": 1}),
-    ("suggested", 1, {"config": {"lr": 0.2}, "seed": 2}),
+    ("suggested", 1, SECOND),
     ("started", 1, {"node": "10.0.0.1"}),
     (
         "reconfigured",
@@ -104,9 +116,15 @@ def use_all(folder: Path) -> list[str]:
             assert "\x1b" not in text
             assert "<script" not in texts[0]
 
+    def recovered() -> None:
+        events = list(read(folder))
+        host = Host(Sweep(**Report.read(folder).sweep), None)  # type: ignore[arg-type]
+        recover(host, events)
+
     for act in (
         render,
         plan,
+        recovered,
         lambda: Report.read(folder).replay(),
         lambda: Sweep(
             **new, objective=LOSS, searcher={"kind": "random", "warm_start": str(folder)}
@@ -261,6 +279,7 @@ def test_a_formula_is_a_text_in_csv_and_numbers_stay_numbers(tmp_path: Path) -> 
 def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A results folder that came with a file which must not be imported."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     (tmp_path / "train.py").write_text("open('ran', 'w').close()\ndef train(config): pass\n")
     (tmp_path / "results" / "checkpoints" / "00000" / "a").mkdir(parents=True)
     return write(tmp_path / "results", [*rows()[:4], *rows()[4:5], rows()[13]])
@@ -315,6 +334,23 @@ def test_trust_is_a_flag(stranger: Path) -> None:
     with pytest.raises(TunerError, match="cannot be exported"):
         export(stranger, "model", trust=True)
     assert Path("ran").exists()
+
+
+@pytest.mark.parametrize(("answer", "runs"), [("y", True), ("yes", True), ("", False), ("n", False)])
+def test_a_user_at_a_terminal_is_asked_and_no_is_the_default(
+    answer: str,
+    runs: bool,
+    stranger: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    terminal = StringIO(f"{answer}\n")
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin", terminal)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    assert main(["export", "results", "--out", "model"]) == 2
+    assert "Trust this folder and run its code? [y/N] " in capsys.readouterr().err
+    assert Path("ran").exists() == runs
 
 
 def test_a_sweep_that_names_no_code_needs_no_trust(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,7 +29,11 @@ class Trial(SimpleNamespace):
 
     def __init__(self, number: int, folder: Path | None = None) -> None:
         super().__init__(
-            trial_id=f"{number:05d}", local_path=str(folder), config={}, experiment_dir_name="checkpoints"
+            trial_id=f"{number:05d}",
+            local_path=str(folder),
+            config={},
+            experiment_dir_name="checkpoints",
+            checkpoint=None,
         )
 
     def init_local_path(self) -> None:
@@ -236,3 +241,20 @@ def test_a_trial_that_is_started_again_continues_its_file(tmp_path: Path) -> Non
         {"training_iteration": "1", "'=x": "'=1", "f1": ""},
         {"training_iteration": "2", "'=x": "b", "f1": "-1"},
     ]
+
+
+def test_ray_s_other_loggers_keep_metrics_that_come_late(tmp_path: Path) -> None:
+    trial = Trial(0, tmp_path / "00000")
+    trial.evaluated_params = {"lr": 0.1}
+    trial.init_local_path()
+    for kind in ("json", "tensorboard"):
+        logger = LoggerSpec(kind=kind).build()
+        logger.log_trial_start(trial)
+        for iteration in range(1, 4):
+            late = {"late": 0.5} if iteration == 3 else {}
+            logger.log_trial_result(iteration, trial, {"training_iteration": iteration, "loss": 1.0, **late})
+        logger.log_trial_end(trial)
+    lines = [json.loads(line) for line in (tmp_path / "00000" / "result.json").read_text().splitlines()]
+    assert [line.get("late") for line in lines] == [None, None, 0.5]
+    [events] = (tmp_path / "00000").glob("events.out.tfevents.*")
+    assert b"ray/tune/late" in events.read_bytes()

@@ -78,9 +78,9 @@ def hosted(tmp_path, *, trials=64, iterations=20, scheduler="fifo", seconds=None
     return host
 
 
-def report(host, number, iteration, value):
+def report(host, number, iteration, value, *, seconds=1.0):
     metrics = {"loss": value}
-    result = {"training_iteration": iteration, "time_total_s": 1.0, "__resource__": iteration}
+    result = {"training_iteration": iteration, "time_total_s": seconds, "__resource__": iteration}
     host.result(number, {**result, **metrics, "metrics": metrics})
     host.decide(number)
 
@@ -126,6 +126,7 @@ def test_time_left_does_not_count_the_start_up(tmp_path):
     clock.now += 5
     for number in range(2):
         host.end(number, "completed")
+    pace.see(host)
     assert pace.remaining(host) == pytest.approx(20.0)
     assert pace.seconds == 605
 
@@ -137,8 +138,20 @@ def test_time_left_counts_what_running_trials_have_done_where_none_is_stopped_ea
     pace.see(host)
     clock.now += 10
     for number in range(2):
-        report(host, number, 5, 1.0)
+        report(host, number, 5, 1.0, seconds=10.0)
+    pace.see(host)
     assert pace.remaining(host) == pytest.approx(30.0)
+
+
+def test_time_left_does_not_count_what_a_trial_needs_until_it_trains(tmp_path):
+    clock = Clock()
+    pace = Pace(clock)
+    host = hosted(tmp_path, trials=2, iterations=20, running=2)
+    pace.see(host)
+    clock.now += 30  # of which it has trained for one
+    report(host, 0, 1, 1.0)
+    pace.see(host)
+    assert pace.remaining(host) == pytest.approx(39.0)
 
 
 def test_time_left_of_a_resumed_sweep_is_by_what_was_done_since(tmp_path):
@@ -150,6 +163,7 @@ def test_time_left_of_a_resumed_sweep_is_by_what_was_done_since(tmp_path):
     pace.see(host)
     clock.now += 10
     host.end(6, "completed")
+    pace.see(host)
     assert pace.remaining(host) == pytest.approx(30.0)
 
 

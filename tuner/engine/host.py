@@ -43,6 +43,7 @@ class Course:
     ending: Ending | None = None  # decided, and about to happen
     repeats: bool = False  # it started over, or went on from an earlier checkpoint, and is not new yet
     iteration: int = 0
+    seconds: float = 0.0  # of training, by its last result
     resource: float = 0.0  # what the scheduler measures it by
     last: float | None = None
     last_values: tuple[float, ...] = ()  # of all objectives
@@ -167,6 +168,7 @@ class Host:
         if self._iterations >= (self.sweep.budget.total_iterations or sys.maxsize):
             self.give_up("total_iterations")
         course.iteration, course.resource = iteration, result[RESOURCE]
+        course.seconds = result["time_total_s"]
         course.worker_losses = 0
         course.last, course.last_values = value, values
         if objective.better(value, than=course.best):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -11,13 +12,15 @@ if TYPE_CHECKING:
 
 
 class Pace:
-    """Follows a sweep from its first running trial on; what came before is no part of the rate."""
+    """Follows a sweep from the moment in which its first trial trains; start-up is no part of the rate."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._began = clock()
         self._driven: float | None = None  # when the cluster and the data were ready
-        self._trained: float | None = None  # when the first trial ran
+        self._started: float | None = None  # when the first trial had a worker
+        self._trained: float | None = None  # when one began to train
+        self._known: dict[int, int] = {}  # trial -> iterations that it had then
         self._before = 0.0  # trials that were through then: a sweep may have been resumed
 
     @property
@@ -26,19 +29,25 @@ class Pace:
         return self._clock() - self._began
 
     def see(self, host: Host) -> None:
-        """Take note of the moments in which the sweep is ready, and in which its first trial runs."""
+        """Take note of the moments in which the sweep is ready, and in which its first trial trains."""
         self._driven = self._driven or self._clock()
-        if self._trained is None and host.counts()["running"]:
-            self._trained = self._clock()
+        if self._started is None and host.counts()["running"]:
+            self._started = self._clock()
             self._before = _through(host)
+            self._known = {number: course.iteration for number, course in host.courses.items()}
+        if self._started is not None and self._trained is None:
+            reported = [c.seconds for n, c in host.courses.items() if c.iteration > self._known.get(n, 0)]
+            if reported or _through(host) > self._before:
+                # By then it had trained for some time, and before it had only been started.
+                self._trained = max(self._started, self._clock() - max(reported, default=math.inf))
 
     def remaining(self, host: Host) -> float | None:
         """A guess in seconds; ``None`` before the first trial is through."""
         guesses = []
         total = host.trials
         done = _through(host) - self._before
-        if total is not None and self._trained is not None and done > 0:
-            rest = max(total - _through(host), 0.0)
+        rest = 0.0 if total is None else total - _through(host)
+        if self._trained is not None and done > 0 and rest > 0:
             guesses.append((self._clock() - self._trained) * rest / done)
         if host.sweep.budget.seconds is not None and self._driven is not None:
             guesses.append(max(host.sweep.budget.seconds - (self._clock() - self._driven), 0.0))

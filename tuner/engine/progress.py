@@ -185,7 +185,7 @@ def picture(host: Host, heading: str, pace: Pace, *, console: Console) -> Group:
     without_rows = len(console.render_lines(_table(host, [])))
     # One line is left for the cursor, and one for how many are not shown.
     room = max(0, console.height - around - without_rows - 2)
-    if not room:
+    if not room or not running:
         return Group(*top, bottom)
     more = [Text(f"and {len(running) - room} more running")] if len(running) > room else []
     return Group(*top, _table(host, running[:room]), *more, bottom)
