@@ -154,6 +154,14 @@ class Sweep(Spec):
         """How the trials of an earlier sweep (``warm_start``) are used, in words; ``None``: there is none."""
         return beginning.beginnings(self.searcher, self.space, objective=self.objective)
 
+    def repetition(self) -> str | None:
+        """What trials do again because they write no checkpoints, in words; ``None``: nothing."""
+        if not self.scheduler.pauses or self.trainable.seems_to_save():
+            return None
+        kind = getattr(self.scheduler, "kind", type(self.scheduler).__name__)
+        remedy = "report one with each result, or use the scheduler asha_stop or median"
+        return f"{self.trainable.name} writes no checkpoints, so {kind} starts paused trials over; {remedy}"
+
     def samples(self) -> list[dict[str, Any]]:
         """What 32 trials of this sweep may be given, drawn at random; the same at every call."""
         rng = np.random.default_rng([self.seed, _SAMPLES])

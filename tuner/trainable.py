@@ -5,7 +5,8 @@ that it may have: ``Config``, a pydantic model of its hyperparameters; ``Setting
 ``trainable:``; ``metrics(settings)``, the names that its results will have; ``shared(settings, sweep_seed)``,
 what all trials of a sweep read (the data), made once in the driver, and ``adopt(settings, shared,
 sweep_seed)``, which takes it in a worker; ``prepare()``, called in a worker before, to import what its trials
-need; ``check(config)``, which raises ValueError for a configuration that
+need; ``apply_config(config)``, called after a checkpoint was loaded, which with ``pbt`` may be another
+trial's; ``check(config)``, which raises ValueError for a configuration that
 no trial can have; ``most_gpus``, that a trial of it can use; ``repeated(settings, sweep_seed, repeats)`` and
 ``final(settings, sweep_seed, iterations, metric)``, the settings of an evaluation's trials;
 ``export(checkpoint_dir, out_dir)``, which writes a model
@@ -233,6 +234,18 @@ class TrainableSpec(Spec):
         trainable = self.load()
         inherited = getattr(Trainable, "save_checkpoint")  # noqa: B009
         return not inspect.isclass(trainable) or getattr(trainable, "save_checkpoint") is not inherited  # noqa: B009
+
+    def seems_to_save(self) -> bool:
+        """Whether its trials seem to write checkpoints: of a function, whether its file speaks of them."""
+        trainable = self.load()
+        if inspect.isclass(trainable):
+            return self.can_save()
+        try:
+            module = inspect.getmodule(inspect.unwrap(trainable))
+            text = inspect.getsource(module if module is not None else trainable)
+        except (OSError, TypeError):  # of a notebook's cell, a C extension
+            return True
+        return "checkpoint" in text.lower()
 
     def value_problems(self, name: str, value: Any) -> list[Problem]:
         """What is wrong with a hyperparameter's value, by what the trainable declares."""

@@ -30,6 +30,24 @@ class Diary(Trainable):
         self.history = json.loads(Path(checkpoint_dir, "history.json").read_text())
 
 
+class Remembering(Diary):
+    """Its checkpoint brings back the x of the trial that wrote it; ``apply_config`` gives it its own."""
+
+    def step(self):
+        return {**super().step(), "x": self.x, "configured": self.config["x"]}
+
+    def save_checkpoint(self, checkpoint_dir):
+        super().save_checkpoint(checkpoint_dir)
+        Path(checkpoint_dir, "x").write_text(repr(self.x))
+
+    def load_checkpoint(self, checkpoint_dir):
+        super().load_checkpoint(checkpoint_dir)
+        self.x = float(Path(checkpoint_dir, "x").read_text())
+
+    def apply_config(self, config):
+        self.x = config["x"]
+
+
 class Burning(Diary):
     """Its third step takes the whole results folder away."""
 

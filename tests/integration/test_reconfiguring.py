@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from running import events, run_toy
 
-from tuner import Float, Pbt, Replay, Resources, SpecError, Sweep, run
+from tuner import Budget, Float, Objective, Pbt, Replay, Resources, SpecError, Sweep, run
 from tuner.engine.host import Host
 from tuner.engine.recovery import recover
 from tuner.journal import Journal, read
@@ -134,3 +134,18 @@ def test_wherever_a_sweep_breaks_off_each_checkpoint_is_there_once(scheduler, cl
             paths = [each.path for each in checkpoints]
             assert len(set(paths)) == len(paths)
             assert all(math.isnan(each.result["loss"]) is ("/from_" in each.path) for each in checkpoints)
+
+
+def test_a_restored_trial_is_given_its_own_configuration(tmp_path):
+    sweep = Sweep(
+        trainable=f"{Path(__file__).with_name('diaries.py')}:Remembering",
+        space={"x": Float(0.0, 1.0)},
+        objective=Objective(metric="loss", mode="min"),
+        budget=Budget(trials=4, iterations=9),
+        scheduler={"kind": "pbt", "interval": 3},
+        out=str(tmp_path),
+    )
+    report = run(sweep)
+    results = [event.data["metrics"] for event in events(report, "result")]
+    assert events(report, "reconfigured")
+    assert [result["x"] for result in results] == [result["configured"] for result in results]

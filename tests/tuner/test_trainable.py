@@ -363,3 +363,26 @@ def test_a_trainable_may_refuse_configurations_before_any_runs(settings, space, 
     spec = TrainableSpec(kind=Choosy, settings=settings)
     problems = spec.problems(space=SearchSpace(space), metrics=[], iterations=1)
     assert [str(problem) for problem in problems] == found
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("tune.report({'loss': 1.0})", True),
+        ("tune.report({'loss': 1.0}, checkpoint=tune.Checkpoint.from_directory('.'))", False),
+    ],
+)
+def test_trials_that_will_start_over_are_told_of(body, said, tmp_path, monkeypatch):
+    (tmp_path / "reporting.py").write_text(f"from ray import tune\ndef train(config):\n    {body}\n")
+    monkeypatch.setattr("sys.path", list(sys.path))
+    parts = {
+        "trainable": f"{tmp_path}/reporting.py:train",
+        "space": {"x": Float(0.0, 1.0)},
+        "objective": {"metric": "loss", "mode": "min"},
+        "budget": {"trials": 3, "iterations": 9},
+    }
+    told = Sweep(**parts, scheduler="asha").repetition()
+    assert (told is not None) is said
+    assert told is None or "writes no checkpoints, so asha starts paused trials over; report one" in told
+    assert Sweep(**parts, scheduler="asha_stop").repetition() is None
+    sys.modules.pop("reporting")

@@ -252,6 +252,8 @@ def opening(sweep: Sweep, slots: int | None) -> str:
     further = [", ".join(parts)]
     if unequal := sweep.unequal_grid():
         further.append(unequal)
+    if (repetition := sweep.repetition()) is not None:
+        further.append(repetition)
     if (beginnings := sweep.beginnings()) is not None:
         further.append(f"warm start: {beginnings}")
     return "; ".join(further)

@@ -128,7 +128,7 @@ class Worker:
                 with self._working(lane):
                     answer = getattr(self._trials[lane], method)(*arguments)
                     if method == "restore":
-                        self._reseed(lane)
+                        self._restored(lane)
             except TrialError as error:
                 if method == "save":
                     _blame_storage(self._trials[lane], error)
@@ -206,8 +206,11 @@ class Worker:
         except TrialError as error:
             self._unmade[lane] = error
 
-    def _reseed(self, lane: int) -> None:
+    def _restored(self, lane: int) -> None:
+        """Let a trial that has loaded a checkpoint, of another trial maybe, have its own configuration."""
         trial = self._trials[lane]
+        if hasattr(trial, "apply_config"):
+            trial.apply_config(trial.config)
         if self._randomness is not None:
             self._randomness.begin(lane, trial.config.get("seed", 0), iteration=trial.iteration)
 

@@ -28,6 +28,9 @@ class Pbt(SchedulerSpec):
     ``resample``, else multiplied by one of ``factors`` and kept within its bounds; an ordinal moves by one
     place, and a choice that is not drawn anew stays. Name in ``mutate`` only what a model may change while it
     is trained: no sizes of layers.
+
+    A checkpoint brings back the optimizer of the trial that wrote it. A class has ``apply_config(config)``
+    called after each restore; a function calls ``tuner.client.apply_config(config, optimizer)`` itself.
     """
 
     kind: Literal["pbt"] = "pbt"

@@ -1,0 +1,60 @@
+"""What training scripts call, with PyTorch's own optimizers."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from tuner.client import apply_config
+
+
+def made(optimizer, **settings):
+    return optimizer([torch.nn.Parameter(torch.ones(2))], **settings)
+
+
+def test_a_restored_optimizer_has_the_hyperparameters_of_its_own_trial():
+    source = made(torch.optim.SGD, lr=0.5, momentum=0.1, weight_decay=0.3)
+    restored = made(torch.optim.SGD, lr=0.01, momentum=0.9)
+    restored.load_state_dict(source.state_dict())
+    apply_config({"lr": 0.01, "momentum": 0.9, "size": 3}, restored)
+    [group] = restored.param_groups
+    assert (group["lr"], group["momentum"], group["weight_decay"]) == (0.01, 0.9, 0.3)
+
+
+def test_betas_are_set_one_by_one():
+    adam = made(torch.optim.Adam, lr=0.1, betas=(0.8, 0.99))
+    apply_config({"learning_rate": 0.2, "beta2": 0.5}, adam)
+    assert (adam.param_groups[0]["lr"], adam.param_groups[0]["betas"]) == (0.2, (0.8, 0.5))
+
+
+@pytest.mark.parametrize("kind", ["step", "lambda", "exponential"])
+def test_a_schedule_goes_on_from_where_it_was_with_another_initial_rate(kind):
+    def schedule(optimizer):
+        if kind == "step":
+            return torch.optim.lr_scheduler.StepLR(optimizer, 2, gamma=0.1)
+        if kind == "lambda":
+            return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 1 / (1 + epoch))
+        return torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+
+    def rates(lr, *, then=None):
+        optimizer = made(torch.optim.SGD, lr=lr)
+        scheduler = schedule(optimizer)
+        found = []
+        for epoch in range(6):
+            if epoch == 3 and then is not None:
+                apply_config({"lr": then}, optimizer, [scheduler])
+            found.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            scheduler.step()
+        return found
+
+    assert rates(1.0, then=0.25)[3:] == pytest.approx(rates(0.25)[3:])
+
+
+def test_it_imports_the_standard_library_only():
+    code = (
+        "import sys; before = set(sys.modules); import tuner.client; print(sorted(set(sys.modules) - before))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not [name for name in ("torch", "numpy", "ray", "pydantic") if f"'{name}'" in done.stdout]
