@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from zlib import crc32
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tuner.errors import ResultsError
 from tuner.journal import read
 from tuner.objective import Objective
 from tuner.space import Architecture, Config, Dimension, Float, Int, SearchSpace
+
+# How far a curve may be moved towards the next one or away from it, as a share of their difference.
+_VARIED = 0.5
 
 
 @dataclass(frozen=True)
@@ -127,11 +131,45 @@ class RecordedCurves:
         return cls(space, [configs[number] for number in whole], curves, costs)
 
     def __call__(self, config: Config, trial: int) -> LearningCurve:
+        return self.curves[int(self._distances(config).argmin())]
+
+    def _distances(self, config: Config) -> NDArray[np.float64]:
+        """How far each recorded configuration is."""
         apart = np.abs(self._rows - self._row(config))
         distance = np.where(np.isnan(apart), 1.0, np.minimum(apart, 1.0)).mean(axis=1)
         both = np.isnan(self._rows) & np.isnan(self._row(config))
         distance -= both.sum(axis=1) / max(1, self._rows.shape[1])
-        return self.curves[int(distance.argmin())]
+        return np.asarray(distance)
+
+    def varied(self, seed: int) -> Curves:
+        """Curves that differ from trial to trial as the recorded ones do, on a sample of these drawn anew.
+
+        Were many trials to share a curve, their values would tie: `asha_stop` stops nobody who ties with the
+        best of a rung, and `pasha` finds a ranking settled. A trial's curve is that of the nearest recorded
+        configuration, moved towards or away from the second nearest by up to half of their difference.
+        """
+        rng = np.random.default_rng([seed, len(self.curves)])
+        drawn = np.unique(rng.integers(len(self.curves), size=len(self.curves)))
+        values = [value for curve in self.curves for value in curve.values]
+        low, high = _bounds(values)
+
+        def curve(config: Config, trial: int) -> LearningCurve:
+            order: list[int] = drawn[np.argsort(self._distances(config)[drawn], kind="stable")].tolist()
+            nearest, *others = order
+            own = self.curves[nearest]
+            if not others:
+                return own
+            other = self.curves[others[0]]
+            share = float(np.random.default_rng([seed, trial]).uniform(-_VARIED, _VARIED))
+            theirs = [*other.values, *[other.values[-1]] * len(own.values)]
+            moved = [
+                min(max(value + share * (towards - value), low), high)
+                for value, towards in zip(own.values, theirs, strict=False)
+            ]
+            seconds = own.seconds + share * (other.seconds - own.seconds)
+            return replace(own, values=moved, seconds=max(seconds, own.seconds / 2))
+
+        return curve
 
     def _row(self, config: Mapping[str, Any]) -> list[float]:
         """One number per hyperparameter; choices lie more than 1 apart, what is inactive is nan.
@@ -167,6 +205,13 @@ def _is_number(value: Any) -> bool:
         return math.isfinite(value)
     except OverflowError:  # a whole number that no float can hold
         return False
+
+
+def _bounds(values: Sequence[float]) -> tuple[float, float]:
+    """Between what values of a metric lie, as far as those seen tell: shares, numbers of one sign, or any."""
+    low = 0.0 if min(values) >= 0 else -math.inf
+    high = 0.0 if max(values) <= 0 else 1.0 if low == 0.0 and max(values) <= 1 else math.inf
+    return low, high
 
 
 def _place(dimension: Dimension, value: Any) -> float:

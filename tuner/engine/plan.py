@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from statistics import fmean
+from statistics import fmean, median
 from typing import Any
 
 from tuner.engine.curves import RecordedCurves
@@ -16,19 +16,31 @@ from tuner.schedulers import SCHEDULERS, Fifo, Replay, SchedulerSpec
 from tuner.searchers import Random
 from tuner.sweep import Sweep
 
-REPEATS = 5
+REPEATS = 9
+
+# The part by which the time of a sweep differs from its forecast even with the same decisions: a machine is
+# faster at one time than at another.
+_UNSEEN = 0.1
+
 PILOT_TRIALS = 12
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """Means over repeats with other seeds: the best value, wall time, and time that workers are held."""
+    """What to expect of the best value, of wall time and of the time that workers are held.
+
+    Medians over repeats with other seeds and other samples of the curves. ``..._range``: the least and the
+    most of them, wall time with what one repeat cannot show added.
+    """
 
     scheduler: str
     workers: int
     best: float | None
+    best_range: tuple[float, float] | None
     seconds: float
+    seconds_range: tuple[float, float]
     worker_hours: float
+    worker_hours_range: tuple[float, float]
     iterations: float
 
     def to_dict(self) -> dict[str, Any]:
@@ -62,25 +74,61 @@ def plan(
         what = "must be a single one for a forecast, got " + ", ".join(sweep.objective.metrics)
         raise SpecError([Problem("objective", what)])
     return [
-        _forecast(sweep, curves, scheduler, count, repeats)
+        forecast(sweep, curves, scheduler=scheduler, workers=count, repeats=repeats)
         for scheduler in _candidates(sweep)
         for count in workers
     ]
 
 
+def forecast(
+    sweep: Sweep, curves: RecordedCurves, *, scheduler: SchedulerSpec, workers: int, repeats: int = REPEATS
+) -> Forecast:
+    """What to expect of the sweep with another scheduler and so many workers."""
+    runs: list[Simulation] = []
+    for repeat in range(repeats):
+        seed = (sweep.seed + repeat) % 2**32
+        runs.append(
+            simulate(
+                sweep.model_copy(update={"scheduler": scheduler, "seed": seed}),
+                curves.varied(seed),
+                workers=min(workers, sweep.budget.concurrent or workers),
+                costs=curves.costs,
+            )
+        )
+    best = [run.best for run in runs if run.best is not None]
+    seconds = [run.seconds for run in runs]
+    hours = [run.worker_seconds / 3600 for run in runs]
+    return Forecast(
+        scheduler=str(getattr(scheduler, "kind", type(scheduler).__name__)),
+        workers=workers,
+        best=median(best) if best else None,
+        best_range=(min(best), max(best)) if best else None,
+        seconds=median(seconds),
+        seconds_range=(min(seconds) * (1 - _UNSEEN), max(seconds) * (1 + _UNSEEN)),
+        worker_hours=median(hours),
+        worker_hours_range=(min(hours) * (1 - _UNSEEN), max(hours) * (1 + _UNSEEN)),
+        iterations=fmean(run.iterations for run in runs),
+    )
+
+
 def table(forecasts: Sequence[Forecast], metric: str) -> list[dict[str, str]]:
-    """The forecasts as text, column by column."""
+    """The forecasts as text, column by column, each from the least to the most that is to be expected."""
     return [
         {
             "scheduler": each.scheduler,
             "workers": f"{each.workers:,}",
-            f"best {metric}": "" if each.best is None else f"{each.best:.4g}",
-            "wall time": duration(each.seconds),
-            "worker-hours": f"{each.worker_hours:.3g}",
+            f"best {metric}": _between(each.best_range, lambda value: f"{value:.3g}"),
+            "wall time": _between(each.seconds_range, duration),
+            "worker-hours": _between(each.worker_hours_range, lambda hours: f"{hours:.2g}"),
             "iterations": f"{each.iterations:,.0f}",
         }
         for each in forecasts
     ]
+
+
+def _between(ends: tuple[float, float] | None, written: Callable[[float], str]) -> str:
+    low, high = map(written, ends) if ends is not None else ("", "")
+    return low if low == high else f"{low} to {high}"
 
 
 def _candidates(sweep: Sweep) -> Iterator[SchedulerSpec]:
@@ -93,27 +141,3 @@ def _candidates(sweep: Sweep) -> Iterator[SchedulerSpec]:
             sweep.budget.iterations, trials=sweep.trials
         ):
             yield spec
-
-
-def _forecast(
-    sweep: Sweep, curves: RecordedCurves, scheduler: SchedulerSpec, workers: int, repeats: int
-) -> Forecast:
-    seeds = [(sweep.seed + repeat) % 2**32 for repeat in range(repeats)]
-    runs: list[Simulation] = [
-        simulate(
-            sweep.model_copy(update={"scheduler": scheduler, "seed": seed}),
-            curves,
-            workers=min(workers, sweep.budget.concurrent or workers),
-            costs=curves.costs,
-        )
-        for seed in seeds
-    ]
-    found = [run.best for run in runs if run.best is not None]
-    return Forecast(
-        scheduler=str(getattr(scheduler, "kind", type(scheduler).__name__)),
-        workers=workers,
-        best=fmean(found) if found else None,
-        seconds=fmean(run.seconds for run in runs),
-        worker_hours=fmean(run.worker_seconds for run in runs) / 3600,
-        iterations=fmean(run.iterations for run in runs),
-    )

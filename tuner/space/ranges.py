@@ -154,7 +154,7 @@ class Int(Ordered):
             check_grid_size(self.count)
             return list(range(self.low, self.high + 1, self.step))
         space = np.geomspace if self.log else np.linspace
-        drawn = space(self.low, self.high, self.points)
+        drawn = space(float(self.low), float(self.high), self.points)
         near = (self._step_at(round((float(value) - self.low) / self.step)) for value in drawn)
         return sorted({min(max(value, self.low), self.high) for value in near})
 
