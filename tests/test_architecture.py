@@ -202,6 +202,7 @@ def test_exceptions_are_caught_broadly_at_the_boundaries_to_user_code_and_ray_on
         "tuner/engine/recipe.py",
         "tuner/engine/process.py",
         "trainables/base.py",
+        "trainables/estimators.py",
         "trainables/stack.py",
     }
 

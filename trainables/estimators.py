@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
+import hashlib
 import importlib
+import importlib.util
 import inspect
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
 from typing import Any, cast
 
 import numpy as np
@@ -14,8 +20,15 @@ from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.pipeline import Pipeline
 
 from trainables.recipe import MetricName, Task, did_you_mean
+from trainables.sources import started_in
 
 Array = NDArray[Any]
+
+_SPELLING = 0.85
+"""How like a known parameter a name must be, in [0, 1], to be taken for its misspelling."""
+
+_LOADED: dict[tuple[Path, int], ModuleType] = {}
+"""By path and time of change, the files that were imported."""
 
 
 def build(paths: str | Mapping[str, str], parameters: Mapping[str, Any], *, random_state: int) -> Any:
@@ -28,7 +41,7 @@ def build(paths: str | Mapping[str, str], parameters: Mapping[str, Any], *, rand
     else:
         estimator = Pipeline([(name, _made(path)) for name, path in paths.items()])
     known = estimator.get_params(deep=True)
-    unknown = [name for name in parameters if name not in known]
+    unknown = [name for name in parameters if name not in known and not _is_taken(estimator, name, known)]
     if unknown:
         what = type(estimator).__name__
         raise ValueError(
@@ -43,6 +56,17 @@ def build(paths: str | Mapping[str, str], parameters: Mapping[str, Any], *, rand
         if name.rpartition("__")[2] == "random_state" and value is None and name not in parameters
     }
     return estimator.set_params(**seeds)
+
+
+def _is_taken(estimator: Any, name: str, known: Iterable[str]) -> bool:
+    """Whether ``set_params`` takes a parameter that ``get_params`` does not name, as ``**kwargs`` do."""
+    if difflib.get_close_matches(name, known, n=1, cutoff=_SPELLING):
+        return False
+    try:
+        clone(estimator).set_params(**{name: None})
+    except (ValueError, TypeError, AttributeError):
+        return False
+    return True
 
 
 class Fitting:
@@ -66,7 +90,7 @@ class Fitting:
         through = self._through_head(features, targets)
         also = {} if classes is None else {"classes": classes}
         for rows in batches:
-            self.last.partial_fit(through[rows], targets[rows], **also)
+            self.last.partial_fit(at(through, rows), targets[rows], **also)
 
     def scores(
         self, features: Array, targets: Array, task: Task, names: Sequence[MetricName]
@@ -83,6 +107,11 @@ class Fitting:
             self._transformed = self._head.fit_transform(features, targets)
             self._seen = features, targets
         return self._transformed
+
+
+def at(rows: Any, places: Array) -> Any:
+    """Some rows of an array, a matrix or a data frame."""
+    return rows.iloc[places] if hasattr(rows, "iloc") else rows[places]
 
 
 def refuse_unable(
@@ -116,9 +145,12 @@ def _made(path: str) -> Any:
     if not separator:
         raise ValueError(f"estimator: must be an import path, as in sklearn.svm:SVC, got '{path}'")
     try:
-        found = importlib.import_module(module)
-    except ImportError as error:
-        raise ValueError(f"estimator: '{module}' of '{path}' cannot be imported: {error}") from error
+        found = _file(module) if module.endswith(".py") else importlib.import_module(module)
+    except FileNotFoundError:
+        raise ValueError(f"estimator: there is no file '{started_in() / module}'") from None
+    except Exception as error:  # the user's module may raise anything
+        what = str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
+        raise ValueError(f"estimator: '{module}' of '{path}' cannot be imported: {what}") from error
     if not hasattr(found, name):
         public = [key for key in vars(found) if not key.startswith("_")]
         raise ValueError(f"estimator: '{module}' has no '{name}'; {did_you_mean(name, public)}")
@@ -128,6 +160,26 @@ def _made(path: str) -> Any:
     if not hasattr(made, "get_params"):
         raise ValueError(f"estimator: '{path}' must be, or make, an estimator, got {type(made).__name__}")
     return clone(made)
+
+
+def _file(name: str) -> ModuleType:
+    """The module of a file, imported once until it changes, under its own name so that joblib finds it."""
+    path = (started_in() / name).resolve()
+    key = path, path.stat().st_mtime_ns
+    if key not in _LOADED:
+        if str(path.parent) not in sys.path:
+            sys.path.insert(0, str(path.parent))
+        own = sys.modules.get(path.stem)
+        free = own is None or getattr(own, "__file__", None) == str(path)
+        digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
+        spec = importlib.util.spec_from_file_location(path.stem if free else f"{path.stem}_{digest}", path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        sys.modules[spec.name] = module
+        _LOADED[key] = module
+    return _LOADED[key]
 
 
 def _score(name: MetricName, estimator: Any, features: Any, targets: Array, predicted: Array) -> float:

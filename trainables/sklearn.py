@@ -55,17 +55,21 @@ class Estimator(SharedRows, HeldOut, Trainable):
     def check(cls, config: Mapping[str, Any]) -> None:
         """Raise ValueError when no trial can have this configuration, as far as that is quickly seen."""
         from trainables import estimators
+        from trainables.estimator_rows import EstimatorRows, takes_gaps
 
         hyperparameters, settings, _ = _parts(cls, config)
         source = cls._source(settings)
-        data.refuse_missing(source, hyperparameters)
         made = estimators.build(settings.estimator, hyperparameters.model_extra or {}, random_state=0)
+        rows = EstimatorRows.of(made, source, hyperparameters, settings.columns)
+        if not (rows.with_gaps and takes_gaps(made)):
+            data.refuse_missing(source, hyperparameters)
         names = _names(settings, source)
         estimators.refuse_unable(made, source.task, settings.iteration, settings.grows, names)
 
     def setup(self, config: dict[str, Any]) -> None:
         """Start the trial that the flat ``config`` describes; raises ValueError for keys of no one."""
         from trainables import estimators
+        from trainables.estimator_rows import EstimatorRows
 
         self.check(config)
         self.hyperparameters, self.settings, self.seeds = _parts(type(self), config)
@@ -75,7 +79,9 @@ class Estimator(SharedRows, HeldOut, Trainable):
         self._made = estimators.build(
             self.settings.estimator, self.hyperparameters.model_extra or {}, random_state=word >> 1
         )
+        self._rows = EstimatorRows.of(self._made, self.source, self.hyperparameters, self.settings.columns)
         self.dataset = self._dataset()
+        self._training: Any = None
         self._fits = 0
         self._scored: list[dict[str, float]] = []  # fold by fold
         self._fitting: Fitting | None = None
@@ -87,7 +93,7 @@ class Estimator(SharedRows, HeldOut, Trainable):
         if self.settings.iteration == "folds":
             return self._fit_fold()
         self._fit()
-        found = self._scores(self.dataset.validation)
+        found = self._scores(self.dataset, self.dataset.validation)
         return {
             **{f"val_{name}": value for name, value in found.items()},
             "training_iteration": self._fits,
@@ -141,14 +147,18 @@ class Estimator(SharedRows, HeldOut, Trainable):
         else:
             self._fits = self.settings.refit - 1  # of samples: the share that the search had come to
             self._fit()
-        return {f"test_{name}": value for name, value in self._scores(self.dataset.test).items()}
+        return {
+            f"test_{name}": value for name, value in self._scores(self.dataset, self.dataset.test).items()
+        }
 
     def _fit(self) -> None:
         """One more iteration on the training rows."""
-        from trainables.estimators import Fitting
+        from trainables.estimators import Fitting, at
 
         dataset = self.dataset
-        features, targets = dataset.training.features, self.source.targets[dataset.training.rows]
+        if self._training is None:
+            self._training = self._rows.features(dataset, dataset.training)
+        features, targets = self._training, self.source.targets[dataset.training.rows]
         kind = self.settings.iteration
         self._fits += 1
         if kind == "samples":
@@ -156,7 +166,7 @@ class Estimator(SharedRows, HeldOut, Trainable):
             rows = self._in_order(targets)[
                 : max(2, len(self.source.class_names), round(share * len(targets)))
             ]
-            features, targets = features[rows], targets[rows]
+            features, targets = at(features, rows), targets[rows]
         if self._fitting is None or kind not in ("partial_fit", "warm_start"):
             self._fitting = Fitting(self._made)
             self._targets = targets  # the very array, so that a pipeline's first steps know it again
@@ -179,22 +189,24 @@ class Estimator(SharedRows, HeldOut, Trainable):
         folds = splits.folds(
             self.source, self.settings, sweep_seed=self.seeds.sweep_seed, count=self.settings.folds
         )
-        dataset = data.of_rows(self.source, folds[self._fits], self.hyperparameters, self.settings.precision)
+        dataset = data.of_rows(
+            self.source, folds[self._fits], self._rows.fitted_config, self.settings.precision
+        )
         self._fits += 1
         self._fitting = Fitting(self._made)
-        self._fitting.fit(dataset.training.features, self.source.targets[dataset.training.rows])
-        self._scored.append(self._scores(dataset.validation))
+        features = self._rows.features(dataset, dataset.training)
+        self._fitting.fit(features, self.source.targets[dataset.training.rows])
+        self._scored.append(self._scores(dataset, dataset.validation))
         return {
             **{f"val_{name}": fmean(scored[name] for scored in self._scored) for name in self._names},
             "training_iteration": self._fits,
             "done": self._fits >= len(folds),
         }
 
-    def _scores(self, part: data.Part) -> dict[str, float]:
+    def _scores(self, dataset: data.Dataset, part: data.Part) -> dict[str, float]:
         assert self._fitting is not None
-        return self._fitting.scores(
-            part.features, self.source.targets[part.rows], self.source.task, self._names
-        )
+        features = self._rows.features(dataset, part)
+        return self._fitting.scores(features, self.source.targets[part.rows], self.source.task, self._names)
 
     def _in_order(self, targets: NDArray[Any]) -> NDArray[np.int64]:
         """Training rows such that the first of them have each class in about its share, and at least once."""
@@ -209,7 +221,7 @@ class Estimator(SharedRows, HeldOut, Trainable):
 
     def _dataset(self) -> data.Dataset:
         return data.prepared(
-            self.source, self.settings, self.hyperparameters, sweep_seed=self.seeds.sweep_seed
+            self.source, self.settings, self._rows.fitted_config, sweep_seed=self.seeds.sweep_seed
         )
 
     def _about_rows(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ class EstimatorSettings(DataSettings):
 
     estimator: str | dict[str, str] = Field(
         description="import path of a class, an instance or a function that makes one, as in "
-        "sklearn.svm:SVC; or the steps of a pipeline, name: path"
+        "sklearn.svm:SVC or file.py:Name; or the steps of a pipeline, name: path"
     )
     iteration: Iteration = Field(
         "fit",
@@ -28,6 +28,11 @@ class EstimatorSettings(DataSettings):
     steps: int = Field(9, ge=1, description="of samples: iterations until all training rows are fitted to")
     folds: int = Field(
         5, ge=2, description="of folds: how many the training and validation rows are divided into"
+    )
+    columns: Literal["auto", "raw", "encoded", "array"] = Field(
+        "auto",
+        description="what the estimator gets: a data frame with the columns of the data set (raw), one whose "
+        "text columns are one-hot encoded (encoded), or the same as an array; if not given, as suits it",
     )
     precision: Precision = Field("float64", description="floating-point type of the data")
 

@@ -51,7 +51,7 @@ def load(settings: DataSettings) -> Source:
     relative to the directory in which the sweep was started. Raises ValueError for settings that
     cannot be met.
     """
-    path = None if settings.path is None else _started_in() / settings.path
+    path = None if settings.path is None else started_in() / settings.path
     return _load(settings.dataset, path, _stamp(path), settings.target, settings.features, settings.task)
 
 
@@ -69,7 +69,8 @@ def frozen(array: NDArray[Scalar]) -> NDArray[Scalar]:
     return array
 
 
-def _started_in() -> Path:
+def started_in() -> Path:
+    """The directory in which the sweep was started."""
     # Ray moves a worker into its trial's directory and leaves where it was in this variable.
     return Path(os.environ.get("TUNE_ORIG_WORKING_DIR", ""))
 

@@ -1,6 +1,7 @@
 """Raw tables, features and a target, from scikit-learn's bundled sets, from files and from memory."""
 
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -43,6 +44,7 @@ class Table:
     A code is a place in its column's vocabulary, or ``MISSING``. ``target`` has length n: finite numbers,
     booleans or text. ``shape`` is that of one row, ``(d,)`` or that of an image. ``labels``: the target as
     the data have it, where ``target`` names its values instead; ``None`` where the two are the same.
+    ``types``: by column of a data frame, in its order, pandas' type; ``None`` for what was none.
     """
 
     numbers: NDArray[Any]
@@ -52,6 +54,7 @@ class Table:
     target_name: str
     shape: tuple[int, ...]
     labels: NDArray[Any] | None = None
+    types: Mapping[str, Any] | None = None
 
     @cached_property
     def missing(self) -> dict[str, int]:
@@ -191,6 +194,7 @@ def _of_frame(frame: pd.DataFrame, target: "pd.Series[Any]", target_name: str, p
         target_name,
         (len(columns.names),),
         _labels(target),
+        {str(name): frame[name].dtype for name in frame.columns},
     )
 
 
