@@ -97,8 +97,11 @@ class Checker:
             _require(self._number == 1, "'sweep' must be the first event")
             objective = data["sweep"].get("objective", {})
             several = objective if isinstance(objective, list) else [objective]
-            sound = bool(several) and all(isinstance(each, dict) for each in several)
-            _require(sound, "'objective' of the sweep must be an object, or a list of them", objective)
+            sound = bool(several) and all(
+                isinstance(each, dict) and isinstance(each.get("metric", ""), str) for each in several
+            )
+            what = "'objective' of the sweep must be an object with a 'metric', or a list of them"
+            _require(sound, what, objective)
             self._objectives = len(several)
         elif kind == "suggested" and trial is not None:
             _require(trial not in self._trials, f"trial {trial} was suggested before")
@@ -120,7 +123,22 @@ def _object(data: Any) -> dict[str, Any]:
     _require(_nesting(data) <= _MOST_NESTED, f"its data must be nested at most {_MOST_NESTED} times")
     content = json.loads(data, parse_constant=_refuse)
     _require(isinstance(content, dict), "its data must be a JSON object", content)
-    return dict(content)
+    return dict(_encodable(content) if _SURROGATE.search(data) else content)
+
+
+# The escape of half a character, which JSON can write and UTF-8 cannot.
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def _encodable(value: Any) -> Any:
+    """The value with a question mark for each half of a character whose other half is missing."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, list):
+        return [_encodable(item) for item in value]
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(item) for key, item in value.items()}
+    return value
 
 
 def _nesting(text: str) -> int:

@@ -23,7 +23,7 @@ def sweep_in(folder: Path, checkpoint: str, *, value: float = 0.5, kind: str = "
     journal = Journal(folder)
     objective = {"metric": "loss", "mode": "min"}
     journal.write("sweep", sweep={"name": "a", "space": {}, "objective": objective}, version="0")
-    journal.write("suggested", 0, config={"kind": kind}, seed=0)
+    journal.write("suggested", 0, config={"lr": 0.2, "kind": kind}, seed=0)
     journal.write("started", 0, node="here")
     journal.write("result", 0, iteration=1, value=value, seconds=1.0, metrics={"loss": value})
     journal.write("checkpoint", 0, path=checkpoint, iteration=1, best=checkpoint)
