@@ -229,4 +229,5 @@ def test_command_line_is_frozen():
         "evaluate": ["--address", "--repeats", "--top", "--trust", "results"],
         "export": ["--out", "--trust", "results"],
         "list": ["what"],
+        "logs": ["results", "trial"],
     }

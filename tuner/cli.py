@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import tuner
-from tuner.errors import Problem, SpecError, TunerError, UntrustedError
+from tuner.errors import Problem, ResultsError, SpecError, TunerError, UntrustedError
 
 if TYPE_CHECKING:
     from tuner.report import Report
@@ -142,6 +142,10 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("results", metavar="DIR", help="a results folder")
     export.add_argument("--out", metavar="DIR", required=True, help="where it is written")
     _add_trust(export)
+
+    logs = _verb(verbs, "logs", _logs, "show what a trial has printed")
+    logs.add_argument("results", metavar="DIR", help="a results folder")
+    logs.add_argument("trial", type=int, metavar="TRIAL", help="its number")
 
     listing = _verb(verbs, "list", _list, "list what a sweep file can name, with settings and defaults")
     listing.add_argument("what", choices=("searchers", "schedulers", "trainables"))
@@ -394,6 +398,23 @@ def _export(options: argparse.Namespace) -> int:
     with contextlib.redirect_stdout(sys.stderr):  # what the user's module prints is talk
         checkpoint = _trusting(options, lambda trust: export(options.results, options.out, trust=trust))
     print(f"{options.out}: the model of {checkpoint}")
+    return OK
+
+
+def _logs(options: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from tuner.report import Report
+    from tuner.report.words import clean
+
+    trials = {trial.number: trial for trial in Report.read(options.results).trials}
+    if options.trial not in trials:
+        raise ResultsError(f"{options.results}: has no trial {options.trial}; must be below {len(trials)}")
+    path = Path(options.results, "logs", f"{trials[options.trial].id}.log")
+    if path.is_file():
+        sys.stdout.write(clean(path.read_text(encoding="utf-8", errors="replace")))
+    else:
+        print(f"trial {options.trial} has printed nothing", file=sys.stderr)
     return OK
 
 

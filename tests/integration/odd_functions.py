@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import logging
 import sys
 from pathlib import Path
 
@@ -135,3 +136,15 @@ def _one():
 
 def waits_for_a_task(config):
     tune.report({"loss": ray.get(_one.remote())})
+
+
+def prints(config):
+    print("printed by", config["x"])
+    logging.warning("logged by %s", config["x"])
+    tune.report({"loss": 1.0})
+    if config["x"] == 2:
+        argparse.ArgumentParser(prog="train").parse_args(["--nope"])
+
+
+def prints_nothing(config):
+    return 1.0

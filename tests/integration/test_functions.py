@@ -12,6 +12,7 @@ import torch
 from running import events
 
 from tuner import Budget, Choice, ClusterError, Float, Objective, Sweep, run
+from tuner.cli import main
 
 HERE = Path(__file__).parent
 LOSS = Objective(metric="loss", mode="min")
@@ -256,3 +257,25 @@ def test_a_file_is_one_module_under_one_name_everywhere(kind, tmp_path, monkeypa
     [result] = events(report, "result")
     expected = {"dtype": "torch.float64", "there": "there", "logs": True, "name": "train_it", "near": 5}
     assert result.data["metrics"] == {"loss": 3, **expected}
+
+
+def test_what_a_trial_prints_is_kept_and_can_be_shown(tmp_path, capsys):
+    report = run_each("prints", tmp_path, x=[1, 2, 3])
+    for trial in report.trials:
+        text = (report.folder / "logs" / f"{trial.id}.log").read_text()
+        assert f"printed by {trial.config['x']}\n" in text
+        assert f"logged by {trial.config['x']}\n" in text
+        assert text.count("by") == (4 if trial.config["x"] == 2 else 2)  # an error after a result is retried
+        assert ("train: error: unrecognized arguments: --nope" in text) is (trial.config["x"] == 2)
+    assert main(["logs", str(report.folder), "1"]) == 0
+    assert capsys.readouterr().out == (report.folder / "logs" / "00001.log").read_text()
+    assert main(["logs", str(report.folder), "7"]) == 2
+    expected = f"error: {report.folder}: has no trial 7; must be below 3\n"
+    assert capsys.readouterr().err == expected
+
+
+def test_a_trial_that_prints_nothing_has_no_log(tmp_path, capsys):
+    report = run_each("prints_nothing", tmp_path, x=[1, 2])
+    assert not (report.folder / "logs").exists()
+    assert main(["logs", str(report.folder), "0"]) == 0
+    assert capsys.readouterr().err == "trial 0 has printed nothing\n"

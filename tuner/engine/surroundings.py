@@ -29,7 +29,7 @@ class Surroundings:
         self._environment = dict(os.environ)
         self._path = list(sys.path)
         self._arguments = list(sys.argv)
-        self._streams = sys.stdin, sys.stdout, sys.stderr
+        self.take_streams()
         root = logging.getLogger()
         self._logging = list(root.handlers), root.level, logging.root.manager.disable
         self._warnings = list(warnings.filters)
@@ -39,6 +39,10 @@ class Surroundings:
         torch = sys.modules.get("torch")
         self._torch = None if torch is None else _of_torch(torch)
         self._interop_threads = None if torch is None else torch.get_num_interop_threads()
+
+    def take_streams(self) -> None:
+        """Put the standard streams back to what they are now."""
+        self._streams = sys.stdin, sys.stdout, sys.stderr
 
     def restore(self) -> str | None:
         """Put everything back. Why the process is unfit for other trials; ``None``: it is fit."""

@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import ray
-from ray.tune.result import RESULT_DUPLICATE, SHOULD_CHECKPOINT
+from ray.tune.result import RESULT_DUPLICATE, SHOULD_CHECKPOINT, TRIAL_INFO
 
 from tuner.disk import trouble
 from tuner.engine import guard
 from tuner.engine.memory import Condition, Memory
+from tuner.engine.output import FOLDER, Output
 from tuner.engine.process import (
     DeviceFull,
     Exited,
@@ -80,6 +81,8 @@ class Worker:
         self._at_work: tuple[int, ...] = ()
         self._is_fit = True  # for other trials
         self._is_halting = False
+        self._output: Output | None = None
+        self._names: dict[int, str] = {}  # the trials of the lanes
         self._freed = 0.0  # when memory of ended trials was last given back to the GPU
 
     async def at_work(self) -> list[int]:
@@ -99,6 +102,9 @@ class Worker:
         # Unpickled now and not before, since two threads had better not import the same modules at once.
         given = await shared[0] if shared else None
         await self._in_thread(partial(self._adopt, given))
+        if results is not None:
+            self._output = Output(Path(results.folder, FOLDER))
+            self._surroundings.take_streams()
         sees = results is None or await self._in_thread(results.are_here)
         return Place(str(ray.util.get_node_ip_address()), os.uname().nodename, versions(), sees)
 
@@ -198,6 +204,9 @@ class Worker:
         return lanes
 
     def _make(self, lane: int, arguments: dict[str, Any]) -> None:
+        about = arguments["config"].get(TRIAL_INFO)
+        if about is not None:
+            self._names[lane] = about.trial_id
         try:
             with self._working(lane):
                 if self._randomness is not None:
@@ -342,6 +351,8 @@ class Worker:
         self._at_work = lanes
         if self._randomness is not None:
             self._randomness.enter(lanes[0])
+        if self._output is not None:
+            self._output.of(self._names.get(lanes[0]) if len(lanes) == 1 else None)
         try:
             with crashes_explained():
                 yield
@@ -384,6 +395,7 @@ class Worker:
     def _close(self, lane: int) -> Condition | None:
         trial = self._trials.pop(lane, None)
         self._unmade.pop(lane, None)
+        self._names.pop(lane, None)
         self._reported.discard(lane)
         self._last.pop(lane, None)
         if trial is None:
@@ -398,6 +410,8 @@ class Worker:
             del trial
             if self._randomness is not None:
                 self._randomness.end(lane)
+            if self._output is not None:
+                self._output.of(None)
             if not self._trials:
                 with crashes_explained():
                     self._is_fit = self._is_fit and self._surroundings.restore() is None

@@ -1,0 +1,72 @@
+"""``Output``: what trials print, kept in a file for each."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+FOLDER = "logs"
+
+_MOST_CHARACTERS = 10_000_000
+"""Of the output of a trial are kept."""
+
+
+class Output:
+    """Stands in the place of ``sys.stdout`` and ``sys.stderr`` of a worker, and copies what is written.
+
+    ``folder``: where the files are; one is made when its trial first prints.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._trial: str | None = None
+        self._kept: dict[str, int] = {}
+        sys.stdout = _Stream(sys.stdout, self)
+        sys.stderr = _Stream(sys.stderr, self)
+
+    def of(self, trial: str | None) -> None:
+        """What is printed from now on is this trial's (``None``: nobody's)."""
+        self._trial = trial
+
+    def keep(self, text: str) -> None:
+        """Append to the present trial's file; a full disk must not fail the trial."""
+        trial = self._trial
+        if trial is None or not text:
+            return
+        kept = self._kept.get(trial, 0)
+        if kept >= _MOST_CHARACTERS:
+            return
+        self._kept[trial] = kept + len(text)
+        if self._kept[trial] >= _MOST_CHARACTERS:
+            text += "\n... what follows is not kept ...\n"
+        with contextlib.suppress(OSError):
+            self._folder.mkdir(exist_ok=True)
+            with (self._folder / f"{trial}.log").open(
+                "a", encoding="utf-8", errors="backslashreplace"
+            ) as file:
+                file.write(text)
+
+
+class _Stream:
+    """A text stream that also keeps what is written."""
+
+    def __init__(self, stream: TextIO, output: Output) -> None:
+        self._stream = stream
+        self._output = output
+
+    def write(self, text: str) -> int:
+        self._output.keep(text)
+        return self._stream.write(text)
+
+    def writelines(self, lines: Any) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._stream)
