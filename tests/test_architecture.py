@@ -30,7 +30,7 @@ ALLOWED = {
     "trainable": {"space", "spec", "importing", "errors"},
     "logger": {"spec", "errors"},
     "sweep": {"searchers", "schedulers", "trainable", "logger", "space", "objective", "spec", "errors"},
-    "report": {"journal", "objective", "pareto", "errors"},
+    "report": {"journal", "objective", "pareto", "space", "errors"},
     "engine": {
         "report",
         "journal",

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from tuner.errors import ResultsError
+from tuner.errors import ResultsError, SpecError
 from tuner.journal import FILE_NAME, Event, read
 from tuner.objective import Objective
-from tuner.report._hyperparameters import hyperparameters, is_searched
+from tuner.report._hyperparameters import has_types, hyperparameters, is_searched
 
 if TYPE_CHECKING:
     import pandas
@@ -129,6 +129,9 @@ class Report:
         if sweep is None:
             raise ResultsError(f"{folder / FILE_NAME}: holds no sweep; it was ended before it began")
         objective = Objective.model_validate(sweep["objective"])
+        restored = _restoring(sweep.get("space"))
+        for draft in drafts.values():
+            draft.restore(restored)
         kept = (result for draft in drafts.values() for result in draft.results.values())
         return cls(
             folder=folder,
@@ -349,6 +352,17 @@ class Report:
         }
 
 
+def _restoring(space: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    if not has_types(space):
+        return dict
+    from tuner.space import SearchSpace  # imports NumPy
+
+    try:
+        return SearchSpace(space).restored
+    except (SpecError, TypeError, AttributeError):  # a space of another version, which is only shown
+        return dict
+
+
 class _Draft:
     """A trial while the journal is being read."""
 
@@ -384,6 +398,11 @@ class _Draft:
                 self.checkpoint = data["best"]
             case "ended":
                 self.state, self.error = data["state"], data.get("error")
+
+    def restore(self, restored: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        """Give each configuration the types that its values have in the space."""
+        self.config = restored(self.config)
+        self.changes = [replace(change, config=restored(change.config)) for change in self.changes]
 
     def trial(self, objective: Objective) -> Trial:
         """The trial after its last event."""
