@@ -44,7 +44,7 @@ ALLOWED = {
         "spec",
         "errors",
     },
-    "report": {"journal", "events", "objective", "pareto", "errors"},
+    "report": {"journal", "events", "objective", "pareto", "space", "errors"},
     "trackers": {"report"},
     "engine": {
         "report",

@@ -20,7 +20,7 @@ from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.pipeline import Pipeline
 
 from trainables.recipe import MetricName, Task, did_you_mean
-from trainables.sources import started_in
+from trainables.sources import Source, started_in
 
 Array = NDArray[Any]
 
@@ -49,13 +49,39 @@ def build(paths: str | Mapping[str, str], parameters: Mapping[str, Any], *, rand
                 f"{name}: {what} has no such parameter; {did_you_mean(name, known)}" for name in unknown
             )
         )
-    estimator.set_params(**parameters)
+    estimator.set_params(**{name: _as_default(value, known.get(name)) for name, value in parameters.items()})
     seeds = {
         name: random_state
         for name, value in estimator.get_params(deep=True).items()
         if name.rpartition("__")[2] == "random_state" and value is None and name not in parameters
     }
     return estimator.set_params(**seeds)
+
+
+def _as_default(value: Any, default: Any) -> Any:
+    """A list as a tuple where the default is one, since a sweep file has lists only."""
+    return tuple(value) if isinstance(value, list) and isinstance(default, tuple) else value
+
+
+def with_class_numbers(parameters: Mapping[str, Any], source: Source) -> dict[str, Any]:
+    """Parameters in which ``class_weight`` has class numbers as keys, for the names or values of classes.
+
+    Raises ValueError for a key that is neither.
+    """
+    numbers = {str(value): number for number, value in enumerate(source.class_values.tolist())}
+    numbers |= {name: number for number, name in enumerate(source.class_names)}
+
+    def number(name: str, key: Any) -> int:
+        if str(key) not in numbers:
+            raise ValueError(f"{name}: there is no class {key!r}; {did_you_mean(str(key), numbers)}")
+        return numbers[str(key)]
+
+    return {
+        name: {number(name, key): weight for key, weight in value.items()}
+        if name.rpartition("__")[2] == "class_weight" and isinstance(value, Mapping) and numbers
+        else value
+        for name, value in parameters.items()
+    }
 
 
 def _is_taken(estimator: Any, name: str, known: Iterable[str]) -> bool:

@@ -59,7 +59,11 @@ class Estimator(SharedRows, HeldOut, Trainable):
 
         hyperparameters, settings, _ = _parts(cls, config)
         source = cls._source(settings)
-        made = estimators.build(settings.estimator, hyperparameters.model_extra or {}, random_state=0)
+        made = estimators.build(
+            settings.estimator,
+            estimators.with_class_numbers(hyperparameters.model_extra or {}, source),
+            random_state=0,
+        )
         rows = EstimatorRows.of(made, source, hyperparameters, settings.columns)
         if not (rows.with_gaps and takes_gaps(made)):
             data.refuse_missing(source, hyperparameters)
@@ -77,7 +81,9 @@ class Estimator(SharedRows, HeldOut, Trainable):
         self._names = _names(self.settings, self.source)
         word = int(np.random.SeedSequence(self.seeds.seed).generate_state(1)[0])
         self._made = estimators.build(
-            self.settings.estimator, self.hyperparameters.model_extra or {}, random_state=word >> 1
+            self.settings.estimator,
+            estimators.with_class_numbers(self.hyperparameters.model_extra or {}, self.source),
+            random_state=word >> 1,
         )
         self._rows = EstimatorRows.of(self._made, self.source, self.hyperparameters, self.settings.columns)
         self.dataset = self._dataset()

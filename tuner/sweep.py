@@ -331,7 +331,9 @@ def _check_keys(data: Any) -> None:
             problems.append(Problem(".".join(where), "must not hold itself (by an alias)"))
         elif isinstance(value, (dict, list)) and id(value) not in checked:
             for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
-                if isinstance(value, dict) and not isinstance(key, str):
+                # A hyperparameter's value may have whole numbers as keys, as class_weight has.
+                inside = where[:1] == ("space",) and len(where) > 1 and type(key) is int
+                if isinstance(value, dict) and not isinstance(key, str) and not inside:
                     problems.append(Problem(".".join(where), f"a key must be text, got {describe(key)}"))
                 check(inner, (*where, str(key)), above | {id(value)})
             checked.add(id(value))

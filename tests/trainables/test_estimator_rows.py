@@ -221,3 +221,53 @@ def test_a_file_that_gives_no_estimator_is_refused_in_words(start, tmp_path, mon
         (tmp_path / "broken.py").write_text(text)
     with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
         start(dataset="wine", estimator="broken.py:Mine")
+
+
+def test_a_list_is_a_tuple_where_the_default_is_one(start):
+    scale = {"scale": "sklearn.preprocessing:MinMaxScaler", "net": "sklearn.neural_network:MLPClassifier"}
+    given = {"scale__feature_range": [-1, 1], "net__hidden_layer_sizes": [4, 4], "net__max_iter": 500}
+    trial = start(dataset="wine", estimator=scale, **given)
+    assert trial._made[0].feature_range == (-1, 1)
+    assert trial._made[1].hidden_layer_sizes == (4, 4)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "weights", "expected"),
+    [
+        ("iris", {"setosa": 1, "virginica": 3}, {0: 1, 2: 3}),
+        ("iris", {0: 1, 2: 3}, {0: 1, 2: 3}),
+        ("iris", {"0": 1, "2": 3}, {0: 1, 2: 3}),
+        ("breast_cancer", {0: 2, 1: 1}, {1: 2, 0: 1}),
+        ("breast_cancer", {"malignant": 2, "benign": 1}, {1: 2, 0: 1}),
+        ("iris", "balanced", "balanced"),
+    ],
+)
+def test_class_weights_name_classes_or_their_values(start, dataset, weights, expected):
+    tree = "sklearn.tree:DecisionTreeClassifier"
+    trial = start(dataset=dataset, estimator=tree, class_weight=weights)
+    assert trial._made.class_weight == expected
+    assert trial.train()["val_accuracy"] > 0.5
+
+
+def test_a_class_weight_of_no_class_is_refused(start):
+    message = "class_weight: there is no class 'setos'; did you mean 'setosa'?"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        start(dataset="iris", estimator="sklearn.tree:DecisionTreeClassifier", class_weight={"setos": 1})
+
+
+def test_a_sweep_file_gives_tuples_and_weights_of_classes(tmp_path):
+    from tuner import Sweep
+
+    (tmp_path / "s.yaml").write_text("""
+trainable:
+  kind: sklearn
+  dataset: iris
+  estimator: {scale: "sklearn.preprocessing:MinMaxScaler", svc: "sklearn.svm:SVC"}
+space:
+  scale__feature_range: {choice: [[0, 1], [-1, 1]]}
+  svc__class_weight: {choice: [{0: 1, 1: 2, 2: 2}, {setosa: 2}, balanced]}
+objective: {metric: val_accuracy, mode: max}
+budget: {trials: 3, iterations: 1}
+""")
+    values = Sweep.read(tmp_path / "s.yaml").space.dimensions["svc__class_weight"].values()
+    assert values == [{0: 1, 1: 2, 2: 2}, {"setosa": 2}, "balanced"]

@@ -18,6 +18,7 @@ from tuner.errors import ResultsError, TunerError
 from tuner.journal import Event
 from tuner.objective import ITERATIONS, SECONDS
 from tuner.schedulers import Action, Decision
+from tuner.space import same
 
 
 @dataclass
@@ -89,10 +90,10 @@ class _Replay:
 
     def _suggested(self, number: int, data: dict[str, Any]) -> None:
         course = self._host.suggest()
-        if course is None or (course.number, course.config, course.seed) != (
-            number,
-            data["config"],
-            data["seed"],
+        if (
+            course is None
+            or (course.number, course.seed) != (number, data["seed"])
+            or not same(course.config, data["config"])
         ):
             suggested = "no more trials" if course is None else f"{course.config}"
             raise _foreign(number, f"ran {data['config']}, and the searcher suggests {suggested}")
@@ -143,7 +144,7 @@ class _Replay:
         decision = next(decision for decision in self.left.resumed if decision.trial == number)
         self.left.resumed.remove(decision)
         self._host.reconfigure(decision)
-        if self._host.courses[number].config != data["config"]:
+        if not same(self._host.courses[number].config, data["config"]):
             raise _foreign(number, f"went on with {data['config']}, and the scheduler makes something else")
         if data["source"] == number:  # it goes on from its own, which is known
             return

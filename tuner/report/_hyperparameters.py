@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -63,7 +64,25 @@ def _walk(space: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             for group in groups.values():
                 yield from _walk(group if isinstance(group, Mapping) else {})
         else:
-            yield name, entry
+            yield name, _with_types(entry)
+
+
+def has_types(value: Any) -> bool:
+    """Whether something in a space has a type that JSON does not have, as a tuple; found without imports."""
+    text = json.dumps(value)
+    return '"tuple"' in text or '"pairs"' in text
+
+
+def _with_types(entry: Any) -> Any:
+    """The entry with the values that it lists in their own types."""
+    if not has_types(entry):
+        return entry
+    from tuner.space import decoded  # imports NumPy
+
+    kind = next((kind for kind in ("choice", "ordinal") if is_searched(entry) and kind in entry), None)
+    if kind is None:
+        return entry if is_searched(entry) else decoded(entry)
+    return {**entry, kind: [decoded(value) for value in entry[kind]]}
 
 
 def _union(entries: list[Any]) -> Any:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuner.errors import ResultsError
+from tuner.errors import ResultsError, SpecError
 from tuner.journal import FILE_NAME, read
 from tuner.objective import Objective
 from tuner.report._clock import Clock
 from tuner.report._evaluation import read_evaluation
-from tuner.report._hyperparameters import hyperparameters, is_searched
+from tuner.report._hyperparameters import has_types, hyperparameters, is_searched
 from tuner.report._sweep import checked_sweep
 from tuner.report._trial import STATES, Draft, State, Trial, trial_id
 
@@ -72,6 +72,9 @@ class Report:
             raise ResultsError(f"{folder / FILE_NAME}: holds no sweep; it was ended before it began")
         sweep = {**checked_sweep(sweep, source=str(folder / FILE_NAME)), "out": str(folder.parent)}
         objective = Objective.model_validate(sweep["objective"])
+        restored = _restoring(sweep.get("space"))
+        for draft in drafts.values():
+            draft.restore(restored)
         kept = (result for draft in drafts.values() for result in draft.results.values())
         return cls(
             folder=folder,
@@ -327,6 +330,17 @@ class Report:
             **({} if best.gone is None else {"checkpoint_gone": best.gone}),
             **({"schedule": changes} if len(changes) > 1 else {}),
         }
+
+
+def _restoring(space: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    if not has_types(space):
+        return dict
+    from tuner.space import SearchSpace  # imports NumPy
+
+    try:
+        return SearchSpace(space).restored
+    except (SpecError, TypeError, AttributeError):  # a space of another version, which is only shown
+        return dict
 
 
 def _is_sound(trial: Trial) -> bool:

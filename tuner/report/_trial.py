@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -126,6 +126,11 @@ class Draft:
             self.state = "pending"
         elif data["action"] == "stop":
             self.stopped_early = _BY_BUDGET not in (data.get("reason") or "")
+
+    def restore(self, restored: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        """Give each configuration the types that its values have in the space."""
+        self.config = restored(self.config)
+        self.changes = [replace(change, config=restored(change.config)) for change in self.changes]
 
     def trial(self, objective: Objective, folder: Path) -> Trial:
         """The trial after its last event; its checkpoint is looked for in the results ``folder``."""

@@ -71,7 +71,7 @@ class Replay(SchedulerSpec):
     ) -> Config:
         due = [change.set for change in self.changes if change.at <= decision.resource]
         changed = {name: value for change in due for name, value in change.items()}
-        return {**config, **changed}
+        return space.restored({**config, **changed})
 
     def build(self, *, objective: Objective, iterations: int | None, seed: int = 0) -> Scheduler:
         return _ReplayScheduler([change.at for change in self.changes], iterations)

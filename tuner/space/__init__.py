@@ -8,7 +8,7 @@ from tuner.space.kinds import misplaced_problems
 from tuner.space.ranges import Float, Int
 from tuner.space.reading import CONSTRAINTS, RESERVED
 from tuner.space.search_space import Config, SearchSpace
-from tuner.space.values import is_json
+from tuner.space.values import decoded, is_json, same
 
 __all__ = [
     "CONSTRAINTS",
@@ -25,6 +25,8 @@ __all__ = [
     "SearchSpace",
     "Step",
     "When",
+    "decoded",
     "is_json",
     "misplaced_problems",
+    "same",
 ]

@@ -11,7 +11,7 @@ import numpy as np
 from tuner.errors import Problem
 from tuner.space.dimension import Dimension, Ordered
 from tuner.space.ranges import beside
-from tuner.space.values import is_json, raise_any, same, written
+from tuner.space.values import encoded, is_value, raise_any, same, written
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Choice(Dimension):
         object.__setattr__(self, "choices", tuple(self.choices))
         problems += _check_values(self.choices, "choice") + self.problems()
         raise_any(problems or self._default_problems())
+        object.__setattr__(self, "default", self.own(self.default))
 
     def sample(self, rng: np.random.Generator) -> Any:
         return self.choices[int(rng.integers(len(self.choices)))]
@@ -54,6 +55,9 @@ class Choice(Dimension):
     def neighbour(self, value: Any, rng: np.random.Generator) -> Any:
         others = [choice for choice in self.choices if not same(choice, value)]
         return others[int(rng.integers(len(others)))] if others else value
+
+    def own(self, value: Any) -> Any:
+        return _own(self.choices, value)
 
     def index(self, value: Any) -> int:
         """The position of ``value`` among the choices, telling ``1`` from ``True``."""
@@ -75,10 +79,10 @@ class Choice(Dimension):
 
     def to_dict(self) -> dict[str, Any]:
         if not self.groups:
-            return self._with_options({"choice": list(self.choices)})
+            return self._with_options({"choice": list(map(encoded, self.choices))})
         groups = {
             value: {
-                name: entry.to_dict() if isinstance(entry, Dimension) else entry
+                name: entry.to_dict() if isinstance(entry, Dimension) else encoded(entry)
                 for name, entry in group.items()
             }
             for value, group in self.groups.items()
@@ -99,9 +103,13 @@ class Ordinal(Ordered):
         self._unwrap()
         object.__setattr__(self, "choices", tuple(self.choices))
         raise_any(_check_values(self.choices, "ordinal") + self.problems() or self._default_problems())
+        object.__setattr__(self, "default", self.own(self.default))
 
     def contains(self, value: Any) -> bool:
         return any(same(value, choice) for choice in self.choices)
+
+    def own(self, value: Any) -> Any:
+        return _own(self.choices, value)
 
     def index(self, value: Any) -> int:
         """The position of ``value``, telling ``1`` from ``True``."""
@@ -127,10 +135,14 @@ class Ordinal(Ordered):
         return list(self.choices)
 
     def to_dict(self) -> dict[str, Any]:
-        return self._with_options({"ordinal": list(self.choices)})
+        return self._with_options({"ordinal": list(map(encoded, self.choices))})
 
     def in_words(self) -> str:
         return f"it is one of {', '.join(map(written, self.choices))}"
+
+
+def _own(choices: tuple[Any, ...], value: Any) -> Any:
+    return next((choice for choice in choices if choice is value or same(choice, value)), value)
 
 
 def _index(choices: tuple[Any, ...], value: Any) -> int:
@@ -146,7 +158,7 @@ def _check_values(choices: tuple[Any, ...], kind: str) -> list[Problem]:
         if isinstance(value, Dimension):
             what = f"the options of {a_kind} are values, not dimensions; use groups or 'when', got {value!r}"
             problems.append(Problem("", what))
-        elif not is_json(value):
+        elif not is_value(value):
             problems.append(Problem("", f"{a_kind} must be a value that JSON can write, got {value!r}"))
         if any(same(value, other) for other in choices[:index]):
             where = "choices" if kind == "choice" else "values"

@@ -24,6 +24,9 @@ class Constant(Dimension):
     def contains(self, value: Any) -> bool:
         return same(value, self.value)
 
+    def own(self, value: Any) -> Any:
+        return self.value if self.contains(value) else value
+
     def values(self) -> list[Any]:
         return [self.value]
 

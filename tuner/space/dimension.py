@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tuner.errors import Problem, SpecError
-from tuner.space.values import is_json, same, written
+from tuner.space.values import encoded, is_value, same, written
 from tuner.spec import describe, did_you_mean, unwrapped
 
 When = Mapping[str, Any]
@@ -68,6 +68,10 @@ class Dimension:
         """Whether ``value`` is one that this dimension can take."""
         raise NotImplementedError
 
+    def own(self, value: Any) -> Any:
+        """The value of this dimension that equals ``value`` as JSON, in its own type; else ``value``."""
+        return value
+
     def neighbour(self, value: Any, rng: np.random.Generator) -> Any:
         """Draw another value near ``value`` of this dimension; itself where there is no other."""
         raise NotImplementedError
@@ -97,7 +101,7 @@ class Dimension:
         return problems
 
     def _default_problems(self) -> list[Problem]:
-        if self.default is UNSET or (is_json(self.default) and self.contains(self.default)):
+        if self.default is UNSET or (is_value(self.default) and self.contains(self.default)):
             return []
         return [Problem("default", f"can never be {written(self.default)}; {self.in_words()}")]
 
@@ -106,8 +110,12 @@ class Dimension:
         for option in fields(self):
             value = getattr(self, option.name)
             if option.kw_only and value != option.default:
-                body[option.name] = dict(value) if isinstance(value, Mapping) else value
+                body[option.name] = encoded(value) if option.name == "default" else _plain(value)
         return body
+
+
+def _plain(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else value
 
 
 @dataclass(frozen=True, kw_only=True)

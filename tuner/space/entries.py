@@ -18,7 +18,7 @@ from tuner.space.kinds import (
     options_of,
     shown,
 )
-from tuner.space.values import is_json, raise_any, written
+from tuner.space.values import decoded, is_value, raise_any, written
 from tuner.spec import describe, did_you_mean, nearest, unwrapped
 
 _ONE_OF = f"must say one of {', '.join([*KINDS][:-1])} and {[*KINDS][-1]}"
@@ -54,7 +54,8 @@ def parse(entry: Any) -> Any:
             raise SpecError([Problem("", f"{_ONE_OF}, got {' and '.join(kinds)}")])
         _refuse_half_written(entry)
     raise_any(misplaced_problems(entry, instead=_OF_ITS_OWN))
-    if not is_json(entry):
+    entry = decoded(entry)
+    if not is_value(entry):
         raise SpecError([Problem("", f"a constant must be a value that JSON can write, got {entry!r}")])
     return entry
 
@@ -91,6 +92,9 @@ def _dimension(kind: str, entry: dict[str, Any]) -> Dimension:
     cls = KINDS[kind]
     make: Callable[..., Dimension] = cls
     body = entry.pop(kind)
+    if kind in ("choice", "ordinal") and isinstance(body, (list, tuple)):
+        body = [decoded(value) for value in body]
+        entry = {key: decoded(value) if key == "default" else value for key, value in entry.items()}
     options = options_of(cls)
     problems = [
         Problem("", f"unknown key '{key}'{did_you_mean(key, [kind, *options])}")

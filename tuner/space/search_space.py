@@ -17,7 +17,7 @@ from tuner.space.constraints import Constraint
 from tuner.space.coverage import covered
 from tuner.space.dimension import UNSET, Dimension, check_grid_size
 from tuner.space.reading import CONSTRAINTS, Slot, read
-from tuner.space.values import same
+from tuner.space.values import encoded, same
 from tuner.spec import describe
 
 if TYPE_CHECKING:
@@ -126,7 +126,9 @@ class SearchSpace:
             slot = self._slots[key]
             if self.active(key, config):
                 constant = isinstance(slot.dimension, Constant)
-                config[slot.name] = slot.dimension.value if constant else choose(key, slot.dimension)  # type: ignore[attr-defined]
+                config[slot.name] = (
+                    slot.dimension.value if constant else slot.dimension.own(choose(key, slot.dimension))  # type: ignore[attr-defined]
+                )
         return {name: config[name] for name in self.names if name in config}
 
     def complete(self, chosen: Mapping[str, Any]) -> Config:
@@ -141,6 +143,15 @@ class SearchSpace:
             for key, _ in self.ordered()
             if self.name(key) in config and self.active(key, config)
         }
+
+    def restored(self, config: Mapping[str, Any]) -> Config:
+        """A configuration that JSON gave back, each value in the type that it has in the space."""
+
+        def own(name: str, value: Any) -> Any:
+            fitting = (d for d in self.standing_for(name) if d.contains(value))
+            return next((d.own(value) for d in fitting), value)
+
+        return {name: own(name, value) for name, value in config.items()}
 
     def allows(self, config: Mapping[str, Any]) -> bool:
         """Whether a configuration meets every constraint that speaks of it."""
@@ -281,7 +292,7 @@ class SearchSpace:
     def to_dict(self) -> dict[str, Any]:
         """The space as a sweep file writes it."""
         written = {
-            name: entry.to_dict() if isinstance(entry, Dimension) else entry
+            name: entry.to_dict() if isinstance(entry, Dimension) else encoded(entry)
             for name, entry in self._entries.items()
         }
         if self.constraints:
