@@ -360,5 +360,5 @@ def _dtype(name: str, values: list[Any]) -> Any:
     if name in ("id", "state", "error") or not present:
         return "object"
     if len(present) < len(values) and all(type(value) is int for value in present):
-        return "Int64"
+        return "Int64" if all(-(2**63) <= value < 2**63 for value in present) else "object"
     return None
