@@ -28,6 +28,7 @@ from tuner.engine.recovery import Leftovers
 from tuner.engine.retries import Retries
 from tuner.engine.save_times import SaveTimes
 from tuner.engine.storage import StorageFailed
+from tuner.engine.stretch import HALTED
 from tuner.engine.watch import Watch
 from tuner.engine.workers import LaneManager, WorkerPool, lanes_held
 from tuner.errors import ResultsError, TrialError, TunerError
@@ -92,6 +93,7 @@ class Controller(TuneController):
         self._retries = Retries(host.sweep.budget.retries)
         self._saved = SaveTimes(host.sweep.checkpoint_every if saves == "on demand" else None)
         self._is_winding_up = False
+        self._halted: set[Trial] = set()
         self._silence = Listener(host, pool)
         self._looked = self._tidied = 0.0
         self._idle: list[
@@ -275,8 +277,9 @@ class Controller(TuneController):
         self._loggers.started(trial, iteration=self._iteration, trials=self._trials)
 
     def _process_trial_results(self, trial: Trial, results: list[dict[str, Any]]) -> None:
-        if self._is_winding_up and results and RESULT_DUPLICATE not in results[-1]:
+        if self._is_winding_up and results and HALTED in results[-1] and RESULT_DUPLICATE not in results[-1]:
             results[-1][SHOULD_CHECKPOINT] = True
+            self._halted.add(trial)
         super()._process_trial_results(trial, results)
         if trial.is_saving:
             # What follows from the last result waits for its checkpoint. Ray 2.60 would not wait with what it
@@ -289,7 +292,7 @@ class Controller(TuneController):
         self._silence.heard(number)
         if RESULT_DUPLICATE in result:
             return super()._process_trial_result(trial, result)
-        if self._host.result(number, result) and self._saves == "on demand":
+        if self._host.result(number, result) and self._saves == "on demand" and HALTED in result:
             result[SHOULD_CHECKPOINT] = True
         if not self._host.courses[number].repeats:
             self._log(trial, result)
@@ -315,7 +318,7 @@ class Controller(TuneController):
         self._loggers.result(trial, flat, iteration=self._iteration, trials=self._trials)
 
     def _schedule_trial_train(self, trial: Trial) -> None:
-        if self._is_winding_up:
+        if trial in self._halted:
             return
         number = int(trial.trial_id)
         due = self._saved.due_in(number)

@@ -8,6 +8,9 @@ from typing import Any
 
 from tuner.errors import TrialError
 
+HALTED = "__halted__"
+"""In a result after which the trial waits, so that a checkpoint taken now is of that result."""
+
 
 @dataclass(frozen=True)
 class Stretch:

@@ -33,7 +33,7 @@ from tuner.engine.process import (
 from tuner.engine.randomness import GlobalRandomness
 from tuner.engine.recipe import Place, Recipe, Results, versions
 from tuner.engine.storage import StorageFailed
-from tuner.engine.stretch import Errand, Stretch
+from tuner.engine.stretch import HALTED, Errand, Stretch
 from tuner.engine.surroundings import Surroundings
 from tuner.errors import TrialError
 from tuner.importing import importing
@@ -270,6 +270,8 @@ class Worker:
                 outcome[SHOULD_CHECKPOINT] = True
             errand.results.append(outcome)
             errand.halted = self._is_halting or self._is_over(errand.stretch, outcome)
+            if errand.halted:
+                outcome[HALTED] = True
         if errand.halted or errand.due <= time.monotonic():
             errand.hand_over()
 
