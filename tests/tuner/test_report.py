@@ -418,6 +418,7 @@ def test_the_summary_says_all_that_a_user_needs(mixed: Report) -> None:
         "\n"
         "trials      4: 1 completed, 1 stopped, 1 failed, 1 paused\n"
         "errors      ValueError: loss is nan\n"
+        "failed      trial 00002 had reached accuracy 0.99 in iteration 1 before its error\n"
         "unfinished  1 paused when the sweep ended\n"
         "iterations  6, against 14 without early stopping (43%)\n"
         "wall time   22.0 s\n"
@@ -476,6 +477,15 @@ def test_when_all_failed_the_summary_names_the_commonest_error(writer: Writer) -
     assert text.startswith("No trial finished.\n\ntrials      3: 3 failed\n")
     assert "errors      ValueError: loss is nan (2 of 3 failed trials)\n" in text
     assert "No trial has a value of accuracy." in page(report)
+
+
+def test_a_failed_trial_that_had_been_ahead_is_named(writer: Writer) -> None:
+    writer.sweep()
+    writer.run(0, 0.7)
+    writer.run(1, 0.8, 0.9, state="failed", error=ERROR)
+    text = renderings.summary(writer.finish())
+    assert text.startswith("best accuracy: 0.7 (max), trial 00000")
+    assert "failed      trial 00001 had reached accuracy 0.9 in iteration 2 before its error\n" in text
 
 
 def test_an_empty_sweep_has_every_rendering(writer: Writer) -> None:

@@ -171,10 +171,24 @@ def summary(report: Report) -> str:
     ]
     if failure := _commonest_error(report):
         facts.insert(1, ("errors", failure))
+    if (ahead := _failed_ahead(report)) is not None:
+        at = f"{clean(report.objective.metric)} {short(ahead.value)} in iteration {ahead.best_iteration}"
+        facts.insert(2, ("failed", f"trial {ahead.id} had reached {at} before its error"))
     if report.leaks:
         facts.insert(-3, ("memory", left_behind(report.leaks)))
     lines += [f"{name:<12}{clean(value)}" for name, value in facts]
     return "\n".join(lines) + "\n"
+
+
+def _failed_ahead(report: Report) -> Trial | None:
+    """The best of the failed trials, if it had been ahead of all others."""
+    failed = [trial for trial in report.trials if trial.state == "failed" and trial.value is not None]
+    if not failed or report.objective.others:
+        return None
+    leader = max(failed, key=lambda trial: report.objective.score(trial.value or 0.0))
+    best = report.best()
+    value = None if best is None else best.value
+    return leader if report.objective.better(leader.value or 0.0, value) else None
 
 
 def _evaluated(report: Report, *, width: int, color: bool) -> str:
