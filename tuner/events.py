@@ -71,7 +71,7 @@ class Checker:
             raise ResultsError(f"{self._source}: event {self._number} cannot be read: {error}") from None
 
     def _event(self, time: Any, kind: Any, trial: Any, data: Any) -> Event:
-        _require(_is_number(time) and 0 <= time < _YEAR_10000, "its time must be seconds since 1970", time)
+        _require(is_number(time) and 0 <= time < _YEAR_10000, "its time must be seconds since 1970", time)
         _require(isinstance(kind, str), "its kind must be text", kind)
         known = _KINDS.get(kind)
         if trial is not None:
@@ -171,7 +171,8 @@ def _brief(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether a value of JSON is a finite number that a float can hold."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
     try:
@@ -185,18 +186,18 @@ def _is_count(value: Any) -> bool:
 
 
 def _is_amount(value: Any) -> bool:
-    return _is_number(value) and 0 <= value <= _MOST
+    return is_number(value) and 0 <= value <= _MOST
 
 
 _Rule = tuple[Callable[[Any], bool], str]
 
 _TEXT: _Rule = (lambda value: isinstance(value, str), "text")
-_NUMBER: _Rule = (_is_number, "a finite number")
+_NUMBER: _Rule = (is_number, "a finite number")
 _AMOUNT: _Rule = (_is_amount, "a number from 0 to 2^53")
 _COUNT: _Rule = (_is_count, "a whole number from 0 to 2^53")
 _OBJECT: _Rule = (lambda value: isinstance(value, dict), "an object")
 _NUMBERS: _Rule = (
-    lambda value: isinstance(value, list) and all(map(_is_number, value)),
+    lambda value: isinstance(value, list) and all(map(is_number, value)),
     "a list of finite numbers",
 )
 _CONTENTS: _Rule = (
@@ -204,7 +205,7 @@ _CONTENTS: _Rule = (
     "two whole numbers",
 )
 _FLAG: _Rule = (lambda value: isinstance(value, bool), "true or false")
-_MAYBE_NUMBER: _Rule = (lambda value: value is None or _is_number(value), "a finite number or null")
+_MAYBE_NUMBER: _Rule = (lambda value: value is None or is_number(value), "a finite number or null")
 
 
 def _one_of(*words: str) -> _Rule:

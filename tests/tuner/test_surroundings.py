@@ -15,9 +15,9 @@ import torch
 from tuner.engine.surroundings import Surroundings
 
 
-def test_what_a_trial_changed_is_as_before(tmp_path):
-    before = Surroundings()
-    state = (
+def once():
+    """What a process has once."""
+    return (
         torch.get_default_dtype(),
         torch.get_num_threads(),
         torch.get_float32_matmul_precision(),
@@ -31,6 +31,11 @@ def test_what_a_trial_changed_is_as_before(tmp_path):
         socket.getdefaulttimeout(),
         (os.getcwd(), dict(os.environ), list(sys.path), list(sys.argv), sys.stdout),
     )
+
+
+def test_what_a_trial_changed_is_as_before(tmp_path):
+    before = Surroundings()
+    state = once()
     torch.set_default_dtype(torch.float64)
     torch.set_num_threads(torch.get_num_threads() + 1)
     torch.set_float32_matmul_precision("medium")
@@ -51,20 +56,7 @@ def test_what_a_trial_changed_is_as_before(tmp_path):
     assert before.restore() is None
     opened.close()
     assert torch.is_grad_enabled()
-    assert state == (
-        torch.get_default_dtype(),
-        torch.get_num_threads(),
-        torch.get_float32_matmul_precision(),
-        torch.are_deterministic_algorithms_enabled(),
-        torch.backends.cudnn.benchmark,
-        np.geterr(),
-        list(warnings.filters),
-        list(logging.getLogger().handlers),
-        logging.getLogger().level,
-        multiprocessing.get_start_method(allow_none=True),
-        socket.getdefaulttimeout(),
-        (os.getcwd(), dict(os.environ), list(sys.path), list(sys.argv), sys.stdout),
-    )
+    assert state == once()
 
 
 def test_torch_that_a_trial_imported_first_is_as_when_it_was_new(monkeypatch):

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.errors import ResultsError
+from tuner.events import is_number
 from tuner.journal import read
 from tuner.objective import Objective
 from tuner.space import Architecture, Config, Dimension, Float, Int, SearchSpace
@@ -193,18 +194,9 @@ def _can_be_placed(config: Mapping[str, Any], space: SearchSpace) -> bool:
     return all(
         isinstance(value, str)
         if isinstance(dimension := space.dimensions[key], Architecture)
-        else not isinstance(dimension, (Float, Int)) or _is_number(value)
+        else not isinstance(dimension, (Float, Int)) or is_number(value)
         for key, value in space.by_key(config).items()
     )
-
-
-def _is_number(value: Any) -> bool:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # a whole number that no float can hold
-        return False
 
 
 def _bounds(values: Sequence[float]) -> tuple[float, float]:

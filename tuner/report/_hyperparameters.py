@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+from tuner.events import is_number
 
 _MOST_LAYERS = 1_000
 
@@ -33,7 +34,7 @@ def bounds(entry: Any) -> tuple[float, float] | None:
     if not isinstance(entry, Mapping):
         return None
     pair = entry.get("float", entry.get("int"))
-    if not (isinstance(pair, list) and len(pair) == 2 and all(map(_is_number, pair)) and pair[0] <= pair[1]):
+    if not (isinstance(pair, list) and len(pair) == 2 and all(map(is_number, pair)) and pair[0] <= pair[1]):
         return None
     return pair[0], pair[1]
 
@@ -103,19 +104,10 @@ def _union(entries: list[Any]) -> Any:
 
 def _range(entry: Any) -> tuple[float, float] | None:
     """The range of an entry, which may be a number; ``None`` where it is none."""
-    return (entry, entry) if _is_number(entry) else bounds(entry)
+    return (entry, entry) if is_number(entry) else bounds(entry)
 
 
 def _listed(entry: Any) -> list[Any]:
     if not is_searched(entry):
         return [entry]
     return choices(entry) or list(bounds(entry) or ())
-
-
-def _is_number(value: Any) -> bool:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # a whole number that no float can hold
-        return False
