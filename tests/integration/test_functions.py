@@ -25,7 +25,7 @@ def run_each(name, out, /, *, objective=LOSS, iterations=None, progress=None, **
         trainable=f"{HERE / 'odd_functions.py'}:{name}",
         space=space,
         objective=objective,
-        budget=Budget(iterations=iterations),
+        budget=Budget(iterations=iterations, retries=0),  # else each kind of error costs a fresh process
         searcher="grid",
         out=str(out),
     )
@@ -265,7 +265,7 @@ def test_what_a_trial_prints_is_kept_and_can_be_shown(tmp_path, capsys):
         text = (report.folder / "logs" / f"{trial.id}.log").read_text()
         assert f"printed by {trial.config['x']}\n" in text
         assert f"logged by {trial.config['x']}\n" in text
-        assert text.count("by") == (4 if trial.config["x"] == 2 else 2)  # an error after a result is retried
+        assert text.count("by") == 2
         assert ("train: error: unrecognized arguments: --nope" in text) is (trial.config["x"] == 2)
     assert main(["logs", str(report.folder), "1"]) == 0
     assert capsys.readouterr().out == (report.folder / "logs" / "00001.log").read_text()
