@@ -215,7 +215,9 @@ def steps(folder):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_sweep_saves_all_trials_and_does_nothing_twice(number, cluster, tmp_path):
     sweep = sweep_of("Lasting", tmp_path, scheduler="fifo", concurrent=2, trials=2, folder=str(tmp_path))
+    before = signal.signal(number, signal.SIG_DFL)  # where the tests run under nohup, too
     first = run(sweep, progress=Interrupting(6, number))
+    signal.signal(number, before)
     assert first.reason == "interrupted"
     assert resume(first.folder).reason == "trials"
     assert steps(tmp_path) == [list(range(1, 10))] * 2

@@ -309,7 +309,7 @@ def _numbered(name: str) -> Iterator[str]:
 class _Interruption(threading.Event):
     """Set by SIGINT, SIGTERM or SIGHUP while it listens; after a while, another raises KeyboardInterrupt.
 
-    ``times``: how many signals there were. One that the process ignores, as under nohup, stays ignored.
+    ``times``: how many signals there were. SIGHUP that the process ignores, as under nohup, stays ignored.
     """
 
     def __init__(self) -> None:
@@ -323,7 +323,8 @@ class _Interruption(threading.Event):
         if threading.current_thread() is not threading.main_thread():
             yield  # only the main thread may handle signals
             return
-        heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        is_kept = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # by nohup
+        heard = [number for number in _SIGNALS if number != signal.SIGHUP or not is_kept]
         before = {number: signal.signal(number, self._take) for number in heard}
         try:
             yield
