@@ -18,14 +18,16 @@ HERE = Path(__file__).parent
 LOSS = Objective(metric="loss", mode="min")
 
 
-def run_each(name, out, /, *, objective=LOSS, iterations=None, progress=None, **choices):
+def run_each(name, out, /, *, objective=LOSS, iterations=None, progress=None, retries=0, **choices):
     """One trial for each combination of ``choices``; hyperparameters of a single value are constants."""
     space = {key: Choice(values) if len(values) > 1 else values[0] for key, values in choices.items()}
     sweep = Sweep(
         trainable=f"{HERE / 'odd_functions.py'}:{name}",
         space=space,
         objective=objective,
-        budget=Budget(iterations=iterations, retries=0),  # else each kind of error costs a fresh process
+        budget=Budget(
+            iterations=iterations, retries=retries
+        ),  # 0: else each kind of error costs a fresh process
         searcher="grid",
         out=str(out),
     )
@@ -77,6 +79,13 @@ def test_whatever_a_class_raises_ends_its_trial_and_only_that(tmp_path, where):
     assert [trial.cause for trial in report.trials] == [
         CAUSES[trial.config["how"]] for trial in report.trials
     ]
+
+
+def test_a_trial_that_cannot_be_saved_at_its_end_is_not_tried_again_for_ever(tmp_path):
+    report = run_each("Ends", tmp_path, how=["exit 1"], where=["save"], iterations=3, retries=None)
+    [trial] = report.trials
+    assert (trial.state, trial.cause) == ("failed", "SystemExit: 1")
+    assert max(event.data["iteration"] for event in events(report, "result")) == 3
 
 
 def test_class_that_raises_as_it_is_cleaned_up_has_completed(tmp_path):

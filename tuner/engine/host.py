@@ -42,6 +42,7 @@ class Course:
     action: Action = Action.CONTINUE  # what was decided on its last result
     ending: Ending | None = None  # decided, and about to happen
     repeats: bool = False  # it started over, or went on from an earlier checkpoint, and is not new yet
+    ends_again: bool = False  # it repeats the result on which its end was decided
     iteration: int = 0
     seconds: float = 0.0  # of training, by its last result
     resource: float = 0.0  # what the scheduler measures it by
@@ -161,7 +162,9 @@ class Host:
         course = self.courses[number]
         course.repeats = iteration <= course.iteration
         if course.repeats:
-            return False
+            # Its end was decided on this very result, and it was lost before that was done.
+            course.ends_again = course.ending is not None and iteration == course.iteration
+            return course.ends_again and course in self._foremost([*self._kept, course])
         objective = self.sweep.objective
         leads = self._is_ahead(course, value, of=self.incumbent)
         self._iterations += iteration - course.iteration
@@ -225,6 +228,8 @@ class Host:
         course = self.courses[number]
         course.action = Action.CONTINUE
         if course.repeats:
+            if course.ends_again:
+                course.action = Action.STOP if course.ending == "stopped" else Action.COMPLETE
             return course.action
         several = bool(self.sweep.objective.others)
         value: Any = course.last_values if self.sweep.scheduler.many_objectives and several else course.last
