@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import re
+import sys
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
@@ -22,7 +24,7 @@ from pydantic import (
 
 from tuner.errors import Problem, SpecError
 from tuner.logger import LoggerSpec
-from tuner.modules import beside
+from tuner.modules import beside, refuse_hiding
 from tuner.objective import Budget, Objective, Resources, Seconds
 from tuner.schedulers import SCHEDULERS, Fifo, SchedulerSpec
 from tuner.searchers import SEARCHERS, Random, SearcherSpec, beginning, start
@@ -129,6 +131,14 @@ class Sweep(Spec):
     """Seconds between the checkpoints of a running trial, beside those of its best values; ``None``: none."""
     name: Annotated[str, AfterValidator(_folder_name)] = "sweep"
     out: Annotated[str, AfterValidator(_local)] = "results"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _libraries_are_found(cls, data: Any) -> Any:
+        # Ray's processes import from the current folder first, as Python does from that of a script.
+        for folder in {os.getcwd(), sys.path[0] or os.getcwd()}:
+            refuse_hiding(Path(folder))
+        return data
 
     @model_validator(mode="after")
     def _check_rules(self) -> Sweep:
