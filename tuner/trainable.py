@@ -29,6 +29,7 @@ from pydantic.fields import FieldInfo
 
 from tuner.errors import Problem, SpecError
 from tuner.importing import importing
+from tuner.modules import import_path
 from tuner.space import RESERVED, Config, Float, Int, SearchSpace, is_json, misplaced_problems
 from tuner.spec import (
     Spec,
@@ -122,7 +123,7 @@ class TrainableSpec(Spec):
         """The name it goes by in files and messages."""
         if isinstance(self.kind, str):
             return self.kind
-        return f"{self.kind.__module__}:{getattr(self.kind, '__qualname__', type(self.kind).__name__)}"
+        return import_path(self.kind)
 
     def is_importable(self) -> bool:
         """Whether its name is enough to find it, in another process too."""

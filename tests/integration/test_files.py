@@ -7,11 +7,16 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from ray import tune
 from running import events
 
+from trainables.export import load_model
 from tuner import Budget, Float, Objective, Report, Resources, Sweep, run
+from tuner.engine.evaluate import evaluate
+from tuner.export import export
 from tuner.modules import LOADED_FILES, load_file
 
 LOSS = Objective(metric="loss", mode="min")
@@ -146,3 +151,46 @@ def test_a_file_in_another_folder_is_found_by_all_processes_of_a_cluster_of_its_
     assert done.returncode == 0, done.stdout + done.stderr
     [found] = metrics(Report.read(tmp_path / "elsewhere" / "results" / "sweep"))
     assert (found["loss"], found["same"]) == (8, True)
+
+
+LINEAR = """
+import torch
+from trainables.base import TorchTrainable
+from trainables.recipe import TrainingConfig
+
+
+class Linear(TorchTrainable):
+    Config = TrainingConfig
+
+    def model(self, config):
+        return torch.nn.Linear(self.dataset.features, self.dataset.outputs)
+"""
+SWEEP = """
+trainable: {kind: linear_model.py:Linear, path: rows.csv, target: y}
+space: {lr: {float: [0.01, 0.1]}}
+objective: {metric: val_accuracy, mode: max}
+budget: {trials: 1, iterations: 3}
+"""
+
+
+def test_a_sweep_is_run_evaluated_and_exported_from_other_folders(tmp_path, monkeypatch):
+    folder = tmp_path / "sweeps"
+    folder.mkdir()
+    (folder / "linear_model.py").write_text(LINEAR)
+    (folder / "sweep.yaml").write_text(SWEEP)
+    rows = np.random.default_rng(0).normal(size=(100, 2))
+    pd.DataFrame(rows, columns=["a", "b"]).assign(y=rows[:, 0] > 0).to_csv(folder / "rows.csv", index=False)
+    monkeypatch.chdir(tmp_path)
+    report = run(Sweep.read("sweeps/sweep.yaml"))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    evaluated = evaluate("../results/sweep", top=1, repeats=1)
+    assert evaluated.evaluation["chosen"] == "00000"
+    assert export("../results/sweep", "model").is_dir()
+    model = load_model("model", trainable=load_file(folder / "linear_model.py").Linear)
+    assert set(model.predict(rows)) == {False, True}
+    assert report.sweep["trainable"] == {
+        "kind": "sweeps/linear_model.py:Linear",
+        "path": "sweeps/rows.csv",
+        "target": "y",
+    }
