@@ -19,6 +19,7 @@ ALLOWED = {
     "errors": set(),
     "client": set(),
     "importing": set(),
+    "functions": set(),
     "modules": {"errors"},
     "spec": {"modules", "errors"},
     "space": {"spec", "errors"},
@@ -31,7 +32,7 @@ ALLOWED = {
     "trust": {"journal", "errors"},
     "searchers": {"journal", "space", "objective", "spec", "errors"},
     "schedulers": {"space", "objective", "pareto", "spec", "errors"},
-    "trainable": {"space", "spec", "modules", "importing", "errors"},
+    "trainable": {"space", "spec", "functions", "modules", "importing", "errors"},
     "lookup": {"trainable", "modules", "errors"},
     "logger": {"spec", "errors"},
     "sweep": {

@@ -28,6 +28,7 @@ from pydantic import BaseModel, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from tuner.errors import Problem, SpecError
+from tuner.functions import misfit
 from tuner.importing import importing
 from tuner.modules import import_path
 from tuner.space import RESERVED, Config, Float, Int, SearchSpace, is_json, misplaced_problems
@@ -158,18 +159,8 @@ class TrainableSpec(Spec):
             raise SpecError(
                 [Problem("", f"'{self.name}' must be a class or a function, got {describe(found)}")]
             )
-        try:
-            inspect.signature(found).bind({})
-        except TypeError:
-            raise SpecError(
-                [
-                    Problem(
-                        "",
-                        f"the function '{self.name}' must take one argument, the configuration, "
-                        f"got {inspect.signature(found)}",
-                    )
-                ]
-            ) from None
+        if (what := misfit(found, self.name)) is not None:
+            raise SpecError([Problem("", what)])
         return found
 
     def problems(
