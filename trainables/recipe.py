@@ -106,7 +106,11 @@ class DataSettings(SplitSettings):
     """Where the rows come from, and what ``SplitSettings`` says of them."""
 
     dataset: str | None = Field(None, description="a bundled data set: " + ", ".join(BUNDLED))
-    path: str | None = Field(None, description="a .csv, .parquet or .npz file, instead of dataset")
+    path: str | None = Field(
+        None,
+        description="a .csv, .parquet or .npz file, instead of dataset",
+        json_schema_extra={"lookup": "file"},
+    )
     target: str | None = Field(
         None, description="column to predict; in an NPZ file the array of targets (there 'y' if not given)"
     )

@@ -14,7 +14,8 @@ class EstimatorSettings(DataSettings):
 
     estimator: str | dict[str, str] = Field(
         description="import path of a class, an instance or a function that makes one, as in "
-        "sklearn.svm:SVC or file.py:Name; or the steps of a pipeline, name: path"
+        "sklearn.svm:SVC or file.py:Name; or the steps of a pipeline, name: path",
+        json_schema_extra={"lookup": "file"},
     )
     iteration: Iteration = Field(
         "fit",

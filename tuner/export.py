@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tuner.errors import Problem, ResultsError, SpecError
+from tuner.modules import within
 from tuner.report import Report
 from tuner.trainable import TrainableSpec, trainables
 from tuner.trust import require
@@ -35,7 +36,8 @@ def export(folder: str | Path, out_dir: str | Path, *, trust: bool = False) -> P
     spec = TrainableSpec.parse(report.sweep.get("trainable"))
     if spec.kind not in trainables():
         require(folder, "export", sweep={"trainable": spec.to_dict()}, trust=trust)
-    trainable: Any = spec.load()
+    with within(report.started_in):
+        trainable: Any = spec.load()
     if not hasattr(trainable, "export"):
         what = f"'{spec.name}' cannot be exported; its class must have export(checkpoint_dir, out_dir)"
         raise SpecError([Problem("trainable", what)])

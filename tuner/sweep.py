@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import re
+import sys
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
@@ -22,7 +24,8 @@ from pydantic import (
 
 from tuner.errors import Problem, SpecError
 from tuner.logger import LoggerSpec
-from tuner.modules import beside
+from tuner.lookup import looked_up
+from tuner.modules import import_path, refuse_hiding
 from tuner.objective import Budget, Objective, Resources, Seconds
 from tuner.schedulers import SCHEDULERS, Fifo, SchedulerSpec
 from tuner.searchers import SEARCHERS, Random, SearcherSpec, beginning, start
@@ -63,7 +66,7 @@ def _dump(component: Spec) -> dict[str, Any]:
     cls = type(component)
     known = cls in SEARCHERS.values() or cls in SCHEDULERS.values()
     settings = component.model_dump()
-    kind = settings["kind"] if known else f"{cls.__module__}:{cls.__qualname__}"
+    kind = settings["kind"] if known else import_path(cls)
     # What a sweep begins with is no setting of the method, and mostly nothing.
     nothing = [name for name in ("points", "warm_start") if name in settings and not settings[name]]
     return {"kind": kind, **{k: value for k, value in settings.items() if k not in ("kind", *nothing)}}
@@ -129,6 +132,14 @@ class Sweep(Spec):
     """Seconds between the checkpoints of a running trial, beside those of its best values; ``None``: none."""
     name: Annotated[str, AfterValidator(_folder_name)] = "sweep"
     out: Annotated[str, AfterValidator(_local)] = "results"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _libraries_are_found(cls, data: Any) -> Any:
+        # Ray's processes import from the current folder first, as Python does from that of a script.
+        for folder in {os.getcwd(), sys.path[0] or os.getcwd()}:
+            refuse_hiding(Path(folder))
+        return data
 
     @model_validator(mode="after")
     def _check_rules(self) -> Sweep:
@@ -210,7 +221,7 @@ class Sweep(Spec):
         for override in overrides:
             _override(data, override)
         data.setdefault("name", _name_of(Path(path)))
-        data = _beside(data, Path(path).parent)
+        data = looked_up(data, Path(path).parent)
         problems: list[Problem] = []
         sweep = None
         try:
@@ -341,25 +352,6 @@ def _check_keys(data: Any) -> None:
     check(data, (), frozenset())
     if problems:
         raise SpecError(problems)
-
-
-def _beside(data: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """A sweep as it is read, whose ``file.py:Name`` are looked for in the sweep file's folder first."""
-
-    def part(value: Any) -> Any:
-        if isinstance(value, str):
-            return beside(value, folder)
-        if isinstance(value, list):
-            return [part(each) for each in value]
-        if isinstance(value, dict) and isinstance(value.get("kind"), str):
-            return {**value, "kind": beside(value["kind"], folder)}
-        return value
-
-    return {key: part(value) if key in _NAMING else value for key, value in data.items()}
-
-
-_NAMING = ("trainable", "searcher", "scheduler", "loggers")
-"""The parts of a sweep that name the user's code."""
 
 
 def _override(data: dict[str, Any], override: str) -> None:

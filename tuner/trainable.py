@@ -28,7 +28,9 @@ from pydantic import BaseModel, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from tuner.errors import Problem, SpecError
+from tuner.functions import misfit
 from tuner.importing import importing
+from tuner.modules import import_path
 from tuner.space import RESERVED, Config, Float, Int, SearchSpace, is_json, misplaced_problems
 from tuner.spec import (
     Spec,
@@ -122,7 +124,7 @@ class TrainableSpec(Spec):
         """The name it goes by in files and messages."""
         if isinstance(self.kind, str):
             return self.kind
-        return f"{self.kind.__module__}:{getattr(self.kind, '__qualname__', type(self.kind).__name__)}"
+        return import_path(self.kind)
 
     def is_importable(self) -> bool:
         """Whether its name is enough to find it, in another process too."""
@@ -157,18 +159,8 @@ class TrainableSpec(Spec):
             raise SpecError(
                 [Problem("", f"'{self.name}' must be a class or a function, got {describe(found)}")]
             )
-        try:
-            inspect.signature(found).bind({})
-        except TypeError:
-            raise SpecError(
-                [
-                    Problem(
-                        "",
-                        f"the function '{self.name}' must take one argument, the configuration, "
-                        f"got {inspect.signature(found)}",
-                    )
-                ]
-            ) from None
+        if (what := misfit(found, self.name)) is not None:
+            raise SpecError([Problem("", what)])
         return found
 
     def problems(

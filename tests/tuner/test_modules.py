@@ -1,5 +1,6 @@
 """Where the user's code is found."""
 
+import re
 import sys
 
 import pytest
@@ -60,12 +61,71 @@ def test_a_file_that_hides_a_library_is_refused(name, tmp_path):
     assert str(tmp_path) not in sys.path
 
 
-def test_a_folder_that_hides_a_library_is_refused(tmp_path, monkeypatch):
+def test_a_file_that_hides_a_module_of_python_s_own_is_refused(tmp_path):
+    (tmp_path / "model.py").write_text(MODEL.format(number=1))
+    (tmp_path / "profile.py").write_text("")
+    with pytest.raises(SpecError) as refusal:
+        load_file(tmp_path / "model.py")
+    what = "hides Python's own module 'profile', which is needed here; rename the file"
+    assert str(refusal.value) == f"the file '{tmp_path / 'profile.py'}' {what}"
+
+
+@pytest.mark.parametrize("name", ["wave.py", "test.py", "sys.py", "utils.py", "datasets.py"])
+def test_a_file_that_hides_nothing_that_is_needed_is_taken(name, tmp_path):
+    (tmp_path / "model.py").write_text(MODEL.format(number=1))
+    (tmp_path / name).write_text("")
+    assert load_file(tmp_path / "model.py").train({}) == 1
+
+
+def test_a_package_that_hides_a_library_is_refused(tmp_path):
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "__init__.py").touch()
+    (tmp_path / "model.py").write_text(MODEL.format(number=1))
+    what = "hides the library 'torch', which is needed here; rename the folder"
+    with pytest.raises(SpecError, match=re.escape(f"the folder '{tmp_path / 'torch'}' {what}")):
+        load_file(tmp_path / "model.py")
+
+
+@pytest.mark.parametrize("searcher", ["optuna", "random"])
+def test_no_sweep_is_built_where_workers_would_not_find_a_library(searcher, tmp_path, monkeypatch):
+    (tmp_path / "optuna.py").write_text("1 / 0")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SpecError) as refusal:
+        Sweep(
+            trainable=print,
+            space={"x": 1},
+            objective={"metric": "loss", "mode": "min"},
+            budget={"trials": 1},
+            searcher=searcher,
+        )
+    what = "hides the library 'optuna', which is needed here; rename the file"
+    assert str(refusal.value) == f"the file '{tmp_path / 'optuna.py'}' {what}"
+
+
+def test_a_folder_that_a_library_hides_is_named(tmp_path, monkeypatch):
     (tmp_path / "trainables").mkdir()
     (tmp_path / "trainables" / "mine.py").write_text(MODEL.format(number=1))
+    (tmp_path / "trainables" / "yours.py").write_text("from trainables.mine import train\n")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SpecError, match=r"the folder '.*trainables' hides the library 'trainables'"):
+    folder = tmp_path / "trainables"
+    hint = f"the library 'trainables' hides the folder '{folder}': rename it, or write file.py:Name"
+    with pytest.raises(SpecError) as refusal:
         load_module("trainables.mine")
+    assert str(refusal.value) == f"there is no module 'trainables.mine'; {hint}"
+    assert load_file(tmp_path / "trainables" / "mine.py").train({}) == 1
+    with pytest.raises(SpecError) as refusal:
+        load_file(tmp_path / "trainables" / "yours.py")
+    assert str(refusal.value).endswith(f"ModuleNotFoundError: No module named 'trainables.mine'; {hint}")
+
+
+def test_a_file_that_changes_back_is_the_first_module_again(tmp_path):
+    path = tmp_path / "model.py"
+    modules = []
+    for number in (1, 2, 1):
+        path.write_text(MODEL.format(number=number))
+        modules.append(load_file(path))
+        assert sys.modules["model"] is modules[-1]
+    assert modules[0] is modules[2] is not modules[1]
 
 
 def test_a_folder_without_code_hides_nothing(tmp_path):

@@ -209,10 +209,10 @@ class TestLocate:
         assert sys.modules[two.__module__].Model is two
 
     def test_a_file_does_not_take_the_place_of_an_imported_library(self, tmp_path: Path) -> None:
-        library = sys.modules["json"]
-        (tmp_path / "json.py").write_text("answer = 42\n")
-        assert locate(f"{tmp_path / 'json.py'}:answer", {}, what="trainable") == 42
-        assert sys.modules["json"] is library
+        library = sys.modules["pytest"]
+        (tmp_path / "pytest.py").write_text("answer = 42\n")
+        assert locate(f"{tmp_path / 'pytest.py'}:answer", {}, what="trainable") == 42
+        assert sys.modules["pytest"] is library
 
     @pytest.mark.parametrize(
         ("body", "what"),

@@ -198,11 +198,15 @@ def test_a_file_that_raises_is_reported_with_type_and_text(tmp_path: Path) -> No
     )
 
 
-@pytest.mark.parametrize("given", [train_nothing, train_two, train_keyword], ids=lambda given: given.__name__)
-def test_a_function_of_another_signature_is_refused(given: Any) -> None:
+@pytest.mark.parametrize(
+    ("given", "remedy"),
+    [(train_nothing, ""), (train_two, "; bind 'data' with ray.tune.with_parameters"), (train_keyword, "")],
+    ids=["nothing", "two", "keyword"],
+)
+def test_a_function_of_another_signature_is_refused(given: Any, remedy: str) -> None:
     assert refusal_of(given) == (
         f"the function '{__name__}:{given.__name__}' must take one argument, the configuration, "
-        f"got {inspect.signature(given)}"
+        f"got {inspect.signature(given)}{remedy}"
     )
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tuner.errors import ClusterError
 from tuner.importing import importing
+from tuner.modules import LOADED_FILES
 from tuner.objective import Resources
 
 WORKER_LOSSES = 3
@@ -72,8 +73,11 @@ def connected(address: str | None, *, verbose: bool, num_cpus: int | None = None
         ray._raylet.Config.initialize("")
         _knock(address)
         try:
+            # So that tasks which trials start, too, find the user's files.
+            places = {str(file.path.parent) for file in LOADED_FILES.values()}
             ray.init(
                 address=address or "local",
+                job_config=ray.job_config.JobConfig(_py_driver_sys_path=sorted(places)),
                 num_cpus=num_cpus,
                 include_dashboard=False if address is None else None,
                 log_to_driver=verbose,

@@ -24,6 +24,7 @@ from tuner.engine.page import write_page
 from tuner.engine.progress import Progress
 from tuner.engine.runner import run
 from tuner.errors import Problem, ResultsError, SpecError
+from tuner.modules import within
 from tuner.objective import Budget, Objective
 from tuner.report import EVALUATION_FILE, Report, Trial
 from tuner.schedulers import Fifo
@@ -70,11 +71,29 @@ def evaluate(
     that cannot be evaluated and for several objectives, ResultsError for a folder that was evaluated already,
     or without a trial to evaluate, or when of each configuration some repeat failed, and UntrustedError.
     """
-    report = Report.read(folder)
+    report = Report.read(Path(folder).absolute())
     if report.evaluation is not None:
         what = "the test rows were looked at already; remove the file to evaluate once more"
         raise ResultsError(f"{report.folder / EVALUATION_FILE}: {what}")
     require(folder, "evaluate", sweep=report.sweep, trust=trust)
+    with within(report.started_in):
+        if not _repeat_and_test(
+            report, top=top, repeats=repeats, address=address, progress=progress, verbose=verbose
+        ):
+            return None
+    return write_page(Path(folder))
+
+
+def _repeat_and_test(
+    report: Report,
+    *,
+    top: int,
+    repeats: int,
+    address: str | None,
+    progress: Callable[[], Progress] | bool | None,
+    verbose: bool,
+) -> bool:
+    """Do what ``evaluate`` says; whether it came to an end, not interrupted."""
     sweep = Sweep(**report.sweep)
     if sweep.objective.others:
         what = "must be one to be evaluated: of several, no trial is the best by its mean"
@@ -93,7 +112,7 @@ def evaluate(
             progress=progress,
         )
         if compared is None:
-            return None
+            return False
         candidates = [
             _candidate(trial, compared.trials[number :: len(trials)], sweep.objective)
             for number, trial in enumerate(trials)
@@ -107,7 +126,7 @@ def evaluate(
             progress=progress,
         )
     if tested is None:
-        return None
+        return False
     values = [
         trial.value for trial in tested.trials if trial.state == "completed" and trial.value is not None
     ]
@@ -127,7 +146,7 @@ def evaluate(
             "results": [_relative(part.folder, report.folder) for part in (compared, tested)],
         },
     )
-    return write_page(Path(folder))
+    return True
 
 
 def _best_trials(report: Report, top: int) -> list[Trial]:

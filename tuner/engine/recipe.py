@@ -22,7 +22,7 @@ from tuner.engine.travel import Luggage, moved
 from tuner.errors import Problem, SpecError
 from tuner.lock import FILE_NAME as LOCK
 from tuner.lock import read_owner
-from tuner.modules import LOADED_FILES, load_file
+from tuner.modules import LOADED_FILES, is_found, load_file
 
 if TYPE_CHECKING:
     from tuner.sweep import Sweep  # which workers need not import
@@ -38,15 +38,14 @@ class Recipe:
             what = f"cannot be sent to the workers: {type(error).__name__}: {error}"
             raise SpecError([Problem("trainable", what)]) from error
         # Under the names that the driver has for them, which the pickle refers to.
-        named = {name for name in LOADED_FILES if name.encode() in self._trainable}
-        self._files = {name: LOADED_FILES[name] for name in named}
+        self._files = {name: f for name, f in LOADED_FILES.items() if name.encode() in self._trainable}
         self.settings = dict(sweep.trainable.settings)
         self.sweep_seed = sweep.seed
         self.objective = sweep.objective
         self.resource = sweep.scheduler.resource
         self.threads = threads
         travels = is_spread() and bool(fingerprint(trainable))  # what is installed is installed everywhere
-        self._luggage = Luggage(_roots(self._files.values())) if travels else None
+        self._luggage = Luggage(_roots(file.path for file in self._files.values())) if travels else None
         self._folder = os.getcwd()
         self._path = [entry for entry in sys.path if entry and os.path.isdir(entry)]
 
@@ -62,14 +61,16 @@ class Recipe:
         folder = moved(self._folder, places)
         if os.path.isdir(folder):  # relative paths mean what they mean where the sweep was started
             os.chdir(folder)
+        found_by_ray = list(sys.path)  # by the processes of tasks that trials start
         path = [moved(entry, places) for entry in self._path]
         sys.path[:] = [*path, *(entry for entry in sys.path if entry not in path)]
-        for name, file in self._files.items():
-            file = Path(moved(str(file), places))
+        for name, loaded in self._files.items():
+            file = Path(moved(str(loaded.path), places))
             if not file.is_file():
                 raise FileNotFoundError(f"there is no file {file} on the node {os.uname().nodename}")
-            if name not in sys.modules:
-                load_file(file, name=name)
+            module = load_file(file, name=name, source=loaded.source)
+            if not is_found(name, file.resolve(), found_by_ray):
+                cloudpickle.register_pickle_by_value(module)
         trainable = cloudpickle.loads(self._trainable)
         if isinstance(trainable, type):
             return trainable

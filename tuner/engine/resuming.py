@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
 import time
 from pathlib import Path
@@ -16,6 +14,7 @@ from tuner.engine.progress import Progress, chosen
 from tuner.engine.runner import SWEEP_FILE, Begun, carry_out
 from tuner.errors import ResultsError
 from tuner.journal import Event, Journal, read
+from tuner.modules import within
 from tuner.report import Report
 from tuner.report.words import ended
 from tuner.sweep import Sweep, read_yaml
@@ -67,7 +66,7 @@ def resume(
             raise ResultsError(f"{folder}: its sweep has ended ({ended(reason)}), so there is none to resume")
         require(named, "resume", sweep=began["sweep"], trust=trust)
         _refuse_edits(folder / SWEEP_FILE, began["sweep"])
-        with _in_folder(began.get("folder")):
+        with within(began.get("folder")):
             sweep = Sweep(**{**began["sweep"], "trainable": _trainable(folder, began, trainable)})
             check_sources(sweep, began.get("sources") or {})
 
@@ -110,12 +109,6 @@ def _trainable(folder: Path, began: dict[str, Any], given: Any) -> Any:
     if own != name:
         raise ResultsError(f"{folder}: its trainable is {name}, got {own}")
     return {**recorded, "kind": given}
-
-
-def _in_folder(folder: Any) -> contextlib.AbstractContextManager[None]:
-    """A context in which relative paths mean what they mean in a folder, if it is there."""
-    there = isinstance(folder, str) and "\0" not in folder and os.path.isdir(folder)
-    return contextlib.chdir(folder) if there else contextlib.nullcontext()
 
 
 def _refuse_newer(event: Event, folder: Path) -> None:

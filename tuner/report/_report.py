@@ -29,7 +29,7 @@ class Report:
     between its end and a resumption. ``reason``: why the sweep ended (``trials``, ``seconds``, ``failures``,
     ``interrupted``); ``None``: it is running, or was killed. ``leaks``: for each worker that was
     replaced since its trials had left memory behind, what the journal says. ``evaluation``: what ``tuner
-    evaluate`` found.
+    evaluate`` found. ``started_in``: the folder from which relative paths of the sweep are meant.
     """
 
     folder: Path
@@ -43,6 +43,7 @@ class Report:
     _decisions: list[dict[str, Any]] = field(repr=False)
     leaks: list[dict[str, Any]] = field(default_factory=list, repr=False)
     evaluation: dict[str, Any] | None = field(default=None, repr=False)
+    started_in: Any = field(default=None, repr=False)
     _clock: Clock = field(default_factory=Clock, repr=False)
 
     @classmethod
@@ -50,6 +51,7 @@ class Report:
         """Read a results folder, also while its sweep runs. Raises ResultsError if it holds no sweep."""
         folder = Path(folder)
         sweep: dict[str, Any] | None = None
+        started_in: Any = None
         clock = Clock()
         reason: str | None = None
         drafts: dict[int, Draft] = {}
@@ -61,7 +63,7 @@ class Report:
             if event.kind != "closed":
                 reason = event.data["reason"] if event.kind == "finished" else None
             if event.kind == "sweep":
-                sweep = event.data["sweep"]
+                sweep, started_in = event.data["sweep"], event.data.get("folder")
             elif event.kind == "leaked":
                 leaks.append(event.data)
             if event.trial is not None:
@@ -93,6 +95,7 @@ class Report:
             _decisions=decisions,
             leaks=leaks,
             evaluation=read_evaluation(folder),
+            started_in=started_in,
         )
 
     def best(self) -> Trial | None:

@@ -1,0 +1,196 @@
+"""Trainables in files: what a trial and the processes that it starts see of them, on a real local Ray."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from ray import tune
+from running import events
+
+from trainables.export import load_model
+from tuner import Budget, Float, Objective, Report, Resources, Sweep, run
+from tuner.engine.evaluate import evaluate
+from tuner.export import export
+from tuner.modules import LOADED_FILES, load_file
+
+LOSS = Objective(metric="loss", mode="min")
+
+STARTS = """
+import multiprocessing, pickle
+import ray
+from ray import tune
+
+
+class Net:
+    def __init__(self, size):
+        self.size = size
+
+
+def size_of(net):
+    return Net(net.size + 1)
+
+
+@ray.remote(num_cpus=0)
+def remote_size_of(net):
+    return Net(net.size + 1)
+
+
+def train(config):
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        spawned = pool.apply(size_of, (Net(3),))
+    remote = ray.get(remote_size_of.remote(Net(3)))
+    same = [type(net) is Net for net in (spawned, remote, pickle.loads(pickle.dumps(Net(3))))]
+    tune.report({"loss": spawned.size + remote.size, "same": all(same), "name": __name__})
+"""
+
+
+@pytest.fixture(autouse=True)
+def _as_before(monkeypatch):
+    modules, files = dict(sys.modules), dict(LOADED_FILES)
+    monkeypatch.setattr("sys.path", list(sys.path))
+    yield
+    for name in sys.modules.keys() - modules.keys():
+        del sys.modules[name]
+    LOADED_FILES.clear()
+    LOADED_FILES.update(files)
+
+
+def run_it(trainable, out: Path, *, trials: int = 1, **parts) -> Report:
+    space = {"x": Float(0.0, 1.0)}
+    budget = Budget(trials=trials, retries=0)
+    sweep = Sweep(trainable=trainable, space=space, objective=LOSS, budget=budget, out=str(out), **parts)
+    report = run(sweep)
+    assert [trial.error for trial in report.trials] == [None] * trials
+    return report
+
+
+def metrics(report: Report) -> list[dict]:
+    return [event.data["metrics"] for event in events(report, "result")]
+
+
+@pytest.mark.parametrize("name", ["starts_others", "starts-others", "starts.others", "a folder/starts"])
+def test_processes_that_a_trial_starts_import_its_file(name, tmp_path):
+    path = tmp_path / f"{name}.py"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(STARTS)
+    [found] = metrics(run_it(f"{path}:train", tmp_path))
+    assert (found["loss"], found["same"]) == (8, True)
+
+
+def test_two_files_of_one_name_are_two_modules_everywhere(tmp_path):
+    names = []
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "twice.py").write_text(STARTS)
+        [found] = metrics(run_it(f"{tmp_path / folder / 'twice.py'}:train", tmp_path))
+        assert (found["loss"], found["same"]) == (8, True)
+        names.append(found["name"])
+    assert names[0] == "twice"
+    assert names[1].startswith("twice_")
+
+
+VALUE = "VALUE = {value}\n\n\ndef value(config, data=None):\n    return VALUE + len(data or [])\n"
+
+
+def test_objects_that_refer_to_a_file_bring_it_along(tmp_path):
+    path = tmp_path / "refers.py"
+    path.write_text(VALUE.format(value=7))
+    value = load_file(path).value
+
+    def closure(config):
+        return value(config)
+
+    for trainable, loss in (
+        (closure, 7),
+        (tune.with_parameters(value, data=[1, 2]), 9),
+        (partial(value, data=[1]), 8),
+    ):
+        assert metrics(run_it(trainable, tmp_path))[0] == {"loss": loss}
+
+
+EDITS = """
+from pathlib import Path
+
+VALUE = 1
+
+
+def train(config):
+    Path(__file__).write_text(Path(__file__).read_text().replace("VALUE = 1", "VALUE = 2"))
+    return VALUE
+"""
+
+
+def test_a_file_that_is_edited_meanwhile_changes_nothing_for_trials_to_come(tmp_path):
+    path = tmp_path / "edited.py"
+    path.write_text(EDITS)
+    report = run_it(
+        f"{path}:train", tmp_path, trials=3, resources=Resources(isolation="process"), searcher="random"
+    )
+    assert "VALUE = 2" in path.read_text()
+    assert [trial.value for trial in report.trials] == [1, 1, 1]
+
+
+def test_a_file_in_another_folder_is_found_by_all_processes_of_a_cluster_of_its_own(tmp_path):
+    (tmp_path / "sweeps").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "sweeps" / "starts.py").write_text(STARTS)
+    (tmp_path / "sweeps" / "sweep.yaml").write_text(
+        "trainable: starts.py:train\nspace: {x: {float: [0.0, 1.0]}}\n"
+        "objective: {metric: loss, mode: min}\nbudget: {trials: 1}\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "tuner.cli", "run", "../sweeps/sweep.yaml"],
+        cwd=tmp_path / "elsewhere", capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    [found] = metrics(Report.read(tmp_path / "elsewhere" / "results" / "sweep"))
+    assert (found["loss"], found["same"]) == (8, True)
+
+
+LINEAR = """
+import torch
+from trainables.base import TorchTrainable
+from trainables.recipe import TrainingConfig
+
+
+class Linear(TorchTrainable):
+    Config = TrainingConfig
+
+    def model(self, config):
+        return torch.nn.Linear(self.dataset.features, self.dataset.outputs)
+"""
+SWEEP = """
+trainable: {kind: linear_model.py:Linear, path: rows.csv, target: y}
+space: {lr: {float: [0.01, 0.1]}}
+objective: {metric: val_accuracy, mode: max}
+budget: {trials: 1, iterations: 3}
+"""
+
+
+def test_a_sweep_is_run_evaluated_and_exported_from_other_folders(tmp_path, monkeypatch):
+    folder = tmp_path / "sweeps"
+    folder.mkdir()
+    (folder / "linear_model.py").write_text(LINEAR)
+    (folder / "sweep.yaml").write_text(SWEEP)
+    rows = np.random.default_rng(0).normal(size=(100, 2))
+    pd.DataFrame(rows, columns=["a", "b"]).assign(y=rows[:, 0] > 0).to_csv(folder / "rows.csv", index=False)
+    monkeypatch.chdir(tmp_path)
+    report = run(Sweep.read("sweeps/sweep.yaml"))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    evaluated = evaluate("../results/sweep", top=1, repeats=1)
+    assert evaluated.evaluation["chosen"] == "00000"
+    assert export("../results/sweep", "model").is_dir()
+    model = load_model("model", trainable=load_file(folder / "linear_model.py").Linear)
+    assert set(model.predict(rows)) == {False, True}
+    assert report.sweep["trainable"] == {
+        "kind": "sweeps/linear_model.py:Linear",
+        "path": "sweeps/rows.csv",
+        "target": "y",
+    }

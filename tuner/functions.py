@@ -1,0 +1,122 @@
+"""``misfit``: why a function cannot be called with a trial's configuration, and what to write instead."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+_PLAIN = {"int", "float", "str", "bool"}
+
+_PARSED = ("argv", "args", "arguments")
+"""What the arguments of a command line are called where a function may be given them."""
+
+_PARSERS = {
+    "parse_args": "argparse",
+    "parse_known_args": "argparse",
+    "ArgumentParser": "argparse",
+    "argv": "sys.argv",
+    "Fire": "fire",
+    "docopt": "docopt",
+}
+"""A name in a function's code -> what it reads the command line with."""
+
+_SHOWN = 4
+
+
+def misfit(function: Callable[..., Any], name: str) -> str | None:
+    """Why ``function`` is none of the configuration, with the remedy; ``None``: it is.
+
+    ``name``: that it goes by in the message. Such a function would otherwise fail in every trial.
+    """
+    short = name.rpartition(":")[2]
+    if (hydra := _of_hydra(function)) is not None:
+        return _hydra(name, short, hydra)
+    if (command := _of_click(function)) is not None:
+        what = f"'{name}' is a command of click, {_READS} the command line"
+        return f"{what}; {_write(f'{short}.callback', command)}"
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # it is written in C, and does not say
+        return None
+    named = [p for p in signature.parameters.values() if p.kind not in _VARIABLE]
+    required = [p for p in named if p.default is p.empty]
+    first = next(iter(signature.parameters.values()), None)
+    code = getattr(inspect.unwrap(getattr(function, "func", function)), "__code__", None)
+    used = set() if code is None else set(code.co_names)
+    parser = next((tool for word, tool in _PARSERS.items() if word in used), None)
+    if parser is not None and (first is None or (not required and first.name in _PARSED)):
+        remedy = "write a function that takes the trial's configuration in place of them"
+        return f"the function '{name}' reads its arguments from the command line ({parser}); {remedy}"
+    if first is not None and first.name == "trial" and any(word.startswith("suggest_") for word in used):
+        remedy = "write them under 'space', and take their values from the configuration, config['lr'] say"
+        return f"the function '{name}' asks a trial of Optuna for its hyperparameters; {remedy}"
+    if _binds(signature) and not _is_plain(first):
+        return None
+    what = f"the function '{name}' must take one argument, the configuration, got {signature}"
+    if _is_plain(first):
+        return f"{what}; {_write(short, [p.name for p in named])}"
+    if len(required) > 1 and required[0].name in _CONFIGURATIONS:
+        others = " and ".join(f"'{p.name}'" for p in required[1:])
+        return f"{what}; bind {others} with ray.tune.with_parameters"
+    return f"{what}; {_write(short, [p.name for p in required])}" if len(required) > 1 else what
+
+
+def _binds(signature: inspect.Signature) -> bool:
+    try:
+        signature.bind({})
+    except TypeError:
+        return False
+    return True
+
+
+_READS = "which reads its arguments from"
+
+_CONFIGURATIONS = ("config", "cfg", "configuration", "params", "hparams", "hyperparameters", "parameters")
+
+_VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def _of_hydra(function: Callable[..., Any]) -> dict[str, Any] | None:
+    """What ``@hydra.main`` was given; ``None``: the function has no such decorator."""
+    while function is not None:
+        if getattr(function, "__globals__", {}).get("__name__") == "hydra.main":
+            return dict(inspect.getclosurevars(function).nonlocals)
+        function = getattr(function, "__wrapped__", None)  # type: ignore[assignment]
+    return None
+
+
+def _hydra(name: str, short: str, given: dict[str, Any]) -> str:
+    path, config = given.get("config_path"), given.get("config_name")
+    composing = (
+        f"hydra.initialize(config_path={path!r}, version_base=None), then "
+        f"cfg = hydra.compose({config!r}, [f'++{{key}}={{value}}' for key, value in config.items()])"
+    )
+    return (
+        f"'{name}' is decorated with @hydra.main, {_READS} the command line; write a function of the trial's "
+        f"configuration that calls {composing}, and returns {short}.__wrapped__(cfg)"
+    )
+
+
+def _of_click(function: Callable[..., Any]) -> Sequence[str] | None:
+    """The parameters of a command of click, or of typer's; ``None``: it is none."""
+    modules = {cls.__module__.partition(".")[0] for cls in type(function).__mro__}
+    if not modules & {"click", "typer"}:
+        return None
+    return [str(parameter.name) for parameter in getattr(function, "params", ())]
+
+
+def _is_plain(parameter: inspect.Parameter | None) -> bool:
+    """Whether a parameter takes a number, a text or a truth value, and so no configuration."""
+    if parameter is None or parameter.kind in _VARIABLE:
+        return False
+    annotation = parameter.annotation
+    named = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
+    return named in _PLAIN or isinstance(parameter.default, (int, float, str))
+
+
+def _write(called: str, names: Sequence[str]) -> str:
+    """How to call a function with hyperparameters; not all of them, where there are many."""
+    given = [f"{name}=config['{name}']" for name in names[:_SHOWN]]
+    more = ["..."] if len(names) > _SHOWN else []
+    return f"write def train(config): return {called}({', '.join([*given, *more])})"
