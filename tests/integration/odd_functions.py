@@ -2,7 +2,10 @@
 
 import argparse
 import asyncio
+import ctypes
 import logging
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -148,3 +151,18 @@ def prints(config):
 
 def prints_nothing(config):
     return 1.0
+
+
+DEATHS = {
+    "segmentation fault": lambda: ctypes.string_at(0),
+    "exit": lambda: os._exit(3),
+    "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+}
+
+
+def dies(config):
+    """Takes its process along, after a child of it has left by ``os._exit``, too."""
+    if os.fork() == 0:
+        os._exit(5)
+    os.wait()
+    DEATHS[config["how"]]()

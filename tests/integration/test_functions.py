@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from odd_functions import DEATHS
 from running import events
 
 from tuner import Budget, Choice, ClusterError, Float, Objective, Sweep, run
@@ -55,6 +57,16 @@ def test_whatever_a_function_raises_ends_its_trial_and_only_that(tmp_path):
         CAUSES[trial.config["how"]] for trial in report.trials
     ]
     assert [trial.iterations for trial in report.trials] == [int(t.config["reports"]) for t in report.trials]
+
+
+def test_dead_worker_is_reported_with_its_signal_or_exit_code_and_the_line(tmp_path):
+    report = run_each("dies", tmp_path, how=list(DEATHS))
+    causes = {trial.config["how"]: trial.cause for trial in report.trials}
+    crash = r"crashed: segmentation fault \(SIGSEGV\) at .*:\d+ in string_at$"
+    assert re.search(crash, causes["segmentation fault"])
+    assert re.search(r"ended by os._exit\(3\) at .*odd_functions.py:\d+ in <lambda>$", causes["exit"])
+    assert "killed by SIGKILL" in causes["kill"]
+    assert not (report.folder / ".workers").exists()
 
 
 def test_function_that_exits_in_good_order_completes_if_it_has_reported(tmp_path):

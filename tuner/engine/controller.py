@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal
 
 import ray
@@ -15,6 +16,7 @@ from ray.tune.experiment import Experiment, Trial
 from ray.tune.result import RESULT_DUPLICATE, SHOULD_CHECKPOINT
 from ray.tune.schedulers import TrialScheduler
 
+from tuner.engine import crash_report
 from tuner.engine.checkpoints import copy_checkpoint, take_checkpoints
 from tuner.engine.cluster import WORKER_LOSSES
 from tuner.engine.faces import HostedScheduler, HostedSearch, Request, configure
@@ -34,9 +36,6 @@ from tuner.engine.workers import LaneManager, WorkerPool, lanes_held
 from tuner.errors import ResultsError, TrialError, TunerError
 from tuner.objective import Ending
 from tuner.schedulers import Action, Decision
-
-# What Ray says of a dead process goes on with advice that has nothing to do with the trial.
-_LONGEST_ERROR = 200
 
 # A worker that has not let go of its trial by then is killed and replaced.
 _SECONDS_TO_CLOSE = 20
@@ -87,6 +86,7 @@ class Controller(TuneController):
             resource_manager_factory=lambda: pool,
         )
         # Told here and not by Ray, which would tell them again what a restarted trial repeats.
+        self._results_dir = Path(experiment.storage.experiment_fs_path).parent
         self._loggers = loggers
         self._loggers.setup(**experiment.public_spec)
         self._watch = Watch(host.sweep.budget)
@@ -375,7 +375,7 @@ class Controller(TuneController):
         if isinstance(exception, RayTaskError) and isinstance(exception.cause, StorageFailed):
             raise ResultsError(str(exception.cause))
         if (lanes := lanes_held(exception)) is not None:
-            self._host.lost(number, _explain(exception), lanes=lanes)
+            self._host.lost(number, self._explain(exception), lanes=lanes)
             if self._host.courses[number].times_too_many >= _TIMES_TOO_MANY:
                 self._pool.suspect()
             self._try_recover(trial, exception)
@@ -388,13 +388,13 @@ class Controller(TuneController):
         if worker_died and losses < WORKER_LOSSES:
             if losses == WORKER_LOSSES - 1:  # its last start is by itself, so that a neighbour cannot fail it
                 self._pool.suspect()
-            self._host.lost(number, str(exception))
+            self._host.lost(number, self._explain(exception))
             self._try_recover(trial, exception)
             return
-        error = _explain(exception)
+        error = self._explain(exception)
         iteration, used = self._host.courses[number].iteration, self._is_used(trial)
         if worker_died:
-            error = f"the worker process died {WORKER_LOSSES} times\n{error}"
+            error = f"the worker process died {WORKER_LOSSES} times without progress\n{error}"
         elif self._retries.tries_again(number, error, iteration=iteration, used=used):
             self._host.lost(number, error, died=False)
             trial.placement_group_factory = Fresh(trial.placement_group_factory)
@@ -422,6 +422,13 @@ class Controller(TuneController):
         self._schedule_trial_stop(trial, exception=exception or TrialError(error))
         self._live_trials.discard(trial)
 
+    def _explain(self, exception: Exception) -> str:
+        """Return what the worker says of an error or of its own death, else Ray's words."""
+        if isinstance(exception, RayActorError):
+            return crash_report.read(self._results_dir, exception)
+        cause = exception.cause if isinstance(exception, RayTaskError) else None
+        return str(cause if isinstance(cause, TrialError) else exception)
+
     def _requeue_trial(self, trial: Trial) -> None:
         number = int(trial.trial_id)
         waits = any(decision.trial == number for decision in self._to_resume)
@@ -433,15 +440,3 @@ class Controller(TuneController):
 def _has_left_worker(trial: Trial) -> bool:
     """Whether a trial that was told to pause has done so: its checkpoint is written, or it failed."""
     return bool(trial.status != Trial.RUNNING)
-
-
-def _explain(exception: Exception) -> str:
-    """The error as the user should read it: what the worker says of it, else Ray's own words."""
-    cause = exception.cause if isinstance(exception, RayTaskError) else None
-    if isinstance(cause, TrialError):
-        return str(cause)
-    return (
-        str(exception).splitlines()[0][:_LONGEST_ERROR]
-        if isinstance(exception, RayActorError)
-        else str(exception)
-    )

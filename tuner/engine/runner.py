@@ -122,6 +122,7 @@ def carry_out(
         # Ray takes SIGTERM for itself when it starts, so listen again.
         with cluster.connected(address, verbose=verbose), interrupted.listening():
             with importing():
+                from tuner.engine import crash_report
                 from tuner.engine.loggers import Loggers
                 from tuner.engine.placement import place
                 from tuner.engine.recipe import Recipe, Results, share
@@ -137,6 +138,7 @@ def carry_out(
                 loggers = Loggers(sweep, sweep_id)
                 sweep, folder, journal, notes = begin()
                 at_end.callback(journal.close)
+                at_end.callback(crash_report.clear, folder)
                 pool.share(shared, Results(str(folder.absolute()), journal.token))
                 at_end.enter_context(LivePage(folder))
                 try:

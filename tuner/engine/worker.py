@@ -19,7 +19,7 @@ import ray
 from ray.tune.result import RESULT_DUPLICATE, SHOULD_CHECKPOINT, TRIAL_INFO
 
 from tuner.disk import trouble
-from tuner.engine import guard
+from tuner.engine import crash_report, guard
 from tuner.engine.memory import Condition, Memory
 from tuner.engine.output import FOLDER, Output
 from tuner.engine.process import (
@@ -104,6 +104,7 @@ class Worker:
         await self._in_thread(partial(self._adopt, given))
         if results is not None:
             self._output = Output(Path(results.folder, FOLDER))
+            crash_report.begin(Path(results.folder))
             self._surroundings.take_streams()
         sees = results is None or await self._in_thread(results.are_here)
         return Place(str(ray.util.get_node_ip_address()), os.uname().nodename, versions(), sees)

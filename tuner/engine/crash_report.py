@@ -1,0 +1,90 @@
+"""What a worker leaves behind when its process dies: the fatal signal, or the exit code, and where.
+
+Ray 2.60 tells neither (only SIGTERM): a worker's last word is the end of its connection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import Any, TextIO
+
+import ray
+from ray.exceptions import RayActorError
+
+_FOLDER = ".workers"
+"""In a results folder, while its sweep runs: a file per worker, empty as long as the worker lives."""
+
+_SIGNALS = {
+    "Segmentation fault": "SIGSEGV",
+    "Aborted": "SIGABRT",
+    "Bus error": "SIGBUS",
+    "Floating-point exception": "SIGFPE",
+    "Illegal instruction": "SIGILL",
+}
+"""What ``faulthandler`` writes -> the signal."""
+
+_SILENT = "the process was killed by SIGKILL (as the system does when memory is full), or C code ended it"
+
+_file: TextIO | None = None
+"""Stays open, since ``faulthandler`` writes to its descriptor."""
+
+
+def begin(results_dir: Path) -> None:
+    """Let this worker write down how it dies. An unwritable folder only costs the explanation."""
+    global _file
+    with contextlib.suppress(OSError):
+        (results_dir / _FOLDER).mkdir(exist_ok=True)
+        _file = _path(results_dir, ray.get_runtime_context().get_actor_id()).open("w", encoding="utf-8")
+        faulthandler.enable(_file, all_threads=False)
+        _record_exits(_file)
+
+
+def _record_exits(file: TextIO) -> None:
+    """Let ``os._exit`` write the code and the caller first; children that a trial forks are left out."""
+    leave, worker = os._exit, os.getpid()
+
+    def leave_on_record(status: int) -> Any:
+        if os.getpid() == worker and not file.closed:
+            caller = sys._getframe(1)
+            where = f'File "{caller.f_code.co_filename}", line {caller.f_lineno} in {caller.f_code.co_name}'
+            with contextlib.suppress(OSError):
+                file.write(f"os._exit({status})\n  {where}\n")
+                file.flush()
+        leave(status)
+
+    os._exit = leave_on_record
+
+
+def read(results_dir: Path, error: RayActorError) -> str:
+    """How the worker died that this error of Ray is about, in one line."""
+    if "SIGTERM" in str(error):
+        return "the process received SIGTERM"
+    try:
+        text = _path(results_dir, error.actor_id or "").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return str(error).splitlines()[0]
+    frame = re.search(r'File "(.*)", line (\d+) in (.*)', text)
+    where = f" at {frame[1]}:{frame[2]} in {frame[3]}" if frame else ""
+    first = text.partition("\n")[0]
+    if first.startswith("os._exit"):
+        return f"the process ended by {first}{where}"
+    fault = first.removeprefix("Fatal Python error: ")
+    if fault:
+        signal = f" ({_SIGNALS[fault]})" if fault in _SIGNALS else ""
+        return f"the process crashed: {fault.lower()}{signal}{where}"
+    return _SILENT
+
+
+def clear(results_dir: Path) -> None:
+    """Remove the files; no worker is alive any more."""
+    shutil.rmtree(results_dir / _FOLDER, ignore_errors=True)
+
+
+def _path(results_dir: Path, actor: str) -> Path:
+    return results_dir / _FOLDER / actor
