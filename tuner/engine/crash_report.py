@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import sys
+import sysconfig
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -30,6 +31,8 @@ _SIGNALS = {
 """What ``faulthandler`` writes -> the signal."""
 
 _SILENT = "the process was killed by SIGKILL (as the system does when memory is full), or C code ended it"
+
+_LIBRARIES = tuple({sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), "<"})
 
 _file: TextIO | None = None
 """Stays open, since ``faulthandler`` writes to its descriptor."""
@@ -69,8 +72,7 @@ def read(results_dir: Path, error: RayActorError) -> str:
         text = _path(results_dir, error.actor_id or "").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return str(error).splitlines()[0]
-    frame = re.search(r'File "(.*)", line (\d+) in (.*)', text)
-    where = f" at {frame[1]}:{frame[2]} in {frame[3]}" if frame else ""
+    where = _where(text)
     first = text.partition("\n")[0]
     if first.startswith("os._exit"):
         return f"the process ended by {first}{where}"
@@ -79,6 +81,15 @@ def read(results_dir: Path, error: RayActorError) -> str:
         signal = f" ({_SIGNALS[fault]})" if fault in _SIGNALS else ""
         return f"the process crashed: {fault.lower()}{signal}{where}"
     return _SILENT
+
+
+def _where(text: str) -> str:
+    """Return the innermost line of the user's code in a traceback, or of any code if there is none."""
+    frames = re.findall(r'File "(.*)", line (\d+) in (.*)', text)
+    own = [frame for frame in frames if not frame[0].startswith(_LIBRARIES)]
+    for path, line, function in (own or frames)[:1]:
+        return f" at {path}:{line} in {function}"
+    return ""
 
 
 def clear(results_dir: Path) -> None:
