@@ -396,8 +396,8 @@ def memory_tuner(folder: str) -> dict[str, Any]:
         def open(self, sweep, folder, slots):
             pass
 
-        def show(self, host):
-            count = len(host.courses)
+        def show(self, driver):
+            count = len(driver.state.trials)
             if count % 500 == 0 and count not in seen:
                 seen[count] = process.memory_info().rss
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from statistics import fmean, median
 
 from tuner import Architecture, Budget, Objective, Report, Resources, SearchSpace, Sweep, run
-from tuner.engine.curves import Costs, LearningCurve
-from tuner.engine.simulate import simulate
 from tuner.searchers import SEARCHERS
+from tuner.simulation._simulate import simulate
+from tuner.simulation.curves import Costs, LearningCurve
 
 SPACE = SearchSpace(
     {

@@ -16,9 +16,9 @@ from statistics import fmean, median
 import numpy as np
 
 from tuner import Budget, Choice, Float, Objective, SearchSpace, Sweep, run
-from tuner.engine.curves import Costs, LearningCurve, RecordedCurves
-from tuner.engine.simulate import simulate
 from tuner.schedulers import SCHEDULERS, Replay
+from tuner.simulation._simulate import simulate
+from tuner.simulation.curves import Costs, LearningCurve, RecordedCurves
 
 TRIALS, EPOCHS, SEEDS = 256, 81, 20
 WORKERS = (1, 4)  # more workers find it sooner, with more iterations: what runs beside counts too

@@ -260,11 +260,11 @@ def _carried_out(
 def _plan(options: argparse.Namespace) -> int:
     from pathlib import Path
 
-    from tuner.engine.curves import RecordedCurves
-    from tuner.engine.plan import pilot_of, plan, table
     from tuner.engine.progress import for_stream
     from tuner.engine.runner import run
     from tuner.report import renderings
+    from tuner.simulation.curves import RecordedCurves
+    from tuner.simulation.plan import pilot_of, plan, table
     from tuner.sweep import Sweep
 
     with contextlib.redirect_stdout(sys.stderr):

@@ -17,6 +17,7 @@ from typing import Any
 
 from tuner.errors import UntrustedError
 from tuner.journal import read
+from tuner.journal.events import SweepBegan
 
 # The parts of a sweep that can name code.
 _PARTS = ("trainable", "space", "searcher", "scheduler", "loggers")
@@ -47,11 +48,10 @@ def is_own(folder: str | Path) -> bool:
     first = next(iter(read(Path(folder))), None)
     if first is None:
         return True  # it names nothing
-    signed, sweep_id = first.data.get("signature"), first.data.get("id")
-    if not isinstance(signed, str) or not isinstance(sweep_id, str):
+    if not isinstance(first, SweepBegan) or first.signature is None or first.id is None:
         return False
-    own = signature(first.data["sweep"], sweep_id, first.data.get("folder"))
-    return own is not None and hmac.compare_digest(own.encode(), signed.encode())
+    own = signature(first.sweep, first.id, first.folder)
+    return own is not None and hmac.compare_digest(own.encode(), first.signature.encode())
 
 
 def require(folder: str | Path, verb: str, *, sweep: Mapping[str, Any], trust: bool) -> None:

@@ -127,13 +127,13 @@ def kill_at(kind, number, *, before):
     write = Journal.write
     seen = 0
 
-    def writing(self, what, trial=None, /, **data):
+    def writing(self, event):
         nonlocal seen
-        seen += what == kind
-        if before and what == kind and seen == number:
+        seen += event.kind == kind
+        if before and event.kind == kind and seen == number:
             os.kill(os.getpid(), signal.SIGKILL)
-        write(self, what, trial, **data)
-        if what == kind and seen == number:
+        write(self, event)
+        if event.kind == kind and seen == number:
             os.kill(os.getpid(), signal.SIGKILL)
 
     Journal.write = writing

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tuner import Budget, Float, Objective, Report, Sweep, run
-from tuner.journal import Event, read
+from tuner.journal import read
 
 TOYS = Path(__file__).with_name("toys.py")
 
@@ -34,7 +34,7 @@ def run_toy(toy: str, out: Path, /, **parts: Any) -> Report:
     return run(sweep_of(toy, out, **parts))
 
 
-def events(report: Report, *kinds: str) -> list[Event]:
+def events(report: Report, *kinds: str) -> list[Any]:
     """The journal's events of these kinds."""
     return [event for event in read(report.folder) if event.kind in kinds]
 
@@ -43,8 +43,9 @@ def most_at_once(report: Report, *, after: str | None = None) -> int:
     """How many trials ran at the same time, at most, since the last event of the kind ``after``, if given."""
     running: set[int | None] = set()
     most = 0
+    event: Any
     for event in read(report.folder):
-        paused = event.kind == "decision" and event.data["action"] == "pause"
+        paused = event.kind == "decision" and event.action == "pause"
         if event.kind == "started":
             running.add(event.trial)
         elif paused or event.kind in ("ended", "lost"):

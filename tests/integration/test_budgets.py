@@ -14,7 +14,7 @@ ONE_WORKER = Resources(cpu=4, lanes=4)
 
 
 def results(report):
-    return [event for event in events(report, "result") if event.data["value"] is not None]
+    return [event for event in events(report, "result") if event.value is not None]
 
 
 @pytest.mark.parametrize("scheduler", ["fifo", "asha", "median"])
@@ -40,7 +40,7 @@ def test_trial_is_stopped_when_its_time_is_up_and_keeps_its_results(tmp_path):
     )
     assert {trial.state for trial in report.trials} == {"stopped"}
     assert all(5 <= trial.iterations <= 40 for trial in report.trials)
-    reasons = {event.data["reason"] for event in events(report, "decision")}
+    reasons = {event.reason for event in events(report, "decision")}
     assert reasons == {"its time (budget.trial_seconds) is up"}
 
 
@@ -84,7 +84,7 @@ def test_trials_can_be_measured_by_a_metric(scheduler, tmp_path):
     )
     assert report.counts()["failed"] == 0
     for trial in report.trials:
-        used = [event.data["metrics"]["samples"] for event in results(report) if event.trial == trial.number]
+        used = [event.metrics["samples"] for event in results(report) if event.trial == trial.number]
         assert all(amount < 9 for amount in used[:-1])
         assert (used[-1] >= 9) is (trial.state == "completed")
 
@@ -99,7 +99,7 @@ def test_trials_can_be_measured_by_seconds(tmp_path):
         scheduler={"kind": "fifo", "resource": "seconds", "maximum": 1},
     )
     for trial in report.trials:
-        used = [event.data["seconds"] for event in results(report) if event.trial == trial.number]
+        used = [event.seconds for event in results(report) if event.trial == trial.number]
         assert used[-2] < 1 <= used[-1]
 
 

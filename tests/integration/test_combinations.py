@@ -13,11 +13,10 @@ import pytest
 from running import events, most_at_once, run_toy
 
 from tuner import Report, Resources, Sweep
-from tuner.engine.host import ENDED, Host
-from tuner.engine.recovery import recover
-from tuner.journal import Journal, read
+from tuner.journal import read
 from tuner.schedulers import SCHEDULERS
 from tuner.searchers import SEARCHERS
+from tuner.state import SweepState, replay
 
 TRIALS = 16
 
@@ -97,12 +96,12 @@ def test_only_the_best_keeps_its_checkpoints(report):
 def test_sweep_could_go_on_from_wherever_it_broke_off(report):
     everything = list(read(report.folder))
     for end in range(1, len(everything), 7):
-        host = Host(Sweep(**report.sweep), Journal.__new__(Journal))
-        recover(host, everything[:end])
+        state = SweepState(Sweep(**report.sweep))
+        replay(state, everything[:end])
         suggested = {event.trial for event in everything[:end] if event.kind == "suggested"}
-        ended = {event.trial: event.data["state"] for event in everything[:end] if event.kind == "ended"}
-        assert host.courses.keys() == suggested
-        assert {n: course.state for n, course in host.courses.items() if course.state in ENDED} == ended
+        ended = {event.trial: event.state for event in everything[:end] if event.kind == "ended"}
+        assert state.trials.keys() == suggested
+        assert {n: trial.state for n, trial in state.trials.items() if trial.has_ended} == ended
 
 
 def test_every_start_and_every_end_is_in_the_journal(report):

@@ -114,7 +114,7 @@ def test_trials_whose_checkpoints_are_damaged_start_again(damage, whole, cluster
         damage(path)
     resumed = resume(folder)
     assert table(resumed) == whole["asha"]
-    assert any("missing or damaged: checkpoint_" in event.data["error"] for event in events(resumed, "lost"))
+    assert any("missing or damaged: checkpoint_" in event.error for event in events(resumed, "lost"))
 
 
 def test_a_half_written_checkpoint_does_not_mix_with_a_new_one_of_its_number(whole, cluster, tmp_path):
@@ -135,7 +135,7 @@ def test_a_half_written_checkpoint_does_not_mix_with_a_new_one_of_its_number(who
 def test_a_checkpoint_that_is_damaged_while_the_sweep_runs_costs_no_trial(whole, cluster, tmp_path):
     report = run(sweep_of("Ripping", tmp_path, folder=str(tmp_path)))
     assert table(report) == whole["asha"]
-    assert any("missing or damaged" in event.data["error"] for event in events(report, "lost"))
+    assert any("missing or damaged" in event.error for event in events(report, "lost"))
 
 
 def test_a_results_folder_that_vanishes_ends_the_sweep_in_one_line(cluster, tmp_path):
@@ -198,8 +198,8 @@ class Interrupting:
     def open(self, sweep, folder, slots):
         return
 
-    def show(self, host):
-        if sum(course.iteration for course in host.courses.values()) >= self.number:
+    def show(self, driver):
+        if sum(course.iteration for course in driver.state.trials.values()) >= self.number:
             self.number = 10**9
             os.kill(os.getpid(), self.signal)
 
@@ -257,8 +257,6 @@ def test_a_trial_may_fail_so_often_without_progress(retries, state, cluster, tmp
 def test_trials_that_do_not_get_along_in_one_process_have_one_each(cluster, tmp_path):
     report = run(sweep_of("Unsociable", tmp_path, scheduler="fifo", trials=6))
     assert report.counts()["completed"] == 6
-    ended = [
-        event.data["metrics"]["process"] for event in events(report, "result") if event.data["iteration"] == 1
-    ]
+    ended = [event.metrics["process"] for event in events(report, "result") if event.iteration == 1]
     assert len(set(ended)) == 6
     assert len(events(report, "lost")) == 2  # then it is known

@@ -71,7 +71,7 @@ def run_it(trainable, out: Path, *, trials: int = 1, **parts) -> Report:
 
 
 def metrics(report: Report) -> list[dict]:
-    return [event.data["metrics"] for event in events(report, "result")]
+    return [event.metrics for event in events(report, "result")]
 
 
 @pytest.mark.parametrize("name", ["starts_others", "starts-others", "starts.others", "a folder/starts"])

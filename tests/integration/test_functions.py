@@ -97,7 +97,7 @@ def test_a_trial_that_cannot_be_saved_at_its_end_is_not_tried_again_for_ever(tmp
     report = run_each("Ends", tmp_path, how=["exit 1"], where=["save"], iterations=3, retries=None)
     [trial] = report.trials
     assert (trial.state, trial.cause) == ("failed", "SystemExit: 1")
-    assert max(event.data["iteration"] for event in events(report, "result")) == 3
+    assert max(event.iteration for event in events(report, "result")) == 3
 
 
 def test_class_that_raises_as_it_is_cleaned_up_has_completed(tmp_path):
@@ -147,7 +147,7 @@ def test_nested_results_are_named_by_their_paths(tmp_path):
     objective = Objective(metric="val/loss", mode="min")
     report = run_each("reports_nested", tmp_path, objective=objective, value=["float", "numpy"])
     assert [trial.value for trial in report.trials] == [0.25, 0.25]
-    assert events(report, "result")[0].data["metrics"] == {"loss": 1.0, "val/loss": 0.25, "val/by/class": 2}
+    assert events(report, "result")[0].metrics == {"loss": 1.0, "val/loss": 0.25, "val/by/class": 2}
     [trial] = run_each("ReportsNested", tmp_path, objective=objective, iterations=2, x=[1]).trials
     assert trial.curve == [(1, 2.0), (2, 1.0)]
 
@@ -185,9 +185,9 @@ class Watching:
     def open(self, sweep, folder, slots):
         return
 
-    def show(self, host):
-        if host.notes and not self.notes:
-            self.notes += host.notes
+    def show(self, driver):
+        if driver.notes and not self.notes:
+            self.notes += driver.notes
             os.kill(os.getpid(), signal.SIGINT)
 
     def close(self):
@@ -208,7 +208,7 @@ def test_two_sweeps_at_once_in_one_process_are_refused(tmp_path):
     class Starting(Watching):
         error = None
 
-        def show(self, host):
+        def show(self, driver):
             if self.error is None:
                 with pytest.raises(ClusterError) as refusal:
                     run_each("returns", tmp_path / "second", value=["float", "zero"], way=["return"])
@@ -277,7 +277,7 @@ def test_a_file_is_one_module_under_one_name_everywhere(kind, tmp_path, monkeypa
     assert report.trials[0].error is None
     [result] = events(report, "result")
     expected = {"dtype": "torch.float64", "there": "there", "logs": True, "name": "train_it", "near": 5}
-    assert result.data["metrics"] == {"loss": 3, **expected}
+    assert result.metrics == {"loss": 3, **expected}
 
 
 def test_what_a_trial_prints_is_kept_and_can_be_shown(tmp_path, capsys):

@@ -13,7 +13,7 @@ ONE_WORKER = 4  # CPUs, which is all that the tests' cluster has
 
 def together(report):
     """How many trials trained as one, for each result."""
-    return [event.data["metrics"]["together"] for event in events(report, "result")]
+    return [event.metrics["together"] for event in events(report, "result")]
 
 
 def test_trials_of_one_key_train_together_and_the_others_beside_them(tmp_path):
@@ -25,7 +25,7 @@ def test_trials_of_one_key_train_together_and_the_others_beside_them(tmp_path):
     assert most_at_once(report) == 6
     assert max(together(report)) == 4
     alone = [t.number for t in report.trials if t.config["x"] > 0.4]
-    assert {e.data["metrics"]["together"] for e in events(report, "result") if e.trial in alone} == {1}
+    assert {e.metrics["together"] for e in events(report, "result") if e.trial in alone} == {1}
 
 
 def test_next_trial_takes_a_free_lane_while_the_others_go_on(tmp_path):
@@ -68,7 +68,7 @@ def test_worker_that_is_left_without_its_device_by_measuring_gets_no_trial(tmp_p
     assert report.counts()["completed"] == 4
     assert most_at_once(report) == 1
     [broken] = tmp_path.glob("*.broken")
-    assert int(broken.stem) not in {event.data["metrics"]["process"] for event in events(report, "result")}
+    assert int(broken.stem) not in {event.metrics["process"] for event in events(report, "result")}
 
 
 def test_process_that_dies_fails_or_restarts_just_its_own_trials(tmp_path):
@@ -115,10 +115,10 @@ def test_trials_for_which_the_device_has_no_memory_go_on_later_and_its_worker_wi
         resources=Resources(cpu=ONE_WORKER, lanes=6),
     )
     assert [(trial.state, trial.iterations) for trial in report.trials] == [("completed", 9)] * 9
-    assert len({event.data["metrics"]["process"] for event in events(report, "result")}) == 1
+    assert len({event.metrics["process"] for event in events(report, "result")}) == 1
     lost = events(report, "lost")
-    assert all("CUDA out of memory" in event.data["error"] for event in lost)
-    assert most_at_once(report, after="lost") == min(event.data["lanes"] for event in lost) in lanes
+    assert all("CUDA out of memory" in event.error for event in lost)
+    assert most_at_once(report, after="lost") == min(event.lanes for event in lost) in lanes
 
 
 def test_trial_for_which_memory_does_not_suffice_alone_fails_and_no_other_does(tmp_path):
@@ -153,7 +153,7 @@ def test_one_fresh_process_per_trial_for_those_who_want_it(tmp_path):
         iterations=1,
         resources=Resources(cpu=ONE_WORKER, isolation="process"),
     )
-    assert len({event.data["metrics"]["process"] for event in events(report, "result")}) == 3
+    assert len({event.metrics["process"] for event in events(report, "result")}) == 3
 
 
 @pytest.mark.parametrize("searcher", ["grid", "random"])

@@ -21,13 +21,13 @@ def report(tmp_path_factory):
     loggers = ["csv", "json", "tensorboard", recorder]
     report = run_toy("Toy", folder, space={"x": Float(0.0, 0.9)}, trials=9, scheduler="asha", loggers=loggers)
     assert 0 < report.counts()["failed"] < 9
-    assert any(event.data["action"] == "resume" for event in events(report, "decision"))
+    assert any(event.action == "resume" for event in events(report, "decision"))
     return report
 
 
 def curve(report, trial):
     """Iterations and values of a trial by the journal."""
-    return [(e.data["iteration"], e.data["value"]) for e in events(report, "result") if e.trial == trial]
+    return [(e.iteration, e.value) for e in events(report, "result") if e.trial == trial]
 
 
 def logs(report, trial):

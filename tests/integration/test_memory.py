@@ -29,7 +29,7 @@ def growth(cpu):
 
 def processes(report):
     """The process of each trial that ran in one only, by number."""
-    seen = {(event.trial, event.data["metrics"]["process"]) for event in events(report, "result")}
+    seen = {(event.trial, event.metrics["process"]) for event in events(report, "result")}
     assert len(seen) == len(report.trials)
     return dict(sorted(seen))
 
@@ -38,7 +38,7 @@ def curves(report):
     """The results of each trial as they came."""
     found = {}
     for event in events(report, "result"):
-        found.setdefault(event.trial, []).append((event.data["iteration"], event.data["value"]))
+        found.setdefault(event.trial, []).append((event.iteration, event.value))
     return found
 
 

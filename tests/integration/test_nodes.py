@@ -137,5 +137,5 @@ def test_trials_that_share_gpus_are_spread_over_them_and_see_their_own(gpu, at_o
     assert done.returncode == 0, done.stderr
     assert f", {at_once} workers;" in done.stderr
     results = events(Report.read(tmp_path / "results" / "sweep"), "result")
-    seen = {(event.data["metrics"]["devices"], event.data["metrics"]["process"]) for event in results}
+    seen = {(event.metrics["devices"], event.metrics["process"]) for event in results}
     assert sorted(devices for devices, _ in seen) == ["0"] * (at_once // 2) + ["1"] * (at_once // 2)

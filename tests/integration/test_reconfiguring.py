@@ -10,9 +10,8 @@ import pytest
 from running import events, run_toy
 
 from tuner import Budget, Float, Objective, Pbt, Replay, Resources, SpecError, Sweep, run
-from tuner.engine.host import Host
-from tuner.engine.recovery import recover
-from tuner.journal import Journal, read
+from tuner.journal import read
+from tuner.state import SweepState, replay
 
 POPULATION = 6
 PBT = Pbt(interval=2, quantile=0.34)
@@ -27,7 +26,7 @@ def histories(report):
     """Trial -> iteration -> the x that its weights were trained with."""
     found = {trial.number: {} for trial in report.trials}
     for event in events(report, "result"):
-        found[event.trial][event.data["iteration"]] = json.loads(event.data["metrics"]["history"])
+        found[event.trial][event.iteration] = json.loads(event.metrics["history"])
     return found
 
 
@@ -44,9 +43,9 @@ def test_who_exploits_goes_on_from_the_weights_of_its_source(report):
     exploits = events(report, "reconfigured")
     assert len(exploits) >= POPULATION // 2
     for event in exploits:
-        done = event.data["iteration"]
-        before = history[event.data["source"]][done]
-        assert history[event.trial][done + 1] == [*before, event.data["config"]["x"]]
+        done = event.iteration
+        before = history[event.source][done]
+        assert history[event.trial][done + 1] == [*before, event.config["x"]]
 
 
 def test_all_run_to_the_end_of_the_budget(report):
@@ -129,7 +128,7 @@ def test_wherever_a_sweep_breaks_off_each_checkpoint_is_there_once(scheduler, cl
     report = population(tmp_path, scheduler=scheduler)
     everything = list(read(report.folder))
     for end in range(1, len(everything)):
-        left = recover(Host(Sweep(**report.sweep), Journal.__new__(Journal)), everything[:end])
+        left = replay(SweepState(Sweep(**report.sweep)), everything[:end])
         for checkpoints in left.checkpoints.values():
             paths = [each.path for each in checkpoints]
             assert len(set(paths)) == len(paths)
@@ -146,6 +145,6 @@ def test_a_restored_trial_is_given_its_own_configuration(tmp_path):
         out=str(tmp_path),
     )
     report = run(sweep)
-    results = [event.data["metrics"] for event in events(report, "result")]
+    results = [event.metrics for event in events(report, "result")]
     assert events(report, "reconfigured")
     assert [result["x"] for result in results] == [result["configured"] for result in results]

@@ -13,9 +13,8 @@ import pytest
 from running import events, sweep_of
 
 from tuner import Float, Report, Resources, ResultsError, resume, run
-from tuner.engine.host import Host
-from tuner.engine.recovery import recover
 from tuner.journal import FILE_NAME, Journal, read
+from tuner.state import SweepState, replay
 
 CASES = [("optuna", "asha"), ("random", "hyperband"), ("hyperopt", "fifo"), ("random", "pbt")]
 
@@ -90,8 +89,8 @@ def test_interrupted_sweep_can_be_resumed_more_than_once(cluster, tmp_path):
         def open(self, sweep, folder, slots):
             return
 
-        def show(self, host):
-            if len(host.courses) == 6:
+        def show(self, driver):
+            if len(driver.state.trials) == 6:
                 os.kill(os.getpid(), signal.SIGINT)
 
         def close(self):
@@ -122,4 +121,4 @@ def test_journal_of_another_searcher_is_refused(cluster, tmp_path):
     folder = killed(make(tmp_path, "random", "fifo"), after=30)
     other = make(tmp_path / "other", "random", "fifo").model_copy(update={"seed": 5})
     with pytest.raises(ResultsError, match=r"trial 00000 ran .* and the searcher suggests"):
-        recover(Host(other, Journal.__new__(Journal)), read(folder))
+        replay(SweepState(other), read(folder))

@@ -31,9 +31,9 @@ class Ending:
     def open(self, sweep, folder, slots):
         return
 
-    def show(self, host):
-        self.notes += host.notes
-        if len(host.courses) >= self.number:
+    def show(self, driver):
+        self.notes += driver.notes
+        if len(driver.state.trials) >= self.number:
             os.kill(os.getpid(), signal.SIGINT)
 
     def close(self):
@@ -86,7 +86,7 @@ def test_code_that_has_changed_is_told_of(project, cluster):
     report = resume(first.folder, progress=ending)
     assert report.reason == "trials"
     assert ending.notes[0].startswith("the code has changed since the sweep began (helper.py)")
-    assert events(report, "resumed")[0].data["changed"] == ["helper.py"]
+    assert events(report, "resumed")[0].changed == ["helper.py"]
 
 
 def test_an_edited_sweep_file_is_refused_and_a_missing_one_is_not_needed(project, cluster):

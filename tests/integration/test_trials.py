@@ -81,7 +81,7 @@ def test_function_goes_on_from_the_checkpoint_that_it_reported(tmp_path):
 def test_trial_without_checkpoints_starts_over_after_a_pause(tmp_path):
     report = run_toy("WithoutCheckpoints", tmp_path, trials=6, iterations=9, scheduler="asha")
     best = report.best()
-    repeated = [event.data["iteration"] for event in events(report, "result") if event.trial == best.number]
+    repeated = [event.iteration for event in events(report, "result") if event.trial == best.number]
     assert best.iterations == 9
     assert best.checkpoint is None
     assert repeated == [1, 1, 2, 3, *range(1, 10)]
@@ -144,7 +144,7 @@ def test_worker_that_hangs_in_a_stopped_function_is_replaced(tmp_path):
 @pytest.mark.parametrize("cpus", [1, 2])
 def test_threads_follow_the_cpus_of_a_trial(cpus, tmp_path):
     report = run_toy("Process", tmp_path, trials=1, iterations=1, resources=Resources(cpu=cpus))
-    assert events(report, "result")[0].data["metrics"]["threads"] == cpus
+    assert events(report, "result")[0].metrics["threads"] == cpus
 
 
 @pytest.mark.parametrize("searcher", ["random", "optuna"])
@@ -181,17 +181,17 @@ def test_sweep_waits_for_its_first_worker_as_long_as_it_takes(tmp_path, monkeypa
 
 def test_trials_follow_one_another_in_one_process(tmp_path):
     report = run_toy("Process", tmp_path, trials=6, iterations=1, budget={"concurrent": 1})
-    assert len({event.data["metrics"]["process"] for event in events(report, "result")}) == 1
+    assert len({event.metrics["process"] for event in events(report, "result")}) == 1
 
 
 def test_trial_keeps_the_working_directory(tmp_path):
     report = run_toy("Process", tmp_path, trials=1, iterations=1)
-    assert events(report, "result")[0].data["metrics"]["folder"] == str(Path.cwd())
+    assert events(report, "result")[0].metrics["folder"] == str(Path.cwd())
 
 
 def test_every_trial_has_its_own_seed_and_the_sweep_s(tmp_path):
     report = run_toy("Process", tmp_path, trials=4, iterations=1, seed=11)
-    seen = {event.trial: event.data["metrics"] for event in events(report, "result")}
+    seen = {event.trial: event.metrics for event in events(report, "result")}
     assert [seen[trial.number]["seed"] for trial in report.trials] == [trial.seed for trial in report.trials]
     assert len({trial.seed for trial in report.trials}) == 4
     assert {metrics["sweep_seed"] for metrics in seen.values()} == {11}
@@ -247,7 +247,7 @@ def test_trial_of_several_bundles_has_a_placement_group(scheduler, tmp_path):
         assert event.trial is not None
         cpus = 2 if report.trials[event.trial].config["x"] < 0.5 else 3
         asked = {"cpus": cpus, "granted": cpus, "together": True}
-        assert event.data["metrics"] == {"loss": event.data["value"], **asked}
+        assert event.metrics == {"loss": event.value, **asked}
     assert most_at_once(report) <= 2
     assert not [group for group in placement_group_table().values() if group["state"] != "REMOVED"]
 
@@ -260,8 +260,8 @@ def run_sized(tmp_path: Path, **parts: Any) -> tuple[Report, dict[float, set[int
     for event in events(report, "result"):
         assert event.trial is not None
         cpus = 2 if report.trials[event.trial].config["x"] < 0.5 else 4
-        assert (event.data["metrics"]["cpus"], event.data["metrics"]["threads"]) == (cpus, cpus)
-        processes.setdefault(cpus, set()).add(event.data["metrics"]["process"])
+        assert (event.metrics["cpus"], event.metrics["threads"]) == (cpus, cpus)
+        processes.setdefault(cpus, set()).add(event.metrics["process"])
     counts = report.counts()
     assert counts["completed"] + counts["stopped"] == len(report.trials)
     assert not [group for group in placement_group_table().values() if group["state"] != "REMOVED"]
@@ -297,7 +297,7 @@ def test_process_of_a_size_that_crashed_is_replaced(tmp_path):
     assert [event.trial for event in events(report, "lost")] == [1]
     assert most_at_once(report) == 1
     assert (len(processes[2]), len(processes[4])) == (2, 1)
-    results = [event.data["metrics"]["process"] for event in events(report, "result") if event.trial != 0]
+    results = [event.metrics["process"] for event in events(report, "result") if event.trial != 0]
     assert int((tmp_path / "died").read_text()) not in results
 
 
@@ -317,7 +317,7 @@ def test_gpus_that_no_trial_can_use_are_refused_also_where_the_trainable_asks_fo
 
 def test_one_bundle_that_a_trainable_asks_for_sizes_the_workers(tmp_path):
     report = run_toy("Wide", tmp_path, trials=6, iterations=1)
-    metrics = [event.data["metrics"] for event in events(report, "result")]
+    metrics = [event.metrics for event in events(report, "result")]
     assert {metric["threads"] for metric in metrics} == {2}
     assert len({metric["process"] for metric in metrics}) <= 2
 
@@ -457,7 +457,7 @@ def test_best_trial_has_a_checkpoint_also_when_a_better_one_failed(tmp_path):
 def test_odd_metrics_beside_the_objective_do_no_harm(tmp_path):
     report = run_toy("odd_metrics", tmp_path, trials=2, iterations=None)
     assert [(trial.state, trial.iterations) for trial in report.trials] == [("completed", 3)] * 2
-    [metrics, *_] = [event.data["metrics"] for event in events(report, "result") if event.trial == 0]
+    [metrics, *_] = [event.metrics for event in events(report, "result") if event.trial == 0]
     assert metrics == {
         "loss": pytest.approx(report.trials[0].value),
         "huge": None,
@@ -476,7 +476,7 @@ def test_trial_finds_nothing_of_the_one_before_it(tmp_path):
 
 def test_what_trials_share_is_made_once_in_the_driver(tmp_path):
     report = run_toy("Sharing", tmp_path, trials=4, iterations=1, settings={"size": 3}, seed=5)
-    assert {event.data["metrics"]["maker"] for event in events(report, "result")} == {os.getpid()}
+    assert {event.metrics["maker"] for event in events(report, "result")} == {os.getpid()}
 
 
 def test_sharing_what_cannot_be_sent_to_workers_is_refused_before_anything_starts(tmp_path):

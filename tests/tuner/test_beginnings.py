@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from journal_rows import put
 
 from tuner import (
     Choice,
@@ -56,17 +57,17 @@ def suggestions(searcher: Searcher, trials: int) -> list[Any]:
 def earlier(tmp_path: Path) -> Path:
     """A sweep over ``lr`` of 40 trials whose loss is the distance from 0.7, and some that fit no more."""
     journal = Journal(tmp_path)
-    journal.write("sweep", sweep={"objective": {"metric": "loss", "mode": "min"}}, version="0")
+    put(journal, "sweep", sweep={"objective": {"metric": "loss", "mode": "min"}}, version="0")
     number = 0
 
     def trial(config: dict[str, Any], *values: float, state: str | None = "completed") -> None:
         nonlocal number
-        journal.write("suggested", number, config=config, seed=1)
+        put(journal, "suggested", number, config=config, seed=1)
         for iteration, value in enumerate(values, start=1):
             metrics = {"loss": value, "accuracy": 1 - value}
-            journal.write("result", number, iteration=iteration, value=value, seconds=1.0, metrics=metrics)
+            put(journal, "result", number, iteration=iteration, value=value, seconds=1.0, metrics=metrics)
         if state is not None:
-            journal.write("ended", number, state=state, error=None)
+            put(journal, "ended", number, state=state, error=None)
         number += 1
 
     for step in range(40):
@@ -80,8 +81,8 @@ def earlier(tmp_path: Path) -> Path:
     trial({"optimizer": "adam", "lr": 0.5, "batch": 64}, 0.9, state=None)
     trial({"optimizer": "adam", "lr": 0.5, "batch": 64})
     trial({"optimizer": "adam", "lr": 0.5, "batch": 64}, 0.9, state=None)
-    journal.write("reconfigured", number - 1, source=0, iteration=1, config={})
-    journal.write("ended", number - 1, state="completed", error=None)
+    put(journal, "reconfigured", number - 1, source=0, iteration=1, config={})
+    put(journal, "ended", number - 1, state="completed", error=None)
     journal.close()
     return tmp_path
 
@@ -235,7 +236,7 @@ def test_an_earlier_sweep_that_never_reported_the_metric_is_refused(
 @pytest.mark.parametrize("spec", [Optuna, Random, Grid], ids=lambda spec: spec.__name__)
 def test_an_earlier_sweep_without_trials_is_refused(tmp_path: Path, spec: type[SearcherSpec]) -> None:
     journal = Journal(tmp_path)
-    journal.write("sweep", sweep={"objective": {"metric": "loss", "mode": "min"}}, version="0")
+    put(journal, "sweep", sweep={"objective": {"metric": "loss", "mode": "min"}}, version="0")
     journal.close()
     [problem] = beginning.problems(spec(warm_start=str(tmp_path)), SPACE, objective=LOSS)
     assert str(problem) == f"warm_start: {tmp_path}: must hold trials to begin from, it has none"

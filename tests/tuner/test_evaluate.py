@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from journal_rows import put
 
 from tuner import Budget, Float, Objective, Report, ResultsError, SearchSpace, SpecError, Sweep, Trial
 from tuner.engine.evaluate import _candidate, _chosen, evaluate
@@ -91,13 +92,13 @@ def results(tmp_path):
             budget=Budget(trials=1, iterations=2),
         )
         journal = Journal(tmp_path)
-        journal.write("sweep", sweep=sweep.to_dict(), version="0")
+        put(journal, "sweep", sweep=sweep.to_dict(), version="0")
         for number, value in enumerate(values):
-            journal.write("suggested", number, config={"lr": 0.1}, seed=number)
-            journal.write("started", number, node="here")
-            journal.write("result", number, iteration=1, value=value, seconds=1.0, metrics={})
-            journal.write("ended", number, state="completed", error=None)
-        journal.write("finished", reason="trials")
+            put(journal, "suggested", number, config={"lr": 0.1}, seed=number)
+            put(journal, "started", number, node="here")
+            put(journal, "result", number, iteration=1, value=value, seconds=1.0, metrics={})
+            put(journal, "ended", number, state="completed", error=None)
+        put(journal, "finished", reason="trials")
         journal.close()
         return tmp_path
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from journal_rows import put
 from ray.tune import Trainable
 
 from tuner import ResultsError
@@ -36,14 +37,14 @@ def results(tmp_path):
         journal = Journal(folder)
         trainable = {"kind": f"{__name__}:Exporting"}
         sweep = {"trainable": trainable, "space": {}, "objective": {"metric": "loss", "mode": "min"}}
-        journal.write("sweep", sweep=sweep, version="0")
-        journal.write("suggested", 0, config={}, seed=0)
-        journal.write("started", 0, node="here")
-        journal.write("result", 0, iteration=1, value=0.5, seconds=1.0, metrics={})
+        put(journal, "sweep", sweep=sweep, version="0")
+        put(journal, "suggested", 0, config={}, seed=0)
+        put(journal, "started", 0, node="here")
+        put(journal, "result", 0, iteration=1, value=0.5, seconds=1.0, metrics={})
         if checkpoint is not None:
             path = checkpoint.format(folder=folder)
-            journal.write("checkpoint", 0, path=path, iteration=1, best=path)
-        journal.write("ended", 0, state="completed", error=None)
+            put(journal, "checkpoint", 0, path=path, iteration=1, best=path)
+        put(journal, "ended", 0, state="completed", error=None)
         journal.close()
         return folder
 

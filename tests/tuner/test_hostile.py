@@ -13,16 +13,16 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from journal_rows import put
 
 from tuner import Budget, Float, Objective, Report, Sweep, TunerError, resume
 from tuner.cli import main
 from tuner.engine.evaluate import evaluate
-from tuner.engine.host import Host
-from tuner.engine.recovery import recover
 from tuner.errors import ResultsError, UntrustedError
 from tuner.export import export
 from tuner.journal import FILE_NAME, Journal, read
 from tuner.report import EVALUATION_FILE, renderings
+from tuner.state import SweepState, replay
 from tuner.trust import signature
 
 LOSS = Objective(metric="loss", mode="min")
@@ -40,11 +40,9 @@ def sweep(**parts: Any) -> dict[str, Any]:
 
 
 def suggestions() -> list[dict[str, Any]]:
-    """The data of the first two suggestions of the sweep, as its host writes them."""
-    host = Host(Sweep(**sweep()), None)  # type: ignore[arg-type]
-    with host.muted():
-        courses = [host.suggest(), host.suggest()]
-    return [{"config": course.config, "seed": course.seed} for course in courses if course is not None]
+    """The data of the first two suggestions of the sweep, as its state makes them."""
+    state = SweepState(Sweep(**sweep()))
+    return [suggested.to_json() for suggested in (state.suggest(), state.suggest()) if suggested is not None]
 
 
 FIRST, SECOND = suggestions()
@@ -97,7 +95,7 @@ def use_all(folder: Path) -> list[str]:
     new = {"space": {"lr": Float(0.01, 0.5)}, "trainable": "mlp", "budget": Budget(trials=3, iterations=2)}
 
     def plan() -> None:
-        from tuner.engine.curves import RecordedCurves
+        from tuner.simulation.curves import RecordedCurves
 
         made = Sweep(**new, objective=LOSS)
         RecordedCurves.read(folder, space=made.space, objective=made.objective)
@@ -118,8 +116,7 @@ def use_all(folder: Path) -> list[str]:
 
     def recovered() -> None:
         events = list(read(folder))
-        host = Host(Sweep(**Report.read(folder).sweep), None)  # type: ignore[arg-type]
-        recover(host, events)
+        replay(SweepState(Sweep(**Report.read(folder).sweep)), events)
 
     for act in (
         render,
@@ -357,8 +354,8 @@ def test_a_sweep_that_names_no_code_needs_no_trust(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     objective = {"metric": "val_loss", "mode": "min"}
     plain = sweep(trainable={"kind": "mlp", "dataset": "wine"}, objective=objective)
-    journal.write("sweep", sweep=plain, version="0")
-    journal.write("finished", reason="trials")
+    put(journal, "sweep", sweep=plain, version="0")
+    put(journal, "finished", reason="trials")
     journal.close()
     with pytest.raises(ResultsError, match="no trial has finished with a value"):
         evaluate(tmp_path, progress=None)

@@ -9,11 +9,12 @@ import pytest
 from rich.console import Console
 
 from tuner import Budget, Float, Objective, Sweep
-from tuner.engine.host import Host
+from tuner.engine.driver import SweepDriver
 from tuner.engine.memory import Leak
 from tuner.engine.pace import Pace
 from tuner.engine.progress import Lines, Live, chosen, picture, status
 from tuner.journal import Journal
+from tuner.state import SweepState
 
 LEAK = (
     "trials leave GPU memory behind: between trials a worker held 400 MB at first and 1.9 GB now, of its "
@@ -38,14 +39,14 @@ def test_what_is_wrong_with_workers_is_told_once(shown, tmp_path):
         budget=Budget(trials=1),
     )
     stream = io.StringIO()
-    host, progress = Host(sweep, Journal(tmp_path)), shown(stream)
+    driver, progress = SweepDriver(SweepState(sweep), Journal(tmp_path)), shown(stream)
     progress.open(sweep, tmp_path, 1)
-    host.suggest()
+    driver.suggest()
     for lanes in (4, 3):
-        host.leaked(Leak("gpu", before=400_000_000, after=1_900_000_000, share=10_000_000_000), "127.0.0.1")
-        host.lost(0, "CUDA out of memory", lanes=lanes)
+        driver.leaked(Leak("gpu", before=400_000_000, after=1_900_000_000, share=10_000_000_000), "127.0.0.1")
+        driver.lost(0, "CUDA out of memory", lanes=lanes)
         progress._drawn = 0.0
-        progress.show(host)
+        progress.show(driver)
     progress.close()
     assert [stream.getvalue().count(warning) for warning in (LEAK, LANES)] == [1, 1]
 
@@ -62,8 +63,8 @@ class Clock:
         return self.now
 
 
-def hosted(tmp_path, *, trials=64, iterations=20, scheduler="fifo", seconds=None, running=0):
-    """A host in which so many trials run."""
+def driving(tmp_path, *, trials=64, iterations=20, scheduler="fifo", seconds=None, running=0):
+    """A driver of a sweep of which so many trials run."""
     sweep = Sweep(
         trainable="toys.py:Toy",
         space={f"a_long_hyperparameter_{i}": Float(0, 1) for i in range(6)},
@@ -71,28 +72,27 @@ def hosted(tmp_path, *, trials=64, iterations=20, scheduler="fifo", seconds=None
         budget=Budget(trials=trials, iterations=iterations, seconds=seconds),
         scheduler=scheduler,
     )
-    host = Host(sweep, Journal(tmp_path))
+    driver = SweepDriver(SweepState(sweep), Journal(tmp_path))
     for number in range(running):
-        host.suggest()
-        host.started(number, "node")
-    return host
+        driver.suggest()
+        driver.started(number, "node")
+    return driver
 
 
-def report(host, number, iteration, value, *, seconds=1.0):
+def report(driver, number, iteration, value, *, seconds=1.0):
     metrics = {"loss": value}
     result = {"training_iteration": iteration, "time_total_s": seconds, "__resource__": iteration}
-    host.result(number, {**result, **metrics, "metrics": metrics})
-    host.decide(number)
+    driver.result(number, {**result, **metrics, "metrics": metrics})
 
 
 @pytest.mark.parametrize(("height", "most"), [(24, 13), (12, 2), (8, 0), (50, 32)])
 def test_rows_give_way_to_the_best_and_the_status(tmp_path, height, most):
-    host = hosted(tmp_path, running=32)
+    driver = driving(tmp_path, running=32)
     for number in range(32):
-        report(host, number, 4, 1.0 - number / 100)
+        report(driver, number, 4, 1.0 - number / 100)
     stream = io.StringIO()
     console = Console(file=stream, width=80, height=height, force_terminal=True, color_system=None)
-    console.print(picture(host, "digits: 64 trials", Pace(), console=console))
+    console.print(picture(driver, "digits: 64 trials", Pace(), console=console))
     lines = stream.getvalue().splitlines()
     assert len(lines) < height
     assert lines[0] == "digits: 64 trials"
@@ -104,77 +104,77 @@ def test_rows_give_way_to_the_best_and_the_status(tmp_path, height, most):
 
 
 def test_the_states_have_the_words_that_the_report_has(tmp_path):
-    host = hosted(tmp_path, running=4)
-    host.courses[0].state = "paused"
-    host.courses[1].state = "pending"
-    host.end(2, "stopped")
-    assert "4/64 trials · 1 running, 1 paused, 1 pending, 1 stopped · " in status(host, Pace())
+    driver = driving(tmp_path, running=4)
+    driver.state.trials[0].state = "paused"
+    driver.state.trials[1].state = "pending"
+    driver.end(2, "stopped")
+    assert "4/64 trials · 1 running, 1 paused, 1 pending, 1 stopped · " in status(driver, Pace())
 
 
 def test_time_left_does_not_count_the_start_up(tmp_path):
     clock = Clock()
     pace = Pace(clock)
-    host = hosted(tmp_path, trials=10)
+    driver = driving(tmp_path, trials=10)
     clock.now += 600  # ten minutes until there is a cluster
-    pace.see(host)
-    assert pace.remaining(host) is None
+    pace.see(driver)
+    assert pace.remaining(driver) is None
     for number in range(2):
-        host.suggest()
-        host.started(number, "node")
-    pace.see(host)
-    assert pace.remaining(host) is None
+        driver.suggest()
+        driver.started(number, "node")
+    pace.see(driver)
+    assert pace.remaining(driver) is None
     clock.now += 5
     for number in range(2):
-        host.end(number, "completed")
-    pace.see(host)
-    assert pace.remaining(host) == pytest.approx(20.0)
+        driver.end(number, "completed")
+    pace.see(driver)
+    assert pace.remaining(driver) == pytest.approx(20.0)
     assert pace.seconds == 605
 
 
 def test_time_left_counts_what_running_trials_have_done_where_none_is_stopped_early(tmp_path):
     clock = Clock()
     pace = Pace(clock)
-    host = hosted(tmp_path, trials=2, running=2)
-    pace.see(host)
+    driver = driving(tmp_path, trials=2, running=2)
+    pace.see(driver)
     clock.now += 10
     for number in range(2):
-        report(host, number, 5, 1.0, seconds=10.0)
-    pace.see(host)
-    assert pace.remaining(host) == pytest.approx(30.0)
+        report(driver, number, 5, 1.0, seconds=10.0)
+    pace.see(driver)
+    assert pace.remaining(driver) == pytest.approx(30.0)
 
 
 def test_time_left_does_not_count_what_a_trial_needs_until_it_trains(tmp_path):
     clock = Clock()
     pace = Pace(clock)
-    host = hosted(tmp_path, trials=2, iterations=20, running=2)
-    pace.see(host)
+    driver = driving(tmp_path, trials=2, iterations=20, running=2)
+    pace.see(driver)
     clock.now += 30  # of which it has trained for one
-    report(host, 0, 1, 1.0)
-    pace.see(host)
-    assert pace.remaining(host) == pytest.approx(39.0)
+    report(driver, 0, 1, 1.0)
+    pace.see(driver)
+    assert pace.remaining(driver) == pytest.approx(39.0)
 
 
 def test_time_left_of_a_resumed_sweep_is_by_what_was_done_since(tmp_path):
     clock = Clock()
-    host = hosted(tmp_path, trials=10, running=8)
+    driver = driving(tmp_path, trials=10, running=8)
     for number in range(6):
-        host.end(number, "completed")
+        driver.end(number, "completed")
     pace = Pace(clock)
-    pace.see(host)
+    pace.see(driver)
     clock.now += 10
-    host.end(6, "completed")
-    pace.see(host)
-    assert pace.remaining(host) == pytest.approx(30.0)
+    driver.end(6, "completed")
+    pace.see(driver)
+    assert pace.remaining(driver) == pytest.approx(30.0)
 
 
 def test_time_left_is_at_most_that_of_the_budget(tmp_path):
     clock = Clock()
     pace = Pace(clock)
-    host = hosted(tmp_path, trials=None, seconds=60)
+    driver = driving(tmp_path, trials=None, seconds=60)
     clock.now += 30
-    pace.see(host)
+    pace.see(driver)
     clock.now += 10
-    assert pace.remaining(host) == pytest.approx(50.0)
+    assert pace.remaining(driver) == pytest.approx(50.0)
 
 
 def test_progress_can_be_silenced_and_be_an_object_of_ones_own():
@@ -203,12 +203,12 @@ def test_a_notebook_has_one_output_that_is_drawn_anew(tmp_path, monkeypatch):
     ipython.get_ipython = lambda: types.SimpleNamespace(kernel=object())
     monkeypatch.setitem(sys.modules, "IPython", ipython)
     monkeypatch.setitem(sys.modules, "IPython.display", ipython.display)
-    host = hosted(tmp_path, running=2)
-    report(host, 0, 3, 0.25)
+    driver = driving(tmp_path, running=2)
+    report(driver, 0, 3, 0.25)
     progress = chosen(True)
-    progress.open(host.sweep, tmp_path, 2)
-    host.notes.append("a note <b>")
-    progress.show(host)
+    progress.open(driver.sweep, tmp_path, 2)
+    driver.notes.append("a note <b>")
+    progress.show(driver)
     progress.close()
     assert "64 trials of toys.py:Toy" in shown[0]
     assert "a note &lt;b&gt;" in shown[-1]

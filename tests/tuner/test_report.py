@@ -15,6 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from journal_rows import put
 
 from tuner.errors import ResultsError
 from tuner.journal import Journal
@@ -49,20 +50,26 @@ class Writer:
             "objective": objective,
             "budget": {"iterations": iterations},
         }
-        self.journal.write("sweep", sweep=sweep, version="0.1.0")
+        put(self.journal, "sweep", sweep=sweep, version="0.1.0")
 
     def start(self, trial: int, config: dict[str, Any] = ADAM, seed: int = 1) -> None:
-        self.journal.write("suggested", trial, config=config, seed=seed)
-        self.journal.write("started", trial, node="127.0.0.1")
+        put(self.journal, "suggested", trial, config=config, seed=seed)
+        put(self.journal, "started", trial, node="127.0.0.1")
 
     def results(self, trial: int, *values: float, first: int = 1) -> None:
         for iteration, value in enumerate(values, start=first):
-            self.journal.write(
-                "result", trial, iteration=iteration, value=value, seconds=iteration * 0.5, metrics={}
+            put(
+                self.journal,
+                "result",
+                trial,
+                iteration=iteration,
+                value=value,
+                seconds=iteration * 0.5,
+                metrics={},
             )
 
     def end(self, trial: int, state: str = "completed", error: str | None = None) -> None:
-        self.journal.write("ended", trial, state=state, error=error)
+        put(self.journal, "ended", trial, state=state, error=error)
 
     def run(self, trial: int, *values: float, state: str = "completed", error: str | None = None) -> None:
         self.start(trial)
@@ -70,7 +77,7 @@ class Writer:
         self.end(trial, state, error)
 
     def finish(self, reason: str = "trials") -> Report:
-        self.journal.write("finished", reason=reason)
+        put(self.journal, "finished", reason=reason)
         return self.read()
 
     def read(self) -> Report:
@@ -82,7 +89,7 @@ def writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Writer]:
     ticks = iter(range(1_000_000, 2_000_000))
     Writer.ticks = ticks
     monkeypatch.setattr(
-        "tuner.journal.time", SimpleNamespace(time=lambda: float(next(ticks)), monotonic=monotonic)
+        "tuner.journal._file.time", SimpleNamespace(time=lambda: float(next(ticks)), monotonic=monotonic)
     )
     made = Writer(tmp_path)
     yield made
@@ -97,18 +104,27 @@ def mixed(writer: Writer) -> Report:
     writer.results(0, 0.5, 0.9, 0.8)
     for name in ("2", "3"):
         path = f"checkpoints/00000/{name}"
-        writer.journal.write("checkpoint", 0, path=path, iteration=int(name), best=path)
+        put(writer.journal, "checkpoint", 0, path=path, iteration=int(name), best=path)
     (writer.folder / "checkpoints" / "00000" / "3").mkdir(parents=True)
     writer.end(0)
     writer.start(1)
     writer.results(1, 0.4)
-    writer.journal.write("decision", 1, action="stop", resource=1, value=0.4, cutoff=0.45, rank=2, of=3)
+    put(writer.journal, "decision", 1, action="stop", resource=1, value=0.4, cutoff=0.45, rank=2, of=3)
     writer.end(1, "stopped")
     writer.run(2, 0.99, state="failed", error=ERROR)
     writer.start(3)
     writer.results(3, 0.3)
-    writer.journal.write(
-        "decision", 3, action="pause", resource=1, value=0.3, cutoff=0.45, rank=3, of=4, rung=1
+    put(
+        writer.journal,
+        "decision",
+        3,
+        action="pause",
+        resource=1,
+        value=0.3,
+        cutoff=0.45,
+        rank=3,
+        of=4,
+        rung=1,
     )
     return writer.finish()
 
@@ -164,7 +180,7 @@ def test_without_a_length_nothing_is_said_of_full_lengths(writer: Writer) -> Non
 
 def test_a_suggested_trial_that_never_started_is_pending_and_costs_nothing(writer: Writer) -> None:
     writer.sweep()
-    writer.journal.write("suggested", 0, config=ADAM, seed=1)
+    put(writer.journal, "suggested", 0, config=ADAM, seed=1)
     report = writer.finish("interrupted")
     assert report.trials[0].state == "pending"
     assert report.iterations_without_stopping == 0
@@ -174,11 +190,11 @@ def test_a_paused_trial_is_paused_until_it_is_resumed_and_pending_until_it_runs(
     writer.sweep()
     writer.start(0)
     writer.results(0, 0.3)
-    writer.journal.write("decision", 0, action="pause", resource=1)
+    put(writer.journal, "decision", 0, action="pause", resource=1)
     assert writer.read().trials[0].state == "paused"
-    writer.journal.write("decision", 0, action="resume", resource=1)
+    put(writer.journal, "decision", 0, action="resume", resource=1)
     assert writer.read().trials[0].state == "pending"
-    writer.journal.write("started", 0, node="127.0.0.1")
+    put(writer.journal, "started", 0, node="127.0.0.1")
     assert writer.read().trials[0].state == "running"
 
 
@@ -186,9 +202,9 @@ def test_a_repeated_iteration_counts_once_with_its_last_value(writer: Writer) ->
     writer.sweep()
     writer.start(0)
     writer.results(0, 0.1, 0.9, 0.3)
-    writer.journal.write("lost", 0, error="node died")
+    put(writer.journal, "lost", 0, error="node died")
     assert writer.read().trials[0].state == "pending"
-    writer.journal.write("started", 0, node="127.0.0.2")
+    put(writer.journal, "started", 0, node="127.0.0.2")
     writer.results(0, 0.25, 0.35, first=2)
     report = writer.read()
     assert report.trials[0].curve == [(1, 0.1), (2, 0.25), (3, 0.35)]
@@ -446,7 +462,7 @@ def test_reports_say_how_many_workers_were_replaced_for_memory(writer: Writer) -
     writer.run(0, 0.5)
     for after in (1_700_000_000, 800_000_000):
         about = {"node": "127.0.0.1", "memory": "machine", "before": 300_000_000, "share": 4_000_000_000}
-        writer.journal.write("leaked", after=after, **about)
+        put(writer.journal, "leaked", after=after, **about)
     report = writer.finish()
     told = "2 workers replaced, in which trials had left up to 1.4 GB behind"
     assert f"memory      {told}\n" in renderings.summary(report)
@@ -513,7 +529,7 @@ def test_terminal_escapes_in_a_traceback_are_not_passed_on(writer: Writer) -> No
 
 def test_markup_in_user_text_is_shown_as_it_is(writer: Writer) -> None:
     writer.sweep(space={"optimizer": {"choice": ["[red]sgd[/red]", "adam"]}})
-    writer.journal.write("suggested", 0, config={"optimizer": "[red]sgd[/red]"}, seed=1)
+    put(writer.journal, "suggested", 0, config={"optimizer": "[red]sgd[/red]"}, seed=1)
     assert "[red]sgd[/red]" in renderings.table(writer.read())
 
 
@@ -526,7 +542,7 @@ def test_user_text_cannot_become_part_of_the_page(writer: Writer) -> None:
     for trial in (0, 1):
         writer.start(trial, {evil: evil, "constant": evil})
         writer.results(trial, 0.5 + trial / 10)
-    writer.journal.write("checkpoint", 1, path=evil, iteration=1, best=evil)
+    put(writer.journal, "checkpoint", 1, path=evil, iteration=1, best=evil)
     writer.end(0, "failed", f"Traceback {evil}\nValueError: {evil}")
     writer.end(1)
     text = page(writer.finish())
@@ -657,7 +673,8 @@ def measured(writer: Writer) -> Report:
             ],
             start=1,
         ):
-            writer.journal.write(
+            put(
+                writer.journal,
                 "result",
                 trial,
                 iteration=iteration,
@@ -709,8 +726,14 @@ def test_the_whole_schedule_of_the_best_is_shown_and_how_to_train_it_again(write
     writer.start(0, {"lr": 0.5, "depth": 2})
     writer.results(0, 0.9, 0.8)
     for iteration, lr in ((2, 0.4), (4, 0.2)):
-        writer.journal.write(
-            "reconfigured", 0, source=0, iteration=iteration, config={"lr": lr, "depth": 2}, checkpoint=""
+        put(
+            writer.journal,
+            "reconfigured",
+            0,
+            source=0,
+            iteration=iteration,
+            config={"lr": lr, "depth": 2},
+            checkpoint="",
         )
         writer.results(0, 1 / iteration, 0.9 / iteration, first=iteration + 1)
     writer.end(0)
@@ -757,12 +780,12 @@ def test_a_searched_architecture_has_a_column_and_a_chart(writer: Writer) -> Non
 
 def test_wall_time_has_the_start_and_leaves_out_the_time_until_a_resumption(writer: Writer) -> None:
     objective = {"metric": "accuracy", "mode": "max"}
-    writer.journal.write("sweep", sweep={"objective": objective}, version="0", began=999_990.0)
+    put(writer.journal, "sweep", sweep={"objective": objective}, version="0", began=999_990.0)
     writer.run(0, 0.5)  # 1000001 to 1000004
     writer.finish("interrupted")
     for _ in range(100):
         next(writer.ticks)
-    writer.journal.write("resumed", version="0", began=1_000_103.0)  # at 1000106
+    put(writer.journal, "resumed", version="0", began=1_000_103.0)  # at 1000106
     writer.run(1, 0.6)
     report = writer.finish()
     assert report.seconds == (1_000_005 - 999_990) + (1_000_111 - 1_000_103)
@@ -800,7 +823,7 @@ def test_trials_that_end_by_themselves_or_by_a_budget_are_not_stopped_early(writ
     writer.start(1)
     writer.results(1, 0.4)
     reason = "its time (budget.trial_seconds) is up"
-    writer.journal.write("decision", 1, action="stop", resource=1, value=0.4, reason=reason)
+    put(writer.journal, "decision", 1, action="stop", resource=1, value=0.4, reason=reason)
     writer.end(1, "stopped")
     writer.run(2, 0.3, state="stopped")  # the sweep's time was up
     report = writer.finish("seconds")

@@ -6,13 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
+from journal_rows import put
 
 from tuner import Report
 from tuner.cli import main
-from tuner.engine.origin import check_sources, first_entry
+from tuner.engine.origin import beginning, check_sources
 from tuner.errors import ResultsError
-from tuner.events import checkpoint_name
 from tuner.journal import Journal, read
+from tuner.journal.events import checkpoint_name
 from tuner.report import renderings
 from tuner.sweep import Sweep
 
@@ -22,13 +23,13 @@ def sweep_in(folder: Path, checkpoint: str, *, value: float = 0.5, kind: str = "
     folder.mkdir(parents=True)
     journal = Journal(folder)
     objective = {"metric": "loss", "mode": "min"}
-    journal.write("sweep", sweep={"name": "a", "space": {}, "objective": objective}, version="0")
-    journal.write("suggested", 0, config={"lr": 0.2, "kind": kind}, seed=0)
-    journal.write("started", 0, node="here")
-    journal.write("result", 0, iteration=1, value=value, seconds=1.0, metrics={"loss": value})
-    journal.write("checkpoint", 0, path=checkpoint, iteration=1, best=checkpoint)
-    journal.write("ended", 0, state="completed", error=None)
-    journal.write("finished", reason="trials")
+    put(journal, "sweep", sweep={"name": "a", "space": {}, "objective": objective}, version="0")
+    put(journal, "suggested", 0, config={"lr": 0.2, "kind": kind}, seed=0)
+    put(journal, "started", 0, node="here")
+    put(journal, "result", 0, iteration=1, value=value, seconds=1.0, metrics={"loss": value})
+    put(journal, "checkpoint", 0, path=checkpoint, iteration=1, best=checkpoint)
+    put(journal, "ended", 0, state="completed", error=None)
+    put(journal, "finished", reason="trials")
     journal.close()
     return folder
 
@@ -112,16 +113,16 @@ def sweep(**searcher: str) -> Sweep:
 
 
 def test_what_is_stored_of_a_sweep_does_not_say_where_it_is() -> None:
-    entry = first_entry(sweep(), "abcd1234")
-    assert "/somewhere" not in json.dumps(entry)
+    entry = beginning(sweep(), "abcd1234")
+    assert "/somewhere" not in json.dumps(entry.to_json())
     assert "/somewhere" not in sweep().to_yaml(leave_out=("out",))
-    assert Sweep(**entry["sweep"]).out == "results"
+    assert Sweep(**entry.sweep).out == "results"
 
 
 def test_a_warm_start_whose_folder_holds_another_sweep_now_is_refused(tmp_path: Path) -> None:
     earlier = sweep_in(tmp_path / "a", "checkpoints/00000/c")
     made = sweep(warm_start=str(earlier))
-    sources = first_entry(made, "abcd1234")["sources"]
+    sources = beginning(made, "abcd1234").sources
     check_sources(made, sources)
     earlier.rename(tmp_path / "old")
     sweep_in(tmp_path / "a", "checkpoints/00000/c")
@@ -139,10 +140,10 @@ def test_a_replay_is_written_beside_the_folder_that_was_read(
     folder = tmp_path / "moved" / "a"
     folder.mkdir(parents=True)
     journal = Journal(folder)
-    journal.write("sweep", **first_entry(sweep(), "abcd1234"))
-    journal.write("suggested", 0, config={"lr": 0.2}, seed=0)
-    journal.write("result", 0, iteration=1, value=0.5, seconds=1.0, metrics={})
-    journal.write("ended", 0, state="completed", error=None)
+    journal.write(beginning(sweep(), "abcd1234"))
+    put(journal, "suggested", 0, config={"lr": 0.2}, seed=0)
+    put(journal, "result", 0, iteration=1, value=0.5, seconds=1.0, metrics={})
+    put(journal, "ended", 0, state="completed", error=None)
     journal.close()
     assert next(event.kind for event in read(folder)) == "sweep"
     assert main(["report", str(folder), "--replay"]) == 0

@@ -20,10 +20,10 @@ from tuner import (
     SuccessiveHalving,
     Sweep,
 )
-from tuner.engine import simulate as cluster
-from tuner.engine.curves import LearningCurve
+from tuner import simulation as cluster
 from tuner.schedulers import Action
 from tuner.schedulers._curve import probability_above
+from tuner.simulation.curves import LearningCurve
 from tuner.testing import Scenario, simulate
 from tuner.trainable import TrainableSpec
 

@@ -5,15 +5,16 @@ import math
 
 import numpy as np
 import pytest
+from journal_rows import put
 
 from tuner import Architecture, Asha, Budget, Choice, Float, Int, Objective, ResultsError, SearchSpace, Sweep
 from tuner.cli import main
-from tuner.engine.curves import Costs, LearningCurve, PowerLawCurves, RecordedCurves
-from tuner.engine.plan import forecast
-from tuner.engine.simulate import simulate
 from tuner.journal import Journal
 from tuner.schedulers import SCHEDULERS
 from tuner.searchers import SEARCHERS
+from tuner.simulation._simulate import simulate
+from tuner.simulation.curves import Costs, LearningCurve, PowerLawCurves, RecordedCurves
+from tuner.simulation.plan import forecast
 
 LOSS = Objective(metric="loss", mode="min")
 
@@ -195,13 +196,13 @@ def test_architecture_gets_the_curve_of_the_one_with_most_layers_in_common():
 def recorded(tmp_path, monkeypatch):
     """A results folder: 12 trials of 9 iterations, 0.5 s each, 0.2 s beside; the sweep started after 2 s."""
     moments = iter(())
-    monkeypatch.setattr("tuner.journal.time.time", lambda: next(moments))
+    monkeypatch.setattr("tuner.journal._file.time.time", lambda: next(moments))
     journal = Journal(tmp_path)
 
     def write(moment, *event, **data):
         nonlocal moments
         moments = iter([moment])
-        journal.write(*event, **data)
+        put(journal, *event, **data)
 
     write(0.0, "sweep", sweep=sweep(budget=Budget(trials=12, iterations=9)).to_dict(), version="0")
     for trial in range(12):

@@ -4,15 +4,16 @@ import json
 
 import numpy as np
 import pytest
+from journal_rows import put
 
 from tuner import Choice, Ordinal, Sweep
-from tuner.engine.host import Host
-from tuner.engine.recovery import recover
+from tuner.engine.driver import SweepDriver
 from tuner.journal import Journal, read
 from tuner.report import Report
 from tuner.schedulers import SCHEDULERS, Action, Decision
 from tuner.searchers import start
 from tuner.space import SearchSpace
+from tuner.state import SweepState, replay
 from tuner.sweep import read_yaml
 
 VALUES = [
@@ -92,15 +93,14 @@ def test_a_recovered_sweep_and_its_report_have_the_choice_objects(tmp_path, sear
     space = {"x": Choice([(64, 64), (128,), (8, 8, 8)]), "w": Choice([{0: 1, 1: 5}, None]), "c": (1, 2)}
     sweep = sweep_of(space, searcher=searcher)
     journal = Journal(tmp_path)
-    journal.write("sweep", sweep=sweep.to_dict(), version="0")
-    host = Host(sweep, journal)
-    before = [host.suggest().config for _ in range(4)]
+    put(journal, "sweep", sweep=sweep.to_dict(), version="0")
+    driver = SweepDriver(SweepState(sweep), journal)
+    before = [driver.suggest().config for _ in range(4)]
     journal.close()
     events = list(read(tmp_path))
-    (tmp_path / "again").mkdir()
-    resumed = Host(Sweep(**events[0].data["sweep"]), Journal(tmp_path / "again"))
-    recover(resumed, events)
-    after = [resumed.courses[number].config for number in range(4)]
+    resumed = SweepState(Sweep(**events[0].sweep))
+    replay(resumed, events)
+    after = [resumed.trials[number].config for number in range(4)]
     assert shown(after) == shown(before)
     assert all(isinstance(config["x"], tuple) and isinstance(config["c"], tuple) for config in after)
     assert shown([trial.config for trial in Report.read(tmp_path).trials]) == shown(before)

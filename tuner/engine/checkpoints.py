@@ -20,6 +20,7 @@ from ray.tune import CheckpointConfig
 from ray.tune.experiment import Experiment, Trial
 
 from tuner.engine.storage import Folder, Storage, contents, remove
+from tuner.journal.history import StoredCheckpoint
 from tuner.objective import Objective
 
 
@@ -27,18 +28,6 @@ class StoredExperiment(Experiment):
     """An experiment of Ray's whose trials write checkpoints whole or not at all."""
 
     _storage_context_cls = Storage
-
-
-@dataclass
-class Checkpoint:
-    """A checkpoint as the journal knows it; ``result``: what the trial had reported then.
-
-    ``contents``: files and bytes, where the journal has them.
-    """
-
-    path: str
-    result: dict[str, Any]
-    contents: tuple[int, int] | None = None
 
 
 @dataclass
@@ -113,7 +102,9 @@ def copy_checkpoint(source: Trial, trial: Trial, *, metric: str) -> None:
     trial.run_metadata.checkpoint_manager.register_checkpoint(result)
 
 
-def take_checkpoints(trial: Trial, checkpoints: Sequence[Checkpoint]) -> list[str]:
+def take_checkpoints(
+    trial: Trial, checkpoints: Sequence[StoredCheckpoint], objective: Objective
+) -> list[str]:
     """Let a trial continue from the checkpoints that an earlier run of the sweep left of it, the newest last.
 
     Everything else in its folder is deleted: what a killed process wrote only in part. The names of those
@@ -134,13 +125,25 @@ def take_checkpoints(trial: Trial, checkpoints: Sequence[Checkpoint]) -> list[st
             continue
         kept.add(name)
         trial.run_metadata.checkpoint_manager.register_checkpoint(
-            TrainingResult(checkpoint=checkpoint, metrics=each.result)
+            TrainingResult(checkpoint=checkpoint, metrics=_reported(each, objective))
         )
     selector = pyarrow.fs.FileSelector(folder, allow_not_found=True)
     for info in system.get_file_info(selector):
         if info.type is pyarrow.fs.FileType.Directory and info.base_name not in kept:
             remove(system, info.path)
     return damaged
+
+
+def _reported(checkpoint: StoredCheckpoint, objective: Objective) -> dict[str, Any]:
+    """What the trial had reported when its checkpoint was taken; a copy has no value of its own."""
+    result = checkpoint.result
+    values: Sequence[Any] = [math.nan] if checkpoint.is_copy else result.values or [result.value]
+    return {
+        "training_iteration": result.iteration,
+        "time_total_s": result.seconds,
+        "metrics": result.metrics,
+        **dict(zip(objective.metrics, values, strict=False)),
+    }
 
 
 def is_whole(checkpoint: Any, expected: tuple[int, int] | None) -> bool:

@@ -1,4 +1,4 @@
-"""``Controller``: Ray Tune's own controller, with the sweep's host deciding and warm workers running."""
+"""``Controller``: Ray Tune's own controller, with the sweep's state deciding and warm workers running."""
 
 from __future__ import annotations
 
@@ -17,16 +17,14 @@ from ray.tune.result import RESULT_DUPLICATE, SHOULD_CHECKPOINT
 from ray.tune.schedulers import TrialScheduler
 
 from tuner.engine import crash_report
+from tuner.engine.adapters import Request, SchedulerAdapter, SearchAdapter, configure
 from tuner.engine.checkpoints import copy_checkpoint, take_checkpoints
-from tuner.engine.cluster import WORKER_LOSSES
-from tuner.engine.faces import HostedScheduler, HostedSearch, Request, configure
+from tuner.engine.driver import SweepDriver
 from tuner.engine.fresh import Fresh
 from tuner.engine.groups import PlacementGroups
 from tuner.engine.guard import RESOURCE
-from tuner.engine.host import ENDED, Host
 from tuner.engine.listener import Listener
 from tuner.engine.loggers import Loggers
-from tuner.engine.recovery import Leftovers
 from tuner.engine.retries import Retries
 from tuner.engine.save_times import SaveTimes
 from tuner.engine.storage import StorageFailed
@@ -34,8 +32,10 @@ from tuner.engine.stretch import HALTED
 from tuner.engine.watch import Watch
 from tuner.engine.workers import LaneManager, WorkerPool, lanes_held
 from tuner.errors import ResultsError, TrialError, TunerError
+from tuner.journal import History
 from tuner.objective import Ending
 from tuner.schedulers import Action, Decision
+from tuner.state import WORKER_LOSSES, Conclude, Pending, Save
 
 # A worker that has not let go of its trial by then is killed and replaced.
 _SECONDS_TO_CLOSE = 20
@@ -62,11 +62,11 @@ class _Patience:
 
 
 class Controller(TuneController):
-    """Drives the trials of one host to their ends, one ``step`` at a time."""
+    """Drives the trials of one sweep to their ends, one ``step`` at a time."""
 
     def __init__(
         self,
-        host: Host,
+        driver: SweepDriver,
         pool: WorkerPool | PlacementGroups,
         experiment: Experiment,
         *,
@@ -74,14 +74,14 @@ class Controller(TuneController):
         saves: Saves,
         loggers: Loggers,
     ) -> None:
-        self._host = host
+        self._driver = driver
         self._pool = pool
         self._saves = saves
         self._to_resume: list[Decision] = []
         self._to_drop: list[Trial] = []
         super().__init__(
-            search_alg=HostedSearch(host, experiment, request),
-            scheduler=HostedScheduler(host),
+            search_alg=SearchAdapter(driver, experiment, request),
+            scheduler=SchedulerAdapter(),
             storage=experiment.storage,
             resource_manager_factory=lambda: pool,
         )
@@ -89,45 +89,46 @@ class Controller(TuneController):
         self._results_dir = Path(experiment.storage.experiment_fs_path).parent
         self._loggers = loggers
         self._loggers.setup(**experiment.public_spec)
-        self._watch = Watch(host.sweep.budget)
-        self._retries = Retries(host.sweep.budget.retries)
-        self._saved = SaveTimes(host.sweep.checkpoint_every if saves == "on demand" else None)
+        self._watch = Watch(driver.sweep.budget)
+        self._retries = Retries(driver.sweep.budget.retries)
+        self._saved = SaveTimes(driver.sweep.checkpoint_every if saves == "on demand" else None)
         self._is_winding_up = False
         self._halted: set[Trial] = set()
-        self._silence = Listener(host, pool)
+        self._silence = Listener(driver, pool)
         self._looked = self._tidied = 0.0
         self._idle: list[
             Trial
         ] = []  # on a worker, and no iteration of the budget is left for them at present
-        self._actor_manager = LaneManager(pool, on_leak=host.leaked)
+        self._actor_manager = LaneManager(pool, on_leak=driver.leaked)
         self._insufficient_resources_manager = _Patience()
         self._actor_cleanup_timeout = _SECONDS_TO_CLOSE
         # Trials are only made for workers that are ready for them, so none has to be held back here.
         self._max_pending_trials = 10**9
 
-    def take_over(self, left: Leftovers) -> None:
-        """Go on from where an earlier run of the sweep broke off, to which the host has been brought."""
-        self._watch.gpu_seconds = left.gpu_seconds
-        waiting = {*left.dropped, *(decision.trial for decision in left.resumed)}
-        for number, course in self._host.courses.items():
-            trial = self._search_alg.trial(course)
+    def take_over(self, history: History, pending: Pending) -> None:
+        """Continue where an earlier run of the sweep broke off, to which the state has been brought."""
+        self._watch.gpu_seconds = history.gpu_seconds
+        waiting = {*pending.dropped, *(decision.trial for decision in pending.resumed)}
+        for number, state in self._driver.state.trials.items():
+            trial = self._search_alg.trial(number)
             trial.init_local_path()
             filesystem, path = trial.storage.storage_filesystem, trial.storage.trial_fs_path
-            if self._host.keeps(number) and filesystem.get_file_info(path).type is FileType.Directory:
-                course.trial_dir = filesystem, path
-            if course.state in ENDED:
+            if self._driver.state.keeps(number) and filesystem.get_file_info(path).type is FileType.Directory:
+                self._driver.trial_dirs[number] = filesystem, path
+            if state.has_ended:
                 trial.set_status(Trial.TERMINATED)
             else:
-                if damaged := take_checkpoints(trial, left.checkpoints.get(number, [])):
-                    self._host.lost(number, f"missing or damaged: {', '.join(damaged)}", died=False)
-                paused = course.state == "paused" or number in waiting
+                checkpoints = history.trials[number].checkpoints
+                if damaged := take_checkpoints(trial, checkpoints, self._driver.sweep.objective):
+                    self._driver.lost(number, f"missing or damaged: {', '.join(damaged)}", died=False)
+                paused = state.state == "paused" or number in waiting
                 trial.set_status(Trial.PAUSED if paused else Trial.PENDING)
             self.add_trial(trial)
-        self._to_resume = list(left.resumed)
-        self._to_drop = [self._trials[number] for number in left.dropped]
-        for number, course in self._host.courses.items():
-            if course.ending is not None and course.state not in ENDED:  # decided, and not done any more
-                self._end(self._trials[number], course.ending)
+        self._to_resume = list(pending.resumed)
+        self._to_drop = [self._trials[number] for number in pending.dropped]
+        for number, state in self._driver.state.trials.items():
+            if state.ending is not None and not state.has_ended:  # decided, and not done any more
+                self._end(self._trials[number], state.ending)
 
     def stop_all(self) -> None:
         """Stop every trial that has not ended; what they have reported stays."""
@@ -154,11 +155,11 @@ class Controller(TuneController):
     def close(self) -> None:
         """Leave no worker behind, and no logger open."""
         self._actor_manager.cleanup()
-        self._host.notes += self._loggers.close(self._trials, interrupted=not self.is_finished())
+        self._driver.notes += self._loggers.close(self._trials, interrupted=not self.is_finished())
 
     def is_finished(self) -> bool:
         """Whether there is nothing left to do. Ray would look through all trials each time."""
-        return bool(self._host.exhausted and all(trial.is_finished() for trial in self._live_trials))
+        return bool(self._driver.state.is_closed and all(trial.is_finished() for trial in self._live_trials))
 
     def checkpoint(self, force: bool = False, wait: bool = False) -> None:
         """Nothing: the journal holds the sweep's state, which Ray's snapshots cannot bring back."""
@@ -183,7 +184,7 @@ class Controller(TuneController):
         self._pool.grow()
         if time.monotonic() - self._tidied >= _SECONDS_BETWEEN_TIDYINGS:
             self._tidied = time.monotonic()
-            self._host.tidy()
+            self._driver.tidy()
         self._watch.tick(self._pool.gpus)
         self._silence.listen({int(trial.trial_id) for trial in self._running_trials})
         if self._watch.is_needed and time.monotonic() - self._looked >= _SECONDS_BETWEEN_LOOKS:
@@ -203,10 +204,10 @@ class Controller(TuneController):
                 places[int(trial.trial_id)] = lease.worker, lane.number
         self._watch.see(places)
         for number in self._watch.overdue():
-            self._host.time_is_up(number)
+            self._driver.time_is_up(number)
             self._end(self._trials[number], "stopped")
         for worker, trials in self._watch.silent():
-            silence = self._host.sweep.budget.silence
+            silence = self._driver.sweep.budget.silence
             for number in trials:
                 self._fail(self._trials[number], f"it reported nothing for {silence:g} s (budget.silence)")
             # Its other trials lose their worker like any that has died.
@@ -216,12 +217,12 @@ class Controller(TuneController):
         """Fill the free workers: paused trials that may go on come before new ones."""
         if self._is_winding_up:
             return
-        self._to_drop += [self._trials[number] for number in self._host.drop()]
+        self._to_drop += [self._trials[number] for number in self._driver.drop()]
         for trial in [trial for trial in self._to_drop if _has_left_worker(trial)]:
             self._to_drop.remove(trial)
             self._end(trial, "stopped")
         self._start_resumed()
-        while self._free_workers() > len(self._to_resume) and (decision := self._host.resume()) is not None:
+        while self._free_workers() > len(self._to_resume) and (decision := self._driver.resume()) is not None:
             self._to_resume.append(decision)
             self._start_resumed()
         while self._free_workers() > len(self._to_resume) and self._update_trial_queue():
@@ -246,18 +247,18 @@ class Controller(TuneController):
         if decision.source is None or source.status != Trial.PAUSED:  # it failed as it was saved: no change
             return True
         if source.latest_checkpoint_result is None:
-            used = f"{decision.resource:g} {self._host.sweep.scheduler.resource}"
+            used = f"{decision.resource:g} {self._driver.sweep.scheduler.resource}"
             what = f"trial {source.trial_id} has no checkpoint to go on from after {used}"
             self._fail(trial, f"{what}; report one together with a result")
             return False
         if source is not trial:
-            copy_checkpoint(source, trial, metric=self._host.sweep.objective.metric)
+            copy_checkpoint(source, trial, metric=self._driver.sweep.objective.metric)
         trial_dir = trial.storage.storage_filesystem, trial.storage.trial_fs_path
         checkpoints, path = trial.run_metadata.checkpoint_manager, trial.checkpoint.path
         about = {"checkpoint": path, "contents": checkpoints.contents[path]}
-        self._host.reconfigure(decision, trial_dir=trial_dir, **about)
-        self._host.discard(checkpoints.take_freed())
-        configure(trial, self._host)
+        self._driver.reconfigure(decision, trial_dir=trial_dir, **about)
+        self._driver.discard(checkpoints.take_freed())
+        configure(trial, self._driver)
         return True
 
     def _free_workers(self) -> int:
@@ -268,7 +269,7 @@ class Controller(TuneController):
     def _actor_started(self, tracked_actor: Any, log: str = "STARTED") -> None:
         trial = self._actor_to_trial[tracked_actor]
         _, lease = self._actor_manager._live_actors_to_ray_actors_resources[tracked_actor]
-        self._host.started(int(trial.trial_id), node=lease.worker.where())
+        self._driver.started(int(trial.trial_id), node=lease.worker.where())
         self._saved.now(int(trial.trial_id))
         self._silence.started(int(trial.trial_id))
         super()._actor_started(tracked_actor, log)
@@ -292,23 +293,34 @@ class Controller(TuneController):
         self._silence.heard(number)
         if RESULT_DUPLICATE in result:
             return super()._process_trial_result(trial, result)
-        if self._host.result(number, result) and self._saves == "on demand" and HALTED in result:
-            result[SHOULD_CHECKPOINT] = True
-        if not self._host.courses[number].repeats:
+        action = self._follow(number, result)
+        if not self._driver.state.trials[number].repeats:
             self._log(trial, result)
         if shared := self._retries.progressed(number, result["training_iteration"]):
             self._pool.keep_apart()
             apart = "each has a fresh one from now on (resources.isolation: process)"
-            self._host.notes.append(f"trials fail because others ran in their process: {shared}; {apart}")
+            self._driver.notes.append(f"trials fail because others ran in their process: {shared}; {apart}")
         if result["done"]:  # Ray ends the trial without asking a scheduler
             return super()._process_trial_result(trial, result)
-        action = self._host.decide(number)
+        self._scheduler_alg.actions[number] = action
         if action is not Action.CONTINUE or result.get(SHOULD_CHECKPOINT) or trial.is_saving:
             return super()._process_trial_result(trial, result)
         # Nothing follows from most results; Ray's way through them takes 0.2 ms each.
         trial.update_last_result(result)
         self._queue_decision(trial, TrialScheduler.CONTINUE)
         return TrialScheduler.CONTINUE
+
+    def _follow(self, number: int, result: dict[str, Any]) -> Action:
+        """Tell the state of a result; return what becomes of the trial."""
+        action = Action.CONTINUE
+        for instruction in self._driver.result(number, result):
+            if isinstance(instruction, Save) and self._saves == "on demand" and HALTED in result:
+                result[SHOULD_CHECKPOINT] = True
+            elif isinstance(instruction, Conclude):
+                action = Action.STOP if instruction.ending == "stopped" else Action.COMPLETE
+            elif isinstance(instruction, Decision):
+                action = instruction.action
+        return action
 
     def _log(self, trial: Trial, result: dict[str, Any]) -> None:
         if not self._loggers:
@@ -322,7 +334,7 @@ class Controller(TuneController):
             return
         number = int(trial.trial_id)
         due = self._saved.due_in(number)
-        stretch = self._host.stretch(number, running=len(self._running_trials), save_after=due)
+        stretch = self._driver.train_for(number, running=len(self._running_trials), save_after=due)
         if stretch is None:
             self._idle.append(trial)
             return
@@ -343,10 +355,10 @@ class Controller(TuneController):
             self._loggers.checkpointed(trial, checkpoint_value.checkpoint, **about)
             checkpoints, new = trial.run_metadata.checkpoint_manager, checkpoint_value.checkpoint
             best = checkpoints.best_checkpoint_result.checkpoint.path
-            self._host.checkpointed(
+            self._driver.checkpointed(
                 int(trial.trial_id), new, best=best, contents=checkpoints.contents[new.path]
             )
-            self._host.discard(checkpoints.take_freed())
+            self._driver.discard(checkpoints.take_freed())
             self._saved.now(int(trial.trial_id))
 
     def _schedule_trial_save(self, trial: Trial, result: dict[str, Any] | None = None) -> Any:
@@ -358,12 +370,12 @@ class Controller(TuneController):
 
     def stop_trial(self, trial: Trial) -> None:
         # Without a decision of the scheduler, it is the trial itself that is done.
-        self._end(trial, self._host.courses[int(trial.trial_id)].ending or "completed")
+        self._end(trial, self._driver.state.trials[int(trial.trial_id)].ending or "completed")
 
     def _end(self, trial: Trial, ending: Ending) -> None:
-        if self._host.sweep.budget.gpu_seconds is not None:
-            self._host.spent(self.gpu_seconds)
-        self._host.end(int(trial.trial_id), ending)
+        if self._driver.sweep.budget.gpu_seconds is not None:
+            self._driver.spent(self.gpu_seconds)
+        self._driver.end(int(trial.trial_id), ending)
         self._loggers.ended(trial, iteration=self._iteration, trials=self._trials)
         self._schedule_trial_stop(trial)
         self._live_trials.discard(trial)
@@ -375,8 +387,8 @@ class Controller(TuneController):
         if isinstance(exception, RayTaskError) and isinstance(exception.cause, StorageFailed):
             raise ResultsError(str(exception.cause))
         if (lanes := lanes_held(exception)) is not None:
-            self._host.lost(number, self._explain(exception), lanes=lanes)
-            if self._host.courses[number].times_too_many >= _TIMES_TOO_MANY:
+            self._driver.lost(number, self._explain(exception), lanes=lanes)
+            if self._driver.state.trials[number].times_too_many >= _TIMES_TOO_MANY:
                 self._pool.suspect()
             self._try_recover(trial, exception)
             return
@@ -384,19 +396,18 @@ class Controller(TuneController):
             self._drop_checkpoint(trial, exception)
             return
         worker_died = isinstance(exception, RayActorError)
-        losses = self._host.courses[number].worker_losses + 1
-        if worker_died and losses < WORKER_LOSSES:
-            if losses == WORKER_LOSSES - 1:  # its last start is by itself, so that a neighbour cannot fail it
+        if worker_died and (starts := self._driver.state.starts_left(number)) > 0:
+            if starts == 1:  # its last start is by itself, so that a neighbour cannot fail it
                 self._pool.suspect()
-            self._host.lost(number, self._explain(exception))
+            self._driver.lost(number, self._explain(exception))
             self._try_recover(trial, exception)
             return
         error = self._explain(exception)
-        iteration, used = self._host.courses[number].iteration, self._is_used(trial)
+        iteration, used = self._driver.state.trials[number].iteration, self._is_used(trial)
         if worker_died:
             error = f"the worker process died {WORKER_LOSSES} times without progress\n{error}"
         elif self._retries.tries_again(number, error, iteration=iteration, used=used):
-            self._host.lost(number, error, died=False)
+            self._driver.lost(number, error, died=False)
             trial.placement_group_factory = Fresh(trial.placement_group_factory)
             self._try_recover(trial, exception)
             return
@@ -411,13 +422,13 @@ class Controller(TuneController):
     def _drop_checkpoint(self, trial: Trial, exception: Exception) -> None:
         """Start a trial whose checkpoint is missing or damaged again, from an earlier one if there is one."""
         checkpoints = trial.run_metadata.checkpoint_manager
-        self._host.lost(int(trial.trial_id), f"missing or damaged: {trial.checkpoint.path}", died=False)
+        self._driver.lost(int(trial.trial_id), f"missing or damaged: {trial.checkpoint.path}", died=False)
         checkpoints.drop_latest()
-        self._host.discard(checkpoints.take_freed())
+        self._driver.discard(checkpoints.take_freed())
         self._try_recover(trial, exception)
 
     def _fail(self, trial: Trial, error: str, exception: Exception | None = None) -> None:
-        self._host.end(int(trial.trial_id), "failed", error)
+        self._driver.end(int(trial.trial_id), "failed", error)
         self._loggers.ended(trial, failed=True, iteration=self._iteration, trials=self._trials)
         self._schedule_trial_stop(trial, exception=exception or TrialError(error))
         self._live_trials.discard(trial)
@@ -432,7 +443,7 @@ class Controller(TuneController):
     def _requeue_trial(self, trial: Trial) -> None:
         number = int(trial.trial_id)
         waits = any(decision.trial == number for decision in self._to_resume)
-        paused = self._host.courses[number].state == "paused" or waits
+        paused = self._driver.state.trials[number].state == "paused" or waits
         self._set_trial_status(trial, Trial.PAUSED if paused else Trial.PENDING)
         self._live_trials.add(trial)
 

@@ -10,8 +10,8 @@ from tuner.engine.silence import Silence
 from tuner.report import words
 
 if TYPE_CHECKING:
+    from tuner.engine.driver import SweepDriver
     from tuner.engine.groups import PlacementGroups
-    from tuner.engine.host import Host
     from tuner.engine.workers import WorkerPool
 
 _SECONDS_BETWEEN_LOOKS = 2.0
@@ -21,10 +21,10 @@ _SECONDS_TO_STARVE = 15.0
 
 
 class Listener:
-    """Adds to the notes of a host what it finds."""
+    """Adds to the notes of a driver what it finds."""
 
-    def __init__(self, host: Host, pool: WorkerPool | PlacementGroups) -> None:
-        self._host = host
+    def __init__(self, driver: SweepDriver, pool: WorkerPool | PlacementGroups) -> None:
+        self._driver = driver
         self._pool = pool
         self._silence = Silence()
         self.started, self.heard = self._silence.started, self._silence.heard
@@ -36,16 +36,16 @@ class Listener:
         if time.monotonic() - self._looked < _SECONDS_BETWEEN_LOOKS:
             return
         self._looked = time.monotonic()
-        if self._host.sweep.budget.silence is None:
+        if self._driver.sweep.budget.silence is None:
             for number, seconds in self._silence.to_mention(running):
                 what = f"no result for {words.duration(seconds)}; budget.silence ends trials that hang"
-                self._host.notes.append(f"trial {number:05d}: {what}")
+                self._driver.notes.append(f"trial {number:05d}: {what}")
         if self._is_starved or self._pool.is_starting or self._silence.seconds(running) < _SECONDS_TO_STARVE:
             return
         if tasks := cluster.waiting():
             self._is_starved = True
             asked = " or ".join(", ".join(f"{n:g} {kind}" for kind, n in each.items()) for each in tasks)
-            self._host.notes.append(
+            self._driver.notes.append(
                 f"trials wait for tasks or actors of theirs, which ask for {asked}; the workers hold it all; "
                 "reserve it with ray.tune.with_resources, let tasks ask for none (num_cpus=0), "
                 "or run fewer trials at once (budget.concurrent)"

@@ -10,6 +10,7 @@ from typing import Any
 import tuner
 from tuner.errors import ResultsError
 from tuner.journal import fingerprint
+from tuner.journal.events import SweepBegan
 from tuner.sweep import Sweep
 from tuner.trust import signature
 
@@ -17,17 +18,22 @@ PLACE = ("out",)
 """The settings of a sweep that its results folder does not hold, since it can be moved."""
 
 
-def first_entry(sweep: Sweep, sweep_id: str) -> dict[str, Any]:
-    """The data of a journal's first event."""
+def beginning(
+    sweep: Sweep, sweep_id: str, *, began: float | None = None, code: Any = None, importable: Any = None
+) -> SweepBegan:
+    """A journal's first event. ``began``: when it was asked for; ``code``, ``importable``: see there."""
     content = {name: value for name, value in sweep.to_dict().items() if name not in PLACE}
-    return {
-        "sweep": content,
-        "version": tuner.__version__,
-        "id": sweep_id,
-        "sources": _fingerprints(sweep),
-        "folder": os.getcwd(),
-        "signature": signature(content, sweep_id, os.getcwd()),
-    }
+    return SweepBegan(
+        content,
+        version=tuner.__version__,
+        id=sweep_id,
+        began=began,
+        sources=_fingerprints(sweep),
+        folder=os.getcwd(),
+        signature=signature(content, sweep_id, os.getcwd()),
+        code=code,
+        importable=importable,
+    )
 
 
 def _fingerprints(sweep: Sweep) -> dict[str, str]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tuner.engine.host import Host
+    from tuner.engine.driver import SweepDriver
 
 
 class Pace:
@@ -28,44 +28,46 @@ class Pace:
         """How long the sweep has been shown, its start-up included."""
         return self._clock() - self._began
 
-    def see(self, host: Host) -> None:
+    def see(self, driver: SweepDriver) -> None:
         """Take note of the moments in which the sweep is ready, and in which its first trial trains."""
         self._driven = self._driven or self._clock()
-        if self._started is None and host.counts()["running"]:
+        if self._started is None and driver.state.counts()["running"]:
             self._started = self._clock()
-            self._before = _through(host)
-            self._known = {number: course.iteration for number, course in host.courses.items()}
+            self._before = _through(driver)
+            self._known = {number: trial.iteration for number, trial in driver.state.trials.items()}
         if self._started is not None and self._trained is None:
-            reported = [c.seconds for n, c in host.courses.items() if c.iteration > self._known.get(n, 0)]
-            if reported or _through(host) > self._before:
+            reported = [
+                c.seconds for n, c in driver.state.trials.items() if c.iteration > self._known.get(n, 0)
+            ]
+            if reported or _through(driver) > self._before:
                 # By then it had trained for some time, and before it had only been started.
                 self._trained = max(self._started, self._clock() - max(reported, default=math.inf))
 
-    def remaining(self, host: Host) -> float | None:
+    def remaining(self, driver: SweepDriver) -> float | None:
         """A guess in seconds; ``None`` before the first trial is through."""
         guesses = []
-        total = host.trials
-        done = _through(host) - self._before
-        rest = 0.0 if total is None else total - _through(host)
+        total = driver.state.total
+        done = _through(driver) - self._before
+        rest = 0.0 if total is None else total - _through(driver)
         if self._trained is not None and done > 0 and rest > 0:
             guesses.append((self._clock() - self._trained) * rest / done)
-        if host.sweep.budget.seconds is not None and self._driven is not None:
-            guesses.append(max(host.sweep.budget.seconds - (self._clock() - self._driven), 0.0))
+        if driver.sweep.budget.seconds is not None and self._driven is not None:
+            guesses.append(max(driver.sweep.budget.seconds - (self._clock() - self._driven), 0.0))
         return min(guesses, default=None)
 
 
-def _through(host: Host) -> float:
+def _through(driver: SweepDriver) -> float:
     """How many trials are through; of those that run, the part of their iterations that they have done.
 
     Where a scheduler stops trials, nobody knows how far one that runs will go: it counts when it has left.
     """
-    counts = host.counts()
+    counts = driver.state.counts()
     done = float(counts["completed"] + counts["stopped"] + counts["failed"] + counts["paused"])
-    limit = host.sweep.budget.iterations
-    if limit is not None and not host.sweep.scheduler.compares:
+    limit = driver.sweep.budget.iterations
+    if limit is not None and not driver.sweep.scheduler.compares:
         done += sum(
-            min(course.iteration / limit, 1.0)
-            for course in host.courses.values()
-            if course.state in ("running", "pending")
+            min(trial.iteration / limit, 1.0)
+            for trial in driver.state.trials.values()
+            if trial.state in ("running", "pending")
         )
     return done

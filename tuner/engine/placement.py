@@ -17,7 +17,7 @@ from ray.tune.execution.placement_groups import PlacementGroupFactory
 from ray.tune.trainable import wrap_function
 
 from tuner.engine import cluster
-from tuner.engine.faces import Request
+from tuner.engine.adapters import Request
 from tuner.engine.groups import PlacementGroups, Processes
 from tuner.engine.recipe import Recipe
 from tuner.engine.workers import WorkerPool

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console, Group, RenderableType
     from rich.table import Table
 
-    from tuner.engine.host import Host
+    from tuner.engine.driver import SweepDriver
     from tuner.engine.memory import Leak
 
 _SECONDS_BETWEEN_FRAMES = 0.25
@@ -34,7 +34,7 @@ class Progress(Protocol):
     def open(self, sweep: Sweep, folder: Path, slots: int) -> None:
         """The sweep begins, with so many workers at once at present."""
 
-    def show(self, host: Host) -> None:
+    def show(self, driver: SweepDriver) -> None:
         """Something may have changed."""
 
     def close(self) -> None:
@@ -73,16 +73,16 @@ class Lines:
     def open(self, sweep: Sweep, folder: Path, slots: int) -> None:
         self._say(f"{opening(sweep, slots)}; results in {folder}")
 
-    def show(self, host: Host) -> None:
-        self._pace.see(host)
-        for warning in untold(host, self._told):
+    def show(self, driver: SweepDriver) -> None:
+        self._pace.see(driver)
+        for warning in untold(driver, self._told):
             self._say(warning)
-        incumbent = host.incumbent
+        incumbent = driver.state.incumbent
         improved = incumbent is not None and incumbent.best != self._best
         quiet = time.monotonic() - self._last_line
         if quiet >= (_SECONDS_BETWEEN_BESTS if improved else _SECONDS_BETWEEN_LINES):
             self._best = incumbent.best if incumbent is not None else None
-            self._say(f"{status(host, self._pace)}; {best(host)}")
+            self._say(f"{status(driver, self._pace)}; {best(driver)}")
 
     def close(self) -> None:
         return
@@ -110,20 +110,20 @@ class Live:
         self._live.start()
         self._live.update(f"{self._heading}\nstarting workers", refresh=True)
 
-    def show(self, host: Host) -> None:
-        self._pace.see(host)
-        for warning in untold(host, self._told):  # stays above the table
+    def show(self, driver: SweepDriver) -> None:
+        self._pace.see(driver)
+        for warning in untold(driver, self._told):  # stays above the table
             self._live.console.print(warning, highlight=False, markup=False)
         if time.monotonic() - self._drawn >= _SECONDS_BETWEEN_FRAMES:
             self._drawn = time.monotonic()
-            self._live.update(self.frame(host), refresh=True)
+            self._live.update(self.frame(driver), refresh=True)
 
     def close(self) -> None:
         self._live.stop()
 
-    def frame(self, host: Host) -> RenderableType:
+    def frame(self, driver: SweepDriver) -> RenderableType:
         """The picture of this moment, no higher than the terminal."""
-        return picture(host, self._heading, self._pace, console=self._live.console)
+        return picture(driver, self._heading, self._pace, console=self._live.console)
 
 
 class Notebook:
@@ -136,7 +136,7 @@ class Notebook:
         self._notes: list[str] = []
         self._heading = ""
         self._handle: Any = None
-        self._host: Host | None = None
+        self._driver: SweepDriver | None = None
 
     def open(self, sweep: Sweep, folder: Path, slots: int) -> None:
         from IPython.display import display
@@ -144,18 +144,18 @@ class Notebook:
         self._heading = f"{sweep.name}: {opening(sweep, slots)}"
         self._handle = display(self._html(f"{self._heading}\nstarting workers"), display_id=True)
 
-    def show(self, host: Host) -> None:
-        self._host = host
-        self._pace.see(host)
-        self._notes += untold(host, self._told)
+    def show(self, driver: SweepDriver) -> None:
+        self._driver = driver
+        self._pace.see(driver)
+        self._notes += untold(driver, self._told)
         if time.monotonic() - self._drawn >= _SECONDS_BETWEEN_NOTEBOOK_FRAMES:
-            self._draw(host)
+            self._draw(driver)
 
     def close(self) -> None:
-        if self._host is not None:
-            self._draw(self._host)
+        if self._driver is not None:
+            self._draw(self._driver)
 
-    def _draw(self, host: Host) -> None:
+    def _draw(self, driver: SweepDriver) -> None:
         from rich.console import Console
 
         self._drawn = time.monotonic()
@@ -164,7 +164,7 @@ class Notebook:
             width=_NOTEBOOK_WIDTH, height=_NOTEBOOK_HEIGHT, force_jupyter=False, color_system=None
         )
         with console.capture() as captured:
-            console.print(picture(host, self._heading, self._pace, console=console))
+            console.print(picture(driver, self._heading, self._pace, console=console))
         self._handle.update(self._html("\n".join([*self._notes, captured.get().rstrip()])))
 
     def _html(self, text: str) -> Any:
@@ -173,51 +173,51 @@ class Notebook:
         return HTML(f'<pre style="line-height: 1.25">{escape(text)}</pre>')
 
 
-def picture(host: Host, heading: str, pace: Pace, *, console: Console) -> Group:
+def picture(driver: SweepDriver, heading: str, pace: Pace, *, console: Console) -> Group:
     """What there is to see at this moment, no higher than the console: rows give way to all else."""
     from rich.console import Group
     from rich.text import Text
 
-    top = [Text(heading, style="bold"), Text(status(host, pace))]
-    bottom = Text(best(host), style="bold green" if host.incumbent else "")
-    running = [course for course in host.courses.values() if course.state == "running"]
+    top = [Text(heading, style="bold"), Text(status(driver, pace))]
+    bottom = Text(best(driver), style="bold green" if driver.state.incumbent else "")
+    running = [trial for trial in driver.state.trials.values() if trial.state == "running"]
     around = sum(len(console.render_lines(part)) for part in (*top, bottom))
-    without_rows = len(console.render_lines(_table(host, [])))
+    without_rows = len(console.render_lines(_table(driver, [])))
     # One line is left for the cursor, and one for how many are not shown.
     room = max(0, console.height - around - without_rows - 2)
     if not room or not running:
         return Group(*top, bottom)
     more = [Text(f"and {len(running) - room} more running")] if len(running) > room else []
-    return Group(*top, _table(host, running[:room]), *more, bottom)
+    return Group(*top, _table(driver, running[:room]), *more, bottom)
 
 
-def _table(host: Host, courses: list[Any]) -> Table:
+def _table(driver: SweepDriver, trials: list[Any]) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    metric = words.clean(host.sweep.objective.metric)
+    metric = words.clean(driver.sweep.objective.metric)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=True, show_edge=False)
     table.add_column("trial", no_wrap=True, min_width=5)
     for name, width in (("iteration", 9), (metric, min(max(len(metric), 8), 16)), ("best", 8)):
         table.add_column(Text(name), justify="right", no_wrap=True, min_width=width, max_width=width)
     table.add_column("configuration", no_wrap=True, overflow="ellipsis", ratio=1)
-    limit = host.sweep.budget.iterations
-    for course in courses:
+    limit = driver.sweep.budget.iterations
+    for trial in trials:
         table.add_row(
-            f"{course.number:05d}",
-            f"{course.iteration}/{limit}" if limit else str(course.iteration),
-            words.short(course.last) if course.last is not None else "",
-            words.short(course.best) if course.best is not None else "",
-            Text(words.changed(course.config)),
+            f"{trial.number:05d}",
+            f"{trial.iteration}/{limit}" if limit else str(trial.iteration),
+            words.short(trial.last) if trial.last is not None else "",
+            words.short(trial.best) if trial.best is not None else "",
+            Text(words.changed(trial.config)),
         )
     return table
 
 
-def untold(host: Host, told: set[str]) -> list[str]:
+def untold(driver: SweepDriver, told: set[str]) -> list[str]:
     """What is to be said of the workers and not among ``told``, to which it is added."""
-    leaks = [_of_leak(leak) for leak in host.leaks[:1]]
-    said = [*leaks, *(_of_lanes(lanes) for lanes in host.lanes_held[:1]), *host.notes]
+    leaks = [_of_leak(leak) for leak in driver.leaks[:1]]
+    said = [*leaks, *(_of_lanes(lanes) for lanes in driver.lanes_held[:1]), *driver.notes]
     new = [warning for warning in said if warning not in told]
     told.update(new)
     return new
@@ -259,28 +259,28 @@ def opening(sweep: Sweep, slots: int | None) -> str:
     return "; ".join(further)
 
 
-def status(host: Host, pace: Pace) -> str:
+def status(driver: SweepDriver, pace: Pace) -> str:
     """Counts by state, the time so far, and about how long the rest will take."""
-    counts = host.counts()
+    counts = driver.state.counts()
     states = {name: counts[name] for name in ("running", "paused", "pending", "completed", "stopped")}
-    total = host.trials
+    total = driver.state.total
     of = f"/{total:,}" if total is not None else ""
     parts = [
-        f"{len(host.courses):,}{of} trials",
+        f"{len(driver.state.trials):,}{of} trials",
         words.counted({**states, "failed": counts["failed"]}) or "none running yet",
         words.duration(pace.seconds),
     ]
-    rest = pace.remaining(host)
+    rest = pace.remaining(driver)
     if rest is not None:
         parts.append(f"about {words.duration(rest)} left")
     return " · ".join(parts)
 
 
-def best(host: Host) -> str:
+def best(driver: SweepDriver) -> str:
     """The best so far, with its trial, when it had it, and its configuration."""
-    incumbent = host.incumbent
+    incumbent = driver.state.incumbent
     if incumbent is None or incumbent.best is None:
         return "no result yet"
-    metric = words.clean(host.sweep.objective.metric)
+    metric = words.clean(driver.sweep.objective.metric)
     trial = f"trial {incumbent.number:05d}, iteration {incumbent.best_iteration:,}"
     return f"best {metric} {words.short(incumbent.best)} ({trial}): {words.changed(incumbent.best_config)}"

@@ -13,7 +13,8 @@ from tuner.engine.origin import check_sources
 from tuner.engine.progress import Progress, chosen
 from tuner.engine.runner import SWEEP_FILE, Begun, carry_out
 from tuner.errors import ResultsError
-from tuner.journal import Event, Journal, read
+from tuner.journal import History, Journal, read
+from tuner.journal.events import Resumed, SweepBegan
 from tuner.modules import within
 from tuner.report import Report
 from tuner.report.words import ended
@@ -54,31 +55,29 @@ def resume(
     journal = Journal(folder)
     try:
         events = list(read(folder))
-        began, reason = None, None
-        for event in events:
+        history = History.of(events)
+        began, reason = history.began, history.reason
+        for event in (began, *history.resumptions):
             _refuse_newer(event, folder)
-            began = event.data if event.kind == "sweep" else began
-            if event.kind != "closed":
-                reason = event.data["reason"] if event.kind == "finished" else None
         if began is None:
             raise ResultsError(f"{folder}: its sweep was ended before it began; run it anew")
         if reason not in (None, "interrupted"):
             raise ResultsError(f"{folder}: its sweep has ended ({ended(reason)}), so there is none to resume")
-        require(named, "resume", sweep=began["sweep"], trust=trust)
-        _refuse_edits(folder / SWEEP_FILE, began["sweep"])
-        with within(began.get("folder")):
-            sweep = Sweep(**{**began["sweep"], "trainable": _trainable(folder, began, trainable)})
-            check_sources(sweep, began.get("sources") or {})
+        require(named, "resume", sweep=began.sweep, trust=trust)
+        _refuse_edits(folder / SWEEP_FILE, began.sweep)
+        with within(began.folder):
+            sweep = Sweep(**{**began.sweep, "trainable": _trainable(folder, began, trainable)})
+            check_sources(sweep, began.sources or {})
 
             def begin() -> Begun:
-                before = began.get("code")
+                before = began.code
                 now = fingerprint(sweep.trainable.load())
                 changed = differing(before, now) if isinstance(before, dict) else []
-                journal.write("resumed", version=tuner.__version__, began=asked, changed=changed)
+                journal.write(Resumed(version=tuner.__version__, began=asked, changed=changed))
                 notes = [f"{_CHANGED} ({', '.join(changed)}); values of both are compared"] if changed else []
                 return Begun(sweep, folder, journal, notes)
 
-            sweep_id = str(began.get("id") or f"{int(events[0].time):08x}")
+            sweep_id = str(began.id or f"{int(began.time):08x}")
             shown = chosen(progress)
             return carry_out(sweep, begin, events, sweep_id, address=address, progress=shown, verbose=verbose)
     finally:
@@ -96,12 +95,12 @@ def _refuse_edits(path: Path, sweep: dict[str, Any]) -> None:
         raise ResultsError(f"{path}: {what}; undo that, or remove the file to resume without it")
 
 
-def _trainable(folder: Path, began: dict[str, Any], given: Any) -> Any:
+def _trainable(folder: Path, began: SweepBegan, given: Any) -> Any:
     """The trainable of a sweep that is resumed. Raises ResultsError where it cannot be known."""
-    recorded = began["sweep"].get("trainable")
+    recorded: Any = began.sweep.get("trainable")
     name = TrainableSpec.parse(recorded).name
     if given is None:
-        if not began.get("importable", True):
+        if began.importable is False:
             what = f"its trainable was given as an object ({name}), which cannot be imported"
             raise ResultsError(f"{folder}: {what}; resume it in Python: tuner.resume(folder, trainable=...)")
         return recorded
@@ -111,9 +110,9 @@ def _trainable(folder: Path, began: dict[str, Any], given: Any) -> Any:
     return {**recorded, "kind": given}
 
 
-def _refuse_newer(event: Event, folder: Path) -> None:
+def _refuse_newer(event: SweepBegan | Resumed | None, folder: Path) -> None:
     """Raise ResultsError for a sweep that a newer version has begun or resumed."""
-    version = str(event.data.get("version", "0")) if event.kind in ("sweep", "resumed") else "0"
+    version = str((event and event.version) or "0")
     if _numbers(version) > _numbers(tuner.__version__):
         what = f"tuner {version} has run its sweep, and this is tuner {tuner.__version__}"
         raise ResultsError(f"{folder}: {what}; resume it with that version or a newer one")

@@ -17,20 +17,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tuner.disk import writing
 from tuner.engine import cluster
 from tuner.engine.code import fingerprint
-from tuner.engine.origin import PLACE, first_entry
+from tuner.engine.origin import PLACE, beginning
 from tuner.engine.page import LivePage
 from tuner.engine.progress import Progress, chosen
 from tuner.errors import ClusterError, LoggerError, ResultsError
 from tuner.importing import importing
-from tuner.journal import Event, Journal
+from tuner.journal import History, Journal
+from tuner.journal.events import Closed, Event
 from tuner.report import Report
 from tuner.sweep import Sweep
 
 if TYPE_CHECKING:
     from tuner.engine.controller import Saves
     from tuner.engine.groups import PlacementGroups
-    from tuner.engine.host import Host
     from tuner.engine.workers import WorkerPool
+    from tuner.state import SweepState
 
 # So long a sweep may take to end in good order before another Ctrl-C ends it at once.
 _SECONDS_OF_PATIENCE = 5.0
@@ -94,7 +95,7 @@ def run(
             "code": fingerprint(begun.trainable.load()),
             "importable": begun.trainable.is_importable(),
         }
-        journal.write("sweep", **first_entry(begun, sweep_id), began=began, **about)
+        journal.write(beginning(begun, sweep_id, began=began, **about))
         return Begun(begun, folder, journal)
 
     progress = chosen(progress)
@@ -157,7 +158,7 @@ def carry_out(
             finally:
                 pool.clear()
         with _resumable(folder):
-            journal.write("closed")
+            journal.write(Closed())
     return Report.read(folder)
 
 
@@ -206,67 +207,57 @@ def _drive(
 
         from tuner.engine.checkpoints import StoredExperiment
         from tuner.engine.controller import Controller
-        from tuner.engine.host import Host
-        from tuner.engine.recovery import recover
+        from tuner.engine.driver import SweepDriver
+        from tuner.state import SweepState, replay
 
-    host = Host(sweep, journal)
-    left = recover(host, events)
-    host.notes += notes
+    state = SweepState(sweep)
+    pending, history = replay(state, events), History.of(events)
+    driver = SweepDriver(state, journal)
+    driver.notes += notes
     # Ray wants a registered class; what runs is what the workers have loaded.
     experiment = StoredExperiment(CHECKPOINTS, Trainable, storage_path=str(folder.resolve()))
-    controller = Controller(host, pool, experiment, **parts)
-    controller.take_over(left)
-    _remove_leftovers(host, folder / CHECKPOINTS)
-    started = time.monotonic() - _seconds_before(events)
+    controller = Controller(driver, pool, experiment, **parts)
+    controller.take_over(history, pending)
+    _remove_leftovers(state, folder / CHECKPOINTS)
+    started = time.monotonic() - history.clock.driven
     saved = time.monotonic()
     try:
         while not controller.is_finished():
             if interrupted.is_set():
-                host.give_up("interrupted")
+                state.give_up("interrupted")
             elif sweep.budget.seconds is not None and time.monotonic() - started >= sweep.budget.seconds:
-                host.give_up("seconds")
+                state.give_up("seconds")
             elif sweep.budget.gpu_seconds is not None and controller.gpu_seconds >= sweep.budget.gpu_seconds:
-                host.give_up("gpu_seconds")
-            if host.reason is not None:
+                state.give_up("gpu_seconds")
+            if state.reason is not None:
                 break
             controller.step()
             if time.monotonic() - saved >= _SECONDS_BETWEEN_SAVES:
-                host.save(folder)
+                driver.save(folder)
                 saved = time.monotonic()
             if progress is not None:
-                progress.show(host)
-        if host.reason == "interrupted":
+                progress.show(driver)
+        if state.reason == "interrupted":
             deadline = time.monotonic() + _SECONDS_TO_SAVE
-            host.notes.append("interrupted: running trials are saved; Ctrl-C again ends the sweep at once")
+            driver.notes.append("interrupted: running trials are saved; Ctrl-C again ends the sweep at once")
             if progress is not None:
-                progress.show(host)
+                progress.show(driver)
             controller.wind_up(enough=lambda: interrupted.times > 1 or time.monotonic() >= deadline)
-        elif host.reason is not None:
+        elif state.reason is not None:
             controller.stop_all()
     finally:
         controller.close()
         if progress is not None:
-            progress.show(host)
-    host.save(folder)
-    host.finish()
-    host.tidy()
+            progress.show(driver)
+    driver.save(folder)
+    driver.finish()
+    driver.tidy()
 
 
-def _seconds_before(events: list[Event]) -> float:
-    """How long a sweep has run, the time between its runs left out."""
-    seconds = 0.0
-    before: float | None = None
-    for event in events:
-        if before is not None and event.kind != "resumed":
-            seconds += max(0.0, event.time - before)
-        before = event.time
-    return seconds
-
-
-def _remove_leftovers(host: Host, folder: Path) -> None:
+def _remove_leftovers(state: SweepState, folder: Path) -> None:
     """Delete the checkpoints of trials that have ended and are not kept, which a crash may leave behind."""
-    for number in host.courses:
-        if not host.keeps(number):
+    for number in state.trials:
+        if not state.keeps(number):
             shutil.rmtree(folder / f"{number:05d}", ignore_errors=True)
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tuner.events import is_number
+from tuner.journal.rules import is_number
 
 _MOST_LAYERS = 1_000
 

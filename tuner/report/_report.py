@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuner.errors import ResultsError, SpecError
-from tuner.journal import FILE_NAME, read
+from tuner.journal import FILE_NAME, History
+from tuner.journal.events import Result
+from tuner.journal.history import STATES, Clock, State
 from tuner.objective import Objective
-from tuner.report._clock import Clock
 from tuner.report._evaluation import read_evaluation
 from tuner.report._hyperparameters import has_types, hyperparameters, is_searched
 from tuner.report._sweep import checked_sweep
-from tuner.report._trial import STATES, Draft, State, Trial, trial_id
+from tuner.report._trial import Trial, trial_id, trial_of
 
 if TYPE_CHECKING:
     import pandas
@@ -50,52 +51,35 @@ class Report:
     def read(cls, folder: str | Path) -> Report:
         """Read a results folder, also while its sweep runs. Raises ResultsError if it holds no sweep."""
         folder = Path(folder)
-        sweep: dict[str, Any] | None = None
-        started_in: Any = None
-        clock = Clock()
-        reason: str | None = None
-        drafts: dict[int, Draft] = {}
-        decisions: list[dict[str, Any]] = []
-        leaks: list[dict[str, Any]] = []
-        for event in read(folder):
-            clock.add(event)
-            # A sweep that is continued after its end, because it was resumed or extended, has not ended.
-            if event.kind != "closed":
-                reason = event.data["reason"] if event.kind == "finished" else None
-            if event.kind == "sweep":
-                sweep, started_in = event.data["sweep"], event.data.get("folder")
-            elif event.kind == "leaked":
-                leaks.append(event.data)
-            if event.trial is not None:
-                drafts.setdefault(event.trial, Draft(event.trial)).add(event)
-                if event.kind == "decision":
-                    decisions.append({"trial": trial_id(event.trial), "time": event.time, **event.data})
-        if sweep is None:
-            raise ResultsError(f"{folder / FILE_NAME}: holds no sweep; it was ended before it began")
+        history = History.read(folder)
+        sweep = history.sweep_of(folder)
         sweep = {**checked_sweep(sweep, source=str(folder / FILE_NAME)), "out": str(folder.parent)}
         objective = Objective.model_validate(sweep["objective"])
         restored = _restoring(sweep.get("space"))
-        for draft in drafts.values():
-            draft.restore(restored)
-        kept = (result for draft in drafts.values() for result in draft.results.values())
         return cls(
             folder=folder,
             sweep=sweep,
             objective=objective,
-            trials=tuple(drafts[number].trial(objective, folder) for number in sorted(drafts)),
-            start=clock.start,
-            seconds=clock.seconds,
-            reason=reason,
-            _clock=clock,
+            trials=tuple(
+                trial_of(history.trials[number], objective, folder, restored)
+                for number in sorted(history.trials)
+            ),
+            start=history.clock.start,
+            seconds=history.clock.seconds,
+            reason=history.reason,
+            _clock=history.clock,
             _results=[
-                (result.time, result.trial, result.data["value"])
-                for result in sorted(kept, key=lambda result: result.time)
-                if result.trial is not None and result.data["value"] is not None
+                (result.time, result.trial, result.value)
+                for result in sorted(_results(history), key=lambda result: result.time)
+                if result.value is not None
             ],
-            _decisions=decisions,
-            leaks=leaks,
+            _decisions=[
+                {"trial": trial_id(decision.trial), "time": decision.time, **decision.to_json()}
+                for decision in history.decisions
+            ],
+            leaks=[leak.to_json() for leak in history.leaks],
             evaluation=read_evaluation(folder),
-            started_in=started_in,
+            started_in=history.began.folder if history.began else None,
         )
 
     def best(self) -> Trial | None:
@@ -333,6 +317,11 @@ class Report:
             **({} if best.gone is None else {"checkpoint_gone": best.gone}),
             **({"schedule": changes} if len(changes) > 1 else {}),
         }
+
+
+def _results(history: History) -> Iterator[Result]:
+    """All results that count."""
+    return (result for trial in history.trials.values() for result in trial.results.values())
 
 
 def _restoring(space: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:

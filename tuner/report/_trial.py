@@ -1,23 +1,15 @@
-"""``Trial``: one row of a report, and how it comes of a trial's events."""
+"""``Trial``: one row of a report, and how it comes of a trial's history."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
-from tuner.events import is_checkpoint_name
-from tuner.journal import Event
+from tuner.journal.events import Result, is_checkpoint_name
+from tuner.journal.history import State, TrialHistory
 from tuner.objective import Objective
-
-State = Literal["completed", "stopped", "failed", "running", "paused", "pending"]
-"""``pending``: suggested and not yet started, or waiting to be started again."""
-
-STATES: tuple[State, ...] = get_args(State)
-
-# What a trial that uses up its time is stopped by is no scheduler: the budget's reasons name themselves.
-_BY_BUDGET = "(budget."
 
 
 @dataclass(frozen=True)
@@ -82,100 +74,59 @@ class Trial:
         return own | ({} if self.value is None else {"best_iteration": self.best_iteration})
 
 
-class Draft:
-    """A trial while the journal is being read."""
+def trial_of(
+    history: TrialHistory,
+    objective: Objective,
+    folder: Path,
+    restored: Callable[[dict[str, Any]], dict[str, Any]],
+) -> Trial:
+    """A trial's row of the report.
 
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.config: dict[str, Any] = {}
-        self.seed: int | None = None
-        self.state: State = "pending"
-        self.error: str | None = None
-        self.checkpoint: str | None = None
-        self.results: dict[int, Event] = {}
-        self.changes: list[Change] = []
-        self.stopped_early = False
+    ``folder``: of the results; the checkpoint is looked for there. ``restored`` gives a configuration the
+    types that its values have in the space.
+    """
+    results = [history.results[iteration] for iteration in sorted(history.results)]
+    curve = [(result.iteration, result.value) for result in results if result.value is not None]
+    values = results[-1].values if objective.others and results else ()
+    best = objective.best([value for _, value in curve]) if curve else None
+    if values:
+        best = values[0]
+    last = results[-1].iteration if results else 0
+    until = last if values else reached(curve, best)
+    first = restored(history.config)
+    changes = [Change(each.iteration, each.source, restored(each.config)) for each in history.changes]
+    before = [change.config for change in changes if change.iteration < until]
+    checkpoint = None if history.kept is None else _find(history.kept, folder)
+    return Trial(
+        id=trial_id(history.number),
+        number=history.number,
+        config=before[-1] if before else first,
+        state=history.state,
+        value=best,
+        iterations=last,
+        seconds=max((result.seconds for result in results), default=0.0),
+        seed=history.seed,
+        error=history.error,
+        checkpoint=checkpoint,
+        curve=curve,
+        changes=tuple(changes),
+        first_config=first,
+        values=values,
+        metrics=_metrics(results, until or last, without=objective.metrics),
+        gone=history.kept if checkpoint is None else None,
+        stopped_early=history.stopped_early and history.state == "stopped",
+    )
 
-    def add(self, event: Event) -> None:
-        """Take in one event of this trial."""
-        data = event.data
-        match event.kind:
-            case "suggested":
-                self.config, self.seed = data["config"], data["seed"]
-            case "started":
-                self.state, self.error, self.stopped_early = "running", None, False
-            case "result":
-                self.results[data["iteration"]] = event
-            case "decision":
-                self._decided(data)
-            case "lost":
-                self.state = "pending"
-            case "reconfigured":
-                self.changes.append(Change(data["iteration"], data["source"], data["config"]))
-                # What it had done beyond is not part of what it goes on from.
-                self.results = {i: event for i, event in self.results.items() if i <= data["iteration"]}
-            case "checkpoint":
-                self.checkpoint = data["best"]
-            case "ended":
-                self.state, self.error = data["state"], data.get("error")
 
-    def _decided(self, data: Mapping[str, Any]) -> None:
-        if data["action"] == "pause":
-            self.state = "paused"
-        elif data["action"] == "resume":
-            self.state = "pending"
-        elif data["action"] == "stop":
-            self.stopped_early = _BY_BUDGET not in (data.get("reason") or "")
-
-    def restore(self, restored: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-        """Give each configuration the types that its values have in the space."""
-        self.config = restored(self.config)
-        self.changes = [replace(change, config=restored(change.config)) for change in self.changes]
-
-    def trial(self, objective: Objective, folder: Path) -> Trial:
-        """The trial after its last event; its checkpoint is looked for in the results ``folder``."""
-        results = [(iteration, self.results[iteration].data["value"]) for iteration in sorted(self.results)]
-        curve = [(iteration, value) for iteration, value in results if value is not None]
-        values = self._last_values() if objective.others else ()
-        best = objective.best([value for _, value in curve]) if curve else None
-        if values:
-            best = values[0]
-        last = max(self.results, default=0)
-        until = last if values else reached(curve, best)
-        before = [change.config for change in self.changes if change.iteration < until]
-        checkpoint = None if self.checkpoint is None else _find(self.checkpoint, folder)
-        return Trial(
-            id=trial_id(self.number),
-            number=self.number,
-            config=before[-1] if before else self.config,
-            state=self.state,
-            value=best,
-            iterations=last,
-            seconds=max((event.data.get("seconds") or 0.0 for event in self.results.values()), default=0.0),
-            seed=self.seed,
-            error=self.error,
-            checkpoint=checkpoint,
-            curve=curve,
-            changes=tuple(self.changes),
-            first_config=self.config,
-            values=values,
-            metrics=self._metrics(until or last, without=objective.metrics),
-            gone=self.checkpoint if checkpoint is None else None,
-            stopped_early=self.stopped_early and self.state == "stopped",
-        )
-
-    def _last_values(self) -> tuple[float, ...]:
-        return tuple(self.results[max(self.results)].data["values"]) if self.results else ()
-
-    def _metrics(self, at: int, *, without: tuple[str, ...]) -> dict[str, Any]:
-        """The metrics at an iteration, in the order in which they were first reported."""
-        order = sorted(self.results)
-        known: dict[str, Any] = {}
-        for iteration in order:
-            known |= dict.fromkeys(_flat(self.results[iteration].data["metrics"]))
-        for iteration in [*(i for i in reversed(order) if i > at), *(i for i in order if i <= at)]:
-            known |= _flat(self.results[iteration].data["metrics"])
-        return {name: value for name, value in known.items() if name not in without}
+def _metrics(results: Sequence[Result], at: int, *, without: tuple[str, ...]) -> dict[str, Any]:
+    """The metrics at an iteration, in the order in which they were first reported."""
+    known: dict[str, Any] = {}
+    for result in results:
+        known |= dict.fromkeys(_flat(result.metrics))
+    after = [result for result in reversed(results) if result.iteration > at]
+    for result in [*after, *(result for result in results if result.iteration <= at)]:
+        known |= _flat(result.metrics)
+    return {name: value for name, value in known.items() if name not in without}
 
 
 def reached(curve: list[tuple[int, float]], value: float | None) -> int:

@@ -1,5 +1,6 @@
 """The table of schedulers: short name -> the class of its settings."""
 
+from tuner.journal.events import Action, Decision
 from tuner.schedulers._asha import Asha
 from tuner.schedulers._asha_stop import AshaStop
 from tuner.schedulers._curve import Curve
@@ -10,7 +11,7 @@ from tuner.schedulers._pbt import Pbt
 from tuner.schedulers._peers import Median, Percentile
 from tuner.schedulers._replay import Replay
 from tuner.schedulers._successive_halving import SuccessiveHalving
-from tuner.schedulers.base import Action, Decision, Scheduler, SchedulerSpec
+from tuner.schedulers.base import Scheduler, SchedulerSpec
 
 SCHEDULERS: dict[str, type[SchedulerSpec]] = {
     "fifo": Fifo,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
+from tuner.journal.events import Action, Decision
 from tuner.objective import Ending, Objective
 from tuner.schedulers._asha import Asha, Rung, rung_resources
-from tuner.schedulers.base import Action, Decision, Scheduler
+from tuner.schedulers.base import Scheduler
 
 
 class AshaStop(Asha):

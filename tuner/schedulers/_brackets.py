@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tuner.journal.events import Action, Decision
 from tuner.objective import Ending, Objective
-from tuner.schedulers.base import Action, Decision, Scheduler
+from tuner.schedulers.base import Scheduler
 
 Plan = tuple[int | None, Sequence[int]]
 

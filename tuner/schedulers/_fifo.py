@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from typing import ClassVar, Literal
 
+from tuner.journal.events import Action, Decision
 from tuner.objective import Ending, Objective
-from tuner.schedulers.base import Action, Decision, Scheduler, SchedulerSpec
+from tuner.schedulers.base import Scheduler, SchedulerSpec
 
 
 class Fifo(SchedulerSpec):

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from itertools import combinations, pairwise
 from typing import ClassVar, Literal
 
+from tuner.journal.events import Decision
 from tuner.objective import Objective
 from tuner.schedulers._asha import Asha, AshaScheduler, Rung
-from tuner.schedulers.base import Decision, Scheduler
+from tuner.schedulers.base import Scheduler
 
 _CLOSEST = 90
 """Trials are alike within this percentile of the gaps between trials whose curves cross (the paper's N)."""

@@ -8,8 +8,9 @@ import numpy as np
 from pydantic import Field
 
 from tuner.errors import Problem
+from tuner.journal.events import Action, Decision
 from tuner.objective import Ending, Objective
-from tuner.schedulers.base import Action, Decision, Scheduler, SchedulerSpec
+from tuner.schedulers.base import Scheduler, SchedulerSpec
 from tuner.space import Config, Dimension, Float, Int, Ordinal, SearchSpace
 from tuner.spec import Count, Number, did_you_mean
 

@@ -10,8 +10,9 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from tuner.errors import Problem
+from tuner.journal.events import Action, Decision
 from tuner.objective import Ending, Objective
-from tuner.schedulers.base import Action, Decision, Scheduler, SchedulerSpec
+from tuner.schedulers.base import Scheduler, SchedulerSpec
 from tuner.spec import Count, Number
 
 

@@ -9,8 +9,9 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from tuner.errors import Problem
+from tuner.journal.events import Action, Decision
 from tuner.objective import Ending, Objective
-from tuner.schedulers.base import Action, Decision, Scheduler, SchedulerSpec
+from tuner.schedulers.base import Scheduler, SchedulerSpec
 from tuner.space import Config, SearchSpace
 from tuner.spec import Count, Spec, did_you_mean
 

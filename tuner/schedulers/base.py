@@ -8,55 +8,16 @@ result is settled before.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass
-from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
 
 from tuner.errors import Problem
+from tuner.journal.events import Decision
 from tuner.objective import ITERATIONS, Ending, Objective
 from tuner.space import Config, SearchSpace
 from tuner.spec import Count, Spec
-
-
-class Action(StrEnum):
-    """What becomes of a trial."""
-
-    CONTINUE = "continue"
-    PAUSE = "pause"
-    RESUME = "resume"
-    STOP = "stop"
-    COMPLETE = "complete"
-
-
-@dataclass(frozen=True)
-class Decision:
-    """An action and all that led to it.
-
-    ``resource``: what the trial had used, iterations unless the sweep says otherwise. ``cutoff``: the worst
-    value that was let through, where the decision had one. ``rank``: of ``of`` trials, 1 is the best.
-    ``rung``: the resource at which they were compared. ``bracket``: which of the scheduler's, from 0.
-    ``reason``: what else led to it, in a few words. ``source``: the trial resumes from the last checkpoint of
-    this one (or its own), with the hyperparameters that ``SchedulerSpec.reconfigured`` makes of that one's.
-    """
-
-    trial: int
-    action: Action
-    resource: float
-    value: float | None = None
-    cutoff: float | None = None
-    rank: int | None = None
-    of: int | None = None
-    rung: int | None = None
-    bracket: int | None = None
-    reason: str | None = None
-    source: int | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """What is known of it, JSON-ready, without the trial."""
-        return {key: value for key, value in asdict(self).items() if value is not None and key != "trial"}
 
 
 class Scheduler(ABC):

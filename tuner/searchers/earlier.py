@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeGuard
 
-from tuner import journal
+from tuner.journal import History
+from tuner.journal.events import Result
 from tuner.objective import Ending, Objective
 from tuner.space import Config, Dimension, SearchSpace
 from tuner.space.dimension import UNSET
@@ -26,15 +27,6 @@ class EarlierTrial:
     ending: Ending
     results: list[tuple[int, float]]
     others: tuple[float, ...] = ()
-
-
-@dataclass
-class _Record:
-    config: dict[str, Any]
-    ending: Ending | None = None
-    results: dict[int, float] = field(default_factory=dict)
-    others: tuple[float, ...] | None = ()  # the last values of the further objectives, if all were numbers
-    reconfigured: bool = False
 
 
 @dataclass
@@ -60,48 +52,26 @@ class Earlier:
 
         Raises ResultsError when there is no journal, or one that cannot be read.
         """
-        records: dict[int, _Record] = {}
-        ended: list[_Record] = []
-        metric = None
-        reported: set[str] = set()
-        for event in journal.read(folder):
-            number, data = event.trial, event.data
-            if event.kind == "sweep":
-                written_objective = data["sweep"].get("objective", {})
-                several = isinstance(written_objective, list)
-                metric = (written_objective[0] if several else written_objective).get("metric")
-            elif number is None:
-                continue
-            elif event.kind == "suggested":
-                records[number] = _Record(data["config"])
-            elif event.kind == "result":
-                named = data["value"] if metric == objective.metric else None
-                value = data["metrics"].get(objective.metric, named)
-                reported |= {*data["metrics"], metric} - {None}
-                if _is_number(value):
-                    records[number].results[data["iteration"]] = float(value)
-                others = [data["metrics"].get(other.metric) for other in objective.others]
-                records[number].others = tuple(map(float, others)) if all(map(_is_number, others)) else None
-            elif event.kind == "reconfigured":
-                records[number].reconfigured = True
-            elif event.kind == "ended" and data["state"] in get_args(Ending):
-                records[number].ending = data["state"]
-                ended.append(records[number])
-        found = cls(folder, objective, [], Counter(), reported)
-        for record in ended:
-            config = _fitted(record.config, space)
-            if record.reconfigured:
+        history = History.read(folder)
+        found = cls(folder, objective, [], Counter(), _reported(history))
+        for trial in history.ended:
+            config = _fitted(trial.config, space)
+            values = {i: _values(result, history, objective) for i, result in trial.results.items()}
+            known = sorted((i, each[0]) for i, each in values.items() if each[0] is not None)
+            last = list(values.values())[-1] if values else []
+            others = [value for value in last[1:] if value is not None]
+            if trial.changes:
                 found.unfit["changed on their way"] += 1
             elif isinstance(config, str):
                 found.unfit[config] += 1
-            elif record.ending != "failed" and (not record.results or record.others is None):
+            elif trial.state != "failed" and (not known or len(others) < len(objective.others)):
                 wanted = " or ".join(f"'{metric}'" for metric in objective.metrics)
                 found.unfit[f"reported no {wanted}"] += 1
             else:
-                assert record.ending is not None
-                results = sorted(record.results.items())
-                found.trials.append(EarlierTrial(config, record.ending, results, record.others or ()))
-        if unfinished := len(records) - len(ended):
+                assert trial.state in ("completed", "stopped", "failed")
+                whole = len(others) == len(objective.others)
+                found.trials.append(EarlierTrial(config, trial.state, known, tuple(others) if whole else ()))
+        if unfinished := len(history.trials) - len(history.ended):
             found.unfit["had not ended"] = unfinished
         return found
 
@@ -130,7 +100,23 @@ class Earlier:
         return f"{len(self.trials)} of {every} trials of {self.folder} fit{others}"
 
 
-def _is_number(value: Any) -> bool:
+def _reported(history: History) -> set[str]:
+    """The names of all metrics that a sweep's trials have reported."""
+    results = [result for trial in history.trials.values() for result in trial.results.values()]
+    named = {name for name in history.objectives()[:1] if name is not None} if results else set()
+    return named.union(*(result.metrics for result in results))
+
+
+def _values(result: Result, history: History, objective: Objective) -> list[float | None]:
+    """What a result has of each of the new sweep's objectives."""
+    known = dict(result.metrics)
+    if (named := history.objectives()[0]) is not None:
+        known.setdefault(named, result.value)
+    found = [known.get(metric) for metric in objective.metrics]
+    return [float(value) if _is_number(value) else None for value in found]
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
@@ -161,13 +147,6 @@ def _fitted(config: Mapping[str, Any], space: SearchSpace) -> Config | str:
 
 def completed(folder: Path, space: SearchSpace) -> list[Config]:
     """The configurations in ``space`` that an earlier sweep ran to their end, whatever they reported."""
-    configs: dict[int, dict[str, Any]] = {}
-    done: list[Config] = []
-    for event in journal.read(folder):
-        if event.kind == "suggested" and event.trial is not None:
-            configs[event.trial] = event.data["config"]
-        elif event.kind == "ended" and event.trial is not None and event.data["state"] == "completed":
-            config = _fitted(configs[event.trial], space)
-            if not isinstance(config, str):
-                done.append(config)
-    return done
+    ended = History.read(folder).ended
+    fitted = [_fitted(trial.config, space) for trial in ended if trial.state == "completed"]
+    return [config for config in fitted if not isinstance(config, str)]

@@ -143,7 +143,7 @@ class SchedulerContract(SpecContract):
                     assert (decision.resource, decision.value) == last[decision.trial]
                     assert decision.rung is None or decision.rung <= decision.resource
                     if decision.action is not Action.CONTINUE:
-                        assert json.loads(json.dumps(decision.to_dict())) == decision.to_dict()
+                        assert json.loads(json.dumps(decision.to_json())) == decision.to_json()
 
         self.for_all_runs(holds)
 

@@ -1,6 +1,6 @@
 """Scenarios for a scheduler: ``simulate`` drives it through a ``Scenario``, which gives a ``Run``.
 
-They run on the simulated cluster that also forecasts sweeps (``tuner.engine.simulate``).
+They run on the simulated cluster that also forecasts sweeps (``tuner.simulation``).
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import PrivateAttr
 
-from tuner.engine import simulate as cluster
-from tuner.engine.curves import Costs, LearningCurve
+from tuner import simulation as cluster
 from tuner.objective import Budget, Ending, Objective
 from tuner.schedulers import Action, Decision, Scheduler, SchedulerSpec
 from tuner.searchers import Searcher, SearcherSpec
+from tuner.simulation.curves import Costs, LearningCurve
 from tuner.space import Config, Float, SearchSpace
 from tuner.sweep import Sweep
 from tuner.testing._types import Mode

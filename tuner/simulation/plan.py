@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean, median
 from typing import Any
 
-from tuner.engine.curves import RecordedCurves
-from tuner.engine.simulate import Simulation, simulate
-from tuner.errors import Problem, SpecError
+from tuner.errors import SpecError
 from tuner.objective import Budget
 from tuner.report.words import duration
 from tuner.schedulers import SCHEDULERS, Fifo, Replay, SchedulerSpec
 from tuner.searchers import Random
+from tuner.simulation._simulate import Simulation, simulate
+from tuner.simulation.curves import RecordedCurves
 from tuner.sweep import Sweep
 
 REPEATS = 9
@@ -66,13 +67,7 @@ def pilot_of(sweep: Sweep, *, trials: int = PILOT_TRIALS) -> Sweep:
 def plan(
     sweep: Sweep, curves: RecordedCurves, *, workers: Sequence[int], repeats: int = REPEATS
 ) -> list[Forecast]:
-    """A forecast for the sweep's own scheduler first, then every other of the table, each by workers.
-
-    Raises SpecError for several objectives, of which curves tell one.
-    """
-    if sweep.objective.others:
-        what = "must be a single one for a forecast, got " + ", ".join(sweep.objective.metrics)
-        raise SpecError([Problem("objective", what)])
+    """A forecast for the sweep's own scheduler first, then every other that can run it, each by workers."""
     return [
         forecast(sweep, curves, scheduler=scheduler, workers=count, repeats=repeats)
         for scheduler in _candidates(sweep)
@@ -133,11 +128,13 @@ def _between(ends: tuple[float, float] | None, written: Callable[[float], str]) 
 
 def _candidates(sweep: Sweep) -> Iterator[SchedulerSpec]:
     yield sweep.scheduler
+    parts = {name: getattr(sweep, name) for name in type(sweep).model_fields}
     for cls in SCHEDULERS.values():
-        spec = cls()
-        if cls is Replay:  # without changes, which nobody has told, it is `fifo`
+        if (
+            cls is type(sweep.scheduler) or cls is Replay
+        ):  # without changes, which nobody has told, it is `fifo`
             continue
-        if cls is not type(sweep.scheduler) and not spec.problems(
-            sweep.budget.iterations, trials=sweep.trials
-        ):
+        spec = cls()
+        with contextlib.suppress(SpecError):
+            Sweep(**{**parts, "scheduler": spec})
             yield spec

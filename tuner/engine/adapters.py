@@ -1,4 +1,4 @@
-"""The faces that a ``Host`` shows Ray Tune's controller: where trials come from, and what becomes of them."""
+"""What Ray's controller takes for its search algorithm and its scheduler, and what answers for the state."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import SearchAlgorithm
 
 from tuner.engine.checkpoints import Checkpoints
-from tuner.engine.host import Course, Host
+from tuner.engine.driver import SweepDriver
 from tuner.schedulers import Action
+from tuner.state import TrialState
 from tuner.sweep import Sweep
 
 _FOR_RAY: dict[Action, str] = {
@@ -52,41 +53,41 @@ class _Trial(Trial):
         self.run_metadata.last_result = result
 
 
-def configure(trial: Trial, host: Host) -> None:
-    """Give a paused trial the configuration that its course has now."""
-    course = host.courses[int(trial.trial_id)]
-    trial.set_config(_given(course, host.sweep))
-    trial.evaluated_params = course.config
+def configure(trial: Trial, driver: SweepDriver) -> None:
+    """Give a paused trial the configuration that its state has now."""
+    state = driver.state.trials[int(trial.trial_id)]
+    trial.set_config(_given(state, driver.sweep))
+    trial.evaluated_params = state.config
 
 
-def _given(course: Course, sweep: Sweep) -> dict[str, Any]:
+def _given(state: TrialState, sweep: Sweep) -> dict[str, Any]:
     """What the trainable is given."""
-    return sweep.trainable.given(course.config, seed=course.seed, sweep_seed=sweep.seed)
+    return sweep.trainable.given(state.config, seed=state.seed, sweep_seed=sweep.seed)
 
 
-class HostedSearch(SearchAlgorithm):
-    """The face of a host that gives Ray's controller its trials."""
+class SearchAdapter(SearchAlgorithm):
+    """Gives Ray's controller the trials that the state suggests."""
 
-    def __init__(self, host: Host, experiment: Experiment, request: Request) -> None:
-        self._host = host
+    def __init__(self, driver: SweepDriver, experiment: Experiment, request: Request) -> None:
+        self._driver = driver
         self._experiment = experiment
         self._logs = Path(experiment.storage.storage_fs_path) / "logs"
         self._request = request
 
     def next_trial(self) -> Trial | None:
-        course = self._host.suggest()
-        return None if course is None else self.trial(course)
+        suggested = self._driver.suggest()
+        return None if suggested is None else self.trial(suggested.trial)
 
-    def trial(self, course: Course) -> Trial:
+    def trial(self, number: int) -> Trial:
         """What Ray's controller knows of a trial."""
-        sweep = self._host.sweep
-        config = _given(course, sweep)
+        sweep, state = self._driver.sweep, self._driver.state.trials[number]
+        config = _given(state, sweep)
         trial = _Trial(
             self._experiment.spec["run"],
             config=config,
-            evaluated_params=course.config,
+            evaluated_params=state.config,
             stub=True,  # not looked up, see _Trial
-            trial_id=f"{course.number:05d}",
+            trial_id=f"{number:05d}",
             storage=self._experiment.storage,
             placement_group_factory=self._request(config),
             trial_dirname_creator=lambda trial: trial.trial_id,
@@ -105,24 +106,25 @@ class HostedSearch(SearchAlgorithm):
         return
 
     def is_finished(self) -> bool:
-        return self._host.exhausted
+        return self._driver.state.is_closed
 
     def set_finished(self) -> None:
-        self._host.close()
+        self._driver.state.close()
 
 
-class HostedScheduler(TrialScheduler):
-    """The face of a host that answers Ray's controller what becomes of a trial."""
+class SchedulerAdapter(TrialScheduler):
+    """Answers Ray's controller with what the state has decided about a trial."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._host = host
+        self.actions: dict[int, Action] = {}
+        """What becomes of each trial after its last result."""
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
         return
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
-        return _FOR_RAY[self._host.courses[int(trial.trial_id)].action]
+        return _FOR_RAY[self.actions[int(trial.trial_id)]]
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
         return
@@ -134,7 +136,7 @@ class HostedScheduler(TrialScheduler):
         return
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
-        return None  # the controller asks the host itself, when a worker is free
+        return None  # our controller asks the state itself, when a worker is free
 
     def debug_string(self) -> str:
         return ""

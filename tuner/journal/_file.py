@@ -1,4 +1,4 @@
-"""The journal: every suggestion, result, decision and ending of a sweep, in order, in one SQLite file.
+"""``Journal``: every event of a sweep, in order, in one SQLite file.
 
 An event is written before it is acted on, so that a killed sweep can be read and resumed from its journal.
 One writer, any number of readers at the same time. A committed event survives the death of the process at
@@ -7,32 +7,6 @@ once, and the death of the machine after ``sync`` or a few seconds. A copy of th
 
 SQLite's write-ahead log is made for local disks: its index is a shared memory map. On a file system that
 hosts share, the writer keeps the index to itself, and a reader copies both files to a local disk first.
-
-Kinds of events, with the keys of their ``data``:
-
-- ``sweep``: ``sweep`` (resolved, without ``out``), ``version``, ``id`` (of this sweep alone), ``began`` (when
-  it was asked for, in seconds since 1970), ``sources`` (fingerprints of what it learns from), ``folder``
-  (where it was started), ``signature`` (see ``tuner.trust``), ``code`` (hashes of the trainable's files),
-  ``importable`` (whether its name is enough to find the trainable); the first event
-- ``suggested``: ``config``, ``seed``; a trial came to be
-- ``started``: ``node``; the trial runs (again), maybe from its checkpoint
-- ``result``: ``iteration``, ``value``, ``values`` (where there are several objectives, of all of them),
-  ``seconds`` (training time so far), ``metrics``
-- ``decision``: ``action``, ``resource`` and what led to it (see ``tuner.schedulers.Decision``)
-- ``reconfigured``: ``source``, ``iteration``, ``config``, ``checkpoint`` (as below), ``contents``; the trial
-  continues with this configuration, from the checkpoint of that iteration of another trial or, where it is
-  the source, its own
-- ``checkpoint``: ``path`` (from ``checkpoints/`` on), ``iteration``, ``best`` (the path that is kept for the
-  trial's best value), ``contents`` (how many files and bytes it has)
-- ``lost``: ``error``; the trial will be started again, since its worker died; or, where there are ``lanes``,
-  since its worker's device has memory for so many trials only; or, where ``died`` is false, after an error
-- ``leaked``: ``node``, ``memory`` (``machine`` or ``gpu``), and in bytes ``before``, ``after``, ``share``; a
-  worker is replaced, since its trials have left memory behind (see ``tuner.engine.memory.Leak``)
-- ``ended``: ``state`` (``completed``, ``stopped``, ``failed``), ``error`` (a traceback, for failed ones)
-- ``resumed``: ``version``, ``began``, ``changed`` (files of the trainable that have changed since the
-  start); a sweep that broke off is continued
-- ``spent``: ``gpu_seconds`` so far, where the budget limits them
-- ``finished``: ``reason``; no trial runs any more (``trials``, ``seconds``, ``failures``, ``interrupted``)
 """
 
 from __future__ import annotations
@@ -51,7 +25,7 @@ from typing import Any
 
 from tuner.disk import is_shared, trouble
 from tuner.errors import ResultsError
-from tuner.events import Checker, Event
+from tuner.journal.events import Event, Reader, TrialEvent
 from tuner.lock import FolderLock
 
 __all__ = ["FILE_NAME", "Event", "Journal", "fingerprint", "read"]
@@ -117,17 +91,16 @@ class Journal:
         """What its lock's file says; who sees it there sees this very folder."""
         return self._lock.token
 
-    def write(self, kind: str, trial: int | None = None, /, **data: Any) -> None:
+    def write(self, event: Event) -> None:
         """Append an event; when this returns, it is committed.
 
         Raises ResultsError when the disk is full, and when another driver has taken the folder over.
         """
         self._lock.check()
-        event = (time.time(), kind, trial, json.dumps(data, allow_nan=False))
+        trial = event.trial if isinstance(event, TrialEvent) else None
+        row = (time.time(), event.kind, trial, json.dumps(event.to_json(), allow_nan=False))
         try:
-            self._connection.execute(
-                "INSERT INTO events (time, kind, trial, data) VALUES (?, ?, ?, ?)", event
-            )
+            self._connection.execute("INSERT INTO events (time, kind, trial, data) VALUES (?, ?, ?, ?)", row)
         except sqlite3.DatabaseError as error:
             raise self._unwritable(error) from error
 
@@ -163,9 +136,9 @@ def read(folder: Path) -> Iterator[Event]:
     Paths of checkpoints begin with ``checkpoints/`` and are relative to the folder. Raises ResultsError when
     there is no journal, one that cannot be read, or one with an event that is not as it must be.
     """
-    checker = Checker(str(folder / FILE_NAME))
+    reader = Reader(str(folder / FILE_NAME))
     for row in _rows(folder, "time, kind, trial, data"):
-        yield checker.event(row)
+        yield reader.event(row)
 
 
 def fingerprint(folder: Path) -> str:

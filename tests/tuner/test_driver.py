@@ -1,11 +1,11 @@
-"""What a host knows of its trials: how far one may train before it answers, and what of its worker."""
+"""How far a trial may train before it answers, and what is known of its worker."""
 
 import pytest
 
 from tuner import Budget, Float, Objective, Sweep
-from tuner.engine.host import Host
-from tuner.engine.recovery import recover
+from tuner.engine.driver import SweepDriver
 from tuner.journal import Journal, read
+from tuner.state import SweepState, replay
 
 
 def stretch(tmp_path, *, running, **budget):
@@ -15,9 +15,9 @@ def stretch(tmp_path, *, running, **budget):
         objective=Objective(metric="loss", mode="min"),
         budget=Budget(trials=1000, iterations=10, **budget),
     )
-    host = Host(sweep, Journal(tmp_path))
-    host.suggest()
-    return host.stretch(0, running=running)
+    driver = SweepDriver(SweepState(sweep), Journal(tmp_path))
+    driver.suggest()
+    return driver.train_for(0, running=running)
 
 
 @pytest.mark.parametrize(("running", "seconds"), [(1, 0.25), (10, 0.25), (40, 0.8), (500, 1.0)])
@@ -37,11 +37,11 @@ def test_trial_that_had_no_room_counts_also_after_a_restart_as_no_loss_of_its_wo
         objective=Objective(metric="loss", mode="min"),
         budget=Budget(trials=1),
     )
-    host = Host(sweep, Journal(tmp_path))
-    host.suggest()
-    host.lost(0, "the process died")
-    host.lost(0, "CUDA out of memory", lanes=4)
-    again = Host(sweep, Journal.__new__(Journal))
-    recover(again, read(tmp_path))
-    for course in (host.courses[0], again.courses[0]):
-        assert (course.worker_losses, course.times_too_many, course.state) == (1, 1, "pending")
+    driver = SweepDriver(SweepState(sweep), Journal(tmp_path))
+    driver.suggest()
+    driver.lost(0, "the process died")
+    driver.lost(0, "CUDA out of memory", lanes=4)
+    again = SweepState(sweep)
+    replay(again, read(tmp_path))
+    for trial in (driver.state.trials[0], again.trials[0]):
+        assert (trial.worker_losses, trial.times_too_many, trial.state) == (1, 1, "pending")

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.errors import ResultsError
-from tuner.events import is_number
-from tuner.journal import read
+from tuner.journal import History, TrialHistory
+from tuner.journal.rules import is_number
 from tuner.objective import Objective
 from tuner.space import Architecture, Config, Dimension, Float, Int, SearchSpace
 
@@ -24,17 +24,30 @@ _VARIED = 0.5
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """What a trial would do if nobody stopped it: a value per iteration, ``seconds`` each; then it ends.
-
-    ``every``: it reports once in so many iterations. ``fails_at``: it fails instead of ending that iteration
-    (``None``: it does not). ``losses``: in these iterations, rising, its worker dies, once each.
-    """
+    """What a trial would do if nobody stopped it: a value per iteration, ``seconds`` each; then it ends."""
 
     values: Sequence[float]
     seconds: float = 1.0
     every: int = 1
+    """It reports once in this many iterations."""
     fails_at: int | None = None
+    """It fails instead of ending that iteration; ``None``: it does not."""
     losses: tuple[int, ...] = ()
+    """In these iterations, rising, its worker dies, once each."""
+    others: Sequence[tuple[float, ...]] = ()
+    """The values of the further objectives, per iteration, where there are any."""
+
+    def at(self, iteration: int) -> tuple[float, ...]:
+        """The values of all objectives at an iteration, from 1."""
+        others = self.others[iteration - 1] if self.others else ()
+        return (self.values[iteration - 1], *others)
+
+    def continued(self, other: LearningCurve) -> LearningCurve:
+        """This curve with the values of another one, of which the last one stays if it is shorter."""
+        length = len(self.values)
+        values = [*other.values, *list(other.values[-1:]) * length][:length]
+        others = [*other.others, *list(other.others[-1:]) * length][:length]
+        return replace(self, values=values, others=others)
 
 
 Curves = Callable[[Config, int], LearningCurve]
@@ -81,55 +94,19 @@ class RecordedCurves:
 
         The costs are those that its journal shows. ``space`` and ``objective`` are those of the new sweep.
         """
-        configs: dict[int, Config] = {}
-        results: dict[int, dict[int, tuple[float, float]]] = {}
-        completed = []
-        placed: dict[int, float] = {}
-        arrived: dict[int, float] = {}
-        began = first = math.inf
-        for event in read(folder):
-            number, data = event.trial, event.data
-            if event.kind == "sweep":
-                began = event.time
-                recorded = data["sweep"].get("objective")
-                if recorded != objective.model_dump(mode="json"):
-                    raise ResultsError(f"{folder}: holds curves of {recorded}")
-            if number is None:
-                continue
-            if event.kind == "suggested":
-                configs[number] = data["config"]
-            elif event.kind == "started":
-                first = min(first, event.time)
-                placed[number] = event.time
-            elif event.kind == "result" and data["value"] is not None:
-                arrived[number] = event.time
-                results.setdefault(number, {})[data["iteration"]] = (data["value"], data["seconds"])
-            elif event.kind == "reconfigured":  # its curve is of several configurations
-                configs.pop(number, None)
-            elif event.kind == "ended" and data["state"] == "completed":
-                completed.append(number)
-        whole = [
-            number
-            for number in completed
-            if number in results and number in configs and _can_be_placed(configs[number], space)
-        ]
-        if not whole:
+        history = History.read(folder)
+        recorded = history.sweep_of(folder).get("objective")
+        if recorded != objective.model_dump(mode="json"):
+            raise ResultsError(f"{folder}: holds curves of {recorded}")
+        # The curve of a reconfigured trial is of several configurations.
+        whole = [trial for trial in history.ended if trial.state == "completed" and not trial.changes]
+        placed = [trial for trial in whole if _can_be_placed(trial.config, space)]
+        curves = {trial.number: curve for trial in placed if (curve := _curve(trial)) is not None}
+        if not curves:
             what = "no trial ran to its end as it began; curves come from a sweep without early stopping"
             raise ResultsError(f"{folder}: {what}")
-        curves = []
-        for number in whole:
-            values = [results[number][iteration] for iteration in sorted(results[number])]
-            seconds = max(values[-1][1], 1e-9) / len(values)
-            curves.append(LearningCurve([value for value, _ in values], seconds))
-        # What it took beside the training to bring a trial to a worker, and its results back.
-        beside = [
-            arrived[n] - placed[n] - curve.seconds * len(curve.values)
-            for n, curve in zip(whole, curves, strict=True)
-            if n in placed
-        ]
-        startup = first - began if math.isfinite(first - began) else 0.0
-        costs = Costs(start=max(0.0, startup), trial=max(0.0, float(np.median(beside or [0.0]))))
-        return cls(space, [configs[number] for number in whole], curves, costs)
+        configs = [history.trials[number].config for number in curves]
+        return cls(space, configs, list(curves.values()), _costs(history, curves))
 
     def __call__(self, config: Config, trial: int) -> LearningCurve:
         return self.curves[int(self._distances(config).argmin())]
@@ -151,8 +128,8 @@ class RecordedCurves:
         """
         rng = np.random.default_rng([seed, len(self.curves)])
         drawn = np.unique(rng.integers(len(self.curves), size=len(self.curves)))
-        values = [value for curve in self.curves for value in curve.values]
-        low, high = _bounds(values)
+        rows = np.concatenate([_rows(curve) for curve in self.curves])
+        low, high = np.array([_bounds(column) for column in rows.T.tolist()]).T
 
         def curve(config: Config, trial: int) -> LearningCurve:
             order: list[int] = drawn[np.argsort(self._distances(config)[drawn], kind="stable")].tolist()
@@ -162,13 +139,12 @@ class RecordedCurves:
                 return own
             other = self.curves[others[0]]
             share = float(np.random.default_rng([seed, trial]).uniform(-_VARIED, _VARIED))
-            theirs = [*other.values, *[other.values[-1]] * len(own.values)]
-            moved = [
-                min(max(value + share * (towards - value), low), high)
-                for value, towards in zip(own.values, theirs, strict=False)
-            ]
+            ours, theirs = _rows(own), _rows(own.continued(other))
+            moved = np.clip(ours + share * (theirs - ours), low, high)
             seconds = own.seconds + share * (other.seconds - own.seconds)
-            return replace(own, values=moved, seconds=max(seconds, own.seconds / 2))
+            seconds = max(seconds, own.seconds / 2)
+            further = [tuple(row) for row in moved[:, 1:].tolist()] if own.others else []
+            return replace(own, values=moved[:, 0].tolist(), others=further, seconds=seconds)
 
         return curve
 
@@ -187,6 +163,34 @@ class RecordedCurves:
             else:
                 row.append(_place(dimension, chosen[key]) if key in chosen else math.nan)
         return row
+
+
+def _curve(trial: TrialHistory) -> LearningCurve | None:
+    """The curve of a trial; ``None``: it reported nothing."""
+    results = [trial.results[iteration] for iteration in sorted(trial.results)]
+    values = [result.value for result in results if result.value is not None]
+    if not values:
+        return None
+    others = [result.values[1:] for result in results if result.value is not None and result.values]
+    return LearningCurve(values, max(results[-1].seconds, 1e-9) / len(values), others=others)
+
+
+def _rows(curve: LearningCurve) -> NDArray[np.float64]:
+    """A curve as an array: a row per iteration, a column per objective."""
+    return np.array([curve.at(iteration) for iteration in range(1, len(curve.values) + 1)])
+
+
+def _costs(history: History, curves: Mapping[int, LearningCurve]) -> Costs:
+    """What it took beside the training: until the first trial ran, and to bring one to a worker and back."""
+    assert history.began is not None
+    begun = [trial.started[0].time for trial in history.trials.values() if trial.started]
+    beside = [
+        trial.results[max(trial.results)].time - trial.started[-1].time - curve.seconds * len(curve.values)
+        for number, curve in curves.items()
+        if (trial := history.trials[number]).started
+    ]
+    start = max(0.0, min(begun) - history.began.time) if begun else 0.0
+    return Costs(start=start, trial=max(0.0, float(np.median(beside or [0.0]))))
 
 
 def _can_be_placed(config: Mapping[str, Any], space: SearchSpace) -> bool:

@@ -1,0 +1,83 @@
+"""A real sweep and its simulation on the same learning curves: one state, so the same decisions."""
+
+import math
+
+import pytest
+from running import sweep_of
+from toys import steady
+
+from tuner import Float, Objective, run
+from tuner.journal import read
+from tuner.journal.events import Decision, Reconfigured, Suggested
+from tuner.schedulers import SCHEDULERS
+from tuner.simulation import LearningCurve, simulate
+
+ITERATIONS = 9
+
+
+def curve(config, trial):
+    """What ``Steady`` reports with this configuration."""
+    values = [steady(config["x"], iteration) for iteration in range(1, ITERATIONS + 1)]
+    return LearningCurve(values, fails_at=1 if math.isnan(values[0]) else None)
+
+
+def two_goals(config, trial):
+    """What ``TwoGoals`` reports with this configuration."""
+    x = config["x"]
+    values = [((x - 0.3) ** 2 + 1 / i, (x - 0.7) ** 2 + 1 / i) for i in range(1, ITERATIONS + 1)]
+    return LearningCurve([value for value, _ in values], others=[others for _, *others in map(tuple, values)])
+
+
+def decided(report):
+    """All suggestions and decisions of a sweep, in order, as far as a simulation can know them."""
+    return [
+        Reconfigured(event.trial, event.source, event.iteration, event.config)
+        if isinstance(event, Reconfigured)
+        else event
+        for event in read(report.folder)
+        if isinstance(event, (Suggested, Decision, Reconfigured))
+    ]
+
+
+def compare(sweep, curves):
+    report = run(sweep)
+    simulated = simulate(sweep, curves, workers=1)
+    assert decided(report) == simulated.decided
+    assert {state: n for state, n in report.counts().items() if n} == dict(simulated.endings)
+    return report
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_simulated_sweep_decides_what_the_real_one_did(scheduler, cluster, tmp_path):
+    settings = {"kind": scheduler, **({"interval": 2} if scheduler == "pbt" else {})}
+    budget = {"concurrent": 1, "trials": 12, "iterations": ITERATIONS}
+    sweep = sweep_of(
+        "Steady", tmp_path, space={"x": Float(0.0, 1.0)}, scheduler=settings, searcher="optuna", budget=budget
+    )
+    compare(sweep, curve)
+
+
+@pytest.mark.parametrize(
+    "budget",
+    [{"total_iterations": 31}, {"failures": 0}],
+    ids=lambda budget: next(iter(budget)),
+)
+def test_simulated_sweep_obeys_the_budget_as_the_real_one_does(budget, cluster, tmp_path):
+    budget = {"concurrent": 1, "trials": 30, "iterations": ITERATIONS, **budget}
+    sweep = sweep_of("Steady", tmp_path, space={"x": Float(0.0, 1.0)}, scheduler="asha", budget=budget)
+    assert compare(sweep, curve).reason in budget
+
+
+def test_simulated_sweep_of_several_objectives_decides_what_the_real_one_did(cluster, tmp_path):
+    objective = Objective(metric="loss", mode="min", others=[Objective(metric="size", mode="min")])
+    budget = {"concurrent": 1, "trials": 12, "iterations": ITERATIONS}
+    sweep = sweep_of(
+        "TwoGoals",
+        tmp_path,
+        space={"x": Float(0.0, 1.0)},
+        objective=objective,
+        scheduler="asha",
+        searcher="optuna",
+        budget=budget,
+    )
+    compare(sweep, two_goals)

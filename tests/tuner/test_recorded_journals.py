@@ -1,0 +1,64 @@
+"""Journals that the first format's writer left stay readable: ``journals/`` has four, and what they tell."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tuner import Report, Sweep
+from tuner.journal import FILE_NAME, History, read
+from tuner.state import SweepState, replay
+
+RECORDED = Path(__file__).with_name("journals")
+EXPECTED = json.loads((RECORDED / "expected.json").read_text())
+
+
+@pytest.fixture(params=EXPECTED)
+def recorded(request, tmp_path):
+    """The name of a recorded sweep, and a results folder with its journal."""
+    shutil.copy(RECORDED / f"{request.param}.sqlite", tmp_path / FILE_NAME)
+    return request.param, tmp_path
+
+
+def test_report_tells_what_it_told_then(recorded):
+    name, folder = recorded
+    report = Report.read(folder)
+    trials = [
+        {
+            "state": trial.state,
+            "value": trial.value,
+            "iterations": trial.iterations,
+            "best_iteration": trial.best_iteration,
+            "config": trial.config,
+            "changes": len(trial.changes),
+            "cause": trial.cause,
+        }
+        for trial in report.trials
+    ]
+    told = {
+        "trials": trials,
+        "best": report.best().id,
+        "reason": report.reason,
+        "seconds": round(report.seconds, 3),
+        "decisions": len(report.decisions()),
+        "incumbents": len(report.incumbents()),
+    }
+    assert told == EXPECTED[name]
+
+
+def test_sweep_can_be_resumed_from_wherever_it_broke_off(recorded):
+    _, folder = recorded
+    events = list(read(folder))
+    sweep = Sweep(**events[0].sweep)
+    for end in range(1, len(events), 5):
+        state = SweepState(sweep)
+        replay(state, events[:end])
+        history = History.of(events[:end])
+        assert {n: trial.state for n, trial in state.trials.items() if trial.has_ended} == {
+            trial.number: trial.state for trial in history.ended
+        }
+        assert {n: trial.config for n, trial in state.trials.items()} == {
+            n: trial.changes[-1].config if trial.changes else trial.config
+            for n, trial in history.trials.items()
+        }

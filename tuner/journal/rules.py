@@ -1,0 +1,128 @@
+"""What the values in a journal's rows must be."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+from tuner.errors import ResultsError
+
+Rule = tuple[Callable[[Any], bool], str]
+"""A condition, and what it asks for in words."""
+
+_YEAR_10000 = 253_402_300_800.0  # in seconds since 1970; no calendar of Python's knows a later time
+
+_MOST = 2**53  # whole numbers above are no longer exact in JSON elsewhere
+
+_MOST_NESTED = 64  # Python's JSON writer fails somewhere above 300
+
+_NOTHING = object()
+
+
+def require(holds: bool, what: str, got: Any = _NOTHING) -> None:
+    """Raise ValueError with what must be, and what was got, unless it holds."""
+    if not holds:
+        raise ValueError(what if got is _NOTHING else f"{what}, got {_brief(got)}")
+
+
+def unreadable(source: str, number: int, error: ValueError) -> ResultsError:
+    """The error for an event of a journal that is not as it must be."""
+    return ResultsError(f"{source}: event {number} cannot be read: {error}")
+
+
+def check_columns(time: Any, kind: Any, trial: Any) -> None:
+    """Raise ValueError unless these can be the columns of a row."""
+    require(is_number(time) and 0 <= time < _YEAR_10000, "its time must be seconds since 1970", time)
+    require(isinstance(kind, str), "its kind must be text", kind)
+    if trial is not None:
+        require(_is_count(trial), "its trial must be a whole number from 0", trial)
+
+
+def parsed(data: Any) -> dict[str, Any]:
+    """The JSON object in a row's data. Raises ValueError if there is none."""
+    require(isinstance(data, str), "its data must be text", data)
+    require(_nesting(data) <= _MOST_NESTED, f"its data must be nested at most {_MOST_NESTED} times")
+    content = json.loads(data, parse_constant=_refuse)
+    require(isinstance(content, dict), "its data must be a JSON object", content)
+    return dict(_encodable(content) if _SURROGATE.search(data) else content)
+
+
+# The escape of half a character, which JSON can write and UTF-8 cannot.
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def _encodable(value: Any) -> Any:
+    """The value with a question mark for each half of a character whose other half is missing."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, list):
+        return [_encodable(item) for item in value]
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(item) for key, item in value.items()}
+    return value
+
+
+def _nesting(text: str) -> int:
+    """How deep the text may be nested; brackets inside of quotes make it seem deeper, not less deep."""
+    if text.count("[") + text.count("{") <= _MOST_NESTED:
+        return 0
+    depth = deepest = 0
+    for bracket in re.findall(r"\"(?:[^\"\\]|\\.)*\"|[\[\]{}]", text):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(bracket, 0)
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"a number must be finite, got {constant}")
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, int) and abs(value) > _MOST:
+        return "a number of many digits"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value of JSON is a finite number that a float can hold."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number that no float can hold
+        return False
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST
+
+
+def _is_amount(value: Any) -> bool:
+    return is_number(value) and 0 <= value <= _MOST
+
+
+ANYTHING: Rule = (lambda value: True, "anything")
+TEXT: Rule = (lambda value: isinstance(value, str), "text")
+NUMBER: Rule = (is_number, "a finite number")
+AMOUNT: Rule = (_is_amount, "a number from 0 to 2^53")
+COUNT: Rule = (_is_count, "a whole number from 0 to 2^53")
+OBJECT: Rule = (lambda value: isinstance(value, dict), "an object")
+NUMBERS: Rule = (
+    lambda value: isinstance(value, list) and all(map(is_number, value)),
+    "a list of finite numbers",
+)
+CONTENTS: Rule = (
+    lambda value: isinstance(value, list) and len(value) == 2 and all(map(_is_count, value)),
+    "two whole numbers",
+)
+FLAG: Rule = (lambda value: isinstance(value, bool), "true or false")
+MAYBE_NUMBER: Rule = (lambda value: value is None or is_number(value), "a finite number or null")
+
+
+def one_of(*words: str) -> Rule:
+    """One of these texts."""
+    return lambda value: isinstance(value, str) and value in words, f"one of {', '.join(words)}"

@@ -1,0 +1,352 @@
+"""``simulate``: drives a sweep's state with a virtual clock. Trials report what learning curves say."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import Counter
+from dataclasses import dataclass, replace
+from itertools import count
+
+import numpy as np
+
+from tuner.journal.events import Action, Decision, Ended, Lost, Reconfigured, Result, Started, Suggested
+from tuner.objective import ITERATIONS, SECONDS, Ending
+from tuner.simulation.curves import Costs, Curves, LearningCurve
+from tuner.state import SweepState, TrialState
+from tuner.sweep import Sweep
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """What came of a simulated sweep."""
+
+    seconds: float
+    """Wall time."""
+    worker_seconds: float
+    """Those that workers were held by trials."""
+    iterations: int
+    best: float | None
+    """The best value of a trial that did not fail."""
+    incumbents: list[tuple[float, int, float]]
+    """(seconds, iterations done by all trials, value) each time the best improved."""
+    endings: Counter[str]
+    iterations_of: list[int]
+    """By trial."""
+    waiting: list[int]
+    """Trials that never end."""
+    decided: list[Suggested | Decision | Reconfigured]
+    """All that a journal would have of suggestions and decisions, in order."""
+
+    def iterations_until(self, value: float, *, better_is_higher: bool) -> int | None:
+        """How many iterations had been done when the best first was as good as ``value``; ``None``: never."""
+        for _, iterations, best in self.incumbents:
+            if (best >= value) if better_is_higher else (best <= value):
+                return iterations
+        return None
+
+
+def simulate(sweep: Sweep, curves: Curves, *, workers: int, costs: Costs | None = None) -> Simulation:
+    """Run a sweep on ``workers`` workers of one trial each.
+
+    Every budget holds but ``silence``, since no simulated trial hangs, and ``concurrent``, which ``workers``
+    stands for. Trials can be measured by iterations or seconds; raises ValueError for anything else, of which
+    curves say nothing.
+    """
+    if sweep.scheduler.resource not in (ITERATIONS, SECONDS):
+        raise ValueError(f"curves say nothing of '{sweep.scheduler.resource}', which trials are measured by")
+    run = _Run(sweep, curves, workers, costs or Costs())
+    run.fill()
+    while run.events:
+        run.advance()
+        run.fill()
+    run.stop_all()
+    return run.result()
+
+
+@dataclass
+class _Trial:
+    """What the simulation knows of a trial beside its state."""
+
+    state: TrialState
+    curve: LearningCurve
+    behind: int = 0
+    """Of its iterations, those that it has to do again."""
+    is_dropped: bool = False
+    """It is paused, and about to end."""
+    since: float = 0.0
+    """When it came to its worker."""
+    held: float = 0.0
+    """Seconds on workers before."""
+    began: float = 0.0
+    """When its worker would have begun, had it done all iterations without a break."""
+    upto: int = 0
+    losses: int = 0
+
+    @property
+    def number(self) -> int:
+        return self.state.number
+
+    @property
+    def following(self) -> int:
+        """The iteration of its next report."""
+        return self.state.iteration + self.curve.every
+
+
+class _Run:
+    def __init__(self, sweep: Sweep, curves: Curves, workers: int, costs: Costs) -> None:
+        self.state = SweepState(sweep)
+        self.sweep = sweep
+        self.curves = curves
+        self.costs = costs
+        self.free = workers
+        self.now = costs.start
+        self.worker_seconds = 0.0
+        self.trials: list[_Trial] = []
+        self.events: list[tuple[float, int, int, str]] = []  # time, order, trial, what
+        self.idle: list[_Trial] = []  # on a worker, and no iteration of the budget is left for them now
+        self.incumbents: list[tuple[float, int, float]] = []
+        self.best: float | None = None
+        self.cutoff: tuple[float, str] | None = None  # when a budget of time was used up, and which one
+        self.decided: list[Suggested | Decision | Reconfigured] = []
+        self.order = count()
+
+    def expect(self, at: float, trial: _Trial, what: str) -> None:
+        heapq.heappush(self.events, (at, next(self.order), trial.number, what))
+
+    def fill(self) -> None:
+        """Give the free workers to trials: paused ones that may continue come before new ones."""
+        if self.state.reason is not None or self.cutoff is not None:
+            return
+        self.drop()
+        while self.free > 0 and self.state.reason is None:
+            was_closed = self.state.is_closed
+            trial = self.next()
+            if trial is None:
+                self.drop()
+                if self.state.is_closed is was_closed:
+                    break
+                continue  # now that none comes any more, a paused one may continue
+            self.free -= 1
+            trial.since = self.now
+            self.start(trial, at=self.now + self.costs.trial)
+
+    def next(self) -> _Trial | None:
+        """The trial that takes a free worker."""
+        if (decision := self.state.resume()) is not None:
+            self.decided.append(decision)
+            return self.resumed(decision)
+        if (suggested := self.state.suggest()) is not None:
+            self.decided.append(suggested)
+            return self.new(suggested)
+        return None
+
+    def new(self, suggested: Suggested) -> _Trial:
+        rng = np.random.default_rng([self.sweep.seed, suggested.trial, 1])
+        curve = self.curves(suggested.config, suggested.trial)
+        if rng.random() < self.costs.failures:
+            curve = replace(curve, fails_at=int(rng.integers(1, len(curve.values) + 1)))
+        self.trials.append(_Trial(self.state.trials[suggested.trial], curve))
+        return self.trials[-1]
+
+    def resumed(self, decision: Decision) -> _Trial:
+        """The trial of a decision. One that continues from another's weights does so along that one's curve.
+
+        More exactly along the values of its new configuration, as if it had had it from its first iteration.
+        """
+        trial = self.trials[decision.trial]
+        if decision.source is not None:
+            config = self.state.reconfigured(decision)
+            iteration = self.state.trials[decision.source].iteration
+            event = Reconfigured(trial.number, decision.source, iteration, config)
+            self.state.apply(event)
+            self.decided.append(event)
+            trial.curve = trial.curve.continued(self.curves(config, decision.source))
+        if not self.costs.checkpoints:
+            trial.behind = trial.state.iteration
+        return trial
+
+    def drop(self) -> None:
+        for decision in self.state.drop():
+            self.decided.append(decision)
+            trial = self.trials[decision.trial]
+            trial.is_dropped = True
+            if self.costs.drop > 0:
+                self.expect(self.now + self.costs.drop, trial, "dropped")
+            else:
+                self.end(trial, "stopped")
+
+    def start(self, trial: _Trial, *, at: float) -> None:
+        """A trial begins to train on its worker, at the time ``at``."""
+        self.state.apply(Started(trial.number))
+        self.train(trial, at=at)
+
+    def train(self, trial: _Trial, *, at: float) -> None:
+        """Let a trial train, from the time ``at``, to where it is decided on, fails, dies or is through."""
+        grant, curve = self.state.grant(trial.number), trial.curve
+        if grant is None:
+            self.idle.append(trial)
+            return
+        # Trials that are measured by seconds may be decided on at each result.
+        limit = min(grant.until or trial.following, self.sweep.budget.iterations or math.inf)
+        trial.upto = math.ceil(max(trial.following, limit) / curve.every) * curve.every
+        trial.began = at - (trial.state.iteration - trial.behind) * curve.seconds
+        breaks = [curve.fails_at or math.inf, len(curve.values), *curve.losses[trial.losses :][:1]]
+        arrival = trial.began + min(trial.upto, *breaks) * curve.seconds
+        self.expect(max(at, min(arrival, self.time_is_up(trial))), trial, "arrives")
+
+    def time_is_up(self, trial: _Trial) -> float:
+        """When a running trial has had its time on workers."""
+        return trial.since + (self.sweep.budget.trial_seconds or math.inf) - trial.held
+
+    def advance(self) -> None:
+        """Let the next thing happen, or the end of the sweep's budget."""
+        at, _, number, what = heapq.heappop(self.events)
+        trial = self.trials[number]
+        if what == "arrives":
+            self.arrive(trial, at, self.cutoff or self.deadline())
+        elif self.cutoff is not None:
+            return
+        elif trial.state.state == "paused" and (trial.is_dropped or what == "paused"):
+            self.now = at
+            self.end(trial, "stopped" if what == "dropped" else "failed")
+        idle, self.idle = self.idle, []
+        for waiting in idle:
+            if waiting.state.state == "running":
+                self.train(waiting, at=self.now)
+
+    def deadline(self) -> tuple[float, str]:
+        """When a budget of time is used up, if the workers stay as they are, and which one."""
+        ends = [(self.sweep.budget.seconds or math.inf, "seconds")]
+        running = [trial for trial in self.trials if trial.state.state == "running"]
+        gpus = self.sweep.resources.gpu
+        if self.sweep.budget.gpu_seconds is not None and running and gpus > 0:
+            used = self.worker_seconds + sum(self.now - trial.since for trial in running)
+            left = self.sweep.budget.gpu_seconds / gpus - used
+            ends.append((self.now + left / len(running), "gpu_seconds"))
+        return min(ends)
+
+    def arrive(self, trial: _Trial, at: float, deadline: tuple[float, str]) -> None:
+        """A trial has come to where it was headed."""
+        curve = trial.curve
+        while trial.state.iteration < trial.upto:
+            following = trial.following
+            moment = trial.began + following * curve.seconds
+            if min(moment, at) > deadline[0]:  # other trials may have results before it
+                self.now, self.cutoff = deadline[0], deadline
+                return None
+            if moment > self.time_is_up(trial):
+                return self.leave(trial, "stopped", at=at)
+            if following >= min(curve.losses[trial.losses :], default=math.inf):
+                return self.lose(trial, at=at)
+            if following >= (curve.fails_at or math.inf):
+                return self.leave(trial, "failed", at=at)
+            if following > len(curve.values):
+                return self.leave(trial, "completed", at=at)
+            action = self.report(trial, moment)
+            if self.state.reason is not None:
+                self.now = at
+                return self.events.clear()
+            if action is Action.PAUSE:
+                return self.pause(trial, at=at)
+            if action is not Action.CONTINUE:
+                return self.leave(trial, "stopped" if action is Action.STOP else "completed", at=at)
+        if self.cutoff is not None:
+            return None
+        if trial.state.iteration == len(curve.values):
+            return self.leave(trial, "completed", at=at)
+        self.now = at
+        return self.train(trial, at=at)
+
+    def lose(self, trial: _Trial, *, at: float) -> None:
+        """A trial's worker has died; it is started again in its place, unless that happened too often."""
+        self.now = at
+        trial.losses += 1
+        if self.state.starts_left(trial.number) == 0:
+            return self.leave(trial, "failed", at=at)
+        self.state.apply(Lost(trial.number, "its worker died"))
+        trial.behind = 0 if self.costs.checkpoints else trial.state.iteration
+        return self.start(trial, at=at + self.costs.trial)
+
+    def report(self, trial: _Trial, moment: float) -> Action:
+        """Tell the state of the trial's next result."""
+        trial.behind = 0
+        iteration = trial.following
+        values = trial.curve.at(iteration)
+        instructions = self.state.apply(
+            Result(
+                trial.number,
+                iteration=iteration,
+                value=values[0],
+                seconds=iteration * trial.curve.seconds,
+                metrics={},
+                values=values if len(values) > 1 else (),
+            )
+        )
+        best = self.state.incumbent.best if self.state.incumbent else None
+        if best is not None and self.sweep.objective.better(best, than=self.best):
+            self.best = best
+            self.incumbents.append((moment, self.state.iterations, best))
+        [decision] = [each for each in instructions if isinstance(each, Decision)]
+        if decision.is_notable:
+            self.decided.append(decision)
+        return decision.action
+
+    def pause(self, trial: _Trial, *, at: float) -> None:
+        self.give_up_worker(trial, at=at)
+        if self.costs.lost_pauses > 0:
+            rng = np.random.default_rng([self.sweep.seed, trial.number, trial.state.iteration, 3])
+            if rng.random() < self.costs.lost_pauses:
+                self.expect(at + self.costs.drop, trial, "paused")
+
+    def leave(self, trial: _Trial, ending: Ending, *, at: float) -> None:
+        """A running trial has ended."""
+        self.give_up_worker(trial, at=at)
+        self.end(trial, ending)
+
+    def give_up_worker(self, trial: _Trial, *, at: float) -> None:
+        self.now = at
+        self.worker_seconds += at - trial.since
+        trial.held += at - trial.since
+        self.free += 1
+
+    def end(self, trial: _Trial, ending: Ending) -> None:
+        self.state.apply(Ended(trial.number, ending))
+        if ending == "failed":
+            self.best = self.state.incumbent.best if self.state.incumbent else None
+
+    def stop_all(self) -> None:
+        """End whoever is left, if a budget is used up."""
+        if self.cutoff is not None:
+            self.state.give_up(self.cutoff[1])
+        if self.state.reason is None:
+            return
+        for trial in self.trials:
+            if trial.state.state == "running":
+                self.leave(trial, "stopped", at=self.now)
+            elif not trial.state.has_ended:
+                self.end(trial, "stopped")
+
+    def result(self) -> Simulation:
+        states = [trial.state for trial in self.trials]
+        return Simulation(
+            seconds=self.now,
+            worker_seconds=self.worker_seconds,
+            iterations=self.state.iterations,
+            best=self.final_best(),
+            incumbents=self.incumbents,
+            endings=Counter(state.state for state in states if state.has_ended),
+            iterations_of=[state.iteration for state in states],
+            waiting=[state.number for state in states if not state.has_ended],
+            decided=self.decided,
+        )
+
+    def final_best(self) -> float | None:
+        """The best value, as a report names it: of several objectives, the last values count."""
+        objective = self.sweep.objective
+        if not objective.others:
+            return self.best
+        sound = [
+            each.state for each in self.trials if each.state.state != "failed" and each.state.last_values
+        ]
+        return objective.best([state.last_values[0] for state in sound]) if sound else None
