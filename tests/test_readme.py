@@ -13,7 +13,7 @@ import pytest
 from tuner import Objective, SearchSpace
 from tuner.cli import _parser
 from tuner.searchers import SEARCHERS, beginning
-from tuner.sweep import read_yaml
+from tuner.yaml12 import read_yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -200,7 +200,7 @@ def _check(options: argparse.Namespace) -> int:
     with contextlib.redirect_stdout(sys.stderr):  # what the user's module prints is talk
         sweep = Sweep.read(options.sweep, options.overrides)
         _build_loggers(sweep)
-        lanes = sweep.trainable.lanes(sweep.samples()) if sweep.resources.lanes != 1 else None
+        lanes = sweep.trainable.lanes(sweep.samples) if sweep.resources.lanes != 1 else None
     print(f"{options.sweep}: {opening(sweep, None)}")
     if lanes is not None:
         print(f"lanes: {lanes}")

@@ -96,7 +96,7 @@ def test_only_the_best_keeps_its_checkpoints(report):
 def test_sweep_could_go_on_from_wherever_it_broke_off(report):
     everything = list(read(report.folder))
     for end in range(1, len(everything), 7):
-        state = SweepState(Sweep(**report.sweep))
+        state = SweepState.begin(Sweep(**report.sweep))
         replay(state, everything[:end])
         suggested = {event.trial for event in everything[:end] if event.kind == "suggested"}
         ended = {event.trial: event.state for event in everything[:end] if event.kind == "ended"}

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 
 import pytest
 from running import events, run_toy
 
 from tuner import Budget, Float, Objective, Pbt, Replay, Resources, SpecError, Sweep, run
-from tuner.journal import read
-from tuner.state import SweepState, replay
+from tuner.journal import History, read
 
 POPULATION = 6
 PBT = Pbt(interval=2, quantile=0.34)
@@ -128,11 +126,10 @@ def test_wherever_a_sweep_breaks_off_each_checkpoint_is_there_once(scheduler, cl
     report = population(tmp_path, scheduler=scheduler)
     everything = list(read(report.folder))
     for end in range(1, len(everything)):
-        left = replay(SweepState(Sweep(**report.sweep)), everything[:end])
-        for checkpoints in left.checkpoints.values():
-            paths = [each.path for each in checkpoints]
+        for trial in History.of(everything[:end]).trials.values():
+            paths = [each.path for each in trial.checkpoints]
             assert len(set(paths)) == len(paths)
-            assert all(math.isnan(each.result["loss"]) is ("/from_" in each.path) for each in checkpoints)
+            assert all(each.is_copy is ("/from_" in each.path) for each in trial.checkpoints)
 
 
 def test_a_restored_trial_is_given_its_own_configuration(tmp_path):

@@ -121,4 +121,4 @@ def test_journal_of_another_searcher_is_refused(cluster, tmp_path):
     folder = killed(make(tmp_path, "random", "fifo"), after=30)
     other = make(tmp_path / "other", "random", "fifo").model_copy(update={"seed": 5})
     with pytest.raises(ResultsError, match=r"trial 00000 ran .* and the searcher suggests"):
-        replay(SweepState(other), read(folder))
+        replay(SweepState.begin(other), read(folder))

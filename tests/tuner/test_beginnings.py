@@ -40,7 +40,8 @@ ANY = [*LEARNERS, Random, Sobol]
 
 
 def begun(spec: SearcherSpec, space: SearchSpace = SPACE, seed: int = 0) -> Searcher:
-    assert beginning.problems(spec, space, objective=LOSS) == []
+    assert beginning.problems(spec, space) == []
+    assert beginning.source_problems(spec, space, objective=LOSS) == []
     return start(spec, space, objective=LOSS, seed=seed)
 
 
@@ -93,7 +94,7 @@ def test_every_searcher_begins_with_the_points_that_it_is_given(spec: type[Searc
         {"optimizer": "adam", "lr": 0.25},
         {"optimizer": "sgd", "momentum": 0.5, "lr": 1.0, "batch": 64},
     )
-    found = suggestions(begun(spec(points=points)), 14)
+    found = suggestions(begun(spec(initial_points=points)), 14)
     assert found[:2] == [
         {"optimizer": "adam", "lr": 0.25, "batch": 64},
         {"optimizer": "sgd", "momentum": 0.5, "lr": 1.0, "batch": 64},
@@ -102,9 +103,9 @@ def test_every_searcher_begins_with_the_points_that_it_is_given(spec: type[Searc
 
 
 def test_what_a_point_leaves_open_is_drawn_from_the_seed() -> None:
-    [one] = suggestions(begun(Random(points=({"optimizer": "sgd"},)), seed=1), 1)
-    [same] = suggestions(begun(Optuna(points=({"optimizer": "sgd"},)), seed=1), 1)
-    [other] = suggestions(begun(Random(points=({"optimizer": "sgd"},)), seed=2), 1)
+    [one] = suggestions(begun(Random(initial_points=({"optimizer": "sgd"},)), seed=1), 1)
+    [same] = suggestions(begun(Optuna(initial_points=({"optimizer": "sgd"},)), seed=1), 1)
+    [other] = suggestions(begun(Random(initial_points=({"optimizer": "sgd"},)), seed=2), 1)
     assert one["optimizer"] == "sgd"
     assert SPACE.contains(one)
     assert one == same != other
@@ -113,27 +114,27 @@ def test_what_a_point_leaves_open_is_drawn_from_the_seed() -> None:
 @pytest.mark.parametrize("spec", ANY, ids=lambda spec: spec.__name__)
 def test_a_search_begins_with_the_defaults_of_its_space(spec: type[SearcherSpec]) -> None:
     space = SearchSpace({"lr": Float(0, 1, default=0.125), "depth": Int(1, 9, default=2, prior="normal")})
-    found = suggestions(begun(spec(points=({"lr": 0.5},)), space), 3)
+    found = suggestions(begun(spec(initial_points=({"lr": 0.5},)), space), 3)
     assert found[:2] == [{"lr": 0.125, "depth": 2}, {"lr": 0.5, "depth": 2}]
     assert found[2] not in found[:2]
 
 
 def test_points_tell_one_from_true() -> None:
     space = SearchSpace({"x": Choice([1, True, 2]), "on": True})
-    found = suggestions(begun(Random(points=({"x": 1}, {"x": True})), space), 2)
+    found = suggestions(begun(Random(initial_points=({"x": 1}, {"x": True})), space), 2)
     assert [type(config["x"]) for config in found] == [int, bool]
-    [problem] = beginning.problems(Random(points=({"on": 1},)), space, objective=LOSS)
-    assert str(problem) == "points.0.on: can never be 1; it is true"
+    [problem] = beginning.problems(Random(initial_points=({"on": 1},)), space)
+    assert str(problem) == "initial_points.0.on: can never be 1; it is true"
 
 
 def test_points_do_not_shift_what_a_random_search_draws_apart_from_them() -> None:
     plain = suggestions(begun(Sobol()), 6)
-    assert suggestions(begun(Sobol(points=({"optimizer": "adam", "lr": 0.25},))), 7)[1:] == plain
+    assert suggestions(begun(Sobol(initial_points=({"optimizer": "adam", "lr": 0.25},))), 7)[1:] == plain
 
 
 def test_a_grid_takes_points_first_and_each_configuration_once() -> None:
     points = ({"optimizer": "adam", "lr": 0.3}, {"optimizer": "adam", "lr": 0.25})
-    spec = Grid(points=points)
+    spec = Grid(initial_points=points)
     found = suggestions(begun(spec), spec.size(SPACE))
     assert found[:2] == [{**point, "batch": 64} for point in points]
     assert len(found) == len(SPACE.grid()) + 1
@@ -141,14 +142,14 @@ def test_a_grid_takes_points_first_and_each_configuration_once() -> None:
 
 
 def test_a_point_of_a_grid_must_be_whole() -> None:
-    [problem] = beginning.problems(Grid(points=({"lr": 0.3},)), SPACE, objective=LOSS)
-    assert str(problem) == "points.0: must be a whole configuration for a grid"
+    [problem] = beginning.problems(Grid(initial_points=({"lr": 0.3},)), SPACE)
+    assert str(problem) == "initial_points.0: must be a whole configuration for a grid"
 
 
 def test_a_point_that_no_configuration_completes_within_the_constraints_is_refused() -> None:
     space = SearchSpace({"a": Int(1, 9), "b": Int(1, 9), "constraints": ["a + b <= 9"]})
-    [problem] = beginning.problems(Random(points=({"a": 9},)), space, objective=LOSS)
-    assert problem.where == "points.0.constraints"
+    [problem] = beginning.problems(Random(initial_points=({"a": 9},)), space)
+    assert problem.where == "initial_points.0.constraints"
     assert problem.what == "none of 20000 draws meets them beside a=9"
 
 
@@ -215,7 +216,7 @@ def test_an_earlier_sweep_without_anything_in_common_is_refused(
     earlier: Path, spec: type[SearcherSpec]
 ) -> None:
     space = SearchSpace({"width": Int(1, 9), "batch": 64})
-    [problem] = beginning.problems(spec(warm_start=str(earlier)), space, objective=LOSS)
+    [problem] = beginning.source_problems(spec(warm_start=str(earlier)), space, objective=LOSS)
     assert str(problem) == (
         f"warm_start: {earlier}: must hold trials that fit this space, got none of 48: 46 had no 'width'; "
         "1 changed on their way; 1 had not ended; "
@@ -228,7 +229,7 @@ def test_an_earlier_sweep_that_never_reported_the_metric_is_refused(
     earlier: Path, spec: type[SearcherSpec]
 ) -> None:
     other = Objective(metric="f1", mode="max")
-    [problem] = beginning.problems(spec(warm_start=str(earlier)), SPACE, objective=other)
+    [problem] = beginning.source_problems(spec(warm_start=str(earlier)), SPACE, objective=other)
     what = f"warm_start: {earlier}: its trials must have reported 'f1', got only accuracy, loss"
     assert str(problem) == what
 
@@ -238,7 +239,7 @@ def test_an_earlier_sweep_without_trials_is_refused(tmp_path: Path, spec: type[S
     journal = Journal(tmp_path)
     put(journal, "sweep", sweep={"objective": {"metric": "loss", "mode": "min"}}, version="0")
     journal.close()
-    [problem] = beginning.problems(spec(warm_start=str(tmp_path)), SPACE, objective=LOSS)
+    [problem] = beginning.source_problems(spec(warm_start=str(tmp_path)), SPACE, objective=LOSS)
     assert str(problem) == f"warm_start: {tmp_path}: must hold trials to begin from, it has none"
 
 
@@ -298,15 +299,15 @@ def test_a_grid_does_not_run_again_what_was_completed(earlier: Path) -> None:
 
 def test_a_grid_of_which_nothing_is_left_is_refused(earlier: Path) -> None:
     space = SearchSpace({"optimizer": "adam", "lr": Float(0.0, 0.5, points=3), "batch": 64})
-    [problem] = beginning.problems(Grid(warm_start=str(earlier)), space, objective=LOSS)
+    [problem] = beginning.source_problems(Grid(warm_start=str(earlier)), space, objective=LOSS)
     assert str(problem) == "warm_start: has completed all that there is; nothing is left to run"
 
 
 def test_a_warm_start_without_results_is_refused(tmp_path: Path) -> None:
-    [problem] = beginning.problems(Random(warm_start=str(tmp_path)), SPACE, objective=LOSS)
+    [problem] = beginning.source_problems(Random(warm_start=str(tmp_path)), SPACE, objective=LOSS)
     assert problem.where == "warm_start"
     assert problem.what.endswith("holds no sweep; must be a results folder with a journal.sqlite")
-    [problem] = beginning.problems(Grid(warm_start=str(tmp_path)), SPACE, objective=LOSS)
+    [problem] = beginning.source_problems(Grid(warm_start=str(tmp_path)), SPACE, objective=LOSS)
     assert problem.where == "warm_start"
 
 

@@ -15,7 +15,7 @@ def stretch(tmp_path, *, running, **budget):
         objective=Objective(metric="loss", mode="min"),
         budget=Budget(trials=1000, iterations=10, **budget),
     )
-    driver = SweepDriver(SweepState(sweep), Journal(tmp_path))
+    driver = SweepDriver(SweepState.begin(sweep), Journal(tmp_path))
     driver.suggest()
     return driver.train_for(0, running=running)
 
@@ -37,11 +37,11 @@ def test_trial_that_had_no_room_counts_also_after_a_restart_as_no_loss_of_its_wo
         objective=Objective(metric="loss", mode="min"),
         budget=Budget(trials=1),
     )
-    driver = SweepDriver(SweepState(sweep), Journal(tmp_path))
+    driver = SweepDriver(SweepState.begin(sweep), Journal(tmp_path))
     driver.suggest()
     driver.lost(0, "the process died")
     driver.lost(0, "CUDA out of memory", lanes=4)
-    again = SweepState(sweep)
+    again = SweepState.begin(sweep)
     replay(again, read(tmp_path))
     for trial in (driver.state.trials[0], again.trials[0]):
         assert (trial.worker_losses, trial.times_too_many, trial.state) == (1, 1, "pending")

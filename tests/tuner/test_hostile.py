@@ -41,7 +41,7 @@ def sweep(**parts: Any) -> dict[str, Any]:
 
 def suggestions() -> list[dict[str, Any]]:
     """The data of the first two suggestions of the sweep, as its state makes them."""
-    state = SweepState(Sweep(**sweep()))
+    state = SweepState.begin(Sweep(**sweep()))
     return [suggested.to_json() for suggested in (state.suggest(), state.suggest()) if suggested is not None]
 
 
@@ -116,7 +116,7 @@ def use_all(folder: Path) -> list[str]:
 
     def recovered() -> None:
         events = list(read(folder))
-        replay(SweepState(Sweep(**Report.read(folder).sweep)), events)
+        replay(SweepState.begin(Sweep(**Report.read(folder).sweep)), events)
 
     for act in (
         render,

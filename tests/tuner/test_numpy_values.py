@@ -88,7 +88,7 @@ def test_constants_and_written_dimensions_are_plain() -> None:
 def test_points_are_plain(spec: Any) -> None:
     space = SearchSpace({"n": Int(1, 9), "x": Float(0, 1), "sizes": Choice(([8, 8], [16]))})
     points = [{"n": np.int64(5), "x": np.float32(0.5), "sizes": np.array([8, 8])}]
-    config = start(spec(points=points), space, objective=LOSS, seed=0).suggest(0)
+    config = start(spec(initial_points=points), space, objective=LOSS, seed=0).suggest(0)
     assert config == {"n": 5, "x": 0.5, "sizes": [8, 8]}
     assert plain(config)
 
@@ -100,7 +100,7 @@ def test_a_whole_sweep_of_numpy_numbers_is_that_of_plain_ones() -> None:
             space={"n": Int(whole(1), whole(9))},
             objective=LOSS,
             budget={"trials": whole(3), "iterations": whole(9), "seconds": real(60)},
-            searcher={"kind": "bayes", "initial": whole(4), "points": [{"n": whole(2)}]},
+            searcher={"kind": "bayes", "initial": whole(4), "initial_points": [{"n": whole(2)}]},
             scheduler=Asha(reduction_factor=whole(3)),
             resources={"cpu": real(1)},
             seed=whole(7),

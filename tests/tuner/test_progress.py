@@ -39,7 +39,7 @@ def test_what_is_wrong_with_workers_is_told_once(shown, tmp_path):
         budget=Budget(trials=1),
     )
     stream = io.StringIO()
-    driver, progress = SweepDriver(SweepState(sweep), Journal(tmp_path)), shown(stream)
+    driver, progress = SweepDriver(SweepState.begin(sweep), Journal(tmp_path)), shown(stream)
     progress.open(sweep, tmp_path, 1)
     driver.suggest()
     for lanes in (4, 3):
@@ -72,7 +72,7 @@ def driving(tmp_path, *, trials=64, iterations=20, scheduler="fifo", seconds=Non
         budget=Budget(trials=trials, iterations=iterations, seconds=seconds),
         scheduler=scheduler,
     )
-    driver = SweepDriver(SweepState(sweep), Journal(tmp_path))
+    driver = SweepDriver(SweepState.begin(sweep), Journal(tmp_path))
     for number in range(running):
         driver.suggest()
         driver.started(number, "node")

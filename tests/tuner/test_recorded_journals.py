@@ -8,6 +8,7 @@ import pytest
 
 from tuner import Report, Sweep
 from tuner.journal import FILE_NAME, History, read
+from tuner.journal.events import SweepBegan
 from tuner.state import SweepState, replay
 
 RECORDED = Path(__file__).with_name("journals")
@@ -52,7 +53,7 @@ def test_sweep_can_be_resumed_from_wherever_it_broke_off(recorded):
     events = list(read(folder))
     sweep = Sweep(**events[0].sweep)
     for end in range(1, len(events), 5):
-        state = SweepState(sweep)
+        state = SweepState.begin(sweep)
         replay(state, events[:end])
         history = History.of(events[:end])
         assert {n: trial.state for n, trial in state.trials.items() if trial.has_ended} == {
@@ -62,3 +63,10 @@ def test_sweep_can_be_resumed_from_wherever_it_broke_off(recorded):
             n: trial.changes[-1].config if trial.changes else trial.config
             for n, trial in history.trials.items()
         }
+
+
+def test_a_sweep_that_named_its_initial_points_as_earlier_versions_did_is_understood():
+    searcher = {"kind": "random", "points": [{"x": 0.5}]}
+    began = SweepBegan({"searcher": searcher, "seed": 1})
+    assert began.settings == {"searcher": {"kind": "random", "initial_points": [{"x": 0.5}]}, "seed": 1}
+    assert began.sweep["searcher"] is searcher  # what its signature is of

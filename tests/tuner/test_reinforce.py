@@ -274,7 +274,7 @@ def test_a_saved_controller_goes_on_where_it_was(tmp_path):
         teacher.finish(trial, "completed", reward(teacher.suggest(trial)))
     teacher.save(tmp_path)
     spec = Reinforce(controller=str(tmp_path / "controller.pt"))
-    assert spec.problems(SPACE) == []
+    assert spec.source_problems(SPACE) == []
     goes_on, starts_anew = (fmean(reward(s.suggest(n)) for n in range(30)) for s in (build(spec), build()))
     assert goes_on > starts_anew + 0.3
 
@@ -300,7 +300,7 @@ def test_a_controller_that_does_not_fit_is_refused_before_the_sweep(tmp_path):
     spec = Reinforce(controller=str(path))
 
     def problems(space=SPACE, spec=spec):
-        [problem] = spec.problems(space)
+        [problem] = spec.source_problems(space)
         return str(problem)
 
     assert problems().startswith(f"controller: '{path}' cannot be read as a controller: ")

@@ -127,7 +127,7 @@ def test_what_trials_of_a_grid_are_given_is_in_the_grid_however_tight_its_constr
         budget=Budget(trials=2),
         searcher=Grid(),
     )
-    given = {(sample["a"], sample["b"]) for sample in sweep.samples()}
+    given = {(sample["a"], sample["b"]) for sample in sweep.samples}
     assert given == {(0, 1), (1, 0)}
 
 

@@ -21,7 +21,7 @@ def state_of(*, trials=3, started=0, **parts):
             **parts,
         }
     )
-    state = SweepState(sweep)
+    state = SweepState.begin(sweep)
     for number in range(started):
         state.suggest()
         state.apply(Started(number))

@@ -103,10 +103,10 @@ SENTENCES: dict[str, list[str]] = {
         "space.optimizer.sgd.lr: 'lr' would be there twice, beside 'lr'; choose another name"
     ],
     "points_outside_the_space": [
-        "searcher.points.0.lr: can never be 2.0; it is a number in [0.1, 1.0]",
-        "searcher.points.1.momentum: is not active at this point; leave it out",
-        "searcher.points.2: unknown hyperparameter 'momentun'; did you mean 'momentum'?",
-        "searcher.points.3.momentum: is not active at this point; leave it out, or say what optimizer is",
+        "searcher.initial_points.0.lr: can never be 2.0; it is a number in [0.1, 1.0]",
+        "searcher.initial_points.1.momentum: is not active at this point; leave it out",
+        "searcher.initial_points.2: unknown hyperparameter 'momentun'; did you mean 'momentum'?",
+        "searcher.initial_points.3.momentum: is not active at this point; leave it out, or say what optimizer is",
     ],
     "sampler_setting_of_another": [
         "searcher.candidates: is a setting of sampler tpe, not of gp; must be one of deterministic, startup_trials"
@@ -706,3 +706,19 @@ def test_results_in_storage_that_is_not_a_folder_are_refused(out: str) -> None:
         Sweep(**{**PARTS, "out": out})
     expected = f"out: must be a folder, which may be a mounted one, and not a URL, got '{out}'"
     assert str(refusal.value) == expected
+
+
+def test_a_sweep_whose_earlier_sweep_is_gone_can_still_be_built():
+    """So that a finished sweep can be evaluated and reported."""
+    searcher = {"kind": "random", "warm_start": "results/nowhere"}
+    sweep = Sweep(**PARTS, searcher=searcher)
+    with pytest.raises(SpecError, match=r"searcher.warm_start: results/nowhere: holds no sweep"):
+        sweep.check()
+
+
+def test_points_of_a_searcher_are_refused_with_their_new_name():
+    with pytest.raises(SpecError) as refused:
+        Sweep(**PARTS, searcher={"kind": "random", "points": [{"lr": 0.1}]})
+    assert str(refused.value) == (
+        "searcher.points: is called 'initial_points', since 'points' is the grid size of a dimension"
+    )

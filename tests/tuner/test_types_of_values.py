@@ -14,7 +14,7 @@ from tuner.schedulers import SCHEDULERS, Action, Decision
 from tuner.searchers import start
 from tuner.space import SearchSpace
 from tuner.state import SweepState, replay
-from tuner.sweep import read_yaml
+from tuner.yaml12 import read_yaml
 
 VALUES = [
     (64, 64),
@@ -72,7 +72,7 @@ def test_a_configuration_out_of_json_gets_the_types_of_the_space():
 def test_defaults_and_points_are_the_choice_object_itself():
     objective = sweep_of({"y": 1}).objective
     space = SearchSpace({"x": Choice([(1, 2), (3,)], default=[3])})
-    sweep = sweep_of(space, searcher={"kind": "random", "points": [{"x": [1, 2]}]})
+    sweep = sweep_of(space, searcher={"kind": "random", "initial_points": [{"x": [1, 2]}]})
     searcher = start(sweep.searcher, space, objective=objective, seed=0)
     assert [searcher.suggest(number)["x"] for number in (0, 1)] in ([(3,), (1, 2)], [(1, 2), (3,)])
 
@@ -94,11 +94,11 @@ def test_a_recovered_sweep_and_its_report_have_the_choice_objects(tmp_path, sear
     sweep = sweep_of(space, searcher=searcher)
     journal = Journal(tmp_path)
     put(journal, "sweep", sweep=sweep.to_dict(), version="0")
-    driver = SweepDriver(SweepState(sweep), journal)
+    driver = SweepDriver(SweepState.begin(sweep), journal)
     before = [driver.suggest().config for _ in range(4)]
     journal.close()
     events = list(read(tmp_path))
-    resumed = SweepState(Sweep(**events[0].sweep))
+    resumed = SweepState.begin(Sweep(**events[0].sweep))
     replay(resumed, events)
     after = [resumed.trials[number].config for number in range(4)]
     assert shown(after) == shown(before)

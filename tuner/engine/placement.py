@@ -64,7 +64,7 @@ def place(trainable: Any, sweep: Sweep, *, ended: Callable[[], bool]) -> Placeme
     def start(recipe: Recipe) -> WorkerPool:
         wanted = _wanted(sweep, resources)
         most = _most_at_once(sweep, workers=max(1, wanted()))
-        return WorkerPool(recipe, resources, wanted=wanted, most=most, samples=sweep.samples())
+        return WorkerPool(recipe, resources, wanted=wanted, most=most, samples=sweep.samples)
 
     return Placement(slots, resources, lambda config: plain, start)
 
@@ -82,7 +82,7 @@ def _requested(trainable: Any, sweep: Sweep) -> tuple[Resources, Request | None]
     def request(config: dict[str, Any]) -> PlacementGroupFactory:
         return trainable.default_resource_request(config) or plain
 
-    requests = {request(config) for config in sweep.samples()}
+    requests = {request(config) for config in sweep.samples}
     if problems := sweep.trainable.gpu_problems(max(map(_gpus, requests))):
         raise SpecError(problems)
     if requests == {plain}:
@@ -108,7 +108,7 @@ def _gpus(request: PlacementGroupFactory) -> float:
 
 def _slots(request: Request, sweep: Sweep) -> int:
     """How many trials can run at once; raises ClusterError when the cluster can never hold one of them."""
-    groups = {request(config) for config in sweep.samples()}
+    groups = {request(config) for config in sweep.samples}
     nodes = cluster.nodes()
     together = cluster.total()
     slots = []

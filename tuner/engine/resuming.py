@@ -18,9 +18,10 @@ from tuner.journal.events import Resumed, SweepBegan
 from tuner.modules import within
 from tuner.report import Report
 from tuner.report.words import ended
-from tuner.sweep import Sweep, read_yaml
+from tuner.sweep import Sweep
 from tuner.trainable import TrainableSpec
 from tuner.trust import require
+from tuner.yaml12 import read_yaml
 
 _CHANGED = "the code has changed since the sweep began"
 
@@ -66,7 +67,7 @@ def resume(
         require(named, "resume", sweep=began.sweep, trust=trust)
         _refuse_edits(folder / SWEEP_FILE, began.sweep)
         with within(began.folder):
-            sweep = Sweep(**{**began.sweep, "trainable": _trainable(folder, began, trainable)})
+            sweep = Sweep(**{**began.settings, "trainable": _trainable(folder, began, trainable)})
             check_sources(sweep, began.sources or {})
 
             def begin() -> Begun:

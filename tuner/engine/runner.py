@@ -210,7 +210,7 @@ def _drive(
         from tuner.engine.driver import SweepDriver
         from tuner.state import SweepState, replay
 
-    state = SweepState(sweep)
+    state = SweepState.begin(sweep)
     pending, history = replay(state, events), History.of(events)
     driver = SweepDriver(state, journal)
     driver.notes += notes

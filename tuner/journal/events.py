@@ -126,6 +126,15 @@ class SweepBegan(Event):
     importable: Annotated[Any, rules.ANYTHING] = None
     """Whether the trainable's name is enough to find it."""
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The sweep in the words of this version."""
+        searcher = self.sweep.get("searcher")
+        if not (isinstance(searcher, dict) and "points" in searcher):
+            return self.sweep
+        renamed = {"initial_points" if key == "points" else key: value for key, value in searcher.items()}
+        return {**self.sweep, "searcher": renamed}
+
 
 @dataclass(frozen=True)
 class Suggested(TrialEvent):

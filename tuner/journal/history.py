@@ -218,7 +218,7 @@ class History:
         """The sweep as it was resolved. Raises ResultsError if it was ended before it began."""
         if self.began is None:
             raise ResultsError(f"{folder / FILE_NAME}: holds no sweep; it was ended before it began")
-        return self.began.sweep
+        return self.began.settings
 
     def objectives(self) -> list[str | None]:
         """The metrics of the sweep's objectives, as far as the journal names them."""

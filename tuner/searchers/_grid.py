@@ -37,7 +37,7 @@ class Grid(SearcherSpec):
 
     def _configs(self, space: SearchSpace) -> list[Config]:
         """The user's points, then the grid; without those that an earlier sweep has completed."""
-        first = [space.build(lambda key, _, p=point: p[space.name(key)]) for point in self.points]  # type: ignore[misc]
+        first = [space.build(lambda key, _, p=point: p[space.name(key)]) for point in self.initial_points]  # type: ignore[misc]
         done = completed(Path(self.warm_start).expanduser(), space) if self.warm_start else []
         if not first and not done:
             return space.grid()

@@ -65,12 +65,16 @@ class Reinforce(SearcherSpec):
         problems = super().problems(space)
         for key, dimension in space.dimensions.items():
             problems += [problem.inside(f"space.{key}") for problem in _options_problems(dimension)]
-        if self.controller is not None and not problems:
-            try:
-                self._controller(space, self.controller, seed=0)
-            except ValueError as error:
-                problems.append(Problem("controller", f"'{self.controller}' {error}"))
         return problems
+
+    def source_problems(self, space: SearchSpace) -> list[Problem]:
+        if self.controller is None:
+            return []
+        try:
+            self._controller(space, self.controller, seed=0)
+        except ValueError as error:
+            return [Problem("controller", f"'{self.controller}' {error}")]
+        return []
 
     def sources(self) -> dict[str, Path]:
         own = {} if self.controller is None else {"controller": Path(self.controller).expanduser()}

@@ -6,12 +6,13 @@ Neither knows Ray. The engine asks and tells; the same object runs on a cluster,
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
-from tuner.errors import Problem
+from tuner.errors import Problem, SpecError
 from tuner.objective import Ending, Objective
 from tuner.space import Choice, Config, Ordered, SearchSpace
 from tuner.spec import Spec, unwrapped
@@ -63,7 +64,7 @@ class Searcher(ABC):
 class SearcherSpec(Spec):
     """The settings of a searcher, as ``searcher:`` in a sweep file gives them."""
 
-    points: Annotated[
+    initial_points: Annotated[
         tuple[dict[str, Any], ...], BeforeValidator(lambda points: unwrapped(points, arrays=True))
     ] = Field(
         default=(),
@@ -72,6 +73,14 @@ class SearcherSpec(Spec):
     warm_start: str | None = Field(
         default=None, description="results folder of an earlier sweep to begin from"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_points(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and "points" in data and "points" not in cls.model_fields:
+            what = "is called 'initial_points', since 'points' is the grid size of a dimension"
+            raise SpecError([Problem("points", what)])
+        return data
 
     learns: ClassVar[bool] = False
     """Whether suggestions depend on results; if not, trial k's configuration depends on (seed, k) alone."""
@@ -100,6 +109,10 @@ class SearcherSpec(Spec):
             problems.append(space.tightness.inside("space"))
         return problems
 
+    def source_problems(self, space: SearchSpace) -> list[Problem]:
+        """What is wrong with the files that it learns from, beside ``warm_start``; empty when nothing."""
+        return []
+
     def sources(self) -> dict[str, Path]:
         """The results folders and files that it learns from, by the setting that names them."""
         return {} if self.warm_start is None else {"warm_start": Path(self.warm_start).expanduser()}
@@ -110,7 +123,7 @@ class SearcherSpec(Spec):
 
     @abstractmethod
     def build(self, space: SearchSpace, *, objective: Objective, seed: int) -> Searcher:
-        """A new searcher over ``space``, which knows nothing of ``points`` and ``warm_start``.
+        """A new searcher over ``space``, which knows nothing of ``initial_points`` and ``warm_start``.
 
         What a learning one suggests may break a constraint: it is then asked again, and told by ``take`` in
         the end. ``tuner.searchers.start`` makes it whole.

@@ -24,12 +24,12 @@ _DRAWS = 256
 
 
 def start(spec: SearcherSpec, space: SearchSpace, *, objective: Objective, seed: int) -> Searcher:
-    """The searcher that a sweep asks.
+    """Return the searcher that a sweep asks. Reads what it learns from: an earlier sweep, or files.
 
-    It begins with the configuration of the space's defaults, where it has any, and with ``spec.points``. A
-    searcher that learns is told the trials of the earlier sweep; one that does not goes on in its sequence
-    behind them; a grid leaves out those that were completed. Every suggestion meets the constraints. Raises
-    SpecError or ResultsError where ``problems`` finds something.
+    It begins with the configuration of the space's defaults, where it has any, and with the initial points. A
+    searcher that learns is told the trials of the earlier sweep. One that does not continues its sequence
+    behind them. A grid leaves out those that were completed. Every suggestion meets the constraints. Raises
+    SpecError or ResultsError where ``problems`` or ``source_problems`` finds something.
     """
     searcher = spec.build(space, objective=objective, seed=seed)
     if spec.exhaustive:
@@ -44,27 +44,34 @@ def start(spec: SearcherSpec, space: SearchSpace, *, objective: Objective, seed:
     return whole
 
 
-def problems(spec: SearcherSpec, space: SearchSpace, *, objective: Objective | None) -> list[Problem]:
-    """Why ``spec`` cannot search ``space`` from its beginnings; empty when it can.
+def problems(spec: SearcherSpec, space: SearchSpace) -> list[Problem]:
+    """Why ``spec`` cannot search ``space``, its points included; empty when it can. Reads no file."""
+    found = spec.problems(space)
+    for number, point in enumerate(spec.initial_points):
+        found += [problem.inside(f"initial_points.{number}") for problem in _point_problems(point, space)]
+        if spec.exhaustive and not found and not space.contains({**space.constants, **point}):
+            found.append(Problem(f"initial_points.{number}", "must be a whole configuration for a grid"))
+    return found
+
+
+def source_problems(spec: SearcherSpec, space: SearchSpace, *, objective: Objective | None) -> list[Problem]:
+    """What is wrong with what it learns from, an earlier sweep or files; empty where there is nothing.
 
     ``objective``: ``None`` when it is wrong by itself.
     """
-    found = spec.problems(space)
-    for number, point in enumerate(spec.points):
-        found += [problem.inside(f"points.{number}") for problem in _point_problems(point, space)]
-        if spec.exhaustive and not found and not space.contains({**space.constants, **point}):
-            found.append(Problem(f"points.{number}", "must be a whole configuration for a grid"))
-    if objective is not None and not found:
-        try:
-            earlier = _earlier(spec, space, objective)
-        except ResultsError as error:
-            found.append(Problem("warm_start", str(error)))
-        else:
-            if earlier is not None and (what := earlier.problem()) is not None:
-                found.append(Problem("warm_start", what))
-            elif spec.warm_start is not None and spec.size(space) == 0:
-                found.append(Problem("warm_start", "has completed all that there is; nothing is left to run"))
-    return found
+    if found := spec.source_problems(space):
+        return found
+    if spec.warm_start is None or objective is None:
+        return []
+    try:
+        earlier = _earlier(spec, space, objective)
+    except ResultsError as error:
+        return [Problem("warm_start", str(error))]
+    if earlier is not None and (what := earlier.problem()) is not None:
+        return [Problem("warm_start", what)]
+    if spec.size(space) == 0:
+        return [Problem("warm_start", "has completed all that there is; nothing is left to run")]
+    return []
 
 
 def beginnings(spec: SearcherSpec, space: SearchSpace, *, objective: Objective) -> str | None:
@@ -164,9 +171,9 @@ def _earlier(spec: SearcherSpec, space: SearchSpace, objective: Objective) -> Ea
 def _points(spec: SearcherSpec, space: SearchSpace, seed: int) -> list[Config]:
     """The configurations to begin with; what a point leaves open has its default, or is drawn."""
     points: list[Config] = []
-    for number, point in enumerate([*([{}] if space.defaults() else []), *spec.points]):
+    for number, point in enumerate([*([{}] if space.defaults() else []), *spec.initial_points]):
         # Numbers of trials are whole, so that no draw of a trial is repeated here.
-        rng = np.random.default_rng([seed, number, len(spec.points) + 1])
+        rng = np.random.default_rng([seed, number, len(spec.initial_points) + 1])
         config = space.sample(rng, given=point, defaults=True)
         if not any(same(config, other) for other in points):
             points.append(config)

@@ -95,7 +95,7 @@ class _Trial:
 
 class _Run:
     def __init__(self, sweep: Sweep, curves: Curves, workers: int, costs: Costs) -> None:
-        self.state = SweepState(sweep)
+        self.state = SweepState.begin(sweep)
         self.sweep = sweep
         self.curves = curves
         self.costs = costs

@@ -10,7 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -27,7 +27,7 @@ from tuner.journal.events import (
 )
 from tuner.objective import ITERATIONS, SECONDS, Ending
 from tuner.pareto import front
-from tuner.searchers import start
+from tuner.searchers import Searcher, start
 from tuner.space import Config
 from tuner.state._trial import TrialState
 from tuner.sweep import Sweep
@@ -79,14 +79,14 @@ def trial_seed(sweep_seed: int, trial: int) -> int:
 class SweepState:
     """The trials of a sweep, what is decided about them, and what is left of its budget."""
 
-    def __init__(self, sweep: Sweep) -> None:
+    def __init__(self, sweep: Sweep, *, searcher: Searcher, total: int | None) -> None:
         self.sweep = sweep
-        self.total = sweep.trials  # how many trials there will be; asked once, since a grid is counted for it
+        self.total = total  # how many trials there will be; ``None``: nobody knows
         self.trials: dict[int, TrialState] = {}
         self.reason: str | None = None  # why the sweep is over before every trial was run
         self.incumbent: TrialState | None = None  # the best so far that has not failed
         self.is_closed = False  # no new trial will come
-        self.searcher = start(sweep.searcher, sweep.space, objective=sweep.objective, seed=sweep.seed)
+        self.searcher = searcher
         self._scheduler = sweep.scheduler.build(
             objective=sweep.objective,
             iterations=sweep.scheduler.most(sweep.budget.iterations),
@@ -96,6 +96,12 @@ class SweepState:
         self.iterations = 0  # of all trials; those that were repeated count once
         self._granted: dict[int, int] = {}  # running trial -> the iteration up to which it may train
         self._kept: list[TrialState] = []  # the best of those that have ended; their checkpoints stay
+
+    @classmethod
+    def begin(cls, sweep: Sweep) -> Self:
+        """Return the state of a sweep without any trial yet; reads what its searcher learns from."""
+        searcher = start(sweep.searcher, sweep.space, objective=sweep.objective, seed=sweep.seed)
+        return cls(sweep, searcher=searcher, total=sweep.trials)
 
     def counts(self) -> Counter[str]:
         """How many trials are in each state."""

@@ -1,0 +1,140 @@
+"""Strict YAML 1.2: reading a sweep file, writing one, and ``key=value`` overrides."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+from tuner.errors import Problem, SpecError
+from tuner.spec import describe
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML 1.2 file.
+
+    Raises SpecError when it cannot be read, is not YAML, holds no mapping, or repeats a key.
+    """
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise SpecError([Problem(str(path), "there is no such file")]) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError([Problem(str(path), f"cannot be read: {error}")]) from None
+    try:
+        data = _yaml().load(text)
+    except YAMLError as error:
+        raise SpecError([Problem(str(path), _yaml_problem(error))]) from None
+    _check_keys(data)
+    if not isinstance(data, dict):
+        raise SpecError([Problem(str(path), f"must hold a mapping, got {describe(data)}")])
+    return data
+
+
+def to_yaml(data: dict[str, Any]) -> str:
+    """A mapping as YAML 1.2."""
+    stream = io.StringIO()
+    _yaml().dump(data, stream)
+    return stream.getvalue()
+
+
+def _yaml() -> Any:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.resolver import VersionedResolver
+
+    class CoreSchema(VersionedResolver):
+        # ruamel.yaml's own rules read 2024-01-01 as a date and 1_2 as 12, as YAML 1.1 did.
+        versioned_resolver = _CORE_SCHEMA
+
+    yaml: Any = YAML(typ="safe", pure=True)
+    yaml.Resolver = CoreSchema
+    yaml.default_flow_style = False
+    yaml.allow_unicode = False  # else it writes U+0085 and U+2028 unquoted, which read back as line ends
+    yaml.sort_base_mapping_type_on_output = False
+    return yaml
+
+
+def _core_schema() -> dict[str, list[tuple[str, re.Pattern[str]]]]:
+    """First character -> tags and patterns of plain scalars that are no text (YAML 1.2.2, section 10.3.2)."""
+    schema: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+    for tag, pattern, first in (
+        ("null", r"(null|Null|NULL|~|)$", "nN~"),
+        ("bool", r"(true|True|TRUE|false|False|FALSE)$", "tTfF"),
+        ("int", r"([-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)$", "-+0123456789"),
+        ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$", "-+.0123456789"),
+        ("float", r"([-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))$", "-+."),
+        ("merge", r"<<$", "<"),
+    ):
+        for character in [*first, *([""] if tag == "null" else [])]:
+            schema.setdefault(character, []).append((f"tag:yaml.org,2002:{tag}", re.compile(pattern)))
+    return schema
+
+
+_CORE_SCHEMA = _core_schema()
+
+
+def _yaml_problem(error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None)
+    line = f"line {mark.line + 1}: " if mark else ""
+    what = str(getattr(error, "problem", None) or error).splitlines()[0]
+    if repeated := re.match('found duplicate key "(.*?)" with value', what):
+        return f"{line}the key '{repeated[1]}' stands twice"
+    if what.startswith("but "):  # the second half of a sentence
+        what = f"{getattr(error, 'context', '')}, {what}"
+    return f"{line}not valid YAML: {what}"
+
+
+def _check_keys(data: Any) -> None:
+    """Raise SpecError for keys that are not text, and for a value that (by an alias) holds itself."""
+    problems: list[Problem] = []
+    checked: set[int] = set()
+
+    def check(value: Any, where: tuple[str, ...], above: frozenset[int]) -> None:
+        if id(value) in above:
+            problems.append(Problem(".".join(where), "must not hold itself (by an alias)"))
+        elif isinstance(value, (dict, list)) and id(value) not in checked:
+            for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+                # A hyperparameter's value may have whole numbers as keys, as class_weight has.
+                inside = where[:1] == ("space",) and len(where) > 1 and type(key) is int
+                if isinstance(value, dict) and not isinstance(key, str) and not inside:
+                    problems.append(Problem(".".join(where), f"a key must be text, got {describe(key)}"))
+                check(inner, (*where, str(key)), above | {id(value)})
+            checked.add(id(value))
+
+    check(data, (), frozenset())
+    if problems:
+        raise SpecError(problems)
+
+
+def override(data: dict[str, Any], text: str) -> None:
+    """Set one value of a sweep, in place: ``dotted.key=value`` with a YAML value. Raises SpecError."""
+    key, equals, written = text.partition("=")
+    if not equals or not key:
+        raise SpecError([Problem("--set", f"must read key=value, got '{text}'")])
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        value = _yaml().load(written)
+    except YAMLError as error:
+        raise SpecError([Problem(f"--set {key}", _yaml_problem(error))]) from None
+    try:
+        _check_keys(value)
+    except SpecError as error:
+        raise SpecError(problem.inside(f"--set {key}") for problem in error.problems) from None
+    *path, last = key.split(".")
+    for part in path:
+        inner = data.get(part)
+        if isinstance(inner, str):  # `searcher: optuna` grows into `{kind: optuna, ...}`
+            inner = {"kind": inner}
+        elif inner is None:
+            inner = {}
+        elif isinstance(inner, dict):
+            inner = dict(inner)  # an alias may share it with another part
+        else:
+            raise SpecError([Problem(f"--set {key}", f"'{part}' has no keys, it is {describe(inner)}")])
+        data[part] = inner
+        data = inner
+    data[last] = value
