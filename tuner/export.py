@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from tuner.contract import Exports
 from tuner.errors import Problem, ResultsError, SpecError
 from tuner.modules import within
 from tuner.report import Report
@@ -38,7 +39,7 @@ def export(folder: str | Path, out_dir: str | Path, *, trust: bool = False) -> P
         require(folder, "export", sweep={"trainable": spec.to_dict()}, trust=trust)
     with within(report.started_in):
         trainable: Any = spec.load()
-    if not hasattr(trainable, "export"):
+    if not isinstance(trainable, Exports):
         what = f"'{spec.name}' cannot be exported; its class must have export(checkpoint_dir, out_dir)"
         raise SpecError([Problem("trainable", what)])
     if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):

@@ -1,18 +1,6 @@
 """What is tuned: ``TrainableSpec`` names a trainable, loads it, and checks a sweep against what it declares.
 
-The seam to a trainable is Ray's ``Trainable`` contract (or a function of ``config``), plus class attributes
-that it may have: ``Config``, a pydantic model of its hyperparameters; ``Settings``, one of what stands under
-``trainable:``; ``metrics(settings)``, the names that its results will have; ``shared(settings, sweep_seed)``,
-what all trials of a sweep read (the data), made once in the driver, and ``adopt(settings, shared,
-sweep_seed)``, which takes it in a worker; ``prepare()``, called in a worker before, to import what its trials
-need; ``apply_config(config)``, called after a checkpoint was loaded, which with ``pbt`` may be another
-trial's; ``check(config)``, which raises ValueError for a configuration that
-no trial can have; ``most_gpus``, that a trial of it can use; ``repeated(settings, sweep_seed, repeats)`` and
-``final(settings, sweep_seed, iterations, metric)``, the settings of an evaluation's trials;
-``export(checkpoint_dir, out_dir)``, which writes a model
-for use elsewhere; and beside ``fused_step``, which trains several trials at once,
-``why_alone(configs)`` and ``fitting(configs)``: why no such trials can be trained as one (``None``: they
-can), and how many of them fit with another.
+``tuner.contract`` says what a trainable may declare.
 """
 
 from __future__ import annotations
@@ -27,6 +15,7 @@ import numpy as np
 from pydantic import BaseModel, Field, ValidationError
 from pydantic.fields import FieldInfo
 
+from tuner import contract
 from tuner.errors import Problem, SpecError
 from tuner.functions import misfit
 from tuner.importing import importing
@@ -188,21 +177,22 @@ class TrainableSpec(Spec):
             for part in ("Config", "Settings")
             if hasattr(trainable, part) and _model(trainable, part) is None
         ]
+        problems += contract.problems(trainable, self.name)
         problems += self._settings_problems(trainable, space)
         settings_are_wrong = bool(problems)
         if space is not None:
             problems += self._space_problems(trainable, space)
-            if not problems and reads_data and hasattr(trainable, "check"):
+            if not problems and reads_data and isinstance(trainable, contract.ChecksConfigurations):
                 problems += self._sample_problems(trainable, space)
                 settings_are_wrong = bool(problems)  # nor need they be asked for the metrics
         if inspect.isclass(trainable) and iterations is None:
             problems.append(
                 Problem("budget.iterations", "must be given: a class trainable runs until it is stopped")
             )
-        if metrics and not settings_are_wrong and hasattr(trainable, "metrics"):
+        if metrics and not settings_are_wrong and isinstance(trainable, contract.NamesMetrics):
             try:
                 with importing():  # what reads the data
-                    known = trainable.metrics(dict(self.settings))
+                    known = tuple(trainable.metrics(dict(self.settings)))
             except ValueError as error:
                 pointed = _pointed(str(error), _fields(trainable, "Settings"))
                 problems += [problem.inside("trainable") for problem in pointed]
@@ -246,9 +236,10 @@ class TrainableSpec(Spec):
 
     def gpu_problems(self, gpus: float) -> list[Problem]:
         """What is wrong with a trial of it that holds so many GPUs."""
-        most = getattr(self.load(), "most_gpus", None)
-        if most is None or gpus <= most:
+        trainable = self.load()
+        if not isinstance(trainable, contract.BoundsGpus) or gpus <= trainable.most_gpus:
             return []
+        most = trainable.most_gpus
         uses = "no more" if most else "none"
         idle = f"a trial of {self.name} uses {uses}; must be at most {most}, got {gpus:g}"
         return [Problem("resources.gpu", idle)]
@@ -278,7 +269,9 @@ class TrainableSpec(Spec):
         Raises SpecError when such trials cannot be made at all.
         """
         trainable: Any = self.load()
-        if not (hasattr(trainable, "fused_step") and hasattr(trainable, "why_alone")):
+        if not (
+            isinstance(trainable, contract.TrainsInLanes) and isinstance(trainable, contract.ExplainsLanes)
+        ):
             return None
         try:
             reason = trainable.why_alone(samples)
@@ -295,8 +288,10 @@ class TrainableSpec(Spec):
 
     def shared(self, *, seed: int) -> Any:
         """What all trials of a sweep with this seed read and none changes; ``None``: nothing is."""
-        trainable: Any = self.load()
-        return trainable.shared(dict(self.settings), sweep_seed=seed) if hasattr(trainable, "adopt") else None
+        trainable = self.load()
+        if not isinstance(trainable, contract.SharesData):
+            return None
+        return trainable.shared(dict(self.settings), sweep_seed=seed)
 
     def repeated(self, *, seed: int, repeats: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """Settings for repeats of a trial of a sweep with this seed, and what each adds to its configuration.
@@ -315,9 +310,10 @@ class TrainableSpec(Spec):
         return dict(settings), str(name)
 
     def _evaluated(self, method: str, **arguments: Any) -> Any:
-        trainable: Any = self.load()
-        if not (hasattr(trainable, "repeated") and hasattr(trainable, "final")):
-            what = "cannot be evaluated; its class must have 'repeated' and 'final', as tuner.trainable says"
+        trainable = self.load()
+        if not isinstance(trainable, contract.CanBeEvaluated):
+            needs = "its class must have 'repeated' and 'final' (tuner.contract.CanBeEvaluated)"
+            what = f"cannot be evaluated; {needs}"
             raise SpecError([Problem("trainable", f"'{self.name}' {what}")])
         try:
             return getattr(trainable, method)(dict(self.settings), **arguments)

@@ -118,6 +118,8 @@ def is_spread() -> bool:
     """Whether there are nodes other than this process's, or may be."""
     import ray
 
+    if not ray.is_initialized():  # what follows would start Ray
+        return False
     here = ray.get_runtime_context().get_node_id()
     config = ray._private.state.state.get_cluster_config()
     return (config is not None and bool(config.node_group_configs)) or any(

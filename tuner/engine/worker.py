@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import ray
 from ray.tune.result import RESULT_DUPLICATE, SHOULD_CHECKPOINT, TRIAL_INFO
 
+from tuner.contract import AppliesConfig, Prepares, SharesData, TrainsInLanes
 from tuner.disk import trouble
 from tuner.engine import crash_report, guard
 from tuner.engine.memory import Condition, Memory
@@ -179,17 +180,17 @@ class Worker:
     def _load(self) -> None:
         with importing(), crashes_explained(on=os.uname().nodename):
             self._class = self._recipe.load()
-            if hasattr(self._class, "prepare"):
+            if isinstance(self._class, Prepares):
                 self._class.prepare()
 
     def _adopt(self, shared: Any) -> None:
-        if hasattr(self._class, "adopt"):
+        if isinstance(self._class, SharesData):
             with crashes_explained():
                 self._class.adopt(self._recipe.settings, shared, sweep_seed=self._recipe.sweep_seed)
         gc.freeze()  # what is there now stays, so it need not be walked when a trial's memory is collected
         if (torch := sys.modules.get("torch")) is not None:
             torch.set_num_threads(self._recipe.threads)  # imported, maybe, before the variables were set
-        self._fuses = hasattr(self._class, "fused_step")
+        self._fuses = isinstance(self._class, TrainsInLanes)
         self._surroundings = Surroundings()
         self._randomness = (
             None if self._fuses else GlobalRandomness()
@@ -218,9 +219,9 @@ class Worker:
 
     def _restored(self, lane: int) -> None:
         """Let a trial that has loaded a checkpoint, of another trial maybe, have its own configuration."""
-        trial = self._trials[lane]
-        if hasattr(trial, "apply_config"):
-            trial.apply_config(trial.config)
+        trial: Any = self._trials[lane]
+        if isinstance(trial, AppliesConfig):
+            trial.apply_config(self._trials[lane].config)
         if self._randomness is not None:
             self._randomness.begin(lane, trial.config.get("seed", 0), iteration=trial.iteration)
 

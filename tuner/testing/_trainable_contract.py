@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import math
 import sys
@@ -9,6 +10,7 @@ import weakref
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from tuner import contract
 from tuner.spec import locate
 from tuner.testing._randomness import global_randomness, global_states
 
@@ -19,12 +21,15 @@ class TrainableContract:
     ``trainable``: the class or its import path; ``config``: hyperparameters and settings that it accepts.
     Metrics whose name ends in ``seconds`` are times, which may differ; all others must be reproduced.
     ``seed_matters``: whether another seed gives another curve; ``False`` says that nothing is left to chance.
+    ``lane_tolerance``: how much a metric may differ between lanes and a trial alone, relative or absolute.
+    Tests of capabilities that the class does not have (``tuner.contract``) are skipped.
     """
 
     trainable: ClassVar[type[Any] | str]
     config: ClassVar[Mapping[str, Any]]
     iterations: ClassVar[int] = 3
     seed_matters: ClassVar[bool] = True
+    lane_tolerance: ClassVar[float] = 1e-3
 
     def setup_method(self) -> None:
         """Keep Ray's log folders out of the home directory, and PyTorch to one CPU, as a trial has it."""
@@ -64,8 +69,7 @@ class TrainableContract:
 
     def test_results_have_the_declared_metrics_as_finite_numbers(self) -> None:
         trial = self.start()
-        settings = {key: value for key, value in self.config.items() if _is_setting(trial, key)}
-        declared = type(trial).metrics(settings) if hasattr(type(trial), "metrics") else ()
+        declared = self._class.metrics(self.settings()) if hasattr(self._class, "metrics") else ()
         for result in [_metrics(trial.train()) for _ in range(self.iterations)]:
             assert set(declared) <= result.keys()
             numbers = [value for value in result.values() if isinstance(value, float)]
@@ -123,6 +127,8 @@ class TrainableContract:
     def test_an_unknown_hyperparameter_is_refused_by_name(self) -> None:
         import pytest
 
+        if not isinstance(self._class, (contract.DeclaresHyperparameters, contract.ChecksConfigurations)):
+            pytest.skip("it declares no hyperparameters")
         with pytest.raises(ValueError, match="no_such_hyperparameter"):
             self.start(no_such_hyperparameter=1)
 
@@ -160,6 +166,109 @@ class TrainableContract:
         del trial
         gc.collect()
         assert kept() is None
+
+    def test_it_has_all_members_of_each_capability_that_it_has(self) -> None:
+        assert list(map(str, contract.problems(self._class, self._class.__name__))) == []
+
+    def test_its_configuration_is_one_that_it_accepts(self) -> None:
+        self.needs(contract.ChecksConfigurations).check({**self.config, "seed": 0, "sweep_seed": 0})
+
+    def test_trials_train_on_shared_data_as_on_their_own(self) -> None:
+        import pickle
+
+        own = _train(self.start(), self.iterations)
+        trainable = self.needs(contract.SharesData)
+        shared = trainable.shared(self.settings(), sweep_seed=0)
+        trainable.adopt(self.settings(), pickle.loads(pickle.dumps(shared)), sweep_seed=0)
+        assert _train(self.start(), self.iterations) == own
+
+    def test_trials_train_in_lanes_as_alone(self) -> None:
+        import pytest
+
+        trainable = self.needs(contract.TrainsInLanes)
+        if hasattr(trainable, "prepare"):
+            trainable.prepare()
+        together = [self.start(seed=seed) for seed in (1, 2, 3)]
+        key, *others = [trial.fusion_key() for trial in together]
+        if key is None:
+            pytest.skip("its trials train alone")
+        assert others == [key, key]
+        curves: list[list[dict[str, Any]]] = [[], [], []]
+        for _ in range(self.iterations):
+            trainable.fused_step(together)
+            for curve, trial in zip(curves, together, strict=True):
+                curve += _train(trial, 1)
+        for curve, seed in zip(curves, (1, 2, 3), strict=True):
+            alone = _train(self.start(seed=seed), self.iterations)
+            for result, expected in zip(curve, alone, strict=True):
+                assert result == pytest.approx(expected, rel=self.lane_tolerance, abs=self.lane_tolerance)
+
+    def test_a_restored_trial_trains_in_lanes(self, tmp_path: Any) -> None:
+        trainable = self.needs(contract.TrainsInLanes)
+        original = self.start()
+        _train(original, 1)
+        restored, other = self.start(), self.start(seed=1)
+        restored.restore(original.save(str(tmp_path / "saved")))
+        if restored.fusion_key() is not None:
+            trainable.fused_step([restored, other])
+        assert restored.train()["training_iteration"] == 2
+
+    def test_lanes_are_between_one_and_the_most_that_may_be(self) -> None:
+        trainable = self.needs(contract.TrainsInLanes)
+        configs = [{**self.config, "seed": seed, "sweep_seed": 0} for seed in range(3)]
+        assert 1 <= trainable.best_lanes(configs, most=2) <= 2
+
+    def test_it_says_whether_trials_train_together(self) -> None:
+        trainable = self.needs(contract.ExplainsLanes)
+        configs = [{**self.config, "seed": seed, "sweep_seed": 0} for seed in range(3)]
+        reason = trainable.why_alone(configs)
+        assert reason is None or reason
+        assert reason is not None or 0 <= trainable.fitting(configs) <= 3
+
+    def test_its_own_configuration_can_be_applied_after_a_restore(self, tmp_path: Any) -> None:
+        original = self.start(seed=1)
+        self.needs(contract.AppliesConfig, of=original)
+        _train(original, 1)
+        restored = self.start(seed=2)
+        restored.restore(original.save(str(tmp_path / "saved")))
+        restored.apply_config(restored.config)
+        assert _train(restored, 1)
+
+    def test_it_can_be_repeated_and_ends_on_the_test_rows(self) -> None:
+        trainable = self.needs(contract.CanBeEvaluated)
+        settings, additions = trainable.repeated(self.settings(), sweep_seed=0, repeats=2)
+        assert len(additions) == 2
+        for seed, addition in enumerate(additions):
+            assert _train(self.start(**settings, **addition, seed=seed), 1)
+        for metric in trainable.metrics(self.settings()):
+            with contextlib.suppress(ValueError):  # it is not one of the validation rows
+                about = {"sweep_seed": 0, "iterations": 1, "metric": metric}
+                settings, name = trainable.final(self.settings(), **about)
+                assert name in _train(self.start(**settings), 1)[0]
+                return
+        raise AssertionError("no metric can be that of an evaluation")
+
+    def test_it_exports_a_checkpoint(self, tmp_path: Any) -> None:
+        trainable = self.needs(contract.Exports)
+        trial = self.start()
+        _train(trial, 1)
+        saved, out = tmp_path / "saved", tmp_path / "model"
+        out.mkdir()
+        trial.save(str(saved))
+        trainable.export(str(saved), str(out))
+        assert list(out.iterdir())
+
+    def settings(self) -> dict[str, Any]:
+        """The settings in ``config``."""
+        return {key: value for key, value in self.config.items() if _is_setting(self._class, key)}
+
+    def needs(self, capability: Any, *, of: Any = None) -> Any:
+        """The class, if it (or the trial ``of``) has a capability; else the test is skipped."""
+        import pytest
+
+        if not isinstance(self._class if of is None else of, capability):
+            pytest.skip(f"it does not have tuner.contract.{capability.__name__}")
+        return self._class
 
 
 def _is_setting(trial: Any, name: str) -> bool:
