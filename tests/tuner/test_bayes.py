@@ -241,14 +241,14 @@ def test_no_two_threads_limit_the_pools_of_the_process_at_once(monkeypatch):
     inside, most = 0, 0
 
     @contextmanager
-    def limits(*, limits):
+    def limit(self, *, limits):
         nonlocal inside, most
         inside += 1
         most = max(most, inside)
         yield
         inside -= 1
 
-    monkeypatch.setattr("tuner.searchers.bayes_sampler.threadpool_limits", limits)
+    monkeypatch.setattr("threadpoolctl.ThreadpoolController.limit", limit)
     study = optuna.create_study(sampler=BayesSampler(initial=2, seed=0))
     study.optimize(lambda asked: asked.suggest_float("x", 0, 1), n_trials=20, n_jobs=4)
     assert most == 1
