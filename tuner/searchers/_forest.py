@@ -27,6 +27,9 @@ class Forest:
     inactive = -1.0
     """In place of an inactive number; out of its range, so that one split tells it from all of its values."""
 
+    noise = 0.0
+    """It takes all differences of values for true."""
+
     def fit(self, columns: Array, values: Array, *, seed: int = 0) -> Forest:
         """Fit to ``columns`` (n x c) and standardised ``values`` (n); both random parts by the seed."""
         self._columns, self._values, self._seed = columns, values, seed
