@@ -83,6 +83,20 @@ def test_a_dimension_without_influence_gets_a_long_scale():
     assert irrelevant > 5 * relevant
 
 
+@pytest.mark.parametrize(
+    ("signal", "noise", "low", "high"),
+    [(1.0, 0.0, 0.0, 0.0), (1.0, 0.3, 0.15, 0.5), (0.0, 1.0, 0.7, 1.0)],
+    ids=["a smooth function", "with noise", "noise alone"],
+)
+def test_noise_is_found_where_there_is_some(signal, noise, low, high):
+    """Of values with standard deviation 1."""
+    rng = np.random.default_rng(2)
+    columns = rng.uniform(size=(40, 2))
+    values = signal * np.sin(6 * columns[:, 0]) + noise * rng.normal(size=40)
+    process = GaussianProcess(np.arange(2)).fit(columns, (values - values.mean()) / values.std())
+    assert low <= process.noise <= high
+
+
 def test_a_tree_taken_at_random_varies_within_its_leaf_and_with_the_tree():
     """Three trees: means 1, 2, 6 and variances 0, 3, 0: mean 3, variance (0 + 3 + 0)/3 + (4 + 1 + 9)/3."""
     mean, variance = over_trees(np.array([[1.0], [2.0], [6.0]]), np.array([[0.0], [3.0], [0.0]]))

@@ -73,21 +73,28 @@ def _density(u: Array) -> Array:
 
 def _log_h(u: Array) -> Array:
     """log(phi(u) + u Phi(u)) without cancellation for negative u."""
-    near = np.maximum(u, -1.0)
-    middle = np.clip(u, _FAR, -1.0)
-    far = np.minimum(u, _FAR)
+    u = np.asarray(u)
+    found = np.empty_like(u, dtype=float)
+    near = u > -1.0
+    far = u < _FAR
+    for where, log_h in ((near, _near), (far, _far), (~(near | far), _between)):
+        if where.any():
+            found[where] = log_h(u[where])
+    return found
+
+
+def _near(u: Array) -> Array:
+    return np.asarray(np.log(_density(u) + u * ndtr(u)))
+
+
+def _between(u: Array) -> Array:
     # phi + u Phi = phi (1 - |u| sqrt(pi/2) erfcx(|u|/sqrt(2))), and the bracket tends to 1/u^2.
-    bracket = 1 - np.abs(middle) * math.sqrt(math.pi / 2) * erfcx(-middle / math.sqrt(2))
-    tiny = 1 / middle**2
+    bracket = 1 + u * math.sqrt(math.pi / 2) * erfcx(-u / math.sqrt(2))
+    tiny = 1 / u**2
     series = tiny * (1 - 3 * tiny + 15 * tiny**2 - 105 * tiny**3)
     # The bracket loses its digits as |u| grows; at 25 either is right to 1e-9.
-    bracket = np.where(middle < -25, series, bracket)
-    return np.where(
-        u > -1.0,
-        np.log(_density(near) + near * ndtr(near)),
-        np.where(
-            u > _FAR,
-            -(middle**2) / 2 - _LOG_ROOT_TAU + np.log(bracket),
-            -(far**2) / 2 - _LOG_ROOT_TAU - 2 * np.log(-far),
-        ),
-    )
+    return np.asarray(-(u**2) / 2 - _LOG_ROOT_TAU + np.log(np.where(u < -25, series, bracket)))
+
+
+def _far(u: Array) -> Array:
+    return np.asarray(-(u**2) / 2 - _LOG_ROOT_TAU - 2 * np.log(-u))

@@ -81,15 +81,16 @@ class Feasibility:
         self._scaled = columns * self._scales
         kernel, _ = matern(squares(self._scaled, self._scaled))
         mode = _Mode(self._signal * kernel, signs, self._mean)
-        self._weights, self._root, self._lower = mode.slope, mode.root, mode.lower
+        self._weights = mode.slope
+        self._projection = solve_triangular(mode.lower, np.diag(mode.root), lower=True, check_finite=False)
         return self
 
     def log_probability(self, columns: Array) -> Array:
         """The logarithm of the probability of success at ``columns`` (m x c)."""
         kernel, _ = matern(squares(columns * self._scales, self._scaled))
         across = self._signal * kernel
-        inner = solve_triangular(self._lower, self._root[:, None] * across.T, lower=True, check_finite=False)
-        variance = np.maximum(self._signal - np.einsum("ij,ij->j", inner, inner), 0.0)
+        projected = across @ self._projection.T
+        variance = np.maximum(self._signal - np.einsum("ij,ij->i", projected, projected), 0.0)
         mean = self._mean + across @ self._weights
         return np.asarray(log_ndtr(mean / np.sqrt(1 + variance)))
 
@@ -99,8 +100,9 @@ class Feasibility:
         kernel, slope = matern(np.einsum("ij,ij->i", differences, differences))
         across = self._signal * kernel
         gradients = (2 * self._signal * slope)[:, None] * differences * self._scales
-        solved = self._root * cho_solve((self._lower, True), self._root * across, check_finite=False)
-        total = 1 + max(self._signal - float(across @ solved), 0.0)
+        projected = self._projection @ across
+        solved = projected @ self._projection
+        total = 1 + max(self._signal - float(projected @ projected), 0.0)
         mean = self._mean + float(across @ self._weights)
         u = mean / math.sqrt(total)
         value = float(log_ndtr(u))

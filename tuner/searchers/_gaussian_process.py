@@ -84,6 +84,11 @@ class GaussianProcess:
         self._weights = cho_solve((self._lower, True), values, check_finite=False)
         return self
 
+    @property
+    def noise(self) -> float:
+        """The standard deviation of the noise; 0 where it is no more than the prior expects of any values."""
+        return math.sqrt(max(self._noise - math.exp(_NOISE[0]), 0.0))
+
     def expecting(self, columns: Array) -> GaussianProcess:
         """The process after ``columns`` (m x c) turn out as predicted: same mean, less variance there."""
         mean, _ = self.predict(columns)

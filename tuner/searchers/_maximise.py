@@ -114,26 +114,23 @@ class _Search:
         return chosen
 
     def climb(self) -> None:
-        """Go uphill from several starts until neither a gradient nor any of the neighbours leads on."""
+        """Go uphill from several starts, along the gradient, and from there while a neighbour leads on."""
         going = self._starts()
         for _ in range(_ROUNDS):
-            if not going:
-                return
-            before = [value for _, value in going]
             going = [self._along_gradient(row, value) for row, value in going]
             batches = [
                 _neighbours(self._space, row, self._rng, smooth=self._utility.smooth) for row, _ in going
             ]
+            if not sum(map(len, batches)):
+                return
             values = np.split(
                 self.look(np.concatenate(batches)), np.cumsum([len(batch) for batch in batches])[:-1]
             )
             going = [
                 (batch[np.argmax(near)], float(near.max()))
+                for (_, value), batch, near in zip(going, batches, values, strict=True)
                 if len(near) and near.max() > value
-                else (row, value)
-                for (row, value), batch, near in zip(going, batches, values, strict=True)
             ]
-            going = [(row, value) for (row, value), old in zip(going, before, strict=True) if value > old]
 
     def _along_gradient(self, row: Array, value: float) -> tuple[Array, float]:
         if not self._utility.smooth:
