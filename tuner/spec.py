@@ -175,12 +175,27 @@ def _literals(expected: str) -> list[str]:
     return [part.strip().strip("'") for part in expected.replace(" or ", ", ").split(",")]
 
 
+_LONGEST_VALUE = 200  # characters of it that an error shows
+
+_LONGEST_NUMBER = 1024
+"""Bits of a whole number that an error writes out; Python refuses to write very long ones."""
+
+
 def describe(value: object) -> str:
-    """A value as an error names it: text is said to be text, so that ``1e-4`` is told from ``'1e-4'``."""
+    """A value as an error names it: text is said to be text, so that ``1e-4`` is told from ``'1e-4'``.
+
+    A long one is cut.
+    """
     if isinstance(value, str):
-        return f"the text '{value}'"
+        return f"the text '{_cut(value)}'"
     if value is None:
         return "nothing"
     if isinstance(value, bool):
         return str(value).lower()
-    return repr(value)
+    if isinstance(value, int) and value.bit_length() > _LONGEST_NUMBER:
+        return f"a whole number of {value.bit_length()} bits"
+    return _cut(repr(value))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."

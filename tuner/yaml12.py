@@ -16,18 +16,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
     Raises SpecError when it cannot be read, is not YAML, holds no mapping, or repeats a key.
     """
-    from ruamel.yaml.error import YAMLError
-
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise SpecError([Problem(str(path), "there is no such file")]) from None
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError([Problem(str(path), f"cannot be read: {error}")]) from None
-    try:
-        data = _yaml().load(text)
-    except YAMLError as error:
-        raise SpecError([Problem(str(path), _yaml_problem(error))]) from None
+    data = _parsed(text, str(path))
     _check_keys(data)
     if not isinstance(data, dict):
         raise SpecError([Problem(str(path), f"must hold a mapping, got {describe(data)}")])
@@ -41,9 +36,30 @@ def to_yaml(data: dict[str, Any]) -> str:
     return stream.getvalue()
 
 
+def _parsed(text: str, where: str) -> Any:
+    """The value that a YAML text holds. Raises SpecError, which names ``where``, if there is none."""
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        return _yaml().load(text)
+    except YAMLError as error:
+        raise SpecError([Problem(where, _yaml_problem(error))]) from None
+    except RecursionError:
+        raise SpecError([Problem(where, "not valid YAML: it is nested too deeply")]) from None
+
+
 def _yaml() -> Any:
     from ruamel.yaml import YAML
+    from ruamel.yaml.constructor import ConstructorError, SafeConstructor
     from ruamel.yaml.resolver import VersionedResolver
+
+    class Constructor(SafeConstructor):
+        def construct_object(self, node: Any, deep: bool = False) -> Any:
+            try:
+                return super().construct_object(node, deep)
+            except (ValueError, LookupError):  # `!!int x`, or a number of more digits than Python reads
+                what = f"cannot read {describe(node.value)} as {node.tag.rpartition(':')[2]}"
+                raise ConstructorError(None, None, what, node.start_mark) from None
 
     class CoreSchema(VersionedResolver):
         # ruamel.yaml's own rules read 2024-01-01 as a date and 1_2 as 12, as YAML 1.1 did.
@@ -51,6 +67,7 @@ def _yaml() -> Any:
 
     yaml: Any = YAML(typ="safe", pure=True)
     yaml.Resolver = CoreSchema
+    yaml.Constructor = Constructor
     yaml.default_flow_style = False
     yaml.allow_unicode = False  # else it writes U+0085 and U+2028 unquoted, which read back as line ends
     yaml.sort_base_mapping_type_on_output = False
@@ -114,12 +131,7 @@ def override(data: dict[str, Any], text: str) -> None:
     key, equals, written = text.partition("=")
     if not equals or not key:
         raise SpecError([Problem("--set", f"must read key=value, got '{text}'")])
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        value = _yaml().load(written)
-    except YAMLError as error:
-        raise SpecError([Problem(f"--set {key}", _yaml_problem(error))]) from None
+    value = _parsed(written, f"--set {key}")
     try:
         _check_keys(value)
     except SpecError as error:

@@ -420,7 +420,7 @@ def test_the_dict_of_a_dimension_leaves_defaults_out() -> None:
          "got the text 'y'"),
         ({"x": {"float": [-1e308, 1e308]}}, "x: high must be less than 1.8e308 above low, got low=-1e+308, "
          "high=1e+308"),
-        ({"x": {"int": [0, 10**309]}}, f"x: high must be finite, got {10**309}"),
+        ({"x": {"int": [0, 10**309]}}, "x: high must be finite, got a whole number of 1027 bits"),
         ({"x": Int(0, 1, when={"y": {"min": 10**309}}), "y": 3}, "x.when: min must be a number, "
          f"got {10**309}"),
         ({"x": 10**309}, f"x: a constant must be a value that JSON can write, got {10**309}"),

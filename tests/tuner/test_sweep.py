@@ -322,6 +322,38 @@ def write(tmp_path: Path) -> Callable[[str], Path]:
     return write
 
 
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        ("[" * 3000 + "]" * 3000, "not valid YAML: it is nested too deeply"),
+        ("{a: " * 3000 + "1" + "}" * 3000, "not valid YAML: it is nested too deeply"),
+        ("!!int x", "line 1: not valid YAML: cannot read the text 'x' as int"),
+        ("!!bool x", "line 1: not valid YAML: cannot read the text 'x' as bool"),
+        ("!!timestamp 2020-13-45", "line 1: not valid YAML: cannot read the text '2020-13-45' as timestamp"),
+        ("9" * 5000, f"line 1: not valid YAML: cannot read the text '{'9' * 200}...' as int"),
+    ],
+)
+def test_a_value_that_cannot_be_read_is_refused_with_its_place(
+    value: str, sentence: str, write: Callable[[str], Path]
+) -> None:
+    path = write(f"seed: {value}")
+    with pytest.raises(SpecError) as refusal:
+        read_yaml(path)
+    assert str(refusal.value) == f"{path}: {sentence}"
+    with pytest.raises(SpecError) as refusal:
+        Sweep.read(DIGITS, [f"seed={value}"])
+    assert str(refusal.value) == f"--set seed: {sentence}"
+
+
+def test_an_error_cuts_a_long_value() -> None:
+    with pytest.raises(SpecError) as refusal:
+        Sweep(**{**PARTS, "seed": "x" * 10_000, "space": {"lr": {"float": [1, 10**400]}}})
+    assert str(refusal.value).splitlines() == [
+        "space.lr: high must be finite, got a whole number of 1329 bits",
+        f"seed: must be a whole number, got the text '{'x' * 200}...'",
+    ]
+
+
 def test_the_example_sweep_is_read_in_full() -> None:
     sweep = Sweep.read(DIGITS)
     assert sweep.trainable.name == "mlp"

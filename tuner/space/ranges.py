@@ -197,7 +197,7 @@ def _check_range(dimension: Float | Int, *, whole: bool) -> list[Problem]:
                 Problem("", f"{name} must be a {'whole ' if whole else ''}number, got {describe(value)}")
             )
         elif not is_finite(value):  # type: ignore[arg-type]
-            problems.append(Problem("", f"{name} must be finite, got {value}"))
+            problems.append(Problem("", f"{name} must be finite, got {describe(value)}"))
     if not isinstance(dimension.log, bool):
         problems.append(Problem("", f"log must be true or false, got {describe(dimension.log)}"))
     if points is not None and (isinstance(points, bool) or not isinstance(points, int) or points < 2):
