@@ -95,6 +95,23 @@ def test_interrupted_sweep_prints_its_best_and_leaves_no_process_behind(number, 
     assert not alive
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_sweep_that_is_interrupted_while_ray_starts_exits_with_130(number, command):
+    process = command("run", "sweep.yaml", toy="Slow", trials=50, iterations=1000)
+    while (process.pid, "raylet") not in [
+        (each.info["ppid"], each.info["name"]) for each in psutil.process_iter(["ppid", "name"])
+    ]:
+        assert process.poll() is None
+    family = psutil.Process(process.pid).children(recursive=True)
+    os.kill(process.pid, number)
+    _, talk = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted" in talk
+    assert "Traceback" not in talk
+    _, alive = psutil.wait_procs(family, timeout=20)
+    assert not alive
+
+
 def test_killed_sweep_can_still_be_reported(command, tmp_path):
     process = command("run", "sweep.yaml", "--name", "killed", toy="Slow", trials=50, iterations=1000)
     for line in process.stderr:

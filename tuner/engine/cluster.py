@@ -90,6 +90,9 @@ def connected(address: str | None, *, verbose: bool, num_cpus: int | None = None
             )
             said = str(error).splitlines() or [type(error).__name__]
             raise ClusterError(f"address: {failed}: {said[0]}") from error
+        except SystemExit as error:  # Ray's own handling of SIGTERM while it starts
+            ray.shutdown()
+            raise KeyboardInterrupt from error
         try:
             yield
         finally:
