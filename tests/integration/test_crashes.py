@@ -97,6 +97,12 @@ def test_no_moment_to_be_killed_costs_a_trial(scheduler, kind, number, before, w
     assert kept == {resumed.best().id}
 
 
+def test_a_sweep_killed_after_its_end_leaves_no_checkpoints_that_are_not_kept(tmp_path):
+    folder = killed(sweep_of("Diary", tmp_path, trials=4), "finished", 1)
+    kept = {path.name for path in (folder / "checkpoints").iterdir() if path.is_dir()}
+    assert kept == {Report.read(folder).best().id}
+
+
 def emptied(path):
     path.write_text("")
 

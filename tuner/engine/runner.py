@@ -250,8 +250,8 @@ def _drive(
         if progress is not None:
             progress.show(driver)
     driver.save(folder)
+    driver.tidy()  # a sweep that has finished is not resumed, so nobody would do it later
     driver.finish()
-    driver.tidy()
 
 
 def _remove_leftovers(state: SweepState, folder: Path) -> None:
