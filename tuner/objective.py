@@ -6,7 +6,16 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_serializer,
+    model_validator,
+)
 
 from tuner.errors import Problem, SpecError
 from tuner.spec import Count, Number, Spec, describe
@@ -107,13 +116,12 @@ _UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
 
 def _in_seconds(value: Any) -> Any:
     """The seconds that a text like ``15min`` means; anything else as it is."""
-    written = re.fullmatch(r"([0-9.]+) ?(s|min|h|d)", value) if isinstance(value, str) else None
+    if not isinstance(value, str):
+        return value
+    written = re.fullmatch(r"([0-9]+\.?[0-9]*|\.[0-9]+) ?(s|min|h|d)", value)
     if written is None:
-        return value
-    try:
-        return float(written[1]) * _UNITS[written[2]]
-    except ValueError:  # two points
-        return value
+        raise ValueError(f"must be seconds, or text like 90s, 15min, 2h, got {describe(value)}")
+    return float(written[1]) * _UNITS[written[2]]
 
 
 Seconds = Annotated[Number, Field(gt=0), BeforeValidator(_in_seconds)]
@@ -154,6 +162,14 @@ class Budget(Spec):
         return any(limit is not None for limit in limits)
 
 
+def _lanes(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    """Let one sentence stand for what is wrong with both kinds of value."""
+    try:
+        return check(value)
+    except ValidationError:
+        raise ValueError(f"must be auto, or a whole number from 1, got {describe(value)}") from None
+
+
 class Resources(Spec):
     """What one trial holds while it runs.
 
@@ -162,7 +178,7 @@ class Resources(Spec):
 
     cpu: Annotated[Number, Field(ge=0)] = 1
     gpu: Annotated[Number, Field(ge=0)] = 0
-    lanes: Literal["auto"] | Count = "auto"
+    lanes: Annotated[Literal["auto"] | Count, WrapValidator(_lanes)] = "auto"
     isolation: Literal["worker", "process"] = "worker"
 
     @model_validator(mode="after")

@@ -56,7 +56,10 @@ def _yaml() -> Any:
     class Constructor(SafeConstructor):
         def construct_object(self, node: Any, deep: bool = False) -> Any:
             try:
-                return super().construct_object(node, deep)
+                value = super().construct_object(node, deep)
+                if isinstance(value, str):
+                    value.encode()  # not half of a surrogate pair
+                return value
             except (ValueError, LookupError):  # `!!int x`, or a number of more digits than Python reads
                 what = f"cannot read {describe(node.value)} as {node.tag.rpartition(':')[2]}"
                 raise ConstructorError(None, None, what, node.start_mark) from None

@@ -329,6 +329,7 @@ def write(tmp_path: Path) -> Callable[[str], Path]:
         ("{a: " * 3000 + "1" + "}" * 3000, "not valid YAML: it is nested too deeply"),
         ("!!int x", "line 1: not valid YAML: cannot read the text 'x' as int"),
         ("!!bool x", "line 1: not valid YAML: cannot read the text 'x' as bool"),
+        ('"a\\ud800"', "line 1: not valid YAML: cannot read the text 'a\ud800' as str"),
         ("!!timestamp 2020-13-45", "line 1: not valid YAML: cannot read the text '2020-13-45' as timestamp"),
         ("9" * 5000, f"line 1: not valid YAML: cannot read the text '{'9' * 200}...' as int"),
     ],
@@ -622,6 +623,12 @@ def test_an_override_leaves_what_an_alias_shares_alone(write: Callable[[str], Pa
         ("budget.trails=8", "budget: unknown key 'trails'; did you mean 'trials'?"),
         ("budget.trials=", "budget: must say 'trials' or 'seconds', or the sweep would never end"),
         ('budget.trials="8"', "budget.trials: must be a whole number, got the text '8'"),
+        ("budget.seconds=5 minutes", "budget.seconds: must be seconds, or text like 90s, 15min, 2h, got the text "
+         "'5 minutes'"),
+        ("checkpoint_every=1.2.3s", "checkpoint_every: must be seconds, or text like 90s, 15min, 2h, got the text "
+         "'1.2.3s'"),
+        ("resources.lanes=all", "resources.lanes: must be auto, or a whole number from 1, got the text 'all'"),
+        ("resources.lanes=0", "resources.lanes: must be auto, or a whole number from 1, got 0"),
         ("searcher=optunna", "searcher: unknown searcher 'optunna'; did you mean 'optuna'?"),
         ("bugdet.trials=8", "unknown key 'bugdet'; did you mean 'budget'?"),
     ],
