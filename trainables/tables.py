@@ -99,8 +99,10 @@ def read_file(path: Path, *, target: str | None, features: str | None) -> Table:
 
     Raises ValueError when there is no such file, column or array, or when its values cannot be used.
     """
-    if not path.is_file():
+    if not path.exists():
         raise ValueError(f"path: there is no file '{path}'{_neighbour(path)}")
+    if not path.is_file():
+        raise ValueError(f"path: '{path}' must be a file, which can be read more than once")
     if path.suffix == ".npz":
         return _read_arrays(path, target or "y", features or "X")
     assert target is not None

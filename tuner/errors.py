@@ -60,3 +60,12 @@ class ClusterError(TunerError):
 
 class TrialError(TunerError):
     """A trial reported something that cannot count as a result; only that trial fails."""
+
+
+def said(error: BaseException) -> str:
+    """The type and text of an error, as in ``KeyError: 'lr'``, also of one whose text cannot be made."""
+    try:
+        text = str(error)
+    except Exception:  # of a user's class
+        text = ""
+    return f"{type(error).__name__}: {text}".removesuffix(": ")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from tuner.errors import Problem, SpecError
+from tuner.errors import Problem, SpecError, said
 from tuner.spec import Spec, describe, kind_and_settings, locate
 
 if TYPE_CHECKING:
@@ -83,5 +83,5 @@ class LoggerSpec(Spec):
         except Exception as error:
             missing = error.name if isinstance(error, ModuleNotFoundError) else None
             remedy = f"; is it installed? pip install {missing}" if missing else ""
-            what = f"'{self.kind}' cannot be made: {type(error).__name__}: {error}{remedy}"
+            what = f"'{self.kind}' cannot be made: {said(error)}{remedy}"
             raise SpecError([Problem("", what)]) from error

@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-from tuner.errors import Problem, SpecError
+from tuner.errors import Problem, SpecError, said
 
 
 class LoadedFile(NamedTuple):
@@ -60,7 +60,9 @@ def load_module(name: str) -> Any:
             what = f"there is no module '{name}'{_hidden_folder(name, Path.cwd())}"
             raise SpecError([Problem("", what)]) from None
         raise SpecError([Problem("", _cannot_import(name, error, Path.cwd()))]) from error
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # also SystemExit, or one of the user's own
         raise SpecError([Problem("", _cannot_import(name, error, Path.cwd()))]) from error
 
 
@@ -93,10 +95,12 @@ def load_file(path: Path, *, name: str | None = None, source: bytes | None = Non
     sys.modules[name] = module
     try:
         exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:  # also SystemExit, or one of the user's own
         del sys.modules[name]
         if before is not None:
             sys.modules[name] = before
+        if isinstance(error, KeyboardInterrupt):
+            raise
         raise SpecError([Problem("", _cannot_import(str(given), error, path.parent))]) from error
     LOADED_FILES[name] = LoadedFile(path, source)
     _LOADED[path, source] = module
@@ -212,7 +216,7 @@ def _make_findable(name: str, path: Path) -> None:
 
 def _cannot_import(name: str, error: BaseException, folder: Path) -> str:
     hint = _hidden_folder(error.name or "", folder) if isinstance(error, ModuleNotFoundError) else ""
-    return f"'{name}' cannot be imported: {type(error).__name__}: {error}{hint}"
+    return f"'{name}' cannot be imported: {said(error)}{hint}"
 
 
 def _hidden_folder(name: str, folder: Path) -> str:

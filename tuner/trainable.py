@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from tuner import contract
-from tuner.errors import Problem, SpecError
+from tuner.errors import Problem, SpecError, said
 from tuner.functions import misfit
 from tuner.importing import importing
 from tuner.modules import import_path
@@ -197,7 +197,7 @@ class TrainableSpec(Spec):
                 pointed = _pointed(str(error), _fields(trainable, "Settings"))
                 problems += [problem.inside("trainable") for problem in pointed]
             except Exception as error:
-                what = f"{self.name}.metrics() raised {type(error).__name__}: {error}"
+                what = f"{self.name}.metrics() raised {said(error)}"
                 problems.append(Problem("trainable", what))
             else:
                 for number, metric in enumerate(metrics):
@@ -260,7 +260,7 @@ class TrainableSpec(Spec):
                     for problem in pointed
                 ]
             except Exception as error:
-                return [Problem("trainable", f"{self.name}.check() raised {type(error).__name__}: {error}")]
+                return [Problem("trainable", f"{self.name}.check() raised {said(error)}")]
         return []
 
     def lanes(self, samples: Sequence[Mapping[str, Any]]) -> str | None:

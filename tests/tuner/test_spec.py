@@ -222,6 +222,9 @@ class TestLocate:
             ("import no_such_library", "ModuleNotFoundError: No module named 'no_such_library'"),
             ("def train(:", "SyntaxError: invalid syntax (my_broken.py, line 1)"),
             ("raise SystemExit(2)", "SystemExit: 2"),
+            ("class Mine(BaseException): pass\nraise Mine('why')", "Mine: why"),
+            ("class Mine(Exception):\n    def __str__(self): return 1\nraise Mine", "Mine"),
+            ("def f(): f()\nf()", "RecursionError: maximum recursion depth exceeded"),
         ],
     )
     def test_an_error_in_the_user_s_code_is_reported_with_type_and_text(

@@ -16,7 +16,7 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial
 from ray.tune.logger import LoggerCallback
 
-from tuner.errors import LoggerError, SpecError
+from tuner.errors import LoggerError, SpecError, said
 from tuner.sweep import Sweep
 
 # A logger may upload what it has when a sweep has ended; whoever has interrupted one waits for it.
@@ -172,5 +172,4 @@ class _Closing:
 
 
 def _brief(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0]}".removesuffix(": ")
+    return said(error).splitlines()[0]

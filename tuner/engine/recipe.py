@@ -19,7 +19,7 @@ from ray import cloudpickle
 from tuner.engine.cluster import is_spread
 from tuner.engine.code import fingerprint
 from tuner.engine.travel import Luggage, moved
-from tuner.errors import Problem, SpecError
+from tuner.errors import Problem, SpecError, said
 from tuner.lock import FILE_NAME as LOCK
 from tuner.lock import read_owner
 from tuner.modules import LOADED_FILES, is_found, load_file
@@ -35,7 +35,7 @@ class Recipe:
         try:
             self._trainable = cloudpickle.dumps(trainable)
         except Exception as error:
-            what = f"cannot be sent to the workers: {type(error).__name__}: {error}"
+            what = f"cannot be sent to the workers: {said(error)}"
             raise SpecError([Problem("trainable", what)]) from error
         # Under the names that the driver has for them, which the pickle refers to.
         self._files = {name: f for name, f in LOADED_FILES.items() if name.encode() in self._trainable}
@@ -122,5 +122,5 @@ def share(sweep: Sweep) -> list[ray.ObjectRef]:
         shared = sweep.trainable.shared(seed=sweep.seed)
         return [] if shared is None else [ray.put(shared)]
     except Exception as error:
-        what = f"what its trials share cannot be sent to the workers: {type(error).__name__}: {error}"
+        what = f"what its trials share cannot be sent to the workers: {said(error)}"
         raise SpecError([Problem("trainable", what)]) from error
