@@ -106,6 +106,17 @@ class DyingOften(Lasting):
         return super().step()
 
 
+class DyingAsItIsSaved(Diary):
+    """Takes its process along, once, as it is saved after each third iteration."""
+
+    def save_checkpoint(self, checkpoint_dir):
+        marker = Path(self.config["folder"], f"{self.x}.{len(self.history)}.died")
+        if len(self.history) % 3 == 0 and not marker.exists():
+            marker.touch()
+            os._exit(1)
+        super().save_checkpoint(checkpoint_dir)
+
+
 class Unsociable(Trainable):
     """Cannot be set up twice in one process."""
 

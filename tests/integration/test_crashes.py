@@ -87,6 +87,8 @@ SCHEDULERS = {"asha": "asha", "pbt": PBT}
         ("pbt", "reconfigured", 1, False),
         ("pbt", "reconfigured", 3, False),
         ("pbt", "checkpoint", 14, False),
+        ("pbt", "checkpoint", 8, True),  # of trials that others are about to copy
+        ("pbt", "checkpoint", 19, True),
     ],
 )
 def test_no_moment_to_be_killed_costs_a_trial(scheduler, kind, number, before, whole, cluster, tmp_path):
@@ -236,6 +238,14 @@ def test_trials_are_saved_every_so_often_so_that_a_lost_worker_costs_little(clus
     assert [(trial.state, trial.iterations) for trial in report.trials] == [("completed", 9)] * 2
     assert steps(tmp_path) == [list(range(1, 10))] * 2
     assert len(events(report, "lost")) == 6
+
+
+@pytest.mark.parametrize("concurrent", [1, 2])
+def test_nobody_continues_from_an_older_checkpoint_than_was_decided(concurrent, whole, cluster, tmp_path):
+    settings = {"scheduler": PBT, "folder": str(tmp_path), "concurrent": concurrent}
+    report = run(sweep_of("DyingAsItIsSaved", tmp_path, **settings))
+    assert len(events(report, "lost")) >= 8
+    assert table(report) == whole["pbt"]
 
 
 def test_a_trial_that_makes_progress_may_lose_any_number_of_workers(cluster, tmp_path):

@@ -13,7 +13,7 @@ from ray.exceptions import RayActorError, RayTaskError
 from ray.tune.error import TuneError
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Experiment, Trial
-from ray.tune.result import RESULT_DUPLICATE, SHOULD_CHECKPOINT
+from ray.tune.result import RESULT_DUPLICATE, SHOULD_CHECKPOINT, TRAINING_ITERATION
 from ray.tune.schedulers import TrialScheduler
 
 from tuner.engine import crash_report
@@ -35,7 +35,7 @@ from tuner.errors import ResultsError, TrialError, TunerError
 from tuner.journal import History
 from tuner.objective import Ending
 from tuner.schedulers import Action, Decision
-from tuner.state import WORKER_LOSSES, Conclude, Pending, Save
+from tuner.state import WORKER_LOSSES, Conclude, Pending, Save, TrialState
 
 # A worker that has not let go of its trial by then is killed and replaced.
 _SECONDS_TO_CLOSE = 20
@@ -121,7 +121,8 @@ class Controller(TuneController):
                 checkpoints = history.trials[number].checkpoints
                 if damaged := take_checkpoints(trial, checkpoints, self._driver.sweep.objective):
                     self._driver.lost(number, f"missing or damaged: {', '.join(damaged)}", died=False)
-                paused = state.state == "paused" or number in waiting
+                paused = (state.state == "paused" or number in waiting) and not state.pauses_again
+                state.is_unsaved = paused and _is_behind(trial, state)
                 trial.set_status(Trial.PAUSED if paused else Trial.PENDING)
             self.add_trial(trial)
         self._to_resume = list(pending.resumed)
@@ -235,12 +236,28 @@ class Controller(TuneController):
             trial = self._trials[decision.trial]
             source = trial if decision.source is None else self._trials[decision.source]
             copied = any(earlier.source == decision.trial for earlier in waiting)
-            if copied or not (_has_left_worker(trial) and _has_left_worker(source)):
+            ready = not copied and self._is_ready(trial) and self._is_ready(source)
+            if not ready or (decision.source is not None and self._catches_up(source)):
                 waiting.append(decision)
             elif trial.status == Trial.PAUSED and self._is_reconfigured(trial, source, decision):
                 self._set_trial_status(trial, Trial.PENDING)
                 self._maybe_add_actors()
         self._to_resume = waiting
+
+    def _is_ready(self, trial: Trial) -> bool:
+        """Whether nothing of an earlier decision on the trial is left to do."""
+        catches_up = self._driver.state.trials[int(trial.trial_id)].pauses_again
+        return trial.is_finished() or (_has_left_worker(trial) and not catches_up)
+
+    def _catches_up(self, source: Trial) -> bool:
+        """Whether a trial has to be trained up to its last result again, so that others can copy it."""
+        state = self._driver.state.trials[int(source.trial_id)]
+        if source.status != Trial.PAUSED or not state.is_unsaved or not _is_behind(source, state):
+            return False
+        self._driver.state.catch_up(state.number)
+        self._set_trial_status(source, Trial.PENDING)
+        self._maybe_add_actors()
+        return True
 
     def _is_reconfigured(self, trial: Trial, source: Trial, decision: Decision) -> bool:
         """Whether the trial can go on, with another's checkpoint and configuration if so decided."""
@@ -442,8 +459,9 @@ class Controller(TuneController):
 
     def _requeue_trial(self, trial: Trial) -> None:
         number = int(trial.trial_id)
+        state = self._driver.state.trials[number]
         waits = any(decision.trial == number for decision in self._to_resume)
-        paused = self._driver.state.trials[number].state == "paused" or waits
+        paused = (state.state == "paused" or waits) and not state.pauses_again
         self._set_trial_status(trial, Trial.PAUSED if paused else Trial.PENDING)
         self._live_trials.add(trial)
 
@@ -451,3 +469,9 @@ class Controller(TuneController):
 def _has_left_worker(trial: Trial) -> bool:
     """Whether a trial that was told to pause has done so: its checkpoint is written, or it failed."""
     return bool(trial.status != Trial.RUNNING)
+
+
+def _is_behind(trial: Trial, state: TrialState) -> bool:
+    """Whether a trial's newest checkpoint is older than its last result."""
+    latest = trial.latest_checkpoint_result
+    return latest is None or bool(latest.metrics[TRAINING_ITERATION] < state.iteration)

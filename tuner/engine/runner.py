@@ -250,12 +250,18 @@ def _drive(
         if progress is not None:
             progress.show(driver)
     driver.save(folder)
-    driver.tidy()  # a sweep that has finished is not resumed, so nobody would do it later
+    # A sweep that has finished is not resumed, so nobody would do it later.
+    driver.tidy()
+    journal.sync()
+    _remove_leftovers(state, folder / CHECKPOINTS)
     driver.finish()
 
 
 def _remove_leftovers(state: SweepState, folder: Path) -> None:
-    """Delete the checkpoints of trials that have ended and are not kept, which a crash may leave behind."""
+    """Delete the checkpoints of trials that have ended and are not kept.
+
+    A driver that crashes may leave them behind, and so may a worker that dies before it has told of one.
+    """
     for number in state.trials:
         if not state.keeps(number):
             shutil.rmtree(folder / f"{number:05d}", ignore_errors=True)

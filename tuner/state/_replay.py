@@ -18,6 +18,7 @@ from tuner.journal.events import (
     Lost,
     Reconfigured,
     Result,
+    Started,
     Suggested,
     TrialEvent,
 )
@@ -30,7 +31,7 @@ class Pending:
     """What was decided and not done when the sweep broke off."""
 
     resumed: list[Decision] = field(default_factory=list)
-    """Trials that were to be reconfigured and resumed."""
+    """Trials that were to be resumed, and maybe reconfigured."""
     dropped: list[int] = field(default_factory=list)
     """Paused trials that were to end."""
 
@@ -65,10 +66,19 @@ class _Replay:
                 self._decide(event)
             case Reconfigured():
                 self._reconfigure(event)
+            case Started():
+                self._start(event)
             case _:
                 self._state.apply(event)
                 if isinstance(event, Ended) and event.trial in self.pending.dropped:
                     self.pending.dropped.remove(event.trial)
+
+    def _start(self, event: Started) -> None:
+        self._state.apply(event)
+        if any(decision.source == event.trial for decision in self.pending.resumed):
+            self._state.catch_up(event.trial)  # for the checkpoint that they wait for
+        else:
+            self.pending.resumed = [each for each in self.pending.resumed if each.trial != event.trial]
 
     def _suggest(self, event: Suggested) -> None:
         found = self._state.suggest()
@@ -87,8 +97,7 @@ class _Replay:
             decision = self._state.resume()
             if decision is None or decision.trial != number:
                 raise _foreign(number, f"was resumed, and the scheduler resumes {decision}")
-            if decision.source is not None:
-                self.pending.resumed.append(decision)
+            self.pending.resumed.append(decision)
         elif event.action is Action.STOP and state == "paused":
             if number not in self.pending.dropped:
                 self.pending.dropped += [decision.trial for decision in self._state.drop()]

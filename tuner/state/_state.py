@@ -142,7 +142,8 @@ class SweepState:
         """Return which paused trial takes a free worker; ``None``: none is ready."""
         decision = self._scheduler.resume()
         if decision is not None:
-            self._paused(decision).state = "pending"
+            trial = self._paused(decision)
+            trial.state = trial.state if trial.pauses_again else "pending"
         return decision
 
     def drop(self) -> list[Decision]:
@@ -157,11 +158,13 @@ class SweepState:
 
         ``None``: it has to wait, since the others may use up what is left of ``budget.total_iterations``.
         """
+        state = self.trials[trial]
+        if state.pauses_again:
+            return Grant(state.iteration)
         by_iterations = self.sweep.scheduler.resource == ITERATIONS
         until = self._scheduler.decides_at(trial) if by_iterations else None
         if self.sweep.budget.total_iterations is None:
             return Grant(until)
-        state = self.trials[trial]
         self._granted.pop(trial, None)
         promised = sum(max(0, upto - self.trials[n].iteration) for n, upto in self._granted.items())
         left = self.sweep.budget.total_iterations - self.iterations - promised
@@ -188,6 +191,10 @@ class SweepState:
         """How many times a trial is still started again if its worker dies now and then at once again."""
         return WORKER_LOSSES - 1 - self.trials[trial].worker_losses
 
+    def catch_up(self, trial: int) -> None:
+        """Let a paused trial train up to its last result again, so that others can copy that checkpoint."""
+        self.trials[trial].pauses_again = True
+
     def keeps(self, trial: int) -> bool:
         """Whether a trial's checkpoints are to stay: it has not ended, or is among the best that have."""
         state = self.trials[trial]
@@ -208,7 +215,7 @@ class SweepState:
     def _paused(self, decision: Decision) -> TrialState:
         """The trial that is resumed or dropped. Raises ValueError when it is not there to be."""
         trial = self.trials[decision.trial]
-        if trial.state != "paused":
+        if trial.state != "paused" and not trial.pauses_again:
             what = f"trial {decision.trial} cannot {decision.action}, since it is {trial.state}, not paused"
             raise ValueError(f"{type(self._scheduler).__name__}: {what}")
         return trial
@@ -222,7 +229,9 @@ class SweepState:
         trial, objective = self.trials[result.trial], self.sweep.objective
         trial.repeats = result.iteration <= trial.iteration
         if trial.repeats:
-            if trial.ending is None or result.iteration < trial.iteration:
+            if result.iteration == trial.iteration and trial.pauses_again:
+                return [self._pause_again(trial)]
+            if result.iteration < trial.iteration or trial.ending is None:
                 return []
             save = [Save(trial.number)] if trial in self._foremost([*self._kept, trial]) else []
             return [*save, Conclude(trial.number, trial.ending)]
@@ -272,9 +281,15 @@ class SweepState:
         if decision.action is not Action.CONTINUE:
             self._granted.pop(trial.number, None)
         if decision.action is Action.PAUSE:
-            trial.state = "paused"
+            trial.state, trial.is_unsaved = "paused", False
         trial.ending = _ENDINGS.get(decision.action, trial.ending)
         return decision
+
+    def _pause_again(self, trial: TrialState) -> Decision:
+        """Pause a trial where it was paused before."""
+        trial.state, trial.pauses_again, trial.is_unsaved = "paused", False, False
+        reason = "it was paused here before, and lost without a checkpoint"
+        return Decision(trial.number, Action.PAUSE, trial.resource, trial.last, reason=reason)
 
     def _lost(self, event: Lost) -> None:
         """A trial will be started again."""
@@ -285,6 +300,8 @@ class SweepState:
             trial.times_too_many += 1
         if trial.state == "running":
             trial.state = "pending"
+        else:
+            trial.is_unsaved = True
 
     def _reconfigured(self, event: Reconfigured) -> None:
         """A trial is about to resume from its source's last checkpoint, with another configuration."""

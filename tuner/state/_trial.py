@@ -25,6 +25,10 @@ class TrialState:
     """Decided, and about to happen."""
     repeats: bool = False
     """Its last result is one that it had reported before: it started over, or from an earlier checkpoint."""
+    is_unsaved: bool = False
+    """It was lost as it was paused, maybe before there was a checkpoint."""
+    pauses_again: bool = False
+    """It trains up to where it was paused, for the checkpoint that others wait for."""
     iteration: int = 0
     seconds: float = 0.0
     """Of training, by its last result."""
