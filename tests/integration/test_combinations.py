@@ -73,7 +73,7 @@ def test_rubbish_is_a_failed_trial_and_says_what_was_wrong(report):
     assert {trial.error for trial in rubbish} <= {
         "'loss' must be finite, got nan",
         "a result has no 'loss'; must be one of other, together",
-        "'loss' must be a number, got 'low'",
+        "'loss' must be a number, got the text 'low'",
     }
     assert report.counts()["failed"] == len(rubbish)
 

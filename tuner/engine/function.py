@@ -20,6 +20,7 @@ from ray.tune.trainable.trainable_fn_utils import _in_tune_session
 
 from tuner.engine import guard
 from tuner.errors import TrialError
+from tuner.spec import describe
 
 FOLDERS = "trials"
 """The folder in a results folder with what trials write themselves, in a folder for each."""
@@ -36,10 +37,11 @@ class _Session(_TrainSession):
 
     def report(self, metrics: Any, checkpoint: Any = None) -> None:
         if not isinstance(metrics, Mapping):
-            raise TypeError(f"tune.report takes a mapping of metrics, got {metrics!r}")
+            raise TypeError(f"tune.report takes a mapping of metrics, got {describe(metrics)}")
         sent = {name: value for name, value in guard.flat(metrics).items() if guard.is_kept(value)}
         # Ray refuses tensors wherever they are; a value that does not count is named in the trial's error.
-        odd = {name: repr(metrics[name]) for name in self.objectives if name in metrics and name not in sent}
+        unsent = [name for name in self.objectives if name in metrics and name not in sent]
+        odd = {name: guard.Shown(describe(metrics[name])) for name in unsent}
         super().report({**sent, **odd}, checkpoint)
 
     @property

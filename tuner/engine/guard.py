@@ -9,7 +9,7 @@ from typing import Any
 
 from tuner.errors import TrialError
 from tuner.objective import ITERATIONS, SECONDS
-from tuner.spec import did_you_mean
+from tuner.spec import describe, did_you_mean
 
 RESOURCE = "__resource__"
 """The key of what a trial has used."""
@@ -33,6 +33,7 @@ def checked(
     values = {metric: _number(result, metric) for metric in metrics}
     seconds = plain(result.get("time_total_s", 0.0))
     seconds = float(seconds) if isinstance(seconds, Real) and _is_finite(seconds) else 0.0
+    seconds = max(0.0, seconds)  # Ray measures it by the time of day, which may be set back
     known = {ITERATIONS: iteration, SECONDS: seconds}
     amount = known[resource] if resource in known else _number(result, resource)
     if resource not in known and used is not None and amount <= used:
@@ -54,10 +55,18 @@ def _number(result: Mapping[Any, Any], name: str) -> float:
         raise TrialError(f"a result has no '{name}'{did_you_mean(name, own) or '; it is empty'}")
     value = result[name]
     if not is_number(value):
-        raise TrialError(f"'{name}' must be a number, got {value!r}")
+        raise TrialError(f"'{name}' must be a number, got {_shown(value)}")
     if not _is_finite(value):
-        raise TrialError(f"'{name}' must be finite, got {value}")
+        raise TrialError(f"'{name}' must be finite, got {describe(value)}")
     return float(value)
+
+
+class Shown(str):
+    """How an error names a value that cannot be sent."""
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, Shown) else describe(value)
 
 
 def metrics_of(result: Mapping[Any, Any]) -> dict[str, float | int | bool | str | None]:
