@@ -112,6 +112,22 @@ def test_sweep_that_is_interrupted_while_ray_starts_exits_with_130(number, comma
     assert not alive
 
 
+def test_signal_that_comes_while_ray_ends_does_no_harm(tmp_path):
+    (tmp_path / "sweep.yaml").write_text(SWEEP.format(toys=TOYS, toy="Rising", trials=2, iterations=1))
+    code = """if True:
+        import os, signal, sys, ray
+        from tuner.cli import main
+        end = ray.shutdown
+        ray.shutdown = lambda: (os.kill(os.getpid(), signal.SIGTERM), end())
+        sys.exit(main(["run", "sweep.yaml"]))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0
+    assert "best loss: " in done.stdout
+
+
 def test_killed_sweep_can_still_be_reported(command, tmp_path):
     process = command("run", "sweep.yaml", "--name", "killed", toy="Slow", trials=50, iterations=1000)
     for line in process.stderr:

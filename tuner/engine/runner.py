@@ -120,8 +120,8 @@ def carry_out(
         checked = not (cluster.is_joined() and sweep.is_plausible())
         if checked:
             sweep.check()
-        # Ray takes SIGTERM for itself when it starts, so listen again.
-        with cluster.connected(address, verbose=verbose), interrupted.listening():
+        with cluster.connected(address, verbose=verbose):
+            interrupted.listen()  # Ray takes SIGTERM for itself when it starts
             with importing():
                 from tuner.engine import crash_report
                 from tuner.engine.loggers import Loggers
@@ -258,13 +258,17 @@ def _drive(
 
 
 def _remove_leftovers(state: SweepState, folder: Path) -> None:
-    """Delete the checkpoints of trials that have ended and are not kept.
+    """Delete the checkpoints of trials that have ended and are not kept, and those that are not whole.
 
-    A driver that crashes may leave them behind, and so may a worker that dies before it has told of one.
+
+    A driver that crashes may leave them behind, and so may a worker that dies as it writes one.
     """
+    from tuner.engine.storage import PARTIAL
+
     for number in state.trials:
-        if not state.keeps(number):
-            shutil.rmtree(folder / f"{number:05d}", ignore_errors=True)
+        trial_dir = folder / f"{number:05d}"
+        for left in trial_dir.glob(f"*{PARTIAL}") if state.keeps(number) else [trial_dir]:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _saves(sweep: Sweep, trainable: Any) -> Saves:
@@ -320,16 +324,23 @@ class _Interruption(threading.Event):
     def listening(self) -> Iterator[None]:
         """A context in which the signals are ours; afterwards they are as before."""
         if threading.current_thread() is not threading.main_thread():
-            yield  # only the main thread may handle signals
+            yield
             return
-        is_kept = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # by nohup
-        heard = [number for number in _SIGNALS if number != signal.SIGHUP or not is_kept]
-        before = {number: signal.signal(number, self._take) for number in heard}
+        before = {number: signal.getsignal(number) for number in _SIGNALS}
+        self.listen()
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def listen(self) -> None:
+        """Take the signals from whoever has them now."""
+        if threading.current_thread() is not threading.main_thread():
+            return  # only the main thread may handle signals
+        for number in _SIGNALS:
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # by nohup
+                signal.signal(number, self._take)
 
     def _take(self, number: int, frame: Any) -> None:
         self.times += 1
