@@ -96,6 +96,34 @@ def test_a_database_without_events_is_no_journal(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        ("DELETE FROM events WHERE number = 2", "event 2 is missing; the next one is 3"),
+        ("UPDATE events SET number = -7 WHERE number = 3", "event 1 is missing; the next one is -7"),
+    ],
+)
+def test_a_journal_that_lacks_an_event_is_refused(damage: str, sentence: str, tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    for _ in range(3):
+        journal.write("closed")
+    journal.close()
+    with sqlite3.connect(tmp_path / FILE_NAME) as connection:
+        connection.execute(damage)
+    connection.close()
+    with pytest.raises(ResultsError) as refusal:
+        list(read(tmp_path))
+    assert str(refusal.value) == f"{tmp_path / FILE_NAME}: {sentence}"
+
+
+def test_a_journal_with_a_damaged_schema_is_refused_in_one_line(tmp_path: Path) -> None:
+    Journal(tmp_path).close()
+    path = tmp_path / FILE_NAME
+    path.write_bytes(path.read_bytes().replace(b"CREATE TABLE", b"CR\xf2ATE TABLE"))
+    with pytest.raises(ResultsError, match=f"^{path}: cannot be read as a journal: [^\n]+$"):
+        list(read(tmp_path))
+
+
 def test_a_journal_has_one_writer_at_a_time(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     with pytest.raises(ResultsError, match="a sweep is running in it"):

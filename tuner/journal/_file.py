@@ -136,28 +136,33 @@ def read(folder: Path) -> Iterator[Event]:
     Paths of checkpoints begin with ``checkpoints/`` and are relative to the folder. Raises ResultsError when
     there is no journal, one that cannot be read, or one with an event that is not as it must be.
     """
-    reader = Reader(str(folder / FILE_NAME))
-    for row in _rows(folder, "time, kind, trial, data"):
-        yield reader.event(row)
+    path = folder / FILE_NAME
+    reader = Reader(str(path))
+    for expected, row in enumerate(_rows(folder), start=1):
+        if row[0] != expected:
+            raise ResultsError(f"{path}: event {expected} is missing; the next one is {row[0]}")
+        yield reader.event(row[1:])
 
 
 def fingerprint(folder: Path) -> str:
     """A text that tells the journal in ``folder``, as it is now, from every other. Raises ResultsError."""
     digest = hashlib.sha256()
-    for row in _rows(folder, "number, time, kind, trial, data"):
+    for row in _rows(folder):
         digest.update(repr(row).encode("utf-8", "backslashreplace"))
     return digest.hexdigest()
 
 
-def _rows(folder: Path, columns: str) -> Iterator[tuple[Any, ...]]:
+def _rows(folder: Path) -> Iterator[tuple[Any, ...]]:
     path = folder / FILE_NAME
     if not path.is_file():
         raise ResultsError(f"{folder}: holds no sweep; must be a results folder with a {FILE_NAME}")
     try:
         with _readable(path) as connection:
             _refuse_newer(connection, path)
-            yield from connection.execute(f"SELECT {columns} FROM events ORDER BY number")
-    except sqlite3.Error as error:
+            yield from connection.execute(
+                "SELECT number, time, kind, trial, data FROM events ORDER BY number"
+            )
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter from texts of a damaged page
         raise ResultsError(f"{path}: cannot be read as a journal: {error}") from None
 
 
