@@ -11,6 +11,7 @@ TunerError
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -64,8 +65,5 @@ class TrialError(TunerError):
 
 def said(error: BaseException) -> str:
     """The type and text of an error, as in ``KeyError: 'lr'``, also of one whose text cannot be made."""
-    try:
-        text = str(error)
-    except Exception:  # of a user's class
-        text = ""
+    text = traceback.TracebackException.from_exception(error, limit=0)
     return f"{type(error).__name__}: {text}".removesuffix(": ")
