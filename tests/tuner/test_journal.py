@@ -96,6 +96,13 @@ def test_a_database_without_events_is_no_journal(tmp_path: Path) -> None:
     )
 
 
+def test_a_journal_whose_driver_wrote_nothing_is_not_called_damaged(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).touch()
+    with pytest.raises(ResultsError) as refusal:
+        resume(tmp_path)
+    assert str(refusal.value) == f"{tmp_path}: its sweep was ended before it began; run it anew"
+
+
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [

@@ -159,6 +159,8 @@ def _rows(folder: Path) -> Iterator[tuple[Any, ...]]:
     try:
         with _readable(path) as connection:
             _refuse_newer(connection, path)
+            if connection.execute("SELECT count(*) FROM sqlite_schema").fetchall() == [(0,)]:
+                return  # its driver ended before it had written anything
             yield from connection.execute(
                 "SELECT number, time, kind, trial, data FROM events ORDER BY number"
             )
