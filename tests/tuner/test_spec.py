@@ -223,7 +223,10 @@ class TestLocate:
             ("def train(:", "SyntaxError: invalid syntax (my_broken.py, line 1)"),
             ("raise SystemExit(2)", "SystemExit: 2"),
             ("class Mine(BaseException): pass\nraise Mine('why')", "Mine: why"),
-            ("class Mine(Exception):\n    def __str__(self): return 1\nraise Mine", "Mine: <exception str() failed>"),
+            (
+                "class Mine(Exception):\n    def __str__(self): return 1\nraise Mine",
+                "Mine: <exception str() failed>",
+            ),
             ("def f(): f()\nf()", "RecursionError: maximum recursion depth exceeded"),
         ],
     )
