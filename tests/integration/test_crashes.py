@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from running import events
+from running import events, run_toy
 
 from tuner import Budget, Float, Objective, Report, Resources, ResultsError, Sweep, resume, run
+from tuner.errors import ClusterError
 from tuner.journal import FILE_NAME
 
 HERE = Path(__file__).parent
@@ -152,6 +153,16 @@ def test_a_results_folder_that_vanishes_ends_the_sweep_in_one_line(cluster, tmp_
         run(sweep_of("Burning", out, folder=str(out)))
     assert "\n" not in str(caught.value)
     assert str(out) in str(caught.value)
+
+
+def test_workers_that_die_before_they_are_ready_end_the_sweep_in_one_line(cluster, tmp_path):
+    with pytest.raises(ClusterError) as caught:
+        run_toy("DyingAtStart", tmp_path)
+    assert str(caught.value) == (
+        "3 workers in a row died before they were ready: "
+        "The actor died unexpectedly before finishing this task; "
+        f"once that is mended, continue with: tuner resume {tmp_path / 'sweep'}"
+    )
 
 
 @pytest.fixture

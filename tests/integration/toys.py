@@ -285,6 +285,14 @@ class SlowToStart(Toy):
         time.sleep(2)
 
 
+class DyingAtStart(SlowToStart):
+    """No worker of it ever is."""
+
+    @classmethod
+    def adopt(cls, settings, shared, *, sweep_seed):
+        os._exit(1)
+
+
 class Slow(Toy):
     def step(self):
         time.sleep(0.1)

@@ -179,11 +179,11 @@ def _alone() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _resumable(folder: Path) -> Iterator[None]:
-    """Say of an error of the results folder, or of a logger, that the sweep can be continued."""
+    """Say of an error of the results folder, the cluster or a logger that the sweep can be continued."""
     try:
         with writing(folder):
             yield
-    except (ResultsError, LoggerError) as error:
+    except (ResultsError, ClusterError, LoggerError) as error:
         if not folder.is_dir():
             raise
         mended = f"{error}; once that is mended, continue with: tuner resume {folder}"

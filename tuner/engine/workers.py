@@ -299,7 +299,8 @@ class WorkerPool(ResourceManager):
                 self._measuring = None if worker is self._measuring else self._measuring
                 self._failed_starts += 1
                 if self._failed_starts >= _START_ATTEMPTS:
-                    raise ClusterError(f"workers die before they are ready: {error}") from error
+                    what = f"{_START_ATTEMPTS} workers in a row died before they were ready"
+                    raise ClusterError(f"{what}: {str(error).splitlines()[0].rstrip('.')}") from error
                 self.grow()
             else:
                 self._failed_starts = 0
