@@ -97,6 +97,6 @@ def writing(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = trouble(folder, error)
-        if reason is None and str(folder) not in str(error.filename):
+        if reason is None and str(folder) not in f"{error.filename} {error}":  # pyarrow has it in the text
             raise
         raise ResultsError(f"{folder}: cannot be written: {reason or error.strerror}") from error

@@ -99,6 +99,8 @@ class FolderLock:
         return read_owner(path or self._path)
 
     def _is_stale(self, owner: dict[str, Any]) -> bool:
+        if not owner and not is_shared(self._folder):
+            return True  # torn by a crash: who writes it here holds the kernel's lock, which is ours now
         if owner.get("host") == _host():
             return not _is_alive(owner.get("pid"), owner.get("began"))
         age = self._age()

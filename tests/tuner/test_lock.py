@@ -8,9 +8,10 @@ import sys
 import time
 
 import pytest
+from pyarrow.fs import LocalFileSystem
 
 from tuner import ResultsError
-from tuner.disk import is_shared
+from tuner.disk import is_shared, writing
 from tuner.lock import FILE_NAME, FolderLock
 
 HOLD = "import sys, time, pathlib; from tuner.lock import FolderLock; "
@@ -72,7 +73,21 @@ def test_a_driver_on_another_host_holds_a_folder_as_long_as_it_beats(tmp_path):
     lock.release()
 
 
-def test_a_lock_that_is_being_written_counts_as_held(tmp_path):
+@pytest.mark.parametrize("torn", ["", "{]", "5"])
+def test_a_lock_that_a_crash_has_torn_is_taken_over_on_a_local_disk(torn, tmp_path):
+    (tmp_path / FILE_NAME).write_text(torn)
+    FolderLock(tmp_path).release()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_of_pyarrow_names_the_folder_in_which_it_cannot_write(tmp_path):
+    (tmp_path / "checkpoints").touch()
+    said = f"^{tmp_path}: cannot be written: Cannot create directory"
+    with pytest.raises(ResultsError, match=said), writing(tmp_path):
+        LocalFileSystem().create_dir(f"{tmp_path}/checkpoints")
+
+
+def test_a_lock_that_is_being_written_counts_as_held_on_a_shared_disk(tmp_path, shared):
     (tmp_path / FILE_NAME).touch()
     with pytest.raises(ResultsError, match="a sweep is running in it"):
         FolderLock(tmp_path)
