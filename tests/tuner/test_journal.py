@@ -113,7 +113,7 @@ def test_a_journal_whose_driver_wrote_nothing_is_not_called_damaged(tmp_path: Pa
 def test_a_journal_that_lacks_an_event_is_refused(damage: str, sentence: str, tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     for _ in range(3):
-        journal.write("closed")
+        put(journal, "closed")
     journal.close()
     with sqlite3.connect(tmp_path / FILE_NAME) as connection:
         connection.execute(damage)
