@@ -35,6 +35,9 @@ def misfit(function: Callable[..., Any], name: str) -> str | None:
     if (command := _of_click(function)) is not None:
         what = f"'{name}' is a command of click, {_READS} the command line"
         return f"{what}; {_write(f'{short}.callback', command)}"
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        remedy = f"write def train(config): return asyncio.run({short}(config))"
+        return f"the function '{name}' is asynchronous, so calling it only makes a coroutine; {remedy}"
     try:
         signature = inspect.signature(function)
     except ValueError:  # it is written in C, and does not say

@@ -71,6 +71,9 @@ def _dump(component: Spec) -> dict[str, Any]:
     return {"kind": kind, **{k: value for k, value in settings.items() if k not in ("kind", *nothing)}}
 
 
+_LONGEST_NAME = 200
+"""Characters of a folder's name; most file systems take 255, and a number may follow."""
+
 _FOLDER_NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -80,6 +83,8 @@ def _folder_name(name: str) -> str:
             "must begin with a letter or digit and go on with letters, digits, '.', '_' or '-', "
             f"got {describe(name)}"
         )
+    if len(name) > _LONGEST_NAME:
+        raise ValueError(f"must have at most {_LONGEST_NAME} characters, got {len(name)}")
     return name
 
 

@@ -81,6 +81,11 @@ REFUSED = {
     """: "reads its arguments from the command line (fire); "
     "write a function that takes the trial's configuration in place of them",
     """
+    async def run(config):
+        return 0.0
+    """: "is asynchronous, so calling it only makes a coroutine; "
+    "write def train(config): return asyncio.run(run(config))",
+    """
     def run(trial):
         return trial.suggest_float("lr", 0.0, 1.0)
     """: "asks a trial of Optuna for its hyperparameters; write them under 'space', "

@@ -761,3 +761,8 @@ def test_points_of_a_searcher_are_refused_with_their_new_name():
     assert str(refused.value) == (
         "searcher.points: is called 'initial_points', since 'points' is the grid size of a dimension"
     )
+
+
+def test_a_name_that_no_folder_can_have_is_refused():
+    with pytest.raises(SpecError, match=r"name: must have at most 200 characters, got 300"):
+        Sweep(**PARTS, name="x" * 300)

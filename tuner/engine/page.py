@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 import time
 from pathlib import Path
@@ -51,9 +52,13 @@ class LivePage:
     ) -> None:
         self._over.set()
         self._thread.join()
-        # An error that ends the sweep is what the user must see, not that of its page.
-        with contextlib.suppress(ResultsError) if error is not None else contextlib.nullcontext():
+        try:
             write_page(self._folder)
+        except ResultsError as unwritten:
+            # The outcome, or the error that ends the sweep, matters more than its page.
+            if error is None:
+                remedy = f"the outcome is in the journal: tuner report {self._folder}"
+                print(f"warning: {REPORT_FILE}: {unwritten}; {remedy}", file=sys.stderr)
 
     def _follow(self) -> None:
         pause = 0.0
