@@ -35,9 +35,9 @@ def cluster() -> Iterator[None]:
     """A local Ray with four CPUs, shared by all tests that need no other."""
     import ray
 
-    from tuner.engine import cluster as engine_cluster
+    from tuner.cluster import connection
 
-    with engine_cluster.connected(None, verbose=False, num_cpus=4):
+    with connection.connected(None, verbose=False, num_cpus=4):
         assert ray.is_initialized()
         yield
 

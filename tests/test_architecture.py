@@ -14,94 +14,25 @@ import tuner.errors
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# What each part of tuner may import of the others.
-ALLOWED = {
-    "errors": set(),
-    "client": set(),
-    "importing": set(),
-    "contract": {"errors"},
-    "functions": set(),
-    "modules": {"errors"},
-    "spec": {"modules", "errors"},
-    "space": {"spec", "errors"},
-    "objective": {"spec", "errors"},
-    "pareto": set(),
-    "disk": {"errors"},
-    "lock": {"disk", "errors"},
-    "journal": {"disk", "lock", "objective", "errors"},
-    "trust": {"journal", "errors"},
-    "searchers": {"journal", "space", "objective", "spec", "errors"},
-    "schedulers": {"journal", "space", "objective", "pareto", "spec", "errors"},
-    "trainable": {"contract", "space", "spec", "functions", "modules", "importing", "errors"},
-    "lookup": {"trainable", "modules", "errors"},
-    "logger": {"spec", "errors"},
-    "yaml12": {"spec", "errors"},
-    "rules": {"searchers", "schedulers", "trainable", "logger", "space", "objective", "spec", "errors"},
-    "sweep": {
-        "rules",
-        "yaml12",
-        "searchers",
-        "schedulers",
-        "trainable",
-        "logger",
-        "lookup",
-        "space",
-        "objective",
-        "modules",
-        "spec",
-        "errors",
-    },
-    "report": {"journal", "objective", "pareto", "space", "errors"},
-    "trackers": {"report"},
-    "state": {"journal", "sweep", "searchers", "space", "objective", "pareto", "errors"},
-    "simulation": {
-        "state",
-        "report",
-        "journal",
-        "sweep",
-        "searchers",
-        "schedulers",
-        "space",
-        "objective",
-        "errors",
-    },
-    "engine": {
-        "contract",
-        "report",
-        "journal",
-        "lock",
-        "state",
-        "yaml12",
-        "trust",
-        "disk",
-        "sweep",
-        "searchers",
-        "schedulers",
-        "trainable",
-        "space",
-        "objective",
-        "modules",
-        "spec",
-        "importing",
-        "errors",
-    },
-    "export": {"contract", "report", "trainable", "trust", "modules", "errors"},
-    "listing": {"searchers", "schedulers", "trainable", "spec"},
-    "cli": {"engine", "simulation", "export", "listing", "report", "sweep", "spec", "errors"},
-    "testing": {
-        "contract",
-        "engine",
-        "simulation",
-        "sweep",
-        "searchers",
-        "schedulers",
-        "trainable",
-        "space",
-        "objective",
-        "spec",
-        "errors",
-    },
-}
+# The parts of tuner from the bottom to the top: each may import those of lower layers only.
+LAYERS = (
+    {"errors"},
+    {"client", "code", "contract", "pareto", "ray_internals"},
+    {"storage"},
+    {"spec"},
+    {"objective", "space"},
+    {"journal", "logger"},
+    {"schedulers", "searchers", "trainable", "trust", "yaml12"},
+    {"lookup", "rules"},
+    {"sweep"},
+    {"report", "state", "worker"},
+    {"simulation", "trackers"},
+    {"cluster"},
+    {"evaluation", "export", "listing"},
+    {"cli", "testing"},
+)
+ON_RAY = {"cluster", "ray_internals.py", "storage", "worker"}
+LAYER = {part: number for number, parts in enumerate(LAYERS) for part in parts}
 # A searcher may be a model itself, in a file of its own that is imported when it is built.
 USED_BY = {"tuner/searchers/_controller.py": {"torch"}, "tuner/searchers/_forest.py": {"sklearn"}}
 HEAVY = ("ray", "torch", "optuna", "hyperopt", "sklearn", "pandas")
@@ -125,9 +56,15 @@ def files(package: str) -> list[Path]:
 @pytest.mark.parametrize("path", files("tuner"), ids=lambda path: str(path.relative_to(ROOT)))
 def test_arrows_point_downwards(path):
     part = path.relative_to(ROOT / "tuner").parts[0].removesuffix(".py")
-    used = {name.split(".")[1] for name in imports(path) if name.startswith("tuner.")}
-    parts = {other.relative_to(ROOT / "tuner").parts[0].removesuffix(".py") for other in files("tuner")}
-    assert part == "__init__" or (used & parts) - {part} <= ALLOWED[part]
+    if part == "__init__":
+        return
+    used = {name.split(".")[1] for name in imports(path) if name.startswith("tuner.")} & LAYER.keys()
+    assert {other for other in used - {part} if LAYER[other] >= LAYER[part]} == set()
+
+
+def test_every_part_has_a_layer():
+    parts = {path.relative_to(ROOT / "tuner").parts[0].removesuffix(".py") for path in files("tuner")}
+    assert parts - {"__init__"} == LAYER.keys()
 
 
 @pytest.mark.parametrize("path", files("tuner"), ids=lambda path: str(path.relative_to(ROOT)))
@@ -144,10 +81,14 @@ def test_trainables_know_no_tuner(path):
 
 @pytest.mark.parametrize(
     "path",
-    [path for path in files("tuner") if "engine" not in path.parts],
+    [
+        path
+        for path in files("tuner")
+        if not {"cluster", "ray_internals.py", "storage", "worker"} & {*path.parts}
+    ],
     ids=lambda path: str(path.relative_to(ROOT)),
 )
-def test_only_the_engine_starts_or_joins_a_cluster(path):
+def test_only_the_cluster_s_part_starts_or_joins_one(path):
     used = {name for name in imports(path) if name.split(".")[0] == "ray"}
     assert all(name.startswith("ray.tune") for name in used)
     assert "ray.init" not in path.read_text(encoding="utf-8")
@@ -183,21 +124,11 @@ def test_import_is_light(module):
 def test_worker_imports_nothing_that_only_the_driver_needs():
     """Its process waits for it."""
     code = (
-        "import sys, tuner.engine.worker; print([name for name in sys.modules if name.startswith('tuner.')])"
+        "import sys, tuner.worker.worker; print([name for name in sys.modules if name.startswith('tuner.')])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     parts = {name.split(".")[1] for name in ast.literal_eval(done.stdout)}
-    assert parts == {
-        "contract",
-        "disk",
-        "engine",
-        "errors",
-        "importing",
-        "lock",
-        "modules",
-        "objective",
-        "spec",
-    }
+    assert parts == {"code", "contract", "errors", "objective", "ray_internals", "spec", "storage", "worker"}
 
 
 def test_every_exported_name_is_there_and_nothing_private_is():
@@ -225,14 +156,14 @@ def test_exceptions_are_caught_broadly_at_the_boundaries_to_user_code_and_ray_on
         and (node.type is None or ast.unparse(node.type) in ("Exception", "BaseException"))
     }
     assert broad <= {
-        "tuner/modules.py",
+        "tuner/code/modules.py",
         "tuner/logger.py",
         "tuner/trainable.py",
-        "tuner/engine/cluster.py",
-        "tuner/engine/function.py",
-        "tuner/engine/loggers.py",
-        "tuner/engine/recipe.py",
-        "tuner/engine/process.py",
+        "tuner/cluster/connection.py",
+        "tuner/cluster/loggers.py",
+        "tuner/worker/function.py",
+        "tuner/worker/recipe.py",
+        "tuner/worker/process.py",
         "trainables/base.py",
         "trainables/estimators.py",
         "trainables/stack.py",

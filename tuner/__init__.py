@@ -8,7 +8,7 @@ from typing import Any
 
 import lazy_loader
 
-from tuner.importing import importing
+from tuner.code.importing import importing
 
 __version__ = "0.1.0"
 

@@ -1,7 +1,7 @@
 """The public names and where they are."""
 
-from .engine.resuming import resume as resume
-from .engine.runner import run as run
+from .cluster.resuming import resume as resume
+from .cluster.runner import run as run
 from .errors import ClusterError as ClusterError
 from .errors import ResultsError as ResultsError
 from .errors import SpecError as SpecError

@@ -194,7 +194,7 @@ def _add_sweep_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from tuner.engine.progress import opening
+    from tuner.cluster.progress import opening
     from tuner.sweep import Sweep
 
     with contextlib.redirect_stdout(sys.stderr):  # what the user's module prints is talk
@@ -220,7 +220,7 @@ def _build_loggers(sweep: Sweep) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from tuner.engine.runner import run
+    from tuner.cluster.runner import run
     from tuner.sweep import Sweep
 
     with contextlib.redirect_stdout(sys.stderr):
@@ -229,7 +229,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _resume(options: argparse.Namespace) -> int:
-    from tuner.engine.resuming import resume
+    from tuner.cluster.resuming import resume
 
     return _trusting(options, lambda trust: _carried_out(options, resume, options.results, trust=trust))
 
@@ -238,7 +238,7 @@ def _carried_out(
     options: argparse.Namespace, carry_out: Callable[..., Report], what: Any, **parts: Any
 ) -> int:
     """Run or resume a sweep, and print what came of it."""
-    from tuner.engine.progress import for_stream
+    from tuner.cluster.progress import for_stream
     from tuner.report import renderings
 
     # Ray prints what happens to its nodes on stdout, whatever it was told.
@@ -260,8 +260,8 @@ def _carried_out(
 def _plan(options: argparse.Namespace) -> int:
     from pathlib import Path
 
-    from tuner.engine.progress import for_stream
-    from tuner.engine.runner import run
+    from tuner.cluster.progress import for_stream
+    from tuner.cluster.runner import run
     from tuner.report import renderings
     from tuner.simulation.curves import RecordedCurves
     from tuner.simulation.plan import pilot_of, plan, table
@@ -369,8 +369,8 @@ def _metrics(report: Report, asked: str | None) -> list[str] | None:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from tuner.engine.evaluate import evaluate
-    from tuner.engine.progress import for_stream
+    from tuner.cluster.progress import for_stream
+    from tuner.evaluation.evaluate import evaluate
     from tuner.report import renderings
 
     def act(trust: bool) -> Report | None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from tuner.code.modules import within
 from tuner.contract import Exports
 from tuner.errors import Problem, ResultsError, SpecError
-from tuner.modules import within
 from tuner.report import Report
 from tuner.trainable import TrainableSpec, trainables
 from tuner.trust import require

@@ -8,8 +8,8 @@ from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 
+from tuner.code.modules import beside, path_beside
 from tuner.errors import SpecError
-from tuner.modules import beside, path_beside
 from tuner.trainable import TrainableSpec
 
 _NAMING = ("trainable", "searcher", "scheduler", "loggers")

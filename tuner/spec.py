@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import AllowInfNan, BaseModel, ConfigDict, Field, Strict, ValidationError
 from pydantic_core import ErrorDetails
 
+from tuner.code.modules import load_file, load_module
 from tuner.errors import Problem, SpecError
-from tuner.modules import load_file, load_module
 
 Number = Annotated[float, Strict(), AllowInfNan(False)]
 """A finite number; text that looks like one is refused."""

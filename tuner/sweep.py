@@ -20,10 +20,10 @@ from pydantic import (
 )
 
 from tuner import rules
+from tuner.code.modules import import_path, refuse_hiding
 from tuner.errors import Problem, SpecError
 from tuner.logger import LoggerSpec
 from tuner.lookup import looked_up
-from tuner.modules import import_path, refuse_hiding
 from tuner.objective import Budget, Objective, Resources, Seconds
 from tuner.schedulers import SCHEDULERS, Fifo, SchedulerSpec
 from tuner.searchers import SEARCHERS, Random, SearcherSpec, beginning, start

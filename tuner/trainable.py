@@ -16,10 +16,10 @@ from pydantic import BaseModel, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from tuner import contract
+from tuner.code.functions import misfit
+from tuner.code.importing import importing
+from tuner.code.modules import import_path
 from tuner.errors import Problem, SpecError, said
-from tuner.functions import misfit
-from tuner.importing import importing
-from tuner.modules import import_path
 from tuner.space import RESERVED, Config, Float, Int, SearchSpace, is_json, misplaced_problems
 from tuner.spec import (
     Spec,

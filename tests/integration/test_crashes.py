@@ -243,7 +243,7 @@ def test_an_interrupted_sweep_saves_all_trials_and_does_nothing_twice(number, cl
 
 
 def test_trials_are_saved_every_so_often_so_that_a_lost_worker_costs_little(cluster, tmp_path, monkeypatch):
-    monkeypatch.setattr("tuner.engine.save_times._COST", 100.0)
+    monkeypatch.setattr("tuner.cluster.save_times._COST", 100.0)
     settings = {"scheduler": "fifo", "trials": 2, "folder": str(tmp_path), "concurrent": 2, "every": 0.01}
     report = run(sweep_of("DyingOften", tmp_path, **settings))
     assert [(trial.state, trial.iterations) for trial in report.trials] == [("completed", 9)] * 2

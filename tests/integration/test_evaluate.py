@@ -13,7 +13,7 @@ from trainables.export import load_model
 from trainables.mlp import MLP
 from tuner import Budget, Float, Objective, ResultsError, SpecError, Sweep, run
 from tuner.cli import main
-from tuner.engine.evaluate import evaluate
+from tuner.evaluation.evaluate import evaluate
 from tuner.export import export
 from tuner.report import Report
 

@@ -15,9 +15,9 @@ from running import events
 
 from trainables.export import load_model
 from tuner import Budget, Float, Objective, Report, Resources, Sweep, run
-from tuner.engine.evaluate import evaluate
+from tuner.code.modules import LOADED_FILES, load_file
+from tuner.evaluation.evaluate import evaluate
 from tuner.export import export
-from tuner.modules import LOADED_FILES, load_file
 
 LOSS = Objective(metric="loss", mode="min")
 

@@ -195,7 +195,7 @@ class Watching:
 
 
 def test_trials_that_wait_for_tasks_without_room_are_told_of(tmp_path, monkeypatch):
-    monkeypatch.setattr("tuner.engine.listener._SECONDS_TO_STARVE", 2.0)
+    monkeypatch.setattr("tuner.cluster.listener._SECONDS_TO_STARVE", 2.0)
     watching = Watching()
     report = run_each("waits_for_a_task", tmp_path, progress=watching, x=list(range(9)))
     assert report.reason == "interrupted"

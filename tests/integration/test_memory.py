@@ -10,7 +10,7 @@ import ray
 from running import events, most_at_once, run_toy, sweep_of
 
 from tuner import Resources, run
-from tuner.engine.progress import Lines
+from tuner.cluster.progress import Lines
 from tuner.report import renderings
 
 CPUS = 4  # that the tests' cluster has

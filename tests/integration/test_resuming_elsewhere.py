@@ -10,7 +10,7 @@ import pytest
 from running import events
 
 from tuner import Budget, Float, Objective, ResultsError, Sweep, resume, run
-from tuner.modules import LOADED_FILES
+from tuner.code.modules import LOADED_FILES
 
 CODE = """
 import helper

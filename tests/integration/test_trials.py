@@ -17,7 +17,7 @@ from ray.util.placement_group import placement_group_table
 from running import events, most_at_once, run_toy, sweep_of
 
 from tuner import Budget, ClusterError, Float, Int, Objective, Report, Resources, SpecError, Sweep, run
-from tuner.engine import cluster
+from tuner.cluster import connection
 from tuner.report import renderings
 
 
@@ -92,7 +92,7 @@ def test_raising_trial_fails_alone_and_its_traceback_is_kept(tmp_path):
     counts = {state: count for state, count in report.counts().items() if count}
     assert counts == {"completed": 3, "failed": 3}
     assert 'raise OSError("the disk of this trial is full")' in renderings.errors(report)
-    assert "tuner/engine" not in renderings.errors(report)
+    assert "tuner/worker" not in renderings.errors(report)
 
 
 def test_error_in_setup_is_a_failed_trial(tmp_path):
@@ -235,7 +235,7 @@ def test_cluster_that_does_not_start_in_time_is_a_cluster_error(monkeypatch):
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", init)
     said = r"^address: none can be started here: The current node timed out during startup\.$"
-    with pytest.raises(ClusterError, match=said), cluster.connected(None, verbose=False):
+    with pytest.raises(ClusterError, match=said), connection.connected(None, verbose=False):
         pass
 
 

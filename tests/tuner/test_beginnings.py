@@ -22,7 +22,7 @@ from tuner import (
     Sobol,
     Sweep,
 )
-from tuner.engine.progress import opening
+from tuner.cluster.progress import opening
 from tuner.journal import Journal
 from tuner.searchers import Searcher, SearcherSpec, beginning, start
 from tuner.searchers.earlier import Earlier

@@ -3,7 +3,7 @@
 import pytest
 
 from tuner import Budget, Float, Objective, Sweep
-from tuner.engine.driver import SweepDriver
+from tuner.cluster.driver import SweepDriver
 from tuner.journal import Journal, read
 from tuner.state import SweepState, replay
 

@@ -9,8 +9,8 @@ import pytest
 from journal_rows import put
 
 from tuner import Budget, Float, Objective, Report, ResultsError, SearchSpace, SpecError, Sweep, Trial
-from tuner.engine.evaluate import _candidate, _chosen, evaluate
-from tuner.engine.listed import Listed
+from tuner.evaluation.evaluate import _candidate, _chosen, evaluate
+from tuner.evaluation.listed import Listed
 from tuner.journal import Journal
 from tuner.report import renderings
 from tuner.trainable import TrainableSpec

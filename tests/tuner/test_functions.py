@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tuner.functions import misfit
+from tuner.code.functions import misfit
 
 HYDRA = """
 import functools

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import torch
 
-from tuner.engine.randomness import GlobalRandomness
+from tuner.worker.randomness import GlobalRandomness
 
 
 def draws():
@@ -47,7 +47,7 @@ def test_trials_of_different_seeds_and_of_later_iterations_draw_something_else()
 
 def test_torch_that_a_trial_is_the_first_to_import_is_seeded():
     code = (
-        "from tuner.engine.randomness import GlobalRandomness; r = GlobalRandomness(); r.begin(0, 7)\n"
+        "from tuner.worker.randomness import GlobalRandomness; r = GlobalRandomness(); r.begin(0, 7)\n"
         "import sys; assert 'torch' not in sys.modules\n"
         "import torch; print(torch.rand(1).item())"
     )

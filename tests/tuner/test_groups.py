@@ -4,8 +4,8 @@ import pytest
 from ray.air.execution.resources import AcquiredResources, ResourceManager
 from ray.tune import PlacementGroupFactory
 
-from tuner.engine.groups import PlacementGroups
-from tuner.engine.workers import Handle
+from tuner.cluster.groups import PlacementGroups
+from tuner.cluster.pool import Handle
 
 ONE = PlacementGroupFactory([{"CPU": 1}])
 OTHER = PlacementGroupFactory([{"CPU": 1}], strategy="SPREAD")

@@ -17,8 +17,8 @@ from journal_rows import put
 
 from tuner import Budget, Float, Objective, Report, Sweep, TunerError, resume
 from tuner.cli import main
-from tuner.engine.evaluate import evaluate
 from tuner.errors import ResultsError, UntrustedError
+from tuner.evaluation.evaluate import evaluate
 from tuner.export import export
 from tuner.journal import FILE_NAME, Journal, read
 from tuner.report import EVALUATION_FILE, renderings

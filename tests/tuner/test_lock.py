@@ -11,10 +11,10 @@ import pytest
 from pyarrow.fs import LocalFileSystem
 
 from tuner import ResultsError
-from tuner.disk import is_shared, writing
-from tuner.lock import FILE_NAME, FolderLock
+from tuner.storage.disk import is_shared, writing
+from tuner.storage.lock import FILE_NAME, FolderLock
 
-HOLD = "import sys, time, pathlib; from tuner.lock import FolderLock; "
+HOLD = "import sys, time, pathlib; from tuner.storage.lock import FolderLock; "
 HOLD += "lock = FolderLock(pathlib.Path(sys.argv[1])); print('held', flush=True); time.sleep(60)"
 
 
@@ -31,7 +31,7 @@ def holding(tmp_path):
 @pytest.fixture
 def shared(monkeypatch):
     """Every folder counts as one that hosts share, so that the kernel's lock is not asked."""
-    monkeypatch.setattr("tuner.lock.is_shared", lambda folder: True)
+    monkeypatch.setattr("tuner.storage.lock.is_shared", lambda folder: True)
 
 
 def owned_by(folder, **owner):
@@ -94,7 +94,7 @@ def test_a_lock_that_is_being_written_counts_as_held_on_a_shared_disk(tmp_path, 
 
 
 def test_a_driver_whose_folder_was_taken_over_stops(tmp_path, monkeypatch):
-    monkeypatch.setattr("tuner.lock._SECONDS_BETWEEN_BEATS", 0.01)
+    monkeypatch.setattr("tuner.storage.lock._SECONDS_BETWEEN_BEATS", 0.01)
     lock = FolderLock(tmp_path)
     lock.check()
     owned_by(tmp_path)
@@ -107,7 +107,7 @@ def test_a_driver_whose_folder_was_taken_over_stops(tmp_path, monkeypatch):
 
 
 def test_a_held_lock_is_touched_again_and_again(tmp_path, monkeypatch):
-    monkeypatch.setattr("tuner.lock._SECONDS_BETWEEN_BEATS", 0.01)
+    monkeypatch.setattr("tuner.storage.lock._SECONDS_BETWEEN_BEATS", 0.01)
     lock = FolderLock(tmp_path)
     os.utime(tmp_path / FILE_NAME, (0, 0))
     deadline = time.monotonic() + 10

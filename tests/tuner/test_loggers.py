@@ -15,8 +15,8 @@ from ray.tune.logger import LoggerCallback
 
 from tuner import Budget, Float, Objective, SpecError, Sweep
 from tuner.cli import main
-from tuner.engine import loggers
-from tuner.engine.loggers import Loggers
+from tuner.cluster import loggers
+from tuner.cluster.loggers import Loggers
 from tuner.errors import LoggerError
 from tuner.logger import LoggerSpec
 from tuner.trackers._csv import FILE_NAME, CsvLogger

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tuner import Sweep
+from tuner.code.modules import LOADED_FILES
 from tuner.lookup import looked_up
-from tuner.modules import LOADED_FILES
 from tuner.trainable import TrainableSpec
 
 TYPED = """

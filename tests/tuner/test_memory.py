@@ -5,8 +5,8 @@ import math
 
 import pytest
 
-from tuner.engine import memory
-from tuner.engine.memory import Condition, Memory, Meter
+from tuner.worker import memory
+from tuner.worker.memory import Condition, Memory, Meter
 
 
 class Process:

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from tuner import SpecError, Sweep
-from tuner.modules import LOADED_FILES, beside, load_file, load_module
+from tuner.code.modules import LOADED_FILES, beside, load_file, load_module
 
 SWEEP = """
 trainable: model.py:train

@@ -9,12 +9,12 @@ import pytest
 from rich.console import Console
 
 from tuner import Budget, Float, Objective, Sweep
-from tuner.engine.driver import SweepDriver
-from tuner.engine.memory import Leak
-from tuner.engine.pace import Pace
-from tuner.engine.progress import Lines, Live, chosen, picture, status
+from tuner.cluster.driver import SweepDriver
+from tuner.cluster.pace import Pace
+from tuner.cluster.progress import Lines, Live, chosen, picture, status
 from tuner.journal import Journal
 from tuner.state import SweepState
+from tuner.worker.memory import Leak
 
 LEAK = (
     "trials leave GPU memory behind: between trials a worker held 400 MB at first and 1.9 GB now, of its "

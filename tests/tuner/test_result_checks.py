@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tuner.engine.guard import Shown, checked
 from tuner.errors import TrialError
+from tuner.worker.results import Shown, checked
 
 
 def test_a_clock_that_is_set_back_gives_no_negative_time() -> None:

@@ -10,7 +10,7 @@ from journal_rows import put
 
 from tuner import Report
 from tuner.cli import main
-from tuner.engine.origin import beginning, check_sources
+from tuner.cluster.origin import beginning, check_sources
 from tuner.errors import ResultsError
 from tuner.journal import Journal, read
 from tuner.journal.events import checkpoint_name

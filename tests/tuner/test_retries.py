@@ -2,7 +2,7 @@
 
 import pytest
 
-from tuner.engine.retries import Retries
+from tuner.cluster.retries import Retries
 
 
 def raised(name="OSError", line=3):

@@ -1,6 +1,6 @@
 """When a quiet trial is mentioned."""
 
-from tuner.engine.silence import Silence
+from tuner.cluster.silence import Silence
 
 
 class Clock:

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
+from tuner.code.modules import LOADED_FILES
 from tuner.errors import Problem, SpecError
-from tuner.modules import LOADED_FILES
 from tuner.spec import Count, Number, Seed, Spec, did_you_mean, locate, nearest, problems_of
 
 

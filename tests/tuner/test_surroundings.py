@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from tuner.engine.surroundings import Surroundings
+from tuner.worker.surroundings import Surroundings
 
 
 def once():
@@ -109,7 +109,7 @@ def test_a_run_of_a_tracker_is_ended(module):
 
 
 def test_a_tracker_that_does_not_end_makes_the_process_unfit(module, monkeypatch):
-    monkeypatch.setattr("tuner.engine.surroundings._SECONDS_TO_FINISH", 0.05)
+    monkeypatch.setattr("tuner.worker.surroundings._SECONDS_TO_FINISH", 0.05)
     import threading
 
     gate = threading.Event()

@@ -22,7 +22,7 @@ from tuner import (
     Resources,
     Sweep,
 )
-from tuner.engine.progress import opening
+from tuner.cluster.progress import opening
 from tuner.errors import Problem, SpecError
 from tuner.searchers import SEARCHERS, SearcherSpec
 from tuner.sweep import read_yaml

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ray.tune import Trainable
 
 from tuner import Choice, Float, Int, SearchSpace, Sweep
+from tuner.code.modules import LOADED_FILES
 from tuner.errors import SpecError
-from tuner.modules import LOADED_FILES
 from tuner.trainable import TrainableSpec, trainables
 
 PARTS: dict[str, Any] = {

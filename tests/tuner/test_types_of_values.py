@@ -7,7 +7,7 @@ import pytest
 from journal_rows import put
 
 from tuner import Choice, Ordinal, Sweep
-from tuner.engine.driver import SweepDriver
+from tuner.cluster.driver import SweepDriver
 from tuner.journal import Journal, read
 from tuner.report import Report
 from tuner.schedulers import SCHEDULERS, Action, Decision

@@ -3,7 +3,7 @@
 import pytest
 
 from tuner import Budget
-from tuner.engine.watch import Watch
+from tuner.cluster.watch import Watch
 
 
 class Clock:

@@ -13,12 +13,12 @@ import torch
 from ray.tune import Trainable
 
 from tuner import Budget, Float, Objective, Sweep
-from tuner.engine.memory import Condition
-from tuner.engine.process import DeviceFull, crashes_explained
-from tuner.engine.recipe import Recipe
-from tuner.engine.stretch import Stretch
-from tuner.engine.worker import Worker
 from tuner.errors import TrialError
+from tuner.worker.memory import Condition
+from tuner.worker.process import DeviceFull, crashes_explained
+from tuner.worker.recipe import Recipe
+from tuner.worker.tasks import Stretch
+from tuner.worker.worker import Worker
 
 
 class Counting(Trainable):

@@ -23,10 +23,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tuner.disk import is_shared, trouble
 from tuner.errors import ResultsError
 from tuner.journal.events import Event, Reader, TrialEvent
-from tuner.lock import FolderLock
+from tuner.storage.disk import is_shared, trouble
+from tuner.storage.lock import FolderLock
 
 __all__ = ["FILE_NAME", "Event", "Journal", "fingerprint", "read"]
 

@@ -278,7 +278,7 @@ class Lost(TrialEvent):
 
 @dataclass(frozen=True)
 class Leaked(Event):
-    """A worker is replaced, since its trials have left memory behind (see ``tuner.engine.memory.Leak``)."""
+    """A worker is replaced, since its trials have left memory behind (see ``tuner.worker.memory.Leak``)."""
 
     kind = "leaked"
 

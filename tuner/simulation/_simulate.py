@@ -89,8 +89,8 @@ class _Trial:
 
     @property
     def following(self) -> int:
-        """The iteration of its next report."""
-        return self.state.iteration + self.curve.every
+        """The iteration of its next report; it may have come to one of another trial's between its own."""
+        return (self.state.iteration // self.curve.every + 1) * self.curve.every
 
 
 class _Run:

@@ -286,6 +286,6 @@ def _train(trial: Any, iterations: int) -> list[dict[str, Any]]:
 
 
 def _metrics(result: Mapping[str, Any]) -> dict[str, Any]:
-    from tuner.engine.guard import metrics_of
+    from tuner.worker.results import metrics_of
 
     return metrics_of(result)

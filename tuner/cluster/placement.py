@@ -16,14 +16,14 @@ from ray.air.execution.resources import PlacementGroupResourceManager
 from ray.tune.execution.placement_groups import PlacementGroupFactory
 from ray.tune.trainable import wrap_function
 
-from tuner.engine import cluster
-from tuner.engine.adapters import Request
-from tuner.engine.groups import PlacementGroups, Processes
-from tuner.engine.recipe import Recipe
-from tuner.engine.workers import WorkerPool
+from tuner.cluster import connection
+from tuner.cluster.adapters import Request
+from tuner.cluster.groups import PlacementGroups, Processes
+from tuner.cluster.pool import WorkerPool
 from tuner.errors import ClusterError, Problem, SpecError
 from tuner.objective import Resources
 from tuner.sweep import Sweep
+from tuner.worker.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ def place(trainable: Any, sweep: Sweep, *, ended: Callable[[], bool]) -> Placeme
             return PlacementGroups(Processes(recipe), manager, most=most, apart=apart)
 
         return Placement(slots, resources, request, groups)
-    cluster.await_node(resources, ended=ended)
-    slots = cluster.require(resources)
+    connection.await_node(resources, ended=ended)
+    slots = connection.require(resources)
     plain = PlacementGroupFactory([resources.bundle])
 
     def start(recipe: Recipe) -> WorkerPool:
@@ -109,19 +109,19 @@ def _gpus(request: PlacementGroupFactory) -> float:
 def _slots(request: Request, sweep: Sweep) -> int:
     """How many trials can run at once; raises ClusterError when the cluster can never hold one of them."""
     groups = {request(config) for config in sweep.samples}
-    nodes = cluster.nodes()
-    together = cluster.total()
+    nodes = connection.nodes()
+    together = connection.total()
     slots = []
     for group in groups:
         whole = {kind: amount for kind, amount in group.required_resources.items() if amount > 0}
         parts = [whole] if group.strategy == "STRICT_PACK" else group.bundles
-        growing = all(cluster.can_grow_to(part) for part in parts)
-        lonely = [part for part in parts if not any(cluster.fits(part, node) for node in nodes)]
+        growing = all(connection.can_grow_to(part) for part in parts)
+        lonely = [part for part in parts if not any(connection.fits(part, node) for node in nodes)]
         if lonely and not growing:
             raise ClusterError(
                 f"resources: a trial asks for {_said(lonely[0])} on one node; none has so much"
             )
-        slots.append(cluster.fits(whole, together))
+        slots.append(connection.fits(whole, together))
         if slots[-1] == 0 and not growing:
             raise ClusterError(
                 f"resources: a trial asks for {_said(whole)}; the {len(nodes)} nodes together have "
@@ -137,13 +137,13 @@ def _said(bundle: Mapping[str, float]) -> str:
 def _wanted(sweep: Sweep, resources: Resources) -> Callable[[], int]:
     """How many workers the sweep can use, asked again and again as nodes come and go."""
     most = min(n for n in (sweep.budget.concurrent, sweep.trials, _MOST_WORKERS) if n is not None)
-    if cluster.can_grow_to(resources.bundle):
+    if connection.can_grow_to(resources.bundle):
         return lambda: most
     known = {"slots": 0, "at": -_SECONDS_BETWEEN_COUNTS}
 
     def wanted() -> int:
         if time.monotonic() - known["at"] >= _SECONDS_BETWEEN_COUNTS:
-            known.update(slots=cluster.capacity(resources), at=time.monotonic())
+            known.update(slots=connection.capacity(resources), at=time.monotonic())
         return min(most, int(known["slots"]))
 
     return wanted

@@ -13,14 +13,13 @@ from typing import Any
 
 import ray.train
 import ray.tune
-from ray.train._internal.session import _TrainSession, get_session
 from ray.tune.result import RESULT_DUPLICATE
 from ray.tune.trainable import FunctionTrainable, wrap_function
-from ray.tune.trainable.trainable_fn_utils import _in_tune_session
 
-from tuner.engine import guard
 from tuner.errors import TrialError
+from tuner.ray_internals import TrainSession, get_session, in_tune_session
 from tuner.spec import describe
+from tuner.worker import results as guard
 
 FOLDERS = "trials"
 """The folder in a results folder with what trials write themselves, in a folder for each."""
@@ -30,7 +29,7 @@ class _Stopped(SystemExit):
     """Raised in a function by its next report after the trial was stopped."""
 
 
-class _Session(_TrainSession):
+class _Session(TrainSession):
     """Ray's session of one function, made to take what a user would call a number."""
 
     objectives: Sequence[str] = ()
@@ -133,7 +132,7 @@ def _let_train_report() -> None:
 
 def _either(of_train: Callable[..., Any], of_tune: Callable[..., Any]) -> Callable[..., Any]:
     def either(*arguments: Any, **options: Any) -> Any:
-        return (of_tune if _in_tune_session() else of_train)(*arguments, **options)
+        return (of_tune if in_tune_session() else of_train)(*arguments, **options)
 
     either.of_tune = of_tune  # type: ignore[attr-defined]
     return either

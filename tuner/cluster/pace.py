@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tuner.engine.driver import SweepDriver
+    from tuner.cluster.driver import SweepDriver
 
 
 class Pace:

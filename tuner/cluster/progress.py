@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
-from tuner.engine.pace import Pace
+from tuner.cluster.pace import Pace
 from tuner.report import words
 from tuner.sweep import Sweep
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from rich.console import Console, Group, RenderableType
     from rich.table import Table
 
-    from tuner.engine.driver import SweepDriver
-    from tuner.engine.memory import Leak
+    from tuner.cluster.driver import SweepDriver
+    from tuner.worker.memory import Leak
 
 _SECONDS_BETWEEN_FRAMES = 0.25
 _SECONDS_BETWEEN_NOTEBOOK_FRAMES = 1.0

@@ -13,18 +13,17 @@ from functools import cached_property
 from typing import Any
 
 import ray
-from ray.air.execution._internal import RayActorManager, TrackedActor
-from ray.air.execution._internal.tracked_actor_task import TrackedActorTask
 from ray.air.execution.resources import AcquiredResources, ResourceManager, ResourceRequest
 from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayActorError, RayError, RayTaskError
 
-from tuner.engine.fresh import is_fresh
-from tuner.engine.memory import Condition, Leak
-from tuner.engine.process import DeviceFull
-from tuner.engine.recipe import Place, Recipe, Results, versions
-from tuner.engine.worker import Worker
+from tuner.cluster.fresh import is_fresh
 from tuner.errors import ClusterError
 from tuner.objective import Resources
+from tuner.ray_internals import RayActorManager, TrackedActor, TrackedActorTask
+from tuner.worker.memory import Condition, Leak
+from tuner.worker.process import DeviceFull
+from tuner.worker.recipe import Place, Recipe, Results, versions
+from tuner.worker.worker import Worker
 
 # A worker that dies before it ever was ready is started again so often; then the sweep is given up.
 _START_ATTEMPTS = 3

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from tuner.engine import cluster
-from tuner.engine.silence import Silence
+from tuner.cluster import connection
+from tuner.cluster.silence import Silence
 from tuner.report import words
 
 if TYPE_CHECKING:
-    from tuner.engine.driver import SweepDriver
-    from tuner.engine.groups import PlacementGroups
-    from tuner.engine.workers import WorkerPool
+    from tuner.cluster.driver import SweepDriver
+    from tuner.cluster.groups import PlacementGroups
+    from tuner.cluster.pool import WorkerPool
 
 _SECONDS_BETWEEN_LOOKS = 2.0
 
@@ -42,7 +42,7 @@ class Listener:
                 self._driver.notes.append(f"trial {number:05d}: {what}")
         if self._is_starved or self._pool.is_starting or self._silence.seconds(running) < _SECONDS_TO_STARVE:
             return
-        if tasks := cluster.waiting():
+        if tasks := connection.waiting():
             self._is_starved = True
             asked = " or ".join(", ".join(f"{n:g} {kind}" for kind, n in each.items()) for each in tasks)
             self._driver.notes.append(

@@ -16,26 +16,26 @@ from ray.tune.experiment import Experiment, Trial
 from ray.tune.result import RESULT_DUPLICATE, SHOULD_CHECKPOINT, TRAINING_ITERATION
 from ray.tune.schedulers import TrialScheduler
 
-from tuner.engine import crash_report
-from tuner.engine.adapters import Request, SchedulerAdapter, SearchAdapter, configure
-from tuner.engine.checkpoints import copy_checkpoint, take_checkpoints
-from tuner.engine.driver import SweepDriver
-from tuner.engine.fresh import Fresh
-from tuner.engine.groups import PlacementGroups
-from tuner.engine.guard import RESOURCE
-from tuner.engine.listener import Listener
-from tuner.engine.loggers import Loggers
-from tuner.engine.retries import Retries
-from tuner.engine.save_times import SaveTimes
-from tuner.engine.storage import StorageFailed
-from tuner.engine.stretch import HALTED
-from tuner.engine.watch import Watch
-from tuner.engine.workers import LaneManager, WorkerPool, lanes_held
+from tuner.cluster.adapters import Request, SchedulerAdapter, SearchAdapter, configure
+from tuner.cluster.checkpoints import copy_checkpoint, take_checkpoints
+from tuner.cluster.driver import SweepDriver
+from tuner.cluster.fresh import Fresh
+from tuner.cluster.groups import PlacementGroups
+from tuner.cluster.listener import Listener
+from tuner.cluster.loggers import Loggers
+from tuner.cluster.pool import LaneManager, WorkerPool, lanes_held
+from tuner.cluster.retries import Retries
+from tuner.cluster.save_times import SaveTimes
+from tuner.cluster.watch import Watch
 from tuner.errors import ResultsError, TrialError, TunerError
 from tuner.journal import History
 from tuner.objective import Ending
 from tuner.schedulers import Action, Decision
 from tuner.state import WORKER_LOSSES, Conclude, Pending, Save, TrialState
+from tuner.storage.checkpoints import StorageFailed
+from tuner.worker import crash_report
+from tuner.worker.results import RESOURCE
+from tuner.worker.tasks import HALTED
 
 # A worker that has not let go of its trial by then is killed and replaced.
 _SECONDS_TO_CLOSE = 20

@@ -16,22 +16,24 @@ from typing import TYPE_CHECKING, Any
 import ray
 from ray import cloudpickle
 
-from tuner.engine.cluster import is_spread
-from tuner.engine.code import fingerprint
-from tuner.engine.travel import Luggage, moved
+from tuner.code.fingerprint import fingerprint
+from tuner.code.modules import LOADED_FILES, is_found, load_file
+from tuner.code.travel import Luggage, moved
 from tuner.errors import Problem, SpecError, said
-from tuner.lock import FILE_NAME as LOCK
-from tuner.lock import read_owner
-from tuner.modules import LOADED_FILES, is_found, load_file
+from tuner.storage.lock import FILE_NAME as LOCK
+from tuner.storage.lock import read_owner
 
 if TYPE_CHECKING:
     from tuner.sweep import Sweep  # which workers need not import
 
 
 class Recipe:
-    """What a worker needs to make trials of a sweep: the trainable, its settings, the CPU threads."""
+    """What a worker needs to make trials of a sweep: the trainable, its settings, the CPU threads.
 
-    def __init__(self, trainable: Any, sweep: Sweep, *, threads: int) -> None:
+    ``travels``: the user's code is sent along, since workers may be on other nodes.
+    """
+
+    def __init__(self, trainable: Any, sweep: Sweep, *, threads: int, travels: bool = False) -> None:
         try:
             self._trainable = cloudpickle.dumps(trainable)
         except Exception as error:
@@ -44,7 +46,7 @@ class Recipe:
         self.objective = sweep.objective
         self.resource = sweep.scheduler.resource
         self.threads = threads
-        travels = is_spread() and bool(fingerprint(trainable))  # what is installed is installed everywhere
+        travels = travels and bool(fingerprint(trainable))  # what is installed is installed everywhere
         self._luggage = Luggage(_roots(file.path for file in self._files.values())) if travels else None
         self._folder = os.getcwd()
         self._path = [entry for entry in sys.path if entry and os.path.isdir(entry)]
@@ -74,7 +76,7 @@ class Recipe:
         trainable = cloudpickle.loads(self._trainable)
         if isinstance(trainable, type):
             return trainable
-        from tuner.engine.function import as_trainable
+        from tuner.worker.function import as_trainable
 
         return as_trainable(trainable, self.objective.metrics)
 

@@ -14,23 +14,23 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tuner.disk import writing
-from tuner.engine import cluster
-from tuner.engine.code import fingerprint
-from tuner.engine.origin import PLACE, beginning
-from tuner.engine.page import LivePage
-from tuner.engine.progress import Progress, chosen
+from tuner.cluster import connection
+from tuner.cluster.origin import PLACE, beginning
+from tuner.cluster.page import LivePage
+from tuner.cluster.progress import Progress, chosen
+from tuner.code.fingerprint import fingerprint
+from tuner.code.importing import importing
 from tuner.errors import ClusterError, LoggerError, ResultsError
-from tuner.importing import importing
 from tuner.journal import History, Journal
 from tuner.journal.events import Closed, Event
 from tuner.report import Report
+from tuner.storage.disk import writing
 from tuner.sweep import Sweep
 
 if TYPE_CHECKING:
-    from tuner.engine.controller import Saves
-    from tuner.engine.groups import PlacementGroups
-    from tuner.engine.workers import WorkerPool
+    from tuner.cluster.controller import Saves
+    from tuner.cluster.groups import PlacementGroups
+    from tuner.cluster.pool import WorkerPool
     from tuner.state import SweepState
 
 # So long a sweep may take to end in good order before another Ctrl-C ends it at once.
@@ -117,20 +117,21 @@ def carry_out(
     # What is left to do when the cluster has been left.
     with _alone(), interrupted.listening(), contextlib.ExitStack() as at_end:
         # No cluster is started, nor grows, for a sweep that is surely wrong.
-        checked = not (cluster.is_joined() and sweep.is_plausible())
+        checked = not (connection.is_joined() and sweep.is_plausible())
         if checked:
             sweep.check()
-        with cluster.connected(address, verbose=verbose):
+        with connection.connected(address, verbose=verbose):
             interrupted.listen()  # Ray takes SIGTERM for itself when it starts
             with importing():
-                from tuner.engine import crash_report
-                from tuner.engine.loggers import Loggers
-                from tuner.engine.placement import place
-                from tuner.engine.recipe import Recipe, Results, share
+                from tuner.cluster.loggers import Loggers
+                from tuner.cluster.placement import place
+                from tuner.worker import crash_report
+                from tuner.worker.recipe import Recipe, Results, share
 
             trainable = sweep.trainable.load()
             placement = place(trainable, sweep, ended=interrupted.is_set)
-            recipe = Recipe(trainable, sweep, threads=placement.resources.threads)
+            threads = placement.resources.threads
+            recipe = Recipe(trainable, sweep, threads=threads, travels=connection.is_spread())
             pool = placement.start(recipe)
             try:
                 if not checked:
@@ -205,9 +206,9 @@ def _drive(
     with importing():
         from ray.tune import Trainable
 
-        from tuner.engine.checkpoints import StoredExperiment
-        from tuner.engine.controller import Controller
-        from tuner.engine.driver import SweepDriver
+        from tuner.cluster.checkpoints import StoredExperiment
+        from tuner.cluster.controller import Controller
+        from tuner.cluster.driver import SweepDriver
         from tuner.state import SweepState, replay
 
     state = SweepState.begin(sweep)
@@ -263,7 +264,7 @@ def _remove_leftovers(state: SweepState, folder: Path) -> None:
 
     A driver that crashes may leave them behind, and so may a worker that dies as it writes one.
     """
-    from tuner.engine.storage import PARTIAL
+    from tuner.storage.checkpoints import PARTIAL
 
     for number in state.trials:
         trial_dir = folder / f"{number:05d}"

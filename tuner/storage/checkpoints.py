@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.fs
-from ray.train._internal.storage import StorageContext
 
-from tuner.disk import trouble
 from tuner.errors import TrialError
+from tuner.ray_internals import StorageContext
+from tuner.storage.disk import trouble
 
 Folder = tuple[Any, str]
 """A file system of pyarrow's, and the path of a folder in it."""

@@ -16,8 +16,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from tuner.disk import is_shared, writing
 from tuner.errors import ResultsError
+from tuner.storage.disk import is_shared, writing
 
 FILE_NAME = "driver.lock"
 

@@ -13,9 +13,9 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from tuner.code.importing import importing
+from tuner.code.modules import LOADED_FILES
 from tuner.errors import ClusterError
-from tuner.importing import importing
-from tuner.modules import LOADED_FILES
 from tuner.objective import Resources
 
 WORKER_LOSSES = 3
@@ -121,10 +121,12 @@ def is_spread() -> bool:
     """Whether there are nodes other than this process's, or may be."""
     import ray
 
+    from tuner.ray_internals import autoscaler_config
+
     if not ray.is_initialized():  # what follows would start Ray
         return False
     here = ray.get_runtime_context().get_node_id()
-    config = ray._private.state.state.get_cluster_config()
+    config = autoscaler_config()
     return (config is not None and bool(config.node_group_configs)) or any(
         node["Alive"] and node["NodeID"] != here for node in ray.nodes()
     )
@@ -132,9 +134,9 @@ def is_spread() -> bool:
 
 def is_own() -> bool:
     """Whether this process has started the cluster, which then has all the nodes that it ever will."""
-    import ray
+    from tuner.ray_internals import own_node
 
-    node = ray._private.worker._global_node
+    node = own_node()
     return node is not None and bool(node.head)
 
 
@@ -196,19 +198,20 @@ def require(resources: Resources) -> int:
 
 def can_grow_to(bundle: Mapping[str, float]) -> bool:
     """Whether the cluster's autoscaler knows a kind of node that can hold so much."""
-    import ray
+    from tuner.ray_internals import autoscaler_config
 
-    config = ray._private.state.state.get_cluster_config()
+    config = autoscaler_config()
     groups = config.node_group_configs if config is not None else ()
     return any(fits(bundle, dict(group.resources)) > 0 for group in groups)
 
 
 def waiting() -> list[dict[str, float]]:
     """What tasks and actors that Ray has no room for at present ask for, each kind of request once."""
-    from ray._private.state import state
     from ray.core.generated.gcs_pb2 import ResourceUsageBatchData
 
-    usage = ResourceUsageBatchData.FromString(state._connect_and_get_accessor().get_all_resource_usage())
+    from tuner.ray_internals import resource_usage
+
+    usage = ResourceUsageBatchData.FromString(resource_usage())
     demands = usage.resource_load_by_shape.resource_demands
     return [dict(each.shape) for each in demands if each.num_ready_requests_queued and each.shape]
 

@@ -15,13 +15,13 @@ from typing import Any
 
 import pyarrow.fs
 from ray import tune
-from ray.train._internal.session import _TrainingResult as TrainingResult
 from ray.tune import CheckpointConfig
 from ray.tune.experiment import Experiment, Trial
 
-from tuner.engine.storage import Folder, Storage, contents, remove
 from tuner.journal.history import StoredCheckpoint
 from tuner.objective import Objective
+from tuner.ray_internals import TrainingResult
+from tuner.storage.checkpoints import Folder, Storage, contents, remove
 
 
 class StoredExperiment(Experiment):

@@ -17,11 +17,11 @@ import ray
 from ray.air.execution.resources import AcquiredResources, ResourceManager, ResourceRequest
 from ray.exceptions import GetTimeoutError, RayError
 
-from tuner.engine import cluster
-from tuner.engine.fresh import is_fresh
-from tuner.engine.recipe import Recipe, Results
-from tuner.engine.worker import Worker
-from tuner.engine.workers import Handle, Lane
+from tuner.cluster import connection
+from tuner.cluster.fresh import is_fresh
+from tuner.cluster.pool import Handle, Lane
+from tuner.worker.recipe import Recipe, Results
+from tuner.worker.worker import Worker
 
 # Ray places a group that there is room for within 0.2 s; one that waits for longer may need an idle one's. A
 # process takes longer than that to start, so a trial had better wait so long for one that is there.
@@ -127,7 +127,7 @@ class PlacementGroups(ResourceManager):
         *,
         most: int,
         apart: bool,
-        total: Callable[[], Mapping[str, float]] = cluster.total,
+        total: Callable[[], Mapping[str, float]] = connection.total,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._processes = processes

@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-from tuner.disk import writing
 from tuner.errors import ResultsError
 from tuner.report import Report
 from tuner.report.renderings import html
+from tuner.storage.disk import writing
 
 REPORT_FILE = "report.html"
 

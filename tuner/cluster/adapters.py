@@ -12,8 +12,8 @@ from ray.tune.experiment import Experiment, Trial
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import SearchAlgorithm
 
-from tuner.engine.checkpoints import Checkpoints
-from tuner.engine.driver import SweepDriver
+from tuner.cluster.checkpoints import Checkpoints
+from tuner.cluster.driver import SweepDriver
 from tuner.schedulers import Action
 from tuner.state import TrialState
 from tuner.sweep import Sweep

@@ -18,13 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from tuner.engine import cluster
-from tuner.engine.listed import Listed
-from tuner.engine.page import write_page
-from tuner.engine.progress import Progress
-from tuner.engine.runner import run
+from tuner.cluster import connection
+from tuner.cluster.page import write_page
+from tuner.cluster.progress import Progress
+from tuner.cluster.runner import run
+from tuner.code.modules import within
 from tuner.errors import Problem, ResultsError, SpecError
-from tuner.modules import within
+from tuner.evaluation.listed import Listed
 from tuner.objective import Budget, Objective
 from tuner.report import EVALUATION_FILE, Report, Trial
 from tuner.schedulers import Fifo
@@ -105,7 +105,7 @@ def _repeat_and_test(
     configs = [{**trial.config, **addition} for addition in additions for trial in trials]
     iterations = sweep.budget.iterations or max(trial.iterations for trial in trials)
     seeds = np.random.SeedSequence([sweep.seed, len(report.trials)]).generate_state(2, np.uint32)
-    with cluster.connected(address, verbose=verbose):
+    with connection.connected(address, verbose=verbose):
         compared = _run(
             _part(sweep, "repeats", report.folder, shared, sweep.objective, configs, iterations, seeds[0]),
             verbose=verbose,

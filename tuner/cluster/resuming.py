@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import tuner
-from tuner.engine.code import differing, fingerprint
-from tuner.engine.origin import check_sources
-from tuner.engine.progress import Progress, chosen
-from tuner.engine.runner import SWEEP_FILE, Begun, carry_out
+from tuner.cluster.origin import check_sources
+from tuner.cluster.progress import Progress, chosen
+from tuner.cluster.runner import SWEEP_FILE, Begun, carry_out
+from tuner.code.fingerprint import differing, fingerprint
+from tuner.code.modules import within
 from tuner.errors import ResultsError
 from tuner.journal import History, Journal, read
 from tuner.journal.events import Resumed, SweepBegan
-from tuner.modules import within
 from tuner.report import Report
 from tuner.report.words import ended
 from tuner.sweep import Sweep

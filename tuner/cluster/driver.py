@@ -12,9 +12,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tuner.engine.memory import Leak
-from tuner.engine.storage import Folder, make_durable, remove
-from tuner.engine.stretch import Stretch
 from tuner.errors import ResultsError
 from tuner.journal import Journal
 from tuner.journal.events import (
@@ -34,6 +31,9 @@ from tuner.journal.events import (
 )
 from tuner.objective import Ending
 from tuner.state import Instruction, Release, SweepState
+from tuner.storage.checkpoints import Folder, make_durable, remove
+from tuner.worker.memory import Leak
+from tuner.worker.tasks import Stretch
 
 # A trial's results of so long travel together, or of longer where many trials run: an answer costs a
 # millisecond on either side. Short enough for what is shown to be live.

@@ -18,12 +18,16 @@ from typing import Any, TypeVar
 import ray
 from ray.tune.result import RESULT_DUPLICATE, SHOULD_CHECKPOINT, TRIAL_INFO
 
+from tuner.code.importing import importing
 from tuner.contract import AppliesConfig, Prepares, SharesData, TrainsInLanes
-from tuner.disk import trouble
-from tuner.engine import crash_report, guard
-from tuner.engine.memory import Condition, Memory
-from tuner.engine.output import FOLDER, Output
-from tuner.engine.process import (
+from tuner.errors import TrialError
+from tuner.storage.checkpoints import StorageFailed
+from tuner.storage.disk import trouble
+from tuner.worker import crash_report
+from tuner.worker import results as guard
+from tuner.worker.memory import Condition, Memory
+from tuner.worker.output import FOLDER, Output
+from tuner.worker.process import (
     DeviceFull,
     Exited,
     crashes_explained,
@@ -31,13 +35,10 @@ from tuner.engine.process import (
     free_gpu_memory,
     keep_freed_memory,
 )
-from tuner.engine.randomness import GlobalRandomness
-from tuner.engine.recipe import Place, Recipe, Results, versions
-from tuner.engine.storage import StorageFailed
-from tuner.engine.stretch import HALTED, Errand, Stretch
-from tuner.engine.surroundings import Surroundings
-from tuner.errors import TrialError
-from tuner.importing import importing
+from tuner.worker.randomness import GlobalRandomness
+from tuner.worker.recipe import Place, Recipe, Results, versions
+from tuner.worker.surroundings import Surroundings
+from tuner.worker.tasks import HALTED, Errand, Stretch
 
 T = TypeVar("T")
 
@@ -440,7 +441,7 @@ def _blame_storage(trial: Any, error: TrialError) -> None:
 
 def _session_thread() -> threading.Thread | None:
     """The thread in which a function trainable runs."""
-    from ray.train._internal.session import get_session
+    from tuner.ray_internals import get_session
 
     session = get_session()
     return session.training_thread if session is not None and session.training_started else None

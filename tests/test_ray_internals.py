@@ -1,0 +1,68 @@
+"""``tuner.ray_internals`` lists all that tuner touches of Ray, and all of it is there."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import textwrap
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from tuner.ray_internals import OVERRIDDEN, READ_IN, USED
+from tuner.spec import locate
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def class_of(name):
+    return locate(name, {}, what="class")
+
+
+def rays(cls):
+    """The source of Ray's classes below one of ours."""
+    return "".join(inspect.getsource(base) for base in cls.__mro__[1:] if base.__module__.startswith("ray."))
+
+
+def touched(cls):
+    """The names of ``self`` that a class uses and does not define itself."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
+    attributes = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+    own = {node.attr for node in attributes if isinstance(node.value, ast.Name) and node.value.id == "self"}
+    defined = {node.attr for node in attributes if isinstance(node.ctx, ast.Store)} - set(
+        re.findall(r"self\.(\w+)", rays(cls))
+    )
+    return own - defined - vars(cls).keys() - {*getattr(cls, "__annotations__", ())}
+
+
+def test_it_is_read_in_the_version_that_is_installed():
+    assert version("ray") == READ_IN, (
+        "read the names in tuner.ray_internals in the new source, then set READ_IN"
+    )
+
+
+@pytest.mark.parametrize("name", OVERRIDDEN)
+def test_every_overridden_method_is_one_of_ray_s(name):
+    cls = class_of(name)
+    found = {own for own in vars(cls) if any(own in vars(base) for base in cls.__mro__[1:])}
+    assert {own for own in found if not own.startswith("__")} == {*OVERRIDDEN[name]}
+
+
+@pytest.mark.parametrize("name", USED)
+def test_every_name_that_is_used_is_listed_and_ray_s(name):
+    cls = class_of(name)
+    assert touched(cls) == {*USED[name]}
+    source = rays(cls)
+    assert [used for used in USED[name] if not re.search(rf"\b{used}\b", source)] == []
+
+
+def test_private_modules_of_ray_are_imported_in_one_file_only():
+    private = re.compile(r"(from|import) ray[\w.]*\._|ray\._private|import _\w+$", re.MULTILINE)
+    found = [
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "tuner").rglob("*.py")
+        if any(private.search(line) and "ray" in line for line in path.read_text().splitlines())
+    ]
+    assert found == ["tuner/ray_internals.py"]

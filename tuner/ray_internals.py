@@ -1,0 +1,142 @@
+"""Every name of Ray that is not public and that tuner uses, as read in Ray 2.60.0.
+
+Ray calls Tune's controller a developer interface and may change it in any release. Private classes are
+imported from here only. The tables list what our subclasses override and what they use.
+``tests/test_ray_internals.py`` compares them with the installed Ray and with our code.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ray
+from ray.air.execution._internal import RayActorManager, TrackedActor
+from ray.air.execution._internal.tracked_actor_task import TrackedActorTask
+from ray.train._internal.session import _TrainingResult as TrainingResult
+from ray.train._internal.session import _TrainSession as TrainSession
+from ray.train._internal.session import get_session
+from ray.train._internal.storage import StorageContext
+from ray.tune.trainable.trainable_fn_utils import _in_tune_session as in_tune_session
+
+__all__ = [
+    "OVERRIDDEN",
+    "READ_IN",
+    "USED",
+    "RayActorManager",
+    "StorageContext",
+    "TrackedActor",
+    "TrackedActorTask",
+    "TrainSession",
+    "TrainingResult",
+    "autoscaler_config",
+    "get_session",
+    "in_tune_session",
+    "own_node",
+    "resource_usage",
+]
+
+READ_IN = "2.60.0"
+"""The version of Ray whose source these names were read in."""
+
+OVERRIDDEN: dict[str, tuple[str, ...]] = {
+    "tuner.cluster.controller:Controller": (
+        "_actor_started",
+        "_maybe_update_trial_queue",
+        "_process_trial_failure",
+        "_process_trial_result",
+        "_process_trial_results",
+        "_process_trial_save",
+        "_requeue_trial",
+        "_schedule_trial_pause",
+        "_schedule_trial_save",
+        "_schedule_trial_train",
+        "checkpoint",
+        "is_finished",
+        "on_step_begin",
+        "step",
+        "stop_trial",
+    ),
+    "tuner.cluster.pool:LaneManager": (
+        "_actor_stop_resolved",
+        "_actor_task_failed",
+        "_try_kill_actor",
+        "_try_start_actors",
+        "cleanup",
+    ),
+    "tuner.cluster.adapters:_Trial": (
+        "get_trainable_cls",
+        "init_local_path",
+        "local_path",
+        "update_last_result",
+    ),
+    "tuner.storage.checkpoints:Storage": ("persist_current_checkpoint",),
+    "tuner.worker.function:_Session": (
+        "_report_thread_runner_error",
+        "_report_training_result",
+        "report",
+        "trial_dir",
+    ),
+    "tuner.worker.function:_Function": ("_trainable_func", "setup"),
+}
+"""Our subclass -> the methods of Ray's class that it overrides, where that class is not meant for it."""
+
+USED: dict[str, tuple[str, ...]] = {
+    "tuner.cluster.controller:Controller": (
+        "_actor_cleanup_timeout",
+        "_actor_manager",
+        "_actor_to_trial",
+        "_insufficient_resources_manager",
+        "_iteration",
+        "_live_trials",
+        "_max_pending_trials",
+        "_maybe_add_actors",
+        "_on_training_result",
+        "_queue_decision",
+        "_queued_trial_decisions",
+        "_running_trials",
+        "_schedule_trial_stop",
+        "_schedule_trial_task",
+        "_scheduler_alg",
+        "_search_alg",
+        "_set_trial_status",
+        "_trial_task_failure",
+        "_trial_to_actor",
+        "_trials",
+        "_try_recover",
+        "_update_trial_queue",
+        "add_trial",
+    ),
+    "tuner.cluster.pool:LaneManager": (
+        "_actor_start_failed",
+        "_actor_start_resolved",
+        "_actor_state_events",
+        "_cleanup_actor_futures",
+        "_live_actors_to_kill",
+        "_live_actors_to_ray_actors_resources",
+        "_pending_actors_to_attrs",
+        "_resource_request_to_pending_actors",
+        "_tracked_actors_to_state_futures",
+    ),
+    "tuner.cluster.adapters:_Trial": ("relative_logdir", "run_metadata", "storage", "trial_id"),
+    "tuner.storage.checkpoints:Storage": ("checkpoint_fs_path", "experiment_fs_path", "storage_filesystem"),
+    "tuner.worker.function:_Session": ("error_queue", "storage", "trial_info"),
+    "tuner.worker.function:_Function": (),
+}
+"""Our subclass -> the attributes and methods of Ray's class that it uses beside."""
+
+
+def autoscaler_config() -> Any:
+    """What the cluster's autoscaler was told of its nodes; ``None``: there is none."""
+    return ray._private.state.state.get_cluster_config()
+
+
+def own_node() -> Any:
+    """The node that this process has started; ``None``: it has joined a cluster."""
+    return ray._private.worker._global_node
+
+
+def resource_usage() -> bytes:
+    """What tasks and actors use and wait for, as a message of Ray's."""
+    from ray._private.state import state
+
+    return bytes(state._connect_and_get_accessor().get_all_resource_usage())
