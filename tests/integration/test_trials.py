@@ -16,6 +16,7 @@ from ray._private import state
 from ray.util.placement_group import placement_group_table
 from running import events, most_at_once, run_toy, sweep_of
 
+import tuner
 from tuner import Budget, ClusterError, Float, Int, Objective, Report, Resources, SpecError, Sweep, run
 from tuner.cluster import connection
 from tuner.report import renderings
@@ -119,6 +120,19 @@ def test_trial_whose_process_dies_goes_on_from_its_checkpoint(tmp_path):
     )
     assert [(trial.state, trial.iterations) for trial in report.trials] == [("completed", 9)] * 2
     assert len(events(report, "lost")) == 2
+
+
+def test_log_says_what_happened_to_workers_and_trials(tmp_path):
+    settings = {"folder": str(tmp_path)}
+    report = run_toy("Dying", tmp_path, trials=1, iterations=5, space={"x": 0.6}, settings=settings)
+    lines = [line.split(" ", 2)[2] for line in (report.folder / "tuner.log").read_text().splitlines()]
+    assert lines[0] == f"INFO sweep sweep: {report.sweep['trainable']['kind']}, tuner {tuner.__version__}"
+    assert any(line.startswith("INFO a worker is ready on ") for line in lines)
+    assert any(
+        "WARNING trial 00000 is started again: the process ended by os._exit(1)" in line for line in lines
+    )
+    assert "INFO a worker is replaced: its process died or is not as it was" in lines
+    assert lines[-2:] == ["INFO trial 00000 completed", "INFO the sweep has ended: every trial was run"]
 
 
 def test_trial_that_always_kills_its_process_fails_and_the_rest_go_on(tmp_path):
@@ -387,6 +401,7 @@ def test_results_folder_holds_the_resolved_sweep_the_journal_and_a_page(tmp_path
         "journal.sqlite",
         "report.html",
         "sweep.yaml",
+        "tuner.log",
     ]
     written = Sweep.read(report.folder / "sweep.yaml").to_dict()
     assert {**written, "out": report.sweep["out"]} == report.sweep

@@ -227,10 +227,10 @@ class Measuring(Counting):
 
 def test_worker_that_is_left_without_its_device_by_measuring_is_of_no_use(worker, monkeypatch):
     worker._class, worker._fuses = Measuring, True
-    assert asyncio.run(worker.lanes([{}], 8)) == 3
+    assert asyncio.run(worker.lanes([{}], 8)) == (3, None)
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.cuda, "synchronize", lose_device)
-    assert asyncio.run(worker.lanes([{}], 8)) == 0
+    assert asyncio.run(worker.lanes([{}], 8))[0] == 0
 
 
 def test_memory_that_measuring_took_is_given_back_to_the_gpu(worker, monkeypatch):

@@ -18,9 +18,6 @@ from tuner.code.modules import LOADED_FILES
 from tuner.errors import ClusterError
 from tuner.objective import Resources
 
-WORKER_LOSSES = 3
-"""A trial fails that loses its worker (a crash, a node gone) this many times without progress in between."""
-
 # Local to Ray: quiet defaults that a user's own environment overrides.
 _ENVIRONMENT = {
     # Without it, everything but a local ray.init() ignores the token.
@@ -50,18 +47,16 @@ def connected(address: str | None, *, verbose: bool, num_cpus: int | None = None
     ``num_cpus`` is what a new local one takes the machine to have (``None``: what it has). What was started
     or joined here is left again at the end. Raises ClusterError when there is none.
     """
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    _ensure_token()
-    with warnings.catch_warnings():
+    with contextlib.ExitStack() as left, warnings.catch_warnings():
+        left.enter_context(_environment())
+        _ensure_token()
         if not verbose:
             warnings.simplefilter("ignore")
         with importing():
             import ray
 
         if not verbose:
-            for name in ("ray", "ray.tune", "ray.data", "ray.train"):
-                logging.getLogger(name).setLevel(logging.CRITICAL)
+            left.enter_context(_quiet())
         if ray.is_initialized():
             if address is not None:
                 raise ClusterError(
@@ -97,6 +92,32 @@ def connected(address: str | None, *, verbose: bool, num_cpus: int | None = None
             yield
         finally:
             ray.shutdown()
+
+
+@contextlib.contextmanager
+def _environment() -> Iterator[None]:
+    """A context in which Ray's variables that the user has not set have our values."""
+    unset = [name for name in _ENVIRONMENT if name not in os.environ]
+    os.environ.update({name: _ENVIRONMENT[name] for name in unset})
+    try:
+        yield
+    finally:
+        for name in unset:
+            os.environ.pop(name, None)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """A context in which Ray logs nothing."""
+    loggers = [logging.getLogger(name) for name in ("ray", "ray.tune", "ray.data", "ray.train")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def is_joined() -> bool:

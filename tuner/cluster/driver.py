@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from tuner.cluster.log import log
 from tuner.errors import ResultsError
 from tuner.journal import Journal
 from tuner.journal.events import (
@@ -82,6 +83,7 @@ class SweepDriver:
     def started(self, trial: int, node: str) -> None:
         """The trial runs (again)."""
         self._apply(Started(trial, node))
+        log.info("trial %05d runs on %s", trial, node)
 
     def result(self, trial: int, result: dict[str, Any]) -> list[Instruction]:
         """Take in what a trial's process reports; what follows from it is recorded already."""
@@ -147,6 +149,8 @@ class SweepDriver:
         name = checkpoint_name(checkpoint)
         self._apply(Reconfigured(decision.trial, decision.source, source.iteration, config, name, contents))
         self.trial_dirs[decision.trial] = trial_dir
+        what = "trial %05d continues from the checkpoint of %05d after iteration %d with %s"
+        log.info(what, decision.trial, decision.source, source.iteration, config)
 
     def lost(self, trial: int, error: str, *, lanes: int | None = None, died: bool = True) -> None:
         """Take note that a trial will be started again after an error.
@@ -155,12 +159,15 @@ class SweepDriver:
         ``died``: otherwise, whether its worker did.
         """
         self._apply(Lost(trial, error, lanes, died))
+        log.warning("trial %05d is started again: %s", trial, _last_line(error))
         if lanes is not None:
             self.lanes_held.append(lanes)
 
     def leaked(self, leak: Leak, node: str) -> None:
         """A worker is replaced, since its trials have left memory behind."""
         self._journal.write(Leaked(**asdict(leak), node=node))
+        what = "a worker on %s is replaced: its trials left %s memory behind, %d bytes before and %d now"
+        log.warning(what, node, leak.memory, leak.before, leak.after)
         self.leaks.append(leak)
 
     def time_is_up(self, trial: int) -> None:
@@ -171,6 +178,10 @@ class SweepDriver:
         """The trial has left for good; once is enough, again does no harm."""
         if self.state.trials[trial].has_ended:
             return
+        if error is not None:
+            log.warning("trial %05d failed: %s", trial, _last_line(error))
+        else:
+            log.info("trial %05d %s", trial, ending)
         for instruction in self._apply(Ended(trial, ending, error)):
             if isinstance(instruction, Release) and instruction.trial in self.trial_dirs:
                 self.discard([self.trial_dirs.pop(instruction.trial)])
@@ -207,6 +218,7 @@ class SweepDriver:
     def finish(self) -> None:
         """Write the last entry: no trial runs any more."""
         self._journal.write(Finished(self.state.reason or "trials"))
+        log.info("the sweep has ended: %s", self.state.reason or "every trial was run")
 
     def _apply(self, event: TrialEvent) -> list[Instruction]:
         self._journal.write(event)
@@ -215,3 +227,8 @@ class SweepDriver:
     def _record(self, decision: Decision) -> None:
         if decision.is_notable:
             self._journal.write(decision)
+
+
+def _last_line(error: str) -> str:
+    """The line of a traceback that names the error."""
+    return (error.strip().splitlines() or [""])[-1]

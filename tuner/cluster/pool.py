@@ -17,6 +17,7 @@ from ray.air.execution.resources import AcquiredResources, ResourceManager, Reso
 from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayActorError, RayError, RayTaskError
 
 from tuner.cluster.fresh import is_fresh
+from tuner.cluster.log import log
 from tuner.errors import ClusterError
 from tuner.objective import Resources
 from tuner.ray_internals import RayActorManager, TrackedActor, TrackedActorTask
@@ -187,7 +188,7 @@ class WorkerPool(ResourceManager):
         for worker in [worker for worker in self._ready if worker.served]:
             worker.retired = True
             if worker.trials == 0:
-                self._replace(worker)
+                self._replace(worker, "each trial has a fresh process from now on")
 
     @property
     def free(self) -> int:
@@ -228,7 +229,7 @@ class WorkerPool(ResourceManager):
         for worker in sorted(used, key=lambda worker: worker.trials)[: max(0, self.awaiting_fresh - coming)]:
             worker.retired = True
             if worker.trials == 0:
-                self._replace(worker)
+                self._replace(worker, "a trial needs a fresh process")
 
     @property
     def _unused(self) -> list[Handle]:
@@ -273,12 +274,13 @@ class WorkerPool(ResourceManager):
         # Without any trial it has been judged, though its answers may come in another order.
         worker.doubtful = lane is not None and lane.condition is not None and worker.trials > 0
         if worker.retired and worker.trials == 0:
-            self._replace(worker)
+            why = "each trial has its own" if self._apart else "its process died or is not as it was"
+            self._replace(worker, why)
 
     def kill(self, lease: _Lease) -> None:
         """End a worker whatever it does, and start another in its place."""
         if lease.worker in self._ready:
-            self._replace(lease.worker)
+            self._replace(lease.worker, "it died, or a trial had to be ended")
 
     def get_resource_futures(self) -> list[ray.ObjectRef]:
         return [worker.awaited for worker in self._starting]
@@ -316,8 +318,10 @@ class WorkerPool(ResourceManager):
         """A worker is ready, or has measured how many lanes are best; the first one does."""
         if worker is self._measuring:
             # What it dies of will show itself in the trials, each for itself.
-            self.lanes, self._measuring = max(1, int(answer)), None
-            if answer == 0:
+            lanes, why = answer
+            self.lanes, self._measuring = max(1, int(lanes)), None
+            log.info("lanes of a worker: %d%s", self.lanes, "" if why is None else f" ({why})")
+            if lanes == 0:
                 ray.kill(worker.actor)
                 self.grow()
                 return
@@ -329,6 +333,7 @@ class WorkerPool(ResourceManager):
             self._starting.append(worker)
         else:
             worker.is_ready = True
+            log.info("a worker is ready on %s", worker.where())
             self._ready.append(worker)
 
     def _places(self, worker: Handle) -> int:
@@ -339,7 +344,8 @@ class WorkerPool(ResourceManager):
         lanes = 1 if self._suspects > 0 else self.lanes or 1
         return max(0, min(lanes, worker.most or lanes) - worker.trials)
 
-    def _replace(self, worker: Handle) -> None:
+    def _replace(self, worker: Handle, why: str) -> None:
+        log.info("a worker is replaced: %s", why)
         self._ready.remove(worker)
         ray.kill(worker.actor)
         self.grow()

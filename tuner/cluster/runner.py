@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import tuner
 from tuner.cluster import connection
+from tuner.cluster.log import log, written
 from tuner.cluster.origin import PLACE, beginning
 from tuner.cluster.page import LivePage
 from tuner.cluster.progress import Progress, chosen
@@ -141,6 +143,8 @@ def carry_out(
                 sweep, folder, journal, notes = begin()
                 at_end.callback(journal.close)
                 at_end.callback(crash_report.clear, folder)
+                at_end.enter_context(written(folder, verbose=verbose))
+                log.info("sweep %s: %s, tuner %s", sweep.name, sweep.trainable.name, tuner.__version__)
                 pool.share(shared, Results(str(folder.absolute()), journal.token))
                 at_end.enter_context(LivePage(folder))
                 try:

@@ -19,7 +19,7 @@ import ray
 from ray.tune.result import RESULT_DUPLICATE, SHOULD_CHECKPOINT, TRIAL_INFO
 
 from tuner.code.importing import importing
-from tuner.contract import AppliesConfig, Prepares, SharesData, TrainsInLanes
+from tuner.contract import AppliesConfig, ExplainsLanes, Prepares, SharesData, TrainsInLanes
 from tuner.errors import TrialError
 from tuner.storage.checkpoints import StorageFailed
 from tuner.storage.disk import trouble
@@ -111,13 +111,14 @@ class Worker:
         sees = results is None or await self._in_thread(results.are_here)
         return Place(str(ray.util.get_node_ip_address()), os.uname().nodename, versions(), sees)
 
-    async def lanes(self, configs: Sequence[dict[str, Any]], most: int) -> int:
+    async def lanes(self, configs: Sequence[dict[str, Any]], most: int) -> tuple[int, str | None]:
         """How many trials like these are best trained at once here, at most ``most``; measured.
 
-        0: the measurement has cost this process its accelerator, and it is of no use any more.
+        0: the measurement has cost this process its accelerator, and it is of no use any more. With it comes
+        why it is one only, where that is known.
         """
         if not self._fuses or most < 2:
-            return 1
+            return 1, "there are not more trials" if self._fuses else "the trainable has no fused_step"
         return await self._in_thread(partial(self._measure, configs, most))
 
     async def call(
@@ -198,13 +199,16 @@ class Worker:
         )  # trials that fuse have streams of their own
         self._memory = Memory()
 
-    def _measure(self, configs: Sequence[dict[str, Any]], most: int) -> int:
+    def _measure(self, configs: Sequence[dict[str, Any]], most: int) -> tuple[int, str | None]:
+        why = None
         with crashes_explained():
             lanes = int(self._class.best_lanes(configs, most=most))
+            if lanes <= 1 and isinstance(self._class, ExplainsLanes):
+                why = self._class.why_alone(configs) or "more at once are no faster"
         if device_is_lost():
-            return 0
+            return 0, "the measurement has cost the process its accelerator"
         free_gpu_memory()
-        return lanes
+        return lanes, why
 
     def _make(self, lane: int, arguments: dict[str, Any]) -> None:
         about = arguments["config"].get(TRIAL_INFO)
