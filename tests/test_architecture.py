@@ -84,8 +84,9 @@ ALLOWED = {
         "errors",
     },
     "export": {"report", "trainable", "trust", "modules", "errors"},
+    "schema": {"sweep", "searchers", "schedulers", "trainable", "logger", "space", "spec"},
     "listing": {"searchers", "schedulers", "trainable", "spec"},
-    "cli": {"engine", "simulation", "export", "listing", "report", "sweep", "spec", "errors"},
+    "cli": {"engine", "simulation", "export", "listing", "schema", "report", "sweep", "spec", "errors"},
     "testing": {
         "engine",
         "simulation",
@@ -152,7 +153,12 @@ def test_only_the_engine_starts_or_joins_a_cluster(path):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["run", "--help"], ["list", "searchers"], ["list", "schedulers"], ["list", "trainables"]],
+    [
+        ["--help"],
+        ["run", "--help"],
+        ["schema"],
+        *(["list", what] for what in ("searchers", "schedulers", "trainables")),
+    ],
     ids=" ".join,
 )
 def test_command_line_answers_without_heavy_libraries(arguments):
@@ -248,5 +254,6 @@ def test_command_line_is_frozen():
         "evaluate": ["--address", "--repeats", "--top", "--trust", "results"],
         "export": ["--out", "--trust", "results"],
         "list": ["what"],
+        "schema": [],
         "logs": ["results", "trial"],
     }

@@ -149,6 +149,8 @@ def _parser() -> argparse.ArgumentParser:
 
     listing = _verb(verbs, "list", _list, "list what a sweep file can name, with settings and defaults")
     listing.add_argument("what", choices=("searchers", "schedulers", "trainables"))
+
+    _verb(verbs, "schema", _schema, "print the JSON Schema of a sweep file, for editors")
     return parser
 
 
@@ -423,6 +425,13 @@ def _list(options: argparse.Namespace) -> int:
 
     for line in LISTS[options.what]():
         print(line)
+    return OK
+
+
+def _schema(options: argparse.Namespace) -> int:
+    from tuner.schema import sweep_schema
+
+    print(json.dumps(sweep_schema(), indent=2))
     return OK
 
 

@@ -14,6 +14,8 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
+from pydantic.config import JsonDict
+from pydantic.json_schema import SkipJsonSchema
 
 from tuner.errors import Problem, SpecError
 from tuner.spec import Count, Number, Spec, describe
@@ -38,7 +40,7 @@ class Objective(Spec):
         description="name of the metric to optimise, as trials report it"
     )
     mode: Literal["min", "max"] = Field(description="whether the metric is to become small or large")
-    others: tuple[Objective, ...] = Field(
+    others: SkipJsonSchema[tuple[Objective, ...]] = Field(
         default=(), description="further objectives of equal weight; a sweep file writes one list instead"
     )
 
@@ -196,6 +198,9 @@ class Budget(Spec):
         return any(limit is not None for limit in limits)
 
 
+_WHOLE_ABOVE_1: JsonDict = {"anyOf": [{"maximum": 1}, {"multipleOf": 1}]}
+
+
 class Resources(Spec):
     """What one worker process holds, and how trials share it."""
 
@@ -203,11 +208,13 @@ class Resources(Spec):
         default=1,
         description="CPUs of one worker process; a fraction shares a CPU, above 1 it is a whole number "
         "(Ray's rule)",
+        json_schema_extra=_WHOLE_ABOVE_1,
     )
     gpu: Annotated[Number, Field(ge=0)] = Field(
         default=0,
         description="GPUs of one worker process; a fraction shares a GPU, above 1 it is a whole number "
         "(Ray's rule)",
+        json_schema_extra=_WHOLE_ABOVE_1,
     )
     lanes: Literal["auto"] | Count = Field(
         default="auto",

@@ -73,6 +73,7 @@ def _dump(component: Spec) -> dict[str, Any]:
 
 
 _FOLDER_NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]*")
+_URL = re.compile("^[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 def _folder_name(name: str) -> str:
@@ -85,7 +86,7 @@ def _folder_name(name: str) -> str:
 
 
 def _local(out: str) -> str:
-    if re.match("[A-Za-z][A-Za-z0-9+.-]*://", out):
+    if _URL.match(out):
         raise ValueError(f"must be a folder, which may be a mounted one, and not a URL, got '{out}'")
     if "\0" in out:
         raise ValueError(f"must be the path of a folder, got {out!r}")
@@ -144,10 +145,12 @@ class Sweep(Spec):
     name: Annotated[str, AfterValidator(_folder_name)] = Field(
         default="sweep",
         description="name of the results folder; a sweep file has its own file's name unless this is given",
+        json_schema_extra={"pattern": f"^{_FOLDER_NAME.pattern}$"},
     )
     out: Annotated[str, AfterValidator(_local)] = Field(
         default="results",
         description="folder for results folders, relative to the current one",
+        json_schema_extra={"not": {"pattern": _URL.pattern}},
     )
 
     @model_validator(mode="before")

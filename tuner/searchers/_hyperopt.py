@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field, model_serializer, model_validator
+from pydantic import ConfigDict, Field, model_serializer, model_validator
 
 from tuner.objective import Ending, Objective
 from tuner.searchers._random import Random
 from tuner.searchers.base import FailurePenalty, Searcher, SearcherSpec
-from tuner.searchers.settings import own_settings, without_foreign
+from tuner.searchers.settings import own_settings, schema_of_own, without_foreign
 from tuner.space import Config, Dimension, SearchSpace
 from tuner.space.hyperopt import drawn, told
 from tuner.spec import Count, Number
@@ -29,6 +29,8 @@ class HyperOpt(SearcherSpec):
     Running trials count as bad for ``tpe``, so that trials at the same time differ. A stopped trial counts
     with its last value, since HyperOpt knows no stopped trials.
     """
+
+    model_config = ConfigDict(json_schema_extra=schema_of_own("algorithm", "tpe", _SETTINGS))
 
     kind: Literal["hyperopt"] = "hyperopt"
     algorithm: Literal["tpe", "anneal", "random"] = Field(

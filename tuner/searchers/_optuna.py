@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field, model_serializer, model_validator
+from pydantic import ConfigDict, Field, model_serializer, model_validator
 
 from tuner.errors import Problem, SpecError
 from tuner.objective import Ending, Objective
 from tuner.searchers._study import StudySearcher
 from tuner.searchers.base import FailurePenalty, Searcher, SearcherSpec
-from tuner.searchers.settings import own_settings, without_foreign
+from tuner.searchers.settings import own_settings, schema_of_own, without_foreign
 from tuner.space import Config, SearchSpace
 from tuner.space.optuna import parameters
 from tuner.spec import Count, Flag, Number
@@ -46,6 +46,8 @@ class Optuna(SearcherSpec):
     ``tpe`` and ``random`` are asked for the active dimensions only. The others are asked for every dimension,
     and the trial drops the inactive ones. ``tpe`` and ``cmaes`` also learn from stopped trials.
     """
+
+    model_config = ConfigDict(json_schema_extra=schema_of_own("sampler", "tpe", _SETTINGS))
 
     kind: Literal["optuna"] = "optuna"
     sampler: _Sampler = Field(
