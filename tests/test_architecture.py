@@ -85,7 +85,7 @@ ALLOWED = {
     },
     "export": {"report", "trainable", "trust", "modules", "errors"},
     "schema": {"sweep", "searchers", "schedulers", "trainable", "logger", "space", "spec"},
-    "listing": {"searchers", "schedulers", "trainable", "spec"},
+    "listing": {"schema", "sweep", "searchers", "schedulers", "trainable", "spec"},
     "cli": {"engine", "simulation", "export", "listing", "schema", "report", "sweep", "spec", "errors"},
     "testing": {
         "engine",
@@ -157,7 +157,7 @@ def test_only_the_engine_starts_or_joins_a_cluster(path):
         ["--help"],
         ["run", "--help"],
         ["schema"],
-        *(["list", what] for what in ("searchers", "schedulers", "trainables")),
+        *(["list", what] for what in ("sweep", "searchers", "schedulers", "trainables")),
     ],
     ids=" ".join,
 )
