@@ -1,7 +1,7 @@
 """``sweep_schema``: the JSON Schema of a sweep file, from the models of its parts.
 
-An editor completes and checks a sweep file with it. It says what can be said about the shape of a file; rules
-between parts are left to ``tuner check``.
+An editor completes and checks a sweep file with it. It describes the shape of a file. ``tuner check`` also
+checks the rules between parts, and imports what the file names.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def about(model: type[BaseModel]) -> list[str]:
 
 
 class _Generator(GenerateJsonSchema):
-    """Leaves open what a JSON Schema cannot say, and makes no titles of names."""
+    """Accepts any value where a JSON Schema cannot say more, and makes no titles of names."""
 
     ignored_warning_kinds: ClassVar[set[Any]] = {"skipped-choice", "non-serializable-default"}  # type: ignore[misc]
 
@@ -90,7 +90,7 @@ class _Generator(GenerateJsonSchema):
 
 
 def _schemas(models: Collection[type[BaseModel]]) -> tuple[dict[type[BaseModel], Schema], dict[str, Schema]]:
-    """A reference for each model, and all definitions."""
+    """A reference to the definition of each model, and all definitions by name."""
     found, joint = models_json_schema(
         [(model, "validation") for model in dict.fromkeys(models)], schema_generator=_Generator
     )
@@ -128,7 +128,7 @@ def _component(table: Mapping[str, type[BaseModel]], refs: Mapping[type[BaseMode
 
 
 def _trainable(refs: Mapping[type[BaseModel], Schema], definitions: dict[str, Schema]) -> list[Schema]:
-    """The forms of a trainable. Each known one has its settings and its space among ``definitions``."""
+    """The forms of a trainable. Add the settings and the space of each known one to ``definitions``."""
     forms = [_name(name, entry.summary) for name, entry in trainables().items()]
     forms.append(_IMPORT_PATH)
     for name, entry in trainables().items():
@@ -153,7 +153,7 @@ def _logger() -> list[Schema]:
 
 
 def _with_its_space(name: str) -> Schema:
-    """That a sweep of this trainable has a space of its hyperparameters."""
+    """Restrict the space of a sweep of this trainable to its hyperparameters and their values."""
     names = {"anyOf": [{"const": name}, _with_any_settings({"const": name})]}
     return {
         "if": {"properties": {"trainable": names}, "required": ["trainable"]},

@@ -13,7 +13,7 @@ Schema = dict[str, Any]
 
 
 def space_definitions() -> dict[str, Schema]:
-    """The definitions of a schema with a space: ``space``, ``hyperparameter`` and what those refer to."""
+    """The definitions ``space``, ``hyperparameter`` and those to which they refer."""
     dimensions = {
         "float": _range("number", "a number between two bounds, both inclusive"),
         "int": _range("integer", "a whole number between two bounds, both inclusive"),
@@ -33,7 +33,7 @@ def space_definitions() -> dict[str, Schema]:
         "pairs": _one_key(
             "pairs",
             {"type": "array", "items": {"type": "array", "minItems": 2, "maxItems": 2}},
-            "a constant that is a mapping whose keys are no texts, as [[key, value], ...]",
+            "a constant that is a mapping with keys other than text, as [[key, value], ...]",
         ),
         "constant": _constant(),
         "value": _value(),
@@ -42,7 +42,7 @@ def space_definitions() -> dict[str, Schema]:
 
 
 def named_space(fields: Mapping[str, Schema], *, at: str, others: bool) -> Schema:
-    """The part of a space's schema that says which hyperparameters there are, and what values they can have.
+    """Restrict a space to these hyperparameters and their values.
 
     ``fields``: the schema of each one's values. ``at``: the reference by which the result will be found.
     ``others``: whether there may be further hyperparameters.
@@ -61,7 +61,7 @@ def named_space(fields: Mapping[str, Schema], *, at: str, others: bool) -> Schem
             },
         },
         "additionalProperties": others,
-        # What is encoded is not looked into.
+        # Values inside a tuple or pairs are not checked.
         "$defs": {name: {"anyOf": [field, _ref("tuple"), _ref("pairs")]} for name, field in fields.items()},
     }
 
@@ -230,7 +230,7 @@ def _architecture() -> Schema:
 
 
 def _constant() -> Schema:
-    """A value, but no mapping that is a dimension half written, or one of another tool."""
+    """A value, but not a mapping that is half a dimension, or a dimension of another tool."""
     options = {name for kind in KINDS.values() for name in options_of(kind)}
     meant = [{"required": [key]} for key in (*KINDS, GRID_SEARCH, "log", "points", "when", "prior")]
     return {
@@ -245,7 +245,7 @@ def _constant() -> Schema:
 
 
 def _value() -> Schema:
-    """What JSON can write, without a dimension in it: nothing would be searched there."""
+    """Anything that JSON can write, without a dimension inside, where nothing would be searched."""
     bodies = [
         {
             "properties": {
