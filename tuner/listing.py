@@ -163,8 +163,14 @@ def _values(schema: Schema, *, known: str) -> str:
         values = [str(value) for value in schema.get("enum", [schema.get("const")])]
         named = all(value in known for value in values)
         return "" if named else f"one of {', '.join(values)}"
-    if "examples" in schema:
-        return f"text like {', '.join(map(str, schema['examples']))}"
-    kind = "mapping" if "$ref" in schema else _TYPES.get(str(schema.get("type")), "")
+    types = schema.get("type", "object" if "$ref" in schema else [])
+    forms = [_form(kind, schema) for kind in ([types] if isinstance(types, str) else types)]
+    return ", or ".join(forms)
+
+
+def _form(kind: str, schema: Schema) -> str:
+    """The values of one JSON type that a schema admits."""
+    if kind == "string" and "examples" in schema:
+        return f"text like {', '.join(schema['examples'])}"
     bounds = [f"{word} {_written(schema[key])}" for key, word in _BOUNDS.items() if key in schema]
-    return ", ".join(filter(None, [kind, *bounds]))
+    return ", ".join([_TYPES[kind], *(bounds if kind in ("integer", "number") else ())])

@@ -136,10 +136,10 @@ Seconds = Annotated[
     BeforeValidator(_in_seconds),
     WithJsonSchema(
         {
-            "anyOf": [
-                {"type": "number", "exclusiveMinimum": 0},
-                {"type": "string", "pattern": _DURATION, "examples": ["90s", "15min", "2h", "1d"]},
-            ]
+            "type": ["number", "string"],
+            "exclusiveMinimum": 0,
+            "pattern": _DURATION,
+            "examples": ["90s", "15min", "2h"],
         },
         mode="validation",
     ),

@@ -113,7 +113,6 @@ def _dimension(kind: str, body: Schema, options: Mapping[str, Schema]) -> Schema
     }
     return {
         "type": "object",
-        "description": body["description"],
         "properties": {kind: body, **options, **every},
         "required": [kind],
         "additionalProperties": False,
@@ -234,7 +233,6 @@ def _constant() -> Schema:
     options = {name for kind in KINDS.values() for name in options_of(kind)}
     meant = [{"required": [key]} for key in (*KINDS, GRID_SEARCH, "log", "points", "when", "prior")]
     return {
-        "description": "a plain value is a constant",
         "if": {"type": "object"},
         "then": {
             "not": {"anyOf": [*meant, {"propertyNames": {"enum": sorted(options | ELSEWHERE)}}]},
