@@ -148,7 +148,7 @@ Seconds = Annotated[
 
 
 class Budget(Spec):
-    """What a sweep may cost, and what each of its trials may."""
+    """Limits of a sweep and of each of its trials."""
 
     trials: Count | None = Field(
         default=None,
@@ -202,7 +202,7 @@ _WHOLE_ABOVE_1: JsonDict = {"anyOf": [{"maximum": 1}, {"multipleOf": 1}]}
 
 
 class Resources(Spec):
-    """What one worker process holds, and how trials share it."""
+    """The devices of one worker process, and how trials share it."""
 
     cpu: Annotated[Number, Field(ge=0)] = Field(
         default=1,

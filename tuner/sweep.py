@@ -110,10 +110,10 @@ class Sweep(Spec):
 
     trainable: Annotated[
         TrainableSpec, PlainValidator(TrainableSpec.parse), PlainSerializer(TrainableSpec.to_dict)
-    ] = Field(description="what is tuned: a name, or a mapping with kind and the trainable's settings")
-    space: SearchSpace = Field(description="what is searched: hyperparameters, constants and constraints")
+    ] = Field(description="the trainable that is tuned: a name, or a mapping with kind and settings")
+    space: SearchSpace = Field(description="the search space: hyperparameters, constants and constraints")
     objective: Objective = Field(description="the metric to optimise and its direction, or a list of several")
-    budget: Budget = Field(description="what the sweep may cost, and what each of its trials may")
+    budget: Budget = Field(description="limits of the sweep and of each of its trials")
     searcher: Annotated[
         SearcherSpec,
         PlainValidator(lambda value: _component(value, SearcherSpec, SEARCHERS, "searcher")),
@@ -127,7 +127,7 @@ class Sweep(Spec):
         PlainSerializer(_dump),
     ] = Field(default=Fifo(), description="stops trials early: a name, or a mapping with kind and settings")
     resources: Resources = Field(
-        default=Resources(), description="what one worker process holds, and how trials share it"
+        default=Resources(), description="devices of one worker process, and how trials share it"
     )
     loggers: tuple[
         Annotated[LoggerSpec, PlainValidator(LoggerSpec.parse), PlainSerializer(LoggerSpec.to_dict)], ...
@@ -136,7 +136,7 @@ class Sweep(Spec):
         description="callbacks that get each result: csv, json, tensorboard or package.module:Class, each a "
         "name or a mapping with kind and arguments",
     )
-    seed: Seed = Field(default=0, description="the seed of all that is random in the sweep")
+    seed: Seed = Field(default=0, description="the seed of everything that is random in the sweep")
     checkpoint_every: Seconds | None = Field(
         default=60.0,
         description="seconds between two checkpoints of a running trial, which is also saved at its best "

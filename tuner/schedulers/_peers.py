@@ -17,7 +17,7 @@ from tuner.spec import Count, Number
 
 
 class _Peers(SchedulerSpec):
-    """What ``median`` and ``percentile`` have in common."""
+    """The settings that ``median`` and ``percentile`` share."""
 
     grace_period: Count = Field(default=1, description="resource before which no trial is stopped")
     interval: Count = Field(default=1, description="resource between two comparisons of a trial")

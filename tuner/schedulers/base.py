@@ -70,8 +70,8 @@ class SchedulerSpec(Spec):
 
     resource: Annotated[str, Field(min_length=1)] = Field(
         default=ITERATIONS,
-        description="what trials are measured by: iterations, seconds of training, or a metric that rises "
-        "from result to result, such as samples",
+        description="measure of a trial's progress: iterations, seconds of training, or a metric that "
+        "rises from result to result, such as samples",
     )
     maximum: Count | None = Field(
         default=None,

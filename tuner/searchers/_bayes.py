@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Bayes(SearcherSpec):
     """Bayesian optimisation (Jones et al. 1998; Hutter et al. 2011), conditions and failures included.
 
-    The model takes running trials as ending with the values that it expects of them.
+    The model takes each running trial as one that ends with its expected value.
     """
 
     kind: Literal["bayes"] = "bayes"
@@ -32,8 +32,8 @@ class Bayes(SearcherSpec):
     )
     acquisition: Literal["ei", "logei", "pi", "ucb"] = Field(
         default="logei",
-        description="what the next trial maximises. ei: expected improvement; logei: its logarithm; pi: "
-        "probability of improvement; ucb: optimistic confidence bound",
+        description="the function that the next trial maximises. ei: expected improvement; logei: its "
+        "logarithm; pi: probability of improvement; ucb: optimistic confidence bound",
     )
     initial: Count = Field(default=10, description="number of trials that end before the model is used")
     initial_design: Literal["sobol", "random"] = Field(

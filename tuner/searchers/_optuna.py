@@ -41,7 +41,7 @@ _Sampler = Literal["tpe", "gp", "cmaes", "nsga2", "qmc", "random"]
 
 
 class Optuna(SearcherSpec):
-    """Optuna (Akiba et al. 2019), with any of its samplers, each with settings of its own.
+    """Optuna (Akiba et al. 2019), with any of its samplers. Each has its own settings.
 
     ``tpe`` and ``random`` are asked for the active dimensions only. The others are asked for every dimension,
     and the trial drops the inactive ones. ``tpe`` and ``cmaes`` also learn from stopped trials.
