@@ -28,7 +28,8 @@ LAYERS = (
     {"report", "state", "worker"},
     {"simulation", "trackers"},
     {"cluster"},
-    {"evaluation", "export", "listing"},
+    {"evaluation", "export", "schema"},
+    {"listing"},
     {"cli", "testing"},
 )
 ON_RAY = {"cluster", "ray_internals.py", "storage", "worker"}
@@ -96,7 +97,12 @@ def test_only_the_cluster_s_part_starts_or_joins_one(path):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["run", "--help"], ["list", "searchers"], ["list", "schedulers"], ["list", "trainables"]],
+    [
+        ["--help"],
+        ["run", "--help"],
+        ["schema"],
+        *(["list", what] for what in ("sweep", "searchers", "schedulers", "trainables")),
+    ],
     ids=" ".join,
 )
 def test_command_line_answers_without_heavy_libraries(arguments):
@@ -192,5 +198,6 @@ def test_command_line_is_frozen():
         "evaluate": ["--address", "--repeats", "--top", "--trust", "results"],
         "export": ["--out", "--trust", "results"],
         "list": ["what"],
+        "schema": [],
         "logs": ["results", "trial"],
     }

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tuner import Objective, SearchSpace
+from tuner import SearchSpace
 from tuner.cli import _parser
 from tuner.searchers import SEARCHERS, beginning
 from tuner.yaml12 import read_yaml
@@ -164,8 +164,7 @@ def test_contract_shown_is_inherited_in_three_lines(tmp_path):
 def test_space_shown_is_right_for_every_searcher(tmp_path):
     (tmp_path / "space.yaml").write_text(block_with("yaml", "constraints:"))
     space = SearchSpace(read_yaml(tmp_path / "space.yaml")["space"])
-    objective = Objective(metric="loss", mode="min")
-    found = {name: beginning.problems(spec(), space, objective=objective) for name, spec in SEARCHERS.items()}
+    found = {name: beginning.problems(spec(), space) for name, spec in SEARCHERS.items()}
     # They go through lists of values, and say that they need to know how many.
     finite = {"grid", "reinforce"}
     assert {name for name, problems in found.items() if problems} == finite

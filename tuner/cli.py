@@ -147,8 +147,10 @@ def _parser() -> argparse.ArgumentParser:
     logs.add_argument("results", metavar="DIR", help="a results folder")
     logs.add_argument("trial", type=int, metavar="TRIAL", help="its number")
 
-    listing = _verb(verbs, "list", _list, "list what a sweep file can name, with settings and defaults")
-    listing.add_argument("what", choices=("searchers", "schedulers", "trainables"))
+    listing = _verb(verbs, "list", _list, "list what a sweep file can say, with settings and defaults")
+    listing.add_argument("what", choices=("sweep", "searchers", "schedulers", "trainables"))
+
+    _verb(verbs, "schema", _schema, "print the JSON Schema of a sweep file, for editors")
     return parser
 
 
@@ -421,8 +423,15 @@ def _logs(options: argparse.Namespace) -> int:
 def _list(options: argparse.Namespace) -> int:
     from tuner.listing import LISTS
 
-    for line in LISTS[options.what]():
+    for line in LISTS[options.what](shutil.get_terminal_size().columns):
         print(line)
+    return OK
+
+
+def _schema(options: argparse.Namespace) -> int:
+    from tuner.schema import sweep_schema
+
+    print(json.dumps(sweep_schema(), indent=2))
     return OK
 
 

@@ -1,68 +1,176 @@
-"""``tuner list``: what a sweep file can name, with settings and defaults, as lines of text."""
+"""``tuner list``: what a sweep file can say, with settings and defaults, as lines of text."""
 
 from __future__ import annotations
 
-import inspect
+import json
 import textwrap
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from tuner.schedulers import SCHEDULERS, SchedulerSpec
+from tuner.schema import Schema, about, schema_of, sweep_schema
+from tuner.searchers import SEARCHERS, SearcherSpec
+from tuner.spec import locate
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+_WIDEST = 100
+"""Longer lines are hard to read, however wide the terminal is."""
 
-def trainables() -> Iterator[str]:
+_NAMES = 18
+"""Columns for the names of settings."""
+
+_ELSEWHERE = {"trainable": "trainables", "searcher": "searchers", "scheduler": "schedulers"}
+"""Part of a sweep file -> the list that shows what it takes."""
+
+
+def sweep(width: int) -> Iterator[str]:
+    """Every part of a sweep file."""
+    whole = sweep_schema()
+    for name, part in whole["properties"].items():
+        if name in _ELSEWHERE:
+            see = f"{part['description']}; see tuner list {_ELSEWHERE[name]}"
+            part = {"description": see, **({"default": part["default"]} if "default" in part else {})}
+        yield from _setting(name, part, required=name in whole["required"], indent="", width=width)
+        settings = whole["$defs"].get(_definition_of(part), {})
+        if name != "space":
+            yield from _settings(settings, width)
+
+
+def trainables(width: int) -> Iterator[str]:
     """Every installed trainable."""
-    from tuner.spec import locate
     from tuner.trainable import trainables
 
-    for name, entry in trainables().items():
-        yield f"{name}: {entry.summary}"
-        yield from _settings("settings (under trainable:)", locate(entry.settings, {}, what="settings"))
-        yield from _settings("hyperparameters (under space:)", locate(entry.config, {}, what="config"))
+    for number, (name, entry) in enumerate(trainables().items()):
+        if number:
+            yield ""
+        yield from _wrapped(f"{name}: {entry.summary}", width, first="", rest="  ")
+        for title, path in (
+            ("settings (under trainable:)", entry.settings),
+            ("hyperparameters (under space:)", entry.config),
+        ):
+            yield f"  {title}"
+            yield from _settings(schema_of(locate(path, {}, what="model")), width)
 
 
-def searchers() -> Iterator[str]:
+def searchers(width: int) -> Iterator[str]:
     """Every searcher."""
-    from tuner.searchers import SEARCHERS
-
-    for name, spec in SEARCHERS.items():
-        yield from _method(name, spec)
+    return _methods("searcher", SEARCHERS, SearcherSpec, width)
 
 
-def schedulers() -> Iterator[str]:
+def schedulers(width: int) -> Iterator[str]:
     """Every scheduler."""
-    from tuner.schedulers import SCHEDULERS
-
-    for name, spec in SCHEDULERS.items():
-        yield from _method(name, spec)
+    return _methods("scheduler", SCHEDULERS, SchedulerSpec, width)
 
 
-LISTS = {"searchers": searchers, "schedulers": schedulers, "trainables": trainables}
+LISTS: Mapping[str, Callable[[int], Iterator[str]]] = {
+    "sweep": sweep,
+    "searchers": searchers,
+    "schedulers": schedulers,
+    "trainables": trainables,
+}
+"""What can be listed -> its lines, for a terminal of so many columns."""
 
 
-def _method(name: str, spec: type[BaseModel]) -> Iterator[str]:
-    about = (inspect.getdoc(spec) or "").replace("\n\n", "\n")
-    yield f"{name}: {textwrap.indent(about, '  ').strip()}"
-    yield from _settings("", spec)
+def _methods(
+    what: str, table: Mapping[str, type[BaseModel]], base: type[BaseModel], width: int
+) -> Iterator[str]:
+    """Each method with its own settings, and those of all at the end."""
+    common = schema_of(base)
+    for name, model in table.items():
+        first, *others = about(model)
+        yield from _wrapped(f"{name}: {first}", width, first="", rest="  ")
+        for paragraph in others:
+            yield from _wrapped(paragraph, width, first="  ", rest="  ")
+        yield from _settings(schema_of(model), width, without=common["properties"])
+        yield ""
+    yield f"every {what}:"
+    yield from _settings(common, width)
 
 
-def _settings(title: str, model: type[BaseModel]) -> Iterator[str]:
-    fields = {name: field for name, field in model.model_fields.items() if name != "kind"}
-    if title and fields:
-        yield f"  {title}"
-    for name, field in fields.items():
-        default = (
-            "required" if field.is_required() else f"default {field.get_default(call_default_factory=True)!r}"
-        )
-        description, values = field.description or "", list(map(str, _values(field.annotation)))
-        named = all(value in description for value in values)
-        words = "; ".join(filter(None, [description, "" if named else f"one of {', '.join(values)}"]))
-        yield f"    {name:<18} {default:<20} {words}".rstrip()
+def _settings(schema: Schema, width: int, *, without: Collection[str] = ()) -> Iterator[str]:
+    for name, field in schema.get("properties", {}).items():
+        if name != "kind" and name not in without:
+            required = name in schema.get("required", ())
+            yield from _setting(name, field, required=required, indent="    ", width=width)
 
 
-def _values(annotation: Any) -> list[Any]:
-    """The values that a field's type lists, alone or beside others."""
-    if get_origin(annotation) is Literal:
-        return list(get_args(annotation))
-    return [value for part in get_args(annotation) for value in _values(part)]
+def _setting(name: str, field: Schema, *, required: bool, indent: str, width: int) -> Iterator[str]:
+    description = field.get("description", "")
+    notes = [_values(field, known=description)]
+    if required:
+        notes.append("required")
+    elif field.get("default", {}) is None:
+        notes.append("optional")
+    elif "default" in field and not isinstance(field["default"], dict):
+        notes.append(f"default {_written(field['default'])}")
+    note = "; ".join(filter(None, notes))
+    text = f"{description} [{note}]" if note else description
+    rest = indent + " " * (_NAMES + 1)
+    yield from _wrapped(text, width, first=f"{indent}{name:<{_NAMES}} ", rest=rest)
+
+
+def _wrapped(text: str, width: int, *, first: str, rest: str) -> list[str]:
+    return textwrap.wrap(
+        text,
+        min(width, _WIDEST),
+        initial_indent=first,
+        subsequent_indent=rest,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _definition_of(part: Schema) -> str:
+    """The name of the definition that a part of a sweep file has, alone or as the first of its forms."""
+    forms = [part, *part.get("anyOf", ())]
+    return next((form["$ref"].rpartition("/")[2] for form in forms if "$ref" in form), "")
+
+
+def _written(value: Any) -> str:
+    """A default as a sweep file writes it."""
+    if isinstance(value, float):
+        return f"{value:.12g}"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+_TYPES = {
+    "integer": "whole number",
+    "number": "number",
+    "boolean": "true or false",
+    "string": "text",
+    "array": "list",
+    "object": "mapping",
+    "null": "null",
+}
+_BOUNDS = {
+    "minimum": "at least",
+    "exclusiveMinimum": "above",
+    "maximum": "at most",
+    "exclusiveMaximum": "below",
+}
+
+
+def _values(schema: Schema, *, known: str) -> str:
+    """What values a setting takes, in words; those that its description names are not named again."""
+    if "type" not in schema and "anyOf" in schema:
+        forms = list(dict.fromkeys(_values(form, known=known) for form in schema["anyOf"]))
+        if schema.get("default", ...) is None:
+            forms = [form for form in forms if form != "null"]
+        return ", or ".join(filter(None, forms))
+    if "enum" in schema or "const" in schema:
+        values = [str(value) for value in schema.get("enum", [schema.get("const")])]
+        named = all(value in known for value in values)
+        return "" if named else f"one of {', '.join(values)}"
+    types = schema.get("type", "object" if "$ref" in schema else [])
+    forms = [_form(kind, schema) for kind in ([types] if isinstance(types, str) else types)]
+    return ", or ".join(forms)
+
+
+def _form(kind: str, schema: Schema) -> str:
+    """The values of one JSON type that a schema admits."""
+    if kind == "string" and "examples" in schema:
+        return f"text like {', '.join(schema['examples'])}"
+    bounds = [f"{word} {_written(schema[key])}" for key, word in _BOUNDS.items() if key in schema]
+    return ", ".join([_TYPES[kind], *(bounds if kind in ("integer", "number") else ())])

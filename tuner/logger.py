@@ -36,10 +36,10 @@ Ray 2.60 imports these modules without the library and only fails when the logge
 
 
 class LoggerSpec(Spec):
-    """A logger by short name or ``package.module:Class`` (a ``ray.tune.Callback``), and its arguments."""
+    """A logger and its arguments."""
 
-    kind: str
-    settings: dict[str, Any] = Field(default_factory=dict)
+    kind: str = Field(description="short name or package.module:Class, a ray.tune.Callback")
+    settings: dict[str, Any] = Field(default_factory=dict, description="arguments of the callback")
 
     @classmethod
     def parse(cls, value: Any) -> LoggerSpec:

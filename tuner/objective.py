@@ -12,10 +12,13 @@ from pydantic import (
     SerializerFunctionWrapHandler,
     ValidationError,
     ValidatorFunctionWrapHandler,
+    WithJsonSchema,
     WrapValidator,
     model_serializer,
     model_validator,
 )
+from pydantic.config import JsonDict
+from pydantic.json_schema import SkipJsonSchema
 
 from tuner.errors import Problem, SpecError
 from tuner.spec import Count, Number, Spec, describe
@@ -32,13 +35,17 @@ Ending = Literal["completed", "stopped", "failed"]
 class Objective(Spec):
     """The metric to optimise and its direction.
 
-    ``others``: further objectives, of equal weight, each without others; a sweep file writes them all as one
-    list. The single values that this class compares are those of the first.
+    A sweep file writes several objectives as one list. The single values that this class compares are those
+    of the first.
     """
 
-    metric: Annotated[str, Field(min_length=1)]
-    mode: Literal["min", "max"]
-    others: tuple[Objective, ...] = ()
+    metric: Annotated[str, Field(min_length=1)] = Field(
+        description="name of the metric to optimise, as trials report it"
+    )
+    mode: Literal["min", "max"] = Field(description="whether the metric is to become small or large")
+    others: SkipJsonSchema[tuple[Objective, ...]] = Field(
+        default=(), description="further objectives of equal weight; a sweep file writes one list instead"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -112,48 +119,79 @@ def _as_mapping(part: Any) -> Mapping[str, Any]:
 
 
 _UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
+_DURATION = r"^([0-9]+\.?[0-9]*|\.[0-9]+) ?(s|min|h|d)$"
 
 
 def _in_seconds(value: Any) -> Any:
     """The seconds that a text like ``15min`` means; anything else as it is."""
     if not isinstance(value, str):
         return value
-    written = re.fullmatch(r"([0-9]+\.?[0-9]*|\.[0-9]+) ?(s|min|h|d)", value)
+    written = re.fullmatch(_DURATION, value)
     if written is None:
         raise ValueError(f"must be seconds, or text like 90s, 15min, 2h, got {describe(value)}")
     return float(written[1]) * _UNITS[written[2]]
 
 
-Seconds = Annotated[Number, Field(gt=0), BeforeValidator(_in_seconds)]
+Seconds = Annotated[
+    Number,
+    Field(gt=0),
+    BeforeValidator(_in_seconds),
+    WithJsonSchema(
+        {
+            "type": ["number", "string"],
+            "exclusiveMinimum": 0,
+            "pattern": _DURATION,
+            "examples": ["90s", "15min", "2h"],
+        },
+        mode="validation",
+    ),
+]
 """A duration above 0, written as a number of seconds or like ``15min``."""
 
 
 class Budget(Spec):
-    """What a sweep may cost.
+    """Limits of a sweep and of each of its trials."""
 
-    Of the sweep: ``trials``, how many configurations (``None``: as many as the grid has, or as the rest
-    allows); ``total_iterations`` of all trials together; ``seconds`` of wall time; ``gpu_seconds``, GPUs held
-    by trials times seconds; ``failures``, so many failed trials are tolerated (``None``: any number);
-    ``concurrent``, trials at once (``None``: as many as the cluster holds).
-
-    Of one trial: at most so many ``iterations``; ``trial_seconds`` on a worker, after which it is stopped;
-    ``silence``, seconds without a result after which it is ended and counts as failed; ``retries``, how many
-    errors without progress in between it may have before it counts as failed. Each time it continues from its
-    last checkpoint in a fresh process. ``None``: one error, unless it is known to come up there too.
-
-    Seconds are numbers, or text like ``90s``, ``15min``, ``2h``.
-    """
-
-    trials: Count | None = None
-    total_iterations: Count | None = None
-    seconds: Seconds | None = None
-    gpu_seconds: Seconds | None = None
-    failures: Annotated[int, Field(ge=0, strict=True)] | None = None
-    concurrent: Count | None = None
-    iterations: Count | None = None
-    trial_seconds: Seconds | None = None
-    silence: Seconds | None = None
-    retries: Annotated[int, Field(ge=0, strict=True)] | None = None
+    trials: Count | None = Field(
+        default=None,
+        description="number of trials; none: as many as the grid has or the other limits allow",
+    )
+    total_iterations: Count | None = Field(
+        default=None, description="iterations of all trials together; none: no limit"
+    )
+    seconds: Seconds | None = Field(
+        default=None, description="wall-clock time of the sweep, in seconds; none: no limit"
+    )
+    gpu_seconds: Seconds | None = Field(
+        default=None,
+        description="GPUs held by trials times seconds; none: no limit",
+    )
+    failures: Annotated[int, Field(ge=0, strict=True)] | None = Field(
+        default=None, description="number of failed trials that are tolerated; none: any number"
+    )
+    concurrent: Count | None = Field(
+        default=None, description="number of trials at once; none: as many as the cluster holds"
+    )
+    iterations: Count | None = Field(
+        default=None,
+        description="most iterations of one trial (R in the papers on early stopping); none: a trial runs "
+        "until it ends by itself",
+    )
+    trial_seconds: Seconds | None = Field(
+        default=None,
+        description="seconds on a worker after which a trial is stopped; none: no limit",
+    )
+    silence: Seconds | None = Field(
+        default=None,
+        description="seconds without a result after which a trial is ended and counts as failed; "
+        "none: no limit",
+    )
+    retries: Annotated[int, Field(ge=0, strict=True)] | None = Field(
+        default=None,
+        description="how many times a trial is tried again after errors without progress in between, each "
+        "time in a fresh process and from its last checkpoint; none: once, unless the error is known to "
+        "appear there too",
+    )
 
     @property
     def is_limited(self) -> bool:
@@ -170,16 +208,33 @@ def _lanes(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
         raise ValueError(f"must be auto, or a whole number from 1, got {describe(value)}") from None
 
 
+_WHOLE_ABOVE_1: JsonDict = {"anyOf": [{"maximum": 1}, {"multipleOf": 1}]}
+
+
 class Resources(Spec):
-    """What one trial holds while it runs.
+    """The devices of one worker process, and how trials share it."""
 
-    Fractions share a device; above 1, whole numbers only (Ray's rule).
-    """
-
-    cpu: Annotated[Number, Field(ge=0)] = 1
-    gpu: Annotated[Number, Field(ge=0)] = 0
-    lanes: Annotated[Literal["auto"] | Count, WrapValidator(_lanes)] = "auto"
-    isolation: Literal["worker", "process"] = "worker"
+    cpu: Annotated[Number, Field(ge=0)] = Field(
+        default=1,
+        description="CPUs of one worker process; a fraction shares a CPU, above 1 it is a whole number "
+        "(Ray's rule)",
+        json_schema_extra=_WHOLE_ABOVE_1,
+    )
+    gpu: Annotated[Number, Field(ge=0)] = Field(
+        default=0,
+        description="GPUs of one worker process; a fraction shares a GPU, above 1 it is a whole number "
+        "(Ray's rule)",
+        json_schema_extra=_WHOLE_ABOVE_1,
+    )
+    lanes: Annotated[Literal["auto"] | Count, WrapValidator(_lanes)] = Field(
+        default="auto",
+        description="trials that train at once in one worker, as one stacked model; auto: the number that "
+        "trains fastest, which the first worker measures",
+    )
+    isolation: Literal["worker", "process"] = Field(
+        default="worker",
+        description="worker: trials follow one another in a process; process: each trial has a fresh one",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Resources:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Self, TypeVar
 import numpy as np
 from pydantic import (
     AfterValidator,
+    Field,
     PlainSerializer,
     PlainValidator,
     model_validator,
@@ -75,6 +76,7 @@ _LONGEST_NAME = 200
 """Characters of a folder's name; most file systems take 255, and a number may follow."""
 
 _FOLDER_NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]*")
+_URL = re.compile("^[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 def _folder_name(name: str) -> str:
@@ -89,7 +91,7 @@ def _folder_name(name: str) -> str:
 
 
 def _local(out: str) -> str:
-    if re.match("[A-Za-z][A-Za-z0-9+.-]*://", out):
+    if _URL.match(out):
         raise ValueError(f"must be a folder, which may be a mounted one, and not a URL, got '{out}'")
     if "\0" in out:
         raise ValueError(f"must be the path of a folder, got {out!r}")
@@ -113,29 +115,48 @@ class Sweep(Spec):
 
     trainable: Annotated[
         TrainableSpec, PlainValidator(TrainableSpec.parse), PlainSerializer(TrainableSpec.to_dict)
-    ]
-    space: SearchSpace
-    objective: Objective
-    budget: Budget
+    ] = Field(description="the trainable that is tuned: a name, or a mapping with kind and settings")
+    space: SearchSpace = Field(description="the search space: hyperparameters, constants and constraints")
+    objective: Objective = Field(description="the metric to optimise and its direction, or a list of several")
+    budget: Budget = Field(description="limits of the sweep and of each of its trials")
     searcher: Annotated[
         SearcherSpec,
         PlainValidator(lambda value: _component(value, SearcherSpec, SEARCHERS, "searcher")),
         PlainSerializer(_dump),
-    ] = Random()
+    ] = Field(
+        default=Random(), description="suggests configurations: a name, or a mapping with kind and settings"
+    )
     scheduler: Annotated[
         SchedulerSpec,
         PlainValidator(lambda value: _component(value, SchedulerSpec, SCHEDULERS, "scheduler")),
         PlainSerializer(_dump),
-    ] = Fifo()
-    resources: Resources = Resources()
+    ] = Field(default=Fifo(), description="stops trials early: a name, or a mapping with kind and settings")
+    resources: Resources = Field(
+        default=Resources(), description="devices of one worker process, and how trials share it"
+    )
     loggers: tuple[
         Annotated[LoggerSpec, PlainValidator(LoggerSpec.parse), PlainSerializer(LoggerSpec.to_dict)], ...
-    ] = ()
-    seed: Seed = 0
-    checkpoint_every: Seconds | None = 60.0
-    """Seconds between the checkpoints of a running trial, beside those of its best values; ``None``: none."""
-    name: Annotated[str, AfterValidator(_folder_name)] = "sweep"
-    out: Annotated[str, AfterValidator(_local)] = "results"
+    ] = Field(
+        default=(),
+        description="callbacks that get each result: csv, json, tensorboard or package.module:Class, each a "
+        "name or a mapping with kind and arguments",
+    )
+    seed: Seed = Field(default=0, description="the seed of everything that is random in the sweep")
+    checkpoint_every: Seconds | None = Field(
+        default=60.0,
+        description="seconds between two checkpoints of a running trial, which is also saved at its best "
+        "values and when the sweep is interrupted; none: only then",
+    )
+    name: Annotated[str, AfterValidator(_folder_name)] = Field(
+        default="sweep",
+        description="name of the results folder; a sweep file has its own file's name unless this is given",
+        json_schema_extra={"pattern": f"^{_FOLDER_NAME.pattern}$"},
+    )
+    out: Annotated[str, AfterValidator(_local)] = Field(
+        default="results",
+        description="folder for results folders, relative to the current one",
+        json_schema_extra={"not": {"pattern": _URL.pattern}},
+    )
 
     @model_validator(mode="before")
     @classmethod

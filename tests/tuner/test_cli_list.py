@@ -6,27 +6,50 @@ from tuner.cli import OK, main
 
 
 @pytest.fixture
-def listed(capsys):
-    """``listed(what)``: the lines of ``tuner list what``, blanks in a row as one."""
+def printed(capsys, monkeypatch):
+    """``printed(what)``: what ``tuner list what`` prints in a terminal of 80 columns."""
+    monkeypatch.setenv("COLUMNS", "80")
 
     def call(what):
         assert main(["list", what]) == OK
-        return [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+        return capsys.readouterr().out
 
     return call
 
 
-def test_a_setting_is_listed_with_its_default_and_the_values_it_can_take(listed):
-    lines = listed("searchers")
-    assert "surrogate default 'gp' one of gp, rf" in lines
-    assert "sequence default None qmc (sobol); one of sobol, halton" in lines
+@pytest.fixture
+def listed(printed):
+    """``listed(what)``: the same with all blanks and line ends as one blank."""
+    return lambda what: " ".join(printed(what).split())
+
+
+@pytest.mark.parametrize("what", ["sweep", "searchers", "schedulers", "trainables"])
+def test_no_line_is_wider_than_the_terminal(printed, what):
+    assert max(map(len, printed(what).splitlines())) <= 80
+
+
+def test_a_setting_is_listed_with_its_meaning_its_values_and_its_default(printed):
+    assert (
+        "    size               number of trials that are halved together, before the\n"
+        "                       next ones begin; none: all trials of the sweep [whole\n"
+        "                       number, at least 1; optional]\n"
+    ) in printed("schedulers")
 
 
 def test_values_that_the_description_names_are_not_listed_again(listed):
-    [line] = {line for line in listed("trainables") if line.startswith("optimizer default 'adam'")}
-    assert line.endswith("sgd, momentum, nesterov, adagrad, adadelta, rmsprop, adam, adamw")
-    assert "one of" not in line
+    assert "sequence for qmc: the quasi-random sequence; none: sobol [one of sobol, halton; optional]" in (
+        listed("searchers")
+    )
+    assert "rmsprop, adam, adamw [default adam]" in listed("trainables")
 
 
-def test_what_the_settings_mean_is_said_beside_them(listed):
-    assert any(line.startswith("or an optimistic confidence bound (``ucb``)") for line in listed("searchers"))
+def test_settings_that_all_methods_have_are_listed_once(printed):
+    assert printed("schedulers").count("    resource  ") == 1
+    assert printed("searchers").count("    warm_start  ") == 1
+
+
+def test_a_sweep_is_listed_with_the_settings_of_its_parts(listed):
+    text = listed("sweep")
+    assert "silence seconds without a result after which a trial is ended and counts as failed" in text
+    assert "[number, above 0, or text like 90s, 15min, 2h; optional]" in text
+    assert "see tuner list searchers [default random]" in text

@@ -78,7 +78,7 @@ def test_no_failure_at_all_can_be_tolerated() -> None:
         ({"concurrent": True}, "concurrent: must be a whole number, got true"),
         ({"seconds": 0}, "seconds: must be above 0, got 0"),
         ({"seconds": math.inf}, "seconds: must be a finite number, got inf"),
-        ({"seconds": "60"}, "seconds: must be a number, got the text '60'"),
+        ({"seconds": "60"}, "seconds: must be seconds, or text like 90s, 15min, 2h, got the text '60'"),
         ({"failures": -1}, "failures: must be at least 0, got -1"),
         ({"time": 60}, "unknown key 'time'; must be one of "
          "concurrent, failures, gpu_seconds, iterations, retries, seconds, silence, "

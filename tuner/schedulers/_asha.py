@@ -19,16 +19,21 @@ from tuner.spec import Count
 
 
 class Asha(SchedulerSpec):
-    """Pause a trial at each rung; promote the best 1/reduction_factor of it (Li et al.'s eta) to the next.
+    """Asynchronous successive halving (Li et al. 2020, arXiv:1810.05934).
 
-    Rungs lie at ``grace_period`` (their r), times reduction_factor, ... up to the trial's maximum iterations.
-    A free slot goes to the highest trial that can be promoted, else to a new configuration. By several
+    A trial pauses at each rung. The best of a rung are promoted without waiting for the others. A free slot
+    goes to the highest trial that can be promoted, else to a new configuration. With several
     objectives, trials are ranked by non-dominated sorting (Schmucker et al. 2021, arXiv:2106.12639).
     """
 
     kind: Literal["asha"] = "asha"
-    grace_period: Count = 1
-    reduction_factor: Annotated[int, Field(strict=True, ge=2)] = 3
+    grace_period: Count = Field(
+        default=1,
+        description="resource of the first rung (r); each further rung has reduction_factor times it",
+    )
+    reduction_factor: Annotated[int, Field(strict=True, ge=2)] = Field(
+        default=3, description="the best 1/reduction_factor of each rung are kept (eta)"
+    )
 
     pauses: ClassVar[bool] = True
     needs_maximum: ClassVar[bool] = True

@@ -11,10 +11,10 @@ from tuner.schedulers.base import Scheduler
 
 
 class AshaStop(Asha):
-    """As ``asha``, but nobody pauses: who is not among the best 1/reduction_factor of a rung stops there.
+    """``asha`` without pauses: a trial that is not among the best of a rung stops there.
 
-    It needs no checkpoints; in exchange, the first to come to a rung always go on. (Li et al. 2020,
-    arXiv:1810.05934, as the tune libraries run it.)
+    It needs no checkpoints. In exchange, the first trials at a rung always continue. (Li et al. 2020,
+    arXiv:1810.05934, as Ray Tune and Optuna run it.)
     """
 
     kind: Literal["asha_stop"] = "asha_stop"  # type: ignore[assignment]

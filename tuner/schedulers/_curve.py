@@ -30,21 +30,29 @@ _NOISE = 1e-3
 
 
 class Curve(SchedulerSpec):
-    """Stop a trial that has converged, that diverges, or that will hardly beat the best trial so far.
+    """Stop a trial by its own learning curve (after Domhan et al. 2015, IJCAI).
 
-    Converged: for ``patience`` its best value has not improved by more than ``min_change`` (``None``: this
-    does not count). Diverges: report by report it becomes worse, and is worse than at its start. Hardly: the
-    probability that its value at the maximum is better than the best of all trials is below ``probability``.
-    That comes from power laws, exponentials and logarithms, each fitted to its values by least squares and
-    weighted by how well it fits. Trials are judged every ``interval``, from ``grace_period`` on.
+    A trial stops when it has converged, diverges, or will hardly beat the best trial so far. The forecast
+    comes from power laws, exponentials and logarithms. Each is fitted to the trial's values by least squares
+    and weighted by how well it fits. A trial diverges when each report is worse than the one before and than
+    the first.
     """
 
     kind: Literal["curve"] = "curve"
-    grace_period: Count = 4
-    interval: Count = 2
-    probability: Annotated[Number, Field(ge=0, lt=1)] = 0.05
-    patience: Count | None = 10
-    min_change: Annotated[Number, Field(ge=0)] = 0.0
+    grace_period: Count = Field(default=4, description="resource before which no trial is stopped")
+    interval: Count = Field(default=2, description="resource between two judgements of a trial")
+    probability: Annotated[Number, Field(ge=0, lt=1)] = Field(
+        default=0.05,
+        description="a trial stops when its chance to end better than the best trial is below this",
+    )
+    patience: Count | None = Field(
+        default=10,
+        description="resource without improvement after which a trial has converged and stops; "
+        "none: no trial counts as converged",
+    )
+    min_change: Annotated[Number, Field(ge=0)] = Field(
+        default=0.0, description="smallest change of the objective that counts as an improvement"
+    )
 
     needs_maximum: ClassVar[bool] = True
     runs_in_full: ClassVar[bool] = False

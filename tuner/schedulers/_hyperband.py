@@ -13,16 +13,17 @@ from tuner.schedulers.base import Scheduler, SchedulerSpec
 
 
 class HyperBand(SchedulerSpec):
-    """Brackets of successive halving that trade many short trials against few long ones.
+    """HyperBand (Li et al. 2018, arXiv:1603.06560): brackets of successive halving, short trials first.
 
-    Bracket s starts its trials with R / reduction_factor**s iterations (R: the most a trial may have) and
-    keeps the best 1/reduction_factor (eta in Li et al.) after each round; s runs from the largest down to 0
-    and round again until the sweep's trials are used up. The last bracket may stay incomplete. Trials wait,
-    paused, for the others of their round; meanwhile free slots start the next bracket.
+    Bracket s starts its trials with R / reduction_factor**s of the resource (R: the most that a trial may
+    use). s falls from the largest to 0, again and again, until all trials of the sweep have started. Free
+    slots start the next bracket while paused trials wait for the others of their round.
     """
 
     kind: Literal["hyperband"] = "hyperband"
-    reduction_factor: Annotated[int, Field(strict=True, ge=2)] = 3
+    reduction_factor: Annotated[int, Field(strict=True, ge=2)] = Field(
+        default=3, description="the best 1/reduction_factor of each round are kept (eta)"
+    )
 
     pauses: ClassVar[bool] = True
     needs_maximum: ClassVar[bool] = True

@@ -21,10 +21,10 @@ _COMPARED = 32
 
 
 class Pasha(Asha):
-    """As ``asha``, but at first up to the second rung only; a rung is added when the two highest disagree.
+    """Progressive ``asha`` (Bohdal et al. 2023, arXiv:2207.06940): rungs are added while the ranking changes.
 
-    They agree when the trials of the highest rung stand in the order of the one below, but for trials whose
-    curves cross again and again: those count as equal. So trials come to the maximum only where it matters.
+    It begins with two rungs. It adds a rung when the two highest rank their trials differently. Trials whose
+    curves cross each other repeatedly count as equal.
     """
 
     kind: Literal["pasha"] = "pasha"  # type: ignore[assignment]

@@ -19,27 +19,39 @@ _ATTEMPTS = 100
 
 
 class Pbt(SchedulerSpec):
-    """Let the worst of a population go on from the checkpoints of the best, with perturbed hyperparameters.
+    """Population-based training (Jaderberg et al. 2017, arXiv:1711.09846).
 
-    The sweep's trials are the population; whatever searcher suggests their first configurations. Each
-    ``interval`` of the resource (``None``: a tenth of the maximum) they wait for each other, so that the
-    outcome does not depend on how many run at once. Then the worst ``quantile`` exploit: each takes weights
-    and hyperparameters of one drawn from the best ``quantile`` (truncation selection). And they explore: each
-    hyperparameter of ``mutate`` (``None``: all ``float`` ones) is drawn anew from the space with probability
-    ``resample``, else multiplied by one of ``factors`` and kept within its bounds; an ordinal moves by one
-    place, and a choice that is not drawn anew stays. Name in ``mutate`` only what a model may change while it
-    is trained: no sizes of layers.
+    The trials of the sweep are the population, which any searcher begins. At each interval they wait for each
+    other. Then the worst copy weights and hyperparameters of the best (truncation selection) and change the
+    hyperparameters.
 
     A checkpoint brings back the optimizer of the trial that wrote it. A class has ``apply_config(config)``
     called after each restore; a function calls ``tuner.client.apply_config(config, optimizer)`` itself.
     """
 
     kind: Literal["pbt"] = "pbt"
-    interval: Count | None = None
-    quantile: Annotated[Number, Field(gt=0, le=0.5)] = 0.25
-    resample: Annotated[Number, Field(ge=0, le=1)] = 0.25
-    factors: tuple[Annotated[Number, Field(gt=0)], Annotated[Number, Field(gt=0)]] = (0.8, 1.2)
-    mutate: tuple[str, ...] | None = None
+    interval: Count | None = Field(
+        default=None,
+        description="resource between two comparisons of the population; none: a tenth of the maximum",
+    )
+    quantile: Annotated[Number, Field(gt=0, le=0.5)] = Field(
+        default=0.25,
+        description="share of the population that counts as the worst, and as the best, which the worst copy",
+    )
+    resample: Annotated[Number, Field(ge=0, le=1)] = Field(
+        default=0.25,
+        description="chance that a copied hyperparameter is drawn anew from the space; otherwise a number is "
+        "multiplied, an ordinal moves by one place and a choice stays",
+    )
+    factors: tuple[Annotated[Number, Field(gt=0)], Annotated[Number, Field(gt=0)]] = Field(
+        default=(0.8, 1.2),
+        description="a copied number is multiplied by one of these two and kept within its bounds",
+    )
+    mutate: tuple[str, ...] | None = Field(
+        default=None,
+        description="hyperparameters that change, which a model must be able to change while it trains (no "
+        "sizes of layers); none: all float ones",
+    )
 
     pauses: ClassVar[bool] = True
     needs_maximum: ClassVar[bool] = True

@@ -17,13 +17,13 @@ from tuner.spec import Count, Number
 
 
 class _Peers(SchedulerSpec):
-    """``grace_period``: nobody is stopped before; ``interval``: trials are compared each so much resource;
-    ``peers``: at least so many others must have come as far.
-    """
+    """The settings that ``median`` and ``percentile`` share."""
 
-    grace_period: Count = 1
-    interval: Count = 1
-    peers: Count = 3
+    grace_period: Count = Field(default=1, description="resource before which no trial is stopped")
+    interval: Count = Field(default=1, description="resource between two comparisons of a trial")
+    peers: Count = Field(
+        default=3, description="number of other trials that must have come as far before a trial is stopped"
+    )
 
     def problems(self, iterations: int | None, *, trials: int | None = 1) -> list[Problem]:
         problems = super().problems(iterations, trials=trials)
@@ -31,10 +31,9 @@ class _Peers(SchedulerSpec):
 
 
 class Median(_Peers):
-    """Stop a trial whose best value is worse than the median of the others' running averages up to there.
+    """The median rule (Golovin et al. 2017, Google Vizier, section 3.2.1).
 
-    (Golovin et al. 2017, Google Vizier, section 3.2.1.) Trials are compared every ``interval``, from
-    ``grace_period`` on, where at least ``peers`` others have come as far.
+    Stop a trial whose best value is worse than the median of the others' running averages at the same point.
     """
 
     kind: Literal["median"] = "median"
@@ -44,14 +43,14 @@ class Median(_Peers):
 
 
 class Percentile(_Peers):
-    """Stop a trial whose best value is not among the best ``percentile`` of the others' values at that point.
-
-    ``percentile`` is above 0 and below 100; 50 keeps the better half. Each comparison counts, so that a small
-    percentile with a small ``interval`` leaves few. Trials are compared as by ``median``.
-    """
+    """Stop a trial whose best value is not among the best of the others' values at the same point."""
 
     kind: Literal["percentile"] = "percentile"
-    percentile: Annotated[Number, Field(gt=0, lt=100)] = 50.0
+    percentile: Annotated[Number, Field(gt=0, lt=100)] = Field(
+        default=50.0,
+        description="share of the trials, in percent, that each comparison keeps; a small one with a small "
+        "interval leaves few trials",
+    )
 
     def build(self, *, objective: Objective, iterations: int | None, seed: int = 0) -> Scheduler:
         return _PercentileScheduler(self, objective, iterations)

@@ -17,24 +17,28 @@ from tuner.spec import Count, Spec, did_you_mean
 
 
 class Change(Spec):
-    """From the resource ``at`` on, the hyperparameters in ``set`` have other values."""
+    """A change of hyperparameters while a trial runs."""
 
-    at: Count
-    set: dict[str, Any] = Field(min_length=1)
+    at: Count = Field(description="resource from which the new values hold")
+    set: dict[str, Any] = Field(min_length=1, description="hyperparameters with their new values")
 
     def __hash__(self) -> int:
         return hash((self.at, repr(self.set)))
 
 
 class Replay(SchedulerSpec):
-    """Change hyperparameters while a trial runs: the schedule that won in population-based training, say.
+    """Train by a schedule of hyperparameters, such as the one that won in population-based training.
 
-    (Jaderberg et al. 2017, arXiv:1711.09846, section 4.4.) ``changes``: when, rising strictly, and what;
-    ``tuner report DIR --replay`` writes them for the best trial of a sweep. Nothing is compared or stopped.
+    (Jaderberg et al. 2017, arXiv:1711.09846, section 4.4.) ``tuner report DIR --replay`` writes the schedule
+    of a sweep's best trial. No trial is compared or stopped.
     """
 
     kind: Literal["replay"] = "replay"
-    changes: tuple[Change, ...] = ()
+    changes: tuple[Change, ...] = Field(
+        default=(),
+        description="the schedule: a list of {at: resource, set: {hyperparameter: value}} whose 'at' rises "
+        "strictly",
+    )
 
     pauses: ClassVar[bool] = True
     compares: ClassVar[bool] = False

@@ -15,16 +15,24 @@ from tuner.spec import Count
 
 
 class SuccessiveHalving(SchedulerSpec):
-    """All trials run ``grace_period``; the best 1/reduction_factor go on, reduction_factor times as far.
+    """Synchronous successive halving (Jamieson and Talwalkar 2016, arXiv:1502.07943).
 
-    Each round waits for all of its trials. ``size``: how many trials are halved together (``None``: all of
-    the sweep's); the next ones begin anew.
+    All trials run a little. The best of them continue, reduction_factor times as far. Each round waits for
+    all of its trials.
     """
 
     kind: Literal["successive_halving"] = "successive_halving"
-    grace_period: Count = 1
-    reduction_factor: Annotated[int, Field(strict=True, ge=2)] = 2
-    size: Count | None = None
+    grace_period: Count = Field(
+        default=1, description="resource of the first round; each further round has reduction_factor times it"
+    )
+    reduction_factor: Annotated[int, Field(strict=True, ge=2)] = Field(
+        default=2, description="the best 1/reduction_factor of each round are kept (eta)"
+    )
+    size: Count | None = Field(
+        default=None,
+        description="number of trials that are halved together, before the next ones begin; none: all trials "
+        "of the sweep",
+    )
 
     pauses: ClassVar[bool] = True
     needs_maximum: ClassVar[bool] = True

@@ -66,15 +66,18 @@ class Scheduler(ABC):
 
 
 class SchedulerSpec(Spec):
-    """The settings of a scheduler, as ``scheduler:`` in a sweep file gives them.
+    """The settings of a scheduler, as ``scheduler:`` in a sweep file gives them."""
 
-    ``resource``: what trials are measured by, and ``grace_period`` and the like are counted in:
-    ``iterations``, ``seconds`` of training, or a metric that rises from result to result (samples, say).
-    ``maximum``: how much of it a trial may use; for iterations, ``budget.iterations`` says it.
-    """
-
-    resource: Annotated[str, Field(min_length=1)] = ITERATIONS
-    maximum: Count | None = None
+    resource: Annotated[str, Field(min_length=1)] = Field(
+        default=ITERATIONS,
+        description="measure of a trial's progress: iterations, seconds of training, or a metric that "
+        "rises from result to result, such as samples",
+    )
+    maximum: Count | None = Field(
+        default=None,
+        description="most of the resource that a trial may use (R); none: budget.iterations, or no limit "
+        "for another resource",
+    )
 
     pauses: ClassVar[bool] = False
     """Whether trials are paused and resumed, so that checkpoints save work."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from pydantic import Field
+
 from tuner.objective import Ending, Objective
 from tuner.searchers._study import StudySearcher
 from tuner.searchers.base import Searcher, SearcherSpec
@@ -17,20 +19,28 @@ if TYPE_CHECKING:
 
 
 class Bayes(SearcherSpec):
-    """Sequential model-based optimisation (Jones et al. 1998; Hutter et al. 2011), conditions included.
+    """Bayesian optimisation (Jones et al. 1998; Hutter et al. 2011), conditions and failures included.
 
-    ``surrogate``: ``gp``, a Gaussian process, for smooth objectives of up to some hundred trials; ``rf``, a
-    random forest, for many categories, conditions or trials. ``acquisition``: what is maximised by the next
-    trial: expected improvement (``ei``), its logarithm (``logei``), the probability of improvement (``pi``)
-    or an optimistic confidence bound (``ucb``). ``initial``: so many trials must have ended before the model
-    is used; until then trials follow ``initial_design``. Running trials count as ending as the model expects.
+    The model takes each running trial as one that ends with its expected value.
     """
 
     kind: Literal["bayes"] = "bayes"
-    surrogate: Literal["gp", "rf"] = "gp"
-    acquisition: Literal["ei", "logei", "pi", "ucb"] = "logei"
-    initial: Count = 10
-    initial_design: Literal["sobol", "random"] = "sobol"
+    surrogate: Literal["gp", "rf"] = Field(
+        default="gp",
+        description="the model of the objective. gp: Gaussian process, for smooth objectives and up to some "
+        "hundred trials; rf: random forest, for many categories, conditions or trials",
+    )
+    acquisition: Literal["ei", "logei", "pi", "ucb"] = Field(
+        default="logei",
+        description="the function that the next trial maximises. ei: expected improvement; logei: its "
+        "logarithm; pi: probability of improvement; ucb: optimistic confidence bound",
+    )
+    initial: Count = Field(default=10, description="number of trials that end before the model is used")
+    initial_design: Literal["sobol", "random"] = Field(
+        default="sobol",
+        description="how trials are drawn before the model is used. sobol: quasi-random sequence; random: "
+        "independent draws",
+    )
 
     learns: ClassVar[bool] = True
     conditions: ClassVar[bool] = True

@@ -19,15 +19,19 @@ from tuner.spec import Count
 class Evolution(SearcherSpec):
     """Regularised evolution (Real et al. 2019, arXiv:1802.01548): mutate the best of a few, drop the oldest.
 
-    ``population``: how many trials live, the last to have ended (P); as many are drawn at random at first.
-    ``tournament``: of so many of them, drawn at random, the best is the parent (S). A child differs from it
-    in one hyperparameter. A trial that failed never lives; one that was stopped ranks behind all that went
-    further. Any number of children may run at once.
+    A child differs from its parent in one hyperparameter. Failed trials are left out. A stopped trial ranks
+    behind all trials that ran longer.
     """
 
     kind: Literal["evolution"] = "evolution"
-    population: Annotated[int, Field(strict=True, ge=2)] = 20
-    tournament: Count = 5
+    population: Annotated[int, Field(strict=True, ge=2)] = Field(
+        default=20,
+        description="number of trials that may become parents, the last to have ended (P); as many are drawn "
+        "at random at first",
+    )
+    tournament: Count = Field(
+        default=5, description="number of them drawn at random, of which the best is the parent (S)"
+    )
 
     learns: ClassVar[bool] = True
     conditions: ClassVar[bool] = True

@@ -14,7 +14,7 @@ from tuner.space.values import same
 
 
 class Grid(SearcherSpec):
-    """Every combination once. Continuous dimensions say how many values to take: ``points``, or ``step``."""
+    """Every combination once. A continuous dimension says how many values to take: ``points`` or ``step``."""
 
     kind: Literal["grid"] = "grid"
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field, model_serializer, model_validator
+from pydantic import ConfigDict, Field, model_serializer, model_validator
 
 from tuner.objective import Ending, Objective
 from tuner.searchers._random import Random
 from tuner.searchers.base import FailurePenalty, Searcher, SearcherSpec
-from tuner.searchers.settings import own_settings, without_foreign
+from tuner.searchers.settings import own_settings, schema_of_own, without_foreign
 from tuner.space import Config, Dimension, SearchSpace
 from tuner.space.hyperopt import drawn, told
 from tuner.spec import Count, Number
@@ -24,28 +24,38 @@ _SETTINGS: dict[str, dict[str, Any]] = {
 
 
 class HyperOpt(SearcherSpec):
-    """HyperOpt (Bergstra et al. 2013).
+    """HyperOpt (Bergstra et al. 2013), with any of its algorithms.
 
-    ``algorithm``: ``tpe``, the tree-structured Parzen estimator, for which running trials count as bad, so
-    that those at the same time differ; ``anneal``, simulated annealing around one of the best; ``random``.
-    Conditions are switches in HyperOpt's own expression. It knows no stopped trials: they count with their
-    last value.
+    Running trials count as bad for ``tpe``, so that trials at the same time differ. A stopped trial counts
+    with its last value, since HyperOpt knows no stopped trials.
     """
 
+    model_config = ConfigDict(json_schema_extra=schema_of_own("algorithm", "tpe", _SETTINGS))
+
     kind: Literal["hyperopt"] = "hyperopt"
-    algorithm: Literal["tpe", "anneal", "random"] = "tpe"
-    startup_trials: Count | None = Field(
-        default=None, description="tpe (20): drawn at random until so many have finished"
+    algorithm: Literal["tpe", "anneal", "random"] = Field(
+        default="tpe",
+        description="tpe: tree-structured Parzen estimator (Bergstra et al. 2011); anneal: simulated "
+        "annealing around one of the best trials; random: independent draws",
     )
-    candidates: Count | None = Field(default=None, description="tpe (24): samples compared per suggestion")
+    startup_trials: Count | None = Field(
+        default=None,
+        description="for tpe: number of trials that finish before the model is used; none: 20",
+    )
+    candidates: Count | None = Field(
+        default=None, description="for tpe: number of samples compared per suggestion; none: 24"
+    )
     gamma: Annotated[Number, Field(gt=0, lt=1)] | None = Field(
-        default=None, description="tpe (0.25): share of the trials that the model takes as good"
+        default=None,
+        description="for tpe: share of the trials that the model takes as good (gamma); none: 0.25",
     )
     good: Annotated[Number, Field(ge=1)] | None = Field(
-        default=None, description="anneal (2.0): mean rank, from 1, of the trial around which it draws"
+        default=None,
+        description="for anneal: mean rank, from 1, of the trial around which it draws; none: 2.0",
     )
     shrink: Annotated[Number, Field(gt=0)] | None = Field(
-        default=None, description="anneal (0.1): how fast the neighbourhood shrinks with trials"
+        default=None,
+        description="for anneal: how fast the neighbourhood shrinks with the number of trials; none: 0.1",
     )
 
     conditions: ClassVar[bool] = True

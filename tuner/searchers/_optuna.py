@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field, model_serializer, model_validator
+from pydantic import ConfigDict, Field, model_serializer, model_validator
 
 from tuner.errors import Problem, SpecError
 from tuner.objective import Ending, Objective
 from tuner.searchers._study import StudySearcher
 from tuner.searchers.base import FailurePenalty, Searcher, SearcherSpec
-from tuner.searchers.settings import own_settings, without_foreign
+from tuner.searchers.settings import own_settings, schema_of_own, without_foreign
 from tuner.space import Config, SearchSpace
 from tuner.space.optuna import parameters
 from tuner.spec import Count, Flag, Number
@@ -41,43 +41,64 @@ _Sampler = Literal["tpe", "gp", "cmaes", "nsga2", "qmc", "random"]
 
 
 class Optuna(SearcherSpec):
-    """Optuna (Akiba et al. 2019), with any of its samplers.
+    """Optuna (Akiba et al. 2019), with any of its samplers. Each has its own settings.
 
-    ``sampler``: ``tpe``, the tree-structured Parzen estimator (Bergstra et al. 2011); ``gp``, a Gaussian
-    process; ``cmaes``, covariance matrix adaptation (Hansen and Ostermeier 2001); ``nsga2``, a genetic
-    algorithm (Deb et al. 2002); ``qmc``, a quasi-random sequence; ``random``. Each takes the settings that
-    are its own.
-
-    ``tpe`` and ``random`` search conditions define-by-run. The others are asked for every dimension, and what
-    is not active is left out of the trial; to ``cmaes`` a choice is a number. Of trials that the scheduler
-    stopped, ``tpe`` and ``cmaes`` learn; ``gp`` and ``nsga2`` know only those that ran to their end.
+    ``tpe`` and ``random`` are asked for the active dimensions only. The others are asked for every dimension,
+    and the trial drops the inactive ones. ``tpe`` and ``cmaes`` also learn from stopped trials.
     """
 
+    model_config = ConfigDict(json_schema_extra=schema_of_own("sampler", "tpe", _SETTINGS))
+
     kind: Literal["optuna"] = "optuna"
-    sampler: _Sampler = "tpe"
-    startup_trials: Count | None = Field(
-        default=None, description="tpe, gp (10), cmaes (1): drawn at random before there is a model"
+    sampler: _Sampler = Field(
+        default="tpe",
+        description="tpe: tree-structured Parzen estimator (Bergstra et al. 2011); gp: Gaussian process; "
+        "cmaes: covariance matrix adaptation (Hansen and Ostermeier 2001), for which a choice is a number; "
+        "nsga2: genetic algorithm (Deb et al. 2002); qmc: quasi-random sequence; random: independent draws",
     )
-    candidates: Count | None = Field(default=None, description="tpe (24): samples compared per suggestion")
+    startup_trials: Count | None = Field(
+        default=None,
+        description="for tpe, gp and cmaes: number of trials drawn at random before the model is used; "
+        "none: 10, for cmaes 1",
+    )
+    candidates: Count | None = Field(
+        default=None, description="for tpe: number of samples compared per suggestion; none: 24"
+    )
     multivariate: Flag | None = Field(
         default=None,
-        description="tpe: model the dimensions together; unless given, where there is one objective",
+        description="for tpe: model the dimensions together; none: where there is one objective",
     )
-    deterministic: Flag | None = Field(default=None, description="gp (false): the objective has no noise")
+    deterministic: Flag | None = Field(
+        default=None, description="for gp: the objective has no noise; none: false"
+    )
     population: Annotated[int, Field(strict=True, ge=2)] | None = Field(
-        default=None, description="cmaes (by dimensions), nsga2 (50): trials per generation"
+        default=None,
+        description="for cmaes and nsga2: number of trials per generation; none: 50, for cmaes by the number "
+        "of dimensions",
     )
-    margin: Flag | None = Field(default=None, description="cmaes (false): keep whole numbers from freezing")
-    separable: Flag | None = Field(default=None, description="cmaes (false): a diagonal covariance")
+    margin: Flag | None = Field(
+        default=None, description="for cmaes: keep whole numbers from freezing; none: false"
+    )
+    separable: Flag | None = Field(
+        default=None, description="for cmaes: use a diagonal covariance; none: false"
+    )
     mutation: _Share | None = Field(
-        default=None, description="nsga2: chance that a value is drawn anew; 1 / dimensions unless given"
+        default=None,
+        description="for nsga2: chance that a value is drawn anew; none: 1 / number of dimensions",
     )
     crossover: _Share | None = Field(
-        default=None, description="nsga2 (0.9): chance that a child has two parents"
+        default=None, description="for nsga2: chance that a child has two parents; none: 0.9"
     )
-    swapping: _Share | None = Field(default=None, description="nsga2 (0.5): chance that they swap a value")
-    sequence: Literal["sobol", "halton"] | None = Field(default=None, description="qmc (sobol)")
-    scramble: Flag | None = Field(default=None, description="qmc (true): else every seed gives one sequence")
+    swapping: _Share | None = Field(
+        default=None, description="for nsga2: chance that two parents swap a value; none: 0.5"
+    )
+    sequence: Literal["sobol", "halton"] | None = Field(
+        default=None, description="for qmc: the quasi-random sequence; none: sobol"
+    )
+    scramble: Flag | None = Field(
+        default=None,
+        description="for qmc: scramble the sequence; false gives one sequence for all seeds; none: true",
+    )
 
     conditions: ClassVar[bool] = True
 

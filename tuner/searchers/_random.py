@@ -12,7 +12,7 @@ from tuner.space import Config, SearchSpace
 
 
 class Random(SearcherSpec):
-    """Each trial drawn on its own (Bergstra and Bengio 2012); the same trials whatever the concurrency."""
+    """Independent draws (Bergstra and Bengio 2012): the same trials at any concurrency."""
 
     kind: Literal["random"] = "random"
 

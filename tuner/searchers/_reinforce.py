@@ -39,23 +39,30 @@ _MOST_DEVIATIONS = 3.0
 class Reinforce(SearcherSpec):
     """REINFORCE (Zoph and Le 2017, arXiv:1611.01578): a recurrent network that learns to make good choices.
 
-    The controller, an LSTM of ``hidden`` units, makes the decisions of a configuration one after the other:
-    those of an architecture, and one among the values of any other dimension, which must be a finite list. It
-    is updated (Adam, ``learning_rate``) when ``batch`` more trials have ended, with their last values as
-    rewards, of failed ones the worst so far. What counts is how far a reward lies from a moving average that
-    keeps ``baseline`` of itself at each update, in standard deviations about it. ``entropy``: the weight of
-    what keeps the choices from settling. A configuration that was suggested before is drawn again, up to 20
-    times. ``controller``: of an earlier sweep over the same space (``controller.pt`` in its results folder),
-    to go on from.
+    The controller decides one step of an architecture, or one value of another dimension, after the other. A
+    dimension must be a finite list. Rewards are the last values of trials; a failed trial has the worst so
+    far. A configuration that was suggested before is drawn again, up to 20 times.
     """
 
     kind: Literal["reinforce"] = "reinforce"
-    hidden: Count = 64
-    learning_rate: Annotated[Number, Field(gt=0)] = 0.02
-    batch: Count = 4
-    baseline: Annotated[Number, Field(ge=0, lt=1)] = 0.8
-    entropy: Annotated[Number, Field(ge=0)] = 0.05
-    controller: str | None = None
+    hidden: Count = Field(default=64, description="units of the controller, an LSTM")
+    learning_rate: Annotated[Number, Field(gt=0)] = Field(
+        default=0.02, description="learning rate of the controller (Adam)"
+    )
+    batch: Count = Field(default=4, description="number of trials that end between two updates")
+    baseline: Annotated[Number, Field(ge=0, lt=1)] = Field(
+        default=0.8,
+        description="share of itself that the moving average of rewards keeps at each update; a reward "
+        "counts by its distance from it, in standard deviations",
+    )
+    entropy: Annotated[Number, Field(ge=0)] = Field(
+        default=0.05, description="weight of the entropy bonus, which keeps the choices from settling"
+    )
+    controller: str | None = Field(
+        default=None,
+        description="controller to continue from: controller.pt in the results folder of an earlier sweep "
+        "over the same space; none: a new one",
+    )
 
     learns: ClassVar[bool] = True
     conditions: ClassVar[bool] = True

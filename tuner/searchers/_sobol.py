@@ -20,10 +20,10 @@ _POINTS_PER_TRIAL = 20_000
 
 
 class Sobol(SearcherSpec):
-    """A scrambled Sobol sequence (Owen 1998): spread more evenly over the space than random draws.
+    """A scrambled Sobol sequence (Owen 1998), which covers the space more evenly than random draws.
 
-    Each dimension is one of the sequence, active or not. Trial k is the k-th point that meets the
-    constraints, whatever the concurrency.
+    Trial k is the k-th point that meets the constraints, at any concurrency. Inactive dimensions have a place
+    in the sequence too.
     """
 
     kind: Literal["sobol"] = "sobol"

@@ -68,10 +68,11 @@ class SearcherSpec(Spec):
         tuple[dict[str, Any], ...], BeforeValidator(lambda points: unwrapped(points, arrays=True))
     ] = Field(
         default=(),
-        description="configurations to begin with; what one leaves out has its default or is drawn",
+        description="configurations to begin with; a hyperparameter that one leaves out has its default or "
+        "is drawn",
     )
     warm_start: str | None = Field(
-        default=None, description="results folder of an earlier sweep to begin from"
+        default=None, description="results folder of an earlier sweep to begin from; none: begin anew"
     )
 
     @model_validator(mode="before")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic.config import JsonDict, JsonValue
+
 from tuner.errors import Problem, SpecError
 from tuner.spec import did_you_mean
 
@@ -38,6 +40,18 @@ def without_foreign(settings: dict[str, Any], chosen: str, table: Table) -> dict
     """``settings`` without those that only other algorithms have."""
     foreign = _foreign(chosen, table)
     return {name: value for name, value in settings.items() if name not in foreign}
+
+
+def schema_of_own(field: str, default: str, table: Table) -> JsonDict:
+    """The part of a JSON Schema that says the same: each algorithm has no settings but its own."""
+    cases: list[JsonValue] = []
+    for name in table:
+        chosen: JsonDict = {"properties": {field: {"const": name}}}
+        if name != default:  # which is meant where none is named
+            chosen["required"] = [field]
+        foreign: JsonDict = {setting: {"type": "null"} for setting in sorted(_foreign(name, table))}
+        cases.append({"if": chosen, "then": {"properties": foreign}})
+    return {"allOf": cases}
 
 
 def _foreign(chosen: str, table: Table) -> set[str]:

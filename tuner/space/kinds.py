@@ -21,14 +21,14 @@ KINDS: dict[str, type[Dimension]] = {
     "architecture": Architecture,
 }
 
-_ELSEWHERE = {
+ELSEWHERE = {
     *("min", "max", "low", "high", "lower", "upper", "range", "grid", "values", "choices", "options"),
     *("categorical", "uniform", "loguniform", "quniform", "log_uniform", "qloguniform", "normal"),
     *("randint", "lograndint", "distribution", "type", "q", "base"),
 }
 """How other tools write a dimension; a mapping of nothing but these is hardly meant as a constant."""
 
-_GRID_SEARCH = "grid_search"  # the one key with which Ray Tune's dictionaries say a dimension
+GRID_SEARCH = "grid_search"  # the one key with which Ray Tune's dictionaries say a dimension
 
 
 def options_of(kind: type[Dimension]) -> list[str]:
@@ -40,7 +40,7 @@ def of_another_tool(entry: Mapping[Any, Any]) -> bool:
     """Whether a hyperparameter's mapping is a dimension as other tools write one."""
     options = {name for kind in KINDS.values() for name in options_of(kind)}
     foreign = entry.keys() - options
-    return bool(foreign) and (_GRID_SEARCH in entry or foreign <= _ELSEWHERE)
+    return bool(foreign) and (GRID_SEARCH in entry or foreign <= ELSEWHERE)
 
 
 def is_nameless(entries: Mapping[Any, Any]) -> bool:
@@ -55,7 +55,7 @@ def looks_like_dimension(value: Any) -> bool:
         return True
     if not isinstance(value, Mapping):
         return False
-    if value.keys() == {_GRID_SEARCH}:
+    if value.keys() == {GRID_SEARCH}:
         return True
     kinds = [kind for kind in KINDS if kind in value]
     if len(kinds) != 1:
