@@ -56,7 +56,7 @@ OVERRIDDEN: dict[str, tuple[str, ...]] = {
         "step",
         "stop_trial",
     ),
-    "tuner.cluster.pool:LaneManager": (
+    "tuner.cluster.actors:LaneActors": (
         "_actor_stop_resolved",
         "_actor_task_failed",
         "_try_kill_actor",
@@ -106,7 +106,7 @@ USED: dict[str, tuple[str, ...]] = {
         "_update_trial_queue",
         "add_trial",
     ),
-    "tuner.cluster.pool:LaneManager": (
+    "tuner.cluster.actors:LaneActors": (
         "_actor_start_failed",
         "_actor_start_resolved",
         "_actor_state_events",

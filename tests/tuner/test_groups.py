@@ -5,7 +5,7 @@ from ray.air.execution.resources import AcquiredResources, ResourceManager
 from ray.tune import PlacementGroupFactory
 
 from tuner.cluster.groups import PlacementGroups
-from tuner.cluster.pool import Handle
+from tuner.cluster.lanes import Handle
 
 ONE = PlacementGroupFactory([{"CPU": 1}])
 OTHER = PlacementGroupFactory([{"CPU": 1}], strategy="SPREAD")

@@ -137,5 +137,7 @@ def test_a_duration_is_a_number_of_seconds_or_has_a_unit(written: Any, seconds: 
 
 @pytest.mark.parametrize("written", ["90", "soon", "1.2.3s", "s"])
 def test_text_that_is_no_duration_is_refused(written: str) -> None:
-    with pytest.raises(SpecError, match=f"seconds: must be seconds, or text like 90s, 15min, 2h, got the text '{written}'"):
+    with pytest.raises(
+        SpecError, match=f"seconds: must be seconds, or text like 90s, 15min, 2h, got the text '{written}'"
+    ):
         Budget(seconds=written)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tuner import ClusterError
-from tuner.cluster.pool import Handle
+from tuner.cluster.lanes import Handle
 from tuner.code import travel
 from tuner.code.travel import Luggage, moved
 from tuner.worker.recipe import Place, Results

@@ -17,7 +17,7 @@ from tuner.errors import TrialError
 from tuner.worker.memory import Condition
 from tuner.worker.process import DeviceFull, crashes_explained
 from tuner.worker.recipe import Recipe
-from tuner.worker.tasks import Stretch
+from tuner.worker.tasks import TrainRequest
 from tuner.worker.worker import Worker
 
 
@@ -66,9 +66,9 @@ class Stuck(Counting):
 
 def opened(worker, **config):
     made_with = [{"config": config}, None]
-    return lambda **stretch: worker.train(
+    return lambda **request: worker.train(
         0,
-        Stretch(**{"seconds": 1e9, "better_than": -1e9, **stretch}),
+        TrainRequest(**{"seconds": 1e9, "better_than": -1e9, **request}),
         made_with.pop(0) if len(made_with) > 1 else None,
     )
 
@@ -91,7 +91,7 @@ def test_trial_hands_over_what_it_has_and_trains_on(worker):
     async def go():
         train = opened(worker)
         assert counted(await train(until=50, seconds=0)) == [1]
-        while not worker._errands[0].halted:
+        while not worker._tasks[0].halted:
             await asyncio.sleep(0.001)
         assert counted(await train(until=50)) == list(range(2, 51))
         assert counted(await train(until=52)) == [51, 52]
@@ -134,7 +134,7 @@ def test_failure_while_training_on_is_told_at_the_next_call(worker):
     async def go():
         train = opened(worker, fails_at=4)
         assert counted(await train(until=50, seconds=0)) == [1]
-        while not worker._errands[0].halted:
+        while not worker._tasks[0].halted:
             await asyncio.sleep(0.001)
         assert counted(await train(until=50)) == [2, 3]
         with pytest.raises(TrialError, match="enough"):
@@ -161,8 +161,8 @@ def test_failure_of_a_fused_step_is_that_of_its_trials_and_of_no_other(worker):
         keys = ["broken", "whole", "broken", "odd", "whole"]
         for lane, key in enumerate(keys):
             worker._make(lane, {"config": {"key": key}})
-        stretch = Stretch(until=3, seconds=1e9, better_than=-1e9)
-        every = asyncio.gather(*(worker.train(lane, stretch) for lane in range(5)), return_exceptions=True)
+        request = TrainRequest(until=3, seconds=1e9, better_than=-1e9)
+        every = asyncio.gather(*(worker.train(lane, request) for lane in range(5)), return_exceptions=True)
         return await asyncio.wait_for(every, 20)
 
     first, second, third, fourth, fifth = asyncio.run(go())

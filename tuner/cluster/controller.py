@@ -16,6 +16,7 @@ from ray.tune.experiment import Experiment, Trial
 from ray.tune.result import RESULT_DUPLICATE, SHOULD_CHECKPOINT, TRAINING_ITERATION
 from ray.tune.schedulers import TrialScheduler
 
+from tuner.cluster.actors import LaneActors, lanes_held
 from tuner.cluster.adapters import Request, SchedulerAdapter, SearchAdapter, configure
 from tuner.cluster.checkpoints import copy_checkpoint, take_checkpoints
 from tuner.cluster.driver import SweepDriver
@@ -23,7 +24,7 @@ from tuner.cluster.fresh import Fresh
 from tuner.cluster.groups import PlacementGroups
 from tuner.cluster.listener import Listener
 from tuner.cluster.loggers import Loggers
-from tuner.cluster.pool import LaneManager, WorkerPool, lanes_held
+from tuner.cluster.pool import WorkerPool
 from tuner.cluster.retries import Retries
 from tuner.cluster.save_times import SaveTimes
 from tuner.cluster.watch import Watch
@@ -99,7 +100,7 @@ class Controller(TuneController):
         self._idle: list[
             Trial
         ] = []  # on a worker, and no iteration of the budget is left for them at present
-        self._actor_manager = LaneManager(pool, on_leak=driver.leaked)
+        self._actor_manager = LaneActors(pool, on_leak=driver.leaked)
         self._insufficient_resources_manager = _Patience()
         self._actor_cleanup_timeout = _SECONDS_TO_CLOSE
         # Trials are only made for workers that are ready for them, so none has to be held back here.
@@ -351,14 +352,14 @@ class Controller(TuneController):
             return
         number = int(trial.trial_id)
         due = self._saved.due_in(number)
-        stretch = self._driver.train_for(number, running=len(self._running_trials), save_after=due)
-        if stretch is None:
+        request = self._driver.train_for(number, running=len(self._running_trials), save_after=due)
+        if request is None:
             self._idle.append(trial)
             return
         self._schedule_trial_task(
             trial=trial,
             method_name="train",
-            args=(stretch,),
+            args=(request,),
             on_result=self._on_training_result,
             on_error=self._trial_task_failure,
         )

@@ -34,7 +34,7 @@ from tuner.objective import Ending
 from tuner.state import Instruction, Release, SweepState
 from tuner.storage.checkpoints import Folder, make_durable, remove
 from tuner.worker.memory import Leak
-from tuner.worker.tasks import Stretch
+from tuner.worker.tasks import TrainRequest
 
 # A trial's results of so long travel together, or of longer where many trials run: an answer costs a
 # millisecond on either side. Short enough for what is shown to be live.
@@ -104,7 +104,7 @@ class SweepDriver:
                 self._record(instruction)
         return instructions
 
-    def train_for(self, trial: int, *, running: int, save_after: float | None = None) -> Stretch | None:
+    def train_for(self, trial: int, *, running: int, save_after: float | None = None) -> TrainRequest | None:
         """Return how far a trial may train before its results are needed; ``None``: it has to wait.
 
         ``running``: how many trials do at present. ``save_after``: seconds until it is to be saved.
@@ -112,7 +112,7 @@ class SweepDriver:
         grant, incumbent = self.state.grant(trial), self.state.incumbent
         if grant is None:
             return None
-        return Stretch(
+        return TrainRequest(
             until=grant.until,
             seconds=self._seconds_per_answer(running),
             better_than=incumbent.best if incumbent else None,

@@ -19,7 +19,7 @@ from ray.exceptions import GetTimeoutError, RayError
 
 from tuner.cluster import connection
 from tuner.cluster.fresh import is_fresh
-from tuner.cluster.pool import Handle, Lane
+from tuner.cluster.lanes import Handle, Lane
 from tuner.worker.recipe import Recipe, Results
 from tuner.worker.worker import Worker
 

@@ -7,129 +7,23 @@ there.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from typing import Any
 
 import ray
 from ray.air.execution.resources import AcquiredResources, ResourceManager, ResourceRequest
-from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayActorError, RayError, RayTaskError
+from ray.exceptions import RayError, RayTaskError
 
 from tuner.cluster.fresh import is_fresh
+from tuner.cluster.lanes import Handle, Lane
 from tuner.cluster.log import log
 from tuner.errors import ClusterError
 from tuner.objective import Resources
-from tuner.ray_internals import RayActorManager, TrackedActor, TrackedActorTask
-from tuner.worker.memory import Condition, Leak
-from tuner.worker.process import DeviceFull
-from tuner.worker.recipe import Place, Recipe, Results, versions
+from tuner.worker.recipe import Recipe, Results
 from tuner.worker.worker import Worker
 
 # A worker that dies before it ever was ready is started again so often; then the sweep is given up.
 _START_ATTEMPTS = 3
-
-_LANE_NUMBERS = itertools.count()
-
-
-class _Method:
-    def __init__(self, lane: Lane, name: str) -> None:
-        self._lane = lane
-        self._name = name
-
-    def remote(self, *arguments: Any, **options: Any) -> Any:
-        if self._name == "get_auto_filled_metrics":
-            return {}  # Tune asks every new actor for what it shows of a trial without results; nobody looks
-        assert not options, f"Tune calls {self._name} with options that a lane does not pass on: {options}"
-        return self._lane.call(self._name, arguments)
-
-
-class Lane:
-    """What Tune's controller holds for an actor: one trial's place in a worker.
-
-    The trial is made with ``arguments`` when it is first called for.
-    """
-
-    def __init__(self, worker: Handle, arguments: dict[str, Any]) -> None:
-        self._worker = worker
-        self.number = next(_LANE_NUMBERS)
-        self._arguments: dict[str, Any] | None = arguments
-        self._closing = False
-        self._last: ray.ObjectRef | None = None
-
-    def __getattr__(self, name: str) -> _Method:
-        return _Method(self, name)
-
-    def call(self, name: str, arguments: Sequence[Any]) -> ray.ObjectRef:
-        actor = self._worker.actor
-        made_with, self._arguments = self._arguments, None
-        if name in ("stop", "__ray_terminate__"):
-            self._closing = True
-            self._last = actor.close.remote(self.number)
-        elif name == "train":
-            self._last = actor.train.remote(self.number, *arguments, made_with)
-        else:
-            self._last = actor.call.remote(self.number, name, arguments, made_with)
-        return self._last
-
-    def is_clean(self) -> bool:
-        """Whether the worker can take another trial; asked when nothing runs in the lane any more."""
-        return self.condition is None or self.condition.fit
-
-    @cached_property
-    def condition(self) -> Condition | None:
-        """What is to be said of the worker, if anything; asked as ``is_clean`` is."""
-        if self._last is None:
-            return None
-        try:
-            answer = ray.get(self._last, timeout=0)
-        except RayTaskError:
-            # The trial's own error; an error in closing is another matter.
-            return Condition(fit=False) if self._closing else None
-        except (RayError, GetTimeoutError):
-            return Condition(fit=False)
-        return answer if isinstance(answer, Condition) else None
-
-
-class Handle:
-    """The driver's side of a worker: what it waits for before it is ready, and how many trials it has."""
-
-    def __init__(self, actor: Any) -> None:
-        self.actor = actor
-        self.is_ready = False
-        self.trials = 0
-        self.served = 0  # trials that it has had, those at present included
-        self.retired = False
-        self.doubtful = False  # no other trial until it has ended those that it has
-        self.alone = False  # its trial is to have no company
-        self.most: int | None = None  # trials at once, if its device's memory has turned out not to hold more
-
-    def get_ready(self, shared: Sequence[ray.ObjectRef], results: Results | None) -> None:
-        """Let it get ready for trials, which share this object, if any, and save to these results."""
-        self._results = results
-        self._place: ray.ObjectRef = self.actor.ready.remote(shared, results)
-        self.awaited = self._place
-
-    def where(self) -> str:
-        """The address of its machine; only asked of a worker that is ready."""
-        place: Place = ray.get(self._place)
-        return place.node
-
-    def check(self) -> None:
-        """Raise ClusterError if trials cannot be run or saved where it is; it must be ready."""
-        place: Place = ray.get(self._place)
-        if not place.sees_results and self._results is not None:
-            what = f"the node {place.host} ({place.node}) does not see the results folder"
-            remedy = "all nodes must: choose one on a disk that they share (--out)"
-            raise ClusterError(f"{self._results.folder}: {what}; {remedy}")
-        own = versions()
-        differing = [
-            f"{name} {place.versions.get(name, 'missing')} instead of {own[name]}"
-            for name in own
-            if place.versions.get(name) != own[name]
-        ]
-        if differing:
-            raise ClusterError(f"the node {place.host} ({place.node}) has {', '.join(differing)}")
 
 
 class _Lease(AcquiredResources):
@@ -353,87 +247,3 @@ class WorkerPool(ResourceManager):
 
 # Beyond, one process has its hands full with the bookkeeping of its trials.
 _MOST_LANES = 256
-
-
-class LaneManager(RayActorManager):
-    """Tune's manager of actors, taught that an actor may be a lane, and that a worker may die of memory.
-
-    ``on_leak`` is told what trials have left behind in a worker, and on which machine.
-    """
-
-    def __init__(self, pool: Any, *, on_leak: Callable[[Leak, str], None]) -> None:
-        super().__init__(resource_manager=pool)
-        self._pool = pool
-        self._on_leak = on_leak
-
-    def _try_start_actors(self, max_actors: int | None = None) -> int:
-        """Give waiting trials their places; what is in a worker that is ready has started."""
-        started: list[TrackedActor] = []
-        for request, waiting in list(self._resource_request_to_pending_actors.items()):
-            while waiting and self._pool.has_resources_ready(request):
-                tracked = waiting.pop(0)
-                _, arguments, _ = self._pending_actors_to_attrs.pop(tracked)
-                lease = self._pool.acquire_resources(request)
-                self._live_actors_to_ray_actors_resources[tracked] = lease.open(arguments), lease
-                started.append(tracked)
-            if not waiting and is_fresh(request):  # never asked for again
-                del self._resource_request_to_pending_actors[request]
-        for tracked in started:
-            _, lease = self._live_actors_to_ray_actors_resources[tracked]
-            if lease.worker.is_ready:
-                tracked._on_start(tracked)
-            else:
-                self._await(tracked, lease.worker)
-        return len(started)
-
-    def _await(self, tracked: TrackedActor, worker: Handle) -> None:
-        self._tracked_actors_to_state_futures[tracked].add(worker.awaited)
-        self._actor_state_events.track_future(
-            future=worker.awaited,
-            on_result=lambda _: self._start(tracked, worker),
-            on_error=lambda error: self._actor_start_failed(tracked, error),
-        )
-
-    def _start(self, tracked: TrackedActor, worker: Handle) -> None:
-        worker.check()
-        self._actor_start_resolved(tracked, worker.awaited)
-
-    def _actor_task_failed(self, tracked_actor_task: TrackedActorTask, exception: Exception) -> None:
-        if (lanes := lanes_held(exception)) is not None:
-            _, lease = self._live_actors_to_ray_actors_resources[tracked_actor_task._tracked_actor]
-            lease.worker.most = min(lanes, lease.worker.most or lanes)
-        if isinstance(exception, OutOfMemoryError):
-            # Ray 2.60 knows only actor and task errors here and would abort the whole sweep.
-            exception = RayActorError(error_msg=f"the worker was killed for memory: {exception}")
-        if isinstance(exception, (RayActorError, RayTaskError)) or tracked_actor_task._on_error is None:
-            super()._actor_task_failed(tracked_actor_task, exception)
-        else:  # an answer that cannot be read, say; Ray would abort the whole sweep here too
-            tracked_actor_task._on_error(tracked_actor_task._tracked_actor, exception)
-
-    def _try_kill_actor(self) -> bool:
-        if not self._live_actors_to_kill:
-            return False
-        tracked_actor: TrackedActor = self._live_actors_to_kill.pop()
-        _, lease = self._live_actors_to_ray_actors_resources[tracked_actor]
-        self._pool.kill(lease)
-        self._cleanup_actor_futures(tracked_actor)
-        self._actor_stop_resolved(tracked_actor)
-        return True
-
-    def _actor_stop_resolved(self, tracked_actor: TrackedActor) -> None:
-        lane, lease = self._live_actors_to_ray_actors_resources[tracked_actor]
-        condition = lane.condition
-        super()._actor_stop_resolved(tracked_actor)
-        if condition is not None and condition.leak is not None:
-            self._on_leak(condition.leak, lease.worker.where())
-
-    def cleanup(self) -> None:
-        """Forget all actors and end all workers."""
-        self._live_actors_to_ray_actors_resources.clear()
-        self._pool.clear()
-
-
-def lanes_held(exception: Exception) -> int | None:
-    """How many trials a worker's device holds, if this one was too many for it; ``None``: it was not."""
-    cause = exception.cause if isinstance(exception, RayTaskError) else None
-    return cause.lanes if isinstance(cause, DeviceFull) else None

@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from tuner.errors import ResultsError
-from tuner.journal.events import Event, Reader, TrialEvent
+from tuner.journal._reader import Reader
+from tuner.journal.events import Event, TrialEvent
 from tuner.storage.disk import is_shared, trouble
 from tuner.storage.lock import FolderLock
 

@@ -79,3 +79,10 @@ def make_durable(checkpoint: Any) -> None:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
+
+
+def blame_storage(trial: Any, error: TrialError) -> None:
+    """Raise StorageFailed where a trial cannot be saved because nothing can be written at all."""
+    folder = Path(trial._storage.experiment_fs_path)
+    if not isinstance(error, StorageFailed) and (reason := trouble(folder)) is not None:
+        raise StorageFailed(f"{folder}: cannot be written: {reason}") from None

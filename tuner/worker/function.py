@@ -7,6 +7,7 @@ The function runs in a thread of Ray Tune's session, so ``ray.tune.report``, ``g
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -136,3 +137,9 @@ def _either(of_train: Callable[..., Any], of_tune: Callable[..., Any]) -> Callab
 
     either.of_tune = of_tune  # type: ignore[attr-defined]
     return either
+
+
+def session_thread() -> threading.Thread | None:
+    """The thread in which this process's function runs; ``None``: there is none."""
+    session = get_session()
+    return session.training_thread if session is not None and session.training_started else None

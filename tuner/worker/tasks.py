@@ -1,4 +1,4 @@
-"""``Stretch``: how far a trial may train; ``Errand``: one that is under way in a worker."""
+"""``TrainRequest``: how far a trial may train; ``TrainTask``: one that is under way in a worker."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
+from ray.tune.result import RESULT_DUPLICATE, SHOULD_CHECKPOINT
+
 from tuner.errors import TrialError
+from tuner.objective import Objective
 
 HALTED = "__halted__"
 """In a result after which the trial waits, so that a checkpoint taken now is of that result."""
 
 
 @dataclass(frozen=True)
-class Stretch:
+class TrainRequest:
     """How far a trial may train before it must be told to go on.
 
     ``until``: the iteration at which the scheduler decides next (``None``: at each). ``better_than``: it
@@ -28,12 +31,22 @@ class Stretch:
     or_equal: bool = False
     save_after: float | None = None
 
+    def is_over(self, result: dict[str, Any], objective: Objective) -> bool:
+        """Whether a trial waits after this result."""
+        if result.get("done") or RESULT_DUPLICATE in result or result.get(SHOULD_CHECKPOINT):
+            return True
+        if self.until is None or result["training_iteration"] >= self.until:
+            return True
+        value = result[objective.metric]
+        is_equal = self.or_equal and value == self.better_than
+        return is_equal or objective.better(value, than=self.better_than)
+
 
 @dataclass
-class Errand:
-    """One trial's stretch under way, or halted at its end: ``answer`` is set while someone waits for it."""
+class TrainTask:
+    """One trial's request under way, or halted at its end: ``answer`` is set while someone waits for it."""
 
-    stretch: Stretch
+    request: TrainRequest
     began: float
     answer: asyncio.Future[list[dict[str, Any]]] | None
     results: list[dict[str, Any]] = field(default_factory=list)
@@ -43,11 +56,11 @@ class Errand:
     @property
     def due(self) -> float:
         """When it hands over the results that it has, on the monotonic clock."""
-        return self.began + self.stretch.seconds
+        return self.began + self.request.seconds
 
     def is_to_be_saved(self, now: float) -> bool:
         """Whether it is time for a checkpoint."""
-        after = self.stretch.save_after
+        after = self.request.save_after
         return after is not None and now >= self.began + after
 
     def hand_over(self) -> None:

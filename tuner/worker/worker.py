@@ -7,7 +7,6 @@ import contextlib
 import gc
 import os
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,10 +20,9 @@ from ray.tune.result import RESULT_DUPLICATE, SHOULD_CHECKPOINT, TRIAL_INFO
 from tuner.code.importing import importing
 from tuner.contract import AppliesConfig, ExplainsLanes, Prepares, SharesData, TrainsInLanes
 from tuner.errors import TrialError
-from tuner.storage.checkpoints import StorageFailed
-from tuner.storage.disk import trouble
-from tuner.worker import crash_report
-from tuner.worker import results as guard
+from tuner.storage.checkpoints import blame_storage
+from tuner.worker import crash_report, results
+from tuner.worker.function import session_thread
 from tuner.worker.memory import Condition, Memory
 from tuner.worker.output import FOLDER, Output
 from tuner.worker.process import (
@@ -38,7 +36,7 @@ from tuner.worker.process import (
 from tuner.worker.randomness import GlobalRandomness
 from tuner.worker.recipe import Place, Recipe, Results, versions
 from tuner.worker.surroundings import Surroundings
-from tuner.worker.tasks import HALTED, Errand, Stretch
+from tuner.worker.tasks import HALTED, TrainRequest, TrainTask
 
 T = TypeVar("T")
 
@@ -76,9 +74,8 @@ class Worker:
         self._fuses = False
         self._trials: dict[int, Any] = {}
         self._unmade: dict[int, TrialError] = {}  # why there is no trial in a lane
-        self._reported: set[int] = set()
         self._last: dict[int, dict[str, Any]] = {}  # each trial's last result
-        self._errands: dict[int, Errand] = {}
+        self._tasks: dict[int, TrainTask] = {}
         self._rounds: asyncio.Task[None] | None = None
         self._at_work: tuple[int, ...] = ()
         self._is_fit = True  # for other trials
@@ -141,7 +138,7 @@ class Worker:
                         self._restored(lane)
             except TrialError as error:
                 if method == "save":
-                    _blame_storage(self._trials[lane], error)
+                    blame_storage(self._trials[lane], error)
                 raise
             if method == "save":  # Ray sends the last result along, with whatever the trial put into it
                 answer.metrics = self._last.get(lane, {})
@@ -150,33 +147,33 @@ class Worker:
         return await self._in_thread(call)
 
     async def train(
-        self, lane: int, stretch: Stretch, made_with: dict[str, Any] | None = None
+        self, lane: int, request: TrainRequest, made_with: dict[str, Any] | None = None
     ) -> list[dict[str, Any]]:
-        """Train a lane's trial, made first if need be, for a stretch; its results, at least one.
+        """Train a lane's trial, made first if need be, for a request; its results, at least one.
 
         Raises TrialError when the trial fails or cannot be made, after the results before that were answered.
         """
         if made_with is not None:
             self._thread.submit(self._make, lane, made_with)
         answer: asyncio.Future[list[dict[str, Any]]] = asyncio.get_running_loop().create_future()
-        errand = self._errands.get(lane)
-        if errand is None or (errand.halted and not errand.results and errand.error is None):
-            errand = self._errands[lane] = Errand(stretch, time.monotonic(), answer)
-        else:  # it has trained on, maybe to the end of its stretch
-            errand.answer = answer
-            if errand.halted:
-                errand.hand_over()
+        task = self._tasks.get(lane)
+        if task is None or (task.halted and not task.results and task.error is None):
+            task = self._tasks[lane] = TrainTask(request, time.monotonic(), answer)
+        else:  # it has trained on, maybe to the end of its request
+            task.answer = answer
+            if task.halted:
+                task.hand_over()
             else:
-                errand.stretch, errand.began = stretch, time.monotonic()
-        if self._rounds is None and not errand.halted:
+                task.request, task.began = request, time.monotonic()
+        if self._rounds is None and not task.halted:
             self._rounds = asyncio.create_task(self._run_rounds())
         return await answer
 
     async def close(self, lane: int) -> Condition | None:
-        """End a lane's trial, also in the middle of a stretch; what is to be said of the process after it."""
-        errand = self._errands.pop(lane, None)
-        if errand is not None and errand.answer is not None:
-            errand.answer.set_result(errand.results)
+        """End a lane's trial, also in the middle of a request; what is to be said of the process after it."""
+        task = self._tasks.pop(lane, None)
+        if task is not None and task.answer is not None:
+            task.answer.set_result(task.results)
         return await self._in_thread(lambda: self._close(lane))
 
     def _load(self) -> None:
@@ -257,43 +254,30 @@ class Worker:
         """
         running = asyncio.ensure_future(self._in_thread(partial(self._round, lanes)))
         while not (await asyncio.wait([running], timeout=_SECONDS_BETWEEN_LOOKS))[0]:
-            for errand in self._errands.values():
-                if errand.due <= time.monotonic():
-                    errand.hand_over()
+            for task in self._tasks.values():
+                if task.due <= time.monotonic():
+                    task.hand_over()
         return running.result()
 
     def _active(self) -> list[int]:
-        return [lane for lane, errand in self._errands.items() if not errand.halted]
+        return [lane for lane, task in self._tasks.items() if not task.halted]
 
     def _take(self, lane: int, outcome: dict[str, Any] | TrialError) -> None:
-        """Add a round's outcome to the lane's errand, and answer if it is time."""
-        errand = self._errands.get(lane)
-        if errand is None:  # closed meanwhile
+        """Add a round's outcome to the lane's task, and answer if it is time."""
+        task = self._tasks.get(lane)
+        if task is None:  # closed meanwhile
             return
         if isinstance(outcome, TrialError):
-            errand.error, errand.halted = outcome, True
+            task.error, task.halted = outcome, True
         else:
-            if RESULT_DUPLICATE not in outcome and errand.is_to_be_saved(time.monotonic()):
+            if RESULT_DUPLICATE not in outcome and task.is_to_be_saved(time.monotonic()):
                 outcome[SHOULD_CHECKPOINT] = True
-            errand.results.append(outcome)
-            errand.halted = self._is_halting or self._is_over(errand.stretch, outcome)
-            if errand.halted:
+            task.results.append(outcome)
+            task.halted = self._is_halting or task.request.is_over(outcome, self._recipe.objective)
+            if task.halted:
                 outcome[HALTED] = True
-        if errand.halted or errand.due <= time.monotonic():
-            errand.hand_over()
-
-    def _is_over(self, stretch: Stretch, result: dict[str, Any]) -> bool:
-        if result.get("done") or RESULT_DUPLICATE in result or result.get(SHOULD_CHECKPOINT):
-            return True
-        return (
-            stretch.until is None
-            or result["training_iteration"] >= stretch.until
-            or self._is_worth_keeping(result[self._recipe.objective.metric], stretch)
-        )
-
-    def _is_worth_keeping(self, value: float, stretch: Stretch) -> bool:
-        equal = stretch.or_equal and value == stretch.better_than
-        return equal or self._recipe.objective.better(value, than=stretch.better_than)
+        if task.halted or task.due <= time.monotonic():
+            task.hand_over()
 
     def _round(self, lanes: Sequence[int]) -> dict[int, dict[str, Any] | TrialError]:
         """One iteration of each of these lanes, those of one fusion key together."""
@@ -378,38 +362,34 @@ class Worker:
 
     def _exited(self, lane: int) -> dict[str, Any] | TrialError:
         """What a trial that has called ``sys.exit(0)`` comes to: it completed, if it has any result."""
-        if lane not in self._reported:
+        if lane not in self._last:
             metrics = "', '".join(self._recipe.objective.metrics)
             return TrialError(f"the trial called sys.exit without reporting '{metrics}'")
         return {RESULT_DUPLICATE: True, "done": True, "training_iteration": self._trials[lane].iteration}
 
     def _checked(self, lane: int, result: dict[str, Any]) -> dict[str, Any]:
+        before = self._last.get(lane)
         if RESULT_DUPLICATE in result:  # a function has returned; its last result was sent already
-            if lane not in self._reported:
+            if before is None:
                 raise TrialError(f"the function ended without reporting '{self._recipe.objective.metric}'")
             return result
-        iteration = int(self._trials[lane].iteration)
-        before = self._last.get(lane)
-        result = guard.checked(
+        self._last[lane] = results.checked(
             result,
             self._recipe.objective.metrics,
-            iteration=iteration,
+            iteration=int(self._trials[lane].iteration),
             resource=self._recipe.resource,
-            used=None if before is None else before[guard.RESOURCE],
+            used=None if before is None else before[results.RESOURCE],
         )
-        self._reported.add(lane)
-        self._last[lane] = result
-        return result
+        return self._last[lane]
 
     def _close(self, lane: int) -> Condition | None:
         trial = self._trials.pop(lane, None)
         self._unmade.pop(lane, None)
         self._names.pop(lane, None)
-        self._reported.discard(lane)
         self._last.pop(lane, None)
         if trial is None:
             return self._condition()
-        thread = _session_thread()
+        thread = session_thread()
         try:
             with crashes_explained():
                 trial.stop()
@@ -434,18 +414,3 @@ class Worker:
         if not (self._is_fit and stopped):
             return Condition(fit=False)
         return self._memory.condition(others=len(self._trials))
-
-
-def _blame_storage(trial: Any, error: TrialError) -> None:
-    """Raise StorageFailed where a trial cannot be saved because nothing can be written at all."""
-    folder = Path(trial._storage.experiment_fs_path)
-    if not isinstance(error, StorageFailed) and (reason := trouble(folder)) is not None:
-        raise StorageFailed(f"{folder}: cannot be written: {reason}") from None
-
-
-def _session_thread() -> threading.Thread | None:
-    """The thread in which a function trainable runs."""
-    from tuner.ray_internals import get_session
-
-    session = get_session()
-    return session.training_thread if session is not None and session.training_started else None

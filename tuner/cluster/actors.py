@@ -1,0 +1,98 @@
+"""``LaneActors``: Tune's manager of actors, taught that an actor may be a lane of a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
+
+from tuner.cluster.fresh import is_fresh
+from tuner.cluster.lanes import Handle
+from tuner.ray_internals import RayActorManager, TrackedActor, TrackedActorTask
+from tuner.worker.memory import Leak
+from tuner.worker.process import DeviceFull
+
+
+class LaneActors(RayActorManager):
+    """Tune's manager of actors, taught that an actor may be a lane, and that a worker may die of memory.
+
+    ``on_leak`` is told what trials have left behind in a worker, and on which machine.
+    """
+
+    def __init__(self, pool: Any, *, on_leak: Callable[[Leak, str], None]) -> None:
+        super().__init__(resource_manager=pool)
+        self._pool = pool
+        self._on_leak = on_leak
+
+    def _try_start_actors(self, max_actors: int | None = None) -> int:
+        """Give waiting trials their places; what is in a worker that is ready has started."""
+        started: list[TrackedActor] = []
+        for request, waiting in list(self._resource_request_to_pending_actors.items()):
+            while waiting and self._pool.has_resources_ready(request):
+                tracked = waiting.pop(0)
+                _, arguments, _ = self._pending_actors_to_attrs.pop(tracked)
+                lease = self._pool.acquire_resources(request)
+                self._live_actors_to_ray_actors_resources[tracked] = lease.open(arguments), lease
+                started.append(tracked)
+            if not waiting and is_fresh(request):  # never asked for again
+                del self._resource_request_to_pending_actors[request]
+        for tracked in started:
+            _, lease = self._live_actors_to_ray_actors_resources[tracked]
+            if lease.worker.is_ready:
+                tracked._on_start(tracked)
+            else:
+                self._await(tracked, lease.worker)
+        return len(started)
+
+    def _await(self, tracked: TrackedActor, worker: Handle) -> None:
+        self._tracked_actors_to_state_futures[tracked].add(worker.awaited)
+        self._actor_state_events.track_future(
+            future=worker.awaited,
+            on_result=lambda _: self._start(tracked, worker),
+            on_error=lambda error: self._actor_start_failed(tracked, error),
+        )
+
+    def _start(self, tracked: TrackedActor, worker: Handle) -> None:
+        worker.check()
+        self._actor_start_resolved(tracked, worker.awaited)
+
+    def _actor_task_failed(self, tracked_actor_task: TrackedActorTask, exception: Exception) -> None:
+        if (lanes := lanes_held(exception)) is not None:
+            _, lease = self._live_actors_to_ray_actors_resources[tracked_actor_task._tracked_actor]
+            lease.worker.most = min(lanes, lease.worker.most or lanes)
+        if isinstance(exception, OutOfMemoryError):
+            # Ray 2.60 knows only actor and task errors here and would abort the whole sweep.
+            exception = RayActorError(error_msg=f"the worker was killed for memory: {exception}")
+        if isinstance(exception, (RayActorError, RayTaskError)) or tracked_actor_task._on_error is None:
+            super()._actor_task_failed(tracked_actor_task, exception)
+        else:  # an answer that cannot be read, say; Ray would abort the whole sweep here too
+            tracked_actor_task._on_error(tracked_actor_task._tracked_actor, exception)
+
+    def _try_kill_actor(self) -> bool:
+        if not self._live_actors_to_kill:
+            return False
+        tracked_actor: TrackedActor = self._live_actors_to_kill.pop()
+        _, lease = self._live_actors_to_ray_actors_resources[tracked_actor]
+        self._pool.kill(lease)
+        self._cleanup_actor_futures(tracked_actor)
+        self._actor_stop_resolved(tracked_actor)
+        return True
+
+    def _actor_stop_resolved(self, tracked_actor: TrackedActor) -> None:
+        lane, lease = self._live_actors_to_ray_actors_resources[tracked_actor]
+        condition = lane.condition
+        super()._actor_stop_resolved(tracked_actor)
+        if condition is not None and condition.leak is not None:
+            self._on_leak(condition.leak, lease.worker.where())
+
+    def cleanup(self) -> None:
+        """Forget all actors and end all workers."""
+        self._live_actors_to_ray_actors_resources.clear()
+        self._pool.clear()
+
+
+def lanes_held(exception: Exception) -> int | None:
+    """How many trials a worker's device holds, if this one was too many for it; ``None``: it was not."""
+    cause = exception.cause if isinstance(exception, RayTaskError) else None
+    return cause.lanes if isinstance(cause, DeviceFull) else None

@@ -1,0 +1,117 @@
+"""``Handle``, the driver's side of a worker, and ``Lane``, a trial's place in it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import ray
+from ray.exceptions import GetTimeoutError, RayError, RayTaskError
+
+from tuner.errors import ClusterError
+from tuner.worker.memory import Condition
+from tuner.worker.recipe import Place, Results, versions
+
+_LANE_NUMBERS = itertools.count()
+
+
+class _Method:
+    def __init__(self, lane: Lane, name: str) -> None:
+        self._lane = lane
+        self._name = name
+
+    def remote(self, *arguments: Any, **options: Any) -> Any:
+        if self._name == "get_auto_filled_metrics":
+            return {}  # Tune asks every new actor for what it shows of a trial without results; nobody looks
+        assert not options, f"Tune calls {self._name} with options that a lane does not pass on: {options}"
+        return self._lane.call(self._name, arguments)
+
+
+class Lane:
+    """What Tune's controller holds for an actor: one trial's place in a worker.
+
+    The trial is made with ``arguments`` when it is first called for.
+    """
+
+    def __init__(self, worker: Handle, arguments: dict[str, Any]) -> None:
+        self._worker = worker
+        self.number = next(_LANE_NUMBERS)
+        self._arguments: dict[str, Any] | None = arguments
+        self._closing = False
+        self._last: ray.ObjectRef | None = None
+
+    def __getattr__(self, name: str) -> _Method:
+        return _Method(self, name)
+
+    def call(self, name: str, arguments: Sequence[Any]) -> ray.ObjectRef:
+        actor = self._worker.actor
+        made_with, self._arguments = self._arguments, None
+        if name in ("stop", "__ray_terminate__"):
+            self._closing = True
+            self._last = actor.close.remote(self.number)
+        elif name == "train":
+            self._last = actor.train.remote(self.number, *arguments, made_with)
+        else:
+            self._last = actor.call.remote(self.number, name, arguments, made_with)
+        return self._last
+
+    def is_clean(self) -> bool:
+        """Whether the worker can take another trial; asked when nothing runs in the lane any more."""
+        return self.condition is None or self.condition.fit
+
+    @cached_property
+    def condition(self) -> Condition | None:
+        """What is to be said of the worker, if anything; asked as ``is_clean`` is."""
+        if self._last is None:
+            return None
+        try:
+            answer = ray.get(self._last, timeout=0)
+        except RayTaskError:
+            # The trial's own error; an error in closing is another matter.
+            return Condition(fit=False) if self._closing else None
+        except (RayError, GetTimeoutError):
+            return Condition(fit=False)
+        return answer if isinstance(answer, Condition) else None
+
+
+class Handle:
+    """The driver's side of a worker: what it waits for before it is ready, and how many trials it has."""
+
+    def __init__(self, actor: Any) -> None:
+        self.actor = actor
+        self.is_ready = False
+        self.trials = 0
+        self.served = 0  # trials that it has had, those at present included
+        self.retired = False
+        self.doubtful = False  # no other trial until it has ended those that it has
+        self.alone = False  # its trial is to have no company
+        self.most: int | None = None  # trials at once, if its device's memory has turned out not to hold more
+
+    def get_ready(self, shared: Sequence[ray.ObjectRef], results: Results | None) -> None:
+        """Let it get ready for trials, which share this object, if any, and save to these results."""
+        self._results = results
+        self._place: ray.ObjectRef = self.actor.ready.remote(shared, results)
+        self.awaited = self._place
+
+    def where(self) -> str:
+        """The address of its machine; only asked of a worker that is ready."""
+        place: Place = ray.get(self._place)
+        return place.node
+
+    def check(self) -> None:
+        """Raise ClusterError if trials cannot be run or saved where it is; it must be ready."""
+        place: Place = ray.get(self._place)
+        if not place.sees_results and self._results is not None:
+            what = f"the node {place.host} ({place.node}) does not see the results folder"
+            remedy = "all nodes must: choose one on a disk that they share (--out)"
+            raise ClusterError(f"{self._results.folder}: {what}; {remedy}")
+        own = versions()
+        differing = [
+            f"{name} {place.versions.get(name, 'missing')} instead of {own[name]}"
+            for name in own
+            if place.versions.get(name) != own[name]
+        ]
+        if differing:
+            raise ClusterError(f"the node {place.host} ({place.node}) has {', '.join(differing)}")
