@@ -22,7 +22,8 @@ LAYERS = (
     {"spec"},
     {"objective", "space"},
     {"journal", "logger"},
-    {"schedulers", "searchers", "trainable", "trust", "yaml12"},
+    {"declarations", "schedulers", "searchers", "trust", "yaml12"},
+    {"trainable"},
     {"lookup", "rules"},
     {"sweep"},
     {"report", "state", "worker"},
@@ -177,9 +178,11 @@ def test_exceptions_are_caught_broadly_at_the_boundaries_to_user_code_and_ray_on
 
 
 def test_command_line_is_frozen():
-    from tuner.cli import _parser
+    from tuner.cli import parser as command_line
 
-    verbs = next(action for action in _parser()._actions if action.dest == "verb" or action.choices).choices
+    verbs = next(
+        action for action in command_line()._actions if action.dest == "verb" or action.choices
+    ).choices
     found = {
         verb: sorted(
             option

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tuner import SearchSpace
-from tuner.cli import _parser
+from tuner.cli import parser as command_line
 from tuner.searchers import SEARCHERS, beginning
 from tuner.yaml12 import read_yaml
 
@@ -44,7 +44,7 @@ def test_first_commands_are_the_two_that_set_everything_up():
 def test_every_command_shown_is_understood(line):
     words = shlex.split(line, comments=True)
     words = words[: words.index(">")] if ">" in words else words
-    options = _parser().parse_args(words[1:])
+    options = command_line().parse_args(words[1:])
     assert words[0] == "tuner"
     assert Path(ROOT, getattr(options, "sweep", ".")).exists()
 

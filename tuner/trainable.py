@@ -6,37 +6,38 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-from pydantic import BaseModel, Field, ValidationError
-from pydantic.fields import FieldInfo
+from pydantic import Field
 
 from tuner import contract
 from tuner.code.functions import misfit
 from tuner.code.importing import importing
 from tuner.code.modules import import_path
+from tuner.declarations import (
+    fields_of,
+    invalid,
+    model_of,
+    sample_problems,
+    settings_problems,
+    space_problems,
+    split_error,
+)
 from tuner.errors import Problem, SpecError, said
-from tuner.space import RESERVED, Config, Float, Int, SearchSpace, is_json, misplaced_problems
+from tuner.space import Config, SearchSpace, is_json, misplaced_problems
 from tuner.spec import (
     Spec,
     describe,
     did_you_mean,
     kind_and_settings,
     locate,
-    nearest,
-    problems_of,
 )
 
 if TYPE_CHECKING:
     from ray.tune import Trainable
-
-
-# So many configurations are shown to a trainable that checks them: enough to meet each choice of a few.
-_SAMPLES = 32
 
 
 class Entry(Protocol):
@@ -175,15 +176,15 @@ class TrainableSpec(Spec):
                 f"'{self.name}'.{part} must be a pydantic model, got {getattr(trainable, part)!r}",
             )
             for part in ("Config", "Settings")
-            if hasattr(trainable, part) and _model(trainable, part) is None
+            if hasattr(trainable, part) and model_of(trainable, part) is None
         ]
         problems += contract.problems(trainable, self.name)
-        problems += self._settings_problems(trainable, space)
+        problems += settings_problems(self, trainable, space)
         settings_are_wrong = bool(problems)
         if space is not None:
-            problems += self._space_problems(trainable, space)
+            problems += space_problems(self, trainable, space)
             if not problems and reads_data and isinstance(trainable, contract.ChecksConfigurations):
-                problems += self._sample_problems(trainable, space)
+                problems += sample_problems(self, trainable, space)
                 settings_are_wrong = bool(problems)  # nor need they be asked for the metrics
         if inspect.isclass(trainable) and iterations is None:
             problems.append(
@@ -194,8 +195,8 @@ class TrainableSpec(Spec):
                 with importing():  # what reads the data
                     known = tuple(trainable.metrics(dict(self.settings)))
             except ValueError as error:
-                pointed = _pointed(str(error), _fields(trainable, "Settings"))
-                problems += [problem.inside("trainable") for problem in pointed]
+                found = split_error(str(error), fields_of(trainable, "Settings"))
+                problems += [problem.inside("trainable") for problem in found]
             except Exception as error:
                 what = f"{self.name}.metrics() raised {said(error)}"
                 problems.append(Problem("trainable", what))
@@ -231,8 +232,8 @@ class TrainableSpec(Spec):
 
     def value_problems(self, name: str, value: Any) -> list[Problem]:
         """What is wrong with a hyperparameter's value, by what the trainable declares."""
-        model = _model(self.load(), "Config")
-        return [] if model is None else _invalid(model, {name: value}, only=name)
+        model = model_of(self.load(), "Config")
+        return [] if model is None else invalid(model, {name: value}, only=name)
 
     def gpu_problems(self, gpus: float) -> list[Problem]:
         """What is wrong with a trial of it that holds so many GPUs."""
@@ -243,25 +244,6 @@ class TrainableSpec(Spec):
         uses = "no more" if most else "none"
         idle = f"a trial of {self.name} uses {uses}; must be at most {most}, got {gpus:g}"
         return [Problem("resources.gpu", idle)]
-
-    def _sample_problems(self, trainable: Any, space: SearchSpace) -> list[Problem]:
-        """What the trainable has against the first of some configurations that it refuses."""
-        rng = np.random.default_rng(0)
-        for number in range(_SAMPLES):
-            given = self.given(space.sample(rng), seed=number, sweep_seed=0)
-            try:
-                with importing():  # what reads the data
-                    trainable.check(given)
-            except ValueError as error:
-                settings = _fields(trainable, "Settings")
-                pointed = _pointed(str(error), (*settings, *_fields(trainable, "Config"), *space.names))
-                return [
-                    problem.inside("trainable" if problem.where in ("", *settings) else "space")
-                    for problem in pointed
-                ]
-            except Exception as error:
-                return [Problem("trainable", f"{self.name}.check() raised {said(error)}")]
-        return []
 
     def lanes(self, samples: Sequence[Mapping[str, Any]]) -> str | None:
         """Whether trials like ``samples`` can be trained as one, in words; ``None``: it does not say.
@@ -318,115 +300,9 @@ class TrainableSpec(Spec):
         try:
             return getattr(trainable, method)(dict(self.settings), **arguments)
         except ValueError as error:
-            pointed = _pointed(str(error), _fields(trainable, "Settings"))
-            raise SpecError(problem.inside("trainable") for problem in pointed) from error
-
-    def _settings_problems(self, trainable: Any, space: SearchSpace | None) -> list[Problem]:
-        problems: list[Problem] = []
-        rest = dict(self.settings)
-        model, fields = _model(trainable, "Settings"), _fields(trainable, "Settings")
-        for key in self.settings:
-            where = f"trainable.{key}"
-            if key in RESERVED:
-                problems.append(
-                    Problem(where, "tuner sets this itself, from the sweep's own 'seed'; choose another name")
-                )
-            elif model is not None and key not in fields and key in _fields(trainable, "Config"):
-                there = space is not None and key in space.names
-                what = "it stands there already, leave it out here" if there else "write it there"
-                problems.append(Problem(where, f"is a hyperparameter, so it belongs under 'space'; {what}"))
-            else:
-                continue
-            del rest[key]
-        if model is not None:
-            for problem in _invalid(model, rest):
-                pointed = [problem] if problem.where else _pointed(problem.what, fields)
-                problems += [each.inside("trainable") for each in pointed]
-        return problems
-
-    def _space_problems(self, trainable: Any, space: SearchSpace) -> list[Problem]:
-        problems: list[Problem] = []
-        model, hyperparameters = _model(trainable, "Config"), _fields(trainable, "Config")
-        settings = _fields(trainable, "Settings")
-        misspelled = set()
-        for name in space.names:
-            where = f"space.{name}"
-            if name in settings:
-                what = (
-                    "it stands there already, leave it out here"
-                    if name in self.settings
-                    else "write it there"
-                )
-                problems.append(Problem(where, f"is a setting, so it belongs under 'trainable'; {what}"))
-            elif name in self.settings and not (settings and name in hyperparameters):
-                problems.append(Problem(where, "stands under 'trainable' already; leave one out"))
-            elif (
-                model is not None
-                and name not in hyperparameters
-                and model.model_config.get("extra") == "allow"
-            ):
-                continue  # `check` judges it
-            elif model is not None and name not in hyperparameters:
-                misspelled.add(nearest(name, hyperparameters))
-                hint = did_you_mean(name, hyperparameters)
-                problems.append(Problem(where, f"{self.name} has no hyperparameter '{name}'{hint}"))
-            elif model is not None:
-                wrong = _wrong_values(model, name, space)
-                problems += [Problem(where, f"{what} ({self.name})") for what in wrong]
-        for name, field in hyperparameters.items():
-            if not field.is_required() or name in misspelled or name in self.settings:
-                continue
-            if name not in space.names:
-                problems.append(Problem(f"space.{name}", f"must be given: {self.name} has no default for it"))
-            elif not space.always(name):
-                what = f"must have no condition ('when'): {self.name} has no default for it"
-                problems.append(Problem(f"space.{name}", what))
-        return problems
+            found = split_error(str(error), fields_of(trainable, "Settings"))
+            raise SpecError(problem.inside("trainable") for problem in found) from error
 
     def given(self, config: Config, *, seed: int, sweep_seed: int) -> dict[str, Any]:
         """What the trainable receives: hyperparameters, settings, and the two seeds."""
         return {**config, **self.settings, "seed": seed, "sweep_seed": sweep_seed}
-
-
-def _model(trainable: Any, part: str) -> type[BaseModel] | None:
-    """The pydantic model that a trainable declares as ``part``; ``None`` when it has none."""
-    model = getattr(trainable, part, None)
-    return model if inspect.isclass(model) and issubclass(model, BaseModel) else None
-
-
-def _fields(trainable: Any, part: str) -> dict[str, FieldInfo]:
-    model = _model(trainable, part)
-    return {} if model is None else dict(model.model_fields)
-
-
-def _wrong_values(model: type[BaseModel], name: str, space: SearchSpace) -> list[str]:
-    """What the model says against the values that ``name`` can take; of a range, each complaint once."""
-    found: list[str] = []
-    for dimension in space.standing_for(name):
-        wrong = [
-            problem.what
-            for value in dimension.extremes()
-            for problem in _invalid(model, {name: value}, only=name)
-        ]
-        if isinstance(dimension, (Float, Int)):
-            wrong = list({what.partition(", got ")[0]: what for what in reversed(wrong)}.values())[::-1]
-        found += wrong
-    return list(dict.fromkeys(found))
-
-
-def _pointed(text: str, fields: Collection[str]) -> list[Problem]:
-    """The problems of an error whose lines read ``field: what is wrong``; any other text is one problem."""
-    lines = [line.partition(": ") for line in text.splitlines()]
-    if all(field in fields for field, _, _ in lines):
-        return [Problem(field, what) for field, _, what in lines]
-    return [Problem("", text)]
-
-
-def _invalid(model: type[BaseModel], values: Mapping[str, Any], *, only: str | None = None) -> list[Problem]:
-    """What is wrong with ``values``; with ``only``, what is wrong with that one, whatever else is missing."""
-    try:
-        model.model_validate(dict(values))
-    except ValidationError as error:
-        problems = problems_of(error, model)
-        return [p for p in problems if only is None or p.where.split(".")[0] == only]
-    return []

@@ -806,7 +806,7 @@ def test_wall_time_has_the_start_and_leaves_out_the_time_until_a_resumption(writ
 def test_what_is_said_of_the_end_and_the_exit_code_fit(
     writer: Writer, states: tuple[str, ...], text: str, code: int
 ) -> None:
-    from tuner.cli import _exit_code
+    from tuner.cli.options import exit_code
 
     writer.sweep()
     for trial, state in enumerate(states):
@@ -814,7 +814,7 @@ def test_what_is_said_of_the_end_and_the_exit_code_fit(
     report = writer.finish()
     assert f"ended       {text}\n" in renderings.summary(report)
     assert text in page(report)
-    assert _exit_code(report) == code
+    assert exit_code(report) == code
 
 
 def test_trials_that_end_by_themselves_or_by_a_budget_are_not_stopped_early(writer: Writer) -> None:

@@ -80,7 +80,7 @@ def test_too_much_does_not_travel_and_is_an_error_where_it_is_missing(project, m
 @pytest.fixture
 def placed(monkeypatch):
     """A worker that says this of its place."""
-    monkeypatch.setattr("tuner.cluster.pool.versions", lambda: {"Python": "3.11.7", "ray": "2.60.0"})
+    monkeypatch.setattr("tuner.cluster.lanes.versions", lambda: {"Python": "3.11.7", "ray": "2.60.0"})
 
     def place(versions=None, sees=True):
         worker = Handle(None)

@@ -1,0 +1,58 @@
+"""The command ``tuner``: verbs in, exit codes out. Data goes to stdout, talk to stderr.
+
+Exit codes: 0, the sweep has a finished trial and stayed inside its failure budget (other verbs: done); 1, it
+has none, or too many failed, or no trial completed while some failed; 2, wrong input, found before any trial
+started; 130, interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Sequence
+
+import tuner
+from tuner.cli import reference, results, sweeps
+from tuner.cli.options import INTERRUPTED, NOTHING_FINISHED, OK, WRONG_INPUT, complain
+from tuner.errors import SpecError, TunerError
+
+__all__ = ["INTERRUPTED", "NOTHING_FINISHED", "OK", "WRONG_INPUT", "main", "parser"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    options = parser().parse_args(arguments)
+    try:
+        code: int = options.verb(options)
+    except SpecError as error:
+        if options.debug:
+            raise
+        for problem in error.problems:
+            complain(problem)
+        return WRONG_INPUT
+    except TunerError as error:
+        if options.debug:
+            raise
+        complain(error)
+        return WRONG_INPUT
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of stdout, `head` say, has seen enough
+        with contextlib.suppress(OSError):
+            sys.stdout.close()
+        return OK
+    return code
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    command = argparse.ArgumentParser(
+        prog="tuner", description="Tune hyperparameters: one sweep file, from a laptop to a cluster."
+    )
+    command.add_argument("--version", action="version", version=f"tuner {tuner.__version__}")
+    verbs = command.add_subparsers(title="verbs", required=True, metavar="VERB")
+    for group in (sweeps, results, reference):
+        group.add_to(verbs)
+    return command

@@ -1,0 +1,112 @@
+"""What verbs share: exit codes, arguments, and how they complain."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tuner.errors import UntrustedError
+
+if TYPE_CHECKING:
+    from tuner.report import Report
+    from tuner.sweep import Sweep
+
+_T = TypeVar("_T")
+
+OK, NOTHING_FINISHED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
+"""Exit codes."""
+
+
+def complain(about: object) -> None:
+    """Say on stderr what is wrong."""
+    from tuner.report.words import clean
+
+    print(f"error: {clean(str(about))}", file=sys.stderr)
+
+
+def add_verb(verbs: Any, name: str, function: Any, summary: str) -> argparse.ArgumentParser:
+    """Add a verb that calls a function with the parsed options."""
+    parser: argparse.ArgumentParser = verbs.add_parser(name, help=summary, description=summary)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.set_defaults(verb=function)
+    return parser
+
+
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Add ``--trust``."""
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="run the code that the folder names, although another user or machine began its sweep",
+    )
+
+
+def trusting(options: argparse.Namespace, act: Callable[[bool], _T]) -> _T:
+    """Do what may need trust in a results folder, which a user at a terminal is asked for."""
+    try:
+        return act(options.trust)
+    except UntrustedError as error:
+        if options.trust or not (sys.stdin.isatty() and sys.stderr.isatty()):
+            raise
+        complain(error)
+        print("Trust this folder and run its code? [y/N] ", end="", file=sys.stderr, flush=True)
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            raise
+    return act(True)
+
+
+def add_sweep_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the sweep file and ``--set``."""
+    parser.add_argument("sweep", metavar="SWEEP", help="a sweep file (YAML)")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="overrides",
+        help="change one setting, e.g. budget.trials=8; can be given again",
+    )
+
+
+def count(text: str) -> int:
+    """A whole number from 1; raises ArgumentTypeError for anything else."""
+    found = counts(text)
+    if len(found) > 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1, got '{text}'")
+    return found[0]
+
+
+def counts(text: str) -> list[int]:
+    """Whole numbers from 1, with commas between them; raises ArgumentTypeError for anything else."""
+    try:
+        counts = [int(part) for part in text.split(",")]
+    except ValueError:
+        counts = [0]
+    if min(counts) < 1:
+        raise argparse.ArgumentTypeError(f"must be whole numbers from 1, as in 1,8,64, got '{text}'")
+    return counts
+
+
+def placed(sweep: Sweep, options: argparse.Namespace) -> Sweep:
+    """Return the sweep with the name and folder that the command line gives."""
+    from tuner.sweep import Sweep
+
+    changed = {key: value for key in ("name", "out") if (value := getattr(options, key, None)) is not None}
+    return (
+        Sweep(**{**{key: getattr(sweep, key) for key in Sweep.model_fields}, **changed}) if changed else sweep
+    )
+
+
+def exit_code(report: Report) -> int:
+    """Return the exit code for what came of a sweep."""
+    counts = report.counts()
+    if report.reason == "interrupted":
+        return INTERRUPTED
+    if report.reason == "failures" or counts["completed"] + counts["stopped"] == 0 or report.best() is None:
+        return NOTHING_FINISHED
+    # Every trial was run, and whoever was not stopped failed.
+    if report.reason == "trials" and not counts["completed"] and counts["failed"]:
+        return NOTHING_FINISHED
+    return OK

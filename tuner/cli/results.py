@@ -1,0 +1,167 @@
+"""Verbs about results folders: ``report``, ``evaluate``, ``export``, ``logs``."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shutil
+import sys
+from typing import TYPE_CHECKING, Any
+
+from tuner.cli.options import (
+    INTERRUPTED,
+    OK,
+    add_trust,
+    add_verb,
+    count,
+    trusting,
+)
+from tuner.errors import Problem, ResultsError, SpecError
+
+if TYPE_CHECKING:
+    from tuner.report import Report
+
+
+def add_to(verbs: Any) -> None:
+    """Add these verbs to the command line."""
+    _report_verb(verbs)
+    _evaluate_verb(verbs)
+    _export_verb(verbs)
+    _logs_verb(verbs)
+
+
+def _report_verb(verbs: Any) -> None:
+    report = add_verb(verbs, "report", _report, "show the results of a sweep, also while it runs")
+    report.add_argument("results", metavar="DIR", help="a results folder")
+    report.add_argument("--format", choices=("table", "json", "csv"), default="table")
+    report.add_argument("--limit", type=int, default=20, metavar="N", help="rows of the table (default: 20)")
+    report.add_argument(
+        "--metrics",
+        metavar="NAME,...",
+        help="columns of the table for these metrics beside the objective; all, none (default: what fits)",
+    )
+    what = report.add_mutually_exclusive_group()
+    what.add_argument("--errors", action="store_true", help="the failed trials with their tracebacks")
+    what.add_argument("--decisions", action="store_true", help="who was paused, resumed or stopped, and why")
+    what.add_argument(
+        "--replay", action="store_true", help="a sweep file that trains the best trial's schedule once more"
+    )
+
+
+def _report(options: argparse.Namespace) -> int:
+    from tuner.report import Report, renderings
+
+    report = Report.read(options.results)
+    width, color = shutil.get_terminal_size((120, 24)).columns, sys.stdout.isatty()
+    if options.errors:
+        text = renderings.errors(report)
+    elif options.decisions:
+        text = renderings.decisions(report, width=width, color=color)
+    elif options.replay:
+        from tuner.sweep import Sweep
+
+        text = Sweep(**report.replay()).to_yaml()
+    elif options.format == "json":
+        text = renderings.json(report)
+    elif options.format == "csv":
+        text = renderings.csv(report)
+    else:
+        metrics = _metrics(report, options.metrics)
+        text = renderings.table(report, limit=options.limit, width=width, color=color, metrics=metrics)
+    sys.stdout.write(text)
+    return OK
+
+
+def _evaluate_verb(verbs: Any) -> None:
+    evaluate = add_verb(
+        verbs,
+        "evaluate",
+        _evaluate,
+        "repeat the best trials over fresh seeds, and score the best on test rows",
+    )
+    evaluate.add_argument("results", metavar="DIR", help="a results folder")
+    evaluate.add_argument("--top", type=count, default=3, metavar="N", help="configurations (default: 3)")
+    evaluate.add_argument("--repeats", type=count, default=5, metavar="N", help="seeds of each (default: 5)")
+    evaluate.add_argument("--address", help="a running Ray cluster; 'auto' for the one on this machine")
+
+    add_trust(evaluate)
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from tuner.cluster.progress import for_stream
+    from tuner.evaluation.evaluate import evaluate
+    from tuner.report import renderings
+
+    def act(trust: bool) -> Report | None:
+        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+            return evaluate(
+                options.results,
+                top=options.top,
+                repeats=options.repeats,
+                address=options.address,
+                progress=lambda: for_stream(sys.stderr),
+                trust=trust,
+            )
+
+    report = trusting(options, act)
+    if report is None:
+        return INTERRUPTED
+    width, color = shutil.get_terminal_size((120, 24)).columns, sys.stdout.isatty()
+    sys.stdout.write(renderings.evaluation(report, width=width, color=color))
+    return OK
+
+
+def _export_verb(verbs: Any) -> None:
+    export = add_verb(verbs, "export", _export, "write the best trial's model for use elsewhere")
+    export.add_argument("results", metavar="DIR", help="a results folder")
+    export.add_argument("--out", metavar="DIR", required=True, help="where it is written")
+    add_trust(export)
+
+
+def _export(options: argparse.Namespace) -> int:
+    from tuner.export import export
+
+    with contextlib.redirect_stdout(sys.stderr):  # what the user's module prints is talk
+        checkpoint = trusting(options, lambda trust: export(options.results, options.out, trust=trust))
+    print(f"{options.out}: the model of {checkpoint}")
+    return OK
+
+
+def _logs_verb(verbs: Any) -> None:
+    logs = add_verb(verbs, "logs", _logs, "show what a trial has printed")
+    logs.add_argument("results", metavar="DIR", help="a results folder")
+    logs.add_argument("trial", type=int, metavar="TRIAL", help="its number")
+
+
+def _logs(options: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from tuner.report import Report
+    from tuner.report.words import clean
+
+    trials = {trial.number: trial for trial in Report.read(options.results).trials}
+    if options.trial not in trials:
+        raise ResultsError(f"{options.results}: has no trial {options.trial}; must be below {len(trials)}")
+    path = Path(options.results, "logs", f"{trials[options.trial].id}.log")
+    if path.is_file():
+        sys.stdout.write(clean(path.read_text(encoding="utf-8", errors="replace")))
+    else:
+        print(f"trial {options.trial} has printed nothing", file=sys.stderr)
+    return OK
+
+
+def _metrics(report: Report, asked: str | None) -> list[str] | None:
+    """The metrics that the table is to have; ``None``: those that fit."""
+    from tuner.spec import did_you_mean
+
+    known = report.metrics()
+    if asked is None or asked in ("all", "none"):
+        return {None: None, "all": known, "none": []}[asked]
+    names = [name.strip() for name in asked.split(",") if name.strip()]
+    wrong = [name for name in names if name not in known]
+    if wrong:
+        raise SpecError(
+            [Problem("--metrics", f"no trial reported '{n}'{did_you_mean(n, known)}") for n in wrong]
+        )
+    return names

@@ -1,0 +1,182 @@
+"""Verbs about sweeps: ``check``, ``run``, ``resume``, ``plan``."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from tuner.cli.options import (
+    INTERRUPTED,
+    OK,
+    add_sweep_arguments,
+    add_trust,
+    add_verb,
+    counts,
+    exit_code,
+    placed,
+    trusting,
+)
+from tuner.errors import Problem, SpecError
+
+if TYPE_CHECKING:
+    from tuner.report import Report
+    from tuner.sweep import Sweep
+
+
+def add_to(verbs: Any) -> None:
+    """Add these verbs to the command line."""
+    _check_verb(verbs)
+    _run_verb(verbs)
+    _resume_verb(verbs)
+    _plan_verb(verbs)
+
+
+def _check_verb(verbs: Any) -> None:
+    check = add_verb(verbs, "check", _check, "check a sweep file and say what it would run")
+    add_sweep_arguments(check)
+
+
+def _check(options: argparse.Namespace) -> int:
+    from tuner.cluster.progress import opening
+    from tuner.sweep import Sweep
+
+    with contextlib.redirect_stdout(sys.stderr):  # what the user's module prints is talk
+        sweep = Sweep.read(options.sweep, options.overrides)
+        _build_loggers(sweep)
+        lanes = sweep.trainable.lanes(sweep.samples) if sweep.resources.lanes != 1 else None
+    print(f"{options.sweep}: {opening(sweep, None)}")
+    if lanes is not None:
+        print(f"lanes: {lanes}")
+    return OK
+
+
+def _run_verb(verbs: Any) -> None:
+    run = add_verb(verbs, "run", _run, "run a sweep and print its best configuration")
+    add_sweep_arguments(run)
+    run.add_argument(
+        "--name", help="name of the results folder (default: the sweep's, numbered if it is taken)"
+    )
+    run.add_argument("--out", metavar="DIR", help="where results folders are made (default: the sweep's)")
+    run.add_argument("--address", help="a running Ray cluster; 'auto' for the one on this machine")
+    run.add_argument("--json", action="store_true", help="print the outcome as one JSON object")
+    run.add_argument("--verbose", action="store_true", help="show what Ray and the trials print")
+
+
+def _run(options: argparse.Namespace) -> int:
+    from tuner.cluster.runner import run
+    from tuner.sweep import Sweep
+
+    with contextlib.redirect_stdout(sys.stderr):
+        sweep = placed(Sweep.read(options.sweep, options.overrides), options)
+    return _carried_out(options, run, sweep, exclusive=options.name is not None)
+
+
+def _resume_verb(verbs: Any) -> None:
+    resume = add_verb(verbs, "resume", _resume, "go on with a sweep that was killed or interrupted")
+    resume.add_argument("results", metavar="DIR", help="its results folder")
+    resume.add_argument("--address", help="a running Ray cluster; 'auto' for the one on this machine")
+    resume.add_argument("--json", action="store_true", help="print the outcome as one JSON object")
+    add_trust(resume)
+    resume.add_argument("--verbose", action="store_true", help="show what Ray and the trials print")
+
+
+def _resume(options: argparse.Namespace) -> int:
+    from tuner.cluster.resuming import resume
+
+    return trusting(options, lambda trust: _carried_out(options, resume, options.results, trust=trust))
+
+
+def _plan_verb(verbs: Any) -> None:
+    plan = add_verb(
+        verbs, "plan", _plan, "forecast value, time and worker-hours for each scheduler, by simulation"
+    )
+    add_sweep_arguments(plan)
+    plan.add_argument(
+        "--workers",
+        type=counts,
+        default="1,8,64",
+        metavar="N,N,...",
+        help="how many workers (default: 1,8,64)",
+    )
+    plan.add_argument(
+        "--curves",
+        metavar="DIR",
+        help="results of a sweep without early stopping (default: a short pilot is run)",
+    )
+    plan.add_argument(
+        "--out", metavar="DIR", help="where the pilot's results folder is made (default: the sweep's)"
+    )
+    plan.add_argument("--address", help="a running Ray cluster for the pilot")
+    plan.add_argument("--format", choices=("table", "json"), default="table")
+
+
+def _plan(options: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from tuner.cluster.progress import for_stream
+    from tuner.cluster.runner import run
+    from tuner.report import renderings
+    from tuner.simulation.curves import RecordedCurves
+    from tuner.simulation.plan import pilot_of, plan, table
+    from tuner.sweep import Sweep
+
+    with contextlib.redirect_stdout(sys.stderr):
+        sweep = placed(Sweep.read(options.sweep, options.overrides), options)
+    folder = options.curves
+    if folder is None:
+        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+            report = run(pilot_of(sweep), address=options.address, progress=for_stream(sys.stderr))
+        if report.reason == "interrupted":
+            return INTERRUPTED
+        folder = report.folder
+        print(f"curves of the pilot: {folder}", file=sys.stderr)
+    curves = RecordedCurves.read(Path(folder), space=sweep.space, objective=sweep.objective)
+    forecasts = plan(sweep, curves, workers=options.workers)
+    if options.format == "json":
+        text = json.dumps([forecast.to_dict() for forecast in forecasts], indent=2) + "\n"
+    else:
+        width, color = shutil.get_terminal_size((120, 24)).columns, sys.stdout.isatty()
+        text = renderings.drawn(table(forecasts, sweep.objective.metric), width=width, color=color)
+    sys.stdout.write(text)
+    return OK
+
+
+def _build_loggers(sweep: Sweep) -> None:
+    """Raise SpecError when a logger cannot be made, which only making it shows."""
+    problems: list[Problem] = []
+    for number, logger in enumerate(sweep.loggers):
+        try:
+            logger.build()
+        except SpecError as error:
+            problems += [problem.inside(f"loggers.{number}") for problem in error.problems]
+    if problems:
+        raise SpecError(problems)
+
+
+def _carried_out(
+    options: argparse.Namespace, carry_out: Callable[..., Report], what: Any, **parts: Any
+) -> int:
+    """Run or resume a sweep, and print what came of it."""
+    from tuner.cluster.progress import for_stream
+    from tuner.report import renderings
+
+    # Ray prints what happens to its nodes on stdout, whatever it was told.
+    with (
+        open(os.devnull, "w") as nowhere,
+        contextlib.redirect_stdout(sys.stderr if options.verbose else nowhere),
+    ):
+        report = carry_out(
+            what,
+            address=options.address,
+            progress=for_stream(sys.stderr),
+            verbose=options.verbose,
+            **parts,
+        )
+    sys.stdout.write(renderings.json(report) if options.json else renderings.summary(report))
+    return exit_code(report)

@@ -1,0 +1,144 @@
+"""What is wrong between a sweep and the models that its trainable declares (see ``tuner.contract``)."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from tuner.code.importing import importing
+from tuner.errors import Problem, said
+from tuner.space import RESERVED, Float, Int, SearchSpace
+from tuner.spec import did_you_mean, nearest, problems_of
+
+if TYPE_CHECKING:
+    from tuner.trainable import TrainableSpec
+
+# So many configurations are shown to a trainable that checks them: enough to meet each choice of a few.
+_SAMPLES = 32
+
+
+def sample_problems(spec: TrainableSpec, trainable: Any, space: SearchSpace) -> list[Problem]:
+    """What the trainable has against the first of some configurations that it refuses."""
+    rng = np.random.default_rng(0)
+    for number in range(_SAMPLES):
+        given = spec.given(space.sample(rng), seed=number, sweep_seed=0)
+        try:
+            with importing():  # what reads the data
+                trainable.check(given)
+        except ValueError as error:
+            settings = fields_of(trainable, "Settings")
+            found = split_error(str(error), (*settings, *fields_of(trainable, "Config"), *space.names))
+            return [
+                problem.inside("trainable" if problem.where in ("", *settings) else "space")
+                for problem in found
+            ]
+        except Exception as error:
+            return [Problem("trainable", f"{spec.name}.check() raised {said(error)}")]
+    return []
+
+
+def settings_problems(spec: TrainableSpec, trainable: Any, space: SearchSpace | None) -> list[Problem]:
+    """What is wrong with the settings, by what the trainable declares."""
+    problems: list[Problem] = []
+    rest = dict(spec.settings)
+    model, fields = model_of(trainable, "Settings"), fields_of(trainable, "Settings")
+    for key in spec.settings:
+        where = f"trainable.{key}"
+        if key in RESERVED:
+            problems.append(
+                Problem(where, "tuner sets this itself, from the sweep's own 'seed'; choose another name")
+            )
+        elif model is not None and key not in fields and key in fields_of(trainable, "Config"):
+            there = space is not None and key in space.names
+            what = "it stands there already, leave it out here" if there else "write it there"
+            problems.append(Problem(where, f"is a hyperparameter, so it belongs under 'space'; {what}"))
+        else:
+            continue
+        del rest[key]
+    if model is not None:
+        for problem in invalid(model, rest):
+            found = [problem] if problem.where else split_error(problem.what, fields)
+            problems += [each.inside("trainable") for each in found]
+    return problems
+
+
+def space_problems(spec: TrainableSpec, trainable: Any, space: SearchSpace) -> list[Problem]:
+    """What is wrong with the hyperparameters, by what the trainable declares."""
+    problems: list[Problem] = []
+    model, hyperparameters = model_of(trainable, "Config"), fields_of(trainable, "Config")
+    settings = fields_of(trainable, "Settings")
+    misspelled = set()
+    for name in space.names:
+        where = f"space.{name}"
+        if name in settings:
+            what = "it stands there already, leave it out here" if name in spec.settings else "write it there"
+            problems.append(Problem(where, f"is a setting, so it belongs under 'trainable'; {what}"))
+        elif name in spec.settings and not (settings and name in hyperparameters):
+            problems.append(Problem(where, "stands under 'trainable' already; leave one out"))
+        elif model is not None and name not in hyperparameters and model.model_config.get("extra") == "allow":
+            continue  # `check` judges it
+        elif model is not None and name not in hyperparameters:
+            misspelled.add(nearest(name, hyperparameters))
+            hint = did_you_mean(name, hyperparameters)
+            problems.append(Problem(where, f"{spec.name} has no hyperparameter '{name}'{hint}"))
+        elif model is not None:
+            wrong = _wrong_values(model, name, space)
+            problems += [Problem(where, f"{what} ({spec.name})") for what in wrong]
+    for name, field in hyperparameters.items():
+        if not field.is_required() or name in misspelled or name in spec.settings:
+            continue
+        if name not in space.names:
+            problems.append(Problem(f"space.{name}", f"must be given: {spec.name} has no default for it"))
+        elif not space.always(name):
+            what = f"must have no condition ('when'): {spec.name} has no default for it"
+            problems.append(Problem(f"space.{name}", what))
+    return problems
+
+
+def model_of(trainable: Any, part: str) -> type[BaseModel] | None:
+    """The pydantic model that a trainable declares as ``part``; ``None`` when it has none."""
+    model = getattr(trainable, part, None)
+    return model if inspect.isclass(model) and issubclass(model, BaseModel) else None
+
+
+def fields_of(trainable: Any, part: str) -> dict[str, FieldInfo]:
+    model = model_of(trainable, part)
+    return {} if model is None else dict(model.model_fields)
+
+
+def _wrong_values(model: type[BaseModel], name: str, space: SearchSpace) -> list[str]:
+    """What the model says against the values that ``name`` can take; of a range, each complaint once."""
+    found: list[str] = []
+    for dimension in space.standing_for(name):
+        wrong = [
+            problem.what
+            for value in dimension.extremes()
+            for problem in invalid(model, {name: value}, only=name)
+        ]
+        if isinstance(dimension, (Float, Int)):
+            wrong = list({what.partition(", got ")[0]: what for what in reversed(wrong)}.values())[::-1]
+        found += wrong
+    return list(dict.fromkeys(found))
+
+
+def split_error(text: str, fields: Collection[str]) -> list[Problem]:
+    """The problems of an error whose lines read ``field: what is wrong``; any other text is one problem."""
+    lines = [line.partition(": ") for line in text.splitlines()]
+    if all(field in fields for field, _, _ in lines):
+        return [Problem(field, what) for field, _, what in lines]
+    return [Problem("", text)]
+
+
+def invalid(model: type[BaseModel], values: Mapping[str, Any], *, only: str | None = None) -> list[Problem]:
+    """What is wrong with ``values``; with ``only``, what is wrong with that one, whatever else is missing."""
+    try:
+        model.model_validate(dict(values))
+    except ValidationError as error:
+        problems = problems_of(error, model)
+        return [p for p in problems if only is None or p.where.split(".")[0] == only]
+    return []
