@@ -165,6 +165,7 @@ def test_exceptions_are_caught_broadly_at_the_boundaries_to_user_code_and_ray_on
     assert broad <= {
         "tuner/code/modules.py",
         "tuner/logger.py",
+        "tuner/declarations.py",
         "tuner/trainable.py",
         "tuner/cluster/connection.py",
         "tuner/cluster/loggers.py",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from pydantic import BaseModel, ValidationError
@@ -12,17 +12,25 @@ from pydantic.fields import FieldInfo
 
 from tuner.code.importing import importing
 from tuner.errors import Problem, said
-from tuner.space import RESERVED, Float, Int, SearchSpace
+from tuner.space import RESERVED, Config, Float, Int, SearchSpace
 from tuner.spec import did_you_mean, nearest, problems_of
-
-if TYPE_CHECKING:
-    from tuner.trainable import TrainableSpec
 
 # So many configurations are shown to a trainable that checks them: enough to meet each choice of a few.
 _SAMPLES = 32
 
 
-def sample_problems(spec: TrainableSpec, trainable: Any, space: SearchSpace) -> list[Problem]:
+class Given(Protocol):
+    """What a sweep says of its trainable."""
+
+    settings: dict[str, Any]
+
+    @property
+    def name(self) -> str: ...
+
+    def given(self, config: Config, *, seed: int, sweep_seed: int) -> dict[str, Any]: ...
+
+
+def sample_problems(spec: Given, trainable: Any, space: SearchSpace) -> list[Problem]:
     """What the trainable has against the first of some configurations that it refuses."""
     rng = np.random.default_rng(0)
     for number in range(_SAMPLES):
@@ -42,7 +50,7 @@ def sample_problems(spec: TrainableSpec, trainable: Any, space: SearchSpace) -> 
     return []
 
 
-def settings_problems(spec: TrainableSpec, trainable: Any, space: SearchSpace | None) -> list[Problem]:
+def settings_problems(spec: Given, trainable: Any, space: SearchSpace | None) -> list[Problem]:
     """What is wrong with the settings, by what the trainable declares."""
     problems: list[Problem] = []
     rest = dict(spec.settings)
@@ -67,7 +75,7 @@ def settings_problems(spec: TrainableSpec, trainable: Any, space: SearchSpace | 
     return problems
 
 
-def space_problems(spec: TrainableSpec, trainable: Any, space: SearchSpace) -> list[Problem]:
+def space_problems(spec: Given, trainable: Any, space: SearchSpace) -> list[Problem]:
     """What is wrong with the hyperparameters, by what the trainable declares."""
     problems: list[Problem] = []
     model, hyperparameters = model_of(trainable, "Config"), fields_of(trainable, "Config")
