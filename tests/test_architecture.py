@@ -170,7 +170,7 @@ def test_exceptions_are_caught_broadly_at_the_boundaries_to_user_code_and_ray_on
         "tuner/cluster/connection.py",
         "tuner/cluster/loggers.py",
         "tuner/worker/function.py",
-        "tuner/worker/recipe.py",
+        "tuner/worker/setup.py",
         "tuner/worker/process.py",
         "trainables/base.py",
         "trainables/estimators.py",
@@ -205,3 +205,21 @@ def test_command_line_is_frozen():
         "schema": [],
         "logs": ["results", "trial"],
     }
+
+
+@pytest.mark.parametrize("path", files("tuner"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_and_functions_stay_short(path):
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 400
+    functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
+    assert [node.name for node in functions if (node.end_lineno or 0) - node.lineno >= 80] == []
+
+
+def test_no_public_class_name_exists_twice():
+    names = [
+        node.name
+        for path in files("tuner")
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    ]
+    assert sorted({name for name in names if names.count(name) > 1}) == []

@@ -34,7 +34,9 @@ def touched(cls):
     defined = {node.attr for node in attributes if isinstance(node.ctx, ast.Store)} - set(
         re.findall(r"self\.(\w+)", rays(cls))
     )
-    return own - defined - vars(cls).keys() - {*getattr(cls, "__annotations__", ())}
+    ours = [base for base in cls.__mro__ if base.__module__.startswith("tuner.")]
+    declared = {name for base in ours for name in (*vars(base), *inspect.get_annotations(base))}
+    return own - defined - declared
 
 
 def test_it_is_read_in_the_version_that_is_installed():
@@ -46,7 +48,8 @@ def test_it_is_read_in_the_version_that_is_installed():
 @pytest.mark.parametrize("name", OVERRIDDEN)
 def test_every_overridden_method_is_one_of_ray_s(name):
     cls = class_of(name)
-    found = {own for own in vars(cls) if any(own in vars(base) for base in cls.__mro__[1:])}
+    bases = [base for base in cls.__mro__[1:] if base.__module__.startswith("ray.")]
+    found = {own for own in vars(cls) if any(own in vars(base) for base in bases)}
     assert {own for own in found if not own.startswith("__")} == {*OVERRIDDEN[name]}
 
 

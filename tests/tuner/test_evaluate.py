@@ -10,7 +10,7 @@ from journal_rows import put
 
 from tuner import Budget, Float, Objective, Report, ResultsError, SearchSpace, SpecError, Sweep, Trial
 from tuner.evaluation.evaluate import _candidate, _chosen, evaluate
-from tuner.evaluation.listed import Listed
+from tuner.evaluation.fixed_list import FixedList
 from tuner.journal import Journal
 from tuner.report import renderings
 from tuner.trainable import TrainableSpec
@@ -170,4 +170,4 @@ def test_a_report_tells_what_was_found_and_refuses_to_look_again(results):
 
 def test_given_configurations_can_be_of_any_space():
     space = SearchSpace({"layers": {"architecture": {"dense": {"width": [4, 8]}}, "layers": [1, 2]}})
-    assert Listed(configs=({"layers": "dense(width=4)"},)).problems(space) == []
+    assert FixedList(configs=({"layers": "dense(width=4)"},)).problems(space) == []

@@ -5,7 +5,7 @@ from ray.air.execution.resources import AcquiredResources, ResourceManager
 from ray.tune import PlacementGroupFactory
 
 from tuner.cluster.groups import PlacementGroups
-from tuner.cluster.lanes import Handle
+from tuner.cluster.lanes import WorkerHandle
 
 ONE = PlacementGroupFactory([{"CPU": 1}])
 OTHER = PlacementGroupFactory([{"CPU": 1}], strategy="SPREAD")
@@ -59,7 +59,7 @@ class Processes:
         self.running = []
 
     def start(self, group):
-        self.running.append(Handle(actor=None))
+        self.running.append(WorkerHandle(actor=None))
         return self.running[-1]
 
     def is_ready(self, worker):

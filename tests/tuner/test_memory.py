@@ -6,14 +6,14 @@ import math
 import pytest
 
 from tuner.worker import memory
-from tuner.worker.memory import Condition, Memory, Meter
+from tuner.worker.memory import Memory, MemoryMeter, WorkerHealth
 
 
 class Process:
     """One that holds what it ``keeps`` for good, and more of which a collection frees it."""
 
     def __init__(self, *, keeps=100, garbage=0):
-        self.meter = Meter(10)
+        self.meter = MemoryMeter(10)
         self.keeps, self.garbage = keeps, garbage
         self.collections = 0
 
@@ -123,7 +123,7 @@ def test_leak_is_told_with_what_was_held_before_and_after(process_memory):
         held["machine"] = (200 + 100 * number) * 2**20
         conditions.append(looked.condition(others=0))
     assert conditions[:3] == [None] * 3
-    assert looked.condition(others=0) == Condition(fit=False)
+    assert looked.condition(others=0) == WorkerHealth(fit=False)
     leak = conditions[3].leak
     assert not conditions[3].fit
     assert (leak.memory, leak.before, leak.after, leak.share) == (
@@ -139,7 +139,7 @@ def test_worker_with_open_trials_is_doubtful_and_still_fit(process_memory):
     for number in range(4):
         held["machine"] = 100 * number * 2**20
         condition = looked.condition(others=1)
-    assert condition == Condition(fit=True)
+    assert condition == WorkerHealth(fit=True)
 
 
 def test_memory_of_gpus_is_judged_beside_that_of_the_machine(process_memory, monkeypatch):

@@ -14,7 +14,7 @@ from tuner.cluster.pace import Pace
 from tuner.cluster.progress import Lines, Live, chosen, picture, status
 from tuner.journal import Journal
 from tuner.state import SweepState
-from tuner.worker.memory import Leak
+from tuner.worker.memory import MemoryLeak
 
 LEAK = (
     "trials leave GPU memory behind: between trials a worker held 400 MB at first and 1.9 GB now, of its "
@@ -43,7 +43,9 @@ def test_what_is_wrong_with_workers_is_told_once(shown, tmp_path):
     progress.open(sweep, tmp_path, 1)
     driver.suggest()
     for lanes in (4, 3):
-        driver.leaked(Leak("gpu", before=400_000_000, after=1_900_000_000, share=10_000_000_000), "127.0.0.1")
+        driver.leaked(
+            MemoryLeak("gpu", before=400_000_000, after=1_900_000_000, share=10_000_000_000), "127.0.0.1"
+        )
         driver.lost(0, "CUDA out of memory", lanes=lanes)
         progress._drawn = 0.0
         progress.show(driver)
@@ -188,13 +190,13 @@ def test_progress_can_be_silenced_and_be_an_object_of_ones_own():
 def test_a_notebook_has_one_output_that_is_drawn_anew(tmp_path, monkeypatch):
     shown = []
 
-    class Handle:
+    class WorkerHandle:
         def update(self, content):
             shown.append(content.data)
 
     def display(content, display_id):
         shown.append(content.data)
-        return Handle()
+        return WorkerHandle()
 
     ipython = types.ModuleType("IPython")
     ipython.display = types.SimpleNamespace(

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tuner import Architecture, Choice, Float, Int, Objective, Random, Reinforce, SearchSpace
-from tuner.searchers._controller import Adam, Controller, Draw
+from tuner.searchers._controller import Adam, ControllerNetwork, Draw
 from tuner.searchers._reinforce import _Rewards
 from tuner.testing._search import search
 
@@ -24,7 +24,7 @@ VOCABULARY = {"a": 2, "b": 3, "c": 1}
 
 
 def controller(seed=0, **parts):
-    return Controller(VOCABULARY, **{"hidden": 5, "learning_rate": 0.1, "seed": seed, **parts})
+    return ControllerNetwork(VOCABULARY, **{"hidden": 5, "learning_rate": 0.1, "seed": seed, **parts})
 
 
 def drawn(source, *names, temperature=1.0):

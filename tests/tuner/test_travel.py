@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from tuner import ClusterError
-from tuner.cluster.lanes import Handle
+from tuner.cluster.lanes import WorkerHandle
 from tuner.code import travel
-from tuner.code.travel import Luggage, moved
-from tuner.worker.recipe import Place, Results
+from tuner.code.travel import CodeArchive, moved
+from tuner.worker.setup import Place, Results
 
 
 @pytest.fixture
@@ -38,11 +38,11 @@ def names(folder):
 
 
 def test_files_are_used_where_they_are_if_they_are_there(project):
-    assert Luggage([project]).unpack() == {project: project}
+    assert CodeArchive([project]).unpack() == {project: project}
 
 
 def test_a_node_without_the_files_unpacks_them(project):
-    luggage = Luggage([project, project / "data"])
+    luggage = CodeArchive([project, project / "data"])
     shutil.rmtree(project)
     places = luggage.unpack()
     assert names(places[project]) == [".gitignore", "data/rows.csv", "helper.py", "train.py"]
@@ -52,7 +52,7 @@ def test_a_node_without_the_files_unpacks_them(project):
 
 
 def test_a_node_with_other_files_in_their_place_unpacks_them(project):
-    luggage = Luggage([project])
+    luggage = CodeArchive([project])
     (project / "helper.py").write_text("VALUE = 2")
     place = luggage.unpack()[project]
     assert place != project
@@ -61,7 +61,7 @@ def test_a_node_with_other_files_in_their_place_unpacks_them(project):
 
 def test_without_git_environments_and_hidden_folders_stay_at_home(project, monkeypatch):
     monkeypatch.setattr(travel, "_listed_by_git", lambda root: None)
-    luggage = Luggage([project])
+    luggage = CodeArchive([project])
     shutil.rmtree(project)
     found = names(luggage.unpack()[project])
     assert {"train.py", "data/rows.csv"} <= set(found)
@@ -70,7 +70,7 @@ def test_without_git_environments_and_hidden_folders_stay_at_home(project, monke
 
 def test_too_much_does_not_travel_and_is_an_error_where_it_is_missing(project, monkeypatch):
     monkeypatch.setattr(travel, "_MOST_BYTES", 10)
-    luggage = Luggage([project])
+    luggage = CodeArchive([project])
     assert luggage.unpack() == {project: project}
     shutil.rmtree(project)
     with pytest.raises(ClusterError, match=r"not there on the node .*; at most 0 MiB of files travel"):
@@ -83,7 +83,7 @@ def placed(monkeypatch):
     monkeypatch.setattr("tuner.cluster.lanes.versions", lambda: {"Python": "3.11.7", "ray": "2.60.0"})
 
     def place(versions=None, sees=True):
-        worker = Handle(None)
+        worker = WorkerHandle(None)
         worker._results = Results("/results/s", "token")
         worker._place = Place("10.0.0.2", "h2", versions or {"Python": "3.11.7", "ray": "2.60.0"}, sees)
         monkeypatch.setattr("ray.get", lambda found: found)

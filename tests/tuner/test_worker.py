@@ -14,9 +14,9 @@ from ray.tune import Trainable
 
 from tuner import Budget, Float, Objective, Sweep
 from tuner.errors import TrialError
-from tuner.worker.memory import Condition
+from tuner.worker.memory import WorkerHealth
 from tuner.worker.process import DeviceFull, crashes_explained
-from tuner.worker.recipe import Recipe
+from tuner.worker.setup import WorkerSetup
 from tuner.worker.tasks import TrainRequest
 from tuner.worker.worker import Worker
 
@@ -49,7 +49,7 @@ def worker(monkeypatch, tmp_path):
         objective=Objective(metric="loss", mode="min"),
         budget=Budget(trials=1, iterations=100),
     )
-    worker = Worker(Recipe(Counting, sweep, threads=1))
+    worker = Worker(WorkerSetup(Counting, sweep, threads=1))
     asyncio.run(worker.ready([]))
     return worker
 
@@ -196,7 +196,7 @@ def test_worker_that_a_trial_leaves_without_its_device_is_unfit_for_others(worke
             [await train(until=3) for _ in range(2)]
         return await worker.close(0)
 
-    assert asyncio.run(go()) == Condition(fit=False)
+    assert asyncio.run(go()) == WorkerHealth(fit=False)
 
 
 def test_worker_ends_that_a_trial_leaves_without_its_device_where_others_go_on(worker, monkeypatch):

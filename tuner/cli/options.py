@@ -21,7 +21,7 @@ OK, NOTHING_FINISHED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 def complain(about: object) -> None:
     """Say on stderr what is wrong."""
-    from tuner.report.words import clean
+    from tuner.report.phrases import clean
 
     print(f"error: {clean(str(about))}", file=sys.stderr)
 

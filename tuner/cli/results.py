@@ -138,7 +138,7 @@ def _logs(options: argparse.Namespace) -> int:
     from pathlib import Path
 
     from tuner.report import Report
-    from tuner.report.words import clean
+    from tuner.report.phrases import clean
 
     trials = {trial.number: trial for trial in Report.read(options.results).trials}
     if options.trial not in trials:

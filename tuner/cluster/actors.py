@@ -8,9 +8,9 @@ from typing import Any
 from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
 
 from tuner.cluster.fresh import is_fresh
-from tuner.cluster.lanes import Handle
+from tuner.cluster.lanes import WorkerHandle
 from tuner.ray_internals import RayActorManager, TrackedActor, TrackedActorTask
-from tuner.worker.memory import Leak
+from tuner.worker.memory import MemoryLeak
 from tuner.worker.process import DeviceFull
 
 
@@ -20,7 +20,7 @@ class LaneActors(RayActorManager):
     ``on_leak`` is told what trials have left behind in a worker, and on which machine.
     """
 
-    def __init__(self, pool: Any, *, on_leak: Callable[[Leak, str], None]) -> None:
+    def __init__(self, pool: Any, *, on_leak: Callable[[MemoryLeak, str], None]) -> None:
         super().__init__(resource_manager=pool)
         self._pool = pool
         self._on_leak = on_leak
@@ -45,7 +45,7 @@ class LaneActors(RayActorManager):
                 self._await(tracked, lease.worker)
         return len(started)
 
-    def _await(self, tracked: TrackedActor, worker: Handle) -> None:
+    def _await(self, tracked: TrackedActor, worker: WorkerHandle) -> None:
         self._tracked_actors_to_state_futures[tracked].add(worker.awaited)
         self._actor_state_events.track_future(
             future=worker.awaited,
@@ -53,7 +53,7 @@ class LaneActors(RayActorManager):
             on_error=lambda error: self._actor_start_failed(tracked, error),
         )
 
-    def _start(self, tracked: TrackedActor, worker: Handle) -> None:
+    def _start(self, tracked: TrackedActor, worker: WorkerHandle) -> None:
         worker.check()
         self._actor_start_resolved(tracked, worker.awaited)
 

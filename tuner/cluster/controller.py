@@ -11,28 +11,28 @@ import ray
 from pyarrow.fs import FileType
 from ray.exceptions import RayActorError, RayTaskError
 from ray.tune.error import TuneError
-from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Experiment, Trial
-from ray.tune.result import RESULT_DUPLICATE, SHOULD_CHECKPOINT, TRAINING_ITERATION
+from ray.tune.result import RESULT_DUPLICATE, SHOULD_CHECKPOINT
 from ray.tune.schedulers import TrialScheduler
 
 from tuner.cluster.actors import LaneActors, lanes_held
-from tuner.cluster.adapters import Request, SchedulerAdapter, SearchAdapter, configure
-from tuner.cluster.checkpoints import copy_checkpoint, take_checkpoints
+from tuner.cluster.adapters import Request, SchedulerAdapter, SearchAdapter
+from tuner.cluster.checkpoints import take_checkpoints
 from tuner.cluster.driver import SweepDriver
 from tuner.cluster.fresh import Fresh
 from tuner.cluster.groups import PlacementGroups
 from tuner.cluster.listener import Listener
 from tuner.cluster.loggers import Loggers
 from tuner.cluster.pool import WorkerPool
+from tuner.cluster.queueing import QueueingController, is_behind
 from tuner.cluster.retries import Retries
 from tuner.cluster.save_times import SaveTimes
-from tuner.cluster.watch import Watch
+from tuner.cluster.worker_times import WorkerTimes
 from tuner.errors import ResultsError, TrialError, TunerError
 from tuner.journal import History
 from tuner.objective import Ending
 from tuner.schedulers import Action, Decision
-from tuner.state import WORKER_LOSSES, Conclude, Pending, Save, TrialState
+from tuner.state import WORKER_LOSSES, Conclude, Pending, Save
 from tuner.storage.checkpoints import StorageFailed
 from tuner.worker import crash_report
 from tuner.worker.results import RESOURCE
@@ -62,7 +62,7 @@ class _Patience:
         return
 
 
-class Controller(TuneController):
+class Controller(QueueingController):
     """Drives the trials of one sweep to their ends, one ``step`` at a time."""
 
     def __init__(
@@ -90,7 +90,7 @@ class Controller(TuneController):
         self._results_dir = Path(experiment.storage.experiment_fs_path).parent
         self._loggers = loggers
         self._loggers.setup(**experiment.public_spec)
-        self._watch = Watch(driver.sweep.budget)
+        self._watch = WorkerTimes(driver.sweep.budget)
         self._retries = Retries(driver.sweep.budget.retries)
         self._saved = SaveTimes(driver.sweep.checkpoint_every if saves == "on demand" else None)
         self._is_winding_up = False
@@ -123,7 +123,7 @@ class Controller(TuneController):
                 if damaged := take_checkpoints(trial, checkpoints, self._driver.sweep.objective):
                     self._driver.lost(number, f"missing or damaged: {', '.join(damaged)}", died=False)
                 paused = (state.state == "paused" or number in waiting) and not state.pauses_again
-                state.is_unsaved = paused and _is_behind(trial, state)
+                state.is_unsaved = paused and is_behind(trial, state)
                 trial.set_status(Trial.PAUSED if paused else Trial.PENDING)
             self.add_trial(trial)
         self._to_resume = list(pending.resumed)
@@ -214,75 +214,6 @@ class Controller(TuneController):
                 self._fail(self._trials[number], f"it reported nothing for {silence:g} s (budget.silence)")
             # Its other trials lose their worker like any that has died.
             ray.kill(worker.actor)
-
-    def _maybe_update_trial_queue(self) -> None:
-        """Fill the free workers: paused trials that may go on come before new ones."""
-        if self._is_winding_up:
-            return
-        self._to_drop += [self._trials[number] for number in self._driver.drop()]
-        for trial in [trial for trial in self._to_drop if _has_left_worker(trial)]:
-            self._to_drop.remove(trial)
-            self._end(trial, "stopped")
-        self._start_resumed()
-        while self._free_workers() > len(self._to_resume) and (decision := self._driver.resume()) is not None:
-            self._to_resume.append(decision)
-            self._start_resumed()
-        while self._free_workers() > len(self._to_resume) and self._update_trial_queue():
-            self._maybe_add_actors()
-
-    def _start_resumed(self) -> None:
-        """Start who may go on and is ready, in the order decided: nobody before those that copy of him."""
-        waiting: list[Decision] = []
-        for decision in self._to_resume:
-            trial = self._trials[decision.trial]
-            source = trial if decision.source is None else self._trials[decision.source]
-            copied = any(earlier.source == decision.trial for earlier in waiting)
-            ready = not copied and self._is_ready(trial) and self._is_ready(source)
-            if not ready or (decision.source is not None and self._catches_up(source)):
-                waiting.append(decision)
-            elif trial.status == Trial.PAUSED and self._is_reconfigured(trial, source, decision):
-                self._set_trial_status(trial, Trial.PENDING)
-                self._maybe_add_actors()
-        self._to_resume = waiting
-
-    def _is_ready(self, trial: Trial) -> bool:
-        """Whether nothing of an earlier decision on the trial is left to do."""
-        catches_up = self._driver.state.trials[int(trial.trial_id)].pauses_again
-        return trial.is_finished() or (_has_left_worker(trial) and not catches_up)
-
-    def _catches_up(self, source: Trial) -> bool:
-        """Whether a trial has to be trained up to its last result again, so that others can copy it."""
-        state = self._driver.state.trials[int(source.trial_id)]
-        if source.status != Trial.PAUSED or not state.is_unsaved or not _is_behind(source, state):
-            return False
-        self._driver.state.catch_up(state.number)
-        self._set_trial_status(source, Trial.PENDING)
-        self._maybe_add_actors()
-        return True
-
-    def _is_reconfigured(self, trial: Trial, source: Trial, decision: Decision) -> bool:
-        """Whether the trial can go on, with another's checkpoint and configuration if so decided."""
-        if decision.source is None or source.status != Trial.PAUSED:  # it failed as it was saved: no change
-            return True
-        if source.latest_checkpoint_result is None:
-            used = f"{decision.resource:g} {self._driver.sweep.scheduler.resource}"
-            what = f"trial {source.trial_id} has no checkpoint to go on from after {used}"
-            self._fail(trial, f"{what}; report one together with a result")
-            return False
-        if source is not trial:
-            copy_checkpoint(source, trial, metric=self._driver.sweep.objective.metric)
-        trial_dir = trial.storage.storage_filesystem, trial.storage.trial_fs_path
-        checkpoints, path = trial.run_metadata.checkpoint_manager, trial.checkpoint.path
-        about = {"checkpoint": path, "contents": checkpoints.contents[path]}
-        self._driver.reconfigure(decision, trial_dir=trial_dir, **about)
-        self._driver.discard(checkpoints.take_freed())
-        configure(trial, self._driver)
-        return True
-
-    def _free_workers(self) -> int:
-        """Workers that are ready and for which no trial waits."""
-        waiting = int(self._actor_manager.num_pending_actors) - self._pool.awaiting_fresh
-        return self._pool.free - waiting
 
     def _actor_started(self, tracked_actor: Any, log: str = "STARTED") -> None:
         trial = self._actor_to_trial[tracked_actor]
@@ -457,22 +388,3 @@ class Controller(TuneController):
             return crash_report.read(self._results_dir, exception)
         cause = exception.cause if isinstance(exception, RayTaskError) else None
         return str(cause if isinstance(cause, TrialError) else exception)
-
-    def _requeue_trial(self, trial: Trial) -> None:
-        number = int(trial.trial_id)
-        state = self._driver.state.trials[number]
-        waits = any(decision.trial == number for decision in self._to_resume)
-        paused = (state.state == "paused" or waits) and not state.pauses_again
-        self._set_trial_status(trial, Trial.PAUSED if paused else Trial.PENDING)
-        self._live_trials.add(trial)
-
-
-def _has_left_worker(trial: Trial) -> bool:
-    """Whether a trial that was told to pause has done so: its checkpoint is written, or it failed."""
-    return bool(trial.status != Trial.RUNNING)
-
-
-def _is_behind(trial: Trial, state: TrialState) -> bool:
-    """Whether a trial's newest checkpoint is older than its last result."""
-    latest = trial.latest_checkpoint_result
-    return latest is None or bool(latest.metrics[TRAINING_ITERATION] < state.iteration)

@@ -33,7 +33,7 @@ from tuner.journal.events import (
 from tuner.objective import Ending
 from tuner.state import Instruction, Release, SweepState
 from tuner.storage.checkpoints import Folder, make_durable, remove
-from tuner.worker.memory import Leak
+from tuner.worker.memory import MemoryLeak
 from tuner.worker.tasks import TrainRequest
 
 # A trial's results of so long travel together, or of longer where many trials run: an answer costs a
@@ -51,7 +51,7 @@ class SweepDriver:
     def __init__(self, state: SweepState, journal: Journal) -> None:
         self.state = state
         self.sweep = state.sweep
-        self.leaks: list[Leak] = []  # for which workers were replaced
+        self.leaks: list[MemoryLeak] = []  # for which workers were replaced
         self.lanes_held: list[int] = []  # by workers whose device had no memory for more
         self.notes: list[str] = []  # that are shown once, as they come
         self.trial_dirs: dict[int, Folder] = {}  # of the trials that have checkpoints
@@ -163,7 +163,7 @@ class SweepDriver:
         if lanes is not None:
             self.lanes_held.append(lanes)
 
-    def leaked(self, leak: Leak, node: str) -> None:
+    def leaked(self, leak: MemoryLeak, node: str) -> None:
         """A worker is replaced, since its trials have left memory behind."""
         self._journal.write(Leaked(**asdict(leak), node=node))
         what = "a worker on %s is replaced: its trials left %s memory behind, %d bytes before and %d now"

@@ -19,8 +19,8 @@ from ray.exceptions import GetTimeoutError, RayError
 
 from tuner.cluster import connection
 from tuner.cluster.fresh import is_fresh
-from tuner.cluster.lanes import Handle, Lane
-from tuner.worker.recipe import Recipe, Results
+from tuner.cluster.lanes import Lane, WorkerHandle
+from tuner.worker.setup import Results, WorkerSetup
 from tuner.worker.worker import Worker
 
 # Ray places a group that there is room for within 0.2 s; one that waits for longer may need an idle one's. A
@@ -34,7 +34,7 @@ _SECONDS_TO_ANSWER = 2.0
 class Processes:
     """Starts and ends the worker processes, one in each placement group."""
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: WorkerSetup) -> None:
         self._recipe = recipe
         self._by_threads: dict[int, ray.ObjectRef] = {}
         self._shared: Sequence[ray.ObjectRef] = ()
@@ -45,17 +45,17 @@ class Processes:
         """What all trials will share, if anything, and where they are saved."""
         self._shared, self._results = shared, results
 
-    def start(self, group: AcquiredResources) -> Handle:
+    def start(self, group: AcquiredResources) -> WorkerHandle:
         """A worker in the group's first bundle, with a thread for each whole CPU of it; it gets ready."""
         [actor] = group.annotate_remote_entities([self._actor])
         threads = max(1, int(group.resource_request.head_cpus))
         if threads not in self._by_threads:
             self._by_threads[threads] = ray.put(self._recipe.with_threads(threads))
-        worker = Handle(actor.remote(self._by_threads[threads]))
+        worker = WorkerHandle(actor.remote(self._by_threads[threads]))
         worker.get_ready(self._shared, self._results)
         return worker
 
-    def is_ready(self, worker: Handle) -> bool:
+    def is_ready(self, worker: WorkerHandle) -> bool:
         """Whether it has loaded what trials need, now."""
         try:
             ray.get(worker.awaited, timeout=0)
@@ -63,7 +63,7 @@ class Processes:
             return False
         return True
 
-    def is_alive(self, worker: Handle) -> bool:
+    def is_alive(self, worker: WorkerHandle) -> bool:
         """Whether a process without a trial still answers."""
         try:
             ray.get(worker.actor.at_work.remote(), timeout=_SECONDS_TO_ANSWER)
@@ -71,7 +71,7 @@ class Processes:
             return False
         return True
 
-    def end(self, worker: Handle) -> None:
+    def end(self, worker: WorkerHandle) -> None:
         """End a process whatever it does."""
         ray.kill(worker.actor)
 
@@ -79,7 +79,7 @@ class Processes:
 class _Place:
     """A placement group that is there, and the process in it."""
 
-    def __init__(self, group: AcquiredResources, worker: Handle) -> None:
+    def __init__(self, group: AcquiredResources, worker: WorkerHandle) -> None:
         self.group = group
         self.worker = worker
 

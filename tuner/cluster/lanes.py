@@ -1,4 +1,4 @@
-"""``Handle``, the driver's side of a worker, and ``Lane``, a trial's place in it."""
+"""``WorkerHandle``, the driver's side of a worker, and ``Lane``, a trial's place in it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import ray
 from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
 from tuner.errors import ClusterError
-from tuner.worker.memory import Condition
-from tuner.worker.recipe import Place, Results, versions
+from tuner.worker.memory import WorkerHealth
+from tuner.worker.setup import Place, Results, versions
 
 _LANE_NUMBERS = itertools.count()
 
@@ -35,7 +35,7 @@ class Lane:
     The trial is made with ``arguments`` when it is first called for.
     """
 
-    def __init__(self, worker: Handle, arguments: dict[str, Any]) -> None:
+    def __init__(self, worker: WorkerHandle, arguments: dict[str, Any]) -> None:
         self._worker = worker
         self.number = next(_LANE_NUMBERS)
         self._arguments: dict[str, Any] | None = arguments
@@ -62,7 +62,7 @@ class Lane:
         return self.condition is None or self.condition.fit
 
     @cached_property
-    def condition(self) -> Condition | None:
+    def condition(self) -> WorkerHealth | None:
         """What is to be said of the worker, if anything; asked as ``is_clean`` is."""
         if self._last is None:
             return None
@@ -70,13 +70,13 @@ class Lane:
             answer = ray.get(self._last, timeout=0)
         except RayTaskError:
             # The trial's own error; an error in closing is another matter.
-            return Condition(fit=False) if self._closing else None
+            return WorkerHealth(fit=False) if self._closing else None
         except (RayError, GetTimeoutError):
-            return Condition(fit=False)
-        return answer if isinstance(answer, Condition) else None
+            return WorkerHealth(fit=False)
+        return answer if isinstance(answer, WorkerHealth) else None
 
 
-class Handle:
+class WorkerHandle:
     """The driver's side of a worker: what it waits for before it is ready, and how many trials it has."""
 
     def __init__(self, actor: Any) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tuner.cluster import connection
 from tuner.cluster.silence import Silence
-from tuner.report import words
+from tuner.report import phrases
 
 if TYPE_CHECKING:
     from tuner.cluster.driver import SweepDriver
@@ -38,7 +38,7 @@ class Listener:
         self._looked = time.monotonic()
         if self._driver.sweep.budget.silence is None:
             for number, seconds in self._silence.to_mention(running):
-                what = f"no result for {words.duration(seconds)}; budget.silence ends trials that hang"
+                what = f"no result for {phrases.duration(seconds)}; budget.silence ends trials that hang"
                 self._driver.notes.append(f"trial {number:05d}: {what}")
         if self._is_starved or self._pool.is_starting or self._silence.seconds(running) < _SECONDS_TO_STARVE:
             return

@@ -23,7 +23,7 @@ from tuner.cluster.pool import WorkerPool
 from tuner.errors import ClusterError, Problem, SpecError
 from tuner.objective import Resources
 from tuner.sweep import Sweep
-from tuner.worker.recipe import Recipe
+from tuner.worker.setup import WorkerSetup
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Placement:
     slots: int
     resources: Resources
     request: Request
-    start: Callable[[Recipe], WorkerPool | PlacementGroups]
+    start: Callable[[WorkerSetup], WorkerPool | PlacementGroups]
 
 
 def place(trainable: Any, sweep: Sweep, *, ended: Callable[[], bool]) -> Placement:
@@ -52,7 +52,7 @@ def place(trainable: Any, sweep: Sweep, *, ended: Callable[[], bool]) -> Placeme
         most = sweep.budget.concurrent or slots
         apart = resources.isolation == "process"
 
-        def groups(recipe: Recipe) -> PlacementGroups:
+        def groups(recipe: WorkerSetup) -> PlacementGroups:
             manager = PlacementGroupResourceManager()
             return PlacementGroups(Processes(recipe), manager, most=most, apart=apart)
 
@@ -61,7 +61,7 @@ def place(trainable: Any, sweep: Sweep, *, ended: Callable[[], bool]) -> Placeme
     slots = connection.require(resources)
     plain = PlacementGroupFactory([resources.bundle])
 
-    def start(recipe: Recipe) -> WorkerPool:
+    def start(recipe: WorkerSetup) -> WorkerPool:
         wanted = _wanted(sweep, resources)
         most = _most_at_once(sweep, workers=max(1, wanted()))
         return WorkerPool(recipe, resources, wanted=wanted, most=most, samples=sweep.samples)

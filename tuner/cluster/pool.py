@@ -15,11 +15,11 @@ from ray.air.execution.resources import AcquiredResources, ResourceManager, Reso
 from ray.exceptions import RayError, RayTaskError
 
 from tuner.cluster.fresh import is_fresh
-from tuner.cluster.lanes import Handle, Lane
+from tuner.cluster.lanes import Lane, WorkerHandle
 from tuner.cluster.log import log
 from tuner.errors import ClusterError
 from tuner.objective import Resources
-from tuner.worker.recipe import Recipe, Results
+from tuner.worker.setup import Results, WorkerSetup
 from tuner.worker.worker import Worker
 
 # A worker that dies before it ever was ready is started again so often; then the sweep is given up.
@@ -27,7 +27,7 @@ _START_ATTEMPTS = 3
 
 
 class _Lease(AcquiredResources):
-    def __init__(self, request: ResourceRequest, worker: Handle) -> None:
+    def __init__(self, request: ResourceRequest, worker: WorkerHandle) -> None:
         super().__init__(resource_request=request)
         self.worker = worker
         self.lane: Lane | None = None
@@ -48,7 +48,7 @@ class WorkerPool(ResourceManager):
 
     def __init__(
         self,
-        recipe: Recipe,
+        recipe: WorkerSetup,
         resources: Resources,
         *,
         wanted: Callable[[], int],
@@ -66,11 +66,11 @@ class WorkerPool(ResourceManager):
         self._wanted = wanted
         self._most = most
         self._samples = samples
-        self._measuring: Handle | None = None
+        self._measuring: WorkerHandle | None = None
         self._apart = resources.isolation == "process"
         self.lanes = 1 if self._apart else None if resources.lanes == "auto" else int(resources.lanes)
-        self._starting: list[Handle] = []
-        self._ready: list[Handle] = []
+        self._starting: list[WorkerHandle] = []
+        self._ready: list[WorkerHandle] = []
         self._failed_starts = 0
         self._suspects = 0
         self.awaiting_fresh = 0  # trials that wait for a fresh process
@@ -110,7 +110,7 @@ class WorkerPool(ResourceManager):
     def grow(self) -> None:
         """Start the workers that are wanted and not there."""
         for _ in range(self._wanted() - len(self._starting) - len(self._ready)):
-            worker = Handle(self._actor.remote(self._recipe))
+            worker = WorkerHandle(self._actor.remote(self._recipe))
             self._starting.append(worker)
             if self._shared is not None:
                 worker.get_ready(self._shared, self._results)
@@ -126,7 +126,7 @@ class WorkerPool(ResourceManager):
                 self._replace(worker, "a trial needs a fresh process")
 
     @property
-    def _unused(self) -> list[Handle]:
+    def _unused(self) -> list[WorkerHandle]:
         return [worker for worker in self._ready if worker.served == 0]
 
     def suspect(self) -> None:
@@ -208,7 +208,7 @@ class WorkerPool(ResourceManager):
             ray.kill(worker.actor)
         self._starting, self._ready = [], []
 
-    def _admit(self, worker: Handle, answer: Any) -> None:
+    def _admit(self, worker: WorkerHandle, answer: Any) -> None:
         """A worker is ready, or has measured how many lanes are best; the first one does."""
         if worker is self._measuring:
             # What it dies of will show itself in the trials, each for itself.
@@ -230,7 +230,7 @@ class WorkerPool(ResourceManager):
             log.info("a worker is ready on %s", worker.where())
             self._ready.append(worker)
 
-    def _places(self, worker: Handle) -> int:
+    def _places(self, worker: WorkerHandle) -> int:
         if worker.retired or worker.doubtful or worker.alone:
             return 0
         if self.awaiting_fresh and worker in self._unused[: self.awaiting_fresh]:
@@ -238,7 +238,7 @@ class WorkerPool(ResourceManager):
         lanes = 1 if self._suspects > 0 else self.lanes or 1
         return max(0, min(lanes, worker.most or lanes) - worker.trials)
 
-    def _replace(self, worker: Handle, why: str) -> None:
+    def _replace(self, worker: WorkerHandle, why: str) -> None:
         log.info("a worker is replaced: %s", why)
         self._ready.remove(worker)
         ray.kill(worker.actor)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from tuner.cluster.pace import Pace
-from tuner.report import words
+from tuner.report import phrases
 from tuner.sweep import Sweep
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from tuner.cluster.driver import SweepDriver
-    from tuner.worker.memory import Leak
+    from tuner.worker.memory import MemoryLeak
 
 _SECONDS_BETWEEN_FRAMES = 0.25
 _SECONDS_BETWEEN_NOTEBOOK_FRAMES = 1.0
@@ -196,7 +196,7 @@ def _table(driver: SweepDriver, trials: list[Any]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    metric = words.clean(driver.sweep.objective.metric)
+    metric = phrases.clean(driver.sweep.objective.metric)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=True, show_edge=False)
     table.add_column("trial", no_wrap=True, min_width=5)
     for name, width in (("iteration", 9), (metric, min(max(len(metric), 8), 16)), ("best", 8)):
@@ -207,9 +207,9 @@ def _table(driver: SweepDriver, trials: list[Any]) -> Table:
         table.add_row(
             f"{trial.number:05d}",
             f"{trial.iteration}/{limit}" if limit else str(trial.iteration),
-            words.short(trial.last) if trial.last is not None else "",
-            words.short(trial.best) if trial.best is not None else "",
-            Text(words.changed(trial.config)),
+            phrases.short(trial.last) if trial.last is not None else "",
+            phrases.short(trial.best) if trial.best is not None else "",
+            Text(phrases.changed(trial.config)),
         )
     return table
 
@@ -230,10 +230,10 @@ def _of_lanes(lanes: int) -> str:
     return f"the device's memory does not hold all lanes of a worker: {goes_on}"
 
 
-def _of_leak(leak: Leak) -> str:
+def _of_leak(leak: MemoryLeak) -> str:
     """That trials leave memory behind, told when the first worker is replaced for it."""
     of = "GPU memory" if leak.memory == "gpu" else "memory"
-    before, after, share = (words.size(count) for count in (leak.before, leak.after, leak.share))
+    before, after, share = (phrases.size(count) for count in (leak.before, leak.after, leak.share))
     held = f"between trials a worker held {before} at first and {after} now, of its share of {share}"
     return f"trials leave {of} behind: {held}; it is replaced, as others will be"
 
@@ -241,7 +241,7 @@ def _of_leak(leak: Leak) -> str:
 def opening(sweep: Sweep, slots: int | None) -> str:
     """What is about to run: how many trials of what, by which methods, and how many at once (if known)."""
     count, asked = sweep.trials, sweep.budget.concurrent
-    trials = "as many trials as time allows" if count is None else words.several(count, "trial")
+    trials = "as many trials as time allows" if count is None else phrases.several(count, "trial")
     searcher, scheduler = (
         getattr(part, "kind", type(part).__name__) for part in (sweep.searcher, sweep.scheduler)
     )
@@ -267,12 +267,12 @@ def status(driver: SweepDriver, pace: Pace) -> str:
     of = f"/{total:,}" if total is not None else ""
     parts = [
         f"{len(driver.state.trials):,}{of} trials",
-        words.counted({**states, "failed": counts["failed"]}) or "none running yet",
-        words.duration(pace.seconds),
+        phrases.counted({**states, "failed": counts["failed"]}) or "none running yet",
+        phrases.duration(pace.seconds),
     ]
     rest = pace.remaining(driver)
     if rest is not None:
-        parts.append(f"about {words.duration(rest)} left")
+        parts.append(f"about {phrases.duration(rest)} left")
     return " · ".join(parts)
 
 
@@ -281,6 +281,8 @@ def best(driver: SweepDriver) -> str:
     incumbent = driver.state.incumbent
     if incumbent is None or incumbent.best is None:
         return "no result yet"
-    metric = words.clean(driver.sweep.objective.metric)
+    metric = phrases.clean(driver.sweep.objective.metric)
     trial = f"trial {incumbent.number:05d}, iteration {incumbent.best_iteration:,}"
-    return f"best {metric} {words.short(incumbent.best)} ({trial}): {words.changed(incumbent.best_config)}"
+    return (
+        f"best {metric} {phrases.short(incumbent.best)} ({trial}): {phrases.changed(incumbent.best_config)}"
+    )

@@ -17,7 +17,7 @@ from tuner.errors import ResultsError
 from tuner.journal import History, Journal, read
 from tuner.journal.events import Resumed, SweepBegan
 from tuner.report import Report
-from tuner.report.words import ended
+from tuner.report.phrases import ended
 from tuner.sweep import Sweep
 from tuner.trainable import TrainableSpec
 from tuner.trust import require

@@ -128,12 +128,12 @@ def carry_out(
                 from tuner.cluster.loggers import Loggers
                 from tuner.cluster.placement import place
                 from tuner.worker import crash_report
-                from tuner.worker.recipe import Recipe, Results, share
+                from tuner.worker.setup import Results, WorkerSetup, share
 
             trainable = sweep.trainable.load()
             placement = place(trainable, sweep, ended=interrupted.is_set)
             threads = placement.resources.threads
-            recipe = Recipe(trainable, sweep, threads=threads, travels=connection.is_spread())
+            recipe = WorkerSetup(trainable, sweep, threads=threads, travels=connection.is_spread())
             pool = placement.start(recipe)
             try:
                 if not checked:

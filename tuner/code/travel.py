@@ -1,4 +1,4 @@
-"""``Luggage``: the user's code and files, for nodes on which they are not where they are on the driver's.
+"""``CodeArchive``: the user's code and files, for nodes on which they are not where they are on the driver's.
 
 A folder is packed as git sees it: without what ``.gitignore`` names. A node that has the same files in the
 same place uses those; any other unpacks them once.
@@ -24,7 +24,7 @@ _SKIPPED = frozenset(
 )
 
 
-class Luggage:
+class CodeArchive:
     """The files of some folders, packed where they are."""
 
     def __init__(self, roots: Iterable[Path]) -> None:

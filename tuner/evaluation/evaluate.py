@@ -24,7 +24,7 @@ from tuner.cluster.progress import Progress
 from tuner.cluster.runner import run
 from tuner.code.modules import within
 from tuner.errors import Problem, ResultsError, SpecError
-from tuner.evaluation.listed import Listed
+from tuner.evaluation.fixed_list import FixedList
 from tuner.objective import Budget, Objective
 from tuner.report import EVALUATION_FILE, Report, Trial
 from tuner.schedulers import Fifo
@@ -189,7 +189,7 @@ def _part(
         space=sweep.space,
         objective=objective,
         budget=Budget(iterations=iterations),
-        searcher=Listed(configs=tuple(configs)),
+        searcher=FixedList(configs=tuple(configs)),
         scheduler=Fifo(),
         resources=sweep.resources.model_copy(update={"lanes": 1}),
         seed=int(seed),

@@ -90,7 +90,7 @@ class Event:
                 continue
             value = data[name]
             require(condition(value), f"'{name}' of '{cls.kind}' must be {what}", value)
-            values[name] = tuple(value) if isinstance(value, list) else value
+            values[name] = tuple(value) if condition in rules.TUPLES else value
         return cls(**values, time=time)
 
 

@@ -119,6 +119,8 @@ CONTENTS: Rule = (
     lambda value: isinstance(value, list) and len(value) == 2 and all(map(_is_count, value)),
     "two whole numbers",
 )
+TUPLES = (NUMBERS[0], CONTENTS[0])
+"""Conditions of values that are lists in JSON and tuples in an event."""
 FLAG: Rule = (lambda value: isinstance(value, bool), "true or false")
 MAYBE_NUMBER: Rule = (lambda value: value is None or is_number(value), "a finite number or null")
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from tuner.report._hyperparameters import bounds, choices, layers
 from tuner.report._report import Report
 from tuner.report._trial import Trial
-from tuner.report.words import clean, short
+from tuner.report.phrases import clean, short
 
 _T = TypeVar("_T")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tuner.errors import ResultsError
-from tuner.report.words import short
+from tuner.report.phrases import short
 
 EVALUATION_FILE = "evaluation.json"
 """What ``tuner evaluate`` writes into the results folder."""

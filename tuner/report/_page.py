@@ -14,7 +14,7 @@ from tuner.report._charts import Chart, curves, fronts, progress, scatters
 from tuner.report._report import Report
 from tuner.report._style import STYLE
 from tuner.report._trial import Trial, checkpoint, reached_at
-from tuner.report.words import changed, clean, duration, ended, full, left_behind, savings, short, since
+from tuner.report.phrases import changed, clean, duration, ended, full, left_behind, savings, short, since
 
 # Limits that keep the page of a very large sweep small; each is named on the page where it bites.
 _MAX_ROWS = 1_000

@@ -13,7 +13,7 @@ from tuner.objective import Objective
 
 
 @dataclass(frozen=True)
-class Change:
+class Reconfiguration:
     """A trial went on after ``iteration``, from trial ``source``'s checkpoint of it, with ``config``."""
 
     iteration: int
@@ -48,7 +48,7 @@ class Trial:
     error: str | None
     checkpoint: str | None
     curve: list[tuple[int, float]]
-    changes: tuple[Change, ...] = ()
+    changes: tuple[Reconfiguration, ...] = ()
     first_config: dict[str, Any] = field(default_factory=dict)
     values: tuple[float, ...] = ()
     metrics: dict[str, Any] = field(default_factory=dict)
@@ -94,7 +94,9 @@ def trial_of(
     last = results[-1].iteration if results else 0
     until = last if values else reached(curve, best)
     first = restored(history.config)
-    changes = [Change(each.iteration, each.source, restored(each.config)) for each in history.changes]
+    changes = [
+        Reconfiguration(each.iteration, each.source, restored(each.config)) for each in history.changes
+    ]
     before = [change.config for change in changes if change.iteration < until]
     checkpoint = None if history.kept is None else _find(history.kept, folder)
     return Trial(

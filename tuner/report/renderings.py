@@ -14,7 +14,7 @@ from tuner.report import _evaluation
 from tuner.report._page import html
 from tuner.report._report import Report
 from tuner.report._trial import Trial, checkpoint, reached_at
-from tuner.report.words import (
+from tuner.report.phrases import (
     cell,
     changed,
     clean,

@@ -6,9 +6,9 @@ from tuner.schedulers._asha_stop import AshaStop
 from tuner.schedulers._curve import Curve
 from tuner.schedulers._fifo import Fifo
 from tuner.schedulers._hyperband import HyperBand
+from tuner.schedulers._median import Median, Percentile
 from tuner.schedulers._pasha import Pasha
 from tuner.schedulers._pbt import Pbt
-from tuner.schedulers._peers import Median, Percentile
 from tuner.schedulers._replay import Replay
 from tuner.schedulers._successive_halving import SuccessiveHalving
 from tuner.schedulers.base import Scheduler, SchedulerSpec

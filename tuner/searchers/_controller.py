@@ -51,7 +51,7 @@ class Network(nn.Module):
         return self.head(outputs), state
 
 
-class Controller:
+class ControllerNetwork:
     """The network with its vocabulary, its optimizer and a random stream of its own.
 
     ``vocabulary``: the name of each step -> how many options it has, at least one.
@@ -152,7 +152,7 @@ class Controller:
 class Drawing:
     """A sequence in the making; ``draw`` is what it has come to."""
 
-    def __init__(self, controller: Controller, temperature: float) -> None:
+    def __init__(self, controller: ControllerNetwork, temperature: float) -> None:
         self._controller = controller
         self._temperature = temperature
         self._token = controller._first

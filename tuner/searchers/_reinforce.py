@@ -18,7 +18,7 @@ from tuner.space.values import same
 from tuner.spec import Count, Number
 
 if TYPE_CHECKING:
-    from tuner.searchers._controller import Controller, Draw
+    from tuner.searchers._controller import ControllerNetwork, Draw
 
 CONTROLLER_FILE = "controller.pt"
 
@@ -92,10 +92,10 @@ class Reinforce(SearcherSpec):
             return Random().build(space, objective=objective, seed=seed)
         return _ReinforceSearcher(self, space, objective, self._controller(space, self.controller, seed=seed))
 
-    def _controller(self, space: SearchSpace, path: str | None, *, seed: int) -> Controller:
-        from tuner.searchers._controller import Controller
+    def _controller(self, space: SearchSpace, path: str | None, *, seed: int) -> ControllerNetwork:
+        from tuner.searchers._controller import ControllerNetwork
 
-        controller = Controller(
+        controller = ControllerNetwork(
             _vocabulary(space), hidden=self.hidden, learning_rate=self.learning_rate, seed=seed
         )
         if path is not None:
@@ -105,7 +105,7 @@ class Reinforce(SearcherSpec):
 
 class _ReinforceSearcher(Searcher):
     def __init__(
-        self, spec: Reinforce, space: SearchSpace, objective: Objective, controller: Controller
+        self, spec: Reinforce, space: SearchSpace, objective: Objective, controller: ControllerNetwork
     ) -> None:
         self._spec = spec
         self._space = space

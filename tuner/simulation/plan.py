@@ -10,7 +10,7 @@ from typing import Any
 
 from tuner.errors import SpecError
 from tuner.objective import Budget
-from tuner.report.words import duration
+from tuner.report.phrases import duration
 from tuner.schedulers import SCHEDULERS, Fifo, Replay, SchedulerSpec
 from tuner.searchers import Random
 from tuner.simulation._simulate import Simulation, simulate

@@ -11,7 +11,7 @@ Nothing here starts a cluster. ``pytest`` and ``hypothesis`` are imported by the
 
 from tuner.testing._scheduler_contract import SchedulerContract
 from tuner.testing._searcher_contract import SearcherContract
-from tuner.testing._simulation import Event, Run, Scenario, simulate
+from tuner.testing._simulation import Run, Scenario, SchedulerCall, simulate
 from tuner.testing._spaces import ARCHITECTURE_SPACES, CONDITIONAL_SPACES, SPACES
 from tuner.testing._trainable_contract import TrainableContract
 from tuner.testing._types import Fate, Mode
@@ -20,7 +20,7 @@ __all__ = [
     "ARCHITECTURE_SPACES",
     "CONDITIONAL_SPACES",
     "SPACES",
-    "Event",
+    "SchedulerCall",
     "Fate",
     "Mode",
     "Run",

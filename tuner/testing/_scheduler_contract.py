@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from tuner.schedulers import Action, Decision, Fifo, Scheduler, SchedulerSpec
 from tuner.testing._randomness import global_randomness, global_states
-from tuner.testing._simulation import Event, Run, Scenario, simulate
+from tuner.testing._simulation import Run, Scenario, SchedulerCall, simulate
 from tuner.testing._spec_contract import SpecContract
 
 _run = lru_cache(maxsize=512)(simulate)
@@ -241,7 +241,7 @@ def _built_again(run: Run) -> Scheduler:
     return run.spec.build(objective=scenario.objective, iterations=scenario.iterations, seed=scenario.seed)
 
 
-def _replayed(scheduler: Scheduler, event: Event) -> tuple[Decision, ...]:
+def _replayed(scheduler: Scheduler, event: SchedulerCall) -> tuple[Decision, ...]:
     if event.call == "close":
         scheduler.close()
         return ()

@@ -67,7 +67,7 @@ class Scenario:
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class SchedulerCall:
     """A call of the scheduler and its answers; ``resume`` and ``drop`` without an answer are left out.
 
     ``running``: the trials that ran when the call was made; ``closed``: whether ``close`` had been called.
@@ -89,10 +89,10 @@ class Run:
 
     spec: SchedulerSpec
     scenario: Scenario
-    events: list[Event]
+    events: list[SchedulerCall]
     waiting: list[int]
 
-    def calls(self, call: str) -> list[Event]:
+    def calls(self, call: str) -> list[SchedulerCall]:
         """The events of one kind, in order."""
         return [event for event in self.events if event.call == call]
 
@@ -180,10 +180,10 @@ class _Recorded(SchedulerSpec):
     """The settings of another scheduler, whose calls and answers go to ``events``."""
 
     of: SchedulerSpec
-    _events: list[Event] = PrivateAttr(default_factory=list)
+    _events: list[SchedulerCall] = PrivateAttr(default_factory=list)
 
     @property
-    def events(self) -> list[Event]:
+    def events(self) -> list[SchedulerCall]:
         return self._events
 
     def most(self, iterations: int | None) -> int | None:
@@ -200,14 +200,14 @@ class _Recorded(SchedulerSpec):
 
 
 class _Recorder(Scheduler):
-    def __init__(self, scheduler: Scheduler, events: list[Event]) -> None:
+    def __init__(self, scheduler: Scheduler, events: list[SchedulerCall]) -> None:
         self._scheduler = scheduler
         self._events = events
         self._running: set[int] = set()
         self._closed = False
 
     def _note(self, **what: Any) -> None:
-        self._events.append(Event(**what, running=len(self._running), closed=self._closed))
+        self._events.append(SchedulerCall(**what, running=len(self._running), closed=self._closed))
 
     def add(self, trial: int) -> None:
         self._note(call="add", trial=trial)

@@ -9,7 +9,7 @@ from typing import Any
 
 from ray.tune.logger import LoggerCallback
 
-from tuner.report.words import cell
+from tuner.report.phrases import cell
 
 FILE_NAME = "progress.csv"
 

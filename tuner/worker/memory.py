@@ -27,7 +27,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True)
-class Leak:
+class MemoryLeak:
     """What trials have left behind in a worker, of the memory of its machine or of its GPUs, in bytes.
 
     ``before``: held when the first of them had ended; ``after``: held now, without any; ``share``: that falls
@@ -41,7 +41,7 @@ class Leak:
 
 
 @dataclass(frozen=True)
-class Condition:
+class WorkerHealth:
     """What a worker has to say of itself as one of its trials ends; one in good order says nothing.
 
     ``fit``: for other trials. If it is, it has grown, and as long as trials are open it cannot be told what
@@ -49,10 +49,10 @@ class Condition:
     """
 
     fit: bool
-    leak: Leak | None = None
+    leak: MemoryLeak | None = None
 
 
-class Meter:
+class MemoryMeter:
     """How one kind of memory that a process holds develops from trial to trial. All in bytes.
 
     It is read as a trial ends, when ``others`` are still open. What these hold is not known, so only that is
@@ -106,33 +106,33 @@ class Memory:
 
     def __init__(self) -> None:
         self._machine_share, self._gpu_part = _fair_share()
-        self._machine = Meter(_step(self._machine_share))
-        self._gpus: Meter | None = None  # there is none before CUDA is in use
+        self._machine = MemoryMeter(_step(self._machine_share))
+        self._gpus: MemoryMeter | None = None  # there is none before CUDA is in use
         self._leaked = False  # and has said so; trials may still be under way to it
 
-    def condition(self, *, others: int) -> Condition | None:
+    def condition(self, *, others: int) -> WorkerHealth | None:
         """What is to be said of the process while so many other trials are open; a leak is told once."""
         if self._leaked:
-            return Condition(fit=False)
+            return WorkerHealth(fit=False)
         leak = self._look("machine", self._machine, _held_of_machine, self._machine_share, others)
         doubtful = self._machine.is_doubtful
         torch = sys.modules.get("torch")
         if torch is not None and torch.cuda.is_initialized():
             share = self._gpu_part * _total_of_gpus(torch)
-            self._gpus = self._gpus or Meter(_step(share))
+            self._gpus = self._gpus or MemoryMeter(_step(share))
             leak = leak or self._look("gpu", self._gpus, lambda: _held_of_gpus(torch), share, others)
             doubtful = doubtful or self._gpus.is_doubtful
         self._leaked = leak is not None
-        return Condition(not self._leaked, leak) if self._leaked or doubtful else None
+        return WorkerHealth(not self._leaked, leak) if self._leaked or doubtful else None
 
     def _look(
         self,
         memory: Literal["machine", "gpu"],
-        meter: Meter,
+        meter: MemoryMeter,
         read: Callable[[], int],
         share: float,
         others: int,
-    ) -> Leak | None:
+    ) -> MemoryLeak | None:
         unfreed = read()
         if meter.expects(unfreed, others=others):
             return None
@@ -140,7 +140,7 @@ class Memory:
         held = read()
         if not meter.judge(held, others=others, unfreed=unfreed):
             return None
-        return Leak(memory, before=meter.before, after=held, share=round(share))
+        return MemoryLeak(memory, before=meter.before, after=held, share=round(share))
 
 
 def _step(share: float) -> float:

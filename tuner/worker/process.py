@@ -9,7 +9,7 @@ import gc
 import os
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 import ray
@@ -40,6 +40,17 @@ class DeviceFull(TrialError):
     """
 
     lanes: int | None = None
+
+
+def count_held(outcomes: Sequence[object], *, of: int) -> None:
+    """Say how many trials the device holds where its memory did not suffice for all of a round.
+
+    That is the others of the ``of`` trials, but at least half of all, which is what is tried next.
+    """
+    full = [each for each in outcomes if isinstance(each, DeviceFull)]
+    if full and of > 1:
+        for error in full:
+            error.lanes = max(of - len(full), of // 2)
 
 
 def device_is_lost() -> bool:

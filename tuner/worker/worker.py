@@ -23,36 +23,32 @@ from tuner.errors import TrialError
 from tuner.storage.checkpoints import blame_storage
 from tuner.worker import crash_report, results
 from tuner.worker.function import session_thread
-from tuner.worker.memory import Condition, Memory
+from tuner.worker.memory import Memory, WorkerHealth
 from tuner.worker.output import FOLDER, Output
 from tuner.worker.process import (
     DeviceFull,
     Exited,
+    count_held,
     crashes_explained,
     device_is_lost,
     free_gpu_memory,
     keep_freed_memory,
 )
 from tuner.worker.randomness import GlobalRandomness
-from tuner.worker.recipe import Place, Recipe, Results, versions
+from tuner.worker.setup import Place, Results, WorkerSetup, versions
 from tuner.worker.surroundings import Surroundings
 from tuner.worker.tasks import HALTED, TrainRequest, TrainTask
 
 T = TypeVar("T")
 
-# A function that is told to stop gets so long to come to its next report; then its process is replaced.
 _SECONDS_TO_STOP = 5.0
-
-# How long a round waits for lanes whose results are still being looked at, so that they can train along:
-# such a part of the last round, or so long while those lanes are the most.
-_SHARE_TO_GATHER = 0.1
-_SECONDS_FOR_MOST = 0.005
-
-# While other trials are open, the memory that one held of a GPU is kept for so long at least.
+"""A function that was told to stop has so long to report once more. Then its process is replaced."""
+_SHARE_TO_GATHER, _SECONDS_FOR_MOST = 0.1, 0.005
+"""A round waits this part of the last one for lanes that are still looked at; or so long for most lanes."""
 _SECONDS_TO_KEEP = 1.0
-
-# How often, while a round lasts, those are looked for that have results to hand over.
+"""While other trials are open, the GPU memory of an ended one is kept for at least this long."""
 _SECONDS_BETWEEN_LOOKS = 0.1
+"""Looks for lanes that have results to hand over while a round lasts."""
 
 
 class Worker:
@@ -62,7 +58,7 @@ class Worker:
     iteration of every trial that is asked for one), and between rounds opening, saving, restoring, closing.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: WorkerSetup) -> None:
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             os.environ[name] = str(recipe.threads)
         os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
@@ -169,7 +165,7 @@ class Worker:
             self._rounds = asyncio.create_task(self._run_rounds())
         return await answer
 
-    async def close(self, lane: int) -> Condition | None:
+    async def close(self, lane: int) -> WorkerHealth | None:
         """End a lane's trial, also in the middle of a request; what is to be said of the process after it."""
         task = self._tasks.pop(lane, None)
         if task is not None and task.answer is not None:
@@ -297,20 +293,8 @@ class Worker:
                 outcomes[lane] = self._exited(lane)
             except TrialError as error:
                 outcomes[lane] = error
-        self._count_held(outcomes)
+        count_held([each for lane, each in outcomes.items() if lane in self._trials], of=len(self._trials))
         return outcomes
-
-    def _count_held(self, outcomes: dict[int, dict[str, Any] | TrialError]) -> None:
-        """Say how many trials the device holds where its memory did not suffice for all of a round.
-
-        That is the others, but at least half of all, which is what is tried next.
-        """
-        full = [
-            each for lane, each in outcomes.items() if lane in self._trials and isinstance(each, DeviceFull)
-        ]
-        if full and len(self._trials) > 1:
-            for error in full:
-                error.lanes = max(len(self._trials) - len(full), len(self._trials) // 2)
 
     def _train_together(self, lanes: Sequence[int]) -> dict[int, TrialError]:
         """Let those of one fusion key train as one; what failed in it, which failed for all of them."""
@@ -382,7 +366,7 @@ class Worker:
         )
         return self._last[lane]
 
-    def _close(self, lane: int) -> Condition | None:
+    def _close(self, lane: int) -> WorkerHealth | None:
         trial = self._trials.pop(lane, None)
         self._unmade.pop(lane, None)
         self._names.pop(lane, None)
@@ -410,7 +394,7 @@ class Worker:
                 self._freed = time.monotonic()
         return self._condition(stopped=thread is None or not thread.is_alive())
 
-    def _condition(self, *, stopped: bool = True) -> Condition | None:
+    def _condition(self, *, stopped: bool = True) -> WorkerHealth | None:
         if not (self._is_fit and stopped):
-            return Condition(fit=False)
+            return WorkerHealth(fit=False)
         return self._memory.condition(others=len(self._trials))

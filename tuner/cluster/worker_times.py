@@ -1,4 +1,4 @@
-"""``Watch``: what time tells of the trials on their workers: who is over his time, who has gone silent.
+"""``WorkerTimes``: what time tells of the trials on their workers: who is over his time, who has gone silent.
 
 A worker whose trials report nothing for too long hangs in one of them. Which one it is, the worker itself
 says, unless it cannot even do that; the other trials of the process are innocent.
@@ -34,7 +34,7 @@ class _Seen:
     asked: float = 0.0
 
 
-class Watch:
+class WorkerTimes:
     """Times of trials on workers. ``clock`` gives seconds."""
 
     def __init__(self, budget: Budget, *, clock: Callable[[], float] = time.monotonic) -> None:

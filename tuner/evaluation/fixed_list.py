@@ -1,4 +1,4 @@
-"""``Listed``: a searcher that suggests given configurations, one after the other."""
+"""``FixedList``: a searcher that suggests given configurations, one after the other."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tuner.searchers.base import Searcher, SearcherSpec
 from tuner.space import Config, SearchSpace
 
 
-class Listed(SearcherSpec):
+class FixedList(SearcherSpec):
     """These ``configs`` in their order; they may hold names that the space does not have."""
 
     configs: tuple[dict[str, Any], ...] = Field(min_length=1)
@@ -24,10 +24,10 @@ class Listed(SearcherSpec):
         return len(self.configs)
 
     def build(self, space: SearchSpace, *, objective: Objective, seed: int) -> Searcher:
-        return _ListedSearcher(self.configs)
+        return _FixedListSearcher(self.configs)
 
 
-class _ListedSearcher(Searcher):
+class _FixedListSearcher(Searcher):
     def __init__(self, configs: tuple[dict[str, Any], ...]) -> None:
         self._configs = configs
 

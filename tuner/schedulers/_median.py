@@ -16,7 +16,7 @@ from tuner.schedulers.base import Scheduler, SchedulerSpec
 from tuner.spec import Count, Number
 
 
-class _Peers(SchedulerSpec):
+class _PeerSettings(SchedulerSpec):
     """The settings that ``median`` and ``percentile`` share."""
 
     grace_period: Count = Field(default=1, description="resource before which no trial is stopped")
@@ -30,7 +30,7 @@ class _Peers(SchedulerSpec):
         return problems + self.starts_too_late(self.grace_period, iterations)
 
 
-class Median(_Peers):
+class Median(_PeerSettings):
     """The median rule (Golovin et al. 2017, Google Vizier, section 3.2.1).
 
     Stop a trial whose best value is worse than the median of the others' running averages at the same point.
@@ -42,7 +42,7 @@ class Median(_Peers):
         return _MedianScheduler(self, objective, iterations)
 
 
-class Percentile(_Peers):
+class Percentile(_PeerSettings):
     """Stop a trial whose best value is not among the best of the others' values at the same point."""
 
     kind: Literal["percentile"] = "percentile"
@@ -56,7 +56,7 @@ class Percentile(_Peers):
         return _PercentileScheduler(self, objective, iterations)
 
 
-class _Course:
+class _TrialScores:
     """One trial so far: its best score, the sum of all, and the points at which it was compared."""
 
     def __init__(self) -> None:
@@ -76,16 +76,16 @@ class _Course:
 class _PeersScheduler(Scheduler):
     stands_for: ClassVar[str]
 
-    def __init__(self, spec: _Peers, objective: Objective, maximum: int | None) -> None:
+    def __init__(self, spec: _PeerSettings, objective: Objective, maximum: int | None) -> None:
         self._objective = objective
         self._maximum = maximum
         self._grace, self._interval, self._least = spec.grace_period, spec.interval, spec.peers
-        self._courses: dict[int, _Course] = {}
+        self._scores_of: dict[int, _TrialScores] = {}
         self._points: dict[int, list[float]] = {}  # point -> the others' scores there, rising
         self._ended: list[tuple[int, float]] = []  # of trials that ended by themselves: last point, score
 
     @abstractmethod
-    def _score(self, course: _Course) -> float:
+    def _score(self, scores: _TrialScores) -> float:
         """The score by which others are compared with a trial at its present point."""
 
     @abstractmethod
@@ -93,21 +93,21 @@ class _PeersScheduler(Scheduler):
         """The lowest best score that goes on, among at least one other."""
 
     def add(self, trial: int) -> None:
-        self._courses[trial] = _Course()
+        self._scores_of[trial] = _TrialScores()
 
     def report(self, trial: int, resource: float, value: float) -> Decision:
-        course, score = self._courses[trial], self._objective.score(value)
-        course.add(score)
+        scores, score = self._scores_of[trial], self._objective.score(value)
+        scores.add(score)
         if self._maximum is not None and resource >= self._maximum:
             return Decision(trial, Action.COMPLETE, resource, value)
         point = int(resource // self._interval)
-        if resource < self._grace or point <= course.points:
+        if resource < self._grace or point <= scores.points:
             return Decision(trial, Action.CONTINUE, resource, value)
-        course.points = point
+        scores.points = point
         others = self._at(point)
         cutoff = self._cutoff(others) if len(others) >= self._least else None
-        insort(others, self._score(course))
-        if cutoff is None or course.best >= cutoff:
+        insort(others, self._score(scores))
+        if cutoff is None or scores.best >= cutoff:
             return Decision(trial, Action.CONTINUE, resource, value)
         return Decision(
             trial,
@@ -120,17 +120,17 @@ class _PeersScheduler(Scheduler):
         )
 
     def decides_at(self, trial: int) -> int:
-        following = (self._courses[trial].points + 1) * self._interval
+        following = (self._scores_of[trial].points + 1) * self._interval
         return min(max(following, self._grace), self._maximum or sys.maxsize)
 
     def end(self, trial: int, ending: Ending) -> None:
-        course = self._courses.pop(trial)  # its scores stay, for the trials after it
-        if ending == "completed" and course.count:
+        scores = self._scores_of.pop(trial)  # its scores stay, for the trials after it
+        if ending == "completed" and scores.count:
             # It will never come further, so its last score stands for it at all later points.
-            score = self._score(course)
-            self._ended.append((course.points, score))
+            score = self._score(scores)
+            self._ended.append((scores.points, score))
             for point, others in self._points.items():
-                if point > course.points:
+                if point > scores.points:
                     insort(others, score)
 
     def _at(self, point: int) -> list[float]:
@@ -143,8 +143,8 @@ class _PeersScheduler(Scheduler):
 class _MedianScheduler(_PeersScheduler):
     stands_for = "the median of the others' averages"
 
-    def _score(self, course: _Course) -> float:
-        return course.mean
+    def _score(self, scores: _TrialScores) -> float:
+        return scores.mean
 
     def _cutoff(self, others: list[float]) -> float:
         middle = len(others) // 2
@@ -157,8 +157,8 @@ class _PercentileScheduler(_PeersScheduler):
         self._percentile = spec.percentile
         self.stands_for = f"the best {spec.percentile:g} % of the others"  # type: ignore[misc]
 
-    def _score(self, course: _Course) -> float:
-        return course.last
+    def _score(self, scores: _TrialScores) -> float:
+        return scores.last
 
     def _cutoff(self, others: list[float]) -> float:
         kept = max(1, int(len(others) * self._percentile / 100))

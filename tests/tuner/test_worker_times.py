@@ -3,7 +3,7 @@
 import pytest
 
 from tuner import Budget
-from tuner.cluster.watch import Watch
+from tuner.cluster.worker_times import WorkerTimes
 
 
 class Clock:
@@ -23,7 +23,7 @@ def clock():
 
 
 def test_gpu_seconds_are_gpus_times_the_time_since_the_last_look(clock):
-    watch = Watch(Budget(trials=1), clock=clock)
+    watch = WorkerTimes(Budget(trials=1), clock=clock)
     for now, gpus in ((1, 0), (3, 0.5), (4, 2)):
         clock.now = now
         watch.tick(gpus)
@@ -31,7 +31,7 @@ def test_gpu_seconds_are_gpus_times_the_time_since_the_last_look(clock):
 
 
 def test_time_of_a_trial_is_that_on_workers_and_not_that_of_its_pauses(clock):
-    watch, worker = Watch(Budget(trials=1, trial_seconds=10), clock=clock), Worker()
+    watch, worker = WorkerTimes(Budget(trials=1, trial_seconds=10), clock=clock), Worker()
     watch.see({7: (worker, 0)})
     clock.now = 6
     watch.see({})
@@ -44,7 +44,7 @@ def test_time_of_a_trial_is_that_on_workers_and_not_that_of_its_pauses(clock):
 
 
 def test_worker_of_one_trial_is_silent_after_its_last_result(clock):
-    watch, worker = Watch(Budget(trials=1, silence=5), clock=clock), Worker()
+    watch, worker = WorkerTimes(Budget(trials=1, silence=5), clock=clock), Worker()
     watch.see({7: (worker, 0)})
     clock.now = 4
     watch.heard(7)
@@ -55,7 +55,7 @@ def test_worker_of_one_trial_is_silent_after_its_last_result(clock):
 
 
 def test_hanging_worker_is_told_of_once(clock):
-    watch, worker = Watch(Budget(trials=1, silence=5), clock=clock), Worker()
+    watch, worker = WorkerTimes(Budget(trials=1, silence=5), clock=clock), Worker()
     watch.see({7: (worker, 0)})
     clock.now = 5
     assert len(watch.silent()) == 1

@@ -1,4 +1,4 @@
-"""What workers get of a sweep: the ``Recipe`` of its trials, and what all of them share."""
+"""What workers get of a sweep: the ``WorkerSetup`` of its trials, and what all of them share."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ray import cloudpickle
 
 from tuner.code.fingerprint import fingerprint
 from tuner.code.modules import LOADED_FILES, is_found, load_file
-from tuner.code.travel import Luggage, moved
+from tuner.code.travel import CodeArchive, moved
 from tuner.errors import Problem, SpecError, said
 from tuner.storage.lock import FILE_NAME as LOCK
 from tuner.storage.lock import read_owner
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tuner.sweep import Sweep  # which workers need not import
 
 
-class Recipe:
+class WorkerSetup:
     """What a worker needs to make trials of a sweep: the trainable, its settings, the CPU threads.
 
     ``travels``: the user's code is sent along, since workers may be on other nodes.
@@ -47,11 +47,11 @@ class Recipe:
         self.resource = sweep.scheduler.resource
         self.threads = threads
         travels = travels and bool(fingerprint(trainable))  # what is installed is installed everywhere
-        self._luggage = Luggage(_roots(file.path for file in self._files.values())) if travels else None
+        self._luggage = CodeArchive(_roots(file.path for file in self._files.values())) if travels else None
         self._folder = os.getcwd()
         self._path = [entry for entry in sys.path if entry and os.path.isdir(entry)]
 
-    def with_threads(self, threads: int) -> Recipe:
+    def with_threads(self, threads: int) -> WorkerSetup:
         """The same for a worker of so many CPU threads."""
         other = copy.copy(self)
         other.threads = threads

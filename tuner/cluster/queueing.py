@@ -1,0 +1,120 @@
+"""``QueueingController``: which trials Tune's controller starts, resumes and ends, and when."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray.tune.execution.tune_controller import TuneController
+from ray.tune.experiment import Trial
+from ray.tune.result import TRAINING_ITERATION
+
+from tuner.cluster.adapters import configure
+from tuner.cluster.checkpoints import copy_checkpoint
+from tuner.cluster.driver import SweepDriver
+from tuner.objective import Ending
+from tuner.schedulers import Decision
+from tuner.state import TrialState
+
+
+class QueueingController(TuneController):
+    """Gives free workers to trials as the sweep's state decides."""
+
+    _driver: SweepDriver
+    _pool: Any
+    _to_resume: list[Decision]
+    _to_drop: list[Trial]
+    _is_winding_up: bool
+
+    def _end(self, trial: Trial, ending: Ending) -> None:
+        raise NotImplementedError
+
+    def _fail(self, trial: Trial, error: str, exception: Exception | None = None) -> None:
+        raise NotImplementedError
+
+    def _maybe_update_trial_queue(self) -> None:
+        """Fill the free workers: paused trials that may go on come before new ones."""
+        if self._is_winding_up:
+            return
+        self._to_drop += [self._trials[number] for number in self._driver.drop()]
+        for trial in [trial for trial in self._to_drop if _has_left_worker(trial)]:
+            self._to_drop.remove(trial)
+            self._end(trial, "stopped")
+        self._start_resumed()
+        while self._free_workers() > len(self._to_resume) and (decision := self._driver.resume()) is not None:
+            self._to_resume.append(decision)
+            self._start_resumed()
+        while self._free_workers() > len(self._to_resume) and self._update_trial_queue():
+            self._maybe_add_actors()
+
+    def _start_resumed(self) -> None:
+        """Start who may go on and is ready, in the order decided: nobody before those that copy of him."""
+        waiting: list[Decision] = []
+        for decision in self._to_resume:
+            trial = self._trials[decision.trial]
+            source = trial if decision.source is None else self._trials[decision.source]
+            copied = any(earlier.source == decision.trial for earlier in waiting)
+            ready = not copied and self._is_ready(trial) and self._is_ready(source)
+            if not ready or (decision.source is not None and self._catches_up(source)):
+                waiting.append(decision)
+            elif trial.status == Trial.PAUSED and self._is_reconfigured(trial, source, decision):
+                self._set_trial_status(trial, Trial.PENDING)
+                self._maybe_add_actors()
+        self._to_resume = waiting
+
+    def _is_ready(self, trial: Trial) -> bool:
+        """Whether nothing of an earlier decision on the trial is left to do."""
+        catches_up = self._driver.state.trials[int(trial.trial_id)].pauses_again
+        return trial.is_finished() or (_has_left_worker(trial) and not catches_up)
+
+    def _catches_up(self, source: Trial) -> bool:
+        """Whether a trial has to be trained up to its last result again, so that others can copy it."""
+        state = self._driver.state.trials[int(source.trial_id)]
+        if source.status != Trial.PAUSED or not state.is_unsaved or not is_behind(source, state):
+            return False
+        self._driver.state.catch_up(state.number)
+        self._set_trial_status(source, Trial.PENDING)
+        self._maybe_add_actors()
+        return True
+
+    def _is_reconfigured(self, trial: Trial, source: Trial, decision: Decision) -> bool:
+        """Whether the trial can go on, with another's checkpoint and configuration if so decided."""
+        if decision.source is None or source.status != Trial.PAUSED:  # it failed as it was saved: no change
+            return True
+        if source.latest_checkpoint_result is None:
+            used = f"{decision.resource:g} {self._driver.sweep.scheduler.resource}"
+            what = f"trial {source.trial_id} has no checkpoint to go on from after {used}"
+            self._fail(trial, f"{what}; report one together with a result")
+            return False
+        if source is not trial:
+            copy_checkpoint(source, trial, metric=self._driver.sweep.objective.metric)
+        trial_dir = trial.storage.storage_filesystem, trial.storage.trial_fs_path
+        checkpoints, path = trial.run_metadata.checkpoint_manager, trial.checkpoint.path
+        about = {"checkpoint": path, "contents": checkpoints.contents[path]}
+        self._driver.reconfigure(decision, trial_dir=trial_dir, **about)
+        self._driver.discard(checkpoints.take_freed())
+        configure(trial, self._driver)
+        return True
+
+    def _free_workers(self) -> int:
+        """Workers that are ready and for which no trial waits."""
+        waiting = int(self._actor_manager.num_pending_actors) - self._pool.awaiting_fresh
+        return int(self._pool.free - waiting)
+
+    def _requeue_trial(self, trial: Trial) -> None:
+        number = int(trial.trial_id)
+        state = self._driver.state.trials[number]
+        waits = any(decision.trial == number for decision in self._to_resume)
+        paused = (state.state == "paused" or waits) and not state.pauses_again
+        self._set_trial_status(trial, Trial.PAUSED if paused else Trial.PENDING)
+        self._live_trials.add(trial)
+
+
+def _has_left_worker(trial: Trial) -> bool:
+    """Whether a trial that was told to pause has done so: its checkpoint is written, or it failed."""
+    return bool(trial.status != Trial.RUNNING)
+
+
+def is_behind(trial: Trial, state: TrialState) -> bool:
+    """Whether a trial's newest checkpoint is older than its last result."""
+    latest = trial.latest_checkpoint_result
+    return latest is None or bool(latest.metrics[TRAINING_ITERATION] < state.iteration)
