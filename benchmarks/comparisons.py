@@ -528,9 +528,11 @@ def lanes_on_device(kind: str, lanes: int, processes: int = 1) -> dict[str, Any]
     """
     import torch
 
-    from trainables import loop, stack, training
-    from trainables.cnn import CNN
-    from trainables.mlp import MLP
+    from trainables.models.cnn import CNN
+    from trainables.models.mlp import MLP
+    from trainables.stacking import stack
+    from trainables.torch import training
+    from trainables.training import loop
 
     torch.set_num_threads(1)
     trainable, own = {"mlp": (MLP, {"hidden": 128}), "cnn": (CNN, {"channels": 8})}[kind]
@@ -587,9 +589,9 @@ def epochs_of_the_loop(kind: str, who: str) -> dict[str, Any]:
     import torch
     from torch.nn import functional
 
-    from trainables import loop
-    from trainables.cnn import CNN
-    from trainables.mlp import MLP
+    from trainables.models.cnn import CNN
+    from trainables.models.mlp import MLP
+    from trainables.training import loop
 
     torch.set_num_threads(1)
     trainable, own = {"mlp": (MLP, {"hidden": 128}), "cnn": (CNN, {"channels": 8})}[kind]
@@ -667,7 +669,12 @@ def loop_cases(kind: str) -> tuple[Case, ...]:
         Case(
             "bare loop", "PyTorch as documented", partial(_device, epochs_of_the_loop, kind, "bare"), cpus=0
         ),
-        Case("tuner", "trainables.loop.advance", partial(_device, epochs_of_the_loop, kind, "tuner"), cpus=0),
+        Case(
+            "tuner",
+            "trainables.training.loop.advance",
+            partial(_device, epochs_of_the_loop, kind, "tuner"),
+            cpus=0,
+        ),
     )
 
 

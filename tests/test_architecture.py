@@ -220,9 +220,9 @@ def test_exceptions_are_caught_broadly_at_the_boundaries_to_user_code_and_ray_on
         "tuner/engine/loggers.py",
         "tuner/engine/recipe.py",
         "tuner/engine/process.py",
-        "trainables/base.py",
-        "trainables/estimators.py",
-        "trainables/stack.py",
+        "trainables/torch/trainable.py",
+        "trainables/sklearn/fitting.py",
+        "trainables/stacking/stack.py",
     }
 
 

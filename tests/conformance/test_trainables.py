@@ -8,15 +8,15 @@ import pandas as pd
 import pytest
 from ray.tune import Trainable
 
-from trainables.mlp import MLP
-from trainables.recipe import BUNDLED, SplitSettings
-from trainables.sklearn import Estimator
+from trainables.configs.networks import BUNDLED, SplitSettings
+from trainables.models.mlp import MLP
+from trainables.sklearn.estimator import Estimator
 from tuner.spec import locate
 from tuner.testing import TrainableContract
 from tuner.trainable import TrainableSpec, trainables
 
 REQUIRED = {
-    "trainables.sklearn:Estimator": {
+    "trainables.sklearn.estimator:Estimator": {
         "estimator": "sklearn.linear_model:SGDClassifier",
         "iteration": "partial_fit",
     }

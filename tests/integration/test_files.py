@@ -13,7 +13,7 @@ import pytest
 from ray import tune
 from running import events
 
-from trainables.export import load_model
+from trainables.torch.export import load_model
 from tuner import Budget, Float, Objective, Report, Resources, Sweep, run
 from tuner.engine.evaluate import evaluate
 from tuner.export import export
@@ -155,8 +155,8 @@ def test_a_file_in_another_folder_is_found_by_all_processes_of_a_cluster_of_its_
 
 LINEAR = """
 import torch
-from trainables.base import TorchTrainable
-from trainables.recipe import TrainingConfig
+from trainables.torch.trainable import TorchTrainable
+from trainables.configs.networks import TrainingConfig
 
 
 class Linear(TorchTrainable):

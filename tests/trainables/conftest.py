@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from trainables import training
-from trainables.mlp import MLP
+from trainables.models.mlp import MLP
+from trainables.torch import training
 
 WINE = {"dataset": "wine", "batch_size": 16, "hidden": 16, "lr": 0.01}
 

@@ -9,11 +9,13 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from trainables import stack, stack_size, training
-from trainables.cnn import CNN
-from trainables.mlp import MLP
-from trainables.recipe import OptimizerName
-from trainables.stacked_optimizers import StackedOptimizer
+from trainables.configs.networks import OptimizerName
+from trainables.models.cnn import CNN
+from trainables.models.mlp import MLP
+from trainables.stacking import size as stack_size
+from trainables.stacking import stack
+from trainables.stacking.optimizers import StackedOptimizer
+from trainables.torch import training
 
 
 @pytest.mark.parametrize("amp", ["bf16", "fp16"])

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from trainables.progress import Progress
-from trainables.recipe import TrainingConfig
+from trainables.configs.networks import TrainingConfig
+from trainables.training.progress import Progress
 
 
 def ends_after(losses, **config):

@@ -5,14 +5,14 @@ import sys
 
 import torch
 
-from trainables.mlp import MLP
+from trainables.models.mlp import MLP
 
 TRAINING = """
 import sys, tempfile
 import torch
 from ray.tune.trainable import trainable
-from trainables.mlp import MLP
-from trainables.recipe import OptimizerName
+from trainables.models.mlp import MLP
+from trainables.configs.networks import OptimizerName
 
 trainable.DEFAULT_STORAGE_PATH = tempfile.mkdtemp()
 shared = {shared}
@@ -36,11 +36,13 @@ sys.modules["ray"] = None  # whoever imports it fails
 import torch
 from torch import nn
 from torch.nn import functional
-from trainables import loop, optimizers, stack
-from trainables.dropout import replace_dropout
-from trainables.metrics import Metrics
-from trainables.randomness import Streams
-from trainables.recipe import TrainingConfig
+from trainables.training import loop
+from trainables.training import optimizers
+from trainables.stacking import stack
+from trainables.layers.dropout import replace_dropout
+from trainables.training.metrics import Metrics
+from trainables.training.randomness import Streams
+from trainables.configs.networks import TrainingConfig
 
 rows = torch.randn(50, 4), torch.randint(0, 3, (50,))
 

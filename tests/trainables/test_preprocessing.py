@@ -11,11 +11,12 @@ from sklearn.decomposition import PCA
 from sklearn.impute import KNNImputer, SimpleImputer
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, RobustScaler, StandardScaler
 
-from trainables import data, sources
-from trainables.export import load_model
-from trainables.mlp import MLP
-from trainables.preprocessing import Preprocessing, relevant
-from trainables.recipe import DataSettings, MLPConfig, PreprocessingConfig, SplitSettings
+from trainables.configs.networks import DataSettings, MLPConfig, PreprocessingConfig, SplitSettings
+from trainables.data import datasets as data
+from trainables.data import sources
+from trainables.data.preprocessing import Preprocessing, relevant
+from trainables.models.mlp import MLP
+from trainables.torch.export import load_model
 
 SETTINGS = SplitSettings(precision="float64")
 

@@ -9,15 +9,17 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from trainables import stack, stack_size, training
-from trainables.cnn import CNN
-from trainables.counter_random import keys
-from trainables.dropout import Dropout
-from trainables.mlp import MLP
-from trainables.recipe import Initialization, OptimizerName, ScheduleName
-from trainables.signature import CannotStack, signature
-from trainables.stacked_optimizers import StackedOptimizer
-from trainables.transformer import Transformer
+from trainables.configs.networks import Initialization, OptimizerName, ScheduleName
+from trainables.layers.counter_random import keys
+from trainables.layers.dropout import Dropout
+from trainables.models.cnn import CNN
+from trainables.models.mlp import MLP
+from trainables.models.transformer import Transformer
+from trainables.stacking import size as stack_size
+from trainables.stacking import stack
+from trainables.stacking.optimizers import StackedOptimizer
+from trainables.stacking.signature import CannotStack, signature
+from trainables.torch import training
 
 METRICS = ("train_loss", "val_loss", "val_accuracy", "learning_rate", "gradient_norm")
 

@@ -10,10 +10,10 @@ import torch
 from ray.tune import PlacementGroupFactory
 from torch.nn.functional import cross_entropy
 
-from trainables import training
-from trainables.data import Part
-from trainables.mlp import MLP
-from trainables.recipe import MLPConfig
+from trainables.configs.networks import MLPConfig
+from trainables.data.datasets import Part
+from trainables.models.mlp import MLP
+from trainables.torch import training
 
 OPTIMIZERS = MLPConfig.model_fields["optimizer"].annotation.__args__
 NOISY = {"dropout": 0.3, "momentum": 0.8, "weight_decay": 1e-3, "seed": 5}
@@ -64,7 +64,7 @@ def test_another_seed_gives_another_trial(trial, after):
 
 
 def test_trials_use_the_data_that_their_process_was_handed(trial, monkeypatch):
-    monkeypatch.setattr("trainables.shared_rows._ADOPTED", {})
+    monkeypatch.setattr("trainables.data.shared_rows._ADOPTED", {})
     handed = MLP.shared({"dataset": "wine"}, sweep_seed=3)
     MLP.adopt({"dataset": "wine"}, handed, sweep_seed=3)
     assert trial(sweep_seed=3).dataset.source is handed

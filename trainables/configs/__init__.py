@@ -1,0 +1,1 @@
+"""Hyperparameters and settings of the trainables as typed models; importing this imports nothing heavy."""

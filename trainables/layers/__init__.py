@@ -1,0 +1,1 @@
+"""What networks are made of: activations, normalisation, dropout, initial weights, blocks of layers."""

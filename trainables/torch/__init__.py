@@ -1,0 +1,1 @@
+"""``TorchTrainable``, the class to inherit from: what turns a PyTorch model into a trainable."""

@@ -1,0 +1,56 @@
+"""What a trial's validation loss has come to: whether the learning rate drops, whether the trial ends."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+
+from trainables.configs.networks import TrainingConfig
+
+# As torch's ReduceLROnPlateau: a relative change below this is no improvement.
+_PLATEAU_CHANGE = 1e-4
+
+
+@dataclass
+class Progress:
+    """The state of reduce-on-plateau and of early stopping.
+
+    ``reduction``: what the learning rate is multiplied by. ``..._best``: the lowest validation loss, of those
+    that counted as improvements; ``..._waited``: epochs since.
+    """
+
+    reduction: float = 1.0
+    plateau_best: float = math.inf
+    plateau_waited: int = 0
+    stopping_best: float = math.inf
+    stopping_waited: int = 0
+
+    def observe(self, val_loss: float, config: TrainingConfig) -> bool:
+        """Take in the validation loss of an epoch; whether the trial is to end. A nan is no improvement."""
+        if config.schedule == "plateau":
+            self._observe_plateau(val_loss, config)
+        if config.patience is None:
+            return False
+        if val_loss < self.stopping_best - config.min_change:
+            self.stopping_best, self.stopping_waited = val_loss, 0
+        else:
+            self.stopping_waited += 1
+        return self.stopping_waited >= config.patience
+
+    def state_dict(self) -> dict[str, float | int]:
+        """Numbers from which ``load_state_dict`` goes on."""
+        return asdict(self)
+
+    def load_state_dict(self, state: dict[str, float | int]) -> None:
+        """Go on from a saved state."""
+        for name, value in state.items():
+            setattr(self, name, value)
+
+    def _observe_plateau(self, val_loss: float, config: TrainingConfig) -> None:
+        if val_loss < self.plateau_best * (1 - _PLATEAU_CHANGE):
+            self.plateau_best, self.plateau_waited = val_loss, 0
+        else:
+            self.plateau_waited += 1
+        if self.plateau_waited > config.plateau_patience:
+            self.plateau_waited = 0
+            self.reduction = max(self.reduction * config.decay_factor, config.min_lr_ratio)
