@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.configs.networks import (
+from trainables.configs import (
     Activation,
     CNNConfig,
     Initialization,

@@ -8,15 +8,15 @@ import pandas as pd
 import pytest
 from ray.tune import Trainable
 
-from trainables.configs.networks import BUNDLED, SplitSettings
+from trainables.configs import BUNDLED, SplitSettings
 from trainables.models.mlp import MLP
-from trainables.sklearn.estimator import Estimator
+from trainables.sklearn import Estimator
 from tuner.spec import locate
 from tuner.testing import TrainableContract
 from tuner.trainable import TrainableSpec, trainables
 
 REQUIRED = {
-    "trainables.sklearn.estimator:Estimator": {
+    "trainables.sklearn:Estimator": {
         "estimator": "sklearn.linear_model:SGDClassifier",
         "iteration": "partial_fit",
     }

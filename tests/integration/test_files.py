@@ -155,8 +155,8 @@ def test_a_file_in_another_folder_is_found_by_all_processes_of_a_cluster_of_its_
 
 LINEAR = """
 import torch
-from trainables.torch.trainable import TorchTrainable
-from trainables.configs.networks import TrainingConfig
+from trainables.torch import TorchTrainable
+from trainables.configs import TrainingConfig
 
 
 class Linear(TorchTrainable):

@@ -8,7 +8,7 @@ from scipy import ndimage, stats
 from torch import optim
 from torch.nn import functional
 
-from trainables.configs.networks import CNNConfig, TrainingConfig
+from trainables.configs import CNNConfig, TrainingConfig
 from trainables.layers import counter_random
 from trainables.training import augmentation
 from trainables.training.augmentation import Augmentation

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.configs.networks import CNNConfig
+from trainables.configs import CNNConfig
 from trainables.models.cnn import CNN
 
 SMALL = {"dataset": "digits", "channels": 4, "batch_size": 64}

@@ -9,7 +9,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from trainables.configs.networks import OptimizerName
+from trainables.configs import OptimizerName
 from trainables.models.cnn import CNN
 from trainables.models.mlp import MLP
 from trainables.stacking import size as stack_size

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from trainables.configs.networks import TrainingConfig
+from trainables.configs import TrainingConfig
 from trainables.training.progress import Progress
 
 

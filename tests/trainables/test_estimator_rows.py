@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from trainables.sklearn.estimator import Estimator
+from trainables.sklearn import Estimator
 
 BY_NAME = make_pipeline(
     make_column_transformer((StandardScaler(), ["length", "width"]), (OneHotEncoder(), ["colour"])),

@@ -12,7 +12,7 @@ import sys, tempfile
 import torch
 from ray.tune.trainable import trainable
 from trainables.models.mlp import MLP
-from trainables.configs.networks import OptimizerName
+from trainables.configs import OptimizerName
 
 trainable.DEFAULT_STORAGE_PATH = tempfile.mkdtemp()
 shared = {shared}
@@ -42,7 +42,7 @@ from trainables.stacking import stack
 from trainables.layers.dropout import replace_dropout
 from trainables.training.metrics import Metrics
 from trainables.training.randomness import Streams
-from trainables.configs.networks import TrainingConfig
+from trainables.configs import TrainingConfig
 
 rows = torch.randn(50, 4), torch.randint(0, 3, (50,))
 

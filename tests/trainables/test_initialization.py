@@ -6,7 +6,7 @@ import torch
 from scipy.integrate import quad
 from torch import nn
 
-from trainables.configs.networks import Activation, Initialization, MLPConfig, TrainingConfig
+from trainables.configs import Activation, Initialization, MLPConfig, TrainingConfig
 from trainables.layers.activations import ACTIVATIONS, GAINS
 from trainables.layers.initialization import draw, initialize
 from trainables.layers.normalization import WeightNormLinear

@@ -3,7 +3,7 @@
 import pytest
 from sklearn.datasets import load_digits
 
-from trainables.configs.networks import Normalization
+from trainables.configs import Normalization
 from trainables.models.cnn import CNN
 from trainables.models.mlp import MLP
 from trainables.models.transformer import Transformer

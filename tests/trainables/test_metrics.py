@@ -8,7 +8,7 @@ import pytest
 import torch
 from sklearn import metrics as reference
 
-from trainables.configs.networks import METRICS
+from trainables.configs import METRICS
 from trainables.models.mlp import MLP
 from trainables.training.metrics import BY_TASK, Metrics
 

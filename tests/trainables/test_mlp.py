@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from trainables.configs.networks import MLPConfig, OptimizerName
+from trainables.configs import MLPConfig, OptimizerName
 from trainables.models.mlp import MLP
 from trainables.torch.trainable import ABOUT_TRAINING
 

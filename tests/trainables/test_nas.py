@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
+from trainables.configs import parse
 from trainables.configs.architecture import NasCNNConfig, NasMLPConfig, read
-from trainables.configs.networks import parse
 from trainables.models.nas import NasCNN, NasMLP
 
 METRICS = ("train_loss", "val_loss", "val_accuracy")

@@ -9,7 +9,7 @@ from torch import optim
 from torch.nn import functional
 from torch.optim import lr_scheduler
 
-from trainables.configs.networks import OptimizerConfig, OptimizerName, ScheduleName
+from trainables.configs import OptimizerConfig, OptimizerName, ScheduleName
 from trainables.models.mlp import MLP
 from trainables.training import optimizers
 

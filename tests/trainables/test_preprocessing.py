@@ -11,7 +11,7 @@ from sklearn.decomposition import PCA
 from sklearn.impute import KNNImputer, SimpleImputer
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, RobustScaler, StandardScaler
 
-from trainables.configs.networks import DataSettings, MLPConfig, PreprocessingConfig, SplitSettings
+from trainables.configs import DataSettings, MLPConfig, PreprocessingConfig, SplitSettings
 from trainables.data import datasets as data
 from trainables.data import sources
 from trainables.data.preprocessing import Preprocessing, relevant

@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from trainables.sklearn.estimator import Estimator
+from trainables.sklearn import Estimator
 
 PIPELINE = {"scale": "sklearn.preprocessing:StandardScaler", "svc": "sklearn.svm:SVC"}
 PREPARED = make_pipeline(StandardScaler(), LogisticRegression())

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from trainables.configs.networks import Initialization, OptimizerName, ScheduleName
+from trainables.configs import Initialization, OptimizerName, ScheduleName
 from trainables.layers.counter_random import keys
 from trainables.layers.dropout import Dropout
 from trainables.models.cnn import CNN

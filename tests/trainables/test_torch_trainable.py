@@ -10,7 +10,7 @@ import torch
 from ray.tune import PlacementGroupFactory
 from torch.nn.functional import cross_entropy
 
-from trainables.configs.networks import MLPConfig
+from trainables.configs import MLPConfig
 from trainables.data.datasets import Part
 from trainables.models.mlp import MLP
 from trainables.torch import training

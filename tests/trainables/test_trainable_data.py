@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from trainables.configs.networks import BUNDLED, DataSettings, PreprocessingConfig
+from trainables.configs import BUNDLED, DataSettings, PreprocessingConfig
 from trainables.data import datasets as data
 from trainables.data import sources
 from trainables.models.mlp import MLP
@@ -339,6 +339,6 @@ def test_an_npz_file_with_pickled_objects_is_refused_unread(tmp_path):
 
 def test_the_recipes_load_without_any_heavy_library():
     heavy = "{'torch', 'ray', 'sklearn', 'pandas', 'numpy'}"
-    program = f"import sys, trainables.configs.networks; print(sorted({heavy} & set(sys.modules)))"
+    program = f"import sys, trainables.configs; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -248,7 +248,7 @@ SENTENCES: dict[str, list[str]] = {
     "trainable_class_misspelled": ["trainable: 'trainables.models.mlp' has no 'MPL'; did you mean 'MLP'?"],
     "trainable_file_missing": ["trainable: there is no file 'no_such_folder/model.py' (looked in {cwd})"],
     "trainable_is_no_trainable": [
-        "trainable: 'trainables.configs.networks:MLPConfig' must be a subclass of ray.tune.Trainable or a function"
+        "trainable: 'trainables.configs:MLPConfig' must be a subclass of ray.tune.Trainable or a function"
     ],
     "trainable_kind_is_a_number": ["trainable.kind: must be a name, a class or a function, got 3"],
     "trainable_kind_misspelled": ["trainable: unknown key 'knd'; did you mean 'kind'?"],

@@ -15,26 +15,27 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from trainables.configs.networks import Activation, Recipe, TrainingConfig, did_you_mean, parse
+from trainables.configs.networks import Activation, TrainingConfig
+from trainables.configs.strict import StrictModel, did_you_mean, parse
 
 _INTEGER = re.compile(r"[-+]?\d+")
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
 
 
-class Layer(Recipe):
+class ArchitectureLayer(StrictModel):
     """One layer of an architecture; ``skip`` holds the layers, rising, whose outputs it also gets."""
 
     skip: tuple[int, ...] = ()
 
 
-class Dense(Layer):
+class DenseLayer(ArchitectureLayer):
     """A fully connected layer."""
 
     width: int = Field(64, ge=1, description="units")
     activation: Activation = Field("relu", description="nonlinearity")
 
 
-class Convolution(Layer):
+class ConvolutionLayer(ArchitectureLayer):
     """A convolution, padded so that a stride of 1 keeps the image's sides."""
 
     filters: int = Field(16, ge=1, description="channels of the output")
@@ -43,21 +44,21 @@ class Convolution(Layer):
     activation: Activation = Field("relu", description="nonlinearity")
 
 
-class Pooling(Layer):
+class PoolingLayer(ArchitectureLayer):
     """The maximum or mean of ``size`` by ``size`` pixels; sides are rounded up, so one of 1 pixel stays."""
 
     size: int = Field(2, ge=1, description="height and width, in pixels")
 
 
-class MaxPooling(Pooling):
+class MaxPoolingLayer(PoolingLayer):
     """The maximum of each square."""
 
 
-class AveragePooling(Pooling):
+class AveragePoolingLayer(PoolingLayer):
     """The mean of each square."""
 
 
-class Drop(Layer):
+class DropoutLayer(ArchitectureLayer):
     """Dropout of the numbers that come in."""
 
     p: float = Field(0.5, ge=0, lt=1, description="probability of dropping a number")
@@ -66,7 +67,7 @@ class Drop(Layer):
 class NasMLPConfig(TrainingConfig):
     """Hyperparameters of a feed-forward network whose layers are written out."""
 
-    kinds: ClassVar[dict[str, type[Layer]]] = {"dense": Dense, "dropout": Drop}
+    kinds: ClassVar[dict[str, type[ArchitectureLayer]]] = {"dense": DenseLayer, "dropout": DropoutLayer}
 
     architecture: str = Field(
         "dense width=64 activation=relu",
@@ -83,11 +84,11 @@ class NasMLPConfig(TrainingConfig):
 class NasCNNConfig(TrainingConfig):
     """Hyperparameters of a convolutional network whose layers are written out."""
 
-    kinds: ClassVar[dict[str, type[Layer]]] = {
-        "conv": Convolution,
-        "maxpool": MaxPooling,
-        "avgpool": AveragePooling,
-        "dropout": Drop,
+    kinds: ClassVar[dict[str, type[ArchitectureLayer]]] = {
+        "conv": ConvolutionLayer,
+        "maxpool": MaxPoolingLayer,
+        "avgpool": AveragePoolingLayer,
+        "dropout": DropoutLayer,
     }
 
     whitening: Literal["none", "zca"] = Field("none", description="of the pixels, which stay an image")
@@ -104,7 +105,7 @@ class NasCNNConfig(TrainingConfig):
         return text
 
 
-def read(text: str, kinds: Mapping[str, type[Layer]]) -> list[Layer]:
+def read(text: str, kinds: Mapping[str, type[ArchitectureLayer]]) -> list[ArchitectureLayer]:
     """The layers of an architecture; ``kinds`` maps the names of layers to their models.
 
     Raises ValueError for the first mistake, as *layer k: what is wrong; what must hold, got value*.
@@ -112,7 +113,7 @@ def read(text: str, kinds: Mapping[str, type[Layer]]) -> list[Layer]:
     return [_layer(written.split(), number, kinds) for number, written in enumerate(text.split(";"), start=1)]
 
 
-def _layer(words: list[str], number: int, kinds: Mapping[str, type[Layer]]) -> Layer:
+def _layer(words: list[str], number: int, kinds: Mapping[str, type[ArchitectureLayer]]) -> ArchitectureLayer:
     where = f"layer {number}"
     if not words:
         raise ValueError(f"{where}: must name a kind of layer, one of {', '.join(kinds)}, got nothing")

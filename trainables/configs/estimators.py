@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from trainables.configs.networks import DataSettings, Precision, PreprocessingConfig, Scaling
+from trainables.configs.data import DataSettings, Precision, PreprocessingConfig, Scaling
 
 Iteration = Literal["fit", "partial_fit", "warm_start", "samples", "folds"]
 

@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.configs.networks import Precision, PreprocessingConfig, SplitSettings, Task
+from trainables.configs import Precision, PreprocessingConfig, SplitSettings, Task
 from trainables.data import preprocessing
 from trainables.data.preprocessing import Preprocessing
 from trainables.data.sources import Source, frozen

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from trainables.configs.networks import SplitSettings, parse
+from trainables.configs import SplitSettings, parse
 
 
 class HeldOut:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.configs.networks import PreprocessingConfig
+from trainables.configs import PreprocessingConfig
 from trainables.data.tables import MISSING, Columns
 
 _USUAL_LIMIT = {"iqr": 1.5, "zscore": 3.0}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from trainables.configs.networks import (
+from trainables.configs import (
     METRICS,
     DataSettings,
     MetricName,

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.configs.networks import DataSettings, Task
+from trainables.configs import DataSettings, Task
 from trainables.data.preprocessing import Preprocessing
 from trainables.data.tables import Table, read_bundled, read_file, table_of
 

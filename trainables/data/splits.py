@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.configs.networks import SplitSettings
+from trainables.configs import SplitSettings
 from trainables.data.sources import Source, frozen
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from trainables.configs.networks import did_you_mean
+from trainables.configs import did_you_mean
 
 MAX_CATEGORIES = 256
 """A text column with more distinct values is more likely an identifier than a category."""

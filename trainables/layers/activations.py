@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from trainables.configs.networks import Activation
+from trainables.configs import Activation
 
 ACTIVATIONS: dict[Activation, type[nn.Module]] = {
     "relu": nn.ReLU,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from trainables.configs.networks import Initialization, TrainingConfig
+from trainables.configs import Initialization, TrainingConfig
 from trainables.layers.activations import ACTIVATIONS, GAINS
 from trainables.layers.normalization import NORMALIZATIONS, WeightNormalized
 

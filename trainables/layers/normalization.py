@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainables.configs.networks import Normalization
+from trainables.configs import Normalization
 
 NORMALIZATIONS = (
     nn.BatchNorm1d,

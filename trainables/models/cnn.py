@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from trainables.configs.networks import CNNConfig
+from trainables.configs import CNNConfig
 from trainables.data import sources
 from trainables.data.sources import Source
-from trainables.torch.trainable import TorchTrainable
+from trainables.torch import TorchTrainable
 
 if TYPE_CHECKING:
     from torch import nn

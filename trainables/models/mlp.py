@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trainables.configs.networks import MLPConfig
-from trainables.torch.trainable import TorchTrainable
+from trainables.configs import MLPConfig
+from trainables.torch import TorchTrainable
 
 if TYPE_CHECKING:
     from torch import nn

@@ -7,20 +7,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from trainables.configs.architecture import (
-    Convolution,
-    Dense,
-    Drop,
-    Layer,
-    MaxPooling,
+from trainables.configs import (
+    ArchitectureLayer,
+    ConvolutionLayer,
+    DenseLayer,
+    DropoutLayer,
+    MaxPoolingLayer,
     NasCNNConfig,
     NasMLPConfig,
-    Pooling,
-    read,
+    PoolingLayer,
 )
+from trainables.configs.architecture import read
 from trainables.data.sources import Source
 from trainables.models.cnn import CNN
-from trainables.torch.trainable import TorchTrainable
+from trainables.torch import TorchTrainable
 
 if TYPE_CHECKING:
     from torch import nn
@@ -87,32 +87,32 @@ class NasCNN(TorchTrainable):
         )
 
 
-def _dense(layer: Layer, width: int) -> tuple[nn.Module, int]:
+def _dense(layer: ArchitectureLayer, width: int) -> tuple[nn.Module, int]:
     """The module for a layer that gets ``width`` numbers, and how many it gives."""
     from torch import nn
 
     from trainables.layers.activations import ACTIVATIONS
 
-    if isinstance(layer, Drop):
+    if isinstance(layer, DropoutLayer):
         return nn.Dropout(layer.p), width
-    assert isinstance(layer, Dense)
+    assert isinstance(layer, DenseLayer)
     return nn.Sequential(nn.Linear(width, layer.width), ACTIVATIONS[layer.activation]()), layer.width
 
 
-def _convolutional(layer: Layer, shape: Shape) -> tuple[nn.Module, Shape]:
+def _convolutional(layer: ArchitectureLayer, shape: Shape) -> tuple[nn.Module, Shape]:
     """The module for a layer that gets an image of ``shape``, and the shape that it gives."""
     from torch import nn
 
     from trainables.layers.activations import ACTIVATIONS
 
     channels, *sides = shape
-    if isinstance(layer, Drop):
+    if isinstance(layer, DropoutLayer):
         return nn.Dropout(layer.p), shape
-    if isinstance(layer, Pooling):
-        pooling = nn.MaxPool2d if isinstance(layer, MaxPooling) else nn.AvgPool2d
+    if isinstance(layer, PoolingLayer):
+        pooling = nn.MaxPool2d if isinstance(layer, MaxPoolingLayer) else nn.AvgPool2d
         height, width = (-(-side // layer.size) for side in sides)
         return pooling(layer.size, ceil_mode=True), (channels, height, width)
-    assert isinstance(layer, Convolution)
+    assert isinstance(layer, ConvolutionLayer)
     convolution = nn.Conv2d(
         channels, layer.filters, layer.kernel, stride=layer.stride, padding=layer.kernel // 2
     )

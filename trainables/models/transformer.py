@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from trainables.configs.networks import TransformerConfig
-from trainables.torch.trainable import TorchTrainable
+from trainables.configs import TransformerConfig
+from trainables.torch import TorchTrainable
 
 if TYPE_CHECKING:
     from torch import nn

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from ray.tune import Trainable
 
 from trainables.atomic import write_whole
-from trainables.configs.estimators import EstimatorConfig, EstimatorSettings
-from trainables.configs.networks import Seeds, parse
+from trainables.configs import EstimatorConfig, EstimatorSettings, Seeds, parse
 from trainables.data import datasets as data
 from trainables.data import splits
 from trainables.data.held_out import HeldOut, test_names

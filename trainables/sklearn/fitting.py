@@ -19,7 +19,7 @@ from sklearn import metrics
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.pipeline import Pipeline
 
-from trainables.configs.networks import MetricName, Task, did_you_mean
+from trainables.configs import MetricName, Task, did_you_mean
 from trainables.data.sources import Source, started_in
 
 Array = NDArray[Any]

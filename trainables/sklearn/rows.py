@@ -11,7 +11,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
-from trainables.configs.networks import PreprocessingConfig
+from trainables.configs import PreprocessingConfig
 from trainables.data.datasets import Dataset, Part
 from trainables.data.preprocessing import relevant
 from trainables.data.sources import Source

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from trainables.configs.networks import OptimizerConfig, OptimizerName
+from trainables.configs import OptimizerConfig, OptimizerName
 from trainables.training import optimizers
 
 _BUFFERS: dict[OptimizerName, tuple[str, ...]] = {

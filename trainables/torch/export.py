@@ -20,16 +20,16 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save
 from torch import nn
 
-from trainables import TRAINABLES
+from trainables import TRAINABLES, former_paths
 from trainables.atomic import write_whole
-from trainables.configs.networks import Task, did_you_mean
+from trainables.configs import Task, did_you_mean
 from trainables.data.datasets import Target, without_rows
 from trainables.data.preprocessing import Preprocessing
 from trainables.data.tables import Columns, codes_of
 from trainables.torch.training import CHECKPOINT_FILE, CHECKPOINT_FORMAT
 
 if TYPE_CHECKING:
-    from trainables.torch.trainable import TorchTrainable
+    from trainables.torch import TorchTrainable
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -161,6 +161,7 @@ def _class_values(about: Mapping[str, Any]) -> NDArray[Any]:
 
 def _class(path: str, given: type[TorchTrainable] | None) -> type[TorchTrainable]:
     """The class that a file names; it is not imported by that name unless it is in the table."""
+    path = former_paths.current(path)
     if given is not None:
         if given.__qualname__ != path.partition(":")[2]:
             raise ValueError(f"trainable: the model is one of {path}, got {given.__qualname__}")

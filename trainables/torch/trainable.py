@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from ray.tune import Trainable
 from ray.tune.result import TIME_THIS_ITER_S
 
-from trainables.configs.networks import (
+from trainables.configs import (
     DataSettings,
     Seeds,
     SplitSettings,

@@ -16,7 +16,7 @@ from torch.amp import GradScaler
 from torch.nn import functional
 
 from trainables.atomic import write_whole
-from trainables.configs.networks import Task, TrainingConfig
+from trainables.configs import Task, TrainingConfig
 from trainables.data.datasets import Dataset, Part
 from trainables.layers.dropout import replace_dropout
 from trainables.layers.initialization import initialize

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from trainables.configs.networks import ImageConfig, TrainingConfig
+from trainables.configs import ImageConfig, TrainingConfig
 from trainables.layers import counter_random
 from trainables.layers.counter_random import uniform, wide
 

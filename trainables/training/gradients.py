@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from trainables.configs.networks import TrainingConfig
+from trainables.configs import TrainingConfig
 from trainables.layers.counter_random import wide
 
 

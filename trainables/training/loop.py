@@ -15,7 +15,7 @@ from torch.amp import GradScaler
 from torch.nn import functional
 from torch.optim import Optimizer
 
-from trainables.configs.networks import MixedPrecision, Task, TrainingConfig
+from trainables.configs import MixedPrecision, Task, TrainingConfig
 from trainables.layers import counter_random, dropout
 from trainables.training import optimizers, schedules
 from trainables.training.augmentation import Augmentation, augments

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.func import vmap
 from torch.nn import functional
 
-from trainables.configs.networks import TrainingConfig
+from trainables.configs import TrainingConfig
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """(outputs n x k, targets n) -> the mean over the rows, a scalar."""

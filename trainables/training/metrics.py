@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from trainables.configs.networks import MetricName, Task
+from trainables.configs import MetricName, Task
 
 Metric = Callable[[Tensor, Tensor], Tensor]
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn, optim
 
-from trainables.configs.networks import OptimizerConfig, OptimizerName
+from trainables.configs import OptimizerConfig, OptimizerName
 
 _STATE_FAMILY: dict[OptimizerName, str] = {
     "sgd": "sgd",

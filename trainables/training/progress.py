@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 
-from trainables.configs.networks import TrainingConfig
+from trainables.configs import TrainingConfig
 
 # As torch's ReduceLROnPlateau: a relative change below this is no improvement.
 _PLATEAU_CHANGE = 1e-4

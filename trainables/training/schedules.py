@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from trainables.configs.networks import TrainingConfig
+from trainables.configs import TrainingConfig
 
 
 def learning_rate(config: TrainingConfig, *, update: int, updates: int, reduction: float) -> float:
