@@ -531,7 +531,8 @@ def lanes_on_device(kind: str, lanes: int, processes: int = 1) -> dict[str, Any]
     from trainables.models.cnn import CNN
     from trainables.models.mlp import MLP
     from trainables.stacking import stack
-    from trainables.torch import training
+    from trainables.stacking.record import StackingRecord
+    from trainables.torch.devices import Devices
     from trainables.training import loop
 
     torch.set_num_threads(1)
@@ -541,9 +542,10 @@ def lanes_on_device(kind: str, lanes: int, processes: int = 1) -> dict[str, Any]
         {**own, "dataset": "digits", "batch_size": 128, "seed": seed, "sweep_seed": 0}
         for seed in range(lanes)
     ]
-    training.granted_device = lambda resources: torch.device(device)  # no Ray here to grant one
+    Devices.granted = lambda self, resources: torch.device(device)  # no Ray here to grant one
     learners = trainable._learners(configs)
-    advance = (lambda: loop.advance(learners[0])) if lanes == 1 else (lambda: stack.advance(learners))
+    record = StackingRecord()
+    advance = (lambda: loop.advance(learners[0])) if lanes == 1 else (lambda: stack.advance(learners, record))
     advance()  # now libraries, the device's context and the data are there
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()

@@ -1,4 +1,4 @@
-"""Import paths of version 0.1, as results folders, exported models and files of users name them."""
+"""Former import paths, which results folders, exported models and files of users name: they go on working."""
 
 import importlib
 import sys

@@ -5,11 +5,11 @@ import math
 import pytest
 
 from trainables.configs import TrainingConfig
-from trainables.training.progress import Progress
+from trainables.training.progress import TrainingProgress
 
 
 def ends_after(losses, **config):
-    progress = Progress()
+    progress = TrainingProgress()
     done = [progress.observe(loss, TrainingConfig(**config)) for loss in losses]
     return done.index(True) + 1 if any(done) else None
 

@@ -39,9 +39,10 @@ from torch.nn import functional
 from trainables.training import loop
 from trainables.training import optimizers
 from trainables.stacking import stack
+from trainables.stacking.record import StackingRecord
 from trainables.layers.dropout import replace_dropout
 from trainables.training.metrics import Metrics
-from trainables.training.randomness import Streams
+from trainables.training.randomness import RandomStreams
 from trainables.configs import TrainingConfig
 
 rows = torch.randn(50, 4), torch.randint(0, 3, (50,))
@@ -52,12 +53,13 @@ def learner(seed):
     network = replace_dropout(nn.Sequential(*layers))
     return loop.Learner(
         network=network, forward=network, optimizer=optimizers.build(config, network.parameters()),
-        loss=functional.cross_entropy, config=config, streams=Streams(seed, torch.device("cpu")), seed=seed,
+        loss=functional.cross_entropy, config=config, seed=seed,
+        streams=RandomStreams(seed, torch.device("cpu")),
         training=rows, validation=rows, task="classification", target_scale=1.0,
         metrics=Metrics("classification"), shape=(4,), device=torch.device("cpu"),
     )
 
-results = stack.advance([learner(seed) for seed in range(3)])
+results = stack.advance([learner(seed) for seed in range(3)], StackingRecord())
 print(len(results), all(result["val_loss"] > 0 for result in results))
 """
 

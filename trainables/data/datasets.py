@@ -1,17 +1,15 @@
 """Data sets as read-only arrays: loaded, divided into training, validation and test rows, preprocessed.
 
 A ``Source`` is what all trials of a sweep share, each machine holding it once. A ``Dataset`` is one division
-and one preprocessing of it; those trials of a process that want the same share that, too.
+and one preprocessing of it.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
-from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +18,7 @@ from trainables.configs import Precision, PreprocessingConfig, SplitSettings, Ta
 from trainables.data import preprocessing
 from trainables.data.preprocessing import Preprocessing
 from trainables.data.sources import Source, frozen
-from trainables.data.splits import Rows, split
-
-_RECENT_SETS = 8
-_RECENT_BYTES = 2 * 2**30
-"""Preprocessed sets that a process holds though no trial uses them, and how large they may be together."""
+from trainables.data.splits import SplitRows, split
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +37,7 @@ class Part:
         return len(self.rows)
 
 
-class Target(NamedTuple):
+class TargetScaling(NamedTuple):
     """``standardised = (raw - mean) / scale`` of a regression's target, from its training rows."""
 
     mean: float = 0.0
@@ -66,7 +60,7 @@ class Dataset:
     preprocessing: Preprocessing
     class_names: tuple[str, ...]
     shape: tuple[int, ...]
-    target: Target
+    target: TargetScaling
     fingerprint: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     source: Source | None = None
     test_rows: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
@@ -100,19 +94,16 @@ class Dataset:
         return max(self.classes, 1)
 
 
-def prepared(
+def prepare(
     source: Source, settings: SplitSettings, config: PreprocessingConfig, *, sweep_seed: int
 ) -> Dataset:
-    """The source divided and preprocessed; the same object for the same wishes, while it is in use or recent.
+    """The source divided and preprocessed.
 
     Raises ValueError when the rows cannot be divided or preprocessed like this.
     """
-    key = (id(source), *_key(settings, config, sweep_seed), settings.precision)
-    dataset = _IN_USE.get(key)
-    if dataset is None:
-        dataset = _IN_USE[key] = _prepare(source, settings, config, sweep_seed=sweep_seed)
-    _remember(key, dataset)
-    return dataset
+    rows = split(source, settings, sweep_seed=sweep_seed)
+    fitted = source.fitted.get(key(settings, config, sweep_seed))
+    return of_rows(source, rows, config, settings.precision, fitted=fitted)
 
 
 def fit_ahead(
@@ -126,7 +117,7 @@ def fit_ahead(
         source.targets,
         source.class_names,
         source.class_values,
-        {_key(settings, config, sweep_seed): fitted},
+        {key(settings, config, sweep_seed): fitted},
     )
 
 
@@ -138,40 +129,16 @@ def refuse_missing(source: Source, config: PreprocessingConfig) -> None:
         raise ValueError(f"missing: must be {known} where values are missing, got 'none' and gaps in {gaps}")
 
 
-_IN_USE: WeakValueDictionary[Hashable, Dataset] = WeakValueDictionary()
-_RECENT: OrderedDict[Hashable, Dataset] = OrderedDict()
-
-
-def _key(settings: SplitSettings, config: PreprocessingConfig, sweep_seed: int) -> tuple[Hashable, ...]:
+def key(settings: SplitSettings, config: PreprocessingConfig, sweep_seed: int) -> tuple[Hashable, ...]:
+    """What preprocessing depends on, apart from the source."""
     seed = sweep_seed if settings.split_seed is None else settings.split_seed
     division = settings.validation, settings.test, seed, settings.division, settings.refit > 0
     return (*division, preprocessing.relevant(config))
 
 
-def _remember(key: Hashable, dataset: Dataset) -> None:
-    _RECENT[key] = dataset
-    _RECENT.move_to_end(key)
-    while len(_RECENT) > 1 and (
-        len(_RECENT) > _RECENT_SETS or sum(map(_size, _RECENT.values())) > _RECENT_BYTES
-    ):
-        _RECENT.popitem(last=False)
-
-
-def _size(dataset: Dataset) -> int:
-    return int(dataset.training.features.nbytes + dataset.validation.features.nbytes)
-
-
-def _prepare(
-    source: Source, settings: SplitSettings, config: PreprocessingConfig, *, sweep_seed: int
-) -> Dataset:
-    rows = split(source, settings, sweep_seed=sweep_seed)
-    fitted = source.fitted.get(_key(settings, config, sweep_seed))
-    return of_rows(source, rows, config, settings.precision, fitted=fitted)
-
-
 def of_rows(
     source: Source,
-    rows: Rows,
+    rows: SplitRows,
     config: PreprocessingConfig,
     precision: Precision,
     *,
@@ -183,7 +150,7 @@ def of_rows(
     """
     fitted = fitted or _fit(source, rows, config)
     training = _used(source, rows.training, config)
-    target = Target() if source.task == "classification" else _standardising(source.targets[training])
+    target = TargetScaling() if source.task == "classification" else _standardising(source.targets[training])
     as_it_was = not source.table.columns.categories and config.whitening != "pca"
     dtype = np.dtype(precision)
     return Dataset(
@@ -202,17 +169,21 @@ def of_rows(
 
 
 def without_rows(
-    task: Task, fitted: Preprocessing, class_names: tuple[str, ...], shape: tuple[int, ...], target: Target
+    task: Task,
+    fitted: Preprocessing,
+    class_names: tuple[str, ...],
+    shape: tuple[int, ...],
+    target: TargetScaling,
 ) -> Dataset:
     """What a model is told of its data, where there is none."""
     nothing = Part(np.empty((0, len(fitted.feature_names))), np.empty(0), np.empty(0, dtype=np.int64))
     return Dataset(task, nothing, nothing, fitted, class_names, shape, target)
 
 
-def _standardising(targets: NDArray[np.float64]) -> Target:
+def _standardising(targets: NDArray[np.float64]) -> TargetScaling:
     mean, scale = float(targets.mean()), float(targets.std())
     # A constant is centred, not blown up.
-    return Target(mean, 1.0 if scale <= 1e-12 * max(abs(mean), 1e-300) else scale)
+    return TargetScaling(mean, 1.0 if scale <= 1e-12 * max(abs(mean), 1e-300) else scale)
 
 
 def _used(source: Source, rows: NDArray[np.int64], config: PreprocessingConfig) -> NDArray[np.int64]:
@@ -231,7 +202,7 @@ def _used(source: Source, rows: NDArray[np.int64], config: PreprocessingConfig) 
     return left
 
 
-def _fit(source: Source, rows: Rows, config: PreprocessingConfig) -> Preprocessing:
+def _fit(source: Source, rows: SplitRows, config: PreprocessingConfig) -> Preprocessing:
     refuse_missing(source, config)
     used = _used(source, rows.training, config)
     table = source.table
@@ -250,7 +221,7 @@ def _part(
     source: Source,
     rows: NDArray[np.int64],
     fitted: Preprocessing,
-    target: Target,
+    target: TargetScaling,
     dtype: np.dtype[np.floating],
 ) -> Part:
     features = fitted.transform(source.table.numbers[rows], source.table.codes[rows]).astype(dtype)

@@ -13,19 +13,25 @@ from trainables.configs import (
     Task,
     parse,
 )
-from trainables.data import datasets as data
-from trainables.data import sources
+from trainables.data import datasets, sources
+from trainables.data.row_cache import RowCache
 from trainables.data.sources import Source
-
-_ADOPTED: dict[type, tuple[dict[str, Any], Source]] = {}
-"""By class, the rows that this process was handed, or has from the class itself, and the settings of both."""
+from trainables.process_state import ProcessState
 
 
 class SharedRows:
-    """For a trainable whose ``Settings`` name its rows, and whose ``Config`` preprocesses them."""
+    """For a trainable whose ``Settings`` name its rows, and whose ``Config`` preprocesses them.
+
+    ``process_state``: what trials of the class share in this process.
+    """
 
     Config: ClassVar[type[PreprocessingConfig]]
     Settings: ClassVar[type[SplitSettings]] = DataSettings
+    process_state: ClassVar[ProcessState] = ProcessState()
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        cls.process_state = ProcessState()
 
     @classmethod
     def data(cls, settings: Any) -> Source | tuple[Any, Any]:
@@ -33,7 +39,7 @@ class SharedRows:
 
         ``features``: a data frame, or an array n x ...; ``target``: n numbers, texts or booleans.
         """
-        return sources.load(settings)
+        return cls._row_cache().load(settings)
 
     @classmethod
     def shared(cls, settings: dict[str, Any], *, sweep_seed: int) -> Source:
@@ -45,17 +51,25 @@ class SharedRows:
         )
         if source.table.missing and usual.missing == "none":
             return source
-        return data.fit_ahead(source, given, usual, sweep_seed=sweep_seed)
+        return datasets.fit_ahead(source, given, usual, sweep_seed=sweep_seed)
 
     @classmethod
     def adopt(cls, settings: dict[str, Any], shared: Source, *, sweep_seed: int) -> None:
-        """Take what ``shared`` returned for these settings, so that no trial here loads it again."""
-        _ADOPTED[cls] = _about_rows(parse(cls.Settings, settings, where="trainable")), shared
+        """Take what ``shared`` returned for these settings, so that no trial here loads it again.
+
+        A sweep begins with it in this process, and finds nothing of one before.
+        """
+        cls.process_state = ProcessState()
+        cls._row_cache().adopt(parse(cls.Settings, settings, where="trainable"), shared)
+
+    @classmethod
+    def _row_cache(cls) -> RowCache:
+        return cls.process_state.part(RowCache)
 
     @classmethod
     def _source(cls, settings: SplitSettings) -> Source:
-        about, source = _ADOPTED.get(cls, (None, None))
-        return source if source is not None and about == _about_rows(settings) else cls._load(settings)
+        source = cls._row_cache().adopted(settings)
+        return cls._load(settings) if source is None else source
 
     @classmethod
     def _load(cls, settings: SplitSettings) -> Source:
@@ -66,13 +80,8 @@ class SharedRows:
             what = type(found).__name__
             raise ValueError(f"data: {cls.__name__}.data must return (features, target), got {what}")
         source = sources.of_arrays(*found, task=settings.task)
-        _ADOPTED[cls] = _about_rows(settings), source
+        cls._row_cache().adopt(settings, source)
         return source
-
-
-def _about_rows(settings: SplitSettings) -> dict[str, Any]:
-    """The settings on which the rows depend, not what is done with them."""
-    return settings.model_dump(exclude=set(SplitSettings.model_fields) - {"task"})
 
 
 def further_metrics(settings: SplitSettings, task: Task) -> tuple[MetricName, ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Hashable
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,9 +19,6 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 
 FEW_VALUES = 20
 """Integer targets with at most this many distinct values are taken for classes."""
-
-_CACHED = 4
-"""Sources held per process: the sweep's own, and those of a few sweeps run before it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,12 +43,20 @@ class Source:
 def load(settings: DataSettings) -> Source:
     """Return the rows that the settings name; a pure function of them and the file's content.
 
-    A process loads them once: the same object is returned until the file changes. A relative path is
-    relative to the directory in which the sweep was started. Raises ValueError for settings that
-    cannot be met.
+    A relative path is relative to the directory in which the sweep was started. Raises ValueError for
+    settings that cannot be met.
     """
+    if settings.path is not None:
+        path = started_in() / settings.path
+        return _source(read_file(path, target=settings.target, features=settings.features), settings.task)
+    assert settings.dataset is not None
+    return _source(read_bundled(settings.dataset), settings.task)
+
+
+def key(settings: DataSettings) -> Hashable:
+    """What ``load`` depends on: the settings that it reads, and when the file was changed last."""
     path = None if settings.path is None else started_in() / settings.path
-    return _load(settings.dataset, path, _stamp(path), settings.target, settings.features, settings.task)
+    return settings.dataset, path, _stamp(path), settings.target, settings.features, settings.task
 
 
 def of_arrays(features: Any, target: Any, *, task: Task | None = None) -> Source:
@@ -80,21 +84,6 @@ def _stamp(path: Path | None) -> tuple[int, int]:
         return (0, 0)
     status = path.stat()
     return (status.st_mtime_ns, status.st_size)
-
-
-@lru_cache(maxsize=_CACHED)
-def _load(
-    dataset: str | None,
-    path: Path | None,
-    stamp: tuple[int, int],
-    target: str | None,
-    features: str | None,
-    task: Task | None,
-) -> Source:
-    if path is not None:
-        return _source(read_file(path, target=target, features=features), task)
-    assert dataset is not None
-    return _source(read_bundled(dataset), task)
 
 
 def _source(table: Table, task: Task | None) -> Source:

@@ -11,7 +11,7 @@ from trainables.configs import SplitSettings
 from trainables.data.sources import Source, frozen
 
 
-class Rows(NamedTuple):
+class SplitRows(NamedTuple):
     """Row numbers of the three parts, ascending."""
 
     training: NDArray[np.int64]
@@ -19,7 +19,7 @@ class Rows(NamedTuple):
     test: NDArray[np.int64]
 
 
-def split(source: Source, settings: SplitSettings, *, sweep_seed: int) -> Rows:
+def split(source: Source, settings: SplitSettings, *, sweep_seed: int) -> SplitRows:
     """Divide the rows; a pure function of the settings and ``split_seed``, or else ``sweep_seed``.
 
     The test rows are the same in every division. With ``refit``, training has all but them. Raises
@@ -29,10 +29,10 @@ def split(source: Source, settings: SplitSettings, *, sweep_seed: int) -> Rows:
     parts = _split(source, settings, seed)
     if settings.refit:
         parts[0] = np.sort(np.concatenate(parts[:2]))
-    return Rows(*(frozen(part) for part in parts))
+    return SplitRows(*(frozen(part) for part in parts))
 
 
-def folds(source: Source, settings: SplitSettings, *, sweep_seed: int, count: int) -> list[Rows]:
+def folds(source: Source, settings: SplitSettings, *, sweep_seed: int, count: int) -> list[SplitRows]:
     """Divide the training and validation rows into ``count`` folds, each the validation rows once.
 
     Each class is divided for itself. Raises ValueError when one has too few rows.
@@ -54,7 +54,7 @@ def folds(source: Source, settings: SplitSettings, *, sweep_seed: int, count: in
         fold_of[rows] = (np.arange(len(rows)) + first) % count
         first += len(rows)
     return [
-        Rows(frozen(rest[fold_of != fold]), frozen(rest[fold_of == fold]), whole.test)
+        SplitRows(frozen(rest[fold_of != fold]), frozen(rest[fold_of == fold]), whole.test)
         for fold in range(count)
     ]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from trainables.configs import CNNConfig
-from trainables.data import sources
 from trainables.data.sources import Source
 from trainables.torch import TorchTrainable
 
@@ -28,11 +27,7 @@ class CNN(TorchTrainable):
     @classmethod
     def data(cls, settings: Any) -> Source:
         """The rows that ``settings`` describe; raises ValueError where they are no images."""
-        source = sources.load(settings)
-        if len(source.table.shape) not in (2, 3):
-            key, name = ("path", settings.path) if settings.dataset is None else ("dataset", settings.dataset)
-            raise ValueError(f"{key}: '{name}' must be images, got rows of shape {source.table.shape}")
-        return source
+        return images(super().data(settings), settings)
 
     def model(self, config: CNNConfig) -> nn.Module:
         from torch import nn
@@ -59,3 +54,12 @@ class CNN(TorchTrainable):
         if config.dropout > 0:
             layers.append(nn.Dropout(config.dropout))
         return nn.Sequential(*layers, nn.Linear(channels * height * width, self.dataset.outputs))
+
+
+def images(rows: Any, settings: Any) -> Source:
+    """The rows themselves; raises ValueError where they are no images."""
+    source: Source = rows
+    if len(source.table.shape) not in (2, 3):
+        key, name = ("path", settings.path) if settings.dataset is None else ("dataset", settings.dataset)
+        raise ValueError(f"{key}: '{name}' must be images, got rows of shape {source.table.shape}")
+    return source

@@ -19,7 +19,7 @@ from trainables.configs import (
 )
 from trainables.configs.architecture import read
 from trainables.data.sources import Source
-from trainables.models.cnn import CNN
+from trainables.models.cnn import images
 from trainables.torch import TorchTrainable
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class NasCNN(TorchTrainable):
     @classmethod
     def data(cls, settings: Any) -> Source:
         """The rows that ``settings`` describe; raises ValueError where they are no images."""
-        return CNN.data(settings)
+        return images(super().data(settings), settings)
 
     def model(self, config: NasCNNConfig) -> nn.Module:
         from torch import nn

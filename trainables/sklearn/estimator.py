@@ -18,8 +18,7 @@ from ray.tune import Trainable
 
 from trainables.atomic import write_whole
 from trainables.configs import EstimatorConfig, EstimatorSettings, Seeds, parse
-from trainables.data import datasets as data
-from trainables.data import splits
+from trainables.data import datasets, splits
 from trainables.data.held_out import HeldOut, test_names
 from trainables.data.shared_rows import SharedRows, further_metrics
 from trainables.data.sources import Source
@@ -66,7 +65,7 @@ class Estimator(SharedRows, HeldOut, Trainable):
         )
         rows = EstimatorRows.of(made, source, hyperparameters, settings.columns)
         if not (rows.with_gaps and takes_gaps(made)):
-            data.refuse_missing(source, hyperparameters)
+            datasets.refuse_missing(source, hyperparameters)
         names = _names(settings, source)
         estimators.refuse_unable(made, source.task, settings.iteration, settings.grows, names)
 
@@ -195,7 +194,7 @@ class Estimator(SharedRows, HeldOut, Trainable):
         folds = splits.folds(
             self.source, self.settings, sweep_seed=self.seeds.sweep_seed, count=self.settings.folds
         )
-        dataset = data.of_rows(
+        dataset = datasets.of_rows(
             self.source, folds[self._fits], self._rows.fitted_config, self.settings.precision
         )
         self._fits += 1
@@ -209,7 +208,7 @@ class Estimator(SharedRows, HeldOut, Trainable):
             "done": self._fits >= len(folds),
         }
 
-    def _scores(self, dataset: data.Dataset, part: data.Part) -> dict[str, float]:
+    def _scores(self, dataset: datasets.Dataset, part: datasets.Part) -> dict[str, float]:
         assert self._fitting is not None
         features = self._rows.features(dataset, part)
         return self._fitting.scores(features, self.source.targets[part.rows], self.source.task, self._names)
@@ -225,8 +224,8 @@ class Estimator(SharedRows, HeldOut, Trainable):
             places[rows] = np.arange(len(rows)) / len(rows)
         return np.argsort(places, kind="stable")
 
-    def _dataset(self) -> data.Dataset:
-        return data.prepared(
+    def _dataset(self) -> datasets.Dataset:
+        return self._row_cache().prepared(
             self.source, self.settings, self._rows.fitted_config, sweep_seed=self.seeds.sweep_seed
         )
 

@@ -9,7 +9,6 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
@@ -26,9 +25,6 @@ Array = NDArray[Any]
 
 _SPELLING = 0.85
 """How like a known parameter a name must be, in [0, 1], to be taken for its misspelling."""
-
-_LOADED: dict[tuple[Path, int], ModuleType] = {}
-"""By path and time of change, the files that were imported."""
 
 
 def build(paths: str | Mapping[str, str], parameters: Mapping[str, Any], *, random_state: int) -> Any:
@@ -191,21 +187,23 @@ def _made(path: str) -> Any:
 def _file(name: str) -> ModuleType:
     """The module of a file, imported once until it changes, under its own name so that joblib finds it."""
     path = (started_in() / name).resolve()
-    key = path, path.stat().st_mtime_ns
-    if key not in _LOADED:
-        if str(path.parent) not in sys.path:
-            sys.path.insert(0, str(path.parent))
-        own = sys.modules.get(path.stem)
-        free = own is None or getattr(own, "__file__", None) == str(path)
-        digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
-        spec = importlib.util.spec_from_file_location(path.stem if free else f"{path.stem}_{digest}", path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        sys.modules[spec.name] = module
-        _LOADED[key] = module
-    return _LOADED[key]
+    changed = path.stat().st_mtime_ns
+    if str(path.parent) not in sys.path:
+        sys.path.insert(0, str(path.parent))
+    own = sys.modules.get(path.stem)
+    free = own is None or getattr(own, "__file__", None) == str(path)
+    known = path.stem if free else f"{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    loaded = sys.modules.get(known)
+    if loaded is not None and loaded.__spec__ is not None and loaded.__spec__.loader_state == changed:
+        return loaded
+    spec = importlib.util.spec_from_file_location(known, path)
+    assert spec is not None
+    assert spec.loader is not None
+    spec.loader_state = changed
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    sys.modules[known] = module
+    return module
 
 
 def _score(name: MetricName, estimator: Any, features: Any, targets: Array, predicted: Array) -> float:

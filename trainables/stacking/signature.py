@@ -1,13 +1,15 @@
-"""``signature``: what models must have in common to be trained as one. Needs torch only, no Ray."""
+"""``Signature``: what models must have in common to be trained as one."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
+from trainables.configs import MetricName, OptimizerName, Task
+from trainables.stacking.errors import CannotStack
 from trainables.training.loop import Learner
 from trainables.training.loss import Loss
 
@@ -18,26 +20,36 @@ _OF_EVERY_MODULE = frozenset(vars(nn.Module()))
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
-PARTS = (
-    "layers",
-    "shapes",
-    "optimizer",
-    "batch size",
-    "loss",
-    "task",
-    "metrics",
-    "device",
-    "shape of a row",
-    "rows",
-)
-"""What the parts of a signature are."""
+
+class Signature(NamedTuple):
+    """Learners of equal signatures can be trained as one."""
+
+    layers: tuple[Hashable, ...]
+    """By module: its name, class and plain attributes."""
+    shapes: tuple[Hashable, ...]
+    """By parameter and buffer: its name, shape, type, and whether it is trained."""
+    optimizer: OptimizerName
+    batch_size: int
+    loss: Hashable
+    task: Task
+    metrics: tuple[MetricName, ...]
+    device: torch.device
+    row_shape: tuple[int, ...]
+    rows: tuple[int, ...]
+    """The identity of the tensors: lanes draw their rows from one data set in memory."""
+
+    @property
+    def model(self) -> Hashable:
+        """What the forward pass of a network depends on."""
+        return self.layers, self.shapes
+
+    @property
+    def kind(self) -> Signature:
+        """What holds of learners whichever rows they learn from, which come and go."""
+        return self._replace(rows=())
 
 
-class CannotStack(Exception):
-    """These models cannot be trained as one; the text says why. No learner was changed."""
-
-
-def signature(learner: Learner) -> tuple[Hashable, ...]:
+def signature(learner: Learner) -> Signature:
     """What learners must have in common to be stacked. Raises CannotStack for a model that never can be."""
     if learner.config.amp != "none":
         raise CannotStack(f"amp: {learner.config.amp}: a stack trains in the type of its data")
@@ -57,24 +69,18 @@ def signature(learner: Learner) -> tuple[Hashable, ...]:
             raise CannotStack(f"parameter '{name}' has hooks")
     if any(isinstance(parameter, nn.UninitializedParameter) for _, parameter in tensors):
         raise CannotStack("a layer is lazy: its shape is not known before its first batch")
-    return (
-        tuple(modules),
-        tuple((name, tuple(value.shape), value.dtype, value.requires_grad) for name, value in tensors),
-        learner.config.optimizer,
-        learner.config.batch_size,
-        _loss(learner.loss),
-        learner.task,
-        learner.metrics.names,
-        learner.device,
-        learner.shape,
-        # One data set in memory: lanes draw their rows from the same tensors.
-        tuple(id(part) for part in (*learner.training, *learner.validation)),
+    return Signature(
+        layers=tuple(modules),
+        shapes=tuple((name, tuple(value.shape), value.dtype, value.requires_grad) for name, value in tensors),
+        optimizer=learner.config.optimizer,
+        batch_size=learner.config.batch_size,
+        loss=_loss(learner.loss),
+        task=learner.task,
+        metrics=learner.metrics.names,
+        device=learner.device,
+        row_shape=learner.shape,
+        rows=tuple(id(part) for part in (*learner.training, *learner.validation)),
     )
-
-
-def kind(signature: tuple[Hashable, ...]) -> tuple[Hashable, ...]:
-    """What holds of learners of this signature whichever rows they learn from, which come and go."""
-    return signature[:-1]
 
 
 def _matters(module: nn.Module, attribute: str) -> bool:

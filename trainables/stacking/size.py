@@ -10,8 +10,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from trainables.stacking import device_memory, stack
-from trainables.stacking.signature import PARTS, CannotStack, signature
+from trainables.stacking import stack
+from trainables.stacking.errors import CannotStack, is_out_of_memory
+from trainables.stacking.record import StackingRecord
+from trainables.stacking.signature import Signature, signature
 from trainables.training import loop
 from trainables.training.loop import Learner
 
@@ -21,27 +23,30 @@ def fitting(learners: Sequence[Learner]) -> int:
     return sum(len(group) for group in _groups(learners)[0] if len(group) > 1)
 
 
-def why_alone(learners: Sequence[Learner]) -> str | None:
+def why_alone(learners: Sequence[Learner], record: StackingRecord) -> str | None:
     """Why learners like these cannot be stacked, found out on a few batches; ``None``: they can."""
     groups, reasons = _groups(learners)
     if not groups:
         return reasons[0]
     largest = max(groups, key=len)
     if len(largest) == 1:
+        names = [field.replace("_", " ") for field in Signature._fields]
         every = zip(*(signature(group[0]) for group in groups), strict=True)
         unlike = [
-            name for name, parts in zip(PARTS, every, strict=True) if len(set(parts)) == len(groups) > 1
+            name for name, parts in zip(names, every, strict=True) if len(set(parts)) == len(groups) > 1
         ]
-        what = " or ".join(unlike) or f"{', '.join(PARTS[:-1])} and {PARTS[-1]}"
+        what = " or ".join(unlike) or f"{', '.join(names[:-1])} and {names[-1]}"
         return f"no two of {len(learners)} sampled trials have the same {what}"
     try:
-        stack.advance(_copies(_small(copy.copy(largest[0])), 2))
+        stack.advance(_copies(_small(copy.copy(largest[0])), 2), record)
     except CannotStack as error:
         return str(error)
     return None
 
 
-def best_size(learners: Sequence[Learner], *, most: int, memory: float | None = None) -> int:
+def best_size(
+    learners: Sequence[Learner], record: StackingRecord, *, most: int, memory: float | None = None
+) -> int:
     """How many learners like these are best advanced together: 1, or a power of 2 up to ``most``.
 
     Measured on a few batches with 1, 4, 16, ... of them while that pays, which takes as long as the training
@@ -55,16 +60,16 @@ def best_size(learners: Sequence[Learner], *, most: int, memory: float | None = 
     # The chance that two of them fit together.
     equal = sum(len(group) ** 2 for group in groups) / len(learners) ** 2
     sample = _small(max(groups, key=len)[0])
-    alone = _measured(sample, 1, memory=memory)
+    alone = _measured(sample, 1, record, memory=memory)
     taken, size, lane = {1: alone.seconds}, 1, alone.bytes_each
     while (size := min(_STEP * size, _fitting_into(memory, lane, sample.device, most=most))) not in taken:
         stacked = max(1, round(1 + (size - 1) * equal))
         try:
-            found = _measured(sample, stacked, memory=memory) if stacked > 1 else alone
+            found = _measured(sample, stacked, record, memory=memory) if stacked > 1 else alone
         except CannotStack:
             break
         except RuntimeError as error:
-            if not device_memory.is_short(error):
+            if not is_out_of_memory(error):
                 raise
             break
         taken[size], lane = found.seconds * size / stacked, found.bytes_each
@@ -91,7 +96,7 @@ class _Measured(NamedTuple):
     bytes_each: float  # of an accelerator, for each of them
 
 
-def _measured(sample: Learner, number: int, *, memory: float | None) -> _Measured:
+def _measured(sample: Learner, number: int, record: StackingRecord, *, memory: float | None) -> _Measured:
     """A round of so many copies; raises torch.OutOfMemoryError where there is no room for them."""
     device, before = sample.device, 0
     if memory is not None:
@@ -102,7 +107,7 @@ def _measured(sample: Learner, number: int, *, memory: float | None) -> _Measure
     def advance() -> None:
         if number == 1:
             loop.advance(copies[0])
-        elif None in stack.advance(copies):
+        elif None in stack.advance(copies, record):
             raise torch.OutOfMemoryError(f"{device} does not hold one of these models as a stack of one")
 
     seconds = _seconds(advance)

@@ -17,10 +17,11 @@ import torch
 from torch import Tensor
 
 from trainables.layers import dropout
-from trainables.stacking import device_memory
 from trainables.stacking import forward as stacked_forward
+from trainables.stacking.errors import CannotStack, is_out_of_memory
 from trainables.stacking.optimizers import StackedOptimizer
-from trainables.stacking.signature import CannotStack, kind, signature
+from trainables.stacking.record import StackingRecord
+from trainables.stacking.signature import signature
 from trainables.training.gradients import GradientRules
 from trainables.training.loop import (
     EVALUATION_ROWS,
@@ -33,14 +34,26 @@ from trainables.training.loop import (
 )
 from trainables.training.loss import TrainingLoss, losses
 
-_HARMLESS: set[Hashable] = set()
-"""Models (the first parts of signatures) whose forward pass was found to leave nothing behind."""
 
-_HELD: dict[Hashable, int] = {}
-"""How many at once the device's memory held of those of a kind, where it has once not held all."""
+def fusion_key(learner: Learner, record: StackingRecord) -> Hashable | None:
+    """What learners must have in common to be trained as one; ``None``: this one is trained alone."""
+    try:
+        key = signature(learner)
+    except CannotStack:
+        return None
+    return None if key.kind in record.unstackable else key
 
 
-def advance(learners: Sequence[Learner]) -> list[dict[str, float] | None]:
+def advance_together(learners: Sequence[Learner], record: StackingRecord) -> list[dict[str, float] | None]:
+    """Train learners of one fusion key for one epoch; ``None`` for those that are to be trained alone."""
+    try:
+        return advance(learners, record)
+    except CannotStack as error:
+        record.unstackable[signature(learners[0]).kind] = str(error)
+        return [None] * len(learners)
+
+
+def advance(learners: Sequence[Learner], record: StackingRecord) -> list[dict[str, float] | None]:
     """Train learners of one signature for one epoch and evaluate them; as ``loop.advance`` for each.
 
     When the device's memory does not hold all at once, they are trained by half as many at a time, and so in
@@ -50,8 +63,8 @@ def advance(learners: Sequence[Learner]) -> list[dict[str, float] | None]:
     began = time.perf_counter()
     states = [learner.streams.state_dict() for learner in learners]
     try:
-        _refuse_changes(learners[0])
-        outcomes = _in_groups(learners, [learner.order() for learner in learners])
+        _refuse_changes(learners[0], record)
+        outcomes = _in_groups(learners, [learner.order() for learner in learners], record)
     except CannotStack:
         for learner, state in zip(learners, states, strict=True):
             learner.streams.load_state_dict(state)
@@ -65,20 +78,22 @@ def advance(learners: Sequence[Learner]) -> list[dict[str, float] | None]:
     return results
 
 
-def _in_groups(learners: Sequence[Learner], orders: Sequence[Tensor]) -> list[dict[str, float] | None]:
+def _in_groups(
+    learners: Sequence[Learner], orders: Sequence[Tensor], record: StackingRecord
+) -> list[dict[str, float] | None]:
     """As many at a time as memory holds, which is found out by halving."""
-    alike = kind(signature(learners[0]))
+    kind = signature(learners[0]).kind
     results: list[dict[str, float] | None] = []
     while remaining := len(learners) - len(results):
-        size = min(remaining, _HELD.get(alike, remaining))
+        size = min(remaining, record.held.get(kind, remaining))
         group = slice(len(results), len(results) + size)
         try:
             results += _together(learners[group], orders[group])
             continue
         except RuntimeError as error:
-            if not device_memory.is_short(error):
+            if not is_out_of_memory(error):
                 raise
-            _HELD[alike] = max(1, size // 2)
+            record.held[kind] = max(1, size // 2)
         torch.cuda.empty_cache()  # what the failed attempt held is free only now that its error is gone
         if size == 1:
             results.append(None)
@@ -119,7 +134,7 @@ def _together(learners: Sequence[Learner], orders: Sequence[Tensor]) -> list[dic
     ]
 
 
-def _refuse_changes(learner: Learner) -> None:
+def _refuse_changes(learner: Learner, record: StackingRecord) -> None:
     """Raise CannotStack where a forward pass changes its model other than in place, in its buffers.
 
     ``functional_call`` forgets what is assigned, and an attribute that changes is that of one lane only.
@@ -127,8 +142,8 @@ def _refuse_changes(learner: Learner) -> None:
     network = learner.network
     if all(type(module).__module__.startswith(_NO_SURPRISES) for module in network.modules()):
         return
-    model, *_ = shapes = signature(learner)[:2]
-    if shapes in _HARMLESS:
+    before = signature(learner)
+    if before.model in record.harmless:
         return
     state = learner.streams.state_dict()
     try:
@@ -137,7 +152,7 @@ def _refuse_changes(learner: Learner) -> None:
             buffers = dict(tried.named_buffers())
             tried(learner.training[0][: learner.config.batch_size].to(learner.device, copy=True))
     except RuntimeError as error:
-        if not device_memory.is_short(error):
+        if not is_out_of_memory(error):
             raise
         return  # so will the training, and say so
     finally:
@@ -145,9 +160,9 @@ def _refuse_changes(learner: Learner) -> None:
     for name, buffer in tried.named_buffers():
         if buffer is not buffers.get(name):
             raise CannotStack(f"buffer '{name}' is assigned anew by the forward pass; change it in place")
-    if signature(replace(learner, network=tried))[0] != model:
+    if signature(replace(learner, network=tried)).layers != before.layers:
         raise CannotStack("the forward pass changes an attribute of its module")
-    _HARMLESS.add(shapes)
+    record.harmless.add(before.model)
 
 
 _NO_SURPRISES = ("torch.nn.", "trainables.")
@@ -235,7 +250,7 @@ def _vectorising() -> Iterator[None]:
     except torch.AcceleratorError:
         raise
     except Exception as error:  # of a model's or a loss's own, whatever it is
-        if device_memory.is_short(error):
+        if is_out_of_memory(error):
             raise
         said = (
             str(error)

@@ -23,10 +23,10 @@ from torch import nn
 from trainables import TRAINABLES, former_paths
 from trainables.atomic import write_whole
 from trainables.configs import Task, did_you_mean
-from trainables.data.datasets import Target, without_rows
+from trainables.data.datasets import TargetScaling, without_rows
 from trainables.data.preprocessing import Preprocessing
 from trainables.data.tables import Columns, codes_of
-from trainables.torch.training import CHECKPOINT_FILE, CHECKPOINT_FORMAT
+from trainables.torch.checkpoint import CHECKPOINT_FILE, CHECKPOINT_FORMAT
 
 if TYPE_CHECKING:
     from trainables.torch import TorchTrainable
@@ -43,7 +43,7 @@ _CLASSES = ("class_values", "class_type")
 
 
 @dataclass(frozen=True, eq=False)
-class Model:
+class TrainedModel:
     """A trained network, and all that leads from raw rows to predictions.
 
     ``network``: n x d preprocessed features to n x outputs, on the CPU, in evaluation mode. Rows are a data
@@ -57,7 +57,7 @@ class Model:
     task: Task
     class_names: tuple[str, ...]
     class_values: NDArray[Any]
-    target: Target
+    target: TargetScaling
     dtype: torch.dtype
 
     def features(self, rows: Any) -> torch.Tensor:
@@ -88,7 +88,7 @@ class Model:
         return values * self.target.scale + self.target.mean
 
 
-def load_model(folder: str | Path, *, trainable: type[TorchTrainable] | None = None) -> Model:
+def load_model(folder: str | Path, *, trainable: type[TorchTrainable] | None = None) -> TrainedModel:
     """The model of a checkpoint, or of a folder that ``tuner export`` wrote.
 
     ``trainable``: its class, needed for one that is not in the table of trainables. Raises ValueError when
@@ -100,7 +100,7 @@ def load_model(folder: str | Path, *, trainable: type[TorchTrainable] | None = N
     fitted = Preprocessing.from_dict(
         about["preprocessing"], {name: array.double().numpy() for name, array in arrays.items()}
     )
-    target = Target(*about["target"])
+    target = TargetScaling(*about["target"])
     dtype = getattr(torch, about["settings"]["precision"])
     trial = cls.__new__(cls)
     trial.hyperparameters = cls.Config(**about["config"])
@@ -114,7 +114,7 @@ def load_model(folder: str | Path, *, trainable: type[TorchTrainable] | None = N
     except RuntimeError as error:
         raise ValueError(f"{folder}: its weights do not fit {cls.__name__}.model: {error}") from None
     names = tuple(about["class_names"])
-    return Model(network.eval(), fitted, about["task"], names, _class_values(about), target, dtype)
+    return TrainedModel(network.eval(), fitted, about["task"], names, _class_values(about), target, dtype)
 
 
 def export(checkpoint_dir: Path, out_dir: Path) -> None:

@@ -23,14 +23,14 @@ from trainables.configs import (
     did_you_mean,
     parse,
 )
-from trainables.data import datasets as data
-from trainables.data import splits
+from trainables.data import datasets, splits
 from trainables.data.held_out import HeldOut, test_names
 from trainables.data.shared_rows import SharedRows, further_metrics
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from trainables.stacking.record import StackingRecord
     from trainables.training.loop import Learner
     from trainables.training.loss import Loss
 
@@ -77,14 +77,15 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
         """Raise ValueError when no trial can have this configuration, as far as that is quickly seen."""
         hyperparameters, settings, _ = cls._parts(config)
         source = cls._source(settings)
-        data.refuse_missing(source, hyperparameters)
+        datasets.refuse_missing(source, hyperparameters)
         if source.task == "regression" and cls.loss is TorchTrainable.loss:
             hyperparameters.refuse_label_smoothing()
 
     @classmethod
     def prepare(cls) -> None:
         """Import what trials need, before the first one, which would count its time."""
-        from trainables.torch import training  # noqa: F401
+        from trainables.stacking import size  # noqa: F401
+        from trainables.torch import checkpoint, learner  # noqa: F401
 
     @classmethod
     def export(cls, checkpoint_dir: str, out_dir: str) -> None:
@@ -99,22 +100,24 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
 
     def loss(self, config: Any) -> Loss:
         """What training minimises: cross-entropy, or the squared error of the standardised target."""
-        from trainables.torch import training
+        from trainables.torch.learner import LOSSES
 
-        return training.LOSSES[self.dataset.task]
+        return LOSSES[self.dataset.task]
 
     def setup(self, config: dict[str, Any]) -> None:
         """Start the trial that the flat ``config`` describes; raises ValueError for keys of no one."""
-        from trainables.torch import training
+        from trainables.torch.devices import Devices
+        from trainables.torch.learner import make_learner
         from trainables.training.metrics import Metrics
 
         self.hyperparameters, self.settings, self.seeds = self._parts(config)
         source = self._source(self.settings)
-        self.dataset = data.prepared(
+        self.dataset = self._row_cache().prepared(
             source, self.settings, self.hyperparameters, sweep_seed=self.seeds.sweep_seed
         )
-        self.device = training.granted_device(self.trial_resources)
-        self._learner = training.learner(
+        devices = self.process_state.part(Devices)
+        self.device = devices.granted(self.trial_resources)
+        self._learner = make_learner(
             lambda: self.model(self.hyperparameters),
             loss=self.loss(self.hyperparameters),
             config=self.hyperparameters,
@@ -122,6 +125,7 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
             seed=self.seeds.seed,
             dataset=self.dataset,
             device=self.device,
+            devices=devices,
         )
 
     @property
@@ -142,18 +146,18 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
 
     def fusion_key(self) -> Hashable | None:
         """What trials must have in common to be trained as one; ``None``: this one trains alone."""
-        from trainables.torch import training
+        from trainables.stacking import stack
 
         alone = self.settings.refit or self._has_own_step()
-        return None if alone else training.fusion_key(self._learner)
+        return None if alone else stack.fusion_key(self._learner, self._stacking())
 
     @classmethod
     def fused_step(cls, trials: Sequence[TorchTrainable]) -> None:
         """Train trials of one fusion key for one epoch; each one's next ``step`` gives its result."""
-        from trainables.torch import training
+        from trainables.stacking import stack
 
         started = time.perf_counter()
-        results = training.advance_together([trial._learner for trial in trials])
+        results = stack.advance_together([trial._learner for trial in trials], cls._stacking())
         seconds = (time.perf_counter() - started) / len(trials)
         for trial, result in zip(trials, results, strict=True):
             if result is not None:
@@ -162,37 +166,37 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
     @classmethod
     def best_lanes(cls, configs: Sequence[Mapping[str, Any]], *, most: int) -> int:
         """How many trials like these are best trained at once in one process, at most ``most``; measured."""
-        from trainables.stacking import size as stack_size
-        from trainables.torch import training
+        from trainables.stacking import size
+        from trainables.torch import devices
 
         if cls._has_own_step():
             return 1
         try:
             learners = cls._learners(configs, stored=True)
-            memory = training.memory_share(learners[0].device)
-            return stack_size.best_size(learners, most=most, memory=memory)
+            memory = devices.memory_share(learners[0].device)
+            return size.best_size(learners, cls._stacking(), most=most, memory=memory)
         except Exception:  # the trials will say themselves what is wrong, each for itself
             return 1
 
     @classmethod
     def why_alone(cls, configs: Sequence[Mapping[str, Any]]) -> str | None:
         """Why no trials like these are trained as one; ``None``: those of one fusion key are."""
-        from trainables.stacking import size as stack_size
+        from trainables.stacking import size
 
         if cls._has_own_step():
             return f"{cls.__name__} has a step of its own, which a stack would leave out"
-        return stack_size.why_alone(cls._learners(configs))
+        return size.why_alone(cls._learners(configs), cls._stacking())
 
     @classmethod
     def fitting(cls, configs: Sequence[Mapping[str, Any]]) -> int:
         """How many of these trials could be trained as one with another of them."""
-        from trainables.stacking import size as stack_size
+        from trainables.stacking import size
 
-        return stack_size.fitting(cls._learners(configs))
+        return size.fitting(cls._learners(configs))
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Write all that the next epoch depends on, as one file for ``torch.load(weights_only=True)``."""
-        from trainables.torch import training
+        from trainables.torch import checkpoint
 
         path = f"{type(self).__module__}:{type(self).__qualname__}"
         parts = {
@@ -200,7 +204,7 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
             "config": self.hyperparameters.model_dump(),
             "settings": self.settings.model_dump(),
         }
-        training.save(self._learner, Path(checkpoint_dir), self.dataset, **parts, **self.seeds.model_dump())
+        checkpoint.save(self._learner, Path(checkpoint_dir), self.dataset, **parts, **self.seeds.model_dump())
 
     def load_checkpoint(self, checkpoint: str) -> None:
         """Go on from a checkpoint, of this trial or, in population-based training, of another one.
@@ -208,9 +212,9 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
         Weights, optimizer state, random streams and epoch come from the checkpoint, hyperparameters
         from this trial. Raises ValueError when the checkpoint's model or data are others.
         """
-        from trainables.torch import training
+        from trainables.torch.checkpoint import load
 
-        training.load(self._learner, Path(checkpoint), self.dataset, sweep_seed=self.seeds.sweep_seed)
+        load(self._learner, Path(checkpoint), self.dataset, sweep_seed=self.seeds.sweep_seed)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Become a new trial in the same process."""
@@ -222,6 +226,12 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
     def cleanup(self) -> None:
         """Release the model and its optimizer. PyTorch keeps their memory for the process's next ones."""
         self.__dict__.pop("_learner", None)
+
+    @classmethod
+    def _stacking(cls) -> StackingRecord:
+        from trainables.stacking.record import StackingRecord
+
+        return cls.process_state.part(StackingRecord)
 
     @classmethod
     def _has_own_step(cls) -> bool:
@@ -252,12 +262,13 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
 
     def _refit(self) -> dict[str, Any]:
         """Train on all but the test rows, and only then look at those."""
-        from trainables.torch import training
+        from trainables.torch.devices import Devices
+        from trainables.torch.learner import test_scores
         from trainables.training import loop
 
         for _ in range(self.settings.refit):
             result = loop.advance(self._learner)
-        scores = training.test_scores(self._learner, self.dataset)
+        scores = test_scores(self._learner, self.dataset, self.process_state.part(Devices))
         return {
             "train_loss": result["train_loss"],
             **dict(zip(test_names(tuple(scores)), scores.values(), strict=True)),

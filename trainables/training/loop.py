@@ -17,13 +17,13 @@ from torch.optim import Optimizer
 
 from trainables.configs import MixedPrecision, Task, TrainingConfig
 from trainables.layers import counter_random, dropout
-from trainables.training import optimizers, schedules
+from trainables.training import optimizers, progress
 from trainables.training.augmentation import Augmentation, augments
 from trainables.training.gradients import GradientRules
 from trainables.training.loss import Loss, TrainingLoss
 from trainables.training.metrics import Metrics
-from trainables.training.progress import Progress
-from trainables.training.randomness import Streams
+from trainables.training.progress import TrainingProgress
+from trainables.training.randomness import RandomStreams
 
 Rows = tuple[Tensor, Tensor]
 """Features n x d and targets n: on the model's device, or on the CPU where they are too large for it."""
@@ -47,7 +47,7 @@ class Learner:
     optimizer: Optimizer
     loss: Loss
     config: TrainingConfig
-    streams: Streams
+    streams: RandomStreams
     seed: int
     training: Rows
     validation: Rows
@@ -58,7 +58,7 @@ class Learner:
     device: torch.device
     forward: Callable[[Tensor], Tensor]
     loss_scaler: GradScaler | None = None
-    progress: Progress = field(default_factory=Progress)
+    progress: TrainingProgress = field(default_factory=TrainingProgress)
     epoch: int = 0
 
     @property
@@ -84,7 +84,7 @@ class Learner:
 
     def learning_rate(self, batch: int) -> float:
         """That of the next epoch's update of this number, from 0."""
-        return schedules.learning_rate(
+        return progress.learning_rate(
             self.config,
             update=self.epoch * self.batches + batch,
             updates=self.batches,
@@ -93,7 +93,7 @@ class Learner:
 
     def is_warming(self) -> bool:
         """Whether the learning rate differs from update to update in the next epoch."""
-        return schedules.is_warming(self.config, epoch=self.epoch)
+        return progress.is_warming(self.config, epoch=self.epoch)
 
 
 def squared_error(outputs: Tensor, targets: Tensor) -> Tensor:

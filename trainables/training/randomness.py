@@ -11,7 +11,7 @@ import torch
 _GLOBAL_GENERATORS = threading.RLock()
 
 
-class Streams:
+class RandomStreams:
     """``order`` shuffles the rows; what draws from torch's global generators runs within ``borrowed()``."""
 
     def __init__(self, seed: int, device: torch.device) -> None:

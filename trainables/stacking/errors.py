@@ -1,4 +1,4 @@
-"""Which errors say that a device's memory is short. Needs torch only."""
+"""Why models cannot be trained as one: their code cannot be vectorised, or the device's memory is short."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ _SAID = (
 """What torch passes on of the allocations that it does not make itself, as plain RuntimeErrors."""
 
 
-def is_short(error: Exception) -> bool:
+class CannotStack(Exception):
+    """These models cannot be trained as one; the text says why. No learner was changed."""
+
+
+def is_out_of_memory(error: Exception) -> bool:
     """Whether it was raised because the device's memory is short, by torch or by a library below it."""
     if isinstance(error, torch.OutOfMemoryError):
         return True
