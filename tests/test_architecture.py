@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -250,3 +251,64 @@ def test_command_line_is_frozen():
         "list": ["what"],
         "logs": ["results", "trial"],
     }
+
+
+# What each room of trainables may import of the others, which are all above it in this table.
+ROOMS = {
+    "atomic": set(),
+    "former_paths": set(),
+    "process_state": set(),
+    "__init__": {"former_paths"},
+    "configs": set(),
+    "data": {"configs", "process_state"},
+    "layers": {"configs"},
+    "training": {"layers", "configs"},
+    "stacking": {"training", "layers", "configs"},
+    "torch": {"stacking", "training", "layers", "data", "configs", "process_state", "atomic", "former_paths"},
+    "models": {"torch", "layers", "data", "configs"},
+    "sklearn": {"data", "configs", "atomic"},
+}
+
+
+@pytest.mark.parametrize("path", files("trainables"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_arrows_between_the_rooms_of_trainables_point_downwards(path):
+    room = path.relative_to(ROOT / "trainables").parts[0].removesuffix(".py")
+    used = {name.split(".")[1] for name in imports(path) if name.startswith("trainables.")}
+    assert (used & ROOMS.keys()) - {room} <= ROOMS[room]
+    assert ROOMS[room] <= set([*ROOMS][: [*ROOMS].index(room)])
+
+
+@pytest.mark.parametrize("path", files("trainables"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_and_functions_of_trainables_are_short(path):
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 400
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            assert node.end_lineno - node.lineno < 80, node.name
+
+
+@pytest.mark.parametrize("path", files("trainables"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_module_of_trainables_holds_state(path):
+    """It belongs into a ``ProcessState``, so that two sweeps of a process do not share it unseen."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.Global)]
+    called = [getattr(node, "value", None) for node in tree.body]
+    stores = r"(\{\}|\[\]|(\w+\.)?(set|dict|list|\w*(Dict|Dictionary|deque|Counter))\(\))"
+    assert not [ast.unparse(value) for value in called if value and re.fullmatch(stores, ast.unparse(value))]
+    decorators = [
+        ast.unparse(decorator)
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        for decorator in node.decorator_list
+    ]
+    assert not [name for name in decorators if re.fullmatch(r"(functools\.)?(lru_)?cache(\(.*\))?", name)]
+
+
+def test_public_classes_of_trainables_have_names_of_their_own():
+    names = [
+        node.name
+        for path in files("trainables")
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    ]
+    assert sorted(set(names)) == sorted(names)

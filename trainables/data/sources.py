@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from trainables.configs import DataSettings, Task
 from trainables.data.preprocessing import Preprocessing
-from trainables.data.tables import Table, read_bundled, read_file, table_of
+from trainables.data.tables import RawTable, read_bundled, read_file, table_of
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -29,7 +29,7 @@ class Source:
     empty for regression. ``fitted``: what was fitted to its rows beforehand, by key.
     """
 
-    table: Table
+    table: RawTable
     task: Task
     targets: NDArray[Any]
     class_names: tuple[str, ...]
@@ -86,14 +86,14 @@ def _stamp(path: Path | None) -> tuple[int, int]:
     return (status.st_mtime_ns, status.st_size)
 
 
-def _source(table: Table, task: Task | None) -> Source:
+def _source(table: RawTable, task: Task | None) -> Source:
     task = _task(table, task)
     if task == "classification":
         return _classified(table)
     return Source(table, task, frozen(table.target.astype(np.float64)), (), np.empty(0))
 
 
-def _task(table: Table, task: Task | None) -> Task:
+def _task(table: RawTable, task: Task | None) -> Task:
     labels = table.target.dtype.kind in "Ub"
     if task == "regression" and labels:
         raise ValueError(
@@ -106,7 +106,7 @@ def _task(table: Table, task: Task | None) -> Task:
     return "classification" if labels or few else "regression"
 
 
-def _classified(table: Table) -> Source:
+def _classified(table: RawTable) -> Source:
     values, first_rows, numbers = np.unique(table.target, return_index=True, return_inverse=True)
     if len(values) < 2:
         raise ValueError(

@@ -38,7 +38,7 @@ class Columns:
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
+class RawTable:
     """Rows as they come: ``numbers`` n x d_n, finite or nan for a missing one; ``codes`` n x d_c.
 
     A code is a place in its column's vocabulary, or ``MISSING``. ``target`` has length n: finite numbers,
@@ -67,17 +67,17 @@ class Table:
         return {name: int(count) for name, count in zip(self.columns.names, counts, strict=True) if count > 0}
 
 
-class _Place(NamedTuple):
+class _Origin(NamedTuple):
     """Where a table comes from, for messages: a setting's name, and words after what is meant."""
 
     key: str
     of: str
 
 
-_MEMORY = _Place("data", "")
+_MEMORY = _Origin("data", "")
 
 
-def read_bundled(name: str) -> Table:
+def read_bundled(name: str) -> RawTable:
     """One of scikit-learn's data sets, in its own units."""
     from sklearn import datasets  # over a second to import, and files need none of it
 
@@ -91,10 +91,10 @@ def read_bundled(name: str) -> Table:
         target = np.asarray(bunch.target_names).astype(str)[labels]
     shape = bunch.images.shape[1:] if "images" in bunch else features.shape[1:]
     columns = Columns(tuple(str(feature) for feature in bunch.feature_names))
-    return Table(features, _no_codes(len(features)), columns, target, "the target", shape, labels)
+    return RawTable(features, _no_codes(len(features)), columns, target, "the target", shape, labels)
 
 
-def read_file(path: Path, *, target: str | None, features: str | None) -> Table:
+def read_file(path: Path, *, target: str | None, features: str | None) -> RawTable:
     """A table from a file; ``target`` and ``features`` name a column, or arrays in an NPZ file.
 
     Raises ValueError when there is no such file, column or array, or when its values cannot be used.
@@ -107,7 +107,7 @@ def read_file(path: Path, *, target: str | None, features: str | None) -> Table:
     return _read_columns(path, target)
 
 
-def table_of(features: Any, target: Any) -> Table:
+def table_of(features: Any, target: Any) -> RawTable:
     """A table of rows in memory: ``features`` a data frame or an array n x ..., ``target`` of length n.
 
     Raises ValueError when the values cannot be used.
@@ -149,7 +149,7 @@ def _neighbour(path: Path) -> str:
     return f"; {hint}" if hint.startswith("did") else ""
 
 
-def _read_columns(path: Path, target: str) -> Table:
+def _read_columns(path: Path, target: str) -> RawTable:
     frame = _read_frame(path)
     names = [str(name) for name in frame.columns]
     frame.columns = pd.Index(names)
@@ -161,7 +161,7 @@ def _read_columns(path: Path, target: str) -> Table:
     values = frame.pop(target)
     if frame.shape[1] == 0:
         raise ValueError(f"path: '{path}' must have a column besides the target '{target}', got none")
-    return _of_frame(frame, values, f"column '{target}'", _Place("path", f" of '{path}'"))
+    return _of_frame(frame, values, f"column '{target}'", _Origin("path", f" of '{path}'"))
 
 
 def _read_frame(path: Path) -> pd.DataFrame:
@@ -174,7 +174,7 @@ def _read_frame(path: Path) -> pd.DataFrame:
     return frame
 
 
-def _of_frame(frame: pd.DataFrame, target: "pd.Series[Any]", target_name: str, place: _Place) -> Table:
+def _of_frame(frame: pd.DataFrame, target: "pd.Series[Any]", target_name: str, place: _Origin) -> RawTable:
     numbers: dict[str, NDArray[np.float64]] = {}
     texts: dict[str, tuple[tuple[str, ...], NDArray[np.int32]]] = {}
     for label in frame.columns:
@@ -186,7 +186,7 @@ def _of_frame(frame: pd.DataFrame, target: "pd.Series[Any]", target_name: str, p
             vocabulary = _vocabulary(column, name, place)
             texts[name] = vocabulary, codes_of(column, vocabulary)
     columns = Columns(tuple(numbers), tuple(texts), tuple(vocabulary for vocabulary, _ in texts.values()))
-    return Table(
+    return RawTable(
         np.column_stack([*numbers.values()]) if numbers else np.empty((len(frame), 0)),
         np.column_stack([codes for _, codes in texts.values()]) if texts else _no_codes(len(frame)),
         columns,
@@ -198,7 +198,7 @@ def _of_frame(frame: pd.DataFrame, target: "pd.Series[Any]", target_name: str, p
     )
 
 
-def _vocabulary(column: "pd.Series[Any]", name: str, place: _Place) -> tuple[str, ...]:
+def _vocabulary(column: "pd.Series[Any]", name: str, place: _Origin) -> tuple[str, ...]:
     categories = sorted({str(label) for label in column.dropna()})
     if len(categories) > MAX_CATEGORIES:
         raise ValueError(
@@ -208,7 +208,7 @@ def _vocabulary(column: "pd.Series[Any]", name: str, place: _Place) -> tuple[str
     return tuple(categories)
 
 
-def _target(column: "pd.Series[Any]", what: str, place: _Place) -> NDArray[Any]:
+def _target(column: "pd.Series[Any]", what: str, place: _Origin) -> NDArray[Any]:
     if missing := int(column.isna().sum()):
         raise ValueError(f"target: {what}{place.of} must have no missing values, got {missing}")
     if _kind(column, what, place) == "text":
@@ -235,7 +235,7 @@ def _number_type(column: "pd.Series[Any]") -> "np.dtype[Any]":
     return found
 
 
-def _kind(column: "pd.Series[Any]", what: str, place: _Place) -> str:
+def _kind(column: "pd.Series[Any]", what: str, place: _Origin) -> str:
     types = pd.api.types
     if isinstance(column.dtype, pd.CategoricalDtype) or types.is_string_dtype(column.dropna()):
         return "text"
@@ -245,7 +245,7 @@ def _kind(column: "pd.Series[Any]", what: str, place: _Place) -> str:
     raise ValueError(f"{place.key}: {what}{place.of} must hold numbers or text, got {got}")
 
 
-def _read_arrays(path: Path, target: str, features: str) -> Table:
+def _read_arrays(path: Path, target: str, features: str) -> RawTable:
     try:
         with np.load(path, allow_pickle=False) as file:
             names = file.files
@@ -273,7 +273,7 @@ def _read_arrays(path: Path, target: str, features: str) -> Table:
         )
     if x.size == 0:
         raise ValueError(f"features: array '{features}' of '{path}' must not be empty, got shape {x.shape}")
-    place = _Place("path", f" of '{path}'")
+    place = _Origin("path", f" of '{path}'")
     feature_names = tuple(f"{features}[{','.join(map(str, index))}]" for index in np.ndindex(x.shape[1:]))
     return _of_array(x, feature_names, pd.Series(y), f"array '{target}'", f"array '{features}'", place)
 
@@ -284,11 +284,11 @@ def _of_array(
     target: "pd.Series[Any]",
     target_name: str,
     what: str,
-    place: _Place,
-) -> Table:
+    place: _Origin,
+) -> RawTable:
     flat = _without_infinities(array.reshape(len(array), -1), what, place)
     values = _target(target, target_name, place)
-    return Table(
+    return RawTable(
         flat, _no_codes(len(array)), Columns(names), values, target_name, array.shape[1:], _labels(target)
     )
 
@@ -297,7 +297,7 @@ def _no_codes(rows: int) -> NDArray[np.int32]:
     return np.empty((rows, 0), dtype=np.int32)
 
 
-def _without_infinities(values: NDArray[Any], what: str, place: _Place) -> NDArray[Any]:
+def _without_infinities(values: NDArray[Any], what: str, place: _Origin) -> NDArray[Any]:
     if values.dtype.kind == "f" and (bad := int(np.isinf(values).sum())):
         raise ValueError(f"{place.key}: {what}{place.of} must hold finite numbers, got {bad} that are not")
     return values

@@ -37,7 +37,7 @@ class NasMLP(TorchTrainable):
     def model(self, config: NasMLPConfig) -> nn.Module:
         from torch import nn
 
-        from trainables.layers.chain import chain
+        from trainables.layers.skip_connections import with_skips
 
         widths = [self.dataset.features]  # of the outputs, the network's input first
         layers: list[nn.Module] = []
@@ -47,7 +47,7 @@ class NasMLP(TorchTrainable):
             module, width = _dense(layer, widths[-1])
             layers.append(module)
             widths.append(width)
-        return nn.Sequential(chain(layers, skips), nn.Linear(widths[-1], self.dataset.outputs))
+        return nn.Sequential(with_skips(layers, skips), nn.Linear(widths[-1], self.dataset.outputs))
 
 
 class NasCNN(TorchTrainable):
@@ -66,7 +66,7 @@ class NasCNN(TorchTrainable):
     def model(self, config: NasCNNConfig) -> nn.Module:
         from torch import nn
 
-        from trainables.layers.chain import chain
+        from trainables.layers.skip_connections import with_skips
 
         *colours, height, width = self.dataset.shape
         shapes: list[Shape] = [(colours[0] if colours else 1, height, width)]
@@ -81,7 +81,7 @@ class NasCNN(TorchTrainable):
         return nn.Sequential(
             # Within the network, so that whoever loads its weights can give it rows as they come.
             nn.Unflatten(1, shapes[0]),
-            chain(layers, skips),
+            with_skips(layers, skips),
             nn.Flatten(),
             nn.Linear(channels * height * width, self.dataset.outputs),
         )

@@ -15,7 +15,7 @@ from trainables.configs import PreprocessingConfig
 from trainables.data.datasets import Dataset, Part
 from trainables.data.preprocessing import relevant
 from trainables.data.sources import Source
-from trainables.data.tables import MISSING, Table
+from trainables.data.tables import MISSING, RawTable
 
 Form = Literal["raw", "encoded", "array"]
 
@@ -87,7 +87,7 @@ class EstimatorRows:
         return frame if self.form == "encoded" else frame.to_numpy()
 
 
-def frame_of(table: Table, rows: Any) -> pd.DataFrame:
+def frame_of(table: RawTable, rows: Any) -> pd.DataFrame:
     """Rows as a data frame, with the columns, order and types that the data set had."""
     columns: dict[str, Any] = {}
     for i, name in enumerate(table.columns.numbers):
@@ -116,7 +116,7 @@ def takes_gaps(estimator: Any) -> bool:
     return True
 
 
-def _suiting(estimator: Any, table: Table) -> Form:
+def _suiting(estimator: Any, table: RawTable) -> Form:
     parts = [estimator, *estimator.get_params(deep=True).values()]
     if any(isinstance(part, ColumnTransformer) or _encodes_text(part) for part in parts):
         return "raw"

@@ -7,17 +7,17 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 
 
-def chain(layers: Sequence[nn.Module], skips: Sequence[Mapping[int, nn.Module]]) -> nn.Module:
+def with_skips(layers: Sequence[nn.Module], skips: Sequence[Mapping[int, nn.Module]]) -> nn.Module:
     """The layers as one network.
 
     ``skips`` has, for each layer, the earlier ones whose outputs it also gets (from 1; 0 is the network's
     input), each with the module that brings them into the shape of what it gets anyway.
     """
     # A stack of models runs a plain sequence layer by layer, which is faster.
-    return Chain(layers, skips) if any(skips) else nn.Sequential(*layers)
+    return SkipSequential(layers, skips) if any(skips) else nn.Sequential(*layers)
 
 
-class Chain(nn.Module):
+class SkipSequential(nn.Module):
     """Layer k, from 1, gets the output of layer k - 1 plus the projected ones of ``skips[k - 1]``."""
 
     def __init__(self, layers: Sequence[nn.Module], skips: Sequence[Mapping[int, nn.Module]]) -> None:
