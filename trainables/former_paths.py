@@ -1,4 +1,4 @@
-"""Former import paths, which results folders, exported models and files of users name: they go on working."""
+"""Former import paths, which results folders, exported models and users may name: they still work."""
 
 import importlib
 import sys

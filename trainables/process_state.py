@@ -25,5 +25,5 @@ class ProcessState:
         return cast(Kind, self._parts[kind])
 
     def __reduce__(self) -> tuple[type[ProcessState], tuple[()]]:
-        # A class that is pickled by value takes none of it to another process.
+        # A class that is pickled by value must not carry rows to another process.
         return ProcessState, ()

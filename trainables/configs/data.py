@@ -24,7 +24,7 @@ METRICS: dict[Task, tuple[MetricName, ...]] = {
 
 
 class SplitSettings(StrictModel):
-    """What is predicted of the rows, how they are divided, and how predictions are scored."""
+    """The task, the division of the rows, and the metrics."""
 
     task: Task | None = Field(
         None,
@@ -68,7 +68,7 @@ class SplitSettings(StrictModel):
 
 
 class DataSettings(SplitSettings):
-    """Where the rows come from, and what ``SplitSettings`` says of them."""
+    """The source of the rows, and their ``SplitSettings``."""
 
     dataset: str | None = Field(None, description="a bundled data set: " + ", ".join(BUNDLED))
     path: str | None = Field(
@@ -113,7 +113,7 @@ class DataSettings(SplitSettings):
 
 
 class PreprocessingConfig(StrictModel):
-    """What is done to the features; everything is fitted on the training rows only."""
+    """Preprocessing of the features; everything is fitted on the training rows only."""
 
     outliers: Literal["none", "clip", "remove"] = Field(
         "none", description="numbers out of bounds: moved to the bound, or their training rows left out"

@@ -10,7 +10,7 @@ Iteration = Literal["fit", "partial_fit", "warm_start", "samples", "folds"]
 
 
 class EstimatorSettings(DataSettings):
-    """Which estimator, what an iteration of it is, and the data."""
+    """The estimator, what counts as an iteration of it, and the data."""
 
     estimator: str | dict[str, str] = Field(
         description="import path of a class, an instance or a function that makes one, as in "

@@ -63,7 +63,7 @@ class OptimizerConfig(StrictModel):
 
 
 class TrainingConfig(OptimizerConfig, PreprocessingConfig):
-    """What every network trained by minibatches has."""
+    """The hyperparameters of every network that is trained by minibatches."""
 
     batch_size: int = Field(64, ge=1, description="rows per update")
     schedule: ScheduleName = Field(
@@ -136,7 +136,7 @@ class TrainingConfig(OptimizerConfig, PreprocessingConfig):
 
 
 class ImageConfig(StrictModel):
-    """Augmentation of images: each training row is changed anew in each epoch, gaps are filled with 0."""
+    """Augmentation of images: each epoch draws other changes for each row; gaps are filled with 0."""
 
     shift: int = Field(0, ge=0, description="largest shift of a training image, in pixels, along either side")
     flip: float = Field(0.0, ge=0, le=1, description="probability that a training image is mirrored")

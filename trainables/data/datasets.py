@@ -109,7 +109,7 @@ def prepare(
 def fit_ahead(
     source: Source, settings: SplitSettings, config: PreprocessingConfig, *, sweep_seed: int
 ) -> Source:
-    """The source with that preprocessing fitted, so that whoever is handed it need not."""
+    """The source with that preprocessing fitted, so that processes that receive it do not fit again."""
     fitted = _fit(source, split(source, settings, sweep_seed=sweep_seed), config)
     return Source(
         source.table,
@@ -130,7 +130,7 @@ def refuse_missing(source: Source, config: PreprocessingConfig) -> None:
 
 
 def key(settings: SplitSettings, config: PreprocessingConfig, sweep_seed: int) -> tuple[Hashable, ...]:
-    """What preprocessing depends on, apart from the source."""
+    """The key of a preprocessing of a source: equal keys give equal data sets."""
     seed = sweep_seed if settings.split_seed is None else settings.split_seed
     division = settings.validation, settings.test, seed, settings.division, settings.refit > 0
     return (*division, preprocessing.relevant(config))
@@ -175,7 +175,7 @@ def without_rows(
     shape: tuple[int, ...],
     target: TargetScaling,
 ) -> Dataset:
-    """What a model is told of its data, where there is none."""
+    """The description of a data set for a loaded model, without rows."""
     nothing = Part(np.empty((0, len(fitted.feature_names))), np.empty(0), np.empty(0, dtype=np.int64))
     return Dataset(task, nothing, nothing, fitted, class_names, shape, target)
 

@@ -82,7 +82,7 @@ class Preprocessing:
 
     @classmethod
     def from_dict(cls, parts: Mapping[str, Any], arrays: Mapping[str, Floats]) -> Preprocessing:
-        """What ``to_dict`` and ``arrays`` came from."""
+        """The object of which ``to_dict`` and ``arrays`` are the parts."""
         columns = Columns(
             tuple(parts["numbers"]),
             tuple(parts["categories"]),
@@ -190,7 +190,7 @@ def _bounds(config: PreprocessingConfig, x: Floats) -> tuple[Floats, Floats]:
 
 
 def _without_empty(x: Floats) -> Floats:
-    """Columns without any value hold zeros, so that NumPy need not warn of them."""
+    """Columns without any value hold zeros, so that NumPy does not warn about them."""
     return np.where(np.isnan(x).all(axis=0), 0.0, x)
 
 

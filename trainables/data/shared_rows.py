@@ -43,7 +43,7 @@ class SharedRows:
 
     @classmethod
     def shared(cls, settings: dict[str, Any], *, sweep_seed: int) -> Source:
-        """What all trials of a sweep read and none changes: made once, and handed to each process."""
+        """The rows that all trials of a sweep read and none changes: made once and handed to each process."""
         given = parse(cls.Settings, settings, where="trainable")
         source = cls._load(given)
         usual = PreprocessingConfig(
@@ -57,7 +57,7 @@ class SharedRows:
     def adopt(cls, settings: dict[str, Any], shared: Source, *, sweep_seed: int) -> None:
         """Take what ``shared`` returned for these settings, so that no trial here loads it again.
 
-        A sweep begins with it in this process, and finds nothing of one before.
+        The class starts with a new ``ProcessState``, so that nothing of an earlier sweep is left.
         """
         cls.process_state = ProcessState()
         cls._row_cache().adopt(parse(cls.Settings, settings, where="trainable"), shared)
@@ -85,7 +85,7 @@ class SharedRows:
 
 
 def further_metrics(settings: SplitSettings, task: Task) -> tuple[MetricName, ...]:
-    """The metrics wanted beside the usual one; raises ValueError for one that the task does not have."""
+    """The metrics wanted besides the usual one; raises ValueError for one that the task does not have."""
     for name in settings.metrics:
         if name not in METRICS[task]:
             raise ValueError(

@@ -54,7 +54,7 @@ def load(settings: DataSettings) -> Source:
 
 
 def key(settings: DataSettings) -> Hashable:
-    """What ``load`` depends on: the settings that it reads, and when the file was changed last."""
+    """The key of what ``load`` returns: the settings that it reads, and when the file was changed last."""
     path = None if settings.path is None else started_in() / settings.path
     return settings.dataset, path, _stamp(path), settings.target, settings.features, settings.task
 

@@ -50,7 +50,7 @@ def folds(source: Source, settings: SplitSettings, *, sweep_seed: int, count: in
             raise ValueError(
                 f"folds: each class must have a row in each fold, got {count} folds of {len(rows)}"
             )
-        # Each class goes on where the last one ended, so that the folds differ by at most one row.
+        # Each class continues where the last one ended, so that the folds differ by at most one row.
         fold_of[rows] = (np.arange(len(rows)) + first) % count
         first += len(rows)
     return [

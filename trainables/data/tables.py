@@ -68,7 +68,7 @@ class RawTable:
 
 
 class _Origin(NamedTuple):
-    """Where a table comes from, for messages: a setting's name, and words after what is meant."""
+    """The origin of a table, for messages: the setting's name, and the words that follow the column."""
 
     key: str
     of: str

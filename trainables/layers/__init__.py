@@ -1,1 +1,1 @@
-"""What networks are made of: activations, normalisation, dropout, initial weights, blocks of layers."""
+"""The parts of networks: activations, normalisation, dropout, initial weights, blocks of layers."""

@@ -63,5 +63,5 @@ def normal(key: Tensor, other: Tensor, shape: Iterable[int], *, like: Tensor) ->
 
 
 def wide(values: Tensor, dimensions: int) -> Tensor:
-    """A scalar or one value per lane, with so many further dimensions of length 1."""
+    """A scalar or one value per lane, with ``dimensions`` further dimensions of length 1."""
     return values.view(*values.shape, *(1,) * dimensions)

@@ -1,4 +1,4 @@
-"""A network of layers one after the other, with connections that skip some of them."""
+"""A sequence of layers with connections that skip some of them."""
 
 from __future__ import annotations
 

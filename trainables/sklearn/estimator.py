@@ -118,7 +118,7 @@ class Estimator(SharedRows, HeldOut, Trainable):
         write_whole(Path(checkpoint_dir, CHECKPOINT_FILE), lambda file: file.write(text.encode()))
 
     def load_checkpoint(self, checkpoint: str) -> None:
-        """Go on from a checkpoint: fit again, with this trial's hyperparameters, as often as it says.
+        """Resume from a checkpoint: repeat its number of fits with this trial's hyperparameters.
 
         Raises ValueError when it is one of other rows.
         """
@@ -247,7 +247,7 @@ def _names(settings: EstimatorSettings, source: Source) -> tuple[Any, ...]:
 def _parts(
     cls: type[Estimator], config: Mapping[str, Any]
 ) -> tuple[EstimatorConfig, EstimatorSettings, Seeds]:
-    """What belongs to the settings and the seeds; all else is a hyperparameter."""
+    """The hyperparameters, settings and seeds of a configuration."""
     settings = {name: config[name] for name in cls.Settings.model_fields if name in config}
     seeds = {name: config[name] for name in Seeds.model_fields if name in config}
     rest = {name: value for name, value in config.items() if name not in settings and name not in seeds}

@@ -28,7 +28,7 @@ _BUFFERS: dict[OptimizerName, tuple[str, ...]] = {
     "adam": ("exp_avg", "exp_avg_sq"),
     "adamw": ("exp_avg", "exp_avg_sq"),
 }
-"""What each optimizer keeps per parameter, by torch's names."""
+"""The state of each optimizer per parameter, by torch's names."""
 
 _COUNTS_STEPS = ("adagrad", "adadelta", "rmsprop", "adam", "adamw")
 
@@ -129,7 +129,7 @@ class StackedOptimizer:
         return torch.tensor(values, dtype=like.dtype, device=like.device)
 
     def _direction(self, gradient: Tensor, state: dict[str, Tensor]) -> Tensor:
-        """What the learning rate multiplies."""
+        """The update before it is multiplied by the learning rate."""
         momentum, rho, epsilon = (
             _wide(value, gradient) for value in (self._momentum, self._rho, self._epsilon)
         )

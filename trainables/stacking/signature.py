@@ -40,17 +40,17 @@ class Signature(NamedTuple):
 
     @property
     def model(self) -> Hashable:
-        """What the forward pass of a network depends on."""
+        """The parts on which the forward pass depends."""
         return self.layers, self.shapes
 
     @property
     def kind(self) -> Signature:
-        """What holds of learners whichever rows they learn from, which come and go."""
+        """The signature without the rows, which are new in each process and sweep."""
         return self._replace(rows=())
 
 
 def signature(learner: Learner) -> Signature:
-    """What learners must have in common to be stacked. Raises CannotStack for a model that never can be."""
+    """The signature of a learner. Raises CannotStack for a model that can never be stacked."""
     if learner.config.amp != "none":
         raise CannotStack(f"amp: {learner.config.amp}: a stack trains in the type of its data")
     if learner.config.compile:

@@ -1,4 +1,4 @@
-"""How many models are best trained as one, and why others are not; found out on a few batches."""
+"""Measure how many models to train as one, or find why they cannot be, on a few batches."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from trainables.training.loop import Learner
 
 
 def fitting(learners: Sequence[Learner]) -> int:
-    """How many of the learners could be stacked with another one of them."""
+    """The number of learners that can be stacked with at least one other."""
     return sum(len(group) for group in _groups(learners)[0] if len(group) > 1)
 
 
 def why_alone(learners: Sequence[Learner], record: StackingRecord) -> str | None:
-    """Why learners like these cannot be stacked, found out on a few batches; ``None``: they can."""
+    """Find on a few batches why learners like these cannot be stacked; ``None``: they can."""
     groups, reasons = _groups(learners)
     if not groups:
         return reasons[0]
@@ -47,7 +47,7 @@ def why_alone(learners: Sequence[Learner], record: StackingRecord) -> str | None
 def best_size(
     learners: Sequence[Learner], record: StackingRecord, *, most: int, memory: float | None = None
 ) -> int:
-    """How many learners like these are best advanced together: 1, or a power of 2 up to ``most``.
+    """The best number of learners like these to advance together: 1, or a power of 2 up to ``most``.
 
     Measured on a few batches with 1, 4, 16, ... of them while that pays, which takes as long as the training
     of some epochs: the smallest number within a twentieth of the best throughput, among those that need no
@@ -57,7 +57,7 @@ def best_size(
     groups, _ = _groups(learners)
     if not groups:
         return 1
-    # The chance that two of them fit together.
+    # The probability that two random learners can be stacked.
     equal = sum(len(group) ** 2 for group in groups) / len(learners) ** 2
     sample = _small(max(groups, key=len)[0])
     alone = _measured(sample, 1, record, memory=memory)
@@ -87,7 +87,7 @@ _WORTHWHILE = 1.2
 _MEASURED_BATCHES = 2
 _STEP = 4
 
-# What a round costs beside the training, on either side of the wire.
+# The overhead of a round, in the worker and in the driver.
 _SECONDS_PER_ROUND = 0.002
 
 
@@ -97,7 +97,7 @@ class _Measured(NamedTuple):
 
 
 def _measured(sample: Learner, number: int, record: StackingRecord, *, memory: float | None) -> _Measured:
-    """A round of so many copies; raises torch.OutOfMemoryError where there is no room for them."""
+    """Measure a round of ``number`` copies; raises torch.OutOfMemoryError where they do not fit."""
     device, before = sample.device, 0
     if memory is not None:
         torch.cuda.reset_peak_memory_stats(device)
@@ -116,7 +116,7 @@ def _measured(sample: Learner, number: int, record: StackingRecord, *, memory: f
 
 
 def _fitting_into(memory: float | None, each: float, device: torch.device, *, most: int) -> int:
-    """The largest power of 2 up to ``most`` that memory has room for, beside what is there already."""
+    """The largest power of 2 up to ``most`` for which memory has room."""
     if memory is not None:
         room = memory - torch.cuda.memory_allocated(device)
         most = min(most, max(1, int(room / max(1, each))))
@@ -131,7 +131,7 @@ def _throughputs(taken: dict[int, float]) -> dict[int, float]:
 
 
 def _groups(learners: Sequence[Learner]) -> tuple[list[list[Learner]], list[str]]:
-    """The learners by signature, and of those that can never be stacked why."""
+    """The learners by signature, and the reasons why others can never be stacked."""
     groups: dict[Hashable, list[Learner]] = {}
     reasons = []
     for learner in learners:
@@ -159,7 +159,7 @@ def _small(learner: Learner) -> Learner:
 
 
 def _seconds(function: Callable[[], object]) -> float:
-    """Of a round: the faster of two runs after a first one that warms up, and what else it costs."""
+    """The seconds of a round: the faster of two runs after a first one that warms up, plus overhead."""
     times = []
     for _ in range(3):
         began = time.perf_counter()

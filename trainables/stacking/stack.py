@@ -1,8 +1,8 @@
-"""Training of several models of one shape as one stacked model, lane by lane as if each were alone.
+"""Train several models of one shape as one stacked model, each lane as if it were alone.
 
-``advance`` trains a group of learners of one signature for one epoch. A group is made anew for every epoch,
-so lanes can come and go in between: each keeps its own network and optimizer, which are read at the epoch's
-start and written at its end. Needs torch only, no Ray.
+``advance`` trains a group of learners of one signature for one epoch. Each epoch forms a new group, so lanes
+can join and leave in between. Each learner keeps its own network and optimizer: the stack reads them at the
+start of the epoch and writes them at its end. Needs torch only, no Ray.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from trainables.training.loss import TrainingLoss, losses
 
 
 def fusion_key(learner: Learner, record: StackingRecord) -> Hashable | None:
-    """What learners must have in common to be trained as one; ``None``: this one is trained alone."""
+    """Learners of equal keys can be trained as one; ``None``: this one trains alone."""
     try:
         key = signature(learner)
     except CannotStack:
@@ -45,7 +45,7 @@ def fusion_key(learner: Learner, record: StackingRecord) -> Hashable | None:
 
 
 def advance_together(learners: Sequence[Learner], record: StackingRecord) -> list[dict[str, float] | None]:
-    """Train learners of one fusion key for one epoch; ``None`` for those that are to be trained alone."""
+    """Train learners of one fusion key for one epoch; ``None`` for those that must train alone."""
     try:
         return advance(learners, record)
     except CannotStack as error:
@@ -81,7 +81,7 @@ def advance(learners: Sequence[Learner], record: StackingRecord) -> list[dict[st
 def _in_groups(
     learners: Sequence[Learner], orders: Sequence[Tensor], record: StackingRecord
 ) -> list[dict[str, float] | None]:
-    """As many at a time as memory holds, which is found out by halving."""
+    """Train as many at a time as memory holds; halve the number where it holds fewer."""
     kind = signature(learners[0]).kind
     results: list[dict[str, float] | None] = []
     while remaining := len(learners) - len(results):
@@ -166,7 +166,7 @@ def _refuse_changes(learner: Learner, record: StackingRecord) -> None:
 
 
 _NO_SURPRISES = ("torch.nn.", "trainables.")
-"""Whose modules change nothing but buffers, in place."""
+"""Packages whose modules change only their buffers, in place."""
 
 
 def _stacked(tensors: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -244,7 +244,7 @@ def _train(
 
 @contextmanager
 def _vectorising() -> Iterator[None]:
-    """Say of what torch cannot vectorise that it cannot be stacked; alone, a true error shows itself."""
+    """Turn a failure of ``vmap`` into CannotStack. A genuine error reappears when the model trains alone."""
     try:
         yield
     except torch.AcceleratorError:

@@ -42,7 +42,7 @@ def save(learner: Learner, folder: Path, dataset: Dataset, **about: Any) -> None
 
 
 def load(learner: Learner, folder: Path, dataset: Dataset, *, sweep_seed: int) -> None:
-    """Let a learner go on from a checkpoint with its own hyperparameters.
+    """Resume a learner from a checkpoint, with its own hyperparameters.
 
     Raises ValueError when the checkpoint's model or data are others.
     """

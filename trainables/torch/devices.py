@@ -52,14 +52,14 @@ class Devices:
         return copies[device]
 
     def _prepare_gpu(self) -> None:
-        """Keep to the process's part of it, and let results on it be a function of config and seed.
+        """Limit the process to its part of the GPU, and make results on it a function of config and seed.
 
-        Once, so that what a model sets instead stays.
+        Only the first call does so: a model may then set other flags.
         """
         if self._is_gpu_ready:
             return
         self._is_gpu_ready = True
-        # Else one that takes more than its part fails its neighbours, which then find no memory.
+        # A process that takes more than its part would leave its neighbours without memory.
         if (part := _granted_part()) < 1:
             torch.cuda.set_per_process_memory_fraction(part)
         # By default convolutions round their inputs to 10 bits, and add up their gradients in any order.

@@ -36,7 +36,7 @@ WEIGHTS_FILE = "model.safetensors"
 PREPROCESSING_FILE = "preprocessing.safetensors"
 
 _DESCRIPTION = ("trainable", "config", "settings", "task", "class_names", "shape", "target", "preprocessing")
-"""What a checkpoint says of its model beside tensors; JSON-ready."""
+"""The parts of a checkpoint that describe its model and are no tensors; JSON-ready."""
 
 _CLASSES = ("class_values", "class_type")
 """Further keys, which files of earlier versions do not have."""
@@ -44,7 +44,7 @@ _CLASSES = ("class_values", "class_type")
 
 @dataclass(frozen=True, eq=False)
 class TrainedModel:
-    """A trained network, and all that leads from raw rows to predictions.
+    """A trained network with its preprocessing: predicts from raw rows.
 
     ``network``: n x d preprocessed features to n x outputs, on the CPU, in evaluation mode. Rows are a data
     frame with the columns of the training data (others are ignored, their order does not matter), a list of
@@ -67,13 +67,13 @@ class TrainedModel:
         )
 
     def outputs(self, rows: Any) -> torch.Tensor:
-        """What the network makes of them, n x outputs."""
+        """The outputs of the network, n x outputs."""
         with torch.inference_mode():
             outputs: torch.Tensor = self.network(self.features(rows))
         return outputs
 
     def probabilities(self, rows: Any) -> NDArray[np.float64]:
-        """Of each class (n x classes, in the order of ``class_names``); for classification only."""
+        """The probability of each class, n x classes as in ``class_names``; for classification only."""
         if self.task != "classification":
             raise ValueError("probabilities: there are none in regression; use predict")
         found: NDArray[np.float64] = self.outputs(rows).double().softmax(dim=1).numpy()
@@ -134,7 +134,7 @@ def export(checkpoint_dir: Path, out_dir: Path) -> None:
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-    """What the folder says of its model, its weights, the arrays of its preprocessing."""
+    """The description of the folder's model, its weights, the arrays of its preprocessing."""
     if (folder / CONFIG_FILE).is_file():
         about = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
         return about, load_file(folder / WEIGHTS_FILE), load_file(folder / PREPROCESSING_FILE)

@@ -1,4 +1,4 @@
-"""From a network, its loss and a data set to a ``Learner``, and its scores on the test rows."""
+"""``make_learner``: a ``Learner`` from a network, a loss and a data set; and its scores on the test rows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from trainables.training.metrics import Metrics
 from trainables.training.randomness import RandomStreams
 
 LOSSES: dict[Task, Loss] = {"classification": functional.cross_entropy, "regression": squared_error}
-"""What is minimised where a trainable says nothing else."""
+"""The losses of trainables that do not define their own."""
 
 
 def make_learner(
@@ -37,7 +37,7 @@ def make_learner(
     device: torch.device,
     devices: Devices,
 ) -> Learner:
-    """The training of a new network, before its first epoch."""
+    """A learner with a new network, before its first epoch."""
     streams = RandomStreams(seed, device)
     training = devices.rows(dataset.training, device)
     with streams.borrowed():

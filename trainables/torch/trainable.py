@@ -99,7 +99,7 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
         raise NotImplementedError(f"{type(self).__name__} must define model(config)")
 
     def loss(self, config: Any) -> Loss:
-        """What training minimises: cross-entropy, or the squared error of the standardised target."""
+        """The loss of training: cross-entropy, or the squared error of the standardised target."""
         from trainables.torch.learner import LOSSES
 
         return LOSSES[self.dataset.task]
@@ -145,7 +145,7 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
         return {**result, "training_iteration": self.epoch}
 
     def fusion_key(self) -> Hashable | None:
-        """What trials must have in common to be trained as one; ``None``: this one trains alone."""
+        """Trials of equal keys can be trained as one; ``None``: this one trains alone."""
         from trainables.stacking import stack
 
         alone = self.settings.refit or self._has_own_step()
@@ -165,7 +165,7 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
 
     @classmethod
     def best_lanes(cls, configs: Sequence[Mapping[str, Any]], *, most: int) -> int:
-        """How many trials like these are best trained at once in one process, at most ``most``; measured."""
+        """Measure how many trials like these one process should train at once, at most ``most``."""
         from trainables.stacking import size
         from trainables.torch import devices
 
@@ -180,7 +180,7 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
 
     @classmethod
     def why_alone(cls, configs: Sequence[Mapping[str, Any]]) -> str | None:
-        """Why no trials like these are trained as one; ``None``: those of one fusion key are."""
+        """The reason why trials like these train alone; ``None``: those of one fusion key train together."""
         from trainables.stacking import size
 
         if cls._has_own_step():
@@ -189,13 +189,13 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
 
     @classmethod
     def fitting(cls, configs: Sequence[Mapping[str, Any]]) -> int:
-        """How many of these trials could be trained as one with another of them."""
+        """The number of these trials that can share lanes with at least one other."""
         from trainables.stacking import size
 
         return size.fitting(cls._learners(configs))
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Write all that the next epoch depends on, as one file for ``torch.load(weights_only=True)``."""
+        """Write everything that the next epoch depends on: one file for ``torch.load(weights_only=True)``."""
         from trainables.torch import checkpoint
 
         path = f"{type(self).__module__}:{type(self).__qualname__}"
@@ -207,7 +207,7 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
         checkpoint.save(self._learner, Path(checkpoint_dir), self.dataset, **parts, **self.seeds.model_dump())
 
     def load_checkpoint(self, checkpoint: str) -> None:
-        """Go on from a checkpoint, of this trial or, in population-based training, of another one.
+        """Resume from a checkpoint of this trial or, in population-based training, of another one.
 
         Weights, optimizer state, random streams and epoch come from the checkpoint, hyperparameters
         from this trial. Raises ValueError when the checkpoint's model or data are others.

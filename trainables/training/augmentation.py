@@ -1,4 +1,4 @@
-"""Augmentation: what each batch of training rows goes through before the model sees it.
+"""Augmentation: random changes of each batch of training rows before the model sees it.
 
 Everything drawn is a function of the trial's seed and the number of the batch. All is written for one trial,
 or for several of which each is treated as if it were alone: then every tensor has lanes in front.
@@ -19,7 +19,7 @@ from trainables.configs import ImageConfig, TrainingConfig
 from trainables.layers import counter_random
 from trainables.layers.counter_random import uniform, wide
 
-# Keys of their own, behind any that a network's dropout takes.
+# The first key, after all keys that a network's dropout uses.
 _FIRST_LAYER = 2**20
 _NOISE, _NOISE_TOO, _FLIP, _ROTATION, _DOWN, _RIGHT, _CUT_ROW, _CUT_COLUMN = range(8)
 
@@ -113,7 +113,7 @@ class Augmentation:
         if self._shift is not None:
             limit = wide(self._shift, 1)
             down, right = ((drawn(use) * (2 * limit + 1)).floor() - limit for use in (_DOWN, _RIGHT))
-        # Where each pixel comes from, in torch's units: -1 and 1 are the edges of the image.
+        # The source of each pixel, in torch's units: -1 and 1 are the edges of the image.
         cosine, sine = angle.cos(), angle.sin()
         right, down = right * 2 / width, down * 2 / height
         across, along = -sine * height / width, sine * width / height

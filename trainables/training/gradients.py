@@ -1,4 +1,4 @@
-"""What happens to a gradient between the backward pass and the optimizer: penalties, and clipping.
+"""Penalties and clipping: the steps between the backward pass and the optimizer.
 
 Everything is written for one model or for a stack of them: there, each tensor is lanes x its shape, and each
 lane is treated as if it were alone.
@@ -26,7 +26,7 @@ class GradientRules:
             return tensor if stacked else tensor[0]
 
         self._l1, self._l2 = values([c.l1 for c in configs]), values([c.l2 for c in configs])
-        # 0 stands for a limit that is not there; as a number, what no gradient exceeds.
+        # 0 means no limit; infinity is the number that no gradient exceeds.
         self._value, self._norm = (
             None if limits is None else torch.where(limits == 0, torch.inf, limits)
             for limits in (

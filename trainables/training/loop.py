@@ -72,7 +72,7 @@ class Learner:
         return torch.zeros((), dtype=self.training[0].dtype, device=self.device)
 
     def order(self) -> Tensor:
-        """The order of the training rows in the next epoch, on the CPU; drawn anew at every call."""
+        """The order of the training rows in the next epoch, on the CPU; each call draws another."""
         return torch.randperm(len(self.training[1]), generator=self.streams.order)
 
     def dropout_keys(self) -> Tensor:
@@ -83,7 +83,7 @@ class Learner:
         return torch.from_numpy(keys)
 
     def learning_rate(self, batch: int) -> float:
-        """That of the next epoch's update of this number, from 0."""
+        """The learning rate of update number ``batch`` of the next epoch, counted from 0."""
         return progress.learning_rate(
             self.config,
             update=self.epoch * self.batches + batch,
@@ -102,7 +102,7 @@ def squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def advance(learner: Learner) -> dict[str, float]:
-    """Train for one epoch and evaluate; what ``conclude`` makes of it."""
+    """Train for one epoch and evaluate; returns the result that ``conclude`` makes."""
     began = time.perf_counter()
     with learner.streams.borrowed():
         train_loss, gradient_norm = train_epoch(learner, learner.order())
@@ -158,7 +158,7 @@ def train_epoch(learner: Learner, order: Tensor) -> tuple[float, float]:
 
 
 def augmentation_of(learners: Sequence[Learner], *, stacked: bool) -> Augmentation | None:
-    """What the rows of the next epoch go through; ``None``: nothing."""
+    """The augmentation of the next epoch; ``None``: its rows stay as they are."""
     first = learners[0]
     if not any(augments(learner.config) for learner in learners):
         return None

@@ -1,4 +1,4 @@
-"""What training minimises: a model's loss with smoothed labels and mixed rows.
+"""The loss that training minimises: a model's own, with smoothed labels and mixed rows.
 
 Everything is written for one model (outputs n x k, targets n, a scalar loss) or for a stack of them, each
 with lanes in front.

@@ -82,7 +82,7 @@ _IN_UNITS = ("rmse", "mae")
 
 @dataclass(frozen=True)
 class Metrics:
-    """What is computed of the validation rows beside loss and accuracy or RMSE.
+    """The metrics of the validation rows besides loss and accuracy or RMSE.
 
     ``names``: of the functions above; ``own``: a user's, called with outputs n x k and targets n.
     """
@@ -113,7 +113,7 @@ class Metrics:
 
 
 def _counts(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """By class: rows classified rightly (... x k), rows classified so (... x k), rows of it (k)."""
+    """By class: rows predicted correctly (... x k), rows predicted (... x k), rows that belong to it (k)."""
     classes = outputs.shape[-1]
     predicted = functional.one_hot(outputs.argmax(dim=-1), classes).double()
     wanted = functional.one_hot(targets, classes).double()

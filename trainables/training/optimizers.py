@@ -47,7 +47,7 @@ class Hyperparameters:
 
 
 def hyperparameters(config: OptimizerConfig) -> Hyperparameters:
-    """What the optimizer that ``config`` names goes by."""
+    """The hyperparameters of the optimizer that ``config`` names."""
     usual_momentum = 0.9 if config.optimizer in ("momentum", "nesterov") else 0.0
     momentum = usual_momentum if config.momentum is None else config.momentum
     by_moments = config.optimizer in ("adam", "adamw")
@@ -125,7 +125,7 @@ def set_learning_rate(optimizer: optim.Optimizer, rate: float) -> None:
 def load_state(
     optimizer: optim.Optimizer, state: dict[str, Any], *, saved: OptimizerName, own: OptimizerName
 ) -> None:
-    """Go on from a saved optimizer's state with ``optimizer``'s own hyperparameters.
+    """Continue from a saved optimizer's state with ``optimizer``'s own hyperparameters.
 
     torch's ``load_state_dict`` would also bring back the saved learning rate, and so undo what
     population-based training has just changed. A state of another family says nothing to this

@@ -12,9 +12,9 @@ _PLATEAU_CHANGE = 1e-4
 
 
 def learning_rate(config: TrainingConfig, *, update: int, updates: int, reduction: float) -> float:
-    """The learning rate of an update, both counted from 0 over the whole training.
+    """The learning rate of update number ``update``, counted from 0 over the whole training.
 
-    ``updates``: how many an epoch has. ``reduction``: what reduce-on-plateau has come down to, at most 1.
+    ``updates``: updates per epoch. ``reduction``: the factor of reduce-on-plateau, at most 1.
     It rises from update to update in the warm-up, and then falls from epoch to epoch.
     """
     rising = 1.0
@@ -29,7 +29,7 @@ def is_warming(config: TrainingConfig, *, epoch: int) -> bool:
 
 
 def _decay(config: TrainingConfig, epochs: float, reduction: float) -> float:
-    """What the schedule multiplies by, so many epochs after the warm-up."""
+    """The factor of the schedule, ``epochs`` after the warm-up."""
     share = epochs / config.decay_epochs
     match config.schedule:
         case "constant":
@@ -74,11 +74,11 @@ class TrainingProgress:
         return self.stopping_waited >= config.patience
 
     def state_dict(self) -> dict[str, float | int]:
-        """Numbers from which ``load_state_dict`` goes on."""
+        """Numbers from which ``load_state_dict`` continues."""
         return asdict(self)
 
     def load_state_dict(self, state: dict[str, float | int]) -> None:
-        """Go on from a saved state."""
+        """Continue from a saved state."""
         for name, value in state.items():
             setattr(self, name, value)
 

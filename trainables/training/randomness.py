@@ -35,14 +35,14 @@ class RandomStreams:
                 self._set_global_states(before)
 
     def state_dict(self) -> dict[str, torch.Tensor]:
-        """Byte tensors on the CPU from which ``load_state_dict`` goes on exactly."""
+        """Byte tensors on the CPU from which ``load_state_dict`` continues exactly."""
         return {
             "order": self.order.get_state(),
             **{f"noise_{key}": state for key, state in self._noise.items()},
         }
 
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
-        """Go on from a saved state; a CUDA stream that the saving trial had no use for stays as seeded."""
+        """Continue from a saved state; a CUDA stream that the saving trial did not use stays as seeded."""
         self.order.set_state(state["order"])
         self._noise = {key: state.get(f"noise_{key}", own) for key, own in self._noise.items()}
 
