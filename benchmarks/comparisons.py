@@ -528,9 +528,12 @@ def lanes_on_device(kind: str, lanes: int, processes: int = 1) -> dict[str, Any]
     """
     import torch
 
-    from trainables import loop, stack, training
-    from trainables.cnn import CNN
-    from trainables.mlp import MLP
+    from trainables.models.cnn import CNN
+    from trainables.models.mlp import MLP
+    from trainables.stacking import stack
+    from trainables.stacking.record import StackingRecord
+    from trainables.torch.devices import Devices
+    from trainables.training import loop
 
     torch.set_num_threads(1)
     trainable, own = {"mlp": (MLP, {"hidden": 128}), "cnn": (CNN, {"channels": 8})}[kind]
@@ -539,9 +542,10 @@ def lanes_on_device(kind: str, lanes: int, processes: int = 1) -> dict[str, Any]
         {**own, "dataset": "digits", "batch_size": 128, "seed": seed, "sweep_seed": 0}
         for seed in range(lanes)
     ]
-    training.granted_device = lambda resources: torch.device(device)  # no Ray here to grant one
+    Devices.granted = lambda self, resources: torch.device(device)  # no Ray here to grant one
     learners = trainable._learners(configs)
-    advance = (lambda: loop.advance(learners[0])) if lanes == 1 else (lambda: stack.advance(learners))
+    record = StackingRecord()
+    advance = (lambda: loop.advance(learners[0])) if lanes == 1 else (lambda: stack.advance(learners, record))
     advance()  # now libraries, the device's context and the data are there
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
@@ -587,9 +591,9 @@ def epochs_of_the_loop(kind: str, who: str) -> dict[str, Any]:
     import torch
     from torch.nn import functional
 
-    from trainables import loop
-    from trainables.cnn import CNN
-    from trainables.mlp import MLP
+    from trainables.models.cnn import CNN
+    from trainables.models.mlp import MLP
+    from trainables.training import loop
 
     torch.set_num_threads(1)
     trainable, own = {"mlp": (MLP, {"hidden": 128}), "cnn": (CNN, {"channels": 8})}[kind]
@@ -667,7 +671,12 @@ def loop_cases(kind: str) -> tuple[Case, ...]:
         Case(
             "bare loop", "PyTorch as documented", partial(_device, epochs_of_the_loop, kind, "bare"), cpus=0
         ),
-        Case("tuner", "trainables.loop.advance", partial(_device, epochs_of_the_loop, kind, "tuner"), cpus=0),
+        Case(
+            "tuner",
+            "trainables.training.loop.advance",
+            partial(_device, epochs_of_the_loop, kind, "tuner"),
+            cpus=0,
+        ),
     )
 
 

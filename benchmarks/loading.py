@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from ray import tune
 
-from trainables import tables
-from trainables.mlp import MLP
+from trainables.data import tables
+from trainables.models.mlp import MLP
 
 ROWS, COLUMNS, TRIALS, EPOCHS = 20_000, 100, 16, 2
 

@@ -131,7 +131,7 @@ def networks(dataset: str, folder: Path) -> Problem:
 
 def _train(config: Config) -> float:
     """The last finite validation loss of a trial; as bad as guessing where it diverges."""
-    from trainables.mlp import MLP
+    from trainables.models.mlp import MLP
 
     trial = MLP(config={**config, "seed": 0, "sweep_seed": 0})
     losses = [float(trial.train()["val_loss"]) for _ in range(_EPOCHS)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -172,9 +173,9 @@ def test_exceptions_are_caught_broadly_at_the_boundaries_to_user_code_and_ray_on
         "tuner/worker/function.py",
         "tuner/worker/setup.py",
         "tuner/worker/process.py",
-        "trainables/base.py",
-        "trainables/estimators.py",
-        "trainables/stack.py",
+        "trainables/torch/trainable.py",
+        "trainables/sklearn/fitting.py",
+        "trainables/stacking/stack.py",
     }
 
 
@@ -207,19 +208,65 @@ def test_command_line_is_frozen():
     }
 
 
-@pytest.mark.parametrize("path", files("tuner"), ids=lambda path: str(path.relative_to(ROOT)))
+SHORT = [*files("tuner"), *files("trainables")]
+
+
+@pytest.mark.parametrize("path", SHORT, ids=lambda path: str(path.relative_to(ROOT)))
 def test_files_and_functions_stay_short(path):
     text = path.read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 400
-    functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, kinds)]
     assert [node.name for node in functions if (node.end_lineno or 0) - node.lineno >= 80] == []
 
 
 def test_no_public_class_name_exists_twice():
     names = [
         node.name
-        for path in files("tuner")
+        for path in SHORT
         for node in ast.parse(path.read_text(encoding="utf-8")).body
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
     ]
     assert sorted({name for name in names if names.count(name) > 1}) == []
+
+
+# What each room of trainables may import of the others, which are all above it in this table.
+ROOMS = {
+    "atomic": set(),
+    "former_paths": set(),
+    "process_state": set(),
+    "__init__": {"former_paths"},
+    "configs": set(),
+    "data": {"configs", "process_state"},
+    "layers": {"configs"},
+    "training": {"layers", "configs"},
+    "stacking": {"training", "layers", "configs"},
+    "torch": {"stacking", "training", "layers", "data", "configs", "process_state", "atomic", "former_paths"},
+    "models": {"torch", "layers", "data", "configs"},
+    "sklearn": {"data", "configs", "atomic"},
+}
+
+
+@pytest.mark.parametrize("path", files("trainables"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_arrows_between_the_rooms_of_trainables_point_downwards(path):
+    room = path.relative_to(ROOT / "trainables").parts[0].removesuffix(".py")
+    used = {name.split(".")[1] for name in imports(path) if name.startswith("trainables.")}
+    assert (used & ROOMS.keys()) - {room} <= ROOMS[room]
+    assert ROOMS[room] <= set([*ROOMS][: [*ROOMS].index(room)])
+
+
+@pytest.mark.parametrize("path", files("trainables"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_module_of_trainables_holds_state(path):
+    """It belongs into a ``ProcessState``, so that two sweeps of a process do not share it unseen."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.Global)]
+    called = [getattr(node, "value", None) for node in tree.body]
+    stores = r"(\{\}|\[\]|(\w+\.)?(set|dict|list|\w*(Dict|Dictionary|deque|Counter))\(\))"
+    assert not [ast.unparse(value) for value in called if value and re.fullmatch(stores, ast.unparse(value))]
+    decorators = [
+        ast.unparse(decorator)
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        for decorator in node.decorator_list
+    ]
+    assert not [name for name in decorators if re.fullmatch(r"(functools\.)?(lru_)?cache(\(.*\))?", name)]

@@ -136,7 +136,7 @@ def test_estimator_shown_is_tuned(tmp_path):
 
 
 def test_model_shown_is_loaded_and_predicts(tmp_path, monkeypatch):
-    from trainables.mlp import MLP
+    from trainables.models.mlp import MLP
 
     monkeypatch.setattr("ray.tune.trainable.trainable.DEFAULT_STORAGE_PATH", str(tmp_path / "logs"))
     trial = MLP(config={"dataset": "digits", "lr": 0.01})

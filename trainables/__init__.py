@@ -5,8 +5,10 @@ Importing this imports neither torch nor ray; the class behind a name is importe
 
 from typing import NamedTuple
 
+from trainables import former_paths
 
-class Entry(NamedTuple):
+
+class TableEntry(NamedTuple):
     """Where a trainable and its typed settings are; every path reads ``module:Name``."""
 
     path: str
@@ -15,41 +17,43 @@ class Entry(NamedTuple):
     summary: str
 
 
-TRAINABLES: dict[str, Entry] = {
-    "mlp": Entry(
-        path="trainables.mlp:MLP",
-        config="trainables.recipe:MLPConfig",
-        settings="trainables.recipe:DataSettings",
+TRAINABLES: dict[str, TableEntry] = {
+    "mlp": TableEntry(
+        path="trainables.models.mlp:MLP",
+        config="trainables.configs:MLPConfig",
+        settings="trainables.configs:DataSettings",
         summary="feed-forward network (PyTorch) for classification and regression on tabular data",
     ),
-    "cnn": Entry(
-        path="trainables.cnn:CNN",
-        config="trainables.recipe:CNNConfig",
-        settings="trainables.recipe:DataSettings",
+    "cnn": TableEntry(
+        path="trainables.models.cnn:CNN",
+        config="trainables.configs:CNNConfig",
+        settings="trainables.configs:DataSettings",
         summary="small convolutional network (PyTorch) for classification and regression on images",
     ),
-    "nas_mlp": Entry(
-        path="trainables.nas:NasMLP",
-        config="trainables.architecture:NasMLPConfig",
-        settings="trainables.recipe:DataSettings",
+    "nas_mlp": TableEntry(
+        path="trainables.models.nas:NasMLP",
+        config="trainables.configs:NasMLPConfig",
+        settings="trainables.configs:DataSettings",
         summary="feed-forward network (PyTorch) whose layers are searched, on tabular data",
     ),
-    "nas_cnn": Entry(
-        path="trainables.nas:NasCNN",
-        config="trainables.architecture:NasCNNConfig",
-        settings="trainables.recipe:DataSettings",
+    "nas_cnn": TableEntry(
+        path="trainables.models.nas:NasCNN",
+        config="trainables.configs:NasCNNConfig",
+        settings="trainables.configs:DataSettings",
         summary="convolutional network (PyTorch) whose layers are searched, on images",
     ),
-    "sklearn": Entry(
+    "sklearn": TableEntry(
         path="trainables.sklearn:Estimator",
-        config="trainables.sklearn_recipe:EstimatorConfig",
-        settings="trainables.sklearn_recipe:EstimatorSettings",
+        config="trainables.configs:EstimatorConfig",
+        settings="trainables.configs:EstimatorSettings",
         summary="any estimator or pipeline of scikit-learn's kind, for classification and regression",
     ),
-    "transformer": Entry(
-        path="trainables.transformer:Transformer",
-        config="trainables.recipe:TransformerConfig",
-        settings="trainables.recipe:DataSettings",
+    "transformer": TableEntry(
+        path="trainables.models.transformer:Transformer",
+        config="trainables.configs:TransformerConfig",
+        settings="trainables.configs:DataSettings",
         summary="small transformer encoder (PyTorch) over features as tokens, or over sequences",
     ),
 }
+
+former_paths.install()

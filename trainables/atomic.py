@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Let ``write`` fill a file beside ``path``, and put it in its place once it is on the disk."""
+    """Let ``write`` fill a temporary file next to ``path``; rename it to ``path`` once it is on the disk."""
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with unfinished.open("wb") as file:

@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.cnn import CNN
-from trainables.mlp import MLP
-from trainables.recipe import (
+from trainables.configs import (
     Activation,
     CNNConfig,
     Initialization,
@@ -20,7 +18,9 @@ from trainables.recipe import (
     ScheduleName,
     TransformerConfig,
 )
-from trainables.transformer import Transformer
+from trainables.models.cnn import CNN
+from trainables.models.mlp import MLP
+from trainables.models.transformer import Transformer
 from tuner.testing import TrainableContract
 
 SMALL = {"dataset": "iris", "batch_size": 32, "precision": "float32"}

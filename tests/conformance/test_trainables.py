@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from ray.tune import Trainable
 
-from trainables.mlp import MLP
-from trainables.recipe import BUNDLED, SplitSettings
+from trainables.configs import BUNDLED, SplitSettings
+from trainables.models.mlp import MLP
 from trainables.sklearn import Estimator
 from tuner.spec import locate
 from tuner.testing import TrainableContract

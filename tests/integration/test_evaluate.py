@@ -9,8 +9,8 @@ import pytest
 from running import run_toy
 from sklearn.metrics import f1_score
 
-from trainables.export import load_model
-from trainables.mlp import MLP
+from trainables.models.mlp import MLP
+from trainables.torch.export import load_model
 from tuner import Budget, Float, Objective, ResultsError, SpecError, Sweep, run
 from tuner.cli import main
 from tuner.evaluation.evaluate import evaluate

@@ -13,7 +13,7 @@ import pytest
 from ray import tune
 from running import events
 
-from trainables.export import load_model
+from trainables.torch.export import load_model
 from tuner import Budget, Float, Objective, Report, Resources, Sweep, run
 from tuner.code.modules import LOADED_FILES, load_file
 from tuner.evaluation.evaluate import evaluate
@@ -155,8 +155,8 @@ def test_a_file_in_another_folder_is_found_by_all_processes_of_a_cluster_of_its_
 
 LINEAR = """
 import torch
-from trainables.base import TorchTrainable
-from trainables.recipe import TrainingConfig
+from trainables.torch import TorchTrainable
+from trainables.configs import TrainingConfig
 
 
 class Linear(TorchTrainable):

@@ -424,7 +424,7 @@ def test_mlp_learns_digits_and_its_best_checkpoint_goes_on(tmp_path):
     best = report.best()
     assert best.value > 0.95
 
-    from trainables.mlp import MLP
+    from trainables.models.mlp import MLP
 
     again = MLP(config=sweep.trainable.given(best.config, seed=best.seed, sweep_seed=sweep.seed))
     by_hand = [again.train()["val_accuracy"] for _ in range(9)]

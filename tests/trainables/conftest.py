@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from trainables import training
-from trainables.mlp import MLP
+from trainables.models.mlp import MLP
+from trainables.torch.devices import Devices
 
 WINE = {"dataset": "wine", "batch_size": 16, "hidden": 16, "lr": 0.01}
 
@@ -19,8 +19,8 @@ WINE = {"dataset": "wine", "batch_size": 16, "hidden": 16, "lr": 0.01}
 def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Grant all trials a GPU with the option ``--device cuda``; without it what their resources say."""
     if request.config.getoption("--device") == "cuda":
-        granted, gpu = training.granted_device, SimpleNamespace(required_resources={"GPU": 1.0})
-        monkeypatch.setattr(training, "granted_device", lambda resources: granted(gpu))
+        granted, gpu = Devices.granted, SimpleNamespace(required_resources={"GPU": 1.0})
+        monkeypatch.setattr(Devices, "granted", lambda self, resources: granted(self, gpu))
 
 
 @pytest.fixture

@@ -8,9 +8,10 @@ from scipy import ndimage, stats
 from torch import optim
 from torch.nn import functional
 
-from trainables import augmentation, counter_random
-from trainables.augmentation import Augmentation
-from trainables.recipe import CNNConfig, TrainingConfig
+from trainables.configs import CNNConfig, TrainingConfig
+from trainables.layers import counter_random
+from trainables.training import augmentation
+from trainables.training.augmentation import Augmentation
 
 
 def augmented(config, inputs, *, shape=None, seed=3, batch=0, epoch=0, batches=4):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.cnn import CNN
-from trainables.recipe import CNNConfig
+from trainables.configs import CNNConfig
+from trainables.models.cnn import CNN
 
 SMALL = {"dataset": "digits", "channels": 4, "batch_size": 64}
 

@@ -9,11 +9,15 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from trainables import stack, stack_size, training
-from trainables.cnn import CNN
-from trainables.mlp import MLP
-from trainables.recipe import OptimizerName
-from trainables.stacked_optimizers import StackedOptimizer
+from trainables.configs import OptimizerName
+from trainables.models.cnn import CNN
+from trainables.models.mlp import MLP
+from trainables.stacking import size as stack_size
+from trainables.stacking import stack
+from trainables.stacking.optimizers import StackedOptimizer
+from trainables.stacking.record import StackingRecord
+from trainables.torch import devices
+from trainables.torch.devices import Devices
 
 
 @pytest.mark.parametrize("amp", ["bf16", "fp16"])
@@ -109,7 +113,7 @@ def test_stack_trains_on_another_device_and_waits_for_it_as_often_whatever_its_s
     model, more, optimizer, monkeypatch
 ):
     """The device is torch's ``meta``, which refuses tensors of two devices. Of its values all are 0."""
-    monkeypatch.setattr(training, "granted_device", lambda resources: torch.device("meta"))
+    monkeypatch.setattr(Devices, "granted", lambda self, resources: torch.device("meta"))
     steps, step = [], StackedOptimizer.step
     monkeypatch.setattr(StackedOptimizer, "step", lambda self, own: steps.append(step(self, own)))
     waits, tolist = Counter(), torch.Tensor.tolist
@@ -124,11 +128,11 @@ def test_stack_trains_on_another_device_and_waits_for_it_as_often_whatever_its_s
         config = {"dataset": "digits", "batch_size": batch_size, "optimizer": optimizer, **more}
         own = [{"lr": 0.1 * lane, "dropout": 0.1 * lane, "seed": lane} for lane in range(1, number + 1)]
         learners = model._learners([{**config, **each} for each in own])
-        stack.advance(learners)  # after which the lanes' own optimizers have a state
+        stack.advance(learners, StackingRecord())  # after which the lanes' own optimizers have a state
         steps.clear()
         waits.clear()
         with Moves() as moves:
-            stack.advance(learners)
+            stack.advance(learners, StackingRecord())
         assert len(steps) == learners[0].batches == (1 if batch_size == 10_000 else 4)
         assert [learner.epoch for learner in learners] == [2] * number
         counts.add((moves.count["copies"], waits["read"]))
@@ -144,12 +148,12 @@ def test_number_of_lanes_is_measured_where_the_device_holds_few_of_the_sampled_m
             raise torch.OutOfMemoryError("device")
         return module
 
-    def best_size(learners, **_):
+    def best_size(learners, record, **_):
         stack_size._small(learners[0])
         measured.extend(learner.config.hidden for learner in learners)
         return len(held)
 
-    monkeypatch.setattr(training, "granted_device", lambda resources: torch.device("meta"))
+    monkeypatch.setattr(Devices, "granted", lambda self, resources: torch.device("meta"))
     monkeypatch.setattr(torch.nn.Module, "to", to)
     monkeypatch.setattr(torch.nn.Module, "cpu", lambda module: held.discard(module))
     monkeypatch.setattr(stack_size, "best_size", best_size)
@@ -164,9 +168,7 @@ def gpu(monkeypatch):
     for name, default in (("allow_tf32", True), ("deterministic", False)):
         monkeypatch.setattr(torch.backends.cudnn, name, default)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    training._prepare_gpu.cache_clear()
-    yield
-    training._prepare_gpu.cache_clear()
+    return Devices()
 
 
 def gpus(number):
@@ -182,22 +184,22 @@ def gpus(number):
 def test_process_takes_no_more_of_the_memory_of_a_gpu_than_its_part(gpu, granted, fractions, monkeypatch):
     limits = []
     context = SimpleNamespace(get_actor_id=lambda: "1", get_assigned_resources=lambda: granted)
-    monkeypatch.setattr(training.ray, "is_initialized", lambda: True)
-    monkeypatch.setattr(training.ray, "get_runtime_context", lambda: context)
+    monkeypatch.setattr(devices.ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(devices.ray, "get_runtime_context", lambda: context)
     monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", limits.append)
     for _ in range(2):
-        assert training.granted_device(gpus(1)).type == "cuda"
+        assert gpu.granted(gpus(1)).type == "cuda"
     assert limits == fractions
 
 
 def test_convolutions_on_a_gpu_are_exact_and_deterministic_unless_a_model_says_otherwise(gpu):
     cudnn = torch.backends.cudnn
-    assert training.granted_device(gpus(0)).type == "cpu"
+    assert gpu.granted(gpus(0)).type == "cpu"
     assert (cudnn.allow_tf32, cudnn.deterministic) == (True, False)
-    assert training.granted_device(gpus(1)).type == "cuda"
+    assert gpu.granted(gpus(1)).type == "cuda"
     assert (cudnn.allow_tf32, cudnn.deterministic) == (False, True)
     cudnn.allow_tf32 = True  # as a model may
-    training.granted_device(gpus(1))
+    gpu.granted(gpus(1))
     assert cudnn.allow_tf32
 
 
@@ -206,7 +208,7 @@ def test_lanes_are_written_back_in_calls_of_tensors_that_are_alike(optimizer, mo
     """A GPU copies those of a call at once only where all are of one type and layout."""
     config = {"dataset": "digits", "normalization": "batch", "dropout": 0.1, "optimizer": optimizer}
     learners = MLP._learners([{**config, "seed": seed} for seed in range(3)])
-    stack.advance(learners)
+    stack.advance(learners, StackingRecord())
     kinds, copy = [], torch._foreach_copy_
 
     def copying(own, values):
@@ -214,7 +216,7 @@ def test_lanes_are_written_back_in_calls_of_tensors_that_are_alike(optimizer, mo
         copy(own, values)
 
     monkeypatch.setattr(torch, "_foreach_copy_", copying)
-    stack.advance(learners)
+    stack.advance(learners, StackingRecord())
     network = learners[0].network
     states = {"momentum": 1, "adam": 2}[optimizer] * len([*network.parameters()])
     assert len(kinds) == states + len([*network.parameters(), *network.buffers()])
@@ -223,8 +225,8 @@ def test_lanes_are_written_back_in_calls_of_tensors_that_are_alike(optimizer, mo
 
 def test_process_that_is_no_worker_has_all_of_a_gpu(gpu, monkeypatch):
     context = SimpleNamespace(get_actor_id=lambda: None, get_assigned_resources=pytest.fail)
-    monkeypatch.setattr(training.ray, "is_initialized", lambda: True)
-    monkeypatch.setattr(training.ray, "get_runtime_context", lambda: context)
+    monkeypatch.setattr(devices.ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(devices.ray, "get_runtime_context", lambda: context)
     monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", pytest.fail)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (50, 100))
-    assert training.memory_share(training.granted_device(gpus(1))) == 100
+    assert devices.memory_share(gpu.granted(gpus(1))) == 100

@@ -4,12 +4,12 @@ import math
 
 import pytest
 
-from trainables.progress import Progress
-from trainables.recipe import TrainingConfig
+from trainables.configs import TrainingConfig
+from trainables.training.progress import TrainingProgress
 
 
 def ends_after(losses, **config):
-    progress = Progress()
+    progress = TrainingProgress()
     done = [progress.observe(loss, TrainingConfig(**config)) for loss in losses]
     return done.index(True) + 1 if any(done) else None
 

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 import torch
 
-from trainables.cnn import CNN
-from trainables.export import load_model
-from trainables.mlp import MLP
+from trainables.models.cnn import CNN
+from trainables.models.mlp import MLP
+from trainables.torch.export import load_model
 
 
 class Mine(MLP):
@@ -107,7 +107,7 @@ def test_classes_come_back_in_the_type_of_the_data(saved, tmp_path, values, suff
 
 
 def test_categories_of_numbers_come_back_as_numbers():
-    from trainables import sources
+    from trainables.data import sources
 
     rows = pd.DataFrame({"a": range(30)})
     source = sources.of_arrays(rows, pd.Series([2, 10, 100] * 10).astype("category"), task=None)

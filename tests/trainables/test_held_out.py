@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.mlp import MLP
+from trainables.models.mlp import MLP
 
 CONFIG = {"hidden": 8, "lr": 0.02, "batch_size": 16}
 SEARCH = {"dataset": "wine", "validation": 0.25}

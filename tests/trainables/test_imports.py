@@ -5,14 +5,14 @@ import sys
 
 import torch
 
-from trainables.mlp import MLP
+from trainables.models.mlp import MLP
 
 TRAINING = """
 import sys, tempfile
 import torch
 from ray.tune.trainable import trainable
-from trainables.mlp import MLP
-from trainables.recipe import OptimizerName
+from trainables.models.mlp import MLP
+from trainables.configs import OptimizerName
 
 trainable.DEFAULT_STORAGE_PATH = tempfile.mkdtemp()
 shared = {shared}
@@ -36,11 +36,14 @@ sys.modules["ray"] = None  # whoever imports it fails
 import torch
 from torch import nn
 from torch.nn import functional
-from trainables import loop, optimizers, stack
-from trainables.dropout import replace_dropout
-from trainables.metrics import Metrics
-from trainables.randomness import Streams
-from trainables.recipe import TrainingConfig
+from trainables.training import loop
+from trainables.training import optimizers
+from trainables.stacking import stack
+from trainables.stacking.record import StackingRecord
+from trainables.layers.dropout import replace_dropout
+from trainables.training.metrics import Metrics
+from trainables.training.randomness import RandomStreams
+from trainables.configs import TrainingConfig
 
 rows = torch.randn(50, 4), torch.randint(0, 3, (50,))
 
@@ -50,12 +53,13 @@ def learner(seed):
     network = replace_dropout(nn.Sequential(*layers))
     return loop.Learner(
         network=network, forward=network, optimizer=optimizers.build(config, network.parameters()),
-        loss=functional.cross_entropy, config=config, streams=Streams(seed, torch.device("cpu")), seed=seed,
+        loss=functional.cross_entropy, config=config, seed=seed,
+        streams=RandomStreams(seed, torch.device("cpu")),
         training=rows, validation=rows, task="classification", target_scale=1.0,
         metrics=Metrics("classification"), shape=(4,), device=torch.device("cpu"),
     )
 
-results = stack.advance([learner(seed) for seed in range(3)])
+results = stack.advance([learner(seed) for seed in range(3)], StackingRecord())
 print(len(results), all(result["val_loss"] > 0 for result in results))
 """
 

@@ -6,10 +6,10 @@ import torch
 from scipy.integrate import quad
 from torch import nn
 
-from trainables.activations import ACTIVATIONS, GAINS
-from trainables.initialization import draw, initialize
-from trainables.normalization import WeightNormLinear
-from trainables.recipe import Activation, Initialization, MLPConfig, TrainingConfig
+from trainables.configs import Activation, Initialization, MLPConfig, TrainingConfig
+from trainables.layers.activations import ACTIVATIONS, GAINS
+from trainables.layers.initialization import draw, initialize
+from trainables.layers.normalization import WeightNormLinear
 
 GAIN = 1.7
 

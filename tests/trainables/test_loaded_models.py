@@ -3,11 +3,11 @@
 import pytest
 from sklearn.datasets import load_digits
 
-from trainables.cnn import CNN
-from trainables.export import load_model
-from trainables.mlp import MLP
-from trainables.recipe import Normalization
-from trainables.transformer import Transformer
+from trainables.configs import Normalization
+from trainables.models.cnn import CNN
+from trainables.models.mlp import MLP
+from trainables.models.transformer import Transformer
+from trainables.torch.export import load_model
 
 RECIPE = {
     "initialization": "he_normal",

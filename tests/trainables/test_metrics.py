@@ -8,9 +8,9 @@ import pytest
 import torch
 from sklearn import metrics as reference
 
-from trainables.metrics import BY_TASK, Metrics
-from trainables.mlp import MLP
-from trainables.recipe import METRICS
+from trainables.configs import METRICS
+from trainables.models.mlp import MLP
+from trainables.training.metrics import BY_TASK, Metrics
 
 ROWS = 200
 

@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from trainables.base import ABOUT_TRAINING
-from trainables.mlp import MLP
-from trainables.recipe import MLPConfig, OptimizerName
+from trainables.configs import MLPConfig, OptimizerName
+from trainables.models.mlp import MLP
+from trainables.torch.trainable import ABOUT_TRAINING
 
 OPTIMIZERS = MLPConfig.model_fields["optimizer"].annotation.__args__
 ACTIVATIONS = MLPConfig.model_fields["activation"].annotation.__args__

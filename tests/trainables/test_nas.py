@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from trainables.architecture import NasCNNConfig, NasMLPConfig, read
-from trainables.nas import NasCNN, NasMLP
-from trainables.recipe import parse
+from trainables.configs import parse
+from trainables.configs.architecture import NasCNNConfig, NasMLPConfig, read
+from trainables.models.nas import NasCNN, NasMLP
 
 METRICS = ("train_loss", "val_loss", "val_accuracy")
 MLPS = [

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations
 
-from trainables.normalization import WeightNormConv2d, WeightNormLinear, convolution, linear
+from trainables.layers.normalization import WeightNormConv2d, WeightNormLinear, convolution, linear
 
 
 def standardised(values, axes):

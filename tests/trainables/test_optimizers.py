@@ -9,9 +9,9 @@ from torch import optim
 from torch.nn import functional
 from torch.optim import lr_scheduler
 
-from trainables import optimizers
-from trainables.mlp import MLP
-from trainables.recipe import OptimizerConfig, OptimizerName, ScheduleName
+from trainables.configs import OptimizerConfig, OptimizerName, ScheduleName
+from trainables.models.mlp import MLP
+from trainables.training import optimizers
 
 EXACT = {"precision": "float64", "lr": 0.05, "batch_size": 20, "hidden": 8}
 

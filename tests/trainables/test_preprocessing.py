@@ -11,11 +11,12 @@ from sklearn.decomposition import PCA
 from sklearn.impute import KNNImputer, SimpleImputer
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, RobustScaler, StandardScaler
 
-from trainables import data, sources
-from trainables.export import load_model
-from trainables.mlp import MLP
-from trainables.preprocessing import Preprocessing, relevant
-from trainables.recipe import DataSettings, MLPConfig, PreprocessingConfig, SplitSettings
+from trainables.configs import DataSettings, MLPConfig, PreprocessingConfig, SplitSettings
+from trainables.data import datasets, sources
+from trainables.data.preprocessing import Preprocessing, relevant
+from trainables.data.row_cache import RowCache
+from trainables.models.mlp import MLP
+from trainables.torch.export import load_model
 
 SETTINGS = SplitSettings(precision="float64")
 
@@ -43,7 +44,7 @@ def with_gaps():
 def prepared(rows, **config):
     """The frame's training rows and all rows, and what became of the training and validation rows."""
     source = sources.of_arrays(*rows)
-    dataset = data.prepared(source, SETTINGS, PreprocessingConfig(**config), sweep_seed=0)
+    dataset = datasets.prepare(source, SETTINGS, PreprocessingConfig(**config), sweep_seed=0)
     frame = rows[0]
     return frame.iloc[dataset.training.rows], frame.iloc[dataset.validation.rows], dataset
 
@@ -202,7 +203,7 @@ def test_pca_keeps_the_wanted_share_of_the_variance_and_no_rounding_errors():
 
 def test_images_stay_images_under_zca():
     settings = DataSettings(dataset="digits", precision="float64")
-    dataset = data.prepared(
+    dataset = datasets.prepare(
         sources.load(settings), settings, PreprocessingConfig(whitening="zca"), sweep_seed=0
     )
     assert dataset.shape == (8, 8)
@@ -253,12 +254,12 @@ def test_what_has_no_effect_makes_no_set_of_its_own():
     assert relevant(MLPConfig(missing="knn", missing_neighbors=3)) != relevant(MLPConfig(missing="knn"))
 
 
-def test_sets_that_no_trial_uses_are_kept_up_to_a_limit(monkeypatch):
-    monkeypatch.setattr(data, "_RECENT_SETS", 2)
+def test_sets_that_no_trial_uses_are_kept_up_to_a_limit():
+    cache = RowCache(datasets=2)
     source = sources.of_arrays(*table())
     kinds = [PreprocessingConfig(scaling=scaling) for scaling in ("none", "standard", "minmax", "robust")]
-    rows = [data.prepared(source, SETTINGS, kind, sweep_seed=0).training for kind in kinds]
-    again = [data.prepared(source, SETTINGS, kind, sweep_seed=0).training for kind in reversed(kinds)]
+    rows = [cache.prepared(source, SETTINGS, kind, sweep_seed=0).training for kind in kinds]
+    again = [cache.prepared(source, SETTINGS, kind, sweep_seed=0).training for kind in reversed(kinds)]
     assert [one is other for one, other in zip(rows, reversed(again), strict=True)] == [
         False,
         False,
@@ -267,15 +268,14 @@ def test_sets_that_no_trial_uses_are_kept_up_to_a_limit(monkeypatch):
     ]
 
 
-def test_large_sets_are_kept_up_to_a_size(monkeypatch):
+def test_large_sets_are_kept_up_to_a_size():
     source = sources.of_arrays(*table())
     config = PreprocessingConfig()
-    first = data.prepared(source, SETTINGS, config, sweep_seed=0)
-    monkeypatch.setattr(data, "_RECENT_BYTES", first.training.features.nbytes)
-    kept = first.training
-    del first
-    data.prepared(source, SETTINGS, PreprocessingConfig(scaling="none"), sweep_seed=0)
-    assert data.prepared(source, SETTINGS, config, sweep_seed=0).training is not kept
+    size = datasets.prepare(source, SETTINGS, config, sweep_seed=0).training.features.nbytes
+    cache = RowCache(bytes=size)
+    kept = cache.prepared(source, SETTINGS, config, sweep_seed=0).training
+    cache.prepared(source, SETTINGS, PreprocessingConfig(scaling="none"), sweep_seed=0)
+    assert cache.prepared(source, SETTINGS, config, sweep_seed=0).training is not kept
 
 
 @pytest.mark.parametrize(

@@ -146,7 +146,7 @@ def test_folds_give_the_mean_of_the_folds_so_far_each_with_a_preprocessing_of_it
         estimator="sklearn.svm:SVC", iteration="folds", folds=4, scaling="standard", sweep_seed=2, C=0.7
     )
     curve = [trial.train() for _ in range(4)]
-    from trainables import splits
+    from trainables.data import splits
 
     folds = splits.folds(trial.source, trial.settings, sweep_seed=2, count=4)
     x, y = trial.source.table.numbers, trial.source.targets

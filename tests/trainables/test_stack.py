@@ -9,15 +9,19 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from trainables import stack, stack_size, training
-from trainables.cnn import CNN
-from trainables.counter_random import keys
-from trainables.dropout import Dropout
-from trainables.mlp import MLP
-from trainables.recipe import Initialization, OptimizerName, ScheduleName
-from trainables.signature import CannotStack, signature
-from trainables.stacked_optimizers import StackedOptimizer
-from trainables.transformer import Transformer
+from trainables.configs import Initialization, OptimizerName, ScheduleName
+from trainables.layers.counter_random import keys
+from trainables.layers.dropout import Dropout
+from trainables.models.cnn import CNN
+from trainables.models.mlp import MLP
+from trainables.models.transformer import Transformer
+from trainables.stacking import size as stack_size
+from trainables.stacking import stack
+from trainables.stacking.errors import CannotStack
+from trainables.stacking.optimizers import StackedOptimizer
+from trainables.stacking.record import StackingRecord
+from trainables.stacking.signature import signature
+from trainables.torch import devices
 
 METRICS = ("train_loss", "val_loss", "val_accuracy", "learning_rate", "gradient_norm")
 
@@ -458,7 +462,7 @@ class Accelerator:
         monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: self.peak)
         monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", self.reset)
 
-    def train(self, learners):
+    def train(self, learners, record=None):
         self.sizes.append(len(learners))
         self.peak = max(self.peak, self.taken + self.each * len(learners))
         return [{} if self.peak <= self.size else None for _ in learners]
@@ -475,11 +479,13 @@ def test_lanes_are_no_more_than_fit_into_the_process_share_of_the_memory(share, 
     """What is there already, as the rows that all lanes read, is counted once and not for each lane."""
     learners = [MLP(config=dict(config))._learner for config in configs(2, optimizer="sgd")]
     device = Accelerator(monkeypatch, size=1600, taken=taken, each=100)
-    monkeypatch.setattr(training.ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(devices.ray, "is_initialized", lambda: True)
     granted = SimpleNamespace(get_actor_id=lambda: "1", get_assigned_resources=lambda: {"GPU": share})
-    monkeypatch.setattr(training.ray, "get_runtime_context", lambda: granted)
-    memory = training.memory_share(torch.device("cuda"))
-    assert stack_size.best_size(learners, most=256, memory=memory) == max(device.sizes) == most
+    monkeypatch.setattr(devices.ray, "get_runtime_context", lambda: granted)
+    memory = devices.memory_share(torch.device("cuda"))
+    assert (
+        stack_size.best_size(learners, StackingRecord(), most=256, memory=memory) == max(device.sizes) == most
+    )
 
 
 def test_lanes_that_turn_out_to_need_more_than_the_share_are_not_chosen(monkeypatch):
@@ -487,12 +493,12 @@ def test_lanes_that_turn_out_to_need_more_than_the_share_are_not_chosen(monkeypa
     learners = [MLP(config=dict(config))._learner for config in configs(2, optimizer="sgd")]
     device = Accelerator(monkeypatch, size=10_000, taken=0, each=100)
 
-    def advance(learners):
+    def advance(learners, record):
         device.each = 300
         return device.train(learners)
 
     monkeypatch.setattr(stack, "advance", advance)
-    assert stack_size.best_size(learners, most=256, memory=800.0) == 2
+    assert stack_size.best_size(learners, StackingRecord(), most=256, memory=800.0) == 2
     assert device.sizes == [1, 4, 2]
 
 
@@ -508,7 +514,9 @@ def test_lanes_are_as_many_as_the_device_holds_where_more_of_them_fail(monkeypat
         return copies(learner, number)
 
     monkeypatch.setattr(stack_size, "_copies", copied)
-    assert stack_size.best_size(learners, most=256, memory=10_000.0) == max(device.sizes) == 4
+    assert (
+        stack_size.best_size(learners, StackingRecord(), most=256, memory=10_000.0) == max(device.sizes) == 4
+    )
 
 
 def test_number_of_lanes_is_measured_with_one_copy_of_the_data(monkeypatch):
@@ -558,21 +566,23 @@ def test_evaluation_passes_no_fewer_rows_at_once_than_training(batch_size, passe
         return noted if parts else run
 
     monkeypatch.setattr(stack.stacked_forward, "forward", noting)
-    stack.advance(learners)
+    stack.advance(learners, StackingRecord())
     assert rows == passes
 
 
 @pytest.fixture
-def held(monkeypatch):
-    """What the process knows of how many lanes fit: at first nothing, and nothing for other tests."""
-    known = {}
-    monkeypatch.setattr(stack, "_HELD", known)
-    return known
+def model():
+    """A trainable of whose models the process knows nothing yet."""
+
+    class Model(MLP):
+        pass
+
+    return Model
 
 
-def test_memory_that_does_not_hold_all_lanes_halves_them_and_does_not_try_all_again(held, monkeypatch):
+def test_memory_that_does_not_hold_all_lanes_halves_them_and_does_not_try_all_again(model, monkeypatch):
     every = list(configs(5, optimizer="adam", precision="float64"))
-    alone = curves([MLP(config=dict(config)) for config in every], 2, stacked=False)
+    alone = curves([model(config=dict(config)) for config in every], 2, stacked=False)
     sizes = []
     together = stack._together
 
@@ -583,7 +593,7 @@ def test_memory_that_does_not_hold_all_lanes_halves_them_and_does_not_try_all_ag
         return together(learners, orders)
 
     monkeypatch.setattr(stack, "_together", small)
-    stacked = curves([MLP(config=dict(config)) for config in every], 2, stacked=True)
+    stacked = curves([model(config=dict(config)) for config in every], 2, stacked=True)
     assert sizes == [5, 2, 2, 1, 2, 2, 1]
     np.testing.assert_allclose(stacked, alone, rtol=1e-8)
 
@@ -608,10 +618,10 @@ def test_memory_that_does_not_hold_all_lanes_halves_them_and_does_not_try_all_ag
     ids=["forward", "update"],
 )
 def test_shortage_of_memory_halves_the_lanes_whoever_says_it(
-    module, function, lanes, error, message, held, monkeypatch
+    module, function, lanes, error, message, model, monkeypatch
 ):
     every = list(configs(4, optimizer="sgd", precision="float64"))
-    alone = curves([MLP(config=dict(config)) for config in every], 1, stacked=False)
+    alone = curves([model(config=dict(config)) for config in every], 1, stacked=False)
     original = getattr(module, function)
 
     def small(*arguments):
@@ -620,12 +630,12 @@ def test_shortage_of_memory_halves_the_lanes_whoever_says_it(
         return original(*arguments)
 
     monkeypatch.setattr(module, function, small)
-    stacked = curves([MLP(config=dict(config)) for config in every], 1, stacked=True)
-    assert set(held.values()) == {2}
+    stacked = curves([model(config=dict(config)) for config in every], 1, stacked=True)
+    assert set(model.process_state.part(StackingRecord).held.values()) == {2}
     np.testing.assert_allclose(stacked, alone, rtol=1e-8)
 
 
-def test_memory_that_has_become_shorter_halves_the_lanes_again(held, monkeypatch):
+def test_memory_that_has_become_shorter_halves_the_lanes_again(monkeypatch):
     learners = MLP._learners(list(configs(4, optimizer="sgd")))
     sizes, together, room = [], stack._together, 2
 
@@ -636,20 +646,21 @@ def test_memory_that_has_become_shorter_halves_the_lanes_again(held, monkeypatch
         return together(learners, orders)
 
     monkeypatch.setattr(stack, "_together", small)
-    stack.advance(learners)
+    record = StackingRecord()
+    stack.advance(learners, record)
     room = 1
-    stack.advance(learners)
+    stack.advance(learners, record)
     assert sizes == [4, 2, 2, 2, 1, 1, 1, 1]
     assert all(learner.epoch == 2 for learner in learners)
 
 
 @pytest.mark.parametrize("optimizer", ["momentum", "adam"])
 def test_lane_that_memory_does_not_hold_trains_alone_as_if_nothing_had_been_tried(
-    optimizer, held, monkeypatch
+    optimizer, model, monkeypatch
 ):
     """Memory is short where the last lane's state is first written back, when all others' has been."""
     every = list(configs(3, optimizer=optimizer, precision="float64"))
-    alone = curves([MLP(config=dict(config)) for config in every], 2, stacked=False)
+    alone = curves([model(config=dict(config)) for config in every], 2, stacked=False)
     give_back = StackedOptimizer.give_back
 
     def short(self):
@@ -670,9 +681,9 @@ def test_lane_that_memory_does_not_hold_trains_alone_as_if_nothing_had_been_trie
             give_back(self)
 
     monkeypatch.setattr(StackedOptimizer, "give_back", short)
-    trials, found = [MLP(config=dict(config)) for config in every], []
+    trials, found = [model(config=dict(config)) for config in every], []
     for alone_now in ([False, False, True], [False, False, False]):
-        MLP.fused_step(trials)
+        model.fused_step(trials)
         assert [trial._in_stack is None for trial in trials] == alone_now
         results = [trial.train() for trial in trials]
         found.append([[result[metric] for metric in METRICS] for result in results])

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from trainables import stacked_forward
+from trainables.stacking import forward as stacked_forward
 
 LANES, ROWS = 3, 5
 

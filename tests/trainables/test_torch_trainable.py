@@ -7,13 +7,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from ray import cloudpickle
 from ray.tune import PlacementGroupFactory
 from torch.nn.functional import cross_entropy
 
-from trainables import training
-from trainables.data import Part
-from trainables.mlp import MLP
-from trainables.recipe import MLPConfig
+from trainables.configs import DataSettings, MLPConfig
+from trainables.data.datasets import Part
+from trainables.data.row_cache import RowCache
+from trainables.models.mlp import MLP
+from trainables.torch import devices
+from trainables.torch.devices import Devices
 
 OPTIMIZERS = MLPConfig.model_fields["optimizer"].annotation.__args__
 NOISY = {"dropout": 0.3, "momentum": 0.8, "weight_decay": 1e-3, "seed": 5}
@@ -63,13 +66,43 @@ def test_another_seed_gives_another_trial(trial, after):
     assert after(trial(seed=1), 1) != after(trial(seed=2), 1)
 
 
-def test_trials_use_the_data_that_their_process_was_handed(trial, monkeypatch):
-    monkeypatch.setattr("trainables.shared_rows._ADOPTED", {})
-    handed = MLP.shared({"dataset": "wine"}, sweep_seed=3)
-    MLP.adopt({"dataset": "wine"}, handed, sweep_seed=3)
-    assert trial(sweep_seed=3).dataset.source is handed
-    assert trial(sweep_seed=4, validation=0.5, scaling="robust").dataset.source is handed
-    assert trial(dataset="iris").dataset.source is not handed
+def test_trials_use_the_data_that_their_process_was_handed(wine):
+    class Handed(MLP):
+        pass
+
+    handed = Handed.shared({"dataset": "wine"}, sweep_seed=3)
+    Handed.adopt({"dataset": "wine"}, handed, sweep_seed=3)
+    assert Handed(config={**wine, "sweep_seed": 3}).dataset.source is handed
+    other = {"sweep_seed": 4, "validation": 0.5, "scaling": "robust"}
+    assert Handed(config={**wine, **other}).dataset.source is handed
+    assert Handed(config={**wine, "dataset": "iris"}).dataset.source is not handed
+    assert MLP(config=wine).dataset.source is not handed
+
+
+def test_a_sweep_finds_nothing_of_one_that_ran_before_in_its_process(wine):
+    class Counted(MLP):
+        def model(self, config):
+            return super().model(config)
+
+    def handed():
+        return Counted.shared({"dataset": "wine"}, sweep_seed=0)
+
+    Counted.adopt({"dataset": "wine"}, handed(), sweep_seed=0)
+    state, first = Counted.process_state, Counted(config=wine)
+    Counted.adopt({"dataset": "wine"}, handed(), sweep_seed=0)
+    second = Counted(config=wine)
+    assert Counted.process_state is not state
+    assert second.dataset is not first.dataset
+    assert second.dataset.source is not first.dataset.source
+
+
+def test_a_class_that_is_pickled_takes_none_of_its_state_along(wine):
+    class Local(MLP):
+        pass
+
+    Local(config=wine)
+    assert Local.process_state.part(RowCache).load(DataSettings(dataset="wine"))
+    assert len(cloudpickle.dumps(Local)) < 5_000
 
 
 def test_a_reset_trial_equals_a_new_one(trial, after, wine):
@@ -213,7 +246,7 @@ def test_numpy_numbers_are_numbers(trial):
 
 
 @pytest.mark.parametrize(
-    ("free", "total", "gpus", "devices"),
+    ("free", "total", "gpus", "places"),
     [
         (3.0, 100.0, 1.0, ["cuda", "cuda"]),
         (1.9, 100.0, 1.0, ["cpu", "cpu"]),
@@ -223,19 +256,20 @@ def test_numpy_numbers_are_numbers(trial):
     ],
     ids=["fit", "too little is free", "fit in the share", "one fits in the share", "too small a share"],
 )
-def test_rows_are_kept_on_the_device_if_they_fit(free, total, gpus, devices, monkeypatch):
+def test_rows_are_kept_on_the_device_if_they_fit(free, total, gpus, places, monkeypatch):
     """Half of what is free, and of the worker's share, is for them; other rows stay on the CPU."""
     parts = [Part(np.zeros((100, 4)), np.zeros(100), np.arange(100)) for _ in range(2)]
     size = parts[0].features.nbytes + parts[0].targets.nbytes
     memory = int(free * size), int(total * size)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: memory)
-    monkeypatch.setattr(training.ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(devices.ray, "is_initialized", lambda: True)
     granted = SimpleNamespace(get_actor_id=lambda: "1", get_assigned_resources=lambda: {"GPU": gpus})
-    monkeypatch.setattr(training.ray, "get_runtime_context", lambda: granted)
+    monkeypatch.setattr(devices.ray, "get_runtime_context", lambda: granted)
     monkeypatch.setattr(
         torch,
         "tensor",
         lambda array, device: SimpleNamespace(device=torch.device(device), nbytes=array.nbytes),
     )
-    made = [training._tensors(part, torch.device("cuda")) for part in parts]
-    assert [features.device.type for features, _ in made] == devices
+    own = Devices()
+    made = [own.rows(part, torch.device("cuda")) for part in parts]
+    assert [features.device.type for features, _ in made] == places

@@ -9,15 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from trainables import data, sources
-from trainables.mlp import MLP
-from trainables.recipe import BUNDLED, DataSettings, PreprocessingConfig
+from trainables.configs import BUNDLED, DataSettings, PreprocessingConfig
+from trainables.data.row_cache import RowCache
+from trainables.models.mlp import MLP
 
 
-def load(sweep_seed=0, preprocessing=None, **settings):
-    settings = DataSettings(**settings)
+def load(sweep_seed=0, preprocessing=None, cache=None, **settings):
+    settings, cache = DataSettings(**settings), cache or RowCache()
     config = PreprocessingConfig(**preprocessing or {})
-    return data.prepared(sources.load(settings), settings, config, sweep_seed=sweep_seed)
+    return cache.prepared(cache.load(settings), settings, config, sweep_seed=sweep_seed)
 
 
 @pytest.fixture
@@ -161,10 +161,12 @@ def test_the_task_can_be_said(tmp_path):
 
 
 def test_a_changed_file_is_read_again(csv, flowers):
-    before = load(path=str(csv), target="species")
-    assert load(path=str(csv), target="species") is before
+    cache = RowCache()
+    before = load(path=str(csv), target="species", cache=cache)
+    assert load(path=str(csv), target="species", cache=cache) is before
     flowers.iloc[:-1].to_csv(csv, index=False)
-    assert len(load(path=str(csv), target="species").training.rows) == len(before.training.rows) - 1
+    after = load(path=str(csv), target="species", cache=cache)
+    assert len(after.training.rows) == len(before.training.rows) - 1
 
 
 def test_a_relative_path_starts_where_the_sweep_was_started(csv, monkeypatch, tmp_path_factory):
@@ -338,6 +340,6 @@ def test_an_npz_file_with_pickled_objects_is_refused_unread(tmp_path):
 
 def test_the_recipes_load_without_any_heavy_library():
     heavy = "{'torch', 'ray', 'sklearn', 'pandas', 'numpy'}"
-    program = f"import sys, trainables.recipe; print(sorted({heavy} & set(sys.modules)))"
+    program = f"import sys, trainables.configs; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

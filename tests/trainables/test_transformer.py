@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from trainables import encoder
-from trainables.transformer import Transformer
+from trainables.layers import encoder
+from trainables.models.transformer import Transformer
 
 
 @pytest.fixture

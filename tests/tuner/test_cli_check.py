@@ -13,7 +13,7 @@ budget: {{trials: 4, iterations: 3}}
 MODELS = """
 from ray.tune import Trainable
 from torch import nn
-from trainables.mlp import MLP
+from trainables.models.mlp import MLP
 
 
 class Noisy(nn.Linear):

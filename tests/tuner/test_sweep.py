@@ -245,10 +245,10 @@ SENTENCES: dict[str, list[str]] = {
         "space.dropout: high must be low plus a whole number of steps, got low=0, high=0.5, step=0.2; the last step ends at 0.4"
     ],
     "step_zero": ["space.depth: step must be above 0, got 0"],
-    "trainable_class_misspelled": ["trainable: 'trainables.mlp' has no 'MPL'; did you mean 'MLP'?"],
+    "trainable_class_misspelled": ["trainable: 'trainables.models.mlp' has no 'MPL'; did you mean 'MLP'?"],
     "trainable_file_missing": ["trainable: there is no file 'no_such_folder/model.py' (looked in {cwd})"],
     "trainable_is_no_trainable": [
-        "trainable: 'trainables.recipe:MLPConfig' must be a subclass of ray.tune.Trainable or a function"
+        "trainable: 'trainables.configs:MLPConfig' must be a subclass of ray.tune.Trainable or a function"
     ],
     "trainable_kind_is_a_number": ["trainable.kind: must be a name, a class or a function, got 3"],
     "trainable_kind_misspelled": ["trainable: unknown key 'knd'; did you mean 'kind'?"],

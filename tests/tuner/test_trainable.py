@@ -130,7 +130,7 @@ def refusal_of(kind: Any) -> str:
 
 
 def test_the_table_has_what_the_installed_packages_bring() -> None:
-    assert trainables()["mlp"].path == "trainables.mlp:MLP"
+    assert trainables()["mlp"].path == "trainables.models.mlp:MLP"
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_the_written_name_of_a_class_or_function_loads_the_same_object(given: An
 
 
 def test_a_name_from_the_table_loads_its_class() -> None:
-    from trainables.mlp import MLP
+    from trainables.models.mlp import MLP
 
     assert TrainableSpec.parse("mlp").load() is MLP
 

@@ -1,0 +1,1 @@
+"""Rows: read, divided, preprocessed, and shared by the trials of a machine."""

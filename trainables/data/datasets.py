@@ -1,0 +1,231 @@
+"""Data sets as read-only arrays: loaded, divided into training, validation and test rows, preprocessed.
+
+A ``Source`` is what all trials of a sweep share, each machine holding it once. A ``Dataset`` is one division
+and one preprocessing of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainables.configs import Precision, PreprocessingConfig, SplitSettings, Task
+from trainables.data import preprocessing
+from trainables.data.preprocessing import Preprocessing
+from trainables.data.sources import Source, frozen
+from trainables.data.splits import SplitRows, split
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """The rows of one part.
+
+    ``features`` is n x d, preprocessed. ``targets`` has length n: class numbers (int64), or standardised
+    values. ``rows`` are their row numbers in the source.
+    """
+
+    features: NDArray[np.floating]
+    targets: NDArray[np.generic]
+    rows: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+class TargetScaling(NamedTuple):
+    """``standardised = (raw - mean) / scale`` of a regression's target, from its training rows."""
+
+    mean: float = 0.0
+    scale: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A data set ready for training; every array is read-only and may be shared between trials.
+
+    ``shape`` is the shape of one row: ``(d,)``, or that of an image.
+    ``class_values``: by class number, the value that the data have.
+    ``fingerprint``: means of the raw training rows, to tell them from others.
+    A search looks at ``training`` and ``validation`` only.
+    """
+
+    task: Task
+    training: Part
+    validation: Part
+    preprocessing: Preprocessing
+    class_names: tuple[str, ...]
+    shape: tuple[int, ...]
+    target: TargetScaling
+    fingerprint: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    source: Source | None = None
+    test_rows: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    class_values: NDArray[Any] = field(default_factory=lambda: np.empty(0))
+
+    @cached_property
+    def test(self) -> Part:
+        """The rows kept apart from the search; preprocessed when they are first asked for."""
+        assert self.source is not None
+        dtype = self.training.features.dtype
+        return _part(self.source, self.test_rows, self.preprocessing, self.target, dtype)
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """One name per input feature."""
+        return self.preprocessing.feature_names
+
+    @property
+    def features(self) -> int:
+        """Number of input features, d."""
+        return len(self.feature_names)
+
+    @property
+    def classes(self) -> int:
+        """Number of classes; 0 for regression."""
+        return len(self.class_names)
+
+    @property
+    def outputs(self) -> int:
+        """Number of outputs that a model needs: one per class, or one for regression."""
+        return max(self.classes, 1)
+
+
+def prepare(
+    source: Source, settings: SplitSettings, config: PreprocessingConfig, *, sweep_seed: int
+) -> Dataset:
+    """The source divided and preprocessed.
+
+    Raises ValueError when the rows cannot be divided or preprocessed like this.
+    """
+    rows = split(source, settings, sweep_seed=sweep_seed)
+    fitted = source.fitted.get(key(settings, config, sweep_seed))
+    return of_rows(source, rows, config, settings.precision, fitted=fitted)
+
+
+def fit_ahead(
+    source: Source, settings: SplitSettings, config: PreprocessingConfig, *, sweep_seed: int
+) -> Source:
+    """The source with that preprocessing fitted, so that processes that receive it do not fit again."""
+    fitted = _fit(source, split(source, settings, sweep_seed=sweep_seed), config)
+    return Source(
+        source.table,
+        source.task,
+        source.targets,
+        source.class_names,
+        source.class_values,
+        {key(settings, config, sweep_seed): fitted},
+    )
+
+
+def refuse_missing(source: Source, config: PreprocessingConfig) -> None:
+    """Raise ValueError when values are missing and the config does not say how they are filled."""
+    if config.missing == "none" and source.table.missing:
+        gaps = ", ".join(f"'{name}' ({count} rows)" for name, count in source.table.missing.items())
+        known = "mean, median, most_frequent, constant or knn"
+        raise ValueError(f"missing: must be {known} where values are missing, got 'none' and gaps in {gaps}")
+
+
+def key(settings: SplitSettings, config: PreprocessingConfig, sweep_seed: int) -> tuple[Hashable, ...]:
+    """The key of a preprocessing of a source: equal keys give equal data sets."""
+    seed = sweep_seed if settings.split_seed is None else settings.split_seed
+    division = settings.validation, settings.test, seed, settings.division, settings.refit > 0
+    return (*division, preprocessing.relevant(config))
+
+
+def of_rows(
+    source: Source,
+    rows: SplitRows,
+    config: PreprocessingConfig,
+    precision: Precision,
+    *,
+    fitted: Preprocessing | None = None,
+) -> Dataset:
+    """These parts of the source, preprocessed; fitted to the training rows unless that was done before.
+
+    Raises ValueError when they cannot be preprocessed like this.
+    """
+    fitted = fitted or _fit(source, rows, config)
+    training = _used(source, rows.training, config)
+    target = TargetScaling() if source.task == "classification" else _standardising(source.targets[training])
+    as_it_was = not source.table.columns.categories and config.whitening != "pca"
+    dtype = np.dtype(precision)
+    return Dataset(
+        task=source.task,
+        training=_part(source, training, fitted, target, dtype),
+        validation=_part(source, rows.validation, fitted, target, dtype),
+        preprocessing=fitted,
+        class_names=source.class_names,
+        shape=source.table.shape if as_it_was else (len(fitted.feature_names),),
+        target=target,
+        fingerprint=frozen(_fingerprint(source, rows.training)),
+        source=source,
+        test_rows=rows.test,
+        class_values=source.class_values,
+    )
+
+
+def without_rows(
+    task: Task,
+    fitted: Preprocessing,
+    class_names: tuple[str, ...],
+    shape: tuple[int, ...],
+    target: TargetScaling,
+) -> Dataset:
+    """The description of a data set for a loaded model, without rows."""
+    nothing = Part(np.empty((0, len(fitted.feature_names))), np.empty(0), np.empty(0, dtype=np.int64))
+    return Dataset(task, nothing, nothing, fitted, class_names, shape, target)
+
+
+def _standardising(targets: NDArray[np.float64]) -> TargetScaling:
+    mean, scale = float(targets.mean()), float(targets.std())
+    # A constant is centred, not blown up.
+    return TargetScaling(mean, 1.0 if scale <= 1e-12 * max(abs(mean), 1e-300) else scale)
+
+
+def _used(source: Source, rows: NDArray[np.int64], config: PreprocessingConfig) -> NDArray[np.int64]:
+    """The training rows that are left; raises ValueError when too few are."""
+    left = rows[preprocessing.within_bounds(config, source.table.numbers[rows])]
+    if source.task == "classification":
+        gone = set(np.unique(source.targets[rows]).tolist()) - set(np.unique(source.targets[left]).tolist())
+        if gone:
+            names = ", ".join(f"'{source.class_names[number]}'" for number in sorted(gone))
+            raise ValueError(
+                f"outliers: training rows of every class must be left, got none of {names} "
+                f"({len(left)} of {len(rows)} rows are within bounds)"
+            )
+    if len(left) < 2:
+        raise ValueError(f"outliers: at least 2 training rows must be left, got {len(left)} of {len(rows)}")
+    return left
+
+
+def _fit(source: Source, rows: SplitRows, config: PreprocessingConfig) -> Preprocessing:
+    refuse_missing(source, config)
+    used = _used(source, rows.training, config)
+    table = source.table
+    return preprocessing.fit(
+        preprocessing.relevant(config), table.columns, table.numbers[used], table.codes[used]
+    )
+
+
+def _fingerprint(source: Source, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    numbers = source.table.numbers[rows].astype(np.float64)
+    means = [*np.nan_to_num(numbers).mean(axis=0), *source.table.codes[rows].mean(axis=0)]
+    return np.array([*means, source.targets[rows].mean()])
+
+
+def _part(
+    source: Source,
+    rows: NDArray[np.int64],
+    fitted: Preprocessing,
+    target: TargetScaling,
+    dtype: np.dtype[np.floating],
+) -> Part:
+    features = fitted.transform(source.table.numbers[rows], source.table.codes[rows]).astype(dtype)
+    own = source.targets[rows]
+    if source.task == "regression":
+        own = ((own - target.mean) / target.scale).astype(dtype)
+    return Part(frozen(features), frozen(own), frozen(rows))

@@ -1,0 +1,104 @@
+"""The division of rows into training, validation and test."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainables.configs import SplitSettings
+from trainables.data.sources import Source, frozen
+
+
+class SplitRows(NamedTuple):
+    """Row numbers of the three parts, ascending."""
+
+    training: NDArray[np.int64]
+    validation: NDArray[np.int64]
+    test: NDArray[np.int64]
+
+
+def split(source: Source, settings: SplitSettings, *, sweep_seed: int) -> SplitRows:
+    """Divide the rows; a pure function of the settings and ``split_seed``, or else ``sweep_seed``.
+
+    The test rows are the same in every division. With ``refit``, training has all but them. Raises
+    ValueError when there are too few rows.
+    """
+    seed = sweep_seed if settings.split_seed is None else settings.split_seed
+    parts = _split(source, settings, seed)
+    if settings.refit:
+        parts[0] = np.sort(np.concatenate(parts[:2]))
+    return SplitRows(*(frozen(part) for part in parts))
+
+
+def folds(source: Source, settings: SplitSettings, *, sweep_seed: int, count: int) -> list[SplitRows]:
+    """Divide the training and validation rows into ``count`` folds, each the validation rows once.
+
+    Each class is divided for itself. Raises ValueError when one has too few rows.
+    """
+    whole = split(source, settings, sweep_seed=sweep_seed)
+    rest = np.sort(np.concatenate([whole.training, whole.validation]))
+    seed = sweep_seed if settings.split_seed is None else settings.split_seed
+    generator = np.random.default_rng([seed, settings.division, count])
+    targets = source.targets[rest] if source.task == "classification" else np.zeros(len(rest))
+    fold_of = np.empty(len(rest), dtype=np.int64)
+    first = 0
+    for number in np.unique(targets):
+        rows = generator.permutation(np.flatnonzero(targets == number))
+        if len(rows) < count:
+            raise ValueError(
+                f"folds: each class must have a row in each fold, got {count} folds of {len(rows)}"
+            )
+        # Each class continues where the last one ended, so that the folds differ by at most one row.
+        fold_of[rows] = (np.arange(len(rows)) + first) % count
+        first += len(rows)
+    return [
+        SplitRows(frozen(rest[fold_of != fold]), frozen(rest[fold_of == fold]), whole.test)
+        for fold in range(count)
+    ]
+
+
+def _split(source: Source, settings: SplitSettings, seed: int) -> list[NDArray[np.int64]]:
+    """Ascending row numbers of training, validation and test; each class is split for itself."""
+    fractions = (1 - settings.validation - settings.test, settings.validation, settings.test)
+    parts = "training, validation and test" if settings.test > 0 else "training and validation"
+    needed = 3 if settings.test > 0 else 2
+    if source.task == "regression":
+        groups = [np.arange(len(source))]
+        names = ["the data"]
+    else:
+        groups = [np.flatnonzero(source.targets == number) for number in range(len(source.class_names))]
+        names = [f"class '{name}'" for name in source.class_names]
+    every = "" if source.task == "regression" else " of every class"
+    short = [
+        f"{len(group)} of {name}" for name, group in zip(names, groups, strict=True) if len(group) < needed
+    ]
+    if short:
+        raise ValueError(
+            f"target: too few rows to split; {parts} need one row each{every}, "
+            f"got {', '.join(short[:5])}{', ...' * (len(short) > 5)}"
+        )
+    generator, again = np.random.default_rng(seed), np.random.default_rng([seed, settings.division])
+    chosen: list[list[NDArray[np.int64]]] = [[], [], []]
+    for group in groups:
+        training, validation, _ = _shares(len(group), fractions)
+        shuffled = generator.permutation(group)
+        if settings.division:
+            rest = training + validation
+            shuffled = np.concatenate([again.permutation(shuffled[:rest]), shuffled[rest:]])
+        ends = [training, training + validation]
+        for part, rows in zip(chosen, np.split(shuffled, ends), strict=True):
+            part.append(rows)
+    return [np.sort(np.concatenate(part)) for part in chosen]
+
+
+def _shares(total: int, fractions: tuple[float, ...]) -> list[int]:
+    """Whole numbers that sum to ``total``, nearest to its fractions; at least 1 unless the fraction is 0."""
+    shares = [max(int(fraction * total), 1) if fraction > 0 else 0 for fraction in fractions]
+    while sum(shares) != total:
+        step = 1 if sum(shares) < total else -1
+        free = [i for i, share in enumerate(shares) if fractions[i] > 0 and share + step >= 1]
+        furthest = max(free, key=lambda i: step * (fractions[i] * total - shares[i]))
+        shares[furthest] += step
+    return shares

@@ -1,0 +1,1 @@
+"""The parts of networks: activations, normalisation, dropout, initial weights, blocks of layers."""

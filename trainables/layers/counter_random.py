@@ -1,0 +1,67 @@
+"""Random numbers as functions of a key and a position: the same on every device, and in a stack as alone.
+
+torch's own come from a global generator: what a trial gets then depends on who drew before it, and a stack of
+models draws other numbers than each model alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+def keys(
+    seed: int, *, first_batch: int, batches: int, layers: int, first_layer: int = 0
+) -> NDArray[np.int32]:
+    """The keys of an epoch, batches x layers: functions of the trial's seed and the number of the batch.
+
+    A layer is any one use of random numbers within a batch.
+    """
+    batch = np.arange(first_batch, first_batch + batches, dtype=np.uint64)[:, None]
+    layer = np.arange(first_layer, first_layer + layers, dtype=np.uint64)[None, :]
+    with np.errstate(over="ignore"):
+        mixed = (
+            np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15) + batch * np.uint64(0xBF58476D1CE4E5B9) + layer
+        )
+        # The finaliser of SplitMix64 (Steele et al. 2014).
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        mixed ^= mixed >> np.uint64(31)
+    return (mixed & np.uint64(0xFFFFFFFF)).astype(np.uint32).view(np.int32)
+
+
+def bits(key: Tensor, shape: Iterable[int], device: torch.device) -> Tensor:
+    """Uniform whole numbers in [0, 2**24), as int32: a hash (lowbias32, Wellons 2018) of position and key.
+
+    ``key`` is a scalar, or has one entry per lane: then the result is lanes x ``shape``, each as if alone.
+    """
+    shape = tuple(shape)
+    count = math.prod(shape)
+    # Wraps round at 2**31, as the hash wants; the shifts bring in zeros because of the masks.
+    mixed = torch.arange(count, dtype=torch.int32, device=device).reshape(shape) * -1640531535
+    mixed = mixed + wide(key, len(shape))
+    mixed = (mixed ^ ((mixed >> 16) & 0xFFFF)) * 0x7FEB352D
+    mixed = (mixed ^ ((mixed >> 15) & 0x1FFFF)) * (0x846CA68B - 2**32)
+    return ((mixed ^ ((mixed >> 16) & 0xFFFF)) >> 8) & 0xFFFFFF
+
+
+def uniform(key: Tensor, shape: Iterable[int], *, like: Tensor) -> Tensor:
+    """Uniform numbers in [0, 1), of the type and on the device of ``like``."""
+    return bits(key, shape, like.device).to(like.dtype) / 2**24
+
+
+def normal(key: Tensor, other: Tensor, shape: Iterable[int], *, like: Tensor) -> Tensor:
+    """Standard normal numbers from two keys (Box and Muller 1958), of the type of ``like``."""
+    shape = tuple(shape)
+    radius = (-2 * torch.log1p(-uniform(key, shape, like=like))).sqrt()
+    return radius * torch.cos(2 * math.pi * uniform(other, shape, like=like))
+
+
+def wide(values: Tensor, dimensions: int) -> Tensor:
+    """A scalar or one value per lane, with ``dimensions`` further dimensions of length 1."""
+    return values.view(*values.shape, *(1,) * dimensions)

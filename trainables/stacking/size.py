@@ -1,0 +1,168 @@
+"""Measure how many models to train as one, or find why they cannot be, on a few batches."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Hashable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from trainables.stacking import stack
+from trainables.stacking.errors import CannotStack, is_out_of_memory
+from trainables.stacking.record import StackingRecord
+from trainables.stacking.signature import Signature, signature
+from trainables.training import loop
+from trainables.training.loop import Learner
+
+
+def fitting(learners: Sequence[Learner]) -> int:
+    """The number of learners that can be stacked with at least one other."""
+    return sum(len(group) for group in _groups(learners)[0] if len(group) > 1)
+
+
+def why_alone(learners: Sequence[Learner], record: StackingRecord) -> str | None:
+    """Find on a few batches why learners like these cannot be stacked; ``None``: they can."""
+    groups, reasons = _groups(learners)
+    if not groups:
+        return reasons[0]
+    largest = max(groups, key=len)
+    if len(largest) == 1:
+        names = [field.replace("_", " ") for field in Signature._fields]
+        every = zip(*(signature(group[0]) for group in groups), strict=True)
+        unlike = [
+            name for name, parts in zip(names, every, strict=True) if len(set(parts)) == len(groups) > 1
+        ]
+        what = " or ".join(unlike) or f"{', '.join(names[:-1])} and {names[-1]}"
+        return f"no two of {len(learners)} sampled trials have the same {what}"
+    try:
+        stack.advance(_copies(_small(copy.copy(largest[0])), 2), record)
+    except CannotStack as error:
+        return str(error)
+    return None
+
+
+def best_size(
+    learners: Sequence[Learner], record: StackingRecord, *, most: int, memory: float | None = None
+) -> int:
+    """The best number of learners like these to advance together: 1, or a power of 2 up to ``most``.
+
+    Measured on a few batches with 1, 4, 16, ... of them while that pays, which takes as long as the training
+    of some epochs: the smallest number within a twentieth of the best throughput, among those that need no
+    more than ``memory`` bytes of the device (``None``: there is no such limit). Where learners differ in
+    shape, only the share of equal ones counts. The learners are used up by it.
+    """
+    groups, _ = _groups(learners)
+    if not groups:
+        return 1
+    # The probability that two random learners can be stacked.
+    equal = sum(len(group) ** 2 for group in groups) / len(learners) ** 2
+    sample = _small(max(groups, key=len)[0])
+    alone = _measured(sample, 1, record, memory=memory)
+    taken, size, lane = {1: alone.seconds}, 1, alone.bytes_each
+    while (size := min(_STEP * size, _fitting_into(memory, lane, sample.device, most=most))) not in taken:
+        stacked = max(1, round(1 + (size - 1) * equal))
+        try:
+            found = _measured(sample, stacked, record, memory=memory) if stacked > 1 else alone
+        except CannotStack:
+            break
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            break
+        taken[size], lane = found.seconds * size / stacked, found.bytes_each
+        if taken[size] / size > min(each / number for number, each in taken.items()):
+            break
+    most = _fitting_into(memory, lane, sample.device, most=most)
+    throughputs = {size: rate for size, rate in _throughputs(taken).items() if size <= most}
+    best = max(throughputs.values())
+    worthwhile = best >= _WORTHWHILE * throughputs[1]
+    return min(n for n, rate in throughputs.items() if rate >= 0.95 * best) if worthwhile else 1
+
+
+# Less gain than this is within the noise of the measurement, and not worth more trials at once.
+_WORTHWHILE = 1.2
+_MEASURED_BATCHES = 2
+_STEP = 4
+
+# The overhead of a round, in the worker and in the driver.
+_SECONDS_PER_ROUND = 0.002
+
+
+class _Measured(NamedTuple):
+    seconds: float  # of a round of all
+    bytes_each: float  # of an accelerator, for each of them
+
+
+def _measured(sample: Learner, number: int, record: StackingRecord, *, memory: float | None) -> _Measured:
+    """Measure a round of ``number`` copies; raises torch.OutOfMemoryError where they do not fit."""
+    device, before = sample.device, 0
+    if memory is not None:
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)  # rows, which all share, and what others have there
+    copies = _copies(sample, number)
+
+    def advance() -> None:
+        if number == 1:
+            loop.advance(copies[0])
+        elif None in stack.advance(copies, record):
+            raise torch.OutOfMemoryError(f"{device} does not hold one of these models as a stack of one")
+
+    seconds = _seconds(advance)
+    peak = 0 if memory is None else torch.cuda.max_memory_allocated(device)
+    return _Measured(seconds, (peak - before) / number)
+
+
+def _fitting_into(memory: float | None, each: float, device: torch.device, *, most: int) -> int:
+    """The largest power of 2 up to ``most`` for which memory has room."""
+    if memory is not None:
+        room = memory - torch.cuda.memory_allocated(device)
+        most = min(most, max(1, int(room / max(1, each))))
+    return 1 << (most.bit_length() - 1)
+
+
+def _throughputs(taken: dict[int, float]) -> dict[int, float]:
+    """Learners per second by their number: each power of 2, on lines between those for which it is known."""
+    sizes = [1 << exponent for exponent in range(max(taken).bit_length())]
+    seconds = np.interp(sizes, [*taken], [*taken.values()])
+    return {size: size / each for size, each in zip(sizes, seconds.tolist(), strict=True)}
+
+
+def _groups(learners: Sequence[Learner]) -> tuple[list[list[Learner]], list[str]]:
+    """The learners by signature, and the reasons why others can never be stacked."""
+    groups: dict[Hashable, list[Learner]] = {}
+    reasons = []
+    for learner in learners:
+        try:
+            groups.setdefault(signature(learner), []).append(learner)
+        except CannotStack as error:
+            reasons.append(str(error))
+    return list(groups.values()), reasons
+
+
+def _copies(learner: Learner, number: int) -> list[Learner]:
+    # A copy of the data would be another data set, and of a slice of it a copy of the whole.
+    data = (learner.training, learner.validation)
+    return [copy.deepcopy(learner, {id(part): part for part in data}) for _ in range(number)]
+
+
+def _small(learner: Learner) -> Learner:
+    """The learner on its device, with just a few batches of data."""
+    learner.network.to(learner.device)
+    batch = learner.config.batch_size
+    (features, targets), (others, wanted) = learner.training, learner.validation
+    rows = _MEASURED_BATCHES * batch
+    learner.training, learner.validation = (features[:rows], targets[:rows]), (others[:batch], wanted[:batch])
+    return learner
+
+
+def _seconds(function: Callable[[], object]) -> float:
+    """The seconds of a round: the faster of two runs after a first one that warms up, plus overhead."""
+    times = []
+    for _ in range(3):
+        began = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - began)
+    return min(times[1:]) + _SECONDS_PER_ROUND

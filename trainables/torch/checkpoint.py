@@ -1,0 +1,85 @@
+"""The checkpoint of a learner: one file of tensors and plain values, which runs no code when it is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trainables.atomic import write_whole
+from trainables.data.datasets import Dataset
+from trainables.training import optimizers
+from trainables.training.loop import Learner
+
+CHECKPOINT_FILE = "checkpoint.pt"
+CHECKPOINT_FORMAT = 2
+
+
+def save(learner: Learner, folder: Path, dataset: Dataset, **about: Any) -> None:
+    """Write a checkpoint; ``about`` holds the trainable's path, the trial's config, settings and seeds."""
+    fitted = dataset.preprocessing
+    state = {
+        "format": CHECKPOINT_FORMAT,
+        "epoch": learner.epoch,
+        **about,
+        "model": learner.network.state_dict(),
+        "optimizer": learner.optimizer.state_dict(),
+        "progress": learner.progress.state_dict(),
+        "loss_scaler": {} if learner.loss_scaler is None else learner.loss_scaler.state_dict(),
+        "generators": learner.streams.state_dict(),
+        "task": dataset.task,
+        "class_names": list(dataset.class_names),
+        "class_values": dataset.class_values.tolist(),
+        "class_type": str(dataset.class_values.dtype),
+        "shape": list(dataset.shape),
+        "target": list(dataset.target),
+        "preprocessing": fitted.to_dict(),
+        "preprocessing_arrays": {name: torch.tensor(array) for name, array in fitted.arrays.items()},
+        "fingerprint": torch.tensor(dataset.fingerprint),
+    }
+    write_whole(folder / CHECKPOINT_FILE, lambda file: torch.save(state, file))
+
+
+def load(learner: Learner, folder: Path, dataset: Dataset, *, sweep_seed: int) -> None:
+    """Resume a learner from a checkpoint, with its own hyperparameters.
+
+    Raises ValueError when the checkpoint's model or data are others.
+    """
+    state = torch.load(folder / CHECKPOINT_FILE, map_location="cpu", weights_only=True)
+    _refuse_other_data(state, dataset, sweep_seed)
+    try:
+        learner.network.load_state_dict(state["model"])
+    except RuntimeError as error:
+        own = learner.config.model_dump()
+        theirs = {key: value for key, value in state["config"].items() if own.get(key) != value}
+        ours = {key: own.get(key) for key in theirs}
+        raise ValueError(
+            "checkpoint: its weights do not fit this trial's model; must be of the same shapes, "
+            f"got a checkpoint with {theirs} where this trial has {ours}"
+        ) from error
+    optimizers.load_state(
+        learner.optimizer,
+        state["optimizer"],
+        saved=state["config"]["optimizer"],
+        own=learner.config.optimizer,
+    )
+    learner.progress.load_state_dict(state["progress"])
+    if learner.loss_scaler is not None and state["loss_scaler"]:
+        learner.loss_scaler.load_state_dict(state["loss_scaler"])
+    learner.streams.load_state_dict(state["generators"])
+    learner.epoch = state["epoch"]
+
+
+def _refuse_other_data(state: dict[str, Any], dataset: Dataset, sweep_seed: int) -> None:
+    columns, theirs = dataset.preprocessing.columns, state["preprocessing"]
+    own = [list(columns.numbers), list(columns.categories), list(dataset.class_names)]
+    same_names = [theirs["numbers"], theirs["categories"], state["class_names"]] == own
+    # Other splits or other rows give other means; the tolerance is for the rounding of another machine.
+    # How the rows are preprocessed is a hyperparameter, and the trial's own.
+    fingerprint = torch.tensor(dataset.fingerprint)
+    if not same_names or not torch.allclose(state["fingerprint"], fingerprint):
+        raise ValueError(
+            "checkpoint: was trained on other rows; must have this trial's data and "
+            f"sweep_seed {sweep_seed}, got sweep_seed {state['sweep_seed']} and {state['settings']}"
+        )

@@ -1,0 +1,73 @@
+"""``make_learner``: a ``Learner`` from a network, a loss and a data set; and its scores on the test rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import nn
+from torch.amp import GradScaler
+from torch.nn import functional
+
+from trainables.configs import Task, TrainingConfig
+from trainables.data.datasets import Dataset
+from trainables.layers.dropout import replace_dropout
+from trainables.layers.initialization import initialize
+from trainables.torch.devices import Devices
+from trainables.training import loss as training_loss
+from trainables.training import optimizers
+from trainables.training.loop import Learner, evaluate, squared_error
+from trainables.training.loss import Loss
+from trainables.training.metrics import Metrics
+from trainables.training.randomness import RandomStreams
+
+LOSSES: dict[Task, Loss] = {"classification": functional.cross_entropy, "regression": squared_error}
+"""The losses of trainables that do not define their own."""
+
+
+def make_learner(
+    model: Callable[[], nn.Module],
+    *,
+    loss: Loss,
+    config: TrainingConfig,
+    metrics: Metrics,
+    seed: int,
+    dataset: Dataset,
+    device: torch.device,
+    devices: Devices,
+) -> Learner:
+    """A learner with a new network, before its first epoch."""
+    streams = RandomStreams(seed, device)
+    training = devices.rows(dataset.training, device)
+    with streams.borrowed():
+        network = replace_dropout(model())
+        initialize(network, config)
+    # Built on the CPU in float32, so that every device and precision starts from the same weights.
+    network = network.to(device, training[0].dtype)
+    training_loss.refuse_smoothing(loss, config)
+    if config.amp != "none" and training[0].dtype != torch.float32:
+        raise ValueError(f"amp: works with precision float32 only; must be none, got '{config.amp}'")
+    return Learner(
+        network=network,
+        optimizer=optimizers.build(config, network.parameters()),
+        loss=loss,
+        config=config,
+        streams=streams,
+        seed=seed,
+        training=training,
+        validation=devices.rows(dataset.validation, device),
+        task=dataset.task,
+        target_scale=dataset.target.scale,
+        metrics=replace(metrics, target_scale=dataset.target.scale),
+        shape=dataset.shape,
+        device=device,
+        forward=torch.compile(network) if config.compile else network,
+        loss_scaler=GradScaler(device.type) if config.amp == "fp16" else None,
+    )
+
+
+def test_scores(learner: Learner, dataset: Dataset, devices: Devices) -> dict[str, float]:
+    """The scores on the test rows, under the names that they have on the validation rows."""
+    with learner.streams.borrowed():
+        return evaluate(replace(learner, validation=devices.rows(dataset.test, learner.device)))

@@ -1,0 +1,289 @@
+"""``TorchTrainable``: trains one PyTorch model by minibatches, an iteration being an epoch.
+
+Importing this does not import torch, which takes a second that a driver need not spend: it asks a class what
+its trials report and share, and its workers train.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from pydantic import BaseModel
+from ray.tune import Trainable
+from ray.tune.result import TIME_THIS_ITER_S
+
+from trainables.configs import (
+    DataSettings,
+    Seeds,
+    SplitSettings,
+    TrainingConfig,
+    did_you_mean,
+    parse,
+)
+from trainables.data import datasets, splits
+from trainables.data.held_out import HeldOut, test_names
+from trainables.data.shared_rows import SharedRows, further_metrics
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from trainables.stacking.record import StackingRecord
+    from trainables.training.loop import Learner
+    from trainables.training.loss import Loss
+
+ABOUT_TRAINING = ("learning_rate", "gradient_norm", "epoch_seconds", "parameters")
+"""Numbers that each result has beside losses and scores: of the epoch's last update, of its training, and how
+many parameters are trained."""
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class TorchTrainable(SharedRows, HeldOut, Trainable):
+    """A network trained by minibatches; a subclass gives ``model`` and, where they differ, the rest.
+
+    ``own_metrics``: functions of outputs (n x k) and targets (n) by name; results have them of the validation
+    rows as ``val_<name>``.
+
+    Results are a pure function of the config and its seeds, also after a checkpoint is restored and
+    with other trials in the same process. Each result has the metrics named by ``metrics`` and the
+    number of epochs as ``training_iteration``. A diverged loss is reported as it is.
+
+    ``most_gpus``: that a trial can use; one with a ``step`` for several says so.
+    """
+
+    _in_stack: dict[str, Any] | None = None  # the result of an epoch that was trained in a stack
+
+    Config: ClassVar[type[TrainingConfig]] = TrainingConfig
+    Settings: ClassVar[type[SplitSettings]] = DataSettings
+    most_gpus: ClassVar[int] = 1
+    own_metrics: ClassVar[Mapping[str, Callable[[Tensor, Tensor], float | Tensor]]] = {}
+
+    @classmethod
+    def metrics(cls, settings: dict[str, Any]) -> tuple[str, ...]:
+        """Names of the metrics that each result has; raises ValueError if the settings cannot be met."""
+        given = parse(cls.Settings, settings, where="trainable")
+        source = cls._source(given)
+        splits.split(source, given, sweep_seed=0)
+        usual = "val_accuracy" if source.task == "classification" else "val_rmse"
+        further = (*further_metrics(given, source.task), *cls.own_metrics)
+        names = ("train_loss", "val_loss", usual, *(f"val_{name}" for name in further))
+        return test_names(names) if given.refit else (*names, *ABOUT_TRAINING)
+
+    @classmethod
+    def check(cls, config: Mapping[str, Any]) -> None:
+        """Raise ValueError when no trial can have this configuration, as far as that is quickly seen."""
+        hyperparameters, settings, _ = cls._parts(config)
+        source = cls._source(settings)
+        datasets.refuse_missing(source, hyperparameters)
+        if source.task == "regression" and cls.loss is TorchTrainable.loss:
+            hyperparameters.refuse_label_smoothing()
+
+    @classmethod
+    def prepare(cls) -> None:
+        """Import what trials need, before the first one, which would count its time."""
+        from trainables.stacking import size  # noqa: F401
+        from trainables.torch import checkpoint, learner  # noqa: F401
+
+    @classmethod
+    def export(cls, checkpoint_dir: str, out_dir: str) -> None:
+        """Write the model of a checkpoint for use elsewhere: see ``trainables.torch.export``."""
+        from trainables.torch.export import export
+
+        export(Path(checkpoint_dir), Path(out_dir))
+
+    def model(self, config: Any) -> nn.Module:
+        """A new network for ``config`` (a ``Config``) and ``self.dataset``: n x d features to n x outputs."""
+        raise NotImplementedError(f"{type(self).__name__} must define model(config)")
+
+    def loss(self, config: Any) -> Loss:
+        """The loss of training: cross-entropy, or the squared error of the standardised target."""
+        from trainables.torch.learner import LOSSES
+
+        return LOSSES[self.dataset.task]
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Start the trial that the flat ``config`` describes; raises ValueError for keys of no one."""
+        from trainables.torch.devices import Devices
+        from trainables.torch.learner import make_learner
+        from trainables.training.metrics import Metrics
+
+        self.hyperparameters, self.settings, self.seeds = self._parts(config)
+        source = self._source(self.settings)
+        self.dataset = self._row_cache().prepared(
+            source, self.settings, self.hyperparameters, sweep_seed=self.seeds.sweep_seed
+        )
+        devices = self.process_state.part(Devices)
+        self.device = devices.granted(self.trial_resources)
+        self._learner = make_learner(
+            lambda: self.model(self.hyperparameters),
+            loss=self.loss(self.hyperparameters),
+            config=self.hyperparameters,
+            metrics=Metrics(source.task, further_metrics(self.settings, source.task), self.own_metrics),
+            seed=self.seeds.seed,
+            dataset=self.dataset,
+            device=self.device,
+            devices=devices,
+        )
+
+    @property
+    def epoch(self) -> int:
+        """Epochs trained so far."""
+        return self._learner.epoch
+
+    def step(self) -> dict[str, Any]:
+        """Train for one epoch and evaluate on the validation rows."""
+        from trainables.training import loop
+
+        if self.settings.refit:
+            return self._refit()
+        result: dict[str, Any] = self._in_stack or loop.advance(self._learner)
+        self._in_stack = None
+        # Ray counts from 0 again after restore("path"); the checkpoint knows better.
+        return {**result, "training_iteration": self.epoch}
+
+    def fusion_key(self) -> Hashable | None:
+        """Trials of equal keys can be trained as one; ``None``: this one trains alone."""
+        from trainables.stacking import stack
+
+        alone = self.settings.refit or self._has_own_step()
+        return None if alone else stack.fusion_key(self._learner, self._stacking())
+
+    @classmethod
+    def fused_step(cls, trials: Sequence[TorchTrainable]) -> None:
+        """Train trials of one fusion key for one epoch; each one's next ``step`` gives its result."""
+        from trainables.stacking import stack
+
+        started = time.perf_counter()
+        results = stack.advance_together([trial._learner for trial in trials], cls._stacking())
+        seconds = (time.perf_counter() - started) / len(trials)
+        for trial, result in zip(trials, results, strict=True):
+            if result is not None:
+                trial._in_stack = {**result, TIME_THIS_ITER_S: seconds}
+
+    @classmethod
+    def best_lanes(cls, configs: Sequence[Mapping[str, Any]], *, most: int) -> int:
+        """Measure how many trials like these one process should train at once, at most ``most``."""
+        from trainables.stacking import size
+        from trainables.torch import devices
+
+        if cls._has_own_step():
+            return 1
+        try:
+            learners = cls._learners(configs, stored=True)
+            memory = devices.memory_share(learners[0].device)
+            return size.best_size(learners, cls._stacking(), most=most, memory=memory)
+        except Exception:  # the trials will say themselves what is wrong, each for itself
+            return 1
+
+    @classmethod
+    def why_alone(cls, configs: Sequence[Mapping[str, Any]]) -> str | None:
+        """The reason why trials like these train alone; ``None``: those of one fusion key train together."""
+        from trainables.stacking import size
+
+        if cls._has_own_step():
+            return f"{cls.__name__} has a step of its own, which a stack would leave out"
+        return size.why_alone(cls._learners(configs), cls._stacking())
+
+    @classmethod
+    def fitting(cls, configs: Sequence[Mapping[str, Any]]) -> int:
+        """The number of these trials that can share lanes with at least one other."""
+        from trainables.stacking import size
+
+        return size.fitting(cls._learners(configs))
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Write everything that the next epoch depends on: one file for ``torch.load(weights_only=True)``."""
+        from trainables.torch import checkpoint
+
+        path = f"{type(self).__module__}:{type(self).__qualname__}"
+        parts = {
+            "trainable": path,
+            "config": self.hyperparameters.model_dump(),
+            "settings": self.settings.model_dump(),
+        }
+        checkpoint.save(self._learner, Path(checkpoint_dir), self.dataset, **parts, **self.seeds.model_dump())
+
+    def load_checkpoint(self, checkpoint: str) -> None:
+        """Resume from a checkpoint of this trial or, in population-based training, of another one.
+
+        Weights, optimizer state, random streams and epoch come from the checkpoint, hyperparameters
+        from this trial. Raises ValueError when the checkpoint's model or data are others.
+        """
+        from trainables.torch.checkpoint import load
+
+        load(self._learner, Path(checkpoint), self.dataset, sweep_seed=self.seeds.sweep_seed)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Become a new trial in the same process."""
+        # Ray keeps the last result, and would file it with a checkpoint taken before the first epoch.
+        self._last_result = None
+        self.setup(new_config)
+        return True
+
+    def cleanup(self) -> None:
+        """Release the model and its optimizer. PyTorch keeps their memory for the process's next ones."""
+        self.__dict__.pop("_learner", None)
+
+    @classmethod
+    def _stacking(cls) -> StackingRecord:
+        from trainables.stacking.record import StackingRecord
+
+        return cls.process_state.part(StackingRecord)
+
+    @classmethod
+    def _has_own_step(cls) -> bool:
+        return cls.step is not TorchTrainable.step
+
+    @classmethod
+    def _learners(cls, configs: Sequence[Mapping[str, Any]], *, stored: bool = False) -> list[Learner]:
+        """Learners for those configurations that can be set up; raises what the last one did if none can.
+
+        ``stored``: their networks are on the CPU, since the device may not hold them all at once.
+        """
+        learners = []
+        failure: Exception | None = None
+        for config in configs:
+            trial = cls.__new__(cls)
+            trial._trial_info = None  # Ray's own set-up would make folders for it
+            try:
+                trial.setup(dict(config))
+            except Exception as error:
+                failure = error
+            else:
+                learners.append(trial._learner)
+                if stored:
+                    trial._learner.network.cpu()
+        if failure is not None and not learners:
+            raise failure
+        return learners
+
+    def _refit(self) -> dict[str, Any]:
+        """Train on all but the test rows, and only then look at those."""
+        from trainables.torch.devices import Devices
+        from trainables.torch.learner import test_scores
+        from trainables.training import loop
+
+        for _ in range(self.settings.refit):
+            result = loop.advance(self._learner)
+        scores = test_scores(self._learner, self.dataset, self.process_state.part(Devices))
+        return {
+            "train_loss": result["train_loss"],
+            **dict(zip(test_names(tuple(scores)), scores.values(), strict=True)),
+        }
+
+    @classmethod
+    def _parts(cls, config: Mapping[str, Any]) -> tuple[Any, Any, Seeds]:
+        known = [name for model in (cls.Config, cls.Settings, Seeds) for name in model.model_fields]
+        unknown = [key for key in config if key not in known]
+        if unknown:
+            raise ValueError(
+                "\n".join(f"config: unknown key '{key}'; {did_you_mean(key, known)}" for key in unknown)
+            )
+        return (_part(cls.Config, config), _part(cls.Settings, config), _part(Seeds, config))
+
+
+def _part(model: type[M], config: Mapping[str, Any]) -> M:
+    return parse(model, {key: config[key] for key in model.model_fields if key in config}, where="config")

@@ -1,0 +1,58 @@
+"""The random streams of one trial: functions of its seed, apart from every other trial's."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+# torch has one global generator per device and process, and dropout draws from it.
+_GLOBAL_GENERATORS = threading.RLock()
+
+
+class RandomStreams:
+    """``order`` shuffles the rows; what draws from torch's global generators runs within ``borrowed()``."""
+
+    def __init__(self, seed: int, device: torch.device) -> None:
+        order, noise = (int(word) for word in np.random.SeedSequence(seed).generate_state(2, np.uint64))
+        self.order = torch.Generator().manual_seed(order)
+        self._device = device
+        self._noise = {"cpu": torch.Generator().manual_seed(noise).get_state()}
+        if device.type == "cuda":
+            self._noise["cuda"] = torch.Generator(device).manual_seed(noise).get_state()
+
+    @contextmanager
+    def borrowed(self) -> Iterator[None]:
+        """Torch's global generators draw from this trial's stream; afterwards they are as before."""
+        with _GLOBAL_GENERATORS:
+            before = self._global_states()
+            self._set_global_states(self._noise)
+            try:
+                yield
+            finally:
+                self._noise = self._global_states()
+                self._set_global_states(before)
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """Byte tensors on the CPU from which ``load_state_dict`` continues exactly."""
+        return {
+            "order": self.order.get_state(),
+            **{f"noise_{key}": state for key, state in self._noise.items()},
+        }
+
+    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
+        """Continue from a saved state; a CUDA stream that the saving trial did not use stays as seeded."""
+        self.order.set_state(state["order"])
+        self._noise = {key: state.get(f"noise_{key}", own) for key, own in self._noise.items()}
+
+    def _global_states(self) -> dict[str, torch.Tensor]:
+        states = {"cpu": torch.get_rng_state()}
+        if self._device.type == "cuda":
+            states["cuda"] = torch.cuda.get_rng_state(self._device)
+        return states
+
+    def _set_global_states(self, states: dict[str, torch.Tensor]) -> None:
+        torch.set_rng_state(states["cpu"])
+        if self._device.type == "cuda":
+            torch.cuda.set_rng_state(states["cuda"], self._device)
