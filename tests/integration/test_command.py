@@ -147,3 +147,22 @@ def test_address_where_no_cluster_is_exits_with_2(command):
     _, talk = process.communicate(timeout=120)
     assert process.returncode == 2
     assert talk.startswith("error: address: no Ray cluster at '127.0.0.1:1' can be reached")
+
+
+def test_a_sweep_leaves_the_environment_and_the_log_levels_as_they_were(tmp_path):
+    path = tmp_path / "sweep.yaml"
+    path.write_text(SWEEP.format(toys=TOYS, toy="Toy", trials=1, iterations=1))
+    program = f"""
+import logging, os, tuner
+names = ["tuner", "ray", "ray.tune", "ray.data", "ray.train"]
+def levels(): return {{name: logging.getLogger(name).level for name in names}}
+os.environ.pop("RAY_USAGE_STATS_ENABLED", None)
+before = dict(os.environ)
+logging.getLogger("ray.tune").setLevel(logging.ERROR)
+seen = levels()
+tuner.run(tuner.Sweep.read({str(path)!r}, ["out={tmp_path}"]), progress=None)
+ours = {{name for name in before.keys() ^ os.environ.keys() if name.startswith(("RAY_", "TUNE_"))}}
+print(sorted(ours), levels()["ray.tune"] == seen["ray.tune"])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[] True\n"

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
 
 from tuner.cluster.fresh import is_fresh
-from tuner.cluster.lanes import WorkerHandle
+from tuner.cluster.lanes import Pool, WorkerHandle
 from tuner.ray_internals import RayActorManager, TrackedActor, TrackedActorTask
 from tuner.worker.memory import MemoryLeak
 from tuner.worker.process import DeviceFull
@@ -20,7 +19,7 @@ class LaneActors(RayActorManager):
     ``on_leak`` is told what trials have left behind in a worker, and on which machine.
     """
 
-    def __init__(self, pool: Any, *, on_leak: Callable[[MemoryLeak, str], None]) -> None:
+    def __init__(self, pool: Pool, *, on_leak: Callable[[MemoryLeak, str], None]) -> None:
         super().__init__(resource_manager=pool)
         self._pool = pool
         self._on_leak = on_leak

@@ -20,10 +20,9 @@ from tuner.cluster.adapters import Request, SchedulerAdapter, SearchAdapter
 from tuner.cluster.checkpoints import take_checkpoints
 from tuner.cluster.driver import SweepDriver
 from tuner.cluster.fresh import Fresh
-from tuner.cluster.groups import PlacementGroups
+from tuner.cluster.lanes import Pool
 from tuner.cluster.listener import Listener
 from tuner.cluster.loggers import Loggers
-from tuner.cluster.pool import WorkerPool
 from tuner.cluster.queueing import QueueingController, is_behind
 from tuner.cluster.retries import Retries
 from tuner.cluster.save_times import SaveTimes
@@ -68,7 +67,7 @@ class Controller(QueueingController):
     def __init__(
         self,
         driver: SweepDriver,
-        pool: WorkerPool | PlacementGroups,
+        pool: Pool,
         experiment: Experiment,
         *,
         request: Request,

@@ -1,13 +1,14 @@
-"""``WorkerHandle``, the driver's side of a worker, and ``Lane``, a trial's place in it."""
+"""The driver's side of workers: ``Pool``, ``WorkerHandle``, and ``Lane``, a trial's place in a worker."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import ray
+from ray.air.execution.resources import ResourceRequest
 from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
 from tuner.errors import ClusterError
@@ -115,3 +116,50 @@ class WorkerHandle:
         ]
         if differing:
             raise ClusterError(f"the node {place.host} ({place.node}) has {', '.join(differing)}")
+
+
+class Pool(Protocol):
+    """Workers and the places in them: ``WorkerPool``, or ``PlacementGroups`` where trials differ in size.
+
+    Both are Ray Tune's ``ResourceManager`` too.
+    """
+
+    @property
+    def free(self) -> int:
+        """How many trials could start at once, now."""
+
+    @property
+    def awaiting_fresh(self) -> int:
+        """How many trials wait for a process that has had none."""
+
+    @property
+    def is_starting(self) -> bool:
+        """Whether a worker is asked for and not ready yet."""
+
+    @property
+    def gpus(self) -> float:
+        """GPUs that trials hold."""
+
+    def share(self, shared: Sequence[ray.ObjectRef], results: Results | None) -> None:
+        """Give the workers what all trials share, if anything, and where they are saved."""
+
+    def grow(self) -> None:
+        """Start the workers that are wanted and not there."""
+
+    def keep_apart(self) -> None:
+        """Let each trial have a fresh process from now on."""
+
+    def suspect(self) -> None:
+        """Let one more of the trials that come next have a worker to itself."""
+
+    def has_resources_ready(self, resource_request: ResourceRequest) -> bool:
+        """Whether a trial of this request could start now."""
+
+    def acquire_resources(self, resource_request: ResourceRequest) -> Any:
+        """Return what a trial of this request holds: a place in a worker; ``None``: there is none."""
+
+    def kill(self, lease: Any) -> None:
+        """End a trial's worker whatever it does, and start another in its place."""
+
+    def clear(self) -> None:
+        """Leave no worker behind."""

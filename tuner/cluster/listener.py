@@ -11,8 +11,7 @@ from tuner.report import phrases
 
 if TYPE_CHECKING:
     from tuner.cluster.driver import SweepDriver
-    from tuner.cluster.groups import PlacementGroups
-    from tuner.cluster.pool import WorkerPool
+    from tuner.cluster.lanes import Pool
 
 _SECONDS_BETWEEN_LOOKS = 2.0
 
@@ -23,7 +22,7 @@ _SECONDS_TO_STARVE = 15.0
 class Listener:
     """Adds to the notes of a driver what it finds."""
 
-    def __init__(self, driver: SweepDriver, pool: WorkerPool | PlacementGroups) -> None:
+    def __init__(self, driver: SweepDriver, pool: Pool) -> None:
         self._driver = driver
         self._pool = pool
         self._silence = Silence()

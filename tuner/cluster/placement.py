@@ -19,6 +19,7 @@ from ray.tune.trainable import wrap_function
 from tuner.cluster import connection
 from tuner.cluster.adapters import Request
 from tuner.cluster.groups import PlacementGroups, Processes
+from tuner.cluster.lanes import Pool
 from tuner.cluster.pool import WorkerPool
 from tuner.errors import ClusterError, Problem, SpecError
 from tuner.objective import Resources
@@ -37,7 +38,7 @@ class Placement:
     slots: int
     resources: Resources
     request: Request
-    start: Callable[[WorkerSetup], WorkerPool | PlacementGroups]
+    start: Callable[[WorkerSetup], Pool]
 
 
 def place(trainable: Any, sweep: Sweep, *, ended: Callable[[], bool]) -> Placement:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 from ray.tune.result import TRAINING_ITERATION
@@ -11,6 +9,7 @@ from ray.tune.result import TRAINING_ITERATION
 from tuner.cluster.adapters import configure
 from tuner.cluster.checkpoints import copy_checkpoint
 from tuner.cluster.driver import SweepDriver
+from tuner.cluster.lanes import Pool
 from tuner.objective import Ending
 from tuner.schedulers import Decision
 from tuner.state import TrialState
@@ -20,7 +19,7 @@ class QueueingController(TuneController):
     """Gives free workers to trials as the sweep's state decides."""
 
     _driver: SweepDriver
-    _pool: Any
+    _pool: Pool
     _to_resume: list[Decision]
     _to_drop: list[Trial]
     _is_winding_up: bool

@@ -31,8 +31,7 @@ from tuner.sweep import Sweep
 
 if TYPE_CHECKING:
     from tuner.cluster.controller import Saves
-    from tuner.cluster.groups import PlacementGroups
-    from tuner.cluster.pool import WorkerPool
+    from tuner.cluster.lanes import Pool
     from tuner.state import SweepState
 
 # So long a sweep may take to end in good order before another Ctrl-C ends it at once.
@@ -197,7 +196,7 @@ def _resumable(folder: Path) -> Iterator[None]:
 
 def _drive(
     sweep: Sweep,
-    pool: WorkerPool | PlacementGroups,
+    pool: Pool,
     parts: dict[str, Any],
     journal: Journal,
     folder: Path,
