@@ -5,42 +5,24 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field
-
 from tuner.objective import Ending, Objective
+from tuner.searchers._bayes_settings import BayesSettings
 from tuner.searchers._study import StudySearcher
 from tuner.searchers.base import Searcher, SearcherSpec
 from tuner.space import Config, Ordered, SearchSpace
 from tuner.space.optuna import Parameter, parameters
-from tuner.spec import Count
 
 if TYPE_CHECKING:
     from tuner.searchers._mixed_space import Rules
 
 
-class Bayes(SearcherSpec):
+class Bayes(BayesSettings, SearcherSpec):
     """Bayesian optimisation (Jones et al. 1998; Hutter et al. 2011), conditions and failures included.
 
     The model takes each running trial as one that ends with its expected value.
     """
 
     kind: Literal["bayes"] = "bayes"
-    surrogate: Literal["gp", "rf"] = Field(
-        default="gp",
-        description="the model of the objective. gp: Gaussian process, for smooth objectives and up to some "
-        "hundred trials; rf: random forest, for many categories, conditions or trials",
-    )
-    acquisition: Literal["ei", "logei", "pi", "ucb"] = Field(
-        default="logei",
-        description="the function that the next trial maximises. ei: expected improvement; logei: its "
-        "logarithm; pi: probability of improvement; ucb: optimistic confidence bound",
-    )
-    initial: Count = Field(default=10, description="number of trials that end before the model is used")
-    initial_design: Literal["sobol", "random"] = Field(
-        default="sobol",
-        description="how trials are drawn before the model is used. sobol: quasi-random sequence; random: "
-        "independent draws",
-    )
 
     learns: ClassVar[bool] = True
     conditions: ClassVar[bool] = True

@@ -26,7 +26,7 @@ from threadpoolctl import ThreadpoolController
 
 from tuner.errors import Problem, SpecError
 from tuner.searchers._acquisition import ACQUISITIONS, Acquisition
-from tuner.searchers._bayes import Bayes
+from tuner.searchers._bayes_settings import BayesSettings
 from tuner.searchers._feasibility import Feasibility
 from tuner.searchers._forest import Forest
 from tuner.searchers._gaussian_process import GaussianProcess
@@ -94,7 +94,9 @@ class BayesSampler(BaseSampler):
         rules: Rules | None = None,
         seed: int | None = None,
     ) -> None:
-        Bayes(surrogate=surrogate, acquisition=acquisition, initial=initial, initial_design=initial_design)
+        BayesSettings(
+            surrogate=surrogate, acquisition=acquisition, initial=initial, initial_design=initial_design
+        )
         if seed is not None and not (isinstance(seed, (int, np.integer)) and 0 <= seed < 2**32):
             what = f"must be a whole number, at least 0 and below 2**32, got {describe(seed)}"
             raise SpecError([Problem("seed", what)])

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from tuner.space.choices import Choice, Ordinal
 from tuner.space.conditions import Condition
 
-if TYPE_CHECKING:
-    from tuner.space.search_space import SearchSpace
 
-
-def covered(space: SearchSpace, alternatives: Sequence[Sequence[Condition]]) -> bool:
+def covered(
+    alternatives: Sequence[Sequence[Condition]], values_of: Callable[[str], Sequence[Any] | None]
+) -> bool:
     """Whether one of several sets of conditions holds in every configuration.
 
-    Known for conditions on choices and ordinals; ``False`` where those on other parents would have to tell.
+    ``values_of``: the values of a parent that every configuration has, if they can be listed. ``False`` where
+    conditions on other parents would have to tell.
     """
     if not all(alternatives):
         return True  # one of them has no conditions (left)
     parents = {condition.parent for conditions in alternatives for condition in conditions}
     for parent in sorted(parents):
-        standing = space.standing_for(parent)
-        if len(standing) == 1 and isinstance(standing[0], (Choice, Ordinal)) and space.always(parent):
-            return all(covered(space, _given(alternatives, parent, value)) for value in standing[0].choices)
+        if (values := values_of(parent)) is not None:
+            return all(covered(_given(alternatives, parent, value), values_of) for value in values)
     return False
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from pydantic import GetCoreSchemaHandler
 from pydantic_core import core_schema
 
 from tuner.errors import Problem, SpecError
+from tuner.space.choices import Choice, Ordinal
 from tuner.space.conditions import Constant
 from tuner.space.constraints import Constraint
 from tuner.space.coverage import covered
@@ -110,7 +111,15 @@ class SearchSpace:
 
     def always(self, name: str) -> bool:
         """Whether every configuration has ``name``, as far as conditions on listed values tell."""
-        return covered(self, [slot.conditions for slot in self._slots.values() if slot.name == name])
+        conditions = [slot.conditions for slot in self._slots.values() if slot.name == name]
+        return covered(conditions, self._values_always_there)
+
+    def _values_always_there(self, name: str) -> Sequence[Any] | None:
+        """The values of a choice or an ordinal that every configuration has; ``None``: it is no such one."""
+        standing = self.standing_for(name)
+        if len(standing) == 1 and isinstance(standing[0], (Choice, Ordinal)) and self.always(name):
+            return standing[0].choices
+        return None
 
     def active(self, key: str, config: Mapping[str, Any]) -> bool:
         """Whether a dimension is active, given at least its parents in ``config``."""
