@@ -56,6 +56,36 @@ def test_time_budget_cuts_off_what_comes_later():
     assert (run.seconds, run.iterations) == (4.5, 8)
 
 
+def test_trial_is_stopped_when_its_time_on_workers_is_up():
+    run = simulate(sweep(budget=Budget(trials=2, iterations=3, trial_seconds=2.5)), steady, workers=1)
+    assert (run.seconds, run.iterations_of, run.endings) == (5.0, [2, 2], {"stopped": 2})
+
+
+def test_gpu_budget_counts_what_all_trials_hold():
+    resources = {"gpu": 2}
+    budget = Budget(trials=4, iterations=3, gpu_seconds=10)
+    run = simulate(sweep(budget=budget, resources=resources), steady, workers=2)
+    assert (run.seconds, run.iterations) == (2.5, 4)
+
+
+def test_more_failures_than_the_budget_allows_end_the_sweep():
+    def failing(config, trial):
+        return LearningCurve([1.0] * 3, 1.0, fails_at=2)
+
+    run = simulate(sweep(budget=Budget(trials=9, iterations=3, failures=1)), failing, workers=1)
+    assert run.endings == {"failed": 2}
+
+
+def test_several_objectives_are_simulated_together():
+    def two(config, trial):
+        return LearningCurve([float(trial)] * 3, 1.0, others=[(-float(trial),)] * 3)
+
+    objective = Objective(metric="loss", mode="min", others=(Objective(metric="size", mode="min"),))
+    run = simulate(sweep(objective=objective, scheduler="asha"), two, workers=1)
+    assert run.endings["completed"] >= 1
+    assert run.best == 0
+
+
 def test_total_iterations_are_not_passed():
     run = simulate(sweep(budget=Budget(trials=4, iterations=3, total_iterations=7)), steady, workers=2)
     assert run.iterations == 7
