@@ -1,7 +1,7 @@
 """Searchers with schedulers, on a real local Ray, with trials that report rubbish among them.
 
-Every searcher, with schedulers of each kind, and every scheduler; all pairs run on a simulated cluster
-(``tests/tuner/test_simulate.py``).
+Every searcher and every scheduler takes part, in lanes and without. All pairs run on a simulated cluster
+(``tests/tuner/test_simulate.py``), and a real sweep decides what its simulation does (``test_parity.py``).
 """
 
 from __future__ import annotations
@@ -20,17 +20,19 @@ from tuner.state import SweepState, replay
 
 TRIALS = 16
 
+# Each scheduler with the next searcher in turn; every other pair in lanes, and two with and without.
+TWICE = [("random", "fifo"), ("optuna", "asha")]
 PAIRS = [
-    *itertools.product(SEARCHERS, ("fifo", "asha", "hyperband", "pbt")),
-    *itertools.product(("random", "optuna"), sorted(set(SCHEDULERS) - {"fifo", "asha", "hyperband", "pbt"})),
+    *TWICE,
+    *zip(itertools.cycle(SEARCHERS), SCHEDULERS, strict=False),
 ]
-# Every other pair runs in lanes; these twelve with and without.
-TWICE = set(itertools.product(("grid", "random", "optuna", "hyperopt"), ("fifo", "hyperband", "asha")))
-CASES = [
-    (*pair, lanes)
-    for number, pair in enumerate(PAIRS)
-    for lanes in ((1, 3) if pair in TWICE else ((1, 3)[number % 2],))
-]
+CASES = list(
+    dict.fromkeys(
+        (*pair, lanes)
+        for number, pair in enumerate(PAIRS)
+        for lanes in ((1, 3) if pair in TWICE else ((1, 3)[number % 2],))
+    )
+)
 
 
 @pytest.fixture(

@@ -72,4 +72,4 @@ def test_without_loggers_nothing_is_written_for_a_trial(tmp_path):
     report = run_toy("Toy", tmp_path, trials=2, iterations=1, space={"x": Float(0.0, 0.5)})
     shutil.rmtree(report.folder / "checkpoints")
     written = sorted(path.name for path in report.folder.iterdir())
-    assert written == ["journal.sqlite", "report.html", "sweep.yaml"]
+    assert written == ["journal.sqlite", "report.html", "sweep.yaml", "tuner.log"]
