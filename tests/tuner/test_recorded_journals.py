@@ -51,7 +51,7 @@ def test_report_tells_what_it_told_then(recorded):
 def test_sweep_can_be_resumed_from_wherever_it_broke_off(recorded):
     _, folder = recorded
     events = list(read(folder))
-    sweep = Sweep(**events[0].sweep)
+    sweep = Sweep(**events[0].settings)
     for end in range(1, len(events), 5):
         state = SweepState.begin(sweep)
         replay(state, events[:end])
@@ -65,8 +65,12 @@ def test_sweep_can_be_resumed_from_wherever_it_broke_off(recorded):
         }
 
 
-def test_a_sweep_that_named_its_initial_points_as_earlier_versions_did_is_understood():
+def test_settings_with_the_names_of_earlier_versions_are_understood():
     searcher = {"kind": "random", "points": [{"x": 0.5}]}
-    began = SweepBegan({"searcher": searcher, "seed": 1})
-    assert began.settings == {"searcher": {"kind": "random", "initial_points": [{"x": 0.5}]}, "seed": 1}
+    began = SweepBegan({"searcher": searcher, "scheduler": {"kind": "median", "peers": 5}, "seed": 1})
+    assert began.settings == {
+        "searcher": {"kind": "random", "initial_points": [{"x": 0.5}]},
+        "scheduler": {"kind": "median", "min_trials": 5},
+        "seed": 1,
+    }
     assert began.sweep["searcher"] is searcher  # what its signature is of

@@ -88,12 +88,12 @@ def test_median_explains_whom_it_stops():
 
 
 def test_median_lets_nobody_go_before_enough_others_came_as_far():
-    scheduler = started(Median(peers=3), 9, 3)
+    scheduler = started(Median(min_trials=3), 9, 3)
     assert [scheduler.report(trial, 1, trial).action for trial in range(3)] == [Action.CONTINUE] * 3
 
 
 def test_percentile_keeps_the_best_quarter_of_the_others():
-    scheduler = started(Percentile(percentile=25, peers=8), 9, 11)
+    scheduler = started(Percentile(percentile=25, min_trials=8), 9, 11)
     for trial in range(8):
         scheduler.report(trial, 1, trial)
     assert scheduler.report(8, 1, 1.5).action is Action.STOP
@@ -282,7 +282,7 @@ def test_asha_trains_further_what_is_ahead_of_a_trial_that_ended_by_itself():
     assert scheduler.resume().trial == 1
 
 
-@pytest.mark.parametrize("spec", [Median(peers=2), Percentile(peers=2)])
+@pytest.mark.parametrize("spec", [Median(min_trials=2), Percentile(min_trials=2)])
 def test_a_trial_that_ended_by_itself_stands_by_its_last_value_at_later_points(spec):
     scheduler = started(spec, 9, 3)
     for trial in (0, 1):
@@ -293,7 +293,7 @@ def test_a_trial_that_ended_by_itself_stands_by_its_last_value_at_later_points(s
 
 
 def test_a_trial_that_failed_says_nothing_about_later_points():
-    scheduler = started(Median(peers=2), 9, 3)
+    scheduler = started(Median(min_trials=2), 9, 3)
     for trial in (0, 1):
         scheduler.report(trial, 1, 1.0)
         scheduler.end(trial, "failed")

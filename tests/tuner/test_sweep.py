@@ -766,3 +766,8 @@ def test_points_of_a_searcher_are_refused_with_their_new_name():
 def test_a_name_that_no_folder_can_have_is_refused():
     with pytest.raises(SpecError, match=r"name: must have at most 200 characters, got 300"):
         Sweep(**PARTS, name="x" * 300)
+
+
+def test_peers_of_the_median_rule_are_refused_with_their_new_name():
+    with pytest.raises(SpecError, match=r"scheduler.peers: is called 'min_trials'"):
+        Sweep(**PARTS, scheduler={"kind": "median", "peers": 5})

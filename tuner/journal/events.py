@@ -101,6 +101,10 @@ class TrialEvent(Event):
     trial: int
 
 
+_RENAMED = (("searcher", "points", "initial_points"), ("scheduler", "peers", "min_trials"))
+"""Settings that earlier versions named otherwise: part of the sweep, name then, name now."""
+
+
 @dataclass(frozen=True)
 class SweepBegan(Event):
     """The first event of every journal."""
@@ -129,11 +133,16 @@ class SweepBegan(Event):
     @property
     def settings(self) -> dict[str, Any]:
         """The sweep in the words of this version."""
-        searcher = self.sweep.get("searcher")
-        if not (isinstance(searcher, dict) and "points" in searcher):
-            return self.sweep
-        renamed = {"initial_points" if key == "points" else key: value for key, value in searcher.items()}
-        return {**self.sweep, "searcher": renamed}
+        settings = self.sweep
+        for part, before, now in (
+            ("searcher", "points", "initial_points"),
+            ("scheduler", "peers", "min_trials"),
+        ):
+            old = settings.get(part)
+            if isinstance(old, dict) and before in old:
+                renamed = {now if key == before else key: value for key, value in old.items()}
+                settings = {**settings, part: renamed}
+        return settings
 
 
 @dataclass(frozen=True)

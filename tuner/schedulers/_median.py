@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from abc import abstractmethod
 from bisect import insort
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from tuner.errors import Problem
+from tuner.errors import Problem, SpecError
 from tuner.journal.events import Action, Decision
 from tuner.objective import Ending, Objective
 from tuner.schedulers.base import Scheduler, SchedulerSpec
@@ -21,9 +22,16 @@ class _PeerSettings(SchedulerSpec):
 
     grace_period: Count = Field(default=1, description="resource before which no trial is stopped")
     interval: Count = Field(default=1, description="resource between two comparisons of a trial")
-    peers: Count = Field(
+    min_trials: Count = Field(
         default=3, description="number of other trials that must have come as far before a trial is stopped"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_peers(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and "peers" in data:
+            raise SpecError([Problem("peers", "is called 'min_trials'")])
+        return data
 
     def problems(self, iterations: int | None, *, trials: int | None = 1) -> list[Problem]:
         problems = super().problems(iterations, trials=trials)
@@ -79,7 +87,7 @@ class _PeersScheduler(Scheduler):
     def __init__(self, spec: _PeerSettings, objective: Objective, maximum: int | None) -> None:
         self._objective = objective
         self._maximum = maximum
-        self._grace, self._interval, self._least = spec.grace_period, spec.interval, spec.peers
+        self._grace, self._interval, self._least = spec.grace_period, spec.interval, spec.min_trials
         self._scores_of: dict[int, _TrialScores] = {}
         self._points: dict[int, list[float]] = {}  # point -> the others' scores there, rising
         self._ended: list[tuple[int, float]] = []  # of trials that ended by themselves: last point, score
