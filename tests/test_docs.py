@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -41,3 +42,8 @@ def test_a_trainable_with_lanes_meets_the_contract(tmp_path):
         [sys.executable, "-m", "pytest", "-q", "test_linear.py"], cwd=tmp_path, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout
+
+
+def test_the_page_of_settings_is_what_their_descriptions_say():
+    page = runpy.run_path(str(DOCS / "settings.py"))["page"]
+    assert (DOCS / "settings.md").read_text(encoding="utf-8") == page(), "run python docs/settings.py"
