@@ -5,15 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from tuner.cli.options import (
-    OK,
-    add_verb,
-)
-
-if TYPE_CHECKING:
-    pass
+from tuner.cli.options import OK, add_verb
 
 
 def add_to(verbs: Any) -> None:

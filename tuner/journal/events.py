@@ -1,6 +1,6 @@
 """Every kind of event that a journal can hold: one frozen dataclass each, with the JSON of its row.
 
-A journal may be damaged, or come from a stranger. ``read_event`` checks each row once, so that whoever reads
+A journal may be damaged, or come from a stranger. ``Reader`` checks each row once, so that whoever reads
 an event can trust its types. Optional fields are left out of the JSON when they have their default.
 """
 
@@ -36,6 +36,9 @@ def is_checkpoint_name(name: str) -> bool:
     """Whether a name lies below ``checkpoints/``, and so in the results folder."""
     first, *rest = name.split("/")
     return first == _CHECKPOINTS and bool(rest) and all(re.fullmatch(r"\w[\w.-]*", part) for part in rest)
+
+
+_STORED_PATH = rules.TEXT._replace(read=checkpoint_name)
 
 
 class _Field(NamedTuple):
@@ -83,14 +86,14 @@ class Event:
         about = "must" if of_trial else "must not"
         require((trial is not None) == of_trial, f"'{cls.kind}' {about} name a trial", trial)
         values: dict[str, Any] = {} if trial is None else {"trial": trial}
-        for name, (condition, what), default in _fields(cast(Any, cls)):
+        for name, rule, default in _fields(cast(Any, cls)):
             if default is MISSING:
                 require(name in data, f"'{cls.kind}' must have '{name}'")
             elif data.get(name) is None:
                 continue
             value = data[name]
-            require(condition(value), f"'{name}' of '{cls.kind}' must be {what}", value)
-            values[name] = tuple(value) if condition in rules.TUPLES else value
+            require(rule.holds(value), f"'{name}' of '{cls.kind}' must be {rule.what}", value)
+            values[name] = rule.read(value)
         return cls(**values, time=time)
 
 
@@ -134,10 +137,7 @@ class SweepBegan(Event):
     def settings(self) -> dict[str, Any]:
         """The sweep in the words of this version."""
         settings = self.sweep
-        for part, before, now in (
-            ("searcher", "points", "initial_points"),
-            ("scheduler", "peers", "min_trials"),
-        ):
+        for part, before, now in _RENAMED:
             old = settings.get(part)
             if isinstance(old, dict) and before in old:
                 renamed = {now if key == before else key: value for key, value in old.items()}
@@ -193,13 +193,16 @@ class Action(StrEnum):
     COMPLETE = "complete"
 
 
+_ACTION = rules.one_of(*Action)._replace(read=Action)
+
+
 @dataclass(frozen=True)
 class Decision(TrialEvent):
     """What a scheduler decides about a trial, and all that led to it."""
 
     kind = "decision"
 
-    action: Annotated[Action, rules.one_of(*Action)]
+    action: Annotated[Action, _ACTION]
     resource: Annotated[float, rules.NUMBER]
     """What the trial had used, iterations unless the sweep says otherwise."""
     value: Annotated[float | None, rules.NUMBER] = None
@@ -223,11 +226,6 @@ class Decision(TrialEvent):
         """Whether it belongs into a journal: something changes, or a comparison was made."""
         return self.action is not Action.CONTINUE or self.rank is not None
 
-    @classmethod
-    def from_json(cls, data: dict[str, Any], *, time: float = 0.0, trial: int | None = None) -> Self:
-        decision = super().from_json(data, time=time, trial=trial)
-        return dataclasses.replace(decision, action=Action(decision.action))
-
 
 @dataclass(frozen=True)
 class Reconfigured(TrialEvent):
@@ -241,15 +239,10 @@ class Reconfigured(TrialEvent):
     source: Annotated[int, rules.COUNT]
     iteration: Annotated[int, rules.COUNT]
     config: Annotated[dict[str, Any], rules.OBJECT]
-    checkpoint: Annotated[str, rules.TEXT] = ""
+    checkpoint: Annotated[str, _STORED_PATH] = ""
     """The trial's own copy, from ``checkpoints/`` on."""
     contents: Annotated[tuple[int, int] | None, rules.CONTENTS] = None
     """How many files and bytes the checkpoint has."""
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any], *, time: float = 0.0, trial: int | None = None) -> Self:
-        event = super().from_json(data, time=time, trial=trial)
-        return dataclasses.replace(event, checkpoint=checkpoint_name(event.checkpoint))
 
 
 @dataclass(frozen=True)
@@ -258,18 +251,13 @@ class Checkpointed(TrialEvent):
 
     kind = "checkpoint"
 
-    path: Annotated[str, rules.TEXT]
+    path: Annotated[str, _STORED_PATH]
     """From ``checkpoints/`` on."""
     iteration: Annotated[int, rules.COUNT]
-    best: Annotated[str, rules.TEXT]
+    best: Annotated[str, _STORED_PATH]
     """The path of the one that is kept for the trial's best value."""
     contents: Annotated[tuple[int, int] | None, rules.CONTENTS] = None
     """How many files and bytes it has."""
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any], *, time: float = 0.0, trial: int | None = None) -> Self:
-        event = super().from_json(data, time=time, trial=trial)
-        return dataclasses.replace(event, path=checkpoint_name(event.path), best=checkpoint_name(event.best))
 
 
 @dataclass(frozen=True)

@@ -73,11 +73,6 @@ class TrialHistory:
     checkpoints: list[StoredCheckpoint] = field(default_factory=list)
     """Those that it can continue from, the newest last."""
 
-    @property
-    def has_ended(self) -> bool:
-        """Whether it has left for good."""
-        return self.state in ("completed", "stopped", "failed")
-
     def add(self, event: TrialEvent, history: History) -> None:
         """Take in its next event."""
         match event:

@@ -6,12 +6,20 @@ import json
 import math
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from tuner.errors import ResultsError
 
-Rule = tuple[Callable[[Any], bool], str]
-"""A condition, and what it asks for in words."""
+
+class Rule(NamedTuple):
+    """What a value in a row must be, and what it is in an event."""
+
+    holds: Callable[[Any], bool]
+    what: str
+    """What the condition asks for, in words."""
+    read: Callable[[Any], Any] = lambda value: value
+    """Returns the value of the event."""
+
 
 _YEAR_10000 = 253_402_300_800.0  # in seconds since 1970; no calendar of Python's knows a later time
 
@@ -105,26 +113,26 @@ def _is_amount(value: Any) -> bool:
     return is_number(value) and 0 <= value <= _MOST
 
 
-ANYTHING: Rule = (lambda value: True, "anything")
-TEXT: Rule = (lambda value: isinstance(value, str), "text")
-NUMBER: Rule = (is_number, "a finite number")
-AMOUNT: Rule = (_is_amount, "a number from 0 to 2^53")
-COUNT: Rule = (_is_count, "a whole number from 0 to 2^53")
-OBJECT: Rule = (lambda value: isinstance(value, dict), "an object")
-NUMBERS: Rule = (
+ANYTHING = Rule(lambda value: True, "anything")
+TEXT = Rule(lambda value: isinstance(value, str), "text")
+NUMBER = Rule(is_number, "a finite number")
+AMOUNT = Rule(_is_amount, "a number from 0 to 2^53")
+COUNT = Rule(_is_count, "a whole number from 0 to 2^53")
+OBJECT = Rule(lambda value: isinstance(value, dict), "an object")
+NUMBERS = Rule(
     lambda value: isinstance(value, list) and all(map(is_number, value)),
     "a list of finite numbers",
+    read=tuple,
 )
-CONTENTS: Rule = (
+CONTENTS = Rule(
     lambda value: isinstance(value, list) and len(value) == 2 and all(map(_is_count, value)),
     "two whole numbers",
+    read=tuple,
 )
-TUPLES = (NUMBERS[0], CONTENTS[0])
-"""Conditions of values that are lists in JSON and tuples in an event."""
-FLAG: Rule = (lambda value: isinstance(value, bool), "true or false")
-MAYBE_NUMBER: Rule = (lambda value: value is None or is_number(value), "a finite number or null")
+FLAG = Rule(lambda value: isinstance(value, bool), "true or false")
+MAYBE_NUMBER = Rule(lambda value: value is None or is_number(value), "a finite number or null")
 
 
 def one_of(*words: str) -> Rule:
     """One of these texts."""
-    return lambda value: isinstance(value, str) and value in words, f"one of {', '.join(words)}"
+    return Rule(lambda value: isinstance(value, str) and value in words, f"one of {', '.join(words)}")

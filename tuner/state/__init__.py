@@ -11,10 +11,9 @@ from tuner.state._state import (
     SweepState,
     trial_seed,
 )
-from tuner.state._trial import ENDED, TrialState
+from tuner.state._trial import TrialState
 
 __all__ = [
-    "ENDED",
     "WORKER_LOSSES",
     "Conclude",
     "Grant",

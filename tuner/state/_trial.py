@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 from tuner.objective import Ending
 
-ENDED = ("completed", "stopped", "failed")
-"""The states in which a trial has left for good."""
+_ENDED = get_args(Ending)
 
 
 @dataclass(eq=False)
@@ -49,4 +48,4 @@ class TrialState:
     @property
     def has_ended(self) -> bool:
         """Whether it has left for good."""
-        return self.state in ENDED
+        return self.state in _ENDED

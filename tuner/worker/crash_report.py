@@ -34,18 +34,14 @@ _SILENT = "the process was killed by SIGKILL (as the system does when memory is 
 
 _LIBRARIES = tuple({sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), "<"})
 
-_file: TextIO | None = None
-"""Stays open, since ``faulthandler`` writes to its descriptor."""
-
 
 def begin(results_dir: Path) -> None:
     """Let this worker write down how it dies. An unwritable folder only costs the explanation."""
-    global _file
     with contextlib.suppress(OSError):
         (results_dir / _FOLDER).mkdir(exist_ok=True)
-        _file = _path(results_dir, ray.get_runtime_context().get_actor_id()).open("w", encoding="utf-8")
-        faulthandler.enable(_file, all_threads=False)
-        _record_exits(_file)
+        file = _path(results_dir, ray.get_runtime_context().get_actor_id()).open("w", encoding="utf-8")
+        faulthandler.enable(file, all_threads=False)  # which keeps it open
+        _record_exits(file)
 
 
 def _record_exits(file: TextIO) -> None:
