@@ -186,6 +186,10 @@ class Sweep(Spec):
             copy.__dict__.pop(name, None)
         return copy
 
+    def with_parts(self, **parts: Any) -> Self:
+        """Return the sweep with these parts in place of its own. Raises SpecError as building one does."""
+        return type(self)(**{**self._parts(), **parts})
+
     def unequal_grid(self) -> str | None:
         """That a grid has another size than ``budget.trials``, in words; ``None``: it has not."""
         size, asked = self.searcher.size(self.space), self.budget.trials

@@ -91,12 +91,8 @@ def counts(text: str) -> list[int]:
 
 def placed(sweep: Sweep, options: argparse.Namespace) -> Sweep:
     """Return the sweep with the name and folder that the command line gives."""
-    from tuner.sweep import Sweep
-
     changed = {key: value for key in ("name", "out") if (value := getattr(options, key, None)) is not None}
-    return (
-        Sweep(**{**{key: getattr(sweep, key) for key in Sweep.model_fields}, **changed}) if changed else sweep
-    )
+    return sweep.with_parts(**changed) if changed else sweep
 
 
 def exit_code(report: Report) -> int:

@@ -108,7 +108,7 @@ class Controller(QueueingController):
     def take_over(self, history: History, pending: Pending) -> None:
         """Continue where an earlier run of the sweep broke off, to which the state has been brought."""
         self._watch.gpu_seconds = history.gpu_seconds
-        waiting = {*pending.dropped, *(decision.trial for decision in pending.resumed)}
+        self._to_resume = list(pending.resumed)
         for number, state in self._driver.state.trials.items():
             trial = self._search_alg.trial(number)
             trial.init_local_path()
@@ -121,11 +121,10 @@ class Controller(QueueingController):
                 checkpoints = history.trials[number].checkpoints
                 if damaged := take_checkpoints(trial, checkpoints, self._driver.sweep.objective):
                     self._driver.lost(number, f"missing or damaged: {', '.join(damaged)}", died=False)
-                paused = (state.state == "paused" or number in waiting) and not state.pauses_again
+                paused = self._waits_paused(state)
                 state.is_unsaved = paused and is_behind(trial, state)
                 trial.set_status(Trial.PAUSED if paused else Trial.PENDING)
             self.add_trial(trial)
-        self._to_resume = list(pending.resumed)
         self._to_drop = [self._trials[number] for number in pending.dropped]
         for number, state in self._driver.state.trials.items():
             if state.ending is not None and not state.has_ended:  # decided, and not done any more

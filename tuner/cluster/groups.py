@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import ray
 from ray.air.execution.resources import AcquiredResources, ResourceManager, ResourceRequest
@@ -19,7 +19,7 @@ from ray.exceptions import GetTimeoutError, RayError
 
 from tuner.cluster import connection
 from tuner.cluster.fresh import is_fresh
-from tuner.cluster.lanes import Lane, WorkerHandle
+from tuner.cluster.lanes import Lease, WorkerHandle
 from tuner.worker.setup import Results, WorkerSetup
 from tuner.worker.worker import Worker
 
@@ -88,19 +88,12 @@ class _Place:
         return self.group.resource_request
 
 
-class _Lease(AcquiredResources):
+class _PlaceLease(Lease):
     """A place while a trial has it."""
 
     def __init__(self, place: _Place) -> None:
-        super().__init__(resource_request=place.request)
+        super().__init__(place.request, place.worker)
         self.place = place
-        self.worker = place.worker
-        self.lane: Lane | None = None
-
-    def open(self, arguments: dict[str, Any]) -> Lane:
-        """The trial that is made with these arguments in the place's process."""
-        self.lane = Lane(self.worker, arguments)
-        return self.lane
 
 
 class _Wait:
@@ -225,9 +218,9 @@ class PlacementGroups(ResourceManager):
             place = _Place(group, self._processes.start(group))
         self._taken.append(place)
         place.worker.served += 1
-        return _Lease(place)
+        return _PlaceLease(place)
 
-    def free_resources(self, acquired_resource: _Lease) -> None:
+    def free_resources(self, acquired_resource: _PlaceLease) -> None:
         place = acquired_resource.place
         if place not in self._taken:
             return
@@ -250,7 +243,7 @@ class PlacementGroups(ResourceManager):
     def update_state(self) -> None:
         self._groups.update_state()
 
-    def kill(self, lease: _Lease) -> None:
+    def kill(self, lease: _PlaceLease) -> None:
         """End the trial's process whatever it does."""
         lease.worker.retired = True
         self._processes.end(lease.worker)
@@ -267,7 +260,7 @@ class PlacementGroups(ResourceManager):
         lasting = len(request.bundles) == 1 and not request.head_bundle_is_empty
         return lasting and not self._apart and not is_fresh(request)
 
-    def _is_reusable(self, lease: _Lease) -> bool:
+    def _is_reusable(self, lease: _PlaceLease) -> bool:
         """Whether another trial can have the place of one that has ended."""
         worker = lease.worker
         if not self._can_stay(lease.resource_request) or worker.retired or lease.lane is None:

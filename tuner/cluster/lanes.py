@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 import ray
-from ray.air.execution.resources import ResourceRequest
+from ray.air.execution.resources import AcquiredResources, ResourceRequest
 from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
 from tuner.errors import ClusterError
@@ -118,6 +118,20 @@ class WorkerHandle:
             raise ClusterError(f"the node {place.host} ({place.node}) has {', '.join(differing)}")
 
 
+class Lease(AcquiredResources):
+    """What a trial holds while it runs: a place in a worker."""
+
+    def __init__(self, request: ResourceRequest, worker: WorkerHandle) -> None:
+        super().__init__(resource_request=request)
+        self.worker = worker
+        self.lane: Lane | None = None
+
+    def open(self, arguments: dict[str, Any]) -> Lane:
+        """Return the lane for the trial that is made with these arguments."""
+        self.lane = Lane(self.worker, arguments)
+        return self.lane
+
+
 class Pool(Protocol):
     """Workers and the places in them: ``WorkerPool``, or ``PlacementGroups`` where trials differ in size.
 
@@ -156,7 +170,7 @@ class Pool(Protocol):
         """Whether a trial of this request could start now."""
 
     def acquire_resources(self, resource_request: ResourceRequest) -> Any:
-        """Return what a trial of this request holds: a place in a worker; ``None``: there is none."""
+        """Return a ``Lease`` for a trial of this request; ``None``: there is no place."""
 
     def kill(self, lease: Any) -> None:
         """End a trial's worker whatever it does, and start another in its place."""

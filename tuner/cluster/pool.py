@@ -15,7 +15,7 @@ from ray.air.execution.resources import AcquiredResources, ResourceManager, Reso
 from ray.exceptions import RayError, RayTaskError
 
 from tuner.cluster.fresh import is_fresh
-from tuner.cluster.lanes import Lane, WorkerHandle
+from tuner.cluster.lanes import Lease, WorkerHandle
 from tuner.cluster.log import log
 from tuner.errors import ClusterError
 from tuner.objective import Resources
@@ -24,18 +24,6 @@ from tuner.worker.worker import Worker
 
 # A worker that dies before it ever was ready is started again so often; then the sweep is given up.
 _START_ATTEMPTS = 3
-
-
-class _Lease(AcquiredResources):
-    def __init__(self, request: ResourceRequest, worker: WorkerHandle) -> None:
-        super().__init__(resource_request=request)
-        self.worker = worker
-        self.lane: Lane | None = None
-
-    def open(self, arguments: dict[str, Any]) -> Lane:
-        """A place for the trial that is made with these arguments."""
-        self.lane = Lane(self.worker, arguments)
-        return self.lane
 
 
 class WorkerPool(ResourceManager):
@@ -155,7 +143,7 @@ class WorkerPool(ResourceManager):
         elif self._suspects > 0:
             self._suspects -= 1
             worker.alone = True
-        return _Lease(resource_request, worker)
+        return Lease(resource_request, worker)
 
     def free_resources(self, acquired_resource: AcquiredResources) -> None:
         worker, lane = acquired_resource.worker, acquired_resource.lane
@@ -171,7 +159,7 @@ class WorkerPool(ResourceManager):
             why = "each trial has its own" if self._apart else "its process died or is not as it was"
             self._replace(worker, why)
 
-    def kill(self, lease: _Lease) -> None:
+    def kill(self, lease: Lease) -> None:
         """End a worker whatever it does, and start another in its place."""
         if lease.worker in self._ready:
             self._replace(lease.worker, "it died, or a trial had to be ended")

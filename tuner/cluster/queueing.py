@@ -100,12 +100,14 @@ class QueueingController(TuneController):
         return int(self._pool.free - waiting)
 
     def _requeue_trial(self, trial: Trial) -> None:
-        number = int(trial.trial_id)
-        state = self._driver.state.trials[number]
-        waits = any(decision.trial == number for decision in self._to_resume)
-        paused = (state.state == "paused" or waits) and not state.pauses_again
+        paused = self._waits_paused(self._driver.state.trials[int(trial.trial_id)])
         self._set_trial_status(trial, Trial.PAUSED if paused else Trial.PENDING)
         self._live_trials.add(trial)
+
+    def _waits_paused(self, state: TrialState) -> bool:
+        """Whether a trial without a worker is paused, or is decided to resume and not started yet."""
+        waits = any(decision.trial == state.number for decision in self._to_resume)
+        return (state.state == "paused" or waits) and not state.pauses_again
 
 
 def _has_left_worker(trial: Trial) -> bool:

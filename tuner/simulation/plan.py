@@ -52,16 +52,8 @@ class Forecast:
 def pilot_of(sweep: Sweep, *, trials: int = PILOT_TRIALS) -> Sweep:
     """A short sweep whose curves tell what this one would cost: random, in full length, one per worker."""
     budget = Budget(trials=trials, iterations=sweep.budget.iterations)
-    parts = {name: getattr(sweep, name) for name in type(sweep).model_fields}
-    return Sweep(
-        **{
-            **parts,
-            "budget": budget,
-            "searcher": Random(),
-            "scheduler": Fifo(),
-            "name": f"{sweep.name}-pilot",
-        }
-    )
+    parts = {"searcher": Random(), "scheduler": Fifo(), "name": f"{sweep.name}-pilot"}
+    return sweep.with_parts(budget=budget, **parts)
 
 
 def plan(
@@ -128,13 +120,8 @@ def _between(ends: tuple[float, float] | None, written: Callable[[float], str]) 
 
 def _candidates(sweep: Sweep) -> Iterator[SchedulerSpec]:
     yield sweep.scheduler
-    parts = {name: getattr(sweep, name) for name in type(sweep).model_fields}
     for cls in SCHEDULERS.values():
-        if (
-            cls is type(sweep.scheduler) or cls is Replay
-        ):  # without changes, which nobody has told, it is `fifo`
+        if cls in (type(sweep.scheduler), Replay):  # `replay` without changes is `fifo`
             continue
-        spec = cls()
         with contextlib.suppress(SpecError):
-            Sweep(**{**parts, "scheduler": spec})
-            yield spec
+            yield sweep.with_parts(scheduler=cls()).scheduler
