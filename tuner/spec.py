@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from pydantic import AllowInfNan, BaseModel, ConfigDict, Field, Strict, ValidationError
 from pydantic_core import ErrorDetails
@@ -146,12 +146,31 @@ _BOUNDS = {
 }
 
 
+class Renamed(NamedTuple):
+    """A setting that earlier versions named otherwise."""
+
+    part: str
+    """Of the sweep."""
+    before: str
+    now: str
+    why: str = ""
+
+
+RENAMED = (
+    Renamed("searcher", "points", "initial_points", ", since 'points' is the grid size of a dimension"),
+    Renamed("scheduler", "peers", "min_trials"),
+)
+
+
 def _problem(detail: ErrorDetails, model: type[BaseModel]) -> Problem:
     kind, got = detail["type"], detail["input"]
     path = [str(part) for part in detail["loc"]]
     where = ".".join(path)
     context = detail.get("ctx", {})
     if kind == "extra_forbidden":
+        for each in RENAMED:
+            if path == [each.before] and each.now in model.model_fields:
+                return Problem(each.before, f"is called '{each.now}'{each.why}")
         hint = did_you_mean(path[-1], model.model_fields) if len(path) == 1 else ""
         return Problem(".".join(path[:-1]), f"unknown key '{path[-1]}'{hint}")
     if kind == "missing":

@@ -16,6 +16,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple, Self, cast, get_type_hi
 from tuner.journal import rules
 from tuner.journal.rules import Rule, require
 from tuner.objective import Ending
+from tuner.spec import RENAMED
 
 _CHECKPOINTS = "checkpoints"
 
@@ -104,10 +105,6 @@ class TrialEvent(Event):
     trial: int
 
 
-_RENAMED = (("searcher", "points", "initial_points"), ("scheduler", "peers", "min_trials"))
-"""Settings that earlier versions named otherwise: part of the sweep, name then, name now."""
-
-
 @dataclass(frozen=True)
 class SweepBegan(Event):
     """The first event of every journal."""
@@ -137,7 +134,7 @@ class SweepBegan(Event):
     def settings(self) -> dict[str, Any]:
         """The sweep in the words of this version."""
         settings = self.sweep
-        for part, before, now in _RENAMED:
+        for part, before, now, _ in RENAMED:
             old = settings.get(part)
             if isinstance(old, dict) and before in old:
                 renamed = {now if key == before else key: value for key, value in old.items()}

@@ -5,12 +5,11 @@ from __future__ import annotations
 import sys
 from abc import abstractmethod
 from bisect import insort
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from tuner.errors import Problem, SpecError
+from tuner.errors import Problem
 from tuner.journal.events import Action, Decision
 from tuner.objective import Ending, Objective
 from tuner.schedulers.base import Scheduler, SchedulerSpec
@@ -25,13 +24,6 @@ class _PeerSettings(SchedulerSpec):
     min_trials: Count = Field(
         default=3, description="number of other trials that must have come as far before a trial is stopped"
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _refuse_peers(cls, data: Any) -> Any:
-        if isinstance(data, Mapping) and "peers" in data:
-            raise SpecError([Problem("peers", "is called 'min_trials'")])
-        return data
 
     def problems(self, iterations: int | None, *, trials: int | None = 1) -> list[Problem]:
         problems = super().problems(iterations, trials=trials)

@@ -6,13 +6,12 @@ Neither knows Ray. The engine asks and tells; the same object runs on a cluster,
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field
 
-from tuner.errors import Problem, SpecError
+from tuner.errors import Problem
 from tuner.objective import Ending, Objective
 from tuner.space import Choice, Config, Ordered, SearchSpace
 from tuner.spec import Spec, unwrapped
@@ -74,14 +73,6 @@ class SearcherSpec(Spec):
     warm_start: str | None = Field(
         default=None, description="results folder of an earlier sweep to begin from; none: begin anew"
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _refuse_points(cls, data: Any) -> Any:
-        if isinstance(data, Mapping) and "points" in data and "points" not in cls.model_fields:
-            what = "is called 'initial_points', since 'points' is the grid size of a dimension"
-            raise SpecError([Problem("points", what)])
-        return data
 
     learns: ClassVar[bool] = False
     """Whether suggestions depend on results; if not, trial k's configuration depends on (seed, k) alone."""
