@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,3 +47,17 @@ def cluster() -> Iterator[None]:
 def repository() -> Path:
     """The root of the checkout."""
     return Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def modules_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Forget the modules and files that a test has imported."""
+    from tuner.code.modules import LOADED_FILES
+
+    modules, files = dict(sys.modules), dict(LOADED_FILES)
+    monkeypatch.setattr("sys.path", list(sys.path))
+    yield
+    for name in sys.modules.keys() - modules.keys():
+        del sys.modules[name]
+    LOADED_FILES.clear()
+    LOADED_FILES.update(files)

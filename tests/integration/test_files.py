@@ -15,7 +15,7 @@ from running import events
 
 from trainables.torch.export import load_model
 from tuner import Budget, Float, Objective, Report, Resources, Sweep, run
-from tuner.code.modules import LOADED_FILES, load_file
+from tuner.code.modules import load_file
 from tuner.evaluation.evaluate import evaluate
 from tuner.export import export
 
@@ -50,15 +50,7 @@ def train(config):
 """
 
 
-@pytest.fixture(autouse=True)
-def _as_before(monkeypatch):
-    modules, files = dict(sys.modules), dict(LOADED_FILES)
-    monkeypatch.setattr("sys.path", list(sys.path))
-    yield
-    for name in sys.modules.keys() - modules.keys():
-        del sys.modules[name]
-    LOADED_FILES.clear()
-    LOADED_FILES.update(files)
+pytestmark = pytest.mark.usefixtures("modules_as_before")
 
 
 def run_it(trainable, out: Path, *, trials: int = 1, **parts) -> Report:

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from tuner import SpecError, Sweep
-from tuner.code.modules import LOADED_FILES, beside, load_file, load_module
+from tuner.code.modules import beside, load_file, load_module
 
 SWEEP = """
 trainable: model.py:train
@@ -17,15 +17,7 @@ budget: {trials: 2}
 MODEL = "def train(config):\n    return {number}\n"
 
 
-@pytest.fixture(autouse=True)
-def _as_before(monkeypatch):
-    modules, files = dict(sys.modules), dict(LOADED_FILES)
-    monkeypatch.setattr("sys.path", list(sys.path))
-    yield
-    for name in sys.modules.keys() - modules.keys():
-        del sys.modules[name]
-    LOADED_FILES.clear()
-    LOADED_FILES.update(files)
+pytestmark = pytest.mark.usefixtures("modules_as_before")
 
 
 def test_a_file_is_looked_for_in_the_sweep_file_s_folder_first(tmp_path, monkeypatch):

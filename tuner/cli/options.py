@@ -57,6 +57,18 @@ def trusting(options: argparse.Namespace, act: Callable[[bool], _T]) -> _T:
     return act(True)
 
 
+def add_results(parser: argparse.ArgumentParser) -> None:
+    """Add the results folder."""
+    parser.add_argument("results", metavar="DIR", help="a results folder")
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what running and resuming a sweep take."""
+    parser.add_argument("--address", help="a running Ray cluster; 'auto' for the one on this machine")
+    parser.add_argument("--json", action="store_true", help="print the outcome as one JSON object")
+    parser.add_argument("--verbose", action="store_true", help="show what Ray and the trials print")
+
+
 def add_sweep_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the sweep file and ``--set``."""
     parser.add_argument("sweep", metavar="SWEEP", help="a sweep file (YAML)")

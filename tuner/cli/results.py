@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tuner.cli.options import (
     INTERRUPTED,
     OK,
+    add_results,
     add_trust,
     add_verb,
     count,
@@ -33,7 +34,7 @@ def add_to(verbs: Any) -> None:
 
 def _report_verb(verbs: Any) -> None:
     report = add_verb(verbs, "report", _report, "show the results of a sweep, also while it runs")
-    report.add_argument("results", metavar="DIR", help="a results folder")
+    add_results(report)
     report.add_argument("--format", choices=("table", "json", "csv"), default="table")
     report.add_argument("--limit", type=int, default=20, metavar="N", help="rows of the table (default: 20)")
     report.add_argument(
@@ -80,7 +81,7 @@ def _evaluate_verb(verbs: Any) -> None:
         _evaluate,
         "repeat the best trials over fresh seeds, and score the best on test rows",
     )
-    evaluate.add_argument("results", metavar="DIR", help="a results folder")
+    add_results(evaluate)
     evaluate.add_argument("--top", type=count, default=3, metavar="N", help="configurations (default: 3)")
     evaluate.add_argument("--repeats", type=count, default=5, metavar="N", help="seeds of each (default: 5)")
     evaluate.add_argument("--address", help="a running Ray cluster; 'auto' for the one on this machine")
@@ -114,7 +115,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 def _export_verb(verbs: Any) -> None:
     export = add_verb(verbs, "export", _export, "write the best trial's model for use elsewhere")
-    export.add_argument("results", metavar="DIR", help="a results folder")
+    add_results(export)
     export.add_argument("--out", metavar="DIR", required=True, help="where it is written")
     add_trust(export)
 
@@ -130,7 +131,7 @@ def _export(options: argparse.Namespace) -> int:
 
 def _logs_verb(verbs: Any) -> None:
     logs = add_verb(verbs, "logs", _logs, "show what a trial has printed")
-    logs.add_argument("results", metavar="DIR", help="a results folder")
+    add_results(logs)
     logs.add_argument("trial", type=int, metavar="TRIAL", help="its number")
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tuner.cli.options import (
     INTERRUPTED,
     OK,
+    add_run_arguments,
     add_sweep_arguments,
     add_trust,
     add_verb,
@@ -63,9 +64,7 @@ def _run_verb(verbs: Any) -> None:
         "--name", help="name of the results folder (default: the sweep's, numbered if it is taken)"
     )
     run.add_argument("--out", metavar="DIR", help="where results folders are made (default: the sweep's)")
-    run.add_argument("--address", help="a running Ray cluster; 'auto' for the one on this machine")
-    run.add_argument("--json", action="store_true", help="print the outcome as one JSON object")
-    run.add_argument("--verbose", action="store_true", help="show what Ray and the trials print")
+    add_run_arguments(run)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -80,10 +79,8 @@ def _run(options: argparse.Namespace) -> int:
 def _resume_verb(verbs: Any) -> None:
     resume = add_verb(verbs, "resume", _resume, "go on with a sweep that was killed or interrupted")
     resume.add_argument("results", metavar="DIR", help="its results folder")
-    resume.add_argument("--address", help="a running Ray cluster; 'auto' for the one on this machine")
-    resume.add_argument("--json", action="store_true", help="print the outcome as one JSON object")
+    add_run_arguments(resume)
     add_trust(resume)
-    resume.add_argument("--verbose", action="store_true", help="show what Ray and the trials print")
 
 
 def _resume(options: argparse.Namespace) -> int:
