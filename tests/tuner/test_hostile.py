@@ -226,8 +226,8 @@ def test_any_order_of_events_gives_results_or_one_error(tmp_path: Path, order: l
         ("ended", 0, {"state": "<b>"}, "event 3 cannot be read: 'state' of 'ended' must be one of completed, "
          "stopped, failed, got '<b>'"),
         ("started", -1, {}, "event 3 cannot be read: its trial must be a whole number from 0, got -1"),
-        ("started", 7, {}, "event 3 cannot be read: trial 7 was not suggested before"),
-        ("suggested", 0, {"config": {}, "seed": 0}, "event 3 cannot be read: trial 0 was suggested before"),
+        ("started", 7, {}, "event 3 cannot be read: trial 7 was never suggested"),
+        ("suggested", 0, {"config": {}, "seed": 0}, "event 3 cannot be read: trial 0 was already suggested"),
     ],
     ids=["key", "state", "negative", "unknown", "twice"],
 )  # fmt: skip

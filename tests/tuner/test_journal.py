@@ -199,7 +199,7 @@ def test_a_journal_of_a_newer_format_is_refused(tmp_path: Path) -> None:
     Journal(tmp_path).close()
     with contextlib.closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
         connection.execute("PRAGMA user_version=7")
-    expected = "a newer tuner wrote it, in format 7; this one knows formats up to 1; upgrade tuner"
+    expected = "a newer tuner wrote it in format 7; this version reads formats up to 1; upgrade tuner"
     with pytest.raises(ResultsError, match=expected):
         list(read(tmp_path))
     with pytest.raises(ResultsError, match=expected):

@@ -291,7 +291,7 @@ def test_a_folder_without_a_journal_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_journal_without_a_sweep_is_refused(writer: Writer) -> None:
-    with pytest.raises(ResultsError, match="holds no sweep; it was ended before it began"):
+    with pytest.raises(ResultsError, match="holds no sweep; its run ended before the sweep began"):
         writer.read()
 
 

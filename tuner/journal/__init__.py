@@ -1,4 +1,4 @@
-"""The journal of a sweep: its typed events, the file that holds them, and the one fold over them."""
+"""The journal of a sweep: typed events, the file that stores them, and the fold that summarises them."""
 
 from tuner.journal._file import FILE_NAME, FORMAT, Journal, fingerprint, read
 from tuner.journal.history import History, TrialHistory

@@ -1,12 +1,12 @@
 """``Journal``: every event of a sweep, in order, in one SQLite file.
 
-An event is written before it is acted on, so that a killed sweep can be read and resumed from its journal.
-One writer, any number of readers at the same time. A committed event survives the death of the process at
-once, and the death of the machine after ``sync`` or a few seconds. A copy of the journal needs
-``journal.sqlite`` and, while the sweep runs, ``journal.sqlite-wal`` with it.
+An event is written before it is acted on, so a killed sweep can be read and resumed from its journal. There
+is one writer and any number of concurrent readers. A committed event survives a crash of the process
+immediately. It survives a crash of the machine after ``sync`` or a few seconds. To copy the journal of a
+running sweep, copy ``journal.sqlite`` together with ``journal.sqlite-wal``.
 
-SQLite's write-ahead log is made for local disks: its index is a shared memory map. On a file system that
-hosts share, the writer keeps the index to itself, and a reader copies both files to a local disk first.
+SQLite's write-ahead log needs a local disk because its index is a shared memory map. On a shared file
+system the writer keeps the index in its own memory. A reader copies both files to a local disk first.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = ["FILE_NAME", "Event", "Journal", "fingerprint", "read"]
 FILE_NAME = "journal.sqlite"
 
 FORMAT = 1
-"""What ``PRAGMA user_version`` of the file says; raised by a change that older versions would misread."""
+"""The file's ``PRAGMA user_version``. Increase it when older versions would misread the new content."""
 
 _SECONDS_BETWEEN_FOLDS = 10.0
 
@@ -45,37 +45,37 @@ CREATE TABLE IF NOT EXISTS events (
     number INTEGER PRIMARY KEY,  -- from 1, no gaps
     time   REAL NOT NULL,        -- seconds since 1970
     kind   TEXT NOT NULL,
-    trial  INTEGER,              -- from 0; NULL: about the sweep
+    trial  INTEGER,              -- from 0; NULL for an event of the sweep itself
     data   TEXT NOT NULL         -- JSON
 )
 """
 
 
 class Journal:
-    """The only writer of a journal, which it makes or goes on with; ``read`` is for everyone else.
+    """The only writer of a journal. It creates the file or appends to it; everyone else calls ``read``.
 
-    Raises ResultsError while another process writes it, and when it cannot be written.
+    Raises ResultsError if another process is writing the journal, or if it cannot be written.
     """
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE_NAME
-        self._lock = FolderLock(folder)  # beside SQLite's own, which are held for a moment only
+        self._lock = FolderLock(folder)  # SQLite holds its own locks only during a statement
         self._folded = time.monotonic()
-        with contextlib.ExitStack() as undone:
-            undone.callback(self._lock.release)
-            self._connection = self._connected()
-            undone.pop_all()
+        with contextlib.ExitStack() as cleanup:
+            cleanup.callback(self._lock.release)
+            self._connection = self._connect()
+            cleanup.pop_all()
 
-    def _connected(self) -> sqlite3.Connection:
+    def _connect(self) -> sqlite3.Connection:
         shared = is_shared(self._path.parent)
-        # There SQLite's locks may not work, and ours is enough.
+        # SQLite's locks may not work on a shared file system, and ours is enough.
         address = f"{self._path.absolute().as_uri()}{'?vfs=unix-none' if shared else ''}"
         try:
             connection = sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
         except sqlite3.DatabaseError as error:
             raise self._unwritable(error) from error
         try:
-            if shared:  # before anything is read, else SQLite maps the index
+            if shared:  # must precede the first read, or SQLite maps the index
                 connection.execute("PRAGMA locking_mode=EXCLUSIVE")
             _refuse_newer(connection, self._path)
             connection.execute("PRAGMA journal_mode=WAL")
@@ -89,13 +89,13 @@ class Journal:
 
     @property
     def token(self) -> str:
-        """What its lock's file says; who sees it there sees this very folder."""
+        """The token in the lock file. A process that reads the same token sees the same folder."""
         return self._lock.token
 
     def write(self, event: Event) -> None:
-        """Append an event; when this returns, it is committed.
+        """Append an event and commit it.
 
-        Raises ResultsError when the disk is full, and when another driver has taken the folder over.
+        Raises ResultsError if the disk is full, or if another driver has taken over the folder.
         """
         self._lock.check()
         trial = event.trial if isinstance(event, TrialEvent) else None
@@ -109,14 +109,14 @@ class Journal:
         return ResultsError(f"{self._path}: cannot be written: {trouble(self._path.parent) or error}")
 
     def fold(self) -> None:
-        """Every few seconds, fold the write-ahead log into the file, so that a copy of it lacks little."""
+        """Fold the write-ahead log into the file every few seconds, so that a copied file is recent."""
         if time.monotonic() - self._folded >= _SECONDS_BETWEEN_FOLDS:
             self._folded = time.monotonic()
-            with contextlib.suppress(sqlite3.OperationalError):  # of a full disk the next event will tell
+            with contextlib.suppress(sqlite3.OperationalError):  # the next write reports a full disk
                 self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def sync(self) -> None:
-        """Make all events durable: from now on they survive the death of the machine, too."""
+        """Make all events durable: they then survive a crash of the machine."""
         for path in (self._path, self._path.with_name(f"{FILE_NAME}-wal")):
             with contextlib.suppress(FileNotFoundError):
                 descriptor = os.open(path, os.O_RDONLY)
@@ -126,16 +126,16 @@ class Journal:
                     os.close(descriptor)
 
     def close(self) -> None:
-        """Fold the write-ahead log into the file and close it; once is enough, again does no harm."""
+        """Fold the write-ahead log into the file and close it. Repeated calls do nothing."""
         self._connection.close()
         self._lock.release()
 
 
 def read(folder: Path) -> Iterator[Event]:
-    """The events of the sweep in ``folder``, in order, also while it runs.
+    """Yield the events of the sweep in ``folder``, in order. The sweep may be running.
 
-    Paths of checkpoints begin with ``checkpoints/`` and are relative to the folder. Raises ResultsError when
-    there is no journal, one that cannot be read, or one with an event that is not as it must be.
+    Checkpoint paths begin with ``checkpoints/`` and are relative to the folder. Raises ResultsError if the
+    journal is missing or unreadable, or contains an invalid event.
     """
     path = folder / FILE_NAME
     reader = Reader(str(path))
@@ -146,7 +146,7 @@ def read(folder: Path) -> Iterator[Event]:
 
 
 def fingerprint(folder: Path) -> str:
-    """A text that tells the journal in ``folder``, as it is now, from every other. Raises ResultsError."""
+    """Return a hash of the current events of the journal in ``folder``. Raises ResultsError."""
     digest = hashlib.sha256()
     for row in _rows(folder):
         digest.update(repr(row).encode("utf-8", "backslashreplace"))
@@ -161,32 +161,32 @@ def _rows(folder: Path) -> Iterator[tuple[Any, ...]]:
         with _readable(path) as connection:
             _refuse_newer(connection, path)
             if connection.execute("SELECT count(*) FROM sqlite_schema").fetchall() == [(0,)]:
-                return  # its driver ended before it had written anything
+                return  # its driver ended before it wrote anything
             yield from connection.execute(
                 "SELECT number, time, kind, trial, data FROM events ORDER BY number"
             )
-    except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter from texts of a damaged page
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # a damaged page may contain invalid text
         raise ResultsError(f"{path}: cannot be read as a journal: {error}") from None
 
 
 def _refuse_newer(connection: sqlite3.Connection, path: Path) -> None:
     [(found,)] = connection.execute("PRAGMA user_version").fetchall()
     if found > FORMAT:
-        what = f"a newer tuner wrote it, in format {found}; this one knows formats up to {FORMAT}"
+        what = f"a newer tuner wrote it in format {found}; this version reads formats up to {FORMAT}"
         raise ResultsError(f"{path}: {what}; upgrade tuner")
 
 
 @contextlib.contextmanager
 def _readable(path: Path) -> Iterator[sqlite3.Connection]:
-    """A connection to a journal, or to a copy of it where SQLite could not read it beside its writer."""
+    """Open a connection to a journal, or to a local copy if SQLite cannot read the original safely."""
     with contextlib.ExitStack() as stack:
         if is_shared(path.parent) or not os.access(path.parent, os.W_OK):
-            path = _copied(path, Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tuner-"))))
+            path = _copy(path, Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tuner-"))))
         yield stack.enter_context(contextlib.closing(sqlite3.connect(path)))
 
 
-def _copied(path: Path, folder: Path) -> Path:
-    """A copy of a journal of one moment: with the log that was written since the file last changed."""
+def _copy(path: Path, folder: Path) -> Path:
+    """Copy a journal and its write-ahead log in a consistent state."""
     copy, log = folder / FILE_NAME, path.with_name(f"{FILE_NAME}-wal")
     for _ in range(_ATTEMPTS_TO_COPY):
         try:
@@ -196,15 +196,15 @@ def _copied(path: Path, folder: Path) -> Path:
                 shutil.copyfile(log, copy.with_name(log.name))
             if _state(path, log) == before:
                 return copy
-        except FileNotFoundError:  # the log was folded in meanwhile
+        except FileNotFoundError:  # the log was folded into the file meanwhile
             pass
         copy.with_name(log.name).unlink(missing_ok=True)
         time.sleep(0.05)
-    raise ResultsError(f"{path}: cannot be read: it changes all the time; try again")
+    raise ResultsError(f"{path}: cannot be read: it changed during every attempt to copy it; try again")
 
 
 def _state(path: Path, log: Path) -> tuple[int, int, bytes]:
-    """What changes when the log is folded into the file, or begun anew: not what appending to it changes."""
+    """Return a value that changes when the log is folded into the file or restarted, but not on append."""
     status = path.stat()
     header = b""
     with contextlib.suppress(FileNotFoundError), log.open("rb") as file:

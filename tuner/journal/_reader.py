@@ -1,4 +1,4 @@
-"""``Reader``: turns the rows of a journal into events, each checked once."""
+"""``Reader``: converts the rows of a journal to events and checks each row once."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from tuner.journal.rules import require
 
 
 class Reader:
-    """Turns the rows of one journal, in their order, into events."""
+    """Converts the rows of one journal, in order, to events."""
 
     def __init__(self, source: str) -> None:
         self._source = source
-        self._number = 0  # of the last event, from 1
+        self._number = 0  # number of the last event, from 1
         self._objectives = 1
         self._trials: set[int] = set()
 
     def event(self, row: tuple[Any, ...]) -> Event:
-        """The event of a row (time, kind, trial, data). Raises ResultsError when it cannot be one."""
+        """Return the event of a row (time, kind, trial, data). Raises ResultsError if the row is invalid."""
         self._number += 1
         try:
             return self._event(*row)
@@ -47,12 +47,12 @@ class Reader:
             require(self._number == 1, "'sweep' must be the first event")
             self._objectives = _objectives(event.sweep)
         elif isinstance(event, Suggested):
-            require(event.trial not in self._trials, f"trial {event.trial} was suggested before")
+            require(event.trial not in self._trials, f"trial {event.trial} was already suggested")
             self._trials.add(event.trial)
         elif isinstance(event, TrialEvent):
-            require(event.trial in self._trials, f"trial {event.trial} was not suggested before")
+            require(event.trial in self._trials, f"trial {event.trial} was never suggested")
         if isinstance(event, Reconfigured):
-            require(event.source in self._trials, f"its source, {event.source}, was not suggested before")
+            require(event.source in self._trials, f"its source, trial {event.source}, was never suggested")
         if isinstance(event, Result) and self._objectives > 1:
             found = list(event.values) or None
             require(
@@ -61,12 +61,12 @@ class Reader:
 
 
 def _objectives(sweep: dict[str, Any]) -> int:
-    """How many objectives a sweep has. Raises ValueError if they are not as they must be."""
+    """Return the number of a sweep's objectives. Raises ValueError if they are invalid."""
     objective = sweep.get("objective", {})
     several = objective if isinstance(objective, list) else [objective]
     sound = bool(several) and all(
         isinstance(each, dict) and isinstance(each.get("metric", ""), str) for each in several
     )
-    what = "'objective' of the sweep must be an object with a 'metric', or a list of them"
+    what = "'objective' of the sweep must be an object with a 'metric', or a list of such objects"
     require(sound, what, objective)
     return len(several)

@@ -1,7 +1,7 @@
-"""Every kind of event that a journal can hold: one frozen dataclass each, with the JSON of its row.
+"""The kinds of journal events: one frozen dataclass each, with conversion to and from JSON.
 
-A journal may be damaged, or come from a stranger. ``Reader`` checks each row once, so that whoever reads
-an event can trust its types. Optional fields are left out of the JSON when they have their default.
+A journal may be damaged or come from an untrusted source. ``Reader`` checks each row once, so users of an
+event can trust its types. An optional field is omitted from the JSON if it has its default value.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _CHECKPOINTS = "checkpoints"
 
 
 def checkpoint_name(path: str) -> str:
-    """The part of a checkpoint's path that stays when the results folder moves: from ``checkpoints/`` on.
+    """Return a checkpoint's path from ``checkpoints/`` onwards, which is valid after the folder moves.
 
-    A path without such a part is returned as it is.
+    A path without ``checkpoints`` is returned unchanged.
     """
     parts = path.split("/")
     if _CHECKPOINTS not in parts:
@@ -34,7 +34,7 @@ def checkpoint_name(path: str) -> str:
 
 
 def is_checkpoint_name(name: str) -> bool:
-    """Whether a name lies below ``checkpoints/``, and so in the results folder."""
+    """Return whether a name is a path below ``checkpoints/`` and thus inside the results folder."""
     first, *rest = name.split("/")
     return first == _CHECKPOINTS and bool(rest) and all(re.fullmatch(r"\w[\w.-]*", part) for part in rest)
 
@@ -43,17 +43,17 @@ _STORED_PATH = rules.TEXT._replace(read=checkpoint_name)
 
 
 class _Field(NamedTuple):
-    """A field of an event that its JSON holds."""
+    """A field of an event that is stored in its JSON."""
 
     name: str
     rule: Rule
     default: Any
-    """``MISSING``: it is required."""
+    """``MISSING`` if the field is required."""
 
 
 @cache
 def _fields(cls: Any) -> tuple[_Field, ...]:
-    """The fields of a kind of event that its JSON holds."""
+    """Return the fields of a kind of event that are stored in its JSON."""
     hints = get_type_hints(cls, include_extras=True)
     return tuple(
         _Field(each.name, hints[each.name].__metadata__[0], each.default)
@@ -64,17 +64,15 @@ def _fields(cls: Any) -> tuple[_Field, ...]:
 
 @dataclass(frozen=True)
 class Event:
-    """One entry of a journal.
-
-    ``time``: when it was written, in seconds since 1970; 0 before it is. Times do not tell events apart.
-    """
+    """One entry of a journal."""
 
     kind: ClassVar[str]
 
     time: float = field(default=0.0, kw_only=True, compare=False)
+    """When the event was written, in seconds since 1970; 0 before that. Comparisons ignore it."""
 
     def to_json(self) -> dict[str, Any]:
-        """The data of its row."""
+        """Return the data of the event's row."""
         values = ((each, getattr(self, each.name)) for each in _fields(cast(Any, type(self))))
         return {
             each.name: value for each, value in values if each.default is MISSING or value != each.default
@@ -82,7 +80,7 @@ class Event:
 
     @classmethod
     def from_json(cls, data: dict[str, Any], *, time: float = 0.0, trial: int | None = None) -> Self:
-        """The event of a row. Raises ValueError when its data are not those of this kind."""
+        """Return the event of a row. Raises ValueError if the data do not fit this kind of event."""
         of_trial = issubclass(cls, TrialEvent)
         about = "must" if of_trial else "must not"
         require((trial is not None) == of_trial, f"'{cls.kind}' {about} name a trial", trial)
@@ -100,9 +98,10 @@ class Event:
 
 @dataclass(frozen=True)
 class TrialEvent(Event):
-    """An event of one trial, which is numbered from 0."""
+    """An event of one trial."""
 
     trial: int
+    """The trial's number, from 0."""
 
 
 @dataclass(frozen=True)
@@ -112,27 +111,27 @@ class SweepBegan(Event):
     kind = "sweep"
 
     sweep: Annotated[dict[str, Any], rules.OBJECT]
-    """Resolved, without ``out``."""
+    """The resolved sweep, without ``out``."""
     version: Annotated[Any, rules.ANYTHING] = None
-    """Of tuner."""
+    """The version of tuner."""
     id: Annotated[str | None, rules.TEXT] = None
-    """Of this sweep alone."""
+    """A unique identifier of the sweep."""
     began: Annotated[float | None, rules.AMOUNT] = None
-    """When it was asked for, in seconds since 1970."""
+    """When the user requested the sweep, in seconds since 1970."""
     sources: Annotated[Any, rules.ANYTHING] = None
-    """Fingerprints of what its searcher learns from, by setting."""
+    """Fingerprints of the journals and files that the searcher learns from, by setting."""
     folder: Annotated[Any, rules.ANYTHING] = None
-    """Where it was started: relative paths are meant from there."""
+    """The working directory of the start. Relative paths refer to it."""
     signature: Annotated[str | None, rules.TEXT] = None
-    """Of the user who began it (see ``tuner.trust``)."""
+    """The signature of the user who began the sweep (see ``tuner.trust``)."""
     code: Annotated[Any, rules.ANYTHING] = None
     """Hashes of the trainable's files."""
     importable: Annotated[Any, rules.ANYTHING] = None
-    """Whether the trainable's name is enough to find it."""
+    """Whether the trainable can be found by its name alone."""
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The sweep in the words of this version."""
+        """The sweep with settings that have since been renamed under their current names."""
         settings = self.sweep
         for part, before, now, _ in RENAMED:
             old = settings.get(part)
@@ -144,7 +143,7 @@ class SweepBegan(Event):
 
 @dataclass(frozen=True)
 class Suggested(TrialEvent):
-    """A trial came to be."""
+    """The searcher created the trial."""
 
     kind = "suggested"
 
@@ -154,34 +153,34 @@ class Suggested(TrialEvent):
 
 @dataclass(frozen=True)
 class Started(TrialEvent):
-    """The trial runs (again), maybe from its checkpoint."""
+    """The trial started or restarted, possibly from a checkpoint."""
 
     kind = "started"
 
     node: Annotated[str, rules.TEXT] = ""
-    """The address of its machine."""
+    """The address of the machine that runs it."""
 
 
 @dataclass(frozen=True)
 class Result(TrialEvent):
-    """The trial has reported."""
+    """The trial reported a result."""
 
     kind = "result"
 
     iteration: Annotated[int, rules.COUNT]
     value: Annotated[float | None, rules.MAYBE_NUMBER]
-    """Of the (first) objective."""
+    """The value of the first objective."""
     seconds: Annotated[float, rules.AMOUNT]
-    """Training time so far."""
+    """The training time so far."""
     metrics: Annotated[dict[str, Any], rules.OBJECT]
     values: Annotated[tuple[float, ...], rules.NUMBERS] = ()
-    """Of all objectives, where there are several."""
+    """The values of all objectives, if there are several."""
     done: Annotated[bool, rules.FLAG] = False
-    """Whether the trial ended by itself with this result, so that no scheduler decides on it."""
+    """Whether the trainable finished with this result. No scheduler decides on it then."""
 
 
 class Action(StrEnum):
-    """What becomes of a trial."""
+    """What a scheduler can do with a trial."""
 
     CONTINUE = "continue"
     PAUSE = "pause"
@@ -195,51 +194,51 @@ _ACTION = rules.one_of(*Action)._replace(read=Action)
 
 @dataclass(frozen=True)
 class Decision(TrialEvent):
-    """What a scheduler decides about a trial, and all that led to it."""
+    """A scheduler's decision about a trial, with the comparison behind it."""
 
     kind = "decision"
 
     action: Annotated[Action, _ACTION]
     resource: Annotated[float, rules.NUMBER]
-    """What the trial had used, iterations unless the sweep says otherwise."""
+    """The resource that the trial had used: iterations, unless the sweep sets ``resource``."""
     value: Annotated[float | None, rules.NUMBER] = None
     cutoff: Annotated[float | None, rules.NUMBER] = None
-    """The worst value that was let through, where the decision had one."""
+    """The worst value that may continue, if the decision used a cut-off."""
     rank: Annotated[int | None, rules.COUNT] = None
-    """Among ``of`` trials; 1 is the best."""
+    """The trial's rank among ``of`` trials; 1 is the best."""
     of: Annotated[int | None, rules.COUNT] = None
+    """The number of trials that were compared."""
     rung: Annotated[int | None, rules.NUMBER] = None
-    """The resource at which they were compared."""
+    """The resource at which the trials were compared."""
     bracket: Annotated[int | None, rules.COUNT] = None
-    """Which of the scheduler's, from 0."""
+    """The number of the scheduler's bracket, from 0."""
     reason: Annotated[str | None, rules.TEXT] = None
-    """What else led to it, in a few words."""
+    """Another cause, in a few words."""
     source: Annotated[int | None, rules.COUNT] = None
-    """The trial resumes from the last checkpoint of this one (or its own), with the hyperparameters that
-    ``SchedulerSpec.reconfigured`` makes of that one's."""
+    """The trial whose last checkpoint this trial resumes from; it may be the trial itself.
+    ``SchedulerSpec.reconfigured`` derives the new configuration from the source's."""
 
     @property
     def is_notable(self) -> bool:
-        """Whether it belongs into a journal: something changes, or a comparison was made."""
+        """Whether the journal records the decision: it changes the trial, or it compared trials."""
         return self.action is not Action.CONTINUE or self.rank is not None
 
 
 @dataclass(frozen=True)
 class Reconfigured(TrialEvent):
-    """The trial continues with this configuration, from the checkpoint of ``iteration`` of ``source``.
-
-    The source is another trial or itself.
-    """
+    """The trial continues with another configuration from a source's checkpoint."""
 
     kind = "reconfigured"
 
     source: Annotated[int, rules.COUNT]
+    """The trial whose checkpoint is used; it may be the trial itself."""
     iteration: Annotated[int, rules.COUNT]
+    """The iteration of that checkpoint."""
     config: Annotated[dict[str, Any], rules.OBJECT]
     checkpoint: Annotated[str, _STORED_PATH] = ""
-    """The trial's own copy, from ``checkpoints/`` on."""
+    """The path of the trial's own copy, from ``checkpoints/`` onwards."""
     contents: Annotated[tuple[int, int] | None, rules.CONTENTS] = None
-    """How many files and bytes the checkpoint has."""
+    """The number of files and of bytes in the checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -249,69 +248,71 @@ class Checkpointed(TrialEvent):
     kind = "checkpoint"
 
     path: Annotated[str, _STORED_PATH]
-    """From ``checkpoints/`` on."""
+    """Its path from ``checkpoints/`` onwards."""
     iteration: Annotated[int, rules.COUNT]
     best: Annotated[str, _STORED_PATH]
-    """The path of the one that is kept for the trial's best value."""
+    """The path of the checkpoint that is kept for the trial's best value."""
     contents: Annotated[tuple[int, int] | None, rules.CONTENTS] = None
-    """How many files and bytes it has."""
+    """The number of files and of bytes in the checkpoint."""
 
 
 @dataclass(frozen=True)
 class Lost(TrialEvent):
-    """The trial will be started again, since its worker died, or after an error."""
+    """The trial lost its worker or met an error, and will be restarted."""
 
     kind = "lost"
 
     error: Annotated[str, rules.TEXT]
     lanes: Annotated[int | None, rules.COUNT] = None
-    """Its worker lives; the worker's device has memory for so many trials only."""
+    """The number of trials that fit into the memory of the device. If given, the worker is still alive."""
     died: Annotated[bool, rules.FLAG] = True
-    """Whether its worker died, where ``lanes`` is not given."""
+    """Whether the worker died. Meaningless if ``lanes`` is given."""
 
 
 @dataclass(frozen=True)
 class Leaked(Event):
-    """A worker is replaced, since its trials have left memory behind (see ``tuner.worker.memory.Leak``)."""
+    """A worker is replaced because its trials leaked memory (see ``tuner.worker.memory.Leak``)."""
 
     kind = "leaked"
 
     memory: Annotated[str, rules.TEXT]
     """``machine`` or ``gpu``."""
     before: Annotated[float, rules.AMOUNT]
-    """In bytes, like ``after`` and ``share``."""
+    """Bytes held after the worker's first trial."""
     after: Annotated[float, rules.AMOUNT]
+    """Bytes held now."""
     share: Annotated[float, rules.AMOUNT]
+    """Bytes that the worker may use."""
     node: Annotated[str | None, rules.TEXT] = None
 
 
 @dataclass(frozen=True)
 class Ended(TrialEvent):
-    """The trial has left for good."""
+    """The trial ended and will not run again."""
 
     kind = "ended"
 
     state: Annotated[Ending, rules.one_of("completed", "stopped", "failed")]
     error: Annotated[str | None, rules.TEXT] = None
-    """A traceback, of a failed one."""
+    """The traceback of a failed trial."""
 
 
 @dataclass(frozen=True)
 class Resumed(Event):
-    """A sweep that broke off is continued."""
+    """The user resumed the sweep."""
 
     kind = "resumed"
 
     version: Annotated[Any, rules.ANYTHING] = None
     began: Annotated[float | None, rules.AMOUNT] = None
-    """When that was asked for, in seconds since 1970."""
+    """When the user requested it, in seconds since 1970."""
     changed: Annotated[Any, rules.ANYTHING] = None
-    """Files of the trainable that have changed since the start."""
+    """Files of the trainable that have changed since the sweep began."""
 
 
 @dataclass(frozen=True)
 class Spent(Event):
-    """What trials have used of the GPUs so far, where the budget limits it."""
+    """The GPU time of all trials so far. Written only if the budget limits it."""
 
     kind = "spent"
 
@@ -320,24 +321,24 @@ class Spent(Event):
 
 @dataclass(frozen=True)
 class Finished(Event):
-    """No trial runs any more."""
+    """The sweep ended; no trial is running."""
 
     kind = "finished"
 
     reason: Annotated[str, rules.TEXT]
-    """``trials``, ``failures``, ``interrupted``, or the budget that is used up."""
+    """``trials``, ``failures``, ``interrupted``, or the name of the exhausted budget."""
 
 
 @dataclass(frozen=True)
 class Closed(Event):
-    """The cluster has been left."""
+    """The driver disconnected from the cluster."""
 
     kind = "closed"
 
 
 @dataclass(frozen=True)
 class Unknown(Event):
-    """An event of a kind that this version does not know."""
+    """An event whose kind this version does not know."""
 
     kind = "unknown"
 
@@ -365,4 +366,4 @@ EVENTS: dict[str, type[Event]] = {
         Closed,
     )
 }
-"""Kind, as in the journal -> class."""
+"""Maps each kind, as written in the journal, to its class."""

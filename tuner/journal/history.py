@@ -1,4 +1,4 @@
-"""``History``: what a sweep's events add up to. Whoever reads a journal reads it through this one fold."""
+"""``History``: the summary of a sweep's events. Every reader of a journal uses this fold."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from tuner.journal.events import (
 )
 
 State = Literal["completed", "stopped", "failed", "running", "paused", "pending"]
-"""``pending``: suggested and not yet started, or waiting to be started again."""
+"""``pending``: suggested but not yet started, or waiting for a restart."""
 
 STATES: tuple[State, ...] = get_args(State)
 
-# A trial that uses up its time is stopped by its budget, not by a scheduler. Such reasons name the budget.
 _BY_BUDGET = "(budget."
+"""The reason of a decision contains this text if the budget, not the scheduler, stopped the trial."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,13 @@ class StoredCheckpoint:
     """A checkpoint that a trial can continue from."""
 
     path: str
-    """From ``checkpoints/`` on."""
+    """Its path from ``checkpoints/`` onwards."""
     result: Result
-    """The last one before it; of a copy, the source's."""
+    """The result of the checkpoint's iteration. A copy has the source's result."""
     contents: tuple[int, int] | None
-    """Files and bytes, where the journal has them."""
+    """The number of files and of bytes, if the journal contains them."""
     is_copy: bool = False
-    """Whether another trial made it, so that its value is not this trial's own."""
+    """Whether another trial wrote it. Its value is then not this trial's own."""
 
 
 @dataclass
@@ -58,23 +58,23 @@ class TrialHistory:
 
     number: int
     config: dict[str, Any]
-    """Its first one; ``changes`` has later ones."""
+    """Its first configuration; ``changes`` contains later ones."""
     seed: int
     state: State = "pending"
     error: str | None = None
     stopped_early: bool = False
-    """Whether a scheduler has decided to stop it, and no budget."""
+    """Whether a scheduler, not a budget, decided to stop it."""
     results: dict[int, Result] = field(default_factory=dict)
-    """By iteration: the last report of each. What a reconfigured trial had done beyond its source is gone."""
+    """The last result of each iteration. A reconfiguration discards results after the source's iteration."""
     changes: list[Reconfigured] = field(default_factory=list)
     started: list[Started] = field(default_factory=list)
     kept: str | None = None
     """The path of the checkpoint that is kept for its best value."""
     checkpoints: list[StoredCheckpoint] = field(default_factory=list)
-    """Those that it can continue from, the newest last."""
+    """The checkpoints that it can continue from, newest last."""
 
     def add(self, event: TrialEvent, history: History) -> None:
-        """Take in its next event."""
+        """Apply the trial's next event."""
         match event:
             case Started():
                 self.state, self.error, self.stopped_early = "running", None, False
@@ -117,39 +117,39 @@ class TrialHistory:
 
 @dataclass
 class Clock:
-    """The time of a sweep, which stops between the end of a run and a resumption.
+    """The running time of a sweep, which excludes the pause before a resumption.
 
-    Each run begins when it is asked for, with its start-up, and ends with its last event.
+    A run begins when the user requests it, so it includes the start-up. It ends with its last event.
     """
 
     runs: list[list[float]] = field(default_factory=list)
-    """[began, ended], in seconds since 1970."""
+    """One [began, ended] per run, in seconds since 1970."""
     driven: float = 0.0
-    """Seconds between the events of each run, summed: without start-up."""
+    """Seconds from the first to the last event of each run, summed. Excludes the start-up."""
 
     def add(self, event: Event) -> None:
-        """Take in the next event."""
+        """Apply the next event."""
         if isinstance(event, Resumed) or not self.runs:
             before = self.runs[-1][1] if self.runs else 0.0
-            asked = event.began if isinstance(event, (SweepBegan, Resumed)) else None
-            # A clock that was set back must not give a negative duration.
-            self.runs.append([min(max(asked or event.time, before), event.time), event.time])
+            requested = event.began if isinstance(event, (SweepBegan, Resumed)) else None
+            # If the clock was set back, the duration must not be negative.
+            self.runs.append([min(max(requested or event.time, before), event.time), event.time])
         else:
             self.driven += max(0.0, event.time - self.runs[-1][1])
         self.runs[-1][1] = max(self.runs[-1][1], event.time)
 
     @property
     def start(self) -> float:
-        """When the sweep was first asked for, in seconds since 1970."""
+        """When the user first requested the sweep, in seconds since 1970."""
         return self.runs[0][0] if self.runs else 0.0
 
     @property
     def seconds(self) -> float:
-        """How long it has run in all."""
+        """The total running time."""
         return self.elapsed(self.runs[-1][1]) if self.runs else 0.0
 
     def elapsed(self, time: float) -> float:
-        """How long it had run at a time."""
+        """Return the running time in seconds until a time, which is in seconds since 1970."""
         return sum(max(0.0, min(time, ended) - began) for began, ended in self.runs)
 
 
@@ -159,20 +159,20 @@ class History:
 
     began: SweepBegan | None = None
     trials: dict[int, TrialHistory] = field(default_factory=dict)
-    """By number, in the order in which they were suggested."""
+    """All trials by number, in the order of their suggestion."""
     ended: list[TrialHistory] = field(default_factory=list)
-    """In the order in which they ended."""
+    """Ended trials, in the order of their ends."""
     decisions: list[Decision] = field(default_factory=list)
     leaks: list[Leaked] = field(default_factory=list)
     resumptions: list[Resumed] = field(default_factory=list)
     reason: str | None = None
-    """Why the sweep ended; ``None``: it is running, was killed, or was continued after its end."""
+    """Why the sweep ended. ``None`` if it is running, was killed, or was resumed after its end."""
     gpu_seconds: float = 0.0
     clock: Clock = field(default_factory=Clock)
 
     @classmethod
     def of(cls, events: Iterable[Event]) -> Self:
-        """Return what these events add up to."""
+        """Return the history of these events."""
         history = cls()
         for event in events:
             history.add(event)
@@ -180,14 +180,14 @@ class History:
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Read a results folder, also while its sweep runs.
+        """Read the journal of a results folder. Its sweep may be running.
 
-        Raises ResultsError when there is no journal, or one that cannot be read.
+        Raises ResultsError if the journal is missing or cannot be read.
         """
         return cls.of(read(folder))
 
     def add(self, event: Event) -> None:
-        """Take in the next event."""
+        """Apply the next event."""
         self.clock.add(event)
         if not isinstance(event, Closed):
             self.reason = event.reason if isinstance(event, Finished) else None
@@ -210,12 +210,12 @@ class History:
                 self.gpu_seconds = event.gpu_seconds
 
     def sweep_of(self, folder: Path) -> dict[str, Any]:
-        """The sweep as it was resolved. Raises ResultsError if it was ended before it began."""
+        """Return the resolved sweep. Raises ResultsError if the run ended before it wrote the sweep."""
         if self.began is None:
-            raise ResultsError(f"{folder / FILE_NAME}: holds no sweep; it was ended before it began")
+            raise ResultsError(f"{folder / FILE_NAME}: holds no sweep; its run ended before the sweep began")
         return self.began.settings
 
     def objectives(self) -> list[str | None]:
-        """The metrics of the sweep's objectives, as far as the journal names them."""
+        """Return the metrics of the sweep's objectives; ``None`` for one that the journal does not name."""
         objective = (self.began.sweep if self.began else {}).get("objective", {})
         return [each.get("metric") for each in (objective if isinstance(objective, list) else [objective])]

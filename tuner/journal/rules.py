@@ -1,4 +1,4 @@
-"""What the values in a journal's rows must be."""
+"""Rules for the values in a journal's rows."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from tuner.errors import ResultsError
 
 
 class Rule(NamedTuple):
-    """What a value in a row must be, and what it is in an event."""
+    """A condition on a stored value, and the conversion to the value of an event."""
 
     holds: Callable[[Any], bool]
     what: str
-    """What the condition asks for, in words."""
+    """The condition in words, for error messages."""
     read: Callable[[Any], Any] = lambda value: value
-    """Returns the value of the event."""
+    """Converts the stored value."""
 
 
-_YEAR_10000 = 253_402_300_800.0  # in seconds since 1970; no calendar of Python's knows a later time
+_YEAR_10000 = 253_402_300_800.0  # in seconds since 1970; Python's datetime supports no later time
 
-_MOST = 2**53  # whole numbers above are no longer exact in JSON elsewhere
+_MOST = 2**53  # many JSON readers store numbers as floats, which are not exact above this
 
 _MOST_NESTED = 64  # Python's JSON writer fails somewhere above 300
 
@@ -31,39 +31,39 @@ _NOTHING = object()
 
 
 def require(holds: bool, what: str, got: Any = _NOTHING) -> None:
-    """Raise ValueError with what must be, and what was got, unless it holds."""
+    """Raise ValueError with the requirement ``what`` and the value ``got``, unless ``holds``."""
     if not holds:
         raise ValueError(what if got is _NOTHING else f"{what}, got {_brief(got)}")
 
 
 def unreadable(source: str, number: int, error: ValueError) -> ResultsError:
-    """The error for an event of a journal that is not as it must be."""
+    """Return the error for an invalid event of a journal."""
     return ResultsError(f"{source}: event {number} cannot be read: {error}")
 
 
 def check_columns(time: Any, kind: Any, trial: Any) -> None:
-    """Raise ValueError unless these can be the columns of a row."""
-    require(is_number(time) and 0 <= time < _YEAR_10000, "its time must be seconds since 1970", time)
+    """Raise ValueError unless the columns of a row are valid."""
+    require(is_number(time) and 0 <= time < _YEAR_10000, "its time must be in seconds since 1970", time)
     require(isinstance(kind, str), "its kind must be text", kind)
     if trial is not None:
         require(_is_count(trial), "its trial must be a whole number from 0", trial)
 
 
 def parsed(data: Any) -> dict[str, Any]:
-    """The JSON object in a row's data. Raises ValueError if there is none."""
+    """Parse the JSON object in a row's data. Raises ValueError if it is not one."""
     require(isinstance(data, str), "its data must be text", data)
-    require(_nesting(data) <= _MOST_NESTED, f"its data must be nested at most {_MOST_NESTED} times")
+    require(_nesting(data) <= _MOST_NESTED, f"its data must have at most {_MOST_NESTED} levels of nesting")
     content = json.loads(data, parse_constant=_refuse)
     require(isinstance(content, dict), "its data must be a JSON object", content)
     return dict(_encodable(content) if _SURROGATE.search(data) else content)
 
 
-# The escape of half a character, which JSON can write and UTF-8 cannot.
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+"""The escape of a surrogate, which JSON can express and UTF-8 cannot."""
 
 
 def _encodable(value: Any) -> Any:
-    """The value with a question mark for each half of a character whose other half is missing."""
+    """Return the value with a question mark in place of each lone surrogate."""
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode("utf-8")
     if isinstance(value, list):
@@ -74,7 +74,7 @@ def _encodable(value: Any) -> Any:
 
 
 def _nesting(text: str) -> int:
-    """How deep the text may be nested; brackets inside of quotes make it seem deeper, not less deep."""
+    """Return an upper bound on the depth of nesting of a JSON text."""
     if text.count("[") + text.count("{") <= _MOST_NESTED:
         return 0
     depth = deepest = 0
@@ -90,18 +90,18 @@ def _refuse(constant: str) -> None:
 
 def _brief(value: Any) -> str:
     if isinstance(value, int) and abs(value) > _MOST:
-        return "a number of many digits"
+        return "a number with many digits"
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value of JSON is a finite number that a float can hold."""
+    """Return whether a JSON value is a finite number that fits in a float."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
     try:
         return math.isfinite(value)
-    except OverflowError:  # a whole number that no float can hold
+    except OverflowError:  # the integer does not fit in a float
         return False
 
 
@@ -126,7 +126,7 @@ NUMBERS = Rule(
 )
 CONTENTS = Rule(
     lambda value: isinstance(value, list) and len(value) == 2 and all(map(_is_count, value)),
-    "two whole numbers",
+    "two whole numbers from 0 to 2^53",
     read=tuple,
 )
 FLAG = Rule(lambda value: isinstance(value, bool), "true or false")
@@ -134,5 +134,5 @@ MAYBE_NUMBER = Rule(lambda value: value is None or is_number(value), "a finite n
 
 
 def one_of(*words: str) -> Rule:
-    """One of these texts."""
+    """Return the rule that a value must be one of these texts."""
     return Rule(lambda value: isinstance(value, str) and value in words, f"one of {', '.join(words)}")
