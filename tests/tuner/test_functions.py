@@ -62,34 +62,34 @@ REFUSED = {
         parser = argparse.ArgumentParser()
         return parser.parse_args()
     """: "reads its arguments from the command line (argparse); "
-    "write a function that takes the trial's configuration in place of them",
+    "write a function that takes the trial's configuration instead",
     """
     def run(argv=None):
         return parser.parse_args(argv)
     """: "reads its arguments from the command line (argparse); "
-    "write a function that takes the trial's configuration in place of them",
+    "write a function that takes the trial's configuration instead",
     """
     import sys
     def run():
         return float(sys.argv[1])
     """: "reads its arguments from the command line (sys.argv); "
-    "write a function that takes the trial's configuration in place of them",
+    "write a function that takes the trial's configuration instead",
     """
     import fire
     def run():
         fire.Fire(print)
     """: "reads its arguments from the command line (fire); "
-    "write a function that takes the trial's configuration in place of them",
+    "write a function that takes the trial's configuration instead",
     """
     async def run(config):
         return 0.0
-    """: "is asynchronous, so calling it only makes a coroutine; "
+    """: "is asynchronous, so a call only returns a coroutine; "
     "write def train(config): return asyncio.run(run(config))",
     """
     def run(trial):
         return trial.suggest_float("lr", 0.0, 1.0)
-    """: "asks a trial of Optuna for its hyperparameters; write them under 'space', "
-    "and take their values from the configuration, config['lr'] say",
+    """: "gets its hyperparameters from an Optuna trial; define them under 'space' "
+    "and read them from the configuration, such as config['lr']",
 }
 
 TAKEN = [
@@ -147,7 +147,7 @@ def test_a_program_of_hydra_is_refused_with_the_way_to_compose_its_configuration
 
     assert misfit(run, "train.py:run") == (
         "'train.py:run' is decorated with @hydra.main, which reads its arguments from the command line; "
-        "write a function of the trial's configuration that calls "
+        "write a function that takes the trial's configuration, calls "
         "hydra.initialize(config_path='conf', version_base=None), then "
         "cfg = hydra.compose('train', [f'++{key}={value}' for key, value in config.items()]), "
         "and returns run.__wrapped__(cfg)"
@@ -163,6 +163,6 @@ def test_a_command_of_click_is_refused_with_the_way_to_call_it():
     def run(lr, batch_size): ...
 
     assert misfit(run, "train.py:run") == (
-        "'train.py:run' is a command of click, which reads its arguments from the command line; "
+        "'train.py:run' is a click command, which reads its arguments from the command line; "
         "write def train(config): return run.callback(lr=config['lr'], batch_size=config['batch_size'])"
     )

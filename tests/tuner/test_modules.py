@@ -48,7 +48,7 @@ def test_a_file_that_hides_a_library_is_refused(name, tmp_path):
     with pytest.raises(SpecError) as refusal:
         load_file(tmp_path / "model.py")
     library = name.removesuffix(".py")
-    what = f"hides the library '{library}', which is needed here; rename the file"
+    what = f"hides the library '{library}', which a sweep needs; rename the file"
     assert str(refusal.value) == f"the file '{tmp_path / name}' {what}"
     assert str(tmp_path) not in sys.path
 
@@ -58,7 +58,7 @@ def test_a_file_that_hides_a_module_of_python_s_own_is_refused(tmp_path):
     (tmp_path / "profile.py").write_text("")
     with pytest.raises(SpecError) as refusal:
         load_file(tmp_path / "model.py")
-    what = "hides Python's own module 'profile', which is needed here; rename the file"
+    what = "hides Python's standard module 'profile', which a sweep needs; rename the file"
     assert str(refusal.value) == f"the file '{tmp_path / 'profile.py'}' {what}"
 
 
@@ -73,7 +73,7 @@ def test_a_package_that_hides_a_library_is_refused(tmp_path):
     (tmp_path / "torch").mkdir()
     (tmp_path / "torch" / "__init__.py").touch()
     (tmp_path / "model.py").write_text(MODEL.format(number=1))
-    what = "hides the library 'torch', which is needed here; rename the folder"
+    what = "hides the library 'torch', which a sweep needs; rename the folder"
     with pytest.raises(SpecError, match=re.escape(f"the folder '{tmp_path / 'torch'}' {what}")):
         load_file(tmp_path / "model.py")
 
@@ -90,7 +90,7 @@ def test_no_sweep_is_built_where_workers_would_not_find_a_library(searcher, tmp_
             budget={"trials": 1},
             searcher=searcher,
         )
-    what = "hides the library 'optuna', which is needed here; rename the file"
+    what = "hides the library 'optuna', which a sweep needs; rename the file"
     assert str(refusal.value) == f"the file '{tmp_path / 'optuna.py'}' {what}"
 
 

@@ -132,5 +132,5 @@ def test_a_trial_waits_while_the_others_may_use_up_the_iterations():
 def test_a_trial_that_is_not_paused_cannot_be_dropped():
     state = state_of(started=1, scheduler="asha")
     state._scheduler.drop = lambda: [Decision(0, Action.STOP, 1)]
-    with pytest.raises(ValueError, match="trial 0 cannot stop, since it is running, not paused"):
+    with pytest.raises(ValueError, match="cannot stop trial 0; it must be paused, but it is running"):
         state.drop()

@@ -73,7 +73,7 @@ def test_too_much_does_not_travel_and_is_an_error_where_it_is_missing(project, m
     luggage = CodeArchive([project])
     assert luggage.unpack() == {project: project}
     shutil.rmtree(project)
-    with pytest.raises(ClusterError, match=r"not there on the node .*; at most 0 MiB of files travel"):
+    with pytest.raises(ClusterError, match=r"not found on node .*; we send at most 0 MiB of files"):
         luggage.unpack()
 
 

@@ -1,1 +1,1 @@
-"""The user's code: how it is found, imported, checked, told from changed code, and sent to other nodes."""
+"""The user's code: find, import, check and fingerprint it, and send it to other nodes."""

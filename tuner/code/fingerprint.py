@@ -1,4 +1,4 @@
-"""``fingerprint``: of the user's code that a trainable is made of, to tell whether it has changed since."""
+"""``fingerprint``: hashes of a trainable's code, to detect changes before a sweep is resumed."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import Any
 
 
 def fingerprint(trainable: Any) -> dict[str, str]:
-    """File, relative to the folder of the trainable's own -> hash of its text.
+    """Return a hash for each source file of the trainable, by its path relative to the import folder.
 
-    Of all modules that are imported from that folder or below it: not of installed packages.
+    This covers all modules imported from the trainable's folder or below it, except installed packages.
     """
     module = sys.modules.get(inspect.unwrap(trainable).__module__ if callable(trainable) else "")
-    own = getattr(module, "__file__", None)
-    if own is None or _is_installed(Path(own)):
+    main = getattr(module, "__file__", None)
+    if main is None or _is_installed(Path(main)):
         return {}
     # A module of a package is imported from the folder above the package.
-    depth = (module.__name__.count(".") if module is not None else 0) + Path(own).name.startswith("__init__")
-    root = Path(own).resolve().parents[depth]
+    depth = (module.__name__.count(".") if module is not None else 0) + Path(main).name.startswith("__init__")
+    root = Path(main).resolve().parents[depth]
     files = {Path(path).resolve() for each in list(sys.modules.values()) if (path := _file(each)) is not None}
-    ours = sorted(path for path in files if path.is_relative_to(root) and not _is_installed(path))
-    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in ours}
+    sources = sorted(path for path in files if path.is_relative_to(root) and not _is_installed(path))
+    return {str(path.relative_to(root)): _digest(path) for path in sources}
 
 
 def differing(before: dict[str, str], now: dict[str, str]) -> list[str]:
-    """The files that have changed, or that only one of the two has been made of."""
+    """Return the files that changed, or that appear in only one of two fingerprints."""
     return sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
 
 
@@ -36,8 +36,12 @@ def _file(module: Any) -> str | None:
     return path if isinstance(path, str) and path.endswith(".py") and Path(path).is_file() else None
 
 
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
 def _is_installed(path: Path) -> bool:
-    """Whether it belongs to Python, to an installed package or to this one."""
-    own = Path(__file__).resolve().parents[1]
-    places = [Path(sys.prefix), Path(sys.base_prefix), own, own.parent / "trainables"]
-    return any(path.resolve().is_relative_to(place.resolve()) for place in places)
+    """Return whether a file belongs to Python, an installed package or this package."""
+    package = Path(__file__).resolve().parents[1]
+    folders = [Path(sys.prefix), Path(sys.base_prefix), package, package.parent / "trainables"]
+    return any(path.resolve().is_relative_to(folder.resolve()) for folder in folders)

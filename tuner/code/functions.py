@@ -1,4 +1,4 @@
-"""``misfit``: why a function cannot be called with a trial's configuration, and what to write instead."""
+"""``misfit``: explains why a function cannot take a trial's configuration, and what to write instead."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 _PLAIN = {"int", "float", "str", "bool"}
 
 _PARSED = ("argv", "args", "arguments")
-"""What the arguments of a command line are called where a function may be given them."""
+"""Usual names of a parameter that takes the arguments of a command line."""
 
 _PARSERS = {
     "parse_args": "argparse",
@@ -19,28 +19,28 @@ _PARSERS = {
     "Fire": "fire",
     "docopt": "docopt",
 }
-"""A name in a function's code -> what it reads the command line with."""
+"""Maps a name in a function's code to the library that reads the command line."""
 
 _SHOWN = 4
 
 
 def misfit(function: Callable[..., Any], name: str) -> str | None:
-    """Why ``function`` is none of the configuration, with the remedy; ``None``: it is.
+    """Return why ``function`` cannot take the configuration, with a remedy; ``None`` if it can.
 
-    ``name``: that it goes by in the message. Such a function would otherwise fail in every trial.
+    The message calls the function ``name``. Without this check, such a function would fail in every trial.
     """
     short = name.rpartition(":")[2]
     if (hydra := _of_hydra(function)) is not None:
         return _hydra(name, short, hydra)
     if (command := _of_click(function)) is not None:
-        what = f"'{name}' is a command of click, {_READS} the command line"
+        what = f"'{name}' is a click command, {_READS} the command line"
         return f"{what}; {_write(f'{short}.callback', command)}"
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
         remedy = f"write def train(config): return asyncio.run({short}(config))"
-        return f"the function '{name}' is asynchronous, so calling it only makes a coroutine; {remedy}"
+        return f"the function '{name}' is asynchronous, so a call only returns a coroutine; {remedy}"
     try:
         signature = inspect.signature(function)
-    except ValueError:  # it is written in C, and does not say
+    except ValueError:  # a function in C may have no signature
         return None
     named = [p for p in signature.parameters.values() if p.kind not in _VARIABLE]
     required = [p for p in named if p.default is p.empty]
@@ -49,11 +49,11 @@ def misfit(function: Callable[..., Any], name: str) -> str | None:
     used = set() if code is None else set(code.co_names)
     parser = next((tool for word, tool in _PARSERS.items() if word in used), None)
     if parser is not None and (first is None or (not required and first.name in _PARSED)):
-        remedy = "write a function that takes the trial's configuration in place of them"
+        remedy = "write a function that takes the trial's configuration instead"
         return f"the function '{name}' reads its arguments from the command line ({parser}); {remedy}"
     if first is not None and first.name == "trial" and any(word.startswith("suggest_") for word in used):
-        remedy = "write them under 'space', and take their values from the configuration, config['lr'] say"
-        return f"the function '{name}' asks a trial of Optuna for its hyperparameters; {remedy}"
+        remedy = "define them under 'space' and read them from the configuration, such as config['lr']"
+        return f"the function '{name}' gets its hyperparameters from an Optuna trial; {remedy}"
     if _binds(signature) and not _is_plain(first):
         return None
     what = f"the function '{name}' must take one argument, the configuration, got {signature}"
@@ -81,7 +81,7 @@ _VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def _of_hydra(function: Callable[..., Any]) -> dict[str, Any] | None:
-    """What ``@hydra.main`` was given; ``None``: the function has no such decorator."""
+    """Return the arguments of ``@hydra.main``; ``None`` if the function has no such decorator."""
     while function is not None:
         if getattr(function, "__globals__", {}).get("__name__") == "hydra.main":
             return dict(inspect.getclosurevars(function).nonlocals)
@@ -96,13 +96,13 @@ def _hydra(name: str, short: str, given: dict[str, Any]) -> str:
         f"cfg = hydra.compose({config!r}, [f'++{{key}}={{value}}' for key, value in config.items()])"
     )
     return (
-        f"'{name}' is decorated with @hydra.main, {_READS} the command line; write a function of the trial's "
-        f"configuration that calls {composing}, and returns {short}.__wrapped__(cfg)"
+        f"'{name}' is decorated with @hydra.main, {_READS} the command line; write a function that takes the "
+        f"trial's configuration, calls {composing}, and returns {short}.__wrapped__(cfg)"
     )
 
 
 def _of_click(function: Callable[..., Any]) -> Sequence[str] | None:
-    """The parameters of a command of click, or of typer's; ``None``: it is none."""
+    """Return the parameters of a click or typer command; ``None`` if the function is not one."""
     modules = {cls.__module__.partition(".")[0] for cls in type(function).__mro__}
     if not modules & {"click", "typer"}:
         return None
@@ -110,7 +110,7 @@ def _of_click(function: Callable[..., Any]) -> Sequence[str] | None:
 
 
 def _is_plain(parameter: inspect.Parameter | None) -> bool:
-    """Whether a parameter takes a number, a text or a truth value, and so no configuration."""
+    """Return whether a parameter takes a number, text or Boolean, and thus not a configuration."""
     if parameter is None or parameter.kind in _VARIABLE:
         return False
     annotation = parameter.annotation
@@ -119,7 +119,7 @@ def _is_plain(parameter: inspect.Parameter | None) -> bool:
 
 
 def _write(called: str, names: Sequence[str]) -> str:
-    """How to call a function with hyperparameters; not all of them, where there are many."""
+    """Return the remedy: a call of the function with its first few hyperparameters."""
     given = [f"{name}=config['{name}']" for name in names[:_SHOWN]]
     more = ["..."] if len(names) > _SHOWN else []
     return f"write def train(config): return {called}({', '.join([*given, *more])})"

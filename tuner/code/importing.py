@@ -1,4 +1,4 @@
-"""``importing``: large imports without the garbage collector."""
+"""``importing``: pauses the garbage collector during large imports."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def importing() -> Iterator[None]:
-    """A context for large imports: the garbage collector, which would find nothing in them, stands still.
+    """Pause the garbage collector during large imports.
 
-    It would walk all that they make again and again: a third of the time that torch takes to import.
+    It finds no garbage there, but visits every new object repeatedly. This takes a third of the time of
+    ``import torch``.
     """
     was_enabled = gc.isenabled()
     gc.disable()

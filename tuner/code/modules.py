@@ -1,4 +1,4 @@
-"""The user's code: modules by name and files by path, each imported under one name in every process."""
+"""Import the user's modules by name and files by path, under the same module name in every process."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ from tuner.errors import Problem, SpecError, said
 
 
 class LoadedFile(NamedTuple):
-    """A file that was imported by its path. ``source``: its text at that time, which is what trials run."""
+    """A file that was imported by its path."""
 
     path: Path
     source: bytes
+    """The content at the time of the import. Trials run this content, even if the file changes later."""
 
 
 LOADED_FILES: dict[str, LoadedFile] = {}
-"""By the name of its module, each file that was imported by its path."""
+"""The files that were imported by path, by module name."""
 
 _LOADED: dict[tuple[Path, bytes], Any] = {}
 
@@ -35,9 +36,9 @@ _NEEDED = frozenset(
     | {"cmaes", "hyperopt", "pydantic", "ruamel", "rich", "safetensors", "threadpoolctl", "cloudpickle"}
     | {"joblib", "lazy_loader", "packaging", "yaml", "msgpack", "requests", "filelock", "click"}
 )
-"""Libraries that are imported while a sweep runs. A module of the user's must not hide them."""
+"""Libraries that are imported while a sweep runs. A user's module must not hide them."""
 
-# Modules of Python's own that none of those libraries imports. Any other of Python's modules is needed.
+# Standard modules that no library above imports. Every other standard module is needed.
 _UNUSED = """
 aifc antigravity asynchat asyncore audioop cgi cgitb chunk compileall crypt curses dbm distutils
 doctest ensurepip filecmp ftplib getopt graphlib idlelib imaplib imghdr imp lib2to3 mailbox mailcap
@@ -49,7 +50,7 @@ webbrowser wsgiref xdrlib xmlrpc zipapp
 
 
 def load_module(name: str) -> Any:
-    """Import a module by name, from the current directory too. Raises SpecError when that is not possible."""
+    """Import a module by name; also search the current directory. Raises SpecError if the import fails."""
     if os.getcwd() not in sys.path:
         refuse_hiding(Path.cwd())
         sys.path.insert(0, os.getcwd())
@@ -62,29 +63,29 @@ def load_module(name: str) -> Any:
         raise SpecError([Problem("", _cannot_import(name, error, Path.cwd()))]) from error
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # also SystemExit, or one of the user's own
+    except BaseException as error:  # the user's code may raise anything, even SystemExit
         raise SpecError([Problem("", _cannot_import(name, error, Path.cwd()))]) from error
 
 
 def load_file(path: Path, *, name: str | None = None, source: bytes | None = None) -> Any:
-    """Import a file as the module ``name`` (``None``: its stem, if no other module has it).
+    """Import a file as the module ``name``. ``None`` means the file's stem, if no other module has that name.
 
-    Its neighbours can be imported by it, as when Python runs the file. ``source``: run this text in place of
-    the file's, which may have been edited since. Raises SpecError when there is no such file, when it cannot
-    be imported, and when it or a neighbour hides a library that is needed.
+    The file can import its neighbours, as if Python ran it. ``source`` is run instead of the file's current
+    content, which may have changed. Raises SpecError if the file is missing or cannot be imported, or if the
+    file or a neighbour hides a library that we need.
     """
     if not path.is_file():
         raise SpecError([Problem("", f"there is no file '{path}' (looked in {Path.cwd()})")])
     given, path = path, path.resolve()
     source = path.read_bytes() if source is None else source
-    if (path, source) in _LOADED:  # running a file twice would do twice what it does
+    if (path, source) in _LOADED:  # a second run would repeat the file's side effects
         module = _LOADED[path, source]
         sys.modules[module.__name__], LOADED_FILES[module.__name__] = module, LoadedFile(path, source)
         return module
     refuse_hiding(path.parent, standard=True)
     if str(path.parent) not in sys.path:
         sys.path.insert(0, str(path.parent))
-    importlib.invalidate_caches()  # the file may be new
+    importlib.invalidate_caches()  # Python may have cached the folder before the file existed
     name = name or _module_name(path)
     if not is_found(name, path, sys.path):
         _make_findable(name, path)
@@ -95,7 +96,7 @@ def load_file(path: Path, *, name: str | None = None, source: bytes | None = Non
     sys.modules[name] = module
     try:
         exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)
-    except BaseException as error:  # also SystemExit, or one of the user's own
+    except BaseException as error:  # the user's code may raise anything, even SystemExit
         del sys.modules[name]
         if before is not None:
             sys.modules[name] = before
@@ -108,13 +109,19 @@ def load_file(path: Path, *, name: str | None = None, source: bytes | None = Non
 
 
 def beside(named: str, folder: Path) -> str:
-    """A ``file.py:Name`` of a file in ``folder`` as it is found from the current directory; else as it is."""
+    """Rewrite ``file.py:Name`` of a file in ``folder`` so that it is valid from the current directory.
+
+    Any other text is returned unchanged.
+    """
     source, _, name = named.rpartition(":")
     return f"{path_beside(source, folder)}:{name}" if source.endswith(".py") else named
 
 
 def path_beside(path: str, folder: Path) -> str:
-    """The path of what is in ``folder``, as it is found from the current directory; else as it is."""
+    """Rewrite a path relative to ``folder`` so that it is valid from the current directory.
+
+    A path that is absolute or does not exist in ``folder`` is returned unchanged.
+    """
     if not path or Path(path).is_absolute() or not (folder / path).exists():
         return path
     return _near((folder / path).resolve())
@@ -125,7 +132,7 @@ def _near(path: Path) -> str:
 
 
 def import_path(named: Any) -> str:
-    """``module:Name`` of a class or function, or ``file.py:Name`` if it is from a file that was loaded so."""
+    """Return ``module:Name`` of a class or function, or ``file.py:Name`` if its file was loaded by path."""
     source = named.__module__
     if source in LOADED_FILES:
         source = _near(LOADED_FILES[source].path)
@@ -133,16 +140,16 @@ def import_path(named: Any) -> str:
 
 
 def within(folder: Any) -> contextlib.AbstractContextManager[None]:
-    """A context in which relative paths mean what they mean in a folder, if it is there.
+    """Change the working directory to ``folder`` for a while, if that folder exists.
 
-    ``folder``: as a journal names it, which may be anything.
+    ``folder`` comes from a journal, so it may have any type.
     """
-    there = isinstance(folder, str) and "\0" not in folder and os.path.isdir(folder)
-    return contextlib.chdir(folder) if there else contextlib.nullcontext()
+    exists = isinstance(folder, str) and "\0" not in folder and os.path.isdir(folder)
+    return contextlib.chdir(folder) if exists else contextlib.nullcontext()
 
 
 def is_found(name: str, path: Path, places: Iterable[str]) -> bool:
-    """Whether a process that looks for modules in these places imports this file by this name."""
+    """Return whether ``import name`` imports this file if Python searches these places."""
     if "." in name:
         return False
     spec = PathFinder.find_spec(name, list(places))
@@ -150,43 +157,46 @@ def is_found(name: str, path: Path, places: Iterable[str]) -> bool:
 
 
 def refuse_hiding(folder: Path, *, standard: bool = False) -> None:
-    """Raise SpecError if importing from a folder first would hide a library that is needed.
+    """Raise SpecError if a module in a folder would hide a library that we need.
 
-    ``standard``: modules of Python's own, too.
+    ``standard`` also checks modules of the standard library.
     """
     names = _NEEDED | (sys.stdlib_module_names - {*_UNUSED.split()} if standard else frozenset())
     try:
-        there = {entry.removesuffix(".py") for entry in os.listdir(folder)}
-    except OSError:  # nothing is imported from a folder that cannot be read
+        present = {entry.removesuffix(".py") for entry in os.listdir(folder)}
+    except OSError:  # Python imports nothing from a folder that it cannot read
         return
-    for name in sorted(names & there):
+    for name in sorted(names & present):
         hiding = _hiding(folder, name)
         if hiding is not None and not _is_itself(name, folder):
             kind = "folder" if hiding.is_dir() else "file"
-            library = "Python's own module" if name in sys.stdlib_module_names else "the library"
-            what = f"the {kind} '{hiding}' hides {library} '{name}', which is needed here; rename the {kind}"
+            library = "Python's standard module" if name in sys.stdlib_module_names else "the library"
+            what = f"the {kind} '{hiding}' hides {library} '{name}', which a sweep needs; rename the {kind}"
             raise SpecError([Problem("", what)])
 
 
 def _hiding(folder: Path, name: str) -> Path | None:
-    """What Python would import from a folder by this name: not a folder without ``__init__.py``."""
+    """Return the path that Python imports from a folder by this name; ``None`` if there is none.
+
+    A folder without ``__init__.py`` does not count.
+    """
     if (folder / name / "__init__.py").is_file():
         return folder / name
     return folder / f"{name}.py" if (folder / f"{name}.py").is_file() else None
 
 
 def _is_itself(name: str, folder: Path) -> bool:
-    """Whether a module in a folder is that very library, in a clone of it."""
+    """Return whether a module in a folder is the library itself, as in a clone of its repository."""
     elsewhere = [place for place in sys.path if Path(place or ".").resolve() != folder.resolve()]
     loaded = getattr(sys.modules.get(name), "__file__", None)
     spec = PathFinder.find_spec(name, elsewhere) if loaded is None else None
     origin = loaded or (spec.origin if spec is not None else None)
-    # One that is only there is an editable installation, or a library that is not installed.
+    # A module found nowhere else is an editable installation, or its library is not installed.
     return origin is None or Path(origin).resolve().is_relative_to(folder.resolve() / name)
 
 
 def _module_name(path: Path) -> str:
-    """The file's stem; with the path hashed where that is another module, or cannot be imported by name."""
+    """Return the file's stem, plus a hash of the path if the stem alone would not import this file."""
     taken = sys.modules.get(path.stem)
     places = [str(path.parent), *sys.path]
     if is_found(path.stem, path, places) and getattr(taken, "__file__", str(path)) == str(path):
@@ -209,7 +219,7 @@ def _shims() -> TemporaryDirectory[str]:
 
 
 def _make_findable(name: str, path: Path) -> None:
-    """Let processes that are started from here, and get its ``sys.path``, import a file by another name."""
+    """Let child processes, which inherit ``sys.path``, import a file by another name."""
     Path(_shims().name, f"{name}.py").write_text(_SHIM.format(path=str(path)), encoding="utf-8")
     importlib.invalidate_caches()
 
@@ -220,7 +230,7 @@ def _cannot_import(name: str, error: BaseException, folder: Path) -> str:
 
 
 def _hidden_folder(name: str, folder: Path) -> str:
-    """What to do if a module is not found because a library has the name of the user's folder."""
+    """Return a remedy if a module is not found because a library has the same name as the user's folder."""
     top, dot, _ = name.partition(".")
     own = [place / top for place in (folder, *folder.parents) if (place / top).is_dir()]
     if not dot or top not in _NEEDED or not own:

@@ -1,7 +1,7 @@
-"""``CodeArchive``: the user's code and files, for nodes on which they are not where they are on the driver's.
+"""``CodeArchive``: carries the user's code and files to nodes that do not have them.
 
-A folder is packed as git sees it: without what ``.gitignore`` names. A node that has the same files in the
-same place uses those; any other unpacks them once.
+It packs the files of a folder that git does not ignore. A node that has the same files at the same path uses
+those. Any other node unpacks the archive once.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SKIPPED = frozenset(
 
 
 class CodeArchive:
-    """The files of some folders, packed where they are."""
+    """The packed files of one or more folders."""
 
     def __init__(self, roots: Iterable[Path]) -> None:
         resolved = sorted({root.resolve() for root in roots})
@@ -37,8 +37,9 @@ class CodeArchive:
         sizes = {path: path.stat().st_size for _, path in files}
         if sum(sizes.values()) > _MOST_BYTES:
             largest = max(sizes, key=lambda path: sizes[path])
-            limit = f"at most {_MOST_BYTES // 2**20} MiB of files travel to other nodes"
-            self.too_large = f"{limit}, and {largest} has {sizes[largest] // 2**20}; name it in .gitignore"
+            limit = f"we send at most {_MOST_BYTES // 2**20} MiB of files to other nodes"
+            size = f"{largest} has {sizes[largest] // 2**20} MiB"
+            self.too_large = f"{limit}, and {size}; add it to .gitignore"
             files = []
         packed = io.BytesIO()
         digest = hashlib.sha256()
@@ -54,12 +55,15 @@ class CodeArchive:
         self._name = digest.hexdigest()[:24]
 
     def unpack(self) -> dict[Path, Path]:
-        """Where each of the folders is on this node. Raises ClusterError if it is missing and too large."""
+        """Return the path of each folder on this node, and unpack the archive if needed.
+
+        Raises ClusterError if the folders are missing here and too large to send.
+        """
         if self._is_here():
             return {root: root for root in self.roots}
         if self.too_large is not None:
-            missing = f"{', '.join(map(str, self.roots))}: not there on the node {os.uname().nodename}"
-            raise ClusterError(f"{missing}; {self.too_large}, or let all nodes share that folder")
+            missing = f"{', '.join(map(str, self.roots))}: not found on node {os.uname().nodename}"
+            raise ClusterError(f"{missing}; {self.too_large}, or let all nodes share the folder")
         target = Path(tempfile.gettempdir(), f"tuner-{os.getuid()}", self._name)
         if not target.is_dir():
             target.parent.mkdir(mode=0o700, exist_ok=True)
@@ -72,7 +76,7 @@ class CodeArchive:
                 (unfinished / str(number)).mkdir(exist_ok=True)
             try:
                 unfinished.rename(target)
-            except OSError:  # another process was faster
+            except OSError:  # another process renamed its copy first
                 if not target.is_dir():
                     raise
         return {root: target / str(number) for number, root in enumerate(self.roots)}
@@ -86,7 +90,7 @@ class CodeArchive:
 
 
 def moved(path: str, places: dict[Path, Path]) -> str:
-    """A path of the driver's node as it is on this one."""
+    """Convert a path on the driver's node to the path on this node."""
     for root, here in places.items():
         if Path(path).is_relative_to(root):
             return str(here / Path(path).relative_to(root))
@@ -101,14 +105,20 @@ def _hash(path: Path) -> str | None:
 
 
 def _files(root: Path) -> Sequence[Path]:
-    """The files below a folder that ``.gitignore`` does not name, hidden ones and environments left out."""
+    """Return the files below a folder, without those that git ignores.
+
+    Without git, hidden folders and virtual environments are left out.
+    """
     listed = _listed_by_git(root)
     paths = [root / name for name in listed] if listed is not None else sorted(_walked(root))
     return [path for path in paths if path.is_file() and not path.is_symlink()]
 
 
 def _listed_by_git(root: Path) -> list[str] | None:
-    """What git would add of a folder, which need not be a repository; ``None``: there is no git."""
+    """Return the files that git would add from a folder, which need not be a repository.
+
+    ``None`` if git is not installed.
+    """
     with tempfile.TemporaryDirectory() as empty:
         command = ["git", f"--git-dir={empty}", f"--work-tree={root}"]
         try:

@@ -180,7 +180,7 @@ class Result(TrialEvent):
 
 
 class Action(StrEnum):
-    """What a scheduler can do with a trial."""
+    """A scheduler's choices for a trial."""
 
     CONTINUE = "continue"
     PAUSE = "pause"

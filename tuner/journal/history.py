@@ -172,7 +172,7 @@ class History:
 
     @classmethod
     def of(cls, events: Iterable[Event]) -> Self:
-        """Return the history of these events."""
+        """Return the history that results from the events."""
         history = cls()
         for event in events:
             history.add(event)

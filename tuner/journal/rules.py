@@ -134,5 +134,5 @@ MAYBE_NUMBER = Rule(lambda value: value is None or is_number(value), "a finite n
 
 
 def one_of(*words: str) -> Rule:
-    """Return the rule that a value must be one of these texts."""
+    """Return the rule that a value must equal one of the given texts."""
     return Rule(lambda value: isinstance(value, str) and value in words, f"one of {', '.join(words)}")

@@ -1,4 +1,4 @@
-"""The rules of a running sweep, without Ray, clock or disk: ``SweepState`` and its replay from a journal."""
+"""The rules of a running sweep, without Ray, clock or disk, and their replay from a journal."""
 
 from tuner.state._replay import Pending, replay
 from tuner.state._state import (

@@ -1,7 +1,7 @@
-"""``replay``: a state as it was when its sweep broke off, made again from the journal.
+"""``replay``: rebuilds the state of an interrupted sweep from its journal.
 
-The searcher and the scheduler are asked and told again what they were, in the same order, and answer the
-same. Where they do not, the journal is not theirs: another version wrote it, or someone changed it.
+The searcher and the scheduler get the same calls in the same order, so they must give the same answers. A
+different answer means that another version wrote the journal, or that someone changed it.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ from tuner.state._state import SweepState
 
 @dataclass
 class Pending:
-    """What was decided and not done when the sweep broke off."""
+    """Decisions that had not been carried out when the sweep was interrupted."""
 
     resumed: list[Decision] = field(default_factory=list)
-    """Trials that were to be resumed, and maybe reconfigured."""
+    """Decisions to resume a trial, possibly with another configuration."""
     dropped: list[int] = field(default_factory=list)
-    """Paused trials that were to end."""
+    """Paused trials that should end."""
 
 
 def replay(state: SweepState, events: Iterable[Event]) -> Pending:
-    """Bring a new state to where the events end. Raises ResultsError when they are not those of its sweep."""
+    """Apply a journal's events to a new state. Raises ResultsError if they do not fit the state's sweep."""
     replaying = _Replay(state)
-    for position, event in enumerate(_with_ends(list(events))):
+    for position, event in enumerate(_mark_last_results(list(events))):
         if not isinstance(event, TrialEvent):
             continue
         try:
             replaying.apply(event)
-        # A journal that was tampered with; one that we wrote names only what there is.
+        # Our own journals refer only to existing trials and decisions, so this one was changed.
         except (LookupError, StopIteration, AssertionError, TypeError, ValueError) as error:
             if isinstance(error, TunerError):
                 raise
@@ -76,7 +76,7 @@ class _Replay:
     def _start(self, event: Started) -> None:
         self._state.apply(event)
         if any(decision.source == event.trial for decision in self.pending.resumed):
-            self._state.catch_up(event.trial)  # for the checkpoint that they wait for
+            self._state.catch_up(event.trial)  # other trials wait for its checkpoint
         else:
             self.pending.resumed = [each for each in self.pending.resumed if each.trial != event.trial]
 
@@ -88,38 +88,38 @@ class _Replay:
             or not same(found.config, event.config)
         ):
             suggested = "no more trials" if found is None else f"{found.config}"
-            raise _foreign(event.trial, f"ran {event.config}, and the searcher suggests {suggested}")
+            raise _mismatch(event.trial, f"ran {event.config}, but the searcher suggests {suggested}")
 
     def _decide(self, event: Decision) -> None:
-        """Compare a decision of the journal with the state's own."""
+        """Compare a decision in the journal with the state's decision."""
         state, number = self._state.trials[event.trial].state, event.trial
         if event.action is Action.RESUME:
             decision = self._state.resume()
             if decision is None or decision.trial != number:
-                raise _foreign(number, f"was resumed, and the scheduler resumes {decision}")
+                raise _mismatch(number, f"was resumed, but the scheduler resumes {decision}")
             self.pending.resumed.append(decision)
         elif event.action is Action.STOP and state == "paused":
             if number not in self.pending.dropped:
                 self.pending.dropped += [decision.trial for decision in self._state.drop()]
             if number not in self.pending.dropped:
-                raise _foreign(number, "was dropped, and the scheduler keeps it")
+                raise _mismatch(number, "was dropped, but the scheduler keeps it")
         elif event.action is Action.PAUSE and state != "paused":
-            raise _foreign(number, "was paused, and the scheduler lets it run")
+            raise _mismatch(number, "was paused, but the scheduler lets it run")
 
     def _reconfigure(self, event: Reconfigured) -> None:
         decision = next(each for each in self.pending.resumed if each.trial == event.trial)
         self.pending.resumed.remove(decision)
         made = self._state.reconfigured(decision)
         if not same(made, event.config):
-            what = f"continued with {event.config}, and the scheduler makes something else"
-            raise _foreign(event.trial, what)
-        self._state.apply(replace(event, config=made))  # with the types that the space gives
+            what = f"continued with {event.config}, but the scheduler creates another configuration"
+            raise _mismatch(event.trial, what)
+        self._state.apply(replace(event, config=made))  # JSON lost the types of the search space
 
 
-def _with_ends(events: list[Event]) -> list[Event]:
-    """The events, with each result marked as done that no scheduler decided on; earlier versions did not.
+def _mark_last_results(events: list[Event]) -> list[Event]:
+    """Return the events with ``done`` set in each trial's last result, which earlier versions did not set.
 
-    Such a result is followed by the trial's end as completed, with nothing else of the trial in between.
+    A result is the last one if the trial then completes without another result, decision or loss.
     """
     marked = list(events)
     following: dict[int, Event] = {}
@@ -134,5 +134,5 @@ def _with_ends(events: list[Event]) -> list[Event]:
     return marked
 
 
-def _foreign(number: int, what: str) -> ResultsError:
+def _mismatch(number: int, what: str) -> ResultsError:
     return ResultsError(f"cannot resume this journal: trial {number:05d} {what}")

@@ -1,7 +1,8 @@
 """``SweepState``: the rules of a running sweep. Events go in, instructions come out.
 
-A driver tells the state what happens and does what it answers: a cluster, a simulation, or the replay of a
-journal. The same events in the same order give the same answers. Nothing here knows Ray, a clock or a disk.
+A driver reports events to the state and follows its instructions. The driver is a cluster, a simulation, or
+the replay of a journal. The same events in the same order give the same instructions. Nothing here uses Ray,
+a clock or a disk.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from tuner.state._trial import TrialState
 from tuner.sweep import Sweep
 
 WORKER_LOSSES = 3
-"""A trial whose worker dies this many times without progress in between fails."""
+"""A trial fails when its worker dies this many times without progress in between."""
 
 _ENDINGS: dict[Action, Ending] = {Action.STOP: "stopped", Action.COMPLETE: "completed"}
 
@@ -47,7 +48,7 @@ class Save:
 
 @dataclass(frozen=True)
 class Conclude:
-    """End the trial: its end was decided on this very result, and it was lost before that was done."""
+    """End the trial. The decision was made at this same result, but the trial was lost before it ended."""
 
     trial: int
     ending: Ending
@@ -55,37 +56,38 @@ class Conclude:
 
 @dataclass(frozen=True)
 class Release:
-    """Delete the trial's checkpoints, which nothing needs any more."""
+    """Delete the trial's checkpoints, which are no longer needed."""
 
     trial: int
 
 
 Instruction = Save | Conclude | Release | Decision
-"""What a driver is to do. It records a decision that ``is_notable`` before it follows it."""
+"""An order to the driver. It journals a decision that ``is_notable`` before it follows the decision."""
 
 
 @dataclass(frozen=True)
 class Grant:
-    """A trial may train up to the iteration ``until``; ``None``: each of its results may be decided on."""
+    """Permission for a trial to train without a decision."""
 
     until: int | None
+    """The last permitted iteration. ``None`` means that the scheduler may decide at any result."""
 
 
 def trial_seed(sweep_seed: int, trial: int) -> int:
-    """Return the trial's own seed, below 2**31: a pure function of the sweep's seed and its number."""
+    """Return the seed of a trial, below 2**31. It depends only on the sweep's seed and the trial's number."""
     return int(np.random.SeedSequence([sweep_seed, trial]).generate_state(1)[0] >> 1)
 
 
 class SweepState:
-    """The trials of a sweep, what is decided about them, and what is left of its budget."""
+    """The trials of a sweep, the decisions about them, and the remaining budget."""
 
     def __init__(self, sweep: Sweep, *, searcher: Searcher, total: int | None) -> None:
         self.sweep = sweep
-        self.total = total  # how many trials there will be; ``None``: nobody knows
+        self.total = total  # the number of trials; None if unknown
         self.trials: dict[int, TrialState] = {}
-        self.reason: str | None = None  # why the sweep is over before every trial was run
-        self.incumbent: TrialState | None = None  # the best so far that has not failed
-        self.is_closed = False  # no new trial will come
+        self.reason: str | None = None  # why the sweep ends early
+        self.incumbent: TrialState | None = None  # the best trial so far that has not failed
+        self.is_closed = False  # there will be no new trial
         self.searcher = searcher
         self._scheduler = sweep.scheduler.build(
             objective=sweep.objective,
@@ -93,22 +95,22 @@ class SweepState:
             seed=sweep.seed,
         )
         self._failures = 0
-        self.iterations = 0  # of all trials; those that were repeated count once
-        self._granted: dict[int, int] = {}  # running trial -> the iteration up to which it may train
-        self._kept: list[TrialState] = []  # the best of those that have ended; their checkpoints stay
+        self.iterations = 0  # of all trials; a repeated iteration counts once
+        self._granted: dict[int, int] = {}  # running trial -> its last permitted iteration
+        self._kept: list[TrialState] = []  # the best ended trials, whose checkpoints are kept
 
     @classmethod
     def begin(cls, sweep: Sweep) -> Self:
-        """Return the state of a sweep without any trial yet; reads what its searcher learns from."""
+        """Return the state of a sweep without trials. Reads the warm-start data of its searcher."""
         searcher = start(sweep.searcher, sweep.space, objective=sweep.objective, seed=sweep.seed)
         return cls(sweep, searcher=searcher, total=sweep.trials)
 
     def counts(self) -> Counter[str]:
-        """How many trials are in each state."""
+        """Return the number of trials in each state."""
         return Counter(trial.state for trial in self.trials.values())
 
     def apply(self, event: Event) -> list[Instruction]:
-        """Take in what has happened, and return what follows from it, in order."""
+        """Apply an event, and return the resulting instructions in order."""
         match event:
             case Started():
                 self.trials[event.trial].state = "running"
@@ -123,7 +125,7 @@ class SweepState:
         return []
 
     def suggest(self) -> Suggested | None:
-        """Return a new trial for a free worker; ``None`` when there are no more, and then never again."""
+        """Return a new trial for a free worker. After the first ``None``, there are no more trials."""
         number = len(self.trials)
         if self.is_closed:
             return None
@@ -139,7 +141,7 @@ class SweepState:
         return Suggested(number, config, trial.seed)
 
     def resume(self) -> Decision | None:
-        """Return which paused trial takes a free worker; ``None``: none is ready."""
+        """Return the paused trial that takes a free worker; ``None`` if none is ready."""
         decision = self._scheduler.resume()
         if decision is not None:
             trial = self._paused(decision)
@@ -147,16 +149,16 @@ class SweepState:
         return decision
 
     def drop(self) -> list[Decision]:
-        """Return the paused trials that can never continue. Each comes once."""
+        """Return the paused trials that can never continue. Each is returned once."""
         decisions = self._scheduler.drop()
         for decision in decisions:
             self._paused(decision)
         return decisions
 
     def grant(self, trial: int) -> Grant | None:
-        """Return how far a trial may train before its results are needed.
+        """Return how far a trial may train before the state needs its results.
 
-        ``None``: it has to wait, since the others may use up what is left of ``budget.total_iterations``.
+        ``None`` means that it must wait: others may use up the rest of ``budget.total_iterations``.
         """
         state = self.trials[trial]
         if state.pauses_again:
@@ -175,56 +177,57 @@ class SweepState:
         return Grant(self._granted[trial])
 
     def reconfigured(self, decision: Decision) -> Config:
-        """Return the configuration that a trial resumes with. Pure: the same each time."""
+        """Return the configuration that a trial resumes with. Repeated calls give the same result."""
         assert decision.source is not None
         rng = np.random.default_rng([self.sweep.seed, decision.trial, int(decision.resource)])
         config = self.trials[decision.source].config
         return self.sweep.scheduler.reconfigured(config, decision, space=self.sweep.space, rng=rng)
 
     def time_is_up(self, trial: int) -> Decision:
-        """Return the decision to stop a trial that has had its time (``budget.trial_seconds``)."""
+        """Return the decision to stop a trial that reached ``budget.trial_seconds``."""
         state = self.trials[trial]
         reason = "its time (budget.trial_seconds) is up"
         return Decision(trial, Action.STOP, state.resource, state.last, reason=reason)
 
     def starts_left(self, trial: int) -> int:
-        """How many times a trial is still started again if its worker dies now and then at once again."""
+        """Return how many times a trial may restart if its worker dies now and after each restart."""
         return WORKER_LOSSES - 1 - self.trials[trial].worker_losses
 
     def catch_up(self, trial: int) -> None:
-        """Let a paused trial train up to its last result again, so that others can copy that checkpoint."""
+        """Let a paused trial repeat its training up to its last result, so that others can copy it there."""
         self.trials[trial].pauses_again = True
 
     def keeps(self, trial: int) -> bool:
-        """Whether a trial's checkpoints are to stay: it has not ended, or is among the best that have."""
+        """Return whether to keep the checkpoints of a trial: it is active or among the best ended trials."""
         state = self.trials[trial]
         return not state.has_ended or state in self._kept
 
     def give_up(self, reason: str) -> None:
-        """End the sweep early: no new trial, and the running ones are to be stopped."""
+        """End the sweep early: create no new trials and let the driver stop the running ones."""
         if self.reason is None:
             self.reason = reason
             self.close()
 
     def close(self) -> None:
-        """Let no new trial come."""
+        """Create no more trials."""
         if not self.is_closed:
             self.is_closed = True
             self._scheduler.close()
 
     def _paused(self, decision: Decision) -> TrialState:
-        """The trial that is resumed or dropped. Raises ValueError when it is not there to be."""
+        """Return the trial to resume or drop. Raises ValueError if it is not paused."""
         trial = self.trials[decision.trial]
         if trial.state != "paused" and not trial.pauses_again:
-            what = f"trial {decision.trial} cannot {decision.action}, since it is {trial.state}, not paused"
+            fault = f"it must be paused, but it is {trial.state}"
+            what = f"cannot {decision.action} trial {decision.trial}; {fault}"
             raise ValueError(f"{type(self._scheduler).__name__}: {what}")
         return trial
 
     def _result(self, result: Result) -> list[Instruction]:
-        """Take note of a result, and decide on it.
+        """Record a result and decide on it.
 
-        A checkpoint is taken of the best value so far, and at the end of a trial that is the best to have
-        ended. Of several objectives the last values count, so only the end does.
+        A trial is saved at the best value of the sweep so far, and at its end if it is the best ended trial.
+        With several objectives only the last values count, so a trial is saved at its end only.
         """
         trial, objective = self.trials[result.trial], self.sweep.objective
         trial.repeats = result.iteration <= trial.iteration
@@ -254,7 +257,7 @@ class SweepState:
             self.searcher.report(trial.number, result.iteration, result.value)
         if leads:
             self.incumbent = trial
-        # The incumbent may still fail; then the best of those that have ended must not be without.
+        # The incumbent may still fail. Then the best ended trial must have a checkpoint.
         limit = self.sweep.budget.iterations
         is_last = result.done or (limit is not None and result.iteration >= limit)
         saves = (leads and not objective.others) or (
@@ -264,19 +267,19 @@ class SweepState:
         return instructions if result.done else [*instructions, self._decide(trial)]
 
     def _resource(self, result: Result) -> float:
-        """What the scheduler measures the trial by."""
+        """Return the resource that the trial has used, in the scheduler's unit."""
         resource = self.sweep.scheduler.resource
         known: dict[str, Any] = {ITERATIONS: result.iteration, SECONDS: result.seconds}
         return float(known[resource] if resource in known else result.metrics[resource])
 
     def _decide(self, trial: TrialState) -> Decision:
-        """What becomes of a trial after its last result."""
+        """Decide what to do with a trial after its last result."""
         several = self.sweep.scheduler.many_objectives and bool(self.sweep.objective.others)
         value: Any = trial.last_values if several else trial.last
         decision = self._scheduler.report(trial.number, trial.resource, value)
         limit = self.sweep.budget.iterations
         if limit is not None and trial.iteration >= limit and decision.action is not Action.STOP:
-            # The scheduler may not know, where it measures trials by something else.
+            # A scheduler with another resource does not know the limit on iterations.
             decision = replace(decision, action=Action.COMPLETE)
         if decision.action is not Action.CONTINUE:
             self._granted.pop(trial.number, None)
@@ -286,13 +289,13 @@ class SweepState:
         return decision
 
     def _pause_again(self, trial: TrialState) -> Decision:
-        """Pause a trial where it was paused before."""
+        """Pause a trial at its earlier pause."""
         trial.state, trial.pauses_again, trial.is_unsaved = "paused", False, False
-        reason = "it was paused here before, and lost without a checkpoint"
+        reason = "it was paused here before but lost without a checkpoint"
         return Decision(trial.number, Action.PAUSE, trial.resource, trial.last, reason=reason)
 
     def _lost(self, event: Lost) -> None:
-        """A trial will be started again."""
+        """Record a loss, after which the trial will be restarted."""
         trial = self.trials[event.trial]
         if event.lanes is None:
             trial.worker_losses += event.died
@@ -304,7 +307,7 @@ class SweepState:
             trial.is_unsaved = True
 
     def _reconfigured(self, event: Reconfigured) -> None:
-        """A trial is about to resume from its source's last checkpoint, with another configuration."""
+        """Record that a trial resumes from its source's last checkpoint with another configuration."""
         trial, source = self.trials[event.trial], self.trials[event.source]
         trial.config = event.config
         trial.iteration, trial.resource, trial.last = source.iteration, source.resource, source.last
@@ -338,7 +341,7 @@ class SweepState:
                 self.incumbent = self._better(other, self.incumbent)
 
     def _foremost(self, trials: Sequence[TrialState]) -> list[TrialState]:
-        """The best of these; of several objectives, those that no other dominates."""
+        """Return the best trial; with several objectives, the trials that no other trial dominates."""
         objective = self.sweep.objective
         if objective.others:
             sound = [trial for trial in trials if trial.last_values and trial.state != "failed"]
@@ -349,13 +352,13 @@ class SweepState:
         return [] if best is None else [best]
 
     def _better(self, trial: TrialState, than: TrialState | None) -> TrialState | None:
-        """``trial`` if it has not failed and is ahead, else ``than``."""
+        """Return ``trial`` if it has not failed and is better, else ``than``."""
         if trial.best is None or trial.state == "failed":
             return than
         return trial if self._is_ahead(trial, trial.best, of=than) else than
 
     def _is_ahead(self, trial: TrialState, value: float, *, of: TrialState | None) -> bool:
-        """Whether a trial with this value is better than the best of another; of equals, the first is."""
+        """Return whether a trial's value beats the best value of ``of``. The older trial wins a tie."""
         if of is None or self.sweep.objective.better(value, than=of.best):
             return True
         return value == of.best and trial.number < of.number

@@ -1,4 +1,4 @@
-"""``TrialState``: what is known of a trial while its sweep runs."""
+"""``TrialState``: the state of one trial of a running sweep."""
 
 from __future__ import annotations
 
@@ -16,36 +16,37 @@ class TrialState:
 
     number: int
     config: dict[str, Any]
-    """That it has at present."""
+    """Its current configuration."""
     seed: int
     state: str = "pending"
     """``pending``, ``running``, ``paused``, or how it ended."""
     ending: Ending | None = None
-    """Decided, and about to happen."""
+    """The end that was decided but may not have happened yet."""
     repeats: bool = False
-    """Its last result is one that it had reported before: it started over, or from an earlier checkpoint."""
+    """Whether its last result repeats an earlier one. It then restarted, or lost its latest results."""
     is_unsaved: bool = False
-    """It was lost as it was paused, maybe before there was a checkpoint."""
+    """Whether it was lost during its pause, so that its last result may have no checkpoint."""
     pauses_again: bool = False
-    """It trains up to where it was paused, for the checkpoint that others wait for."""
+    """Whether it repeats its training up to its pause, since others wait for that checkpoint."""
     iteration: int = 0
     seconds: float = 0.0
-    """Of training, by its last result."""
+    """Training time, as of its last result."""
     resource: float = 0.0
-    """What the scheduler measures it by."""
+    """The resource it has used, in the scheduler's unit."""
     last: float | None = None
+    """The first objective's value in the last result."""
     last_values: tuple[float, ...] = ()
-    """Of all objectives."""
+    """The values of all objectives in the last result."""
     best: float | None = None
     best_iteration: int = 0
     best_config: dict[str, Any] = field(default_factory=dict)
-    """That it had at its best."""
+    """Its configuration at its best value."""
     worker_losses: int = 0
-    """Since its last progress."""
+    """The number of deaths of its worker since its last progress."""
     times_too_many: int = 0
-    """For the memory of its worker's device."""
+    """How many times its worker's device had too little memory for all its trials."""
 
     @property
     def has_ended(self) -> bool:
-        """Whether it has left for good."""
+        """Whether it has ended and will not run again."""
         return self.state in _ENDED

@@ -1,1 +1,1 @@
-"""Where results are kept: folders that may be full or shared, their lock, whole checkpoints."""
+"""Storage of results: checks of a results folder, its lock, and atomic checkpoints."""

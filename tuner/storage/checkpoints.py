@@ -1,4 +1,4 @@
-"""Where checkpoints are kept: each is written whole or not at all, and a full disk is one error for all."""
+"""Storage of checkpoints. Each is written atomically, and every full disk raises the same error."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from tuner.ray_internals import StorageContext
 from tuner.storage.disk import trouble
 
 Folder = tuple[Any, str]
-"""A file system of pyarrow's, and the path of a folder in it."""
+"""A pyarrow file system, and the path of a folder in it."""
 
 PARTIAL = ".partial"
-"""The ending of a checkpoint folder that is being written."""
+"""The suffix of a checkpoint folder while it is being written."""
 
 
 class StorageFailed(TrialError):
-    """A checkpoint could not be written, and that is not the trial's fault."""
+    """A checkpoint could not be written, for a reason outside the trial."""
 
 
 class Storage(StorageContext):
-    """Ray's storage of a trial; a checkpoint appears in it under its name only when all of it is there."""
+    """Ray's storage of a trial, with a rename that makes each checkpoint appear only when it is complete."""
 
     def persist_current_checkpoint(self, checkpoint: Any) -> Any:
-        """Copy a checkpoint to its place. Raises StorageFailed where nothing can be written there."""
+        """Copy a checkpoint into the results folder. Raises StorageFailed if the folder is not writable."""
         system, target = self.storage_filesystem, self.checkpoint_fs_path
         partial = f"{target}{PARTIAL}"
         if not Path(checkpoint.path).is_dir():
-            raise TrialError(f"the checkpoint must be a folder, and there is none at {checkpoint.path}")
+            raise TrialError(f"the checkpoint must be a folder; no folder exists at {checkpoint.path}")
         folder = Path(self.experiment_fs_path)
         if not folder.is_dir():
-            what = f"there is no such folder on {os.uname().nodename}"
+            what = f"this folder does not exist on {os.uname().nodename}"
             raise StorageFailed(f"{folder}: {what}; all machines must share the results folder")
         try:
-            for left in (partial, target):  # by a process that died
-                remove(system, left)
+            for leftover in (partial, target):  # a process that died may have left either
+                remove(system, leftover)
             system.create_dir(partial)
             pyarrow.fs.copy_files(
                 checkpoint.path,
@@ -56,20 +56,20 @@ class Storage(StorageContext):
 
 
 def remove(system: pyarrow.fs.FileSystem, path: str) -> None:
-    """Delete a folder, if it is there."""
+    """Delete a folder if it exists."""
     with contextlib.suppress(FileNotFoundError):
         system.delete_dir(path)
 
 
 def contents(checkpoint: Any) -> tuple[int, int]:
-    """How many files a checkpoint has, and how many bytes together. Raises OSError if it is not there."""
+    """Return the number of files in a checkpoint and their total bytes. Raises OSError if it is missing."""
     selector = pyarrow.fs.FileSelector(checkpoint.path, recursive=True)
     sizes = [info.size or 0 for info in checkpoint.filesystem.get_file_info(selector) if info.is_file]
     return len(sizes), sum(sizes)
 
 
 def make_durable(checkpoint: Any) -> None:
-    """Write a checkpoint to the disk itself, where it lies on a local one."""
+    """Flush a checkpoint to the disk, if the disk is local."""
     if not isinstance(checkpoint.filesystem, pyarrow.fs.LocalFileSystem):
         return
     for folder, _, files in os.walk(checkpoint.path):
@@ -82,7 +82,7 @@ def make_durable(checkpoint: Any) -> None:
 
 
 def blame_storage(trial: Any, error: TrialError) -> None:
-    """Raise StorageFailed where a trial cannot be saved because nothing can be written at all."""
+    """Raise StorageFailed if a trial could not be saved because its results folder is not writable."""
     folder = Path(trial._storage.experiment_fs_path)
     if not isinstance(error, StorageFailed) and (reason := trouble(folder)) is not None:
         raise StorageFailed(f"{folder}: cannot be written: {reason}") from None

@@ -1,4 +1,4 @@
-"""What is wrong with a place on disk, so that a full or vanished one is one sentence wherever it is met."""
+"""Find out why a folder cannot be written, so that every part reports a full or missing disk alike."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pathlib import Path
 from tuner.errors import ResultsError
 
 _LEAST_FREE = 2**20
-"""A file system with fewer free bytes counts as full: libraries report it in words of their own."""
+"""A file system with fewer free bytes counts as full. Libraries report this in many different ways."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENOTCONN)
-"""Errors of a place that cannot be written, whatever was to be written."""
+"""Errors that affect every write to a folder."""
 
 _SHARED = frozenset(
     [
@@ -55,9 +55,9 @@ _LOCAL_FUSE = (
 
 
 def trouble(folder: Path, error: OSError | None = None) -> str | None:
-    """Return why nothing can be written in a folder now, or ``None`` if something can.
+    """Return why a folder cannot be written now, or ``None`` if it can.
 
-    ``error`` was met there and may say it.
+    ``error`` is an error that occurred there, which may contain the reason.
     """
     if error is not None and error.errno in _FULL:
         return os.strerror(error.errno)
@@ -74,7 +74,7 @@ def trouble(folder: Path, error: OSError | None = None) -> str | None:
 
 
 def is_shared(folder: Path) -> bool:
-    """Whether a folder lies on a file system that other hosts may write, too, as far as Linux tells."""
+    """Return whether Linux reports that the folder's file system can be shared with other hosts."""
     try:
         mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -85,18 +85,18 @@ def is_shared(folder: Path) -> bool:
         before, _, after = line.partition(" - ")
         point = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), before.split()[4])
         above = point == "/" or path == point or path.startswith(f"{point}/")
-        if above and len(point) >= len(where):  # of two on one point, the later one
+        if above and len(point) >= len(where):  # a later mount covers an earlier one at the same point
             where, kind = point, after.split()[0]
     return kind in _SHARED or (kind.startswith("fuse.") and kind not in _LOCAL_FUSE)
 
 
 @contextlib.contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Turn an OSError of writing in a folder into a ResultsError; one of anything else stays as it is."""
+    """Convert an OSError from writing in a folder to a ResultsError. Other errors pass unchanged."""
     try:
         yield
     except OSError as error:
         reason = trouble(folder, error)
-        if reason is None and str(folder) not in f"{error.filename} {error}":  # pyarrow has it in the text
+        if reason is None and str(folder) not in f"{error.filename} {error}":  # pyarrow puts it in the text
             raise
         raise ResultsError(f"{folder}: cannot be written: {reason or error.strerror}") from error

@@ -1,7 +1,8 @@
-"""``FolderLock``: one driver at a time in a results folder, also where hosts share it.
+"""``FolderLock``: allows one driver at a time in a results folder, even on a shared file system.
 
-The kernel's lock ends with its process, but may hold for one host only. So there is also a file that names
-its owner, who touches it every few seconds. A file that is not touched any more may be taken over.
+The kernel releases its lock when the process ends, but that lock may apply to one host only. We therefore
+also write a file that names the owner. The owner updates the file's time every few seconds. Another driver
+may take over a file that is no longer updated.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ FILE_NAME = "driver.lock"
 _SECONDS_BETWEEN_BEATS = 5.0
 
 _SECONDS_TO_STALE = 60.0
-"""A driver on another host counts as dead after this time, which is longer than a short outage."""
+"""A driver on another host counts as dead after this time. A short outage must not exceed it."""
 
 
 class FolderLock:
-    """Held from its making until ``release``, or until another driver has found it stale.
+    """A lock on a folder, held from construction until ``release`` or until it is stale and taken over.
 
-    Raises ResultsError while another driver has the folder, and when nothing can be written there.
+    Raises ResultsError if another driver holds the lock, or if the folder is not writable.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -39,26 +40,27 @@ class FolderLock:
         self.token = secrets.token_hex(8)
         self._lost = False
         self._released = threading.Event()
-        with writing(folder), contextlib.ExitStack() as undone:
-            self._kernel = os.open(folder, os.O_RDONLY)
-            undone.callback(os.close, self._kernel)
+        with writing(folder), contextlib.ExitStack() as cleanup:
+            self._descriptor = os.open(folder, os.O_RDONLY)
+            cleanup.callback(os.close, self._descriptor)
             try:
-                if not is_shared(folder):  # NFS does not lock what is open for reading only
-                    fcntl.flock(self._kernel, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if not is_shared(folder):  # NFS cannot lock a descriptor that is open for reading only
+                    fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise ResultsError(self._taken()) from None
             self._take()
-            undone.pop_all()
+            cleanup.pop_all()
         self._heart = threading.Thread(target=self._beat, name="folder lock", daemon=True)
         self._heart.start()
 
     def check(self) -> None:
-        """Raise ResultsError if another driver has taken the folder over."""
+        """Raise ResultsError if another driver has taken over the folder."""
         if self._lost:
-            raise ResultsError(f"{self._taken()}; it took over while this one could not reach the folder")
+            what = "that sweep took over the folder while this one could not reach it"
+            raise ResultsError(f"{self._taken()}; {what}")
 
     def release(self) -> None:
-        """Let other drivers in; once is enough, again does no harm."""
+        """Release the lock. Repeated calls do nothing."""
         if self._released.is_set():
             return
         self._released.set()
@@ -66,7 +68,7 @@ class FolderLock:
         with contextlib.suppress(OSError):
             if self._owner().get("token") == self.token:
                 self._path.unlink()
-        os.close(self._kernel)
+        os.close(self._descriptor)
 
     def _take(self) -> None:
         owner = {"host": _host(), "pid": os.getpid(), "began": _began(os.getpid()), "token": self.token}
@@ -84,7 +86,7 @@ class FolderLock:
             return
 
     def _remove(self, stale: dict[str, Any]) -> None:
-        """Remove a stale file; if another driver has just put its own there, that one stays."""
+        """Remove a stale lock file. If another driver has just replaced it, keep the new file."""
         aside = self._path.with_name(f"{FILE_NAME}.{self.token}")
         try:
             self._path.rename(aside)
@@ -100,14 +102,14 @@ class FolderLock:
 
     def _is_stale(self, owner: dict[str, Any]) -> bool:
         if not owner and not is_shared(self._folder):
-            return True  # torn by a crash: who writes it here holds the kernel's lock, which is ours now
+            return True  # a crash tore the file: its writer held the kernel's lock, which is ours now
         if owner.get("host") == _host():
             return not _is_alive(owner.get("pid"), owner.get("began"))
         age = self._age()
         return age is None or age >= _SECONDS_TO_STALE
 
     def _age(self) -> float | None:
-        """Seconds since the last beat, by the clock of the file system; ``None``: the file is gone."""
+        """Return the seconds since the last beat by the file system's clock; ``None`` if the file is gone."""
         with tempfile.NamedTemporaryFile(dir=self._folder, prefix=".clock-") as clock:
             now = os.stat(clock.name).st_mtime
         try:
@@ -121,19 +123,19 @@ class FolderLock:
             return f"{self._folder}: a sweep is running in it"
         by = f"process {owner['pid']} on {owner['host']}"
         if owner["host"] != _host():
-            by += f"; without a sign of life for {_SECONDS_TO_STALE:g} s it counts as dead"
+            by += f"; it counts as dead after {_SECONDS_TO_STALE:g} s without a sign of life"
         return f"{self._folder}: a sweep is running in it ({by})"
 
     def _beat(self) -> None:
         while not self._released.wait(_SECONDS_BETWEEN_BEATS):
-            with contextlib.suppress(OSError):  # an outage may pass; who writes will notice
+            with contextlib.suppress(OSError):  # an outage may pass; a writer will notice one that lasts
                 token = self._owner().get("token")
                 self._lost = token is not None and token != self.token
                 os.utime(self._path)
 
 
 def read_owner(path: Path) -> dict[str, Any]:
-    """What a lock's file says; nothing while it is being written, and where there is none."""
+    """Return the content of a lock file; empty if the file is missing or being written."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -146,7 +148,7 @@ def _host() -> str:
 
 
 def _began(pid: int) -> str | None:
-    """When a process began, in ticks of its kernel; ``None``: it is not there, or nobody knows."""
+    """Return the start time of a process in kernel ticks; ``None`` if the process or its time is unknown."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except (OSError, IndexError):
