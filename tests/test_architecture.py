@@ -28,7 +28,7 @@ LAYERS = (
     {"lookup", "rules"},
     {"sweep"},
     {"report", "state", "worker"},
-    {"simulation", "trackers"},
+    {"live", "simulation", "trackers"},
     {"cluster"},
     {"evaluation", "export", "schema"},
     {"listing"},

@@ -10,19 +10,19 @@ from rich.console import Console
 
 from tuner import Budget, Float, Objective, Sweep
 from tuner.cluster.driver import SweepDriver
-from tuner.cluster.pace import Pace
-from tuner.cluster.progress import Lines, Live, chosen, picture, status
+from tuner.cluster.progress import Lines, Live, chosen, for_stream
 from tuner.journal import Journal
+from tuner.live import Pace, Viewer, words
 from tuner.state import SweepState
 from tuner.worker.memory import MemoryLeak
 
 LEAK = (
-    "trials leave GPU memory behind: between trials a worker held 400 MB at first and 1.9 GB now, of its "
-    "share of 10.0 GB; it is replaced, as others will be"
+    "trials leave GPU memory behind: between trials a worker held 400 MB at first and 1.9 GB now; its share "
+    "is 10.0 GB; the worker is replaced, and others will be"
 )
 LANES = (
-    "the device's memory does not hold all lanes of a worker: it goes on with 4 trials at once, as others "
-    "may; trials that had no room start again"
+    "the device's memory does not hold all lanes of a worker: it continues with 4 trials at once, and other "
+    "workers may follow; trials that had no room start again"
 )
 
 
@@ -87,30 +87,13 @@ def report(driver, number, iteration, value, *, seconds=1.0):
     driver.result(number, {**result, **metrics, "metrics": metrics})
 
 
-@pytest.mark.parametrize(("height", "most"), [(24, 13), (12, 2), (8, 0), (50, 32)])
-def test_rows_give_way_to_the_best_and_the_status(tmp_path, height, most):
-    driver = driving(tmp_path, running=32)
-    for number in range(32):
-        report(driver, number, 4, 1.0 - number / 100)
-    stream = io.StringIO()
-    console = Console(file=stream, width=80, height=height, force_terminal=True, color_system=None)
-    console.print(picture(driver, "digits: 64 trials", Pace(), console=console))
-    lines = stream.getvalue().splitlines()
-    assert len(lines) < height
-    assert lines[0] == "digits: 64 trials"
-    assert lines[1].startswith("32/64 trials · 32 running")
-    assert any(line.startswith("best loss 0.69 (trial 00031, iteration 4): ") for line in lines)
-    rows = [line for line in lines if re.match(r"\d{5} ", line)]
-    assert 0 <= len(rows) - most <= 2
-    assert len(rows) == 32 or not rows or f"and {32 - len(rows)} more running" in stream.getvalue()
-
-
 def test_the_states_have_the_words_that_the_report_has(tmp_path):
     driver = driving(tmp_path, running=4)
     driver.state.trials[0].state = "paused"
     driver.state.trials[1].state = "pending"
     driver.end(2, "stopped")
-    assert "4/64 trials · 1 running, 1 paused, 1 pending, 1 stopped · " in status(driver, Pace())
+    view = Viewer().view(driver.state, driver.recent)
+    assert words.status(view).startswith("4/64 trials · 1 running, 1 paused, 1 pending, 1 stopped · ")
 
 
 def test_time_left_does_not_count_the_start_up(tmp_path):
@@ -118,18 +101,18 @@ def test_time_left_does_not_count_the_start_up(tmp_path):
     pace = Pace(clock)
     driver = driving(tmp_path, trials=10)
     clock.now += 600  # ten minutes until there is a cluster
-    pace.see(driver)
-    assert pace.remaining(driver) is None
+    pace.see(driver.state)
+    assert pace.remaining(driver.state) is None
     for number in range(2):
         driver.suggest()
         driver.started(number, "node")
-    pace.see(driver)
-    assert pace.remaining(driver) is None
+    pace.see(driver.state)
+    assert pace.remaining(driver.state) is None
     clock.now += 5
     for number in range(2):
         driver.end(number, "completed")
-    pace.see(driver)
-    assert pace.remaining(driver) == pytest.approx(20.0)
+    pace.see(driver.state)
+    assert pace.remaining(driver.state) == pytest.approx(20.0)
     assert pace.seconds == 605
 
 
@@ -137,23 +120,23 @@ def test_time_left_counts_what_running_trials_have_done_where_none_is_stopped_ea
     clock = Clock()
     pace = Pace(clock)
     driver = driving(tmp_path, trials=2, running=2)
-    pace.see(driver)
+    pace.see(driver.state)
     clock.now += 10
     for number in range(2):
         report(driver, number, 5, 1.0, seconds=10.0)
-    pace.see(driver)
-    assert pace.remaining(driver) == pytest.approx(30.0)
+    pace.see(driver.state)
+    assert pace.remaining(driver.state) == pytest.approx(30.0)
 
 
 def test_time_left_does_not_count_what_a_trial_needs_until_it_trains(tmp_path):
     clock = Clock()
     pace = Pace(clock)
     driver = driving(tmp_path, trials=2, iterations=20, running=2)
-    pace.see(driver)
+    pace.see(driver.state)
     clock.now += 30  # of which it has trained for one
     report(driver, 0, 1, 1.0)
-    pace.see(driver)
-    assert pace.remaining(driver) == pytest.approx(39.0)
+    pace.see(driver.state)
+    assert pace.remaining(driver.state) == pytest.approx(39.0)
 
 
 def test_time_left_of_a_resumed_sweep_is_by_what_was_done_since(tmp_path):
@@ -162,11 +145,11 @@ def test_time_left_of_a_resumed_sweep_is_by_what_was_done_since(tmp_path):
     for number in range(6):
         driver.end(number, "completed")
     pace = Pace(clock)
-    pace.see(driver)
+    pace.see(driver.state)
     clock.now += 10
     driver.end(6, "completed")
-    pace.see(driver)
-    assert pace.remaining(driver) == pytest.approx(30.0)
+    pace.see(driver.state)
+    assert pace.remaining(driver.state) == pytest.approx(30.0)
 
 
 def test_time_left_is_at_most_that_of_the_budget(tmp_path):
@@ -174,9 +157,93 @@ def test_time_left_is_at_most_that_of_the_budget(tmp_path):
     pace = Pace(clock)
     driver = driving(tmp_path, trials=None, seconds=60)
     clock.now += 30
-    pace.see(driver)
+    pace.see(driver.state)
     clock.now += 10
-    assert pace.remaining(driver) == pytest.approx(50.0)
+    assert pace.remaining(driver.state) == pytest.approx(50.0)
+
+
+class Terminal(io.StringIO):
+    """A stream that is a terminal."""
+
+    encoding = "utf-8"
+
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stream", "term", "kind"),
+    [
+        (io.StringIO(), "xterm", Lines),
+        (Terminal(), "xterm", Live),
+        (Terminal(), "dumb", Lines),  # such as an editor's shell
+    ],
+)
+def test_only_a_terminal_that_moves_its_cursor_gets_the_picture(stream, term, kind, monkeypatch):
+    monkeypatch.setenv("TERM", term)
+    assert isinstance(for_stream(stream), kind)
+
+
+@pytest.fixture
+def live(tmp_path, monkeypatch):
+    """A live picture in a terminal of 80 x 24, with 16 trials that run."""
+    monkeypatch.setenv("TERM", "xterm-256color")
+    stream = Terminal()
+    console = Console(file=stream, width=80, height=24, force_terminal=True, color_system=None)
+    live, driver = Live(console), driving(tmp_path, running=16)
+    live.open(driver.sweep, tmp_path, 2)
+
+    def show():
+        stream.seek(0)
+        stream.truncate()
+        live._drawn = 0.0
+        live.show(driver)
+        return stream.getvalue()
+
+    yield live, driver, console, show
+    live.close()
+
+
+def test_a_resized_terminal_is_cleared_and_drawn_to_its_new_size(live):
+    _, driver, console, show = live
+    driver.notes.append("a warning")
+    assert "\x1b[2J" not in show()
+    console.size = 60, 15
+    shown = show()
+    after = shown.partition("\x1b[2J")[2]
+    assert "a warning" in after  # it stays above the picture
+    picture = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", after.rpartition("a warning")[2]).split("\n")
+    lines = [line.rpartition("\r")[2] for line in picture if line.strip()]
+    assert max(map(len, lines)) <= 60
+    assert "and 10 more" in lines[-1]
+    assert "\x1b[2J" not in show()
+
+
+def test_the_picture_leaves_the_screen_at_the_end(live):
+    progress, _, console, show = live
+    drawn = show()
+    lines = drawn.count("\n")
+    progress.close()
+    closing = console.file.getvalue().removeprefix(drawn)
+    assert closing.count("\x1b[1A\x1b[2K") >= lines
+    assert "trials" not in closing
+
+
+def test_what_is_unusual_about_a_sweep_is_told_above_the_picture(tmp_path):
+    sweep = Sweep(
+        trainable="toys.py:Toy",
+        space={"x": Float(0, 1, points=3)},
+        objective=Objective(metric="loss", mode="min"),
+        budget=Budget(trials=10),
+        searcher="grid",
+    )
+    told = sweep.unequal_grid()
+    assert told is not None
+    stream = Terminal()
+    progress = Live(Console(file=stream, width=80, height=24, force_terminal=True, color_system=None))
+    progress.open(sweep, tmp_path, 2)
+    progress.close()
+    assert told in stream.getvalue().replace("\n", " ")
 
 
 def test_progress_can_be_silenced_and_be_an_object_of_ones_own():
@@ -214,5 +281,5 @@ def test_a_notebook_has_one_output_that_is_drawn_anew(tmp_path, monkeypatch):
     progress.close()
     assert "64 trials of toys.py:Toy" in shown[0]
     assert "a note &lt;b&gt;" in shown[-1]
-    assert "best loss 0.25 (trial 00000, iteration 3)" in shown[-1]
+    assert "loss 0.25 (trial 00000, iteration 3)" in shown[-1]
     assert "\x1b" not in shown[-1]

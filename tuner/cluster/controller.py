@@ -76,6 +76,7 @@ class Controller(QueueingController):
     ) -> None:
         self._driver = driver
         self._pool = pool
+        driver.count_workers = pool.counts
         self._saves = saves
         self._to_resume: list[Decision] = []
         self._to_drop: list[Trial] = []

@@ -7,7 +7,7 @@ on. Checkpoints are deleted here, once no crash can make them needed again.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from tuner.journal.events import (
     TrialEvent,
     checkpoint_name,
 )
+from tuner.live import Recent, WorkerCounts
 from tuner.objective import Ending
 from tuner.state import Instruction, Release, SweepState
 from tuner.storage.checkpoints import Folder, make_durable, remove
@@ -54,6 +55,9 @@ class SweepDriver:
         self.leaks: list[MemoryLeak] = []  # for which workers were replaced
         self.lanes_held: list[int] = []  # by workers whose device had no memory for more
         self.notes: list[str] = []  # that are shown once, as they come
+        self.recent = Recent(self.sweep)
+        self.count_workers: Callable[[], WorkerCounts] | None = None
+        self.seconds_before = 0.0  # of the sweep's time that earlier runs of it have used
         self.trial_dirs: dict[int, Folder] = {}  # of the trials that have checkpoints
         self._journal = journal
         self._fresh: list[Any] = []  # checkpoints that may not be on the disk itself yet
@@ -222,11 +226,13 @@ class SweepDriver:
 
     def _apply(self, event: TrialEvent) -> list[Instruction]:
         self._journal.write(event)
+        self.recent.add(event)
         return self.state.apply(event)
 
     def _record(self, decision: Decision) -> None:
         if decision.is_notable:
             self._journal.write(decision)
+            self.recent.add(decision)
 
 
 def _last_line(error: str) -> str:

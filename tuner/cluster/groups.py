@@ -20,6 +20,7 @@ from ray.exceptions import GetTimeoutError, RayError
 from tuner.cluster import connection
 from tuner.cluster.fresh import is_fresh
 from tuner.cluster.lanes import Lease, WorkerHandle
+from tuner.live import WorkerCounts
 from tuner.worker.setup import Results, WorkerSetup
 from tuner.worker.worker import Worker
 
@@ -148,6 +149,17 @@ class PlacementGroups(ResourceManager):
     def gpus(self) -> float:
         """GPUs that trials hold."""
         return float(sum(place.request.required_resources.get("GPU", 0) for place in self._taken))
+
+    def counts(self) -> WorkerCounts:
+        """Count the workers; each has one lane."""
+        workers = len(self._taken) + len(self._kept) + len(self._idle)
+        return WorkerCounts(
+            workers=workers,
+            starting=sum(wait.asked for wait in self._waiting),
+            busy=len(self._taken),
+            trials=len(self._taken),
+            lanes=workers,
+        )
 
     def share(self, shared: Sequence[ray.ObjectRef], results: Results | None) -> None:
         """What all trials will share, if anything, and where they are saved."""

@@ -12,6 +12,7 @@ from ray.air.execution.resources import AcquiredResources, ResourceRequest
 from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
 from tuner.errors import ClusterError
+from tuner.live import WorkerCounts
 from tuner.worker.memory import WorkerHealth
 from tuner.worker.setup import Place, Results, versions
 
@@ -153,6 +154,9 @@ class Pool(Protocol):
     @property
     def gpus(self) -> float:
         """GPUs that trials hold."""
+
+    def counts(self) -> WorkerCounts:
+        """Count the workers, and their lanes in use."""
 
     def share(self, shared: Sequence[ray.ObjectRef], results: Results | None) -> None:
         """Give the workers what all trials share, if anything, and where they are saved."""

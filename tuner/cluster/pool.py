@@ -18,6 +18,7 @@ from tuner.cluster.fresh import is_fresh
 from tuner.cluster.lanes import Lease, WorkerHandle
 from tuner.cluster.log import log
 from tuner.errors import ClusterError
+from tuner.live import WorkerCounts
 from tuner.objective import Resources
 from tuner.worker.setup import Results, WorkerSetup
 from tuner.worker.worker import Worker
@@ -88,6 +89,20 @@ class WorkerPool(ResourceManager):
     def gpus(self) -> float:
         """GPUs that trials hold."""
         return self._resources.gpu * sum(worker.trials > 0 for worker in self._ready)
+
+    def counts(self) -> WorkerCounts:
+        """Count the workers, and their lanes in use."""
+        lanes = None
+        if self.lanes is not None:
+            at_most = sum(min(self.lanes, worker.most or self.lanes) for worker in self._ready)
+            lanes = at_most if self._most is None else min(at_most, self._most)
+        return WorkerCounts(
+            workers=len(self._ready),
+            starting=len(self._starting),
+            busy=sum(worker.trials > 0 for worker in self._ready),
+            trials=sum(worker.trials for worker in self._ready),
+            lanes=lanes,
+        )
 
     def share(self, shared: Sequence[ray.ObjectRef], results: Results | None) -> None:
         """Give the workers what all trials share, if anything, and where they are saved."""

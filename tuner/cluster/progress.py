@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
-from tuner.cluster.pace import Pace
+from tuner.live import LiveView, Viewer, cell, words
 from tuner.report import phrases
 from tuner.sweep import Sweep
 
 if TYPE_CHECKING:
-    from rich.console import Console, Group, RenderableType
-    from rich.table import Table
+    from rich.console import Console
+    from rich.live import Live as RichLive
 
     from tuner.cluster.driver import SweepDriver
     from tuner.worker.memory import MemoryLeak
@@ -24,15 +24,15 @@ _SECONDS_BETWEEN_NOTEBOOK_FRAMES = 1.0
 _SECONDS_BETWEEN_LINES = 10.0
 _SECONDS_BETWEEN_BESTS = 1.0
 
-# In a notebook, where the page scrolls.
-_NOTEBOOK_WIDTH, _NOTEBOOK_HEIGHT = 110, 24
+# Terminals that cannot move the cursor.
+_TYPEWRITERS = ("dumb", "unknown")
 
 
 class Progress(Protocol):
     """Something that shows a running sweep; ``show`` is called many times a second."""
 
     def open(self, sweep: Sweep, folder: Path, slots: int) -> None:
-        """The sweep begins, with so many workers at once at present."""
+        """The sweep begins, with this many workers at once at present."""
 
     def show(self, driver: SweepDriver) -> None:
         """Something may have changed."""
@@ -42,15 +42,15 @@ class Progress(Protocol):
 
 
 def chosen(progress: Progress | bool | None) -> Progress | None:
-    """What ``run`` shows: ``True`` is what suits the place where it runs, ``False`` and ``None`` nothing."""
+    """Return what ``run`` shows: ``True``: what suits the place; ``False`` and ``None``: nothing."""
     if progress is True:
         return Notebook() if _is_notebook() else for_stream(sys.stderr)
     return None if progress is False else progress
 
 
 def for_stream(stream: Any) -> Lines | Live:
-    """The live table where ``stream`` is a terminal, else lines."""
-    return Live() if stream.isatty() else Lines(stream)
+    """Return the live table where ``stream`` is a terminal that can draw it, else lines."""
+    return Live() if stream.isatty() and os.environ.get("TERM") not in _TYPEWRITERS else Lines(stream)
 
 
 def _is_notebook() -> bool:
@@ -60,95 +60,140 @@ def _is_notebook() -> bool:
     return getattr(shell, "kernel", None) is not None
 
 
-class Lines:
+class _Shown:
+    """What the ways of showing a sweep share: the view of the moment, and what has been told already."""
+
+    def __init__(self) -> None:
+        self._viewer = Viewer()
+        self._told: set[str] = set()
+        self._drawn = 0.0
+        self._heading = ""
+
+    def _see(self, driver: SweepDriver) -> list[str]:
+        """Note what the time left depends on; return the warnings that are new."""
+        self._viewer.see(driver.state, before=driver.seconds_before)
+        return untold(driver, self._told)
+
+    def _view(self, driver: SweepDriver) -> LiveView:
+        workers = None if driver.count_workers is None else driver.count_workers()
+        return self._viewer.view(driver.state, driver.recent, workers)
+
+    def _is_due(self, seconds: float) -> bool:
+        """Whether the last drawing is so long ago; then the next one is taken to be now."""
+        if time.monotonic() - self._drawn < seconds:
+            return False
+        self._drawn = time.monotonic()
+        return True
+
+
+class Lines(_Shown):
     """One line at the start, whenever the best improves, and every few seconds."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
+        super().__init__()
         self._stream = stream or sys.stderr
         self._best: float | None = None
-        self._told: set[str] = set()
-        self._last_line = 0.0
-        self._pace = Pace()
 
     def open(self, sweep: Sweep, folder: Path, slots: int) -> None:
         self._say(f"{opening(sweep, slots)}; results in {folder}")
 
     def show(self, driver: SweepDriver) -> None:
-        self._pace.see(driver)
-        for warning in untold(driver, self._told):
+        for warning in self._see(driver):
             self._say(warning)
-        incumbent = driver.state.incumbent
-        improved = incumbent is not None and incumbent.best != self._best
-        quiet = time.monotonic() - self._last_line
-        if quiet >= (_SECONDS_BETWEEN_BESTS if improved else _SECONDS_BETWEEN_LINES):
-            self._best = incumbent.best if incumbent is not None else None
-            self._say(f"{status(driver, self._pace)}; {best(driver)}")
+        best = driver.state.incumbent.best if driver.state.incumbent is not None else None
+        improved = best is not None and best != self._best
+        if self._is_due(_SECONDS_BETWEEN_BESTS if improved else _SECONDS_BETWEEN_LINES):
+            self._best = best
+            view = self._view(driver)
+            self._say(f"{words.status(view)}; {words.result(view)}")
 
     def close(self) -> None:
         return
 
     def _say(self, line: str) -> None:
-        self._last_line = time.monotonic()
+        self._drawn = time.monotonic()
         print(line, file=self._stream, flush=True)
 
 
-class Live:
-    """A table that is drawn anew in place, and leaves the screen at the end."""
+class Live(_Shown):
+    """A picture that is drawn anew in place, fits the terminal, and leaves the screen at the end."""
 
     def __init__(self, console: Console | None = None) -> None:
+        super().__init__()
         from rich.console import Console
-        from rich.live import Live as RichLive
 
-        self._live = RichLive(console=console or Console(stderr=True), auto_refresh=False, transient=True)
-        self._pace = Pace()
-        self._drawn = 0.0
-        self._told: set[str] = set()
-        self._heading = ""
+        self._console = console or Console(stderr=True)
+        self._live = self._new_live()
+        self._size = self._console.size
 
     def open(self, sweep: Sweep, folder: Path, slots: int) -> None:
-        self._heading = f"{sweep.name}: {opening(sweep, slots)}"
+        what, *further = _parts_of_opening(sweep, slots)
+        self._heading = f"{sweep.name}: {what}"
         self._live.start()
+        for part in further:
+            self._tell(part)
         self._live.update(f"{self._heading}\nstarting workers", refresh=True)
 
     def show(self, driver: SweepDriver) -> None:
-        self._pace.see(driver)
-        for warning in untold(driver, self._told):  # stays above the table
-            self._live.console.print(warning, highlight=False, markup=False)
-        if time.monotonic() - self._drawn >= _SECONDS_BETWEEN_FRAMES:
-            self._drawn = time.monotonic()
-            self._live.update(self.frame(driver), refresh=True)
+        from tuner.live.terminal import Frame
+
+        for warning in self._see(driver):
+            self._tell(warning)
+        if self._is_due(_SECONDS_BETWEEN_FRAMES):
+            self._start_anew_if_resized()
+            self._live.update(Frame(self._view(driver), self._heading), refresh=True)
 
     def close(self) -> None:
+        from rich.text import Text
+
+        if self._live.is_started:
+            self._start_anew_if_resized()
+            self._live.update(Text(), refresh=True)
+            self._live.stop()
+
+    def _tell(self, warning: str) -> None:
+        """Print what stays above the picture."""
+        self._console.print(warning, highlight=False, markup=False)
+
+    def _new_live(self) -> RichLive:
+        from rich.live import Live as RichLive
+
+        return RichLive(console=self._console, auto_refresh=False, transient=True, vertical_overflow="crop")
+
+    def _start_anew_if_resized(self) -> None:
+        """Clear a screen that has been resized: nobody knows where the terminal has put the old lines."""
+        if self._console.size == self._size:
+            return
+        self._size = self._console.size
         self._live.stop()
+        self._console.clear()
+        self._live = self._new_live()
+        self._live.start()
+        for warning in self._told:
+            self._tell(warning)
 
-    def frame(self, driver: SweepDriver) -> RenderableType:
-        """The picture of this moment, no higher than the terminal."""
-        return picture(driver, self._heading, self._pace, console=self._live.console)
 
-
-class Notebook:
-    """The same table in the output of a notebook's cell, where it stays."""
+class Notebook(_Shown):
+    """The output of a notebook's cell, where it stays."""
 
     def __init__(self) -> None:
-        self._pace = Pace()
-        self._drawn = 0.0
-        self._told: set[str] = set()
+        super().__init__()
         self._notes: list[str] = []
-        self._heading = ""
         self._handle: Any = None
         self._driver: SweepDriver | None = None
 
     def open(self, sweep: Sweep, folder: Path, slots: int) -> None:
-        from IPython.display import display
+        from IPython.display import HTML, display
 
-        self._heading = f"{sweep.name}: {opening(sweep, slots)}"
-        self._handle = display(self._html(f"{self._heading}\nstarting workers"), display_id=True)
+        what, *further = _parts_of_opening(sweep, slots)
+        self._heading = f"{sweep.name}: {what}"
+        self._notes += further
+        self._handle = display(HTML(cell.opening(self._heading)), display_id=True)
 
     def show(self, driver: SweepDriver) -> None:
         self._driver = driver
-        self._pace.see(driver)
-        self._notes += untold(driver, self._told)
-        if time.monotonic() - self._drawn >= _SECONDS_BETWEEN_NOTEBOOK_FRAMES:
+        self._notes += self._see(driver)
+        if self._is_due(_SECONDS_BETWEEN_NOTEBOOK_FRAMES):
             self._draw(driver)
 
     def close(self) -> None:
@@ -156,66 +201,13 @@ class Notebook:
             self._draw(self._driver)
 
     def _draw(self, driver: SweepDriver) -> None:
-        from rich.console import Console
-
-        self._drawn = time.monotonic()
-        # One that knows nothing of notebooks: rich would display what it prints.
-        console = Console(
-            width=_NOTEBOOK_WIDTH, height=_NOTEBOOK_HEIGHT, force_jupyter=False, color_system=None
-        )
-        with console.capture() as captured:
-            console.print(picture(driver, self._heading, self._pace, console=console))
-        self._handle.update(self._html("\n".join([*self._notes, captured.get().rstrip()])))
-
-    def _html(self, text: str) -> Any:
         from IPython.display import HTML
 
-        return HTML(f'<pre style="line-height: 1.25">{escape(text)}</pre>')
-
-
-def picture(driver: SweepDriver, heading: str, pace: Pace, *, console: Console) -> Group:
-    """What there is to see at this moment, no higher than the console: rows give way to all else."""
-    from rich.console import Group
-    from rich.text import Text
-
-    top = [Text(heading, style="bold"), Text(status(driver, pace))]
-    bottom = Text(best(driver), style="bold green" if driver.state.incumbent else "")
-    running = [trial for trial in driver.state.trials.values() if trial.state == "running"]
-    around = sum(len(console.render_lines(part)) for part in (*top, bottom))
-    without_rows = len(console.render_lines(_table(driver, [])))
-    # One line is left for the cursor, and one for how many are not shown.
-    room = max(0, console.height - around - without_rows - 2)
-    if not room or not running:
-        return Group(*top, bottom)
-    more = [Text(f"and {len(running) - room} more running")] if len(running) > room else []
-    return Group(*top, _table(driver, running[:room]), *more, bottom)
-
-
-def _table(driver: SweepDriver, trials: list[Any]) -> Table:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    metric = phrases.clean(driver.sweep.objective.metric)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=True, show_edge=False)
-    table.add_column("trial", no_wrap=True, min_width=5)
-    for name, width in (("iteration", 9), (metric, min(max(len(metric), 8), 16)), ("best", 8)):
-        table.add_column(Text(name), justify="right", no_wrap=True, min_width=width, max_width=width)
-    table.add_column("configuration", no_wrap=True, overflow="ellipsis", ratio=1)
-    limit = driver.sweep.budget.iterations
-    for trial in trials:
-        table.add_row(
-            f"{trial.number:05d}",
-            f"{trial.iteration}/{limit}" if limit else str(trial.iteration),
-            phrases.short(trial.last) if trial.last is not None else "",
-            phrases.short(trial.best) if trial.best is not None else "",
-            Text(phrases.changed(trial.config)),
-        )
-    return table
+        self._handle.update(HTML(cell.html(self._view(driver), self._heading, self._notes)))
 
 
 def untold(driver: SweepDriver, told: set[str]) -> list[str]:
-    """What is to be said of the workers and not among ``told``, to which it is added."""
+    """Return the warnings about the workers that are not among ``told``, and add them to it."""
     leaks = [_of_leak(leak) for leak in driver.leaks[:1]]
     said = [*leaks, *(_of_lanes(lanes) for lanes in driver.lanes_held[:1]), *driver.notes]
     new = [warning for warning in said if warning not in told]
@@ -224,22 +216,30 @@ def untold(driver: SweepDriver, told: set[str]) -> list[str]:
 
 
 def _of_lanes(lanes: int) -> str:
-    """That memory limits the lanes, told when the first worker has to go on with fewer."""
+    """Say that memory limits the lanes, told when the first worker has to continue with fewer."""
     at_once = "one trial" if lanes == 1 else f"{lanes} trials"
-    goes_on = f"it goes on with {at_once} at once, as others may; trials that had no room start again"
-    return f"the device's memory does not hold all lanes of a worker: {goes_on}"
+    continues = f"it continues with {at_once} at once, and other workers may follow"
+    return (
+        f"the device's memory does not hold all lanes of a worker: {continues}; "
+        "trials that had no room start again"
+    )
 
 
 def _of_leak(leak: MemoryLeak) -> str:
-    """That trials leave memory behind, told when the first worker is replaced for it."""
+    """Say that trials leave memory behind, told when the first worker is replaced for it."""
     of = "GPU memory" if leak.memory == "gpu" else "memory"
     before, after, share = (phrases.size(count) for count in (leak.before, leak.after, leak.share))
-    held = f"between trials a worker held {before} at first and {after} now, of its share of {share}"
-    return f"trials leave {of} behind: {held}; it is replaced, as others will be"
+    held = f"between trials a worker held {before} at first and {after} now; its share is {share}"
+    return f"trials leave {of} behind: {held}; the worker is replaced, and others will be"
 
 
 def opening(sweep: Sweep, slots: int | None) -> str:
-    """What is about to run: how many trials of what, by which methods, and how many at once (if known)."""
+    """Say what is about to run: how many trials, by which methods, and how many at once (if known)."""
+    return "; ".join(_parts_of_opening(sweep, slots))
+
+
+def _parts_of_opening(sweep: Sweep, slots: int | None) -> list[str]:
+    """What is about to run, and then what a user may not expect of it."""
     count, asked = sweep.trials, sweep.budget.concurrent
     trials = "as many trials as time allows" if count is None else phrases.several(count, "trial")
     searcher, scheduler = (
@@ -248,41 +248,11 @@ def opening(sweep: Sweep, slots: int | None) -> str:
     parts = [f"{trials} of {sweep.trainable.name}", f"searcher {searcher}", f"scheduler {scheduler}"]
     if slots is not None:
         workers = min(n for n in (slots, asked, count) if n is not None)
-        parts.append(f"{workers} worker{'s' if workers > 1 else ''}")
-    further = [", ".join(parts)]
-    if unequal := sweep.unequal_grid():
-        further.append(unequal)
-    if (repetition := sweep.repetition()) is not None:
-        further.append(repetition)
-    if (beginnings := sweep.beginnings()) is not None:
-        further.append(f"warm start: {beginnings}")
-    return "; ".join(further)
-
-
-def status(driver: SweepDriver, pace: Pace) -> str:
-    """Counts by state, the time so far, and about how long the rest will take."""
-    counts = driver.state.counts()
-    states = {name: counts[name] for name in ("running", "paused", "pending", "completed", "stopped")}
-    total = driver.state.total
-    of = f"/{total:,}" if total is not None else ""
-    parts = [
-        f"{len(driver.state.trials):,}{of} trials",
-        phrases.counted({**states, "failed": counts["failed"]}) or "none running yet",
-        phrases.duration(pace.seconds),
+        parts.append(phrases.several(workers, "worker"))
+    beginnings = sweep.beginnings()
+    further = [
+        sweep.unequal_grid(),
+        sweep.repetition(),
+        None if beginnings is None else f"warm start: {beginnings}",
     ]
-    rest = pace.remaining(driver)
-    if rest is not None:
-        parts.append(f"about {phrases.duration(rest)} left")
-    return " · ".join(parts)
-
-
-def best(driver: SweepDriver) -> str:
-    """The best so far, with its trial, when it had it, and its configuration."""
-    incumbent = driver.state.incumbent
-    if incumbent is None or incumbent.best is None:
-        return "no result yet"
-    metric = phrases.clean(driver.sweep.objective.metric)
-    trial = f"trial {incumbent.number:05d}, iteration {incumbent.best_iteration:,}"
-    return (
-        f"best {metric} {phrases.short(incumbent.best)} ({trial}): {phrases.changed(incumbent.best_config)}"
-    )
+    return [", ".join(parts), *(part for part in further if part)]

@@ -218,6 +218,9 @@ def _drive(
     pending, history = replay(state, events), History.of(events)
     driver = SweepDriver(state, journal)
     driver.notes += notes
+    driver.seconds_before = history.clock.driven
+    for event in events:
+        driver.recent.add(event)
     # Ray wants a registered class; what runs is what the workers have loaded.
     experiment = StoredExperiment(CHECKPOINTS, Trainable, storage_path=str(folder.resolve()))
     controller = Controller(driver, pool, experiment, **parts)

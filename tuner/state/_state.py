@@ -202,6 +202,14 @@ class SweepState:
         state = self.trials[trial]
         return not state.has_ended or state in self._kept
 
+    def front(self) -> list[TrialState]:
+        """Return the trials by number that no other dominates by its last values, failed ones left out.
+
+        With one objective: the best trial.
+        """
+        alive = [trial for trial in self.trials.values() if not trial.has_ended]
+        return sorted(self._foremost([*self._kept, *alive]), key=lambda trial: trial.number)
+
     def give_up(self, reason: str) -> None:
         """End the sweep early: create no new trials and let the driver stop the running ones."""
         if self.reason is None:

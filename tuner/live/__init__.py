@@ -1,0 +1,8 @@
+"""What a user sees of a running sweep: plain values, and how a terminal, a notebook or a line shows them."""
+
+from tuner.live import cell, words
+from tuner.live.pace import Pace
+from tuner.live.recent import Recent
+from tuner.live.view import Leader, LiveView, RunningTrial, Viewer, WorkerCounts
+
+__all__ = ["Leader", "LiveView", "Pace", "Recent", "RunningTrial", "Viewer", "WorkerCounts", "cell", "words"]

@@ -1,0 +1,101 @@
+"""``Pace``: how fast a sweep gets through its trials, and how long the rest will take."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+from tuner.state import SweepState
+
+
+class Pace:
+    """Follows a sweep from the moment its first trial trains. The rate does not include the start-up.
+
+    ``clock`` gives seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._before = 0.0  # seconds of the budget that earlier runs of the sweep have used
+        self._began = clock()
+        self._driven: float | None = None  # when the cluster and the data were ready
+        self._started: float | None = None  # when the first trial had a worker
+        self._trained: float | None = None  # when the first trial began to train
+        self._iteration_of: dict[int, int] = {}  # trial -> its iteration at the start
+        self._iterations = 0  # of all trials at the start: a sweep may have been resumed
+        self._through = 0.0  # trials that were through at the start
+
+    @property
+    def seconds(self) -> float:
+        """How long the sweep has been shown, its start-up included."""
+        return self._clock() - self._began
+
+    def see(self, state: SweepState, *, before: float = 0.0) -> None:
+        """Note when the sweep is ready, and when its first trial trains.
+
+        ``before``: seconds of ``budget.seconds`` that earlier runs of the sweep have used.
+        """
+        self._before = before
+        self._driven = self._driven or self._clock()
+        if self._started is None and state.counts()["running"]:
+            self._started = self._clock()
+            self._through, self._iterations = _through(state), state.iterations
+            self._iteration_of = {number: trial.iteration for number, trial in state.trials.items()}
+        if self._started is not None and self._trained is None:
+            reported = [
+                trial.seconds
+                for number, trial in state.trials.items()
+                if trial.iteration > self._iteration_of.get(number, 0)
+            ]
+            if reported or _through(state) > self._through:
+                # It has trained for these seconds. Before them it was only being started.
+                self._trained = max(self._started, self._clock() - max(reported, default=math.inf))
+
+    def remaining(self, state: SweepState) -> float | None:
+        """Guess the seconds that are left; ``None`` before there is anything to guess from."""
+        guesses = []
+        if self._trained is not None:
+            taken = self._clock() - self._trained
+            for done, before, most in self._limits(state):
+                if done > before and done < most:
+                    guesses.append(taken * (most - done) / (done - before))
+        if state.sweep.budget.seconds is not None and self._driven is not None:
+            guesses.append(max(state.sweep.budget.seconds - self._driven_for(), 0.0))
+        return min(guesses, default=None)
+
+    def done(self, state: SweepState) -> float | None:
+        """Return the share of the sweep that is done, from 0 to 1; ``None`` when nobody knows its end."""
+        shares = [done / most for done, _, most in self._limits(state) if most]
+        if state.sweep.budget.seconds is not None:
+            shares.append(self._driven_for() / state.sweep.budget.seconds)
+        return min(1.0, max(shares)) if shares else None
+
+    def _driven_for(self) -> float:
+        return self._before + (0.0 if self._driven is None else self._clock() - self._driven)
+
+    def _limits(self, state: SweepState) -> list[tuple[float, float, float]]:
+        """(done, done at the start, most) for each count that ends the sweep."""
+        limits: list[tuple[float, float, float]] = []
+        if state.total is not None:
+            limits.append((_through(state), self._through, state.total))
+        if state.sweep.budget.total_iterations is not None:
+            limits.append((state.iterations, self._iterations, state.sweep.budget.total_iterations))
+        return limits
+
+
+def _through(state: SweepState) -> float:
+    """Count the trials that are through, and the part of their iterations that running trials have done.
+
+    Nobody knows how far a running trial will go where a scheduler stops some. It counts when it has left.
+    """
+    counts = state.counts()
+    done = float(counts["completed"] + counts["stopped"] + counts["failed"] + counts["paused"])
+    limit = state.sweep.budget.iterations
+    if limit is not None and not state.sweep.scheduler.compares:
+        done += sum(
+            min(trial.iteration / limit, 1.0)
+            for trial in state.trials.values()
+            if trial.state in ("running", "pending")
+        )
+    return done

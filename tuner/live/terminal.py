@@ -1,0 +1,219 @@
+"""``Frame``: a ``LiveView`` as lines of a terminal, never more of them nor longer than there is room for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tuner.live import words
+from tuner.live.view import LiveView
+from tuner.report import phrases
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions
+    from rich.text import Text
+
+_LABEL_WIDTH = 12
+_LEAST_FOR_LABELS = 50
+_SHORTEST_BAR, _LONGEST_BAR = 5, 50
+_MOST_OF_BEST = 6
+_LONGEST_METRIC = 16
+
+# Below this, a configuration says nothing.
+_LEAST_CONFIG = 12
+
+# What is drawn on a screen of any size, in the order in which it is given up: (part, further lines of it).
+_BY_IMPORTANCE = (
+    ("best", 1),
+    ("progress", 1),
+    ("trials", 1),
+    ("best", 1),
+    ("failed", 1),
+    ("stops", 1),
+    ("workers", 1),
+    ("heading", 1),
+    ("decisions", 1),
+    ("running", 3),
+    ("iterations", 1),
+    ("best", 1),
+    ("running", 2),
+    ("decisions", 3),
+    ("gap", 1),
+    ("failed", 2),
+    ("running", 4),
+    ("best", _MOST_OF_BEST),
+    ("running", 1_000),
+    ("decisions", 6),
+)
+_FROM_TOP = (
+    *("heading", "best", "progress", "trials", "iterations", "workers"),
+    *("failed", "stops", "decisions", "gap", "running"),
+)
+
+# A terminal without UTF-8 has none of these.
+_PLAIN = str.maketrans({"…": "~", "·": ",", "━": "=", "─": "-"})
+
+
+class Frame:
+    """The picture of a moment. It is made anew for the size of the console each time it is drawn."""
+
+    def __init__(self, view: LiveView, heading: str) -> None:
+        self._view = view
+        self._heading = heading
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        # The last line is left to the cursor.
+        lines = self.lines(options.max_width, max(1, options.size.height - 1))
+        for line in lines:
+            if not options.encoding.startswith("utf"):
+                plain = line.plain.translate(_PLAIN)
+                line.plain = plain.encode(options.encoding, "replace").decode(options.encoding)
+            yield line
+
+    def lines(self, width: int, height: int) -> list[Text]:
+        """At most ``height`` lines of at most ``width`` cells, the most important ones."""
+        view, label = self._view, _LABEL_WIDTH if width >= _LEAST_FOR_LABELS else 0
+        parts: dict[str, list[Text]] = {
+            "heading": [_text((self._heading, "bold"))],
+            "best": _best(view, width, label, most=_MOST_OF_BEST),
+            "progress": [_progress(view, width, label)],
+            "trials": _labelled("trials", [words.trials(view)], label),
+            "iterations": _labelled("iterations", [words.iterations(view)], label),
+            "workers": _labelled("workers", [words.workers(view.workers)], label),
+            "failed": _failures(view, label),
+            "stops": _labelled("stops", [words.reason(view)], label, style="yellow"),
+            "decisions": _labelled("decisions", view.decisions, label),
+            "gap": [_text("")] if view.running else [],
+        }
+        running = view.counts.get("running", 0)
+        taken = _shares({**{name: len(part) for name, part in parts.items()}, "running": running}, height)
+        parts["best"] = _best(view, width, label, most=taken["best"])
+        parts["running"] = _running(view, width, taken["running"])
+        lines = [line for part in _FROM_TOP for line in parts[part][: taken[part]]]
+        for line in lines:
+            line.truncate(width, overflow="ellipsis")
+        return lines
+
+
+def _shares(there: Mapping[str, int], height: int) -> dict[str, int]:
+    """How many lines each part gets; ``there``: how many it has, where ``running`` counts trials."""
+    taken = dict.fromkeys(_FROM_TOP, 0)
+    for part, lines in _BY_IMPORTANCE:
+        room = height - sum(taken.values())
+        most = there[part] + 1 if part == "running" and there[part] else there[part]
+        taken[part] += max(0, min(lines, room, most - taken[part]))
+        if part == "running" and 0 < taken[part] < min(3, most):
+            taken[part] = 0  # no room for a heading, a trial, and how many more there are
+    return taken
+
+
+def _best(view: LiveView, width: int, label: int, *, most: int) -> list[Text]:
+    """What leads, and its configuration or each objective's best, in at most so many lines."""
+    leads = _labelled("best", [words.best(view)], label, style="bold green" if view.leaders else "")
+    if view.front is None:
+        for leader in view.leaders:
+            leads += _labelled("", _wrapped(words.pairs(leader.config), width - label, most=most - 1), label)
+        return leads
+    for place, leader in enumerate(view.leaders):
+        config = phrases.changed(leader.config)
+        leads.append(_text(" " * label, (words.extreme(view, place), "green"), f" · {config}"))
+    return leads
+
+
+def _progress(view: LiveView, width: int, label: int) -> Text:
+    times = words.times(view)
+    name = "progress".ljust(label) if label else ""
+    if view.done is None:
+        return _text((name, "dim"), times)
+    percent = f"{int(view.done * 100):3d} %"
+    room = min(_LONGEST_BAR, width - len(name) - len(percent) - len(times) - 3)
+    if room < _SHORTEST_BAR:
+        return _text((name, "dim"), f"{percent.strip()} · {times}")
+    done = round(view.done * room)
+    return _text((name, "dim"), ("━" * done, "green"), ("─" * (room - done), "dim"), f" {percent}  {times}")
+
+
+def _failures(view: LiveView, label: int) -> list[Text]:
+    """One line for each kind; where there are several, a line that counts them all comes first."""
+    kinds = [words.failure(failure) for failure in view.failures]
+    every = [words.failures(view.failures)] if len(kinds) > 1 else []
+    return _labelled("failed", [*every, *kinds], label, style="red")
+
+
+def _running(view: LiveView, width: int, height: int) -> list[Text]:
+    """A table of running trials of at most so many lines, with how many are left out as the last one."""
+    total = view.counts.get("running", 0)
+    shown = total if height > total else height - 2
+    if shown < 1:
+        return []
+    rows = view.running[:shown]
+    limit = view.trial_iterations
+    columns: list[tuple[str, list[str]]] = [("trial", [f"{row.trial:05d}" for row in rows])]
+    columns.append(
+        ("iteration", [f"{row.iteration:,}/{limit:,}" if limit else f"{row.iteration:,}" for row in rows])
+    )
+    for place, metric in enumerate(view.metrics):
+        cells = [phrases.short(row.values[place]) if row.values else "" for row in rows]
+        columns.append((_shortened(phrases.clean(metric), _LONGEST_METRIC), cells))
+    if view.front is None:
+        columns.append(("best", ["" if row.best is None else phrases.short(row.best) for row in rows]))
+    lines = _columns(columns, [phrases.changed(row.config) for row in rows], width)
+    lines[0].stylize("dim")
+    more = total - len(rows)
+    return [*lines, *([_text((f"and {more:,} more", "dim"))] if more > 0 else [])]
+
+
+def _columns(columns: Sequence[tuple[str, list[str]]], configs: list[str], width: int) -> list[Text]:
+    """The heading and the rows; what has no room is left out, from the right."""
+    from rich.cells import cell_len
+
+    lines = [""] * (len(configs) + 1)
+    for place, (name, cells) in enumerate(columns):
+        wide = max(cell_len(cell) for cell in [name, *cells])
+        before = cell_len(lines[0]) + (2 if place else 0)
+        if place and before + wide > width:
+            break
+        for number, cell in enumerate([name, *cells]):
+            padding = " " * (wide - cell_len(cell))
+            lines[number] += f"{'  ' if place else ''}{padding}{cell}"
+    else:
+        if width - cell_len(lines[0]) - 2 >= _LEAST_CONFIG:
+            lines = [f"{a}  {b}" for a, b in zip(lines, ["configuration", *configs], strict=True)]
+    return [_text(line) for line in lines]
+
+
+def _labelled(name: str, lines: Sequence[str], label: int, *, style: str = "") -> list[Text]:
+    """The lines that say something, with their name before the first; ``label``: its width, 0 for narrow."""
+    names = [name.ljust(label) if label or not name else f"{name} "]
+    return [_text((names.pop() if names else " " * label, "dim"), (line, style)) for line in lines if line]
+
+
+def _wrapped(pairs: Sequence[str], width: int, *, most: int) -> list[str]:
+    """The hyperparameters in at most so many lines, broken between them; too long a last one is cut later."""
+    from rich.cells import cell_len
+
+    lines: list[str] = []
+    for number, pair in enumerate(pairs):
+        if lines and cell_len(lines[-1]) + 1 + cell_len(pair) <= width:
+            lines[-1] += f" {pair}"
+        elif lines and len(lines) >= most:
+            lines[-1] = " ".join([lines[-1], *pairs[number:]])
+            break
+        else:
+            lines.append(pair)
+    return lines
+
+
+def _shortened(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def _text(*parts: Any) -> Text:
+    """One line, whatever is in the parts, each of them text or (text, style)."""
+    from rich.text import Text
+
+    line = Text(no_wrap=True, overflow="ellipsis", end="\n")
+    for part in parts:
+        text, style = (part, "") if isinstance(part, str) else part
+        line.append(" ".join(text.splitlines()).expandtabs(1), style=style)
+    return line

@@ -1,0 +1,176 @@
+"""``LiveView``: a running sweep at one moment, as plain values. Others draw them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from tuner.live.pace import Pace
+from tuner.live.recent import FailureKind, Recent
+from tuner.state import SweepState, TrialState
+
+# More rows than any terminal shows.
+_MOST_RUNNING = 200
+
+# To compare thousands of trials by several objectives takes tens of milliseconds.
+_SECONDS_BETWEEN_FRONTS = 2.0
+
+
+class WorkerCounts(NamedTuple):
+    """The workers of a sweep and their lanes."""
+
+    workers: int
+    """That are ready."""
+    starting: int
+    busy: int
+    """Workers that have at least one trial."""
+    trials: int
+    """In all workers."""
+    lanes: int | None
+    """Trials that all workers hold at most; ``None``: not measured yet."""
+
+
+@dataclass(frozen=True)
+class Leader:
+    """A trial that is the best by one objective."""
+
+    metric: str
+    trial: int
+    iteration: int
+    """At which it had its values."""
+    values: tuple[float, ...]
+    """Of all objectives, in their order."""
+    config: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class RunningTrial:
+    """A trial that is on a worker now."""
+
+    trial: int
+    iteration: int
+    values: tuple[float, ...]
+    """The last ones, of all objectives; empty before the first result."""
+    best: float | None
+    """Of the first objective."""
+    config: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class LiveView:
+    """A running sweep at one moment."""
+
+    metrics: tuple[str, ...]
+    """Of the objectives."""
+    modes: tuple[str, ...]
+    """``min`` or ``max``, of each objective."""
+    trials: int
+    """Suggested so far."""
+    total: int | None
+    """How many there will be; ``None``: nobody knows."""
+    counts: Mapping[str, int]
+    """Trials by state."""
+    iterations: int
+    """Of all trials."""
+    most_iterations: int | None
+    """Of all trials, at most; ``None``: nobody knows."""
+    trial_iterations: int | None
+    """Of one trial, at most."""
+    seconds: float
+    """Since the sweep was first shown."""
+    seconds_left: float | None
+    """A guess; ``None`` before there is anything to guess from."""
+    done: float | None
+    """The share of the sweep that is done, from 0 to 1; ``None``: nobody knows its end."""
+    leaders: tuple[Leader, ...]
+    """The best trial; with several objectives, the best by each. Empty before the first result."""
+    front: int | None
+    """Trials that no other dominates, with several objectives."""
+    workers: WorkerCounts | None
+    failures: tuple[FailureKind, ...]
+    """The most frequent first."""
+    decisions: tuple[str, ...]
+    """In words, the latest first."""
+    running: tuple[RunningTrial, ...]
+    """By number; ``counts`` has how many there are in all, where these are the first."""
+    reason: str | None
+    """Why the sweep stops before every trial is run, as in ``SweepState.reason``."""
+
+
+class Viewer:
+    """Follows a running sweep, and makes a ``LiveView`` of it when asked."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._pace = Pace(clock)
+        self._front: list[TrialState] = []
+        self._compared: float | None = None
+
+    def see(self, state: SweepState, *, before: float = 0.0) -> None:
+        """Note what the time left depends on; to be called often.
+
+        ``before``: seconds of ``budget.seconds`` that earlier runs of the sweep have used.
+        """
+        self._pace.see(state, before=before)
+
+    def view(self, state: SweepState, recent: Recent, workers: WorkerCounts | None = None) -> LiveView:
+        """Return the sweep as it is now."""
+        objective, budget = state.sweep.objective, state.sweep.budget
+        several = bool(objective.others)
+        running = [trial for trial in state.trials.values() if trial.state == "running"]
+        return LiveView(
+            metrics=objective.metrics,
+            modes=tuple(one.mode for one in objective.all),
+            trials=len(state.trials),
+            total=state.total,
+            counts=state.counts(),
+            iterations=state.iterations,
+            most_iterations=_most_iterations(state),
+            trial_iterations=budget.iterations,
+            seconds=self._pace.seconds,
+            seconds_left=self._pace.remaining(state),
+            done=self._pace.done(state),
+            leaders=self._extremes(state) if several else _incumbent(state),
+            front=len(self._front) if several else None,
+            workers=workers,
+            failures=tuple(recent.failures),
+            decisions=tuple(recent.lines),
+            running=tuple(_running(trial, several=several) for trial in running[:_MOST_RUNNING]),
+            reason=state.reason,
+        )
+
+    def _extremes(self, state: SweepState) -> tuple[Leader, ...]:
+        """The best trial of the front by each objective."""
+        now = self._clock()
+        is_due = self._compared is None or now - self._compared >= _SECONDS_BETWEEN_FRONTS
+        if is_due or not state.counts()["running"]:
+            self._front, self._compared = state.front(), now
+        if not self._front:
+            return ()
+        leaders = []
+        for place, one in enumerate(state.sweep.objective.all):
+            best = min(self._front, key=lambda trial: -one.score(trial.last_values[place]))
+            leaders.append(Leader(one.metric, best.number, best.iteration, best.last_values, best.config))
+        return tuple(leaders)
+
+
+def _running(trial: TrialState, *, several: bool) -> RunningTrial:
+    values = trial.last_values if several else () if trial.last is None else (trial.last,)
+    return RunningTrial(trial.number, trial.iteration, values, trial.best, trial.config)
+
+
+def _incumbent(state: SweepState) -> tuple[Leader, ...]:
+    trial = state.incumbent
+    if trial is None or trial.best is None:
+        return ()
+    metric = state.sweep.objective.metric
+    return (Leader(metric, trial.number, trial.best_iteration, (trial.best,), trial.best_config),)
+
+
+def _most_iterations(state: SweepState) -> int | None:
+    """The iterations of all trials at most, as far as the budget says so."""
+    budget = state.sweep.budget
+    of_trials = state.total * budget.iterations if state.total and budget.iterations else None
+    return min((most for most in (of_trials, budget.total_iterations) if most is not None), default=None)

@@ -1,0 +1,113 @@
+"""A ``LiveView`` in words, without any layout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tuner.live.recent import FailureKind
+from tuner.live.view import LiveView, WorkerCounts
+from tuner.report import phrases
+
+_STATES = ("running", "paused", "pending", "completed", "stopped", "failed")
+_EXTREME = {"min": "lowest", "max": "highest"}
+
+
+def best(view: LiveView) -> str:
+    """The best value, its trial and iteration; with several objectives, the size of the front."""
+    metrics = [phrases.clean(metric) for metric in view.metrics]
+    if not view.leaders:
+        return "no result yet"
+    if view.front is not None:
+        return f"{phrases.several(view.front, 'trial')} on the Pareto front of {' and '.join(metrics)}"
+    leader = view.leaders[0]
+    return (
+        f"{metrics[0]} {phrases.short(leader.values[0])} "
+        f"(trial {leader.trial:05d}, iteration {leader.iteration:,})"
+    )
+
+
+def extreme(view: LiveView, place: int) -> str:
+    """The best trial of the front by one objective, with its other values."""
+    leader = view.leaders[place]
+    values = [
+        f"{phrases.clean(m)} {phrases.short(v)}" for m, v in zip(view.metrics, leader.values, strict=True)
+    ]
+    own = values.pop(place)
+    return f"{_EXTREME[view.modes[place]]} {own} ({', '.join([f'trial {leader.trial:05d}', *values])})"
+
+
+def trials(view: LiveView) -> str:
+    """How many there are, of how many, and in which states."""
+    states = phrases.counted({state: view.counts.get(state, 0) for state in _STATES}) or "none running yet"
+    return f"{of_all(view)} · {states}"
+
+
+def of_all(view: LiveView) -> str:
+    """How many trials there are, and will be."""
+    return f"{view.trials:,}" if view.total is None else f"{view.trials:,}/{view.total:,}"
+
+
+def iterations(view: LiveView) -> str:
+    """How many iterations all trials have done, and will do at most."""
+    most = "" if view.most_iterations is None else f" of at most {view.most_iterations:,}"
+    return f"{view.iterations:,}{most}"
+
+
+def times(view: LiveView) -> str:
+    """How long the sweep has run, and a guess of how long it still will."""
+    left = "" if view.seconds_left is None else f", about {phrases.duration(view.seconds_left)} left"
+    return f"{phrases.duration(view.seconds)}{left}"
+
+
+def workers(counts: WorkerCounts | None) -> str:
+    """How many workers and lanes are in use; empty where that is not known."""
+    if counts is None:
+        return ""
+    parts = [f"{counts.busy:,} of {counts.workers:,} busy"]
+    if counts.lanes is None:
+        parts.append("the best number of lanes is being measured")
+    elif counts.lanes != counts.workers:
+        parts.append(f"{counts.trials:,} of {phrases.several(counts.lanes, 'lane')} in use")
+    if counts.starting:
+        parts.append(f"{counts.starting:,} starting")
+    return " · ".join(parts)
+
+
+def failures(kinds: Sequence[FailureKind]) -> str:
+    """How many trials failed, and how many for each kind; empty without any."""
+    total = sum(kind.count for kind in kinds)
+    return f"{total:,}: {phrases.counted({kind.kind: kind.count for kind in kinds})}" if total else ""
+
+
+def failure(kind: FailureKind) -> str:
+    """How many trials failed for one kind, and its latest message."""
+    message = f": {kind.message}" if kind.message else ""
+    return f"{kind.count:,} {kind.kind}{message}"
+
+
+def reason(view: LiveView) -> str:
+    """Why the sweep stops early; empty while it does not."""
+    return "" if view.reason is None else phrases.ended(view.reason)
+
+
+def pairs(config: Mapping[str, Any]) -> list[str]:
+    """The hyperparameters, as ``lr=0.1``."""
+    return [phrases.changed({name: value}) for name, value in config.items()]
+
+
+def status(view: LiveView) -> str:
+    """Trials by state, the time so far and the time left, in one line."""
+    states = phrases.counted({state: view.counts.get(state, 0) for state in _STATES}) or "none running yet"
+    left = [] if view.seconds_left is None else [f"about {phrases.duration(view.seconds_left)} left"]
+    return " · ".join([f"{of_all(view)} trials", states, phrases.duration(view.seconds), *left])
+
+
+def result(view: LiveView) -> str:
+    """What leads, with its configuration, in one line."""
+    if not view.leaders:
+        return best(view)
+    if view.front is not None:
+        extremes = "; ".join(extreme(view, place) for place in range(len(view.leaders)))
+        return f"{best(view)}: {extremes}"
+    return f"best {best(view)}: {phrases.changed(view.leaders[0].config)}"
