@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,40 @@ import pytest
 os.environ.setdefault("RAY_AUTH_MODE", "token")
 # Two threads for a tiny matrix wait for each other longer than they compute, on a busy machine by far.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Processes that run the tests where more than single files are chosen. Tests that need Ray share one of them.
+_PROCESSES = 2
+_TESTS_OF_RAY = Path(__file__).parent / "integration"
+_RAY = "ray"  # the marker, and the group of tests that run in one process
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Return how many processes run the tests: one for a file, or where a debugger is to come up."""
+    chosen = [Path(str(each).partition("::")[0]) for each in config.args]
+    if config.option.usepdb or all(path.is_file() for path in chosen):
+        return 0
+    return _PROCESSES
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give each process what shares something: all tests with Ray, a file with its fixtures, a class."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Sharing(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _RAY if nodeid.endswith(f"@{_RAY}") else nodeid.partition("[")[0].rpartition("::")[0]
+
+    return Sharing(config, log)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of a folder that start Ray or join one; all that are marked share a process."""
+    for item in items:
+        if item.path.is_relative_to(_TESTS_OF_RAY):
+            item.add_marker(_RAY)
+        if item.get_closest_marker(_RAY):
+            item.add_marker(pytest.mark.xdist_group(_RAY))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -8,8 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from running import most_at_once
+import pytest
 
+from tests.integration.running import most_at_once
 from tuner import Sweep, run
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -26,6 +27,7 @@ def write_examples(page: str, folder: Path) -> dict[str, str]:
     return found
 
 
+@pytest.mark.ray
 def test_a_trainable_with_lanes_is_short_and_trains_in_lanes(cluster, tmp_path, monkeypatch):
     examples = write_examples("lanes.md", tmp_path)
     assert len(examples["linear.py"].strip().splitlines()) - 1 <= 40

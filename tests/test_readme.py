@@ -73,6 +73,7 @@ def test_wrong_sweep_shown_gives_the_errors_shown(tmp_path):
     assert done.stderr.splitlines() == shown
 
 
+@pytest.mark.ray
 def test_python_shown_runs(tmp_path):
     (tmp_path / "script.py").write_text(block_with("python", "report = run(sweep)"))
     done = run([sys.executable, "script.py"], tmp_path)
@@ -89,6 +90,7 @@ budget: {{trials: 4, iterations: 5}}
 """
 
 
+@pytest.mark.ray
 @pytest.mark.parametrize(
     ("text", "name", "sweep"),
     [
@@ -126,6 +128,7 @@ def test_trainable_shown_runs(text, name, sweep, tmp_path):
     assert "trials      4: 4 completed" in done.stdout
 
 
+@pytest.mark.ray
 def test_estimator_shown_is_tuned(tmp_path):
     (tmp_path / "sweep.yaml").write_text(block_with("yaml", "kind: sklearn"))
     arguments = ["run", "sweep.yaml", "--set", "budget.trials=4"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 import pytest
-from running import events, run_toy, sweep_of
 
+from tests.integration.running import events, run_toy, sweep_of
 from tuner import Float, Resources, SpecError
 from tuner.schedulers import SCHEDULERS
 

@@ -10,8 +10,8 @@ import itertools
 from pathlib import Path
 
 import pytest
-from running import events, most_at_once, run_toy
 
+from tests.integration.running import events, most_at_once, run_toy
 from tuner import Report, Resources, Sweep
 from tuner.journal import read
 from tuner.schedulers import SCHEDULERS

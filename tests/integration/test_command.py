@@ -11,7 +11,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from running import TOYS
+
+from tests.integration.running import TOYS
 
 SWEEP = """
 trainable: {{kind: "{toys}:{toy}"}}

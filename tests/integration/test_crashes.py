@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from running import events, run_toy
 
+from tests.integration.running import events, run_toy
 from tuner import Budget, Float, Objective, Report, Resources, ResultsError, Sweep, resume, run
 from tuner.errors import ClusterError
 from tuner.journal import FILE_NAME

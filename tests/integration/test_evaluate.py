@@ -6,9 +6,9 @@ import json
 
 import numpy as np
 import pytest
-from running import run_toy
 from sklearn.metrics import f1_score
 
+from tests.integration.running import run_toy
 from trainables.models.mlp import MLP
 from trainables.torch.export import load_model
 from tuner import Budget, Float, Objective, ResultsError, SpecError, Sweep, run

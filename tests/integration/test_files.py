@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from ray import tune
-from running import events
 
+from tests.integration.running import events
 from trainables.torch.export import load_model
 from tuner import Budget, Float, Objective, Report, Resources, Sweep, run
 from tuner.code.modules import load_file

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from odd_functions import DEATHS
-from running import events
 
+from tests.integration.odd_functions import DEATHS
+from tests.integration.running import events
 from tuner import Budget, Choice, ClusterError, Float, Objective, Sweep, run
 from tuner.cli import main
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from running import events, most_at_once, run_toy
 
+from tests.integration.running import events, most_at_once, run_toy
 from tuner import Budget, Float, Objective, Resources, Sweep, run
 
 ONE_WORKER = 4  # CPUs, which is all that the tests' cluster has

@@ -8,8 +8,8 @@ import re
 import shutil
 
 import pytest
-from running import TOYS, events, run_toy
 
+from tests.integration.running import TOYS, events, run_toy
 from tuner import Float
 
 

@@ -7,8 +7,8 @@ from collections import Counter
 
 import pytest
 import ray
-from running import events, most_at_once, run_toy, sweep_of
 
+from tests.integration.running import events, most_at_once, run_toy, sweep_of
 from tuner import Resources, run
 from tuner.cluster.progress import Lines
 from tuner.report import renderings

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from running import events, most_at_once
 
+from tests.integration.running import events, most_at_once
 from tuner import Report, Sweep, run
 from tuner.space import SearchSpace
 

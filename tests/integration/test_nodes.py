@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from running import TOYS, events
 
+from tests.integration.running import TOYS, events
 from tuner import Report
 
 pytestmark = pytest.mark.cluster

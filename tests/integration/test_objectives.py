@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from running import run_toy
 
+from tests.integration.running import run_toy
 from tuner import Objective
 from tuner.report import renderings
 

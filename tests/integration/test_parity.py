@@ -3,9 +3,9 @@
 import math
 
 import pytest
-from running import sweep_of
-from toys import steady
 
+from tests.integration.running import sweep_of
+from tests.integration.toys import steady
 from tuner import Float, Objective, run
 from tuner.journal import read
 from tuner.journal.events import Decision, Reconfigured, Suggested

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from running import events, run_toy
 
+from tests.integration.running import events, run_toy
 from tuner import Budget, Float, Objective, Pbt, Replay, Resources, SpecError, Sweep, run
 from tuner.journal import History, read
 

@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from running import events, sweep_of
 
+from tests.integration.running import events, sweep_of
 from tuner import Float, Report, Resources, ResultsError, resume, run
 from tuner.journal import FILE_NAME, Journal, read
 from tuner.state import SweepState, replay

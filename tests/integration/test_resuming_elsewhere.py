@@ -7,8 +7,8 @@ import signal
 import sys
 
 import pytest
-from running import events
 
+from tests.integration.running import events
 from tuner import Budget, Float, Objective, ResultsError, Sweep, resume, run
 from tuner.code.modules import LOADED_FILES
 

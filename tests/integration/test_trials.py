@@ -14,9 +14,9 @@ import pytest
 import ray
 from ray._private import state
 from ray.util.placement_group import placement_group_table
-from running import events, most_at_once, run_toy, sweep_of
 
 import tuner
+from tests.integration.running import events, most_at_once, run_toy, sweep_of
 from tuner import Budget, ClusterError, Float, Int, Objective, Report, Resources, SpecError, Sweep, run
 from tuner.cluster import connection
 from tuner.report import renderings

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from bare_loop import assert_same_training
 from scipy import ndimage, stats
 from torch import optim
 from torch.nn import functional
 
+from tests.trainables.bare_loop import assert_same_training
 from trainables.configs import CNNConfig, TrainingConfig
 from trainables.layers import counter_random
 from trainables.training import augmentation

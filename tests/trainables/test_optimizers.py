@@ -4,11 +4,11 @@ import math
 
 import pytest
 import torch
-from bare_loop import assert_same_training
 from torch import optim
 from torch.nn import functional
 from torch.optim import lr_scheduler
 
+from tests.trainables.bare_loop import assert_same_training
 from trainables.configs import OptimizerConfig, OptimizerName, ScheduleName
 from trainables.models.mlp import MLP
 from trainables.training import optimizers

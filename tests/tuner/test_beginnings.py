@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from journal_rows import put
 
+from tests.tuner.journal_rows import put
 from tuner import (
     Choice,
     Evolution,

@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 import pytest
-from journal_rows import put
 
+from tests.tuner.journal_rows import put
 from tuner import Budget, Float, Objective, Report, ResultsError, SearchSpace, SpecError, Sweep, Trial
 from tuner.evaluation.evaluate import _candidate, _chosen, evaluate
 from tuner.evaluation.fixed_list import FixedList

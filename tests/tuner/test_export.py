@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from journal_rows import put
 from ray.tune import Trainable
 
+from tests.tuner.journal_rows import put
 from tuner import ResultsError
 from tuner.export import export
 from tuner.journal import Journal

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from journal_rows import put
 
+from tests.tuner.journal_rows import put
 from tuner import Budget, Float, Objective, Report, Sweep, TunerError, resume
 from tuner.cli import main
 from tuner.errors import ResultsError, UntrustedError

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from journal_rows import put
 
+from tests.tuner.journal_rows import put
 from tuner import journal, resume
 from tuner.errors import ResultsError
 from tuner.journal import FILE_NAME, Journal, read

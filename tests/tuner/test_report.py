@@ -15,8 +15,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from journal_rows import put
 
+from tests.tuner.journal_rows import put
 from tuner.errors import ResultsError
 from tuner.journal import Journal
 from tuner.report import Report, renderings

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from journal_rows import put
 
+from tests.tuner.journal_rows import put
 from tuner import Report
 from tuner.cli import main
 from tuner.cluster.origin import beginning, check_sources

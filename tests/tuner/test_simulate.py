@@ -5,8 +5,8 @@ import math
 
 import numpy as np
 import pytest
-from journal_rows import put
 
+from tests.tuner.journal_rows import put
 from tuner import Architecture, Asha, Budget, Choice, Float, Int, Objective, ResultsError, SearchSpace, Sweep
 from tuner.cli import main
 from tuner.journal import Journal

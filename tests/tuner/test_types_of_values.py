@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from journal_rows import put
 
+from tests.tuner.journal_rows import put
 from tuner import Choice, Ordinal, Sweep
 from tuner.cluster.driver import SweepDriver
 from tuner.journal import Journal, read
