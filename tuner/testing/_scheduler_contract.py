@@ -17,65 +17,24 @@ _run = lru_cache(maxsize=512)(simulate)
 
 
 class SchedulerContract(SpecContract):
-    """What the engine relies on in a scheduler. ``variants``: further settings for which all must hold."""
+    """What the engine relies on in a scheduler."""
 
     spec: ClassVar[SchedulerSpec]
     variants: ClassVar[Sequence[SchedulerSpec]] = ()
-    examples: ClassVar[int] = 200
+    """Further settings for which all must hold."""
+    examples: ClassVar[int] = 80
+    """Simulations for each test; a hypothesis profile with ``max_examples=400`` makes it four times that."""
 
     def for_all_runs(self, holds: Callable[[Run], None]) -> None:
         """Check ``holds``, which asserts something, on simulations of many scenarios, always the same."""
-        from hypothesis import HealthCheck, assume, given, settings
-        from hypothesis import strategies as st
-
-        calm = (0.0, 0.0, 0.0)
-        troubles = (
-            calm,
-            calm,
-            (0.3, 0.0, 0.0),
-            (0.0, 0.1, 0.0),
-            (0.0, 0.6, 0.0),
-            (0.0, 0.0, 0.5),
-            (0.2, 0.2, 0.2),
-        )
-        values = ((1.0, None), (1.0, None), (1.0, 3), (0.0, None), (1e300, None))
-
-        @st.composite
-        def scenarios(draw: Any) -> Scenario:
-            iterations = draw(st.integers(1, 100))
-            ends_early, fails, loses_worker = draw(st.sampled_from(troubles))
-            scale, levels = draw(st.sampled_from(values))
-            return Scenario(
-                trials=draw(st.integers(1, min(60, 1500 // iterations))),
-                slots=draw(st.integers(1, 12)),
-                iterations=iterations,
-                mode=draw(st.sampled_from(("min", "max"))),
-                seed=draw(st.integers(0, 2**16)),
-                scale=scale,
-                levels=levels,
-                gap=draw(st.sampled_from((1, 1, 5))),
-                ends_early=ends_early,
-                fails=fails,
-                loses_worker=loses_worker,
-                keeps_checkpoints=draw(st.booleans()),
-                closes_late=draw(st.booleans()),
-                seconds=draw(st.sampled_from((None, None, None, None, 5.0, 50.0))),
-            )
-
-        # One function for all tests, so that all see the same scenarios and each is simulated once.
-        @settings(
-            derandomize=True,
-            database=None,
-            deadline=None,
-            max_examples=self.examples,
-            suppress_health_check=list(HealthCheck),
-        )
-        @given(spec=st.sampled_from((self.spec, *self.variants)), scenario=scenarios())
-        def every_run(spec: SchedulerSpec, scenario: Scenario) -> None:
-            assume(not spec.problems(scenario.iterations))
-            holds(_run(spec, scenario))
-
-        every_run()
+        specs = (self.spec, *self.variants)
+        try:
+            for spec, scenario in _drawn(specs, self.examples):
+                holds(_run(spec, scenario))
+        except AssertionError:
+            # Hypothesis fails as well, and shows the simplest scenario that fails.
+            _for_all(specs, self.examples, lambda spec, scenario: holds(_run(spec, scenario)))
+            raise
 
     def test_it_says_whether_it_needs_to_know_the_maximum(self) -> None:
         problems = self.spec.problems(None)
@@ -185,8 +144,7 @@ class SchedulerContract(SpecContract):
     def test_no_more_is_done_than_without_early_stopping(self) -> None:
         def holds(run: Run) -> None:
             # Where the sweep is given up, what is done depends on who ended first.
-            scenario = replace(run.scenario, seconds=None)
-            everything = _run(Fifo(), scenario).reached
+            everything = _reached_in_full(replace(run.scenario, seconds=None))
             assert all(done <= everything[trial] for trial, done in run.reached.items())
 
         self.for_all_runs(holds)
@@ -234,6 +192,77 @@ class SchedulerContract(SpecContract):
                 decisions.append(simulate(self.spec, scenario).decisions)
                 assert global_states() == before
         assert decisions[0] == decisions[1]
+
+
+def _for_all(
+    specs: Sequence[SchedulerSpec], examples: int, check: Callable[[SchedulerSpec, Scenario], None]
+) -> None:
+    """Call ``check`` with so many scenarios, always the same ones, each with one of ``specs``."""
+    from hypothesis import HealthCheck, assume, given, settings
+    from hypothesis import strategies as st
+
+    calm = (0.0, 0.0, 0.0)
+    troubles = (
+        calm,
+        calm,
+        (0.3, 0.0, 0.0),
+        (0.0, 0.1, 0.0),
+        (0.0, 0.6, 0.0),
+        (0.0, 0.0, 0.5),
+        (0.2, 0.2, 0.2),
+    )
+    values = ((1.0, None), (1.0, None), (1.0, 3), (0.0, None), (1e300, None))
+
+    @st.composite
+    def scenarios(draw: Any) -> Scenario:
+        iterations = draw(st.integers(1, 100))
+        ends_early, fails, loses_worker = draw(st.sampled_from(troubles))
+        scale, levels = draw(st.sampled_from(values))
+        return Scenario(
+            trials=draw(st.integers(1, min(60, 1500 // iterations))),
+            slots=draw(st.integers(1, 12)),
+            iterations=iterations,
+            mode=draw(st.sampled_from(("min", "max"))),
+            seed=draw(st.integers(0, 2**16)),
+            scale=scale,
+            levels=levels,
+            gap=draw(st.sampled_from((1, 1, 5))),
+            ends_early=ends_early,
+            fails=fails,
+            loses_worker=loses_worker,
+            keeps_checkpoints=draw(st.booleans()),
+            closes_late=draw(st.booleans()),
+            seconds=draw(st.sampled_from((None, None, None, None, 5.0, 50.0))),
+        )
+
+    # Hypothesis's profile scales the number; 100 is what it has by default.
+    @settings(
+        derandomize=True,
+        database=None,
+        deadline=None,
+        max_examples=max(1, examples * settings().max_examples // 100),
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(scenario=scenarios(), spec=st.sampled_from(specs))
+    def every_run(scenario: Scenario, spec: SchedulerSpec) -> None:
+        assume(not spec.problems(scenario.iterations))
+        check(spec, scenario)
+
+    every_run()
+
+
+@lru_cache(maxsize=32)
+def _drawn(specs: tuple[SchedulerSpec, ...], examples: int) -> list[tuple[SchedulerSpec, Scenario]]:
+    """The settings and scenarios that ``_for_all`` comes to, drawn once for all tests."""
+    found: list[tuple[SchedulerSpec, Scenario]] = []
+    _for_all(specs, examples, lambda spec, scenario: found.append((spec, scenario)))
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _reached_in_full(scenario: Scenario) -> dict[int, float]:
+    """Trial -> the iterations it does where nobody stops it."""
+    return simulate(Fifo(), scenario).reached
 
 
 def _built_again(run: Run) -> Scheduler:
