@@ -55,7 +55,7 @@ def test_sweep_file_shown_is_right(tmp_path):
     assert (done.returncode, done.stdout) == (
         0,
         "sweep.yaml: 64 trials of mlp, searcher optuna, scheduler asha\n"
-        "lanes: trials of one shape train together (8 of 32 sampled trials fit with another)\n",
+        "lanes: trials of the same shape train together (8 of 32 sampled trials match another)\n",
     )
 
 

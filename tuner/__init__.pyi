@@ -1,4 +1,4 @@
-"""The public names and where they are."""
+"""The public names and the modules that define them."""
 
 from .cluster.resuming import resume as resume
 from .cluster.runner import run as run

@@ -1,4 +1,4 @@
-"""What a training script may call while it runs as a trial. Imports nothing but the standard library."""
+"""Functions that a training script may call while it runs as a trial. Imports only the standard library."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 _NAMES = {"lr": "lr", "learning_rate": "lr", "momentum": "momentum", "weight_decay": "weight_decay"}
-"""Names of hyperparameters -> those that PyTorch's optimizers have for them."""
+"""Hyperparameter -> key of a PyTorch optimizer's ``param_groups``."""
 
 
 def apply_config(config: Mapping[str, Any], optimizer: Any, schedulers: Iterable[Any] = ()) -> None:
-    """Give a restored optimizer the trial's own hyperparameters.
+    """Set a restored optimizer to the trial's own hyperparameters.
 
-    A checkpoint brings back the optimizer of the trial that wrote it. With ``scheduler: pbt`` that is often
-    another trial, with other hyperparameters, so call this after each restore.
+    A checkpoint holds the optimizer of the trial that wrote it. With ``scheduler: pbt`` this is often another
+    trial with other hyperparameters. Call this function after each restore.
 
-    ``config``: the trial's configuration. ``lr`` (or ``learning_rate``), ``momentum``, ``weight_decay``,
-    ``beta1`` and ``beta2`` are used, where the optimizer has them. ``optimizer``: one of PyTorch's kind, with
-    ``param_groups``. ``schedulers``: its learning-rate schedulers. Their progress so far is kept: the factor
-    by which they have changed the initial learning rate.
+    - ``config``: the trial's configuration. Reads ``lr`` (or ``learning_rate``), ``momentum``,
+      ``weight_decay``, ``beta1`` and ``beta2``, and sets those that the optimizer has.
+    - ``optimizer``: an optimizer with ``param_groups``, as in PyTorch.
+    - ``schedulers``: its learning-rate schedulers. They keep their progress, which is the factor by which
+      they have changed the initial learning rate.
     """
     schedulers = list(schedulers)
     for group in optimizer.param_groups:

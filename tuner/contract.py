@@ -1,9 +1,12 @@
-"""The seam to trainables, as protocols: what a class may have beside Ray's ``Trainable``, by capability.
+"""The interface between tuner and trainables: one protocol for each optional capability.
 
-A trainable is a function of ``config``, or a subclass of ``ray.tune.Trainable``. All else is optional. A
-class has a capability when it has every member of its protocol. Members are class methods, unless they are
-described as *of a trial*. ``settings`` are those under ``trainable:`` in a sweep, without ``kind``.
-``config`` is what a trial receives: its hyperparameters, the settings, its ``seed`` and ``sweep_seed``.
+A trainable is a function of ``config``, or a subclass of ``ray.tune.Trainable``. Everything else is optional.
+A class has a capability if it has every member of the protocol. Members are class methods, except those
+marked *Instance method*, which act on one trial.
+
+- ``settings``: the mapping under ``trainable:`` in a sweep, without ``kind``.
+- ``config``: the mapping that a trial receives, with its hyperparameters, the settings, its ``seed`` and
+  ``sweep_seed``.
 
 ``tuner.testing.TrainableContract`` tests every member.
 """
@@ -21,79 +24,82 @@ from tuner.errors import Problem
 
 @runtime_checkable
 class DeclaresHyperparameters(Protocol):
-    """Unknown hyperparameters and impossible values are refused before a sweep starts."""
+    """``tuner`` refuses unknown hyperparameters and impossible values before a sweep starts."""
 
     Config: type[BaseModel]
-    """Its hyperparameters. With ``extra="allow"`` others are passed on, and ``check`` judges them."""
+    """The hyperparameters. With ``extra="allow"`` other names are accepted, and ``check`` judges them."""
 
 
 @runtime_checkable
 class DeclaresSettings(Protocol):
-    """Unknown settings and impossible values are refused before a sweep starts."""
+    """``tuner`` refuses unknown settings and impossible values before a sweep starts."""
 
     Settings: type[BaseModel]
-    """A field whose type is a path, or whose ``json_schema_extra`` has ``lookup: file``, names a file. It is
-    looked up beside the sweep file first."""
+    """The settings. A field names a file if its type is a path, or if its ``json_schema_extra`` has
+    ``lookup: file``. The sweep file's folder is searched for it first."""
 
 
 @runtime_checkable
 class NamesMetrics(Protocol):
-    """A misspelled objective is refused before a sweep starts."""
+    """``tuner`` refuses a misspelled objective before a sweep starts."""
 
     def metrics(self, settings: dict[str, Any]) -> Iterable[str]:
-        """Return the names of the metrics that each result has. Raises ValueError for impossible settings."""
+        """Return the names of the metrics in each result. Raises ValueError for impossible settings."""
 
 
 @runtime_checkable
 class ChecksConfigurations(Protocol):
-    """A space with configurations that no trial can have is refused before a sweep starts."""
+    """``tuner`` refuses a space with impossible configurations before a sweep starts."""
 
     def check(self, config: Mapping[str, Any]) -> None:
         """Raise ValueError if no trial can have this configuration.
 
-        A line ``name: what is wrong`` points to a hyperparameter or setting.
+        If all lines read ``name: what is wrong``, each one points to a hyperparameter or setting.
         """
 
 
 @runtime_checkable
 class BoundsGpus(Protocol):
-    """GPUs that a trial could not use are refused."""
+    """``tuner`` refuses more GPUs than a trial can use."""
 
     most_gpus: float
-    """The most that a trial can use; 0: none."""
+    """The largest number of GPUs that a trial can use; 0 means none."""
 
 
 @runtime_checkable
 class SharesData(Protocol):
-    """What all trials of a sweep read, such as the data, is made once and is on each machine once."""
+    """All trials of a sweep read one object, such as the data. Each machine holds it once."""
 
     def shared(self, settings: dict[str, Any], *, sweep_seed: int) -> Any:
-        """Return the object to share, which can be pickled; ``None``: nothing. Called in the driver."""
+        """Return the picklable object to share, or ``None`` for nothing. The driver calls this."""
 
     def adopt(self, settings: dict[str, Any], shared: Any, *, sweep_seed: int) -> None:
-        """Take the shared object in a worker, before its first trial. Nothing may change it."""
+        """Take the shared object in a worker, before its first trial. It is read-only."""
 
 
 @runtime_checkable
 class Prepares(Protocol):
-    """Slow imports happen before the first trial, which would count their time."""
+    """Slow imports happen before the first trial, so its measured time excludes them."""
 
     def prepare(self) -> None:
-        """Import what trials need. Called once in each worker."""
+        """Import the modules that trials need. Each worker calls this once."""
 
 
 @runtime_checkable
 class TrainsInLanes(Protocol):
-    """Several trials of a worker train as one, so that small models use a processor fully."""
+    """Several trials of a worker train as one stacked model, so that small models use a processor fully."""
 
     def fusion_key(self) -> Hashable | None:
-        """*Of a trial*: return what trials must share to train as one; ``None``: it trains alone."""
+        """Return a key, or ``None`` if the trial trains alone. Trials with equal keys can train together.
+
+        *Instance method.*
+        """
 
     def fused_step(self, trials: Sequence[Any]) -> None:
-        """Train trials of one key for one iteration. Each one's next ``step`` returns its result."""
+        """Train trials with equal keys for one iteration. The next ``step`` of each returns its result."""
 
     def best_lanes(self, configs: Sequence[Mapping[str, Any]], *, most: int) -> int:
-        """Return how many trials like these train best at once in this process, from 1 to ``most``."""
+        """Return how many such trials, from 1 to ``most``, train fastest together in this process."""
 
 
 @runtime_checkable
@@ -101,20 +107,20 @@ class ExplainsLanes(Protocol):
     """``tuner check`` says whether trials train together."""
 
     def why_alone(self, configs: Sequence[Mapping[str, Any]]) -> str | None:
-        """Return why no trials like these train as one; ``None``: they do."""
+        """Return why such trials cannot train as one, or ``None`` if they can."""
 
     def fitting(self, configs: Sequence[Mapping[str, Any]]) -> int:
-        """Return how many of these trials could train as one with another of them."""
+        """Return how many of these trials can train as one with at least one other."""
 
 
 @runtime_checkable
 class AppliesConfig(Protocol):
-    """A trial keeps its own hyperparameters after a restore, as population-based training needs."""
+    """A trial keeps its own hyperparameters after a restore. Population-based training needs this."""
 
     def apply_config(self, config: Mapping[str, Any]) -> None:
-        """*Of a trial*: apply its own hyperparameters to what a checkpoint has restored.
+        """Apply the trial's own hyperparameters to its restored state.
 
-        The checkpoint may be another trial's.
+        The checkpoint may come from another trial. *Instance method.*
         """
 
 
@@ -125,12 +131,12 @@ class CanBeEvaluated(Protocol):
     def repeated(
         self, settings: dict[str, Any], *, sweep_seed: int, repeats: int
     ) -> tuple[Mapping[str, Any], Sequence[Mapping[str, Any]]]:
-        """Return settings for repeats of a trial, and what each repeat adds to its configuration."""
+        """Return settings for repeats of a trial, and what each repeat adds to the configuration."""
 
     def final(
         self, settings: dict[str, Any], *, sweep_seed: int, iterations: int, metric: str
     ) -> tuple[Mapping[str, Any], str]:
-        """Return settings of a trial that ends on the test rows, and the name of ``metric`` there."""
+        """Return settings of a trial that is scored on the test rows, and the name of ``metric`` there."""
 
 
 @runtime_checkable
@@ -158,22 +164,25 @@ CAPABILITIES: tuple[type, ...] = (
 
 
 def members(capability: type) -> tuple[str, ...]:
-    """The names of a protocol's members."""
+    """Return the names of a protocol's members."""
     own = {**inspect.get_annotations(capability), **vars(capability)}
     return tuple(name for name in own if not name.startswith("_"))
 
 
 _DISTINCTIVE = {"fused_step", "adopt", "why_alone", "repeated"}
-"""Names that a class has for the seam only; others, such as ``shared``, may be for its own use."""
+"""Names that a class uses only for these protocols. It may use others, such as ``shared``, for itself."""
 
 
 def problems(trainable: Any, name: str) -> list[Problem]:
-    """What a trainable lacks of a capability that it has in part. ``name``: as messages call it."""
+    """Return a problem for each capability that a trainable has only in part.
+
+    ``name``: the trainable's name in messages.
+    """
     found = []
     for capability in CAPABILITIES:
         has = [member for member in members(capability) if hasattr(trainable, member)]
         lacks = [member for member in members(capability) if member not in has]
         if lacks and _DISTINCTIVE & {*has}:
-            what = f"'{name}' has {' and '.join(has)}, so it must have {' and '.join(lacks)} too"
+            what = f"'{name}' has {' and '.join(has)}, so it must also have {' and '.join(lacks)}"
             found.append(Problem("trainable", f"{what} (tuner.contract.{capability.__name__})"))
     return found

@@ -1,4 +1,4 @@
-"""What is wrong between a sweep and the models that its trainable declares (see ``tuner.contract``)."""
+"""Compare a sweep with the models that its trainable declares (see ``tuner.contract``)."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tuner.errors import Problem, said
 from tuner.space import RESERVED, Config, Float, Int, SearchSpace
 from tuner.spec import did_you_mean, nearest, problems_of
 
-# So many configurations are shown to a trainable that checks them: enough to meet each choice of a few.
 _SAMPLES = 32
+"""Configurations shown to a trainable's ``check``: enough to meet each value of a few small choices."""
 
 
 class Given(Protocol):
-    """What a sweep says of its trainable."""
+    """The part of a ``TrainableSpec`` that the checks below need."""
 
     settings: dict[str, Any]
 
@@ -31,12 +31,12 @@ class Given(Protocol):
 
 
 def sample_problems(spec: Given, trainable: Any, space: SearchSpace) -> list[Problem]:
-    """What the trainable has against the first of some configurations that it refuses."""
+    """Return the trainable's problems with the first of 32 random configurations that it refuses."""
     rng = np.random.default_rng(0)
     for number in range(_SAMPLES):
         given = spec.given(space.sample(rng), seed=number, sweep_seed=0)
         try:
-            with importing():  # what reads the data
+            with importing():  # `check` may read the data
                 trainable.check(given)
         except ValueError as error:
             settings = fields_of(trainable, "Settings")
@@ -51,7 +51,7 @@ def sample_problems(spec: Given, trainable: Any, space: SearchSpace) -> list[Pro
 
 
 def settings_problems(spec: Given, trainable: Any, space: SearchSpace | None) -> list[Problem]:
-    """What is wrong with the settings, by what the trainable declares."""
+    """Return the settings that contradict the trainable's ``Settings``."""
     problems: list[Problem] = []
     rest = dict(spec.settings)
     model, fields = model_of(trainable, "Settings"), fields_of(trainable, "Settings")
@@ -63,7 +63,7 @@ def settings_problems(spec: Given, trainable: Any, space: SearchSpace | None) ->
             )
         elif model is not None and key not in fields and key in fields_of(trainable, "Config"):
             there = space is not None and key in space.names
-            what = "it stands there already, leave it out here" if there else "write it there"
+            what = "it is already there, so remove it here" if there else "move it there"
             problems.append(Problem(where, f"is a hyperparameter, so it belongs under 'space'; {what}"))
         else:
             continue
@@ -76,7 +76,7 @@ def settings_problems(spec: Given, trainable: Any, space: SearchSpace | None) ->
 
 
 def space_problems(spec: Given, trainable: Any, space: SearchSpace) -> list[Problem]:
-    """What is wrong with the hyperparameters, by what the trainable declares."""
+    """Return the hyperparameters that contradict the trainable's ``Config``."""
     problems: list[Problem] = []
     model, hyperparameters = model_of(trainable, "Config"), fields_of(trainable, "Config")
     settings = fields_of(trainable, "Settings")
@@ -84,10 +84,10 @@ def space_problems(spec: Given, trainable: Any, space: SearchSpace) -> list[Prob
     for name in space.names:
         where = f"space.{name}"
         if name in settings:
-            what = "it stands there already, leave it out here" if name in spec.settings else "write it there"
+            what = "it is already there, so remove it here" if name in spec.settings else "move it there"
             problems.append(Problem(where, f"is a setting, so it belongs under 'trainable'; {what}"))
         elif name in spec.settings and not (settings and name in hyperparameters):
-            problems.append(Problem(where, "stands under 'trainable' already; leave one out"))
+            problems.append(Problem(where, "is already under 'trainable'; remove one of the two"))
         elif model is not None and name not in hyperparameters and model.model_config.get("extra") == "allow":
             continue  # `check` judges it
         elif model is not None and name not in hyperparameters:
@@ -109,18 +109,19 @@ def space_problems(spec: Given, trainable: Any, space: SearchSpace) -> list[Prob
 
 
 def model_of(trainable: Any, part: str) -> type[BaseModel] | None:
-    """The pydantic model that a trainable declares as ``part``; ``None`` when it has none."""
+    """Return the pydantic model that a trainable declares as ``part``, or ``None`` if it declares none."""
     model = getattr(trainable, part, None)
     return model if inspect.isclass(model) and issubclass(model, BaseModel) else None
 
 
 def fields_of(trainable: Any, part: str) -> dict[str, FieldInfo]:
+    """Return the fields of the model that a trainable declares as ``part``; empty if it declares none."""
     model = model_of(trainable, part)
     return {} if model is None else dict(model.model_fields)
 
 
 def _wrong_values(model: type[BaseModel], name: str, space: SearchSpace) -> list[str]:
-    """What the model says against the values that ``name`` can take; of a range, each complaint once."""
+    """Return the model's complaints about the values of ``name``. A range repeats no complaint."""
     found: list[str] = []
     for dimension in space.standing_for(name):
         wrong = [
@@ -135,7 +136,10 @@ def _wrong_values(model: type[BaseModel], name: str, space: SearchSpace) -> list
 
 
 def split_error(text: str, fields: Collection[str]) -> list[Problem]:
-    """The problems of an error whose lines read ``field: what is wrong``; any other text is one problem."""
+    """Split an error's text into problems, one for each line ``field: what is wrong``.
+
+    If any line reads otherwise, the whole text is one problem.
+    """
     lines = [line.partition(": ") for line in text.splitlines()]
     if all(field in fields for field, _, _ in lines):
         return [Problem(field, what) for field, _, what in lines]
@@ -143,7 +147,7 @@ def split_error(text: str, fields: Collection[str]) -> list[Problem]:
 
 
 def invalid(model: type[BaseModel], values: Mapping[str, Any], *, only: str | None = None) -> list[Problem]:
-    """What is wrong with ``values``; with ``only``, what is wrong with that one, whatever else is missing."""
+    """Return the model's problems with ``values``. With ``only``, return those of this one field."""
     try:
         model.model_validate(dict(values))
     except ValidationError as error:

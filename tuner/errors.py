@@ -1,12 +1,12 @@
-"""The errors that users see.
+"""The exceptions of tuner.
 
 TunerError
-├── SpecError           a sweep (or a part of one) is wrong; carries every problem found
-├── ResultsError        a results folder is missing, taken, or not one of ours
-│   └── UntrustedError  its code was not run: someone else, or another machine, wrote the folder
-├── LoggerError         a logger cannot be set up, or has failed while a sweep ran
-├── ClusterError        the cluster cannot be started, joined, or can never meet the request
-└── TrialError          a result that cannot count; raised in the worker, fails its trial alone
+├── SpecError           a sweep or a part of it is wrong; carries every problem found
+├── ResultsError        a results folder is missing, taken, or not written by tuner
+│   └── UntrustedError  another user or machine wrote the results folder, so its code was not run
+├── LoggerError         a logger cannot be set up, or failed while a sweep ran
+├── ClusterError        the cluster cannot be started or joined, or can never meet the request
+└── TrialError          an invalid result; raised in the worker, fails only its trial
 """
 
 from __future__ import annotations
@@ -17,26 +17,29 @@ from dataclasses import dataclass
 
 
 class TunerError(Exception):
-    """Base of every error that tuner raises on purpose; its text is a sentence for the user."""
+    """Base of every error that tuner raises on purpose. Its text is written for the user."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake: where it stands (a dotted path, may be empty) and what is wrong with it."""
+    """One mistake."""
 
     where: str
+    """Dotted path of the faulty part; may be empty."""
+
     what: str
+    """What is wrong, what must hold, and the value that was found."""
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}" if self.where else self.what
 
     def inside(self, where: str) -> Problem:
-        """The same problem, seen from the part that holds it."""
+        """Return the same problem with the path of the enclosing part in front."""
         return Problem(".".join(part for part in (where, self.where) if part), self.what)
 
 
 class SpecError(TunerError, ValueError):
-    """A sweep, or a part of one, is wrong. ``problems`` holds every mistake that was found."""
+    """A sweep, or a part of one, is wrong. ``problems`` holds every mistake found."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
@@ -48,11 +51,11 @@ class ResultsError(TunerError):
 
 
 class UntrustedError(ResultsError):
-    """A results folder names code, and nothing shows that this user wrote it. Nothing was imported."""
+    """A results folder names code, and no signature shows that this user wrote it. No code was imported."""
 
 
 class LoggerError(TunerError):
-    """A logger cannot be set up, or has failed while a sweep ran."""
+    """A logger cannot be set up, or failed while a sweep ran."""
 
 
 class ClusterError(TunerError):
@@ -60,10 +63,10 @@ class ClusterError(TunerError):
 
 
 class TrialError(TunerError):
-    """A trial reported something that cannot count as a result; only that trial fails."""
+    """A trial reported an invalid result. Only this trial fails."""
 
 
 def said(error: BaseException) -> str:
-    """The type and text of an error, as in ``KeyError: 'lr'``, also of one whose text cannot be made."""
+    """Return an error's type and text, as in ``KeyError: 'lr'``. Works even if the error's ``str`` fails."""
     text = traceback.TracebackException.from_exception(error, limit=0)
     return f"{type(error).__name__}: {text}".removesuffix(": ")

@@ -1,4 +1,4 @@
-"""``tuner list``: what a sweep file can say, with settings and defaults, as lines of text."""
+"""``tuner list``: the parts of a sweep file with their settings and defaults, as lines of text."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 _WIDEST = 100
-"""Longer lines are hard to read, however wide the terminal is."""
+"""Columns; longer lines are hard to read, however wide the terminal is."""
 
 _NAMES = 18
 """Columns for the names of settings."""
 
 _ELSEWHERE = {"trainable": "trainables", "searcher": "searchers", "scheduler": "schedulers"}
-"""Part of a sweep file -> the list that shows what it takes."""
+"""Part of a sweep file -> the ``tuner list`` command that shows its choices."""
 
 
 def sweep(width: int) -> Iterator[str]:
-    """Every part of a sweep file."""
+    """Yield the lines about every part of a sweep file."""
     whole = sweep_schema()
     for name, part in whole["properties"].items():
         if name in _ELSEWHERE:
@@ -39,7 +39,7 @@ def sweep(width: int) -> Iterator[str]:
 
 
 def trainables(width: int) -> Iterator[str]:
-    """Every installed trainable."""
+    """Yield the lines about every installed trainable."""
     from tuner.trainable import trainables
 
     for number, (name, entry) in enumerate(trainables().items()):
@@ -55,12 +55,12 @@ def trainables(width: int) -> Iterator[str]:
 
 
 def searchers(width: int) -> Iterator[str]:
-    """Every searcher."""
+    """Return the lines about every searcher."""
     return _methods("searcher", SEARCHERS, SearcherSpec, width)
 
 
 def schedulers(width: int) -> Iterator[str]:
-    """Every scheduler."""
+    """Return the lines about every scheduler."""
     return _methods("scheduler", SCHEDULERS, SchedulerSpec, width)
 
 
@@ -70,13 +70,13 @@ LISTS: Mapping[str, Callable[[int], Iterator[str]]] = {
     "schedulers": schedulers,
     "trainables": trainables,
 }
-"""What can be listed -> its lines, for a terminal of so many columns."""
+"""Name of a list -> function that returns its lines for a terminal of the given width in columns."""
 
 
 def _methods(
     what: str, table: Mapping[str, type[BaseModel]], base: type[BaseModel], width: int
 ) -> Iterator[str]:
-    """Each method with its own settings, and those of all at the end."""
+    """Yield each method with its own settings, then the settings common to all."""
     common = schema_of(base)
     for name, model in table.items():
         first, *others = about(model)
@@ -123,13 +123,13 @@ def _wrapped(text: str, width: int, *, first: str, rest: str) -> list[str]:
 
 
 def _definition_of(part: Schema) -> str:
-    """The name of the definition that a part of a sweep file has, alone or as the first of its forms."""
+    """Return the name of a part's definition: its own, or that of its first form that has one."""
     forms = [part, *part.get("anyOf", ())]
     return next((form["$ref"].rpartition("/")[2] for form in forms if "$ref" in form), "")
 
 
 def _written(value: Any) -> str:
-    """A default as a sweep file writes it."""
+    """Return a default as a sweep file writes it."""
     if isinstance(value, float):
         return f"{value:.12g}"
     return value if isinstance(value, str) else json.dumps(value)
@@ -153,7 +153,7 @@ _BOUNDS = {
 
 
 def _values(schema: Schema, *, known: str) -> str:
-    """What values a setting takes, in words; those that its description names are not named again."""
+    """Return a setting's values in words. Names already in its description (``known``) are not repeated."""
     if "type" not in schema and "anyOf" in schema:
         forms = list(dict.fromkeys(_values(form, known=known) for form in schema["anyOf"]))
         if schema.get("default", ...) is None:
@@ -169,7 +169,7 @@ def _values(schema: Schema, *, known: str) -> str:
 
 
 def _form(kind: str, schema: Schema) -> str:
-    """The values of one JSON type that a schema admits."""
+    """Return the values of one JSON type that a schema admits, in words."""
     if kind == "string" and "examples" in schema:
         return f"text like {', '.join(schema['examples'])}"
     bounds = [f"{word} {_written(schema[key])}" for key, word in _BOUNDS.items() if key in schema]

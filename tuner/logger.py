@@ -1,4 +1,4 @@
-"""Loggers: Ray Tune callbacks that get each result as it comes, beside the journal. None by default."""
+"""Loggers: Ray Tune callbacks that receive each result as it arrives. A sweep has none by default."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOGGERS = {
     "json": "ray.tune.logger:JsonLoggerCallback",
     "tensorboard": "ray.tune.logger:TBXLoggerCallback",
 }
-"""Short name -> class; they write a folder per trial below ``logs`` in the results folder."""
+"""Short name -> class. Each logger writes one folder per trial below ``logs`` in the results folder."""
 
 _LIBRARIES = {
     "ray.air.integrations.comet": ("comet_ml", "comet-ml"),
@@ -29,9 +29,9 @@ _LIBRARIES = {
     "ray.tune.logger.aim": ("aim", "aim"),
     "ray.tune.logger.tensorboardx": ("tensorboardX", "tensorboardX"),
 }
-"""Module of Ray's -> the library that its logger needs, and what pip calls it.
+"""Ray module -> the library that its logger needs, and the library's name for pip.
 
-Ray 2.60 imports these modules without the library and only fails when the logger is made.
+Ray 2.60 imports these modules without the library. It fails only when the logger is built.
 """
 
 
@@ -43,7 +43,7 @@ class LoggerSpec(Spec):
 
     @classmethod
     def parse(cls, value: Any) -> LoggerSpec:
-        """From what a sweep holds: a name, or a mapping with ``kind`` and settings."""
+        """Build from a sweep's entry: a name, or a mapping with ``kind`` and settings."""
         if isinstance(value, LoggerSpec):
             return value
         if isinstance(value, str):
@@ -54,11 +54,14 @@ class LoggerSpec(Spec):
         return cls(kind=kind, settings=settings)
 
     def to_dict(self) -> dict[str, Any]:
-        """As a sweep file writes it."""
+        """Return the logger as a sweep file writes it."""
         return {"kind": self.kind, **self.settings}
 
     def check(self) -> type[Callback]:
-        """The class. Raises SpecError when it is none, lacks its library, or does not take these settings."""
+        """Return the logger's class.
+
+        Raises SpecError when there is no such class, its library is missing, or it rejects the settings.
+        """
         from ray.tune import Callback
 
         found = locate(self.kind, LOGGERS, what="logger")
@@ -76,12 +79,12 @@ class LoggerSpec(Spec):
         return found
 
     def build(self) -> Callback:
-        """The callback itself. Raises SpecError when it cannot be made."""
+        """Return the callback. Raises SpecError when it cannot be built."""
         found = self.check()
         try:
             return found(**self.settings)
         except Exception as error:
             missing = error.name if isinstance(error, ModuleNotFoundError) else None
             remedy = f"; is it installed? pip install {missing}" if missing else ""
-            what = f"'{self.kind}' cannot be made: {said(error)}{remedy}"
+            what = f"cannot build '{self.kind}': {said(error)}{remedy}"
             raise SpecError([Problem("", what)]) from error

@@ -1,4 +1,4 @@
-"""What a sweep is after and what it may cost: ``Objective``, ``Budget``, ``Resources``."""
+"""The goal of a sweep and its limits: ``Objective``, ``Budget`` and ``Resources``."""
 
 from __future__ import annotations
 
@@ -24,27 +24,26 @@ from tuner.errors import Problem, SpecError
 from tuner.spec import Count, Number, Spec, describe
 
 ITERATIONS = "iterations"
-"""What trials are measured by unless a sweep says otherwise."""
+"""The default fidelity: what schedulers measure trials by."""
 
 SECONDS = "seconds"
 
 Ending = Literal["completed", "stopped", "failed"]
-"""How a trial ended: by itself or at its maximum, by a decision or a budget, or with an error."""
+"""How a trial ended: on its own or at its maximum; by a decision or a budget; or with an error."""
 
 
 class Objective(Spec):
     """The metric to optimise and its direction.
 
-    A sweep file writes several objectives as one list. The single values that this class compares are those
-    of the first.
+    A sweep file writes several objectives as a list. The methods that take single values use the first one.
     """
 
     metric: Annotated[str, Field(min_length=1)] = Field(
         description="name of the metric to optimise, as trials report it"
     )
-    mode: Literal["min", "max"] = Field(description="whether the metric is to become small or large")
+    mode: Literal["min", "max"] = Field(description="whether to minimise or maximise the metric")
     others: SkipJsonSchema[tuple[Objective, ...]] = Field(
-        default=(), description="further objectives of equal weight; a sweep file writes one list instead"
+        default=(), description="further objectives of equal weight; a sweep file writes a list instead"
     )
 
     @model_validator(mode="before")
@@ -71,9 +70,9 @@ class Objective(Spec):
         metrics = self.metrics
         twice = next((metric for metric in metrics if metrics.count(metric) > 1), None)
         if twice is not None:
-            raise SpecError([Problem("", f"the metric '{twice}' stands twice")])
+            raise SpecError([Problem("", f"duplicate metric '{twice}'")])
         if any(other.others for other in self.others):
-            raise SpecError([Problem("", "must be one list, whose objectives have no others")])
+            raise SpecError([Problem("", "must be one flat list of objectives")])
         return self
 
     @model_serializer(mode="wrap")
@@ -83,32 +82,32 @@ class Objective(Spec):
 
     @property
     def all(self) -> tuple[Objective, ...]:
-        """This one and the others."""
+        """This objective and the others."""
         return (self, *self.others)
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """The metrics of all objectives, the first one first."""
+        """The metrics of all objectives, in order."""
         return tuple(one.metric for one in self.all)
 
     def scores(self, values: Sequence[float]) -> tuple[float, ...]:
-        """The values of all objectives, each with its sign turned so that higher is better."""
+        """Return one value per objective, with signs changed so that higher is better."""
         return tuple(one.score(value) for one, value in zip(self.all, values, strict=True))
 
     def score(self, value: float) -> float:
-        """The value with its sign turned so that higher is better."""
+        """Return the value, with its sign changed so that higher is better."""
         return value if self.mode == "max" else -value
 
     def better(self, value: float, than: float | None) -> bool:
-        """Whether ``value`` is strictly better; anything is better than ``None``."""
+        """Return whether ``value`` is strictly better. Any value is better than ``None``."""
         return than is None or self.score(value) > self.score(than)
 
     def best(self, values: list[float]) -> float:
-        """The best of at least one value."""
+        """Return the best of at least one value."""
         return max(values) if self.mode == "max" else min(values)
 
     def worst(self, values: list[float]) -> float:
-        """The worst of at least one value."""
+        """Return the worst of at least one value."""
         return min(values) if self.mode == "max" else max(values)
 
 
@@ -123,7 +122,7 @@ _DURATION = r"^([0-9]+\.?[0-9]*|\.[0-9]+) ?(s|min|h|d)$"
 
 
 def _in_seconds(value: Any) -> Any:
-    """The seconds that a text like ``15min`` means; anything else as it is."""
+    """Convert text like ``15min`` to seconds. Return any other value unchanged."""
     if not isinstance(value, str):
         return value
     written = re.fullmatch(_DURATION, value)
@@ -154,54 +153,52 @@ class Budget(Spec):
 
     trials: Count | None = Field(
         default=None,
-        description="number of trials; none: as many as the grid has or the other limits allow",
+        description="number of trials; none: all of the grid, or as many as the other limits allow",
     )
     total_iterations: Count | None = Field(
-        default=None, description="iterations of all trials together; none: no limit"
+        default=None, description="total iterations of all trials; none: no limit"
     )
     seconds: Seconds | None = Field(
         default=None, description="wall-clock time of the sweep, in seconds; none: no limit"
     )
     gpu_seconds: Seconds | None = Field(
         default=None,
-        description="GPUs held by trials times seconds; none: no limit",
+        description="GPUs that trials hold, times seconds; none: no limit",
     )
     failures: Annotated[int, Field(ge=0, strict=True)] | None = Field(
-        default=None, description="number of failed trials that are tolerated; none: any number"
+        default=None, description="number of failed trials to tolerate; none: any number"
     )
     concurrent: Count | None = Field(
-        default=None, description="number of trials at once; none: as many as the cluster holds"
+        default=None, description="number of trials at the same time; none: as many as fit on the cluster"
     )
     iterations: Count | None = Field(
         default=None,
-        description="most iterations of one trial (R in the papers on early stopping); none: a trial runs "
-        "until it ends by itself",
+        description="maximum iterations of one trial (R in the papers on early stopping); none: a trial runs "
+        "until it ends",
     )
     trial_seconds: Seconds | None = Field(
         default=None,
-        description="seconds on a worker after which a trial is stopped; none: no limit",
+        description="maximum seconds of one trial on a worker; it is stopped then; none: no limit",
     )
     silence: Seconds | None = Field(
         default=None,
-        description="seconds without a result after which a trial is ended and counts as failed; "
-        "none: no limit",
+        description="maximum seconds between two results of a trial; it fails after that; none: no limit",
     )
     retries: Annotated[int, Field(ge=0, strict=True)] | None = Field(
         default=None,
-        description="how many times a trial is tried again after errors without progress in between, each "
-        "time in a fresh process and from its last checkpoint; none: once, unless the error is known to "
-        "appear there too",
+        description="number of retries of a trial after errors with no progress in between, each in a fresh "
+        "process and from its last checkpoint; none: one, unless the error is known to occur there too",
     )
 
     @property
     def is_limited(self) -> bool:
-        """Whether a sweep without end of its own ends by one of these."""
+        """Whether one of these limits ends a sweep whose searcher never ends."""
         limits = (self.trials, self.total_iterations, self.seconds, self.gpu_seconds)
         return any(limit is not None for limit in limits)
 
 
 def _lanes(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
-    """Let one sentence stand for what is wrong with both kinds of value."""
+    """Report one problem for the whole union, instead of one for each of its types."""
     try:
         return check(value)
     except ValidationError:
@@ -216,48 +213,46 @@ class Resources(Spec):
 
     cpu: Annotated[Number, Field(ge=0)] = Field(
         default=1,
-        description="CPUs of one worker process; a fraction shares a CPU, above 1 it is a whole number "
-        "(Ray's rule)",
+        description="CPUs of one worker process; a fraction shares one CPU; Ray needs a whole number above 1",
         json_schema_extra=_WHOLE_ABOVE_1,
     )
     gpu: Annotated[Number, Field(ge=0)] = Field(
         default=0,
-        description="GPUs of one worker process; a fraction shares a GPU, above 1 it is a whole number "
-        "(Ray's rule)",
+        description="GPUs of one worker process; a fraction shares one GPU; Ray needs a whole number above 1",
         json_schema_extra=_WHOLE_ABOVE_1,
     )
     lanes: Annotated[Literal["auto"] | Count, WrapValidator(_lanes)] = Field(
         default="auto",
-        description="trials that train at once in one worker, as one stacked model; auto: the number that "
-        "trains fastest, which the first worker measures",
+        description="number of trials that train together in one worker, as one stacked model; auto: the "
+        "fastest number, which the first worker measures",
     )
     isolation: Literal["worker", "process"] = Field(
         default="worker",
-        description="worker: trials follow one another in a process; process: each trial has a fresh one",
+        description="worker: trials run one after another in a process; process: each trial gets a fresh one",
     )
 
     @model_validator(mode="after")
     def _check(self) -> Resources:
         problems = [
-            Problem(name, f"above 1 it must be a whole number, got {amount}")
+            Problem(name, f"must be a whole number if it is above 1, got {amount}")
             for name, amount in (("cpu", self.cpu), ("gpu", self.gpu))
             if amount > 1 and amount != int(amount)
         ]
         if self.isolation == "process" and self.lanes not in ("auto", 1):
-            what = f"must be 1 with isolation: process, where each trial has its own, got {self.lanes}"
+            what = f"must be 1 with isolation: process, which gives each trial its own, got {self.lanes}"
             problems.append(Problem("lanes", what))
         if self.cpu == 0 and self.gpu == 0:
-            problems.append(Problem("", "a trial must hold some cpu or gpu, got cpu=0, gpu=0"))
+            problems.append(Problem("", "must give a trial some cpu or gpu, got cpu=0, gpu=0"))
         if problems:
             raise SpecError(problems)
         return self
 
     @property
     def bundle(self) -> dict[str, float]:
-        """The same in Ray's words."""
+        """The same devices, as Ray names them."""
         return {"CPU": self.cpu, "GPU": self.gpu}
 
     @property
     def threads(self) -> int:
-        """CPU threads for one trial: its whole CPUs, at least 1."""
+        """CPU threads of one trial: ``cpu`` rounded down, at least 1."""
         return max(1, int(self.cpu))

@@ -1,6 +1,7 @@
-"""Comparing by several objectives at once: who is dominated, and an order of all.
+"""Compare rows of scores by several objectives: Pareto fronts and a ranking.
 
-Scores are n x m, higher is better. One dominates another when it is nowhere worse and somewhere better.
+Scores are n x m, for n rows and m objectives, finite, and higher is better. Row a dominates row b if a is at
+least as good in every objective and better in at least one.
 """
 
 from __future__ import annotations
@@ -14,14 +15,18 @@ Scores = Sequence[Sequence[float]]
 
 
 def front(scores: Scores) -> list[int]:
-    """The positions of those that no other dominates, rising; equals are all among them."""
+    """Return the positions of the non-dominated rows in ascending order. Equal rows are all included."""
     return fronts(scores)[0] if len(scores) else []
 
 
 def fronts(scores: Scores) -> list[list[int]]:
-    """Front after front: those that nobody dominates, those that only they dominate, and so on."""
+    """Return the positions of each front in turn.
+
+    The first front holds the non-dominated rows. Each later front holds the rows that are non-dominated
+    without the earlier fronts.
+    """
     table = np.asarray(scores, dtype=float)
-    # [i, j]: whether i dominates j; finite values only, so that nowhere worse and other means better.
+    # [i, j]: whether i dominates j. The scores are finite, so "no worse, and not vice versa" means better.
     no_worse: NDArray[np.bool_] = np.all(table[:, None, :] >= table[None, :, :], axis=2)
     dominates = no_worse & ~no_worse.T
     above = dominates.sum(axis=0)
@@ -36,9 +41,9 @@ def fronts(scores: Scores) -> list[list[int]]:
 
 
 def ranking(scores: Scores) -> list[int]:
-    """All positions, best first: by front, and within one by crowding distance, the lonely ones first.
+    """Return all positions, best first: by front, then by descending crowding distance.
 
-    (Deb et al. 2002, NSGA-II, doi:10.1109/4235.996017.) Of equals, the first comes first.
+    This is the order of NSGA-II (Deb et al. 2002, doi:10.1109/4235.996017). Ties keep their original order.
     """
     if not len(scores):
         return []
@@ -51,7 +56,11 @@ def ranking(scores: Scores) -> list[int]:
 
 
 def crowding(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of each of a front, the gaps between its neighbours, summed over objectives; infinite at the ends."""
+    """Return the crowding distance of each of a front's n rows (n x m scores).
+
+    It is the normalised gap between a row's two neighbours, summed over objectives. It is infinite for rows
+    at either end of an objective.
+    """
     distances = np.zeros(len(scores))
     for column in scores.T:
         order = np.argsort(column, kind="stable")

@@ -1,7 +1,7 @@
-"""Every name of Ray that is not public and that tuner uses, as read in Ray 2.60.0.
+"""Every private name of Ray that tuner uses, checked against Ray 2.60.0.
 
-Ray calls Tune's controller a developer interface and may change it in any release. Private classes are
-imported from here only. The tables list what our subclasses override and what they use.
+Ray calls Tune's controller a developer interface, which may change in any release. Only this module imports
+private classes. The tables list the members that our subclasses override and use.
 ``tests/test_ray_internals.py`` compares them with the installed Ray and with our code.
 """
 
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 READ_IN = "2.60.0"
-"""The version of Ray whose source these names were read in."""
+"""The version of Ray whose source defines these names."""
 
 OVERRIDDEN: dict[str, tuple[str, ...]] = {
     "tuner.cluster.controller:Controller": (
@@ -77,7 +77,7 @@ OVERRIDDEN: dict[str, tuple[str, ...]] = {
     ),
     "tuner.worker.function:_Function": ("_trainable_func", "setup"),
 }
-"""Our subclass -> the methods of Ray's class that it overrides, where that class is not meant for it."""
+"""Our subclass -> the methods that it overrides, although Ray does not offer them for that."""
 
 USED: dict[str, tuple[str, ...]] = {
     "tuner.cluster.controller:Controller": (
@@ -126,21 +126,21 @@ USED: dict[str, tuple[str, ...]] = {
     "tuner.worker.function:_Session": ("error_queue", "storage", "trial_info"),
     "tuner.worker.function:_Function": (),
 }
-"""Our subclass -> the attributes and methods of Ray's class that it uses beside."""
+"""Our subclass -> the other attributes and methods of Ray's class that it uses."""
 
 
 def autoscaler_config() -> Any:
-    """What the cluster's autoscaler was told of its nodes; ``None``: there is none."""
+    """Return the autoscaler's cluster configuration, or ``None`` if the cluster has no autoscaler."""
     return ray._private.state.state.get_cluster_config()
 
 
 def own_node() -> Any:
-    """The node that this process has started; ``None``: it has joined a cluster."""
+    """Return the node that this process started, or ``None`` if it joined a cluster."""
     return ray._private.worker._global_node
 
 
 def resource_usage() -> bytes:
-    """What tasks and actors use and wait for, as a message of Ray's."""
+    """Return the resources that tasks and actors use and request, as a serialised Ray message."""
     from ray._private.state import state
 
     return bytes(state._connect_and_get_accessor().get_all_resource_usage())

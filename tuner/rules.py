@@ -1,4 +1,4 @@
-"""The rules between the parts of a sweep, and between a sweep and what it names."""
+"""Rules between the parts of a sweep, and between a sweep and the code and files that it names."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tuner.trainable import TrainableSpec
 
 
 def between(parts: Mapping[str, Any]) -> list[Problem]:
-    """What is wrong between the parts of a sweep, as far as the parts are there. Reads no file."""
+    """Return the contradictions between the given parts of a sweep. Reads no file."""
     problems: list[Problem] = []
     space, searcher, scheduler, budget = (
         parts.get(name) for name in ("space", "searcher", "scheduler", "budget")
@@ -28,7 +28,7 @@ def between(parts: Mapping[str, Any]) -> list[Problem]:
     if objective is not None and objective.others:
         problems += _many_objectives_problems(searcher, scheduler)
     if budget is not None and resources is not None and budget.gpu_seconds is not None and not resources.gpu:
-        problems.append(Problem("budget.gpu_seconds", "trials hold no GPU (resources.gpu); leave it out"))
+        problems.append(Problem("budget.gpu_seconds", "trials hold no GPU (resources.gpu is 0); remove it"))
     if space is not None and searcher is not None:
         for problem in beginning.problems(searcher, space):
             own = problem.where.split(".")[0] == "space"
@@ -40,16 +40,16 @@ def between(parts: Mapping[str, Any]) -> list[Problem]:
     if scheduler is not None and space is not None and parts.get("whole_space", True):
         problems += [problem.inside("scheduler") for problem in scheduler.space_problems(space)]
     if budget is not None and searcher is not None and not searcher.exhaustive and not budget.is_limited:
-        problems.append(Problem("budget", "must say 'trials' or 'seconds', or the sweep would never end"))
+        problems.append(Problem("budget", "must have 'trials' or 'seconds', or the sweep would never end"))
     return problems
 
 
 def outside(
     parts: Mapping[str, Any], *, known: Sequence[Problem] = (), metrics: Sequence[str]
 ) -> list[Problem]:
-    """What is wrong between a sweep and what it names: its trainable, which is imported, files, loggers.
+    """Import the trainable, and return the contradictions with it, with files and with loggers.
 
-    ``parts``: those that are right by themselves; ``known``: what is wrong already, which is not said again.
+    ``parts``: the valid parts of the sweep. ``known``: problems found earlier, which are not repeated.
     """
     problems: list[Problem] = []
     searcher, space, scheduler = (parts.get(name) for name in ("searcher", "space", "scheduler"))
@@ -59,7 +59,7 @@ def outside(
         problems += [problem.inside("searcher") for problem in found]
     if (trainable := parts.get("trainable")) is not None:
         budget = parts.get("budget")
-        # A budget that is wrong by itself, or by the scheduler's rule, is not found wanting twice.
+        # An invalid budget, or one that breaks the scheduler's rule, was reported already.
         judged = bool(known) and scheduler is not None and scheduler.needs_maximum
         found = trainable.problems(
             space=space,
@@ -79,14 +79,14 @@ def outside(
 def sound_parts(
     data: Mapping[str, Any], problems: Sequence[Problem], fields: Mapping[str, FieldInfo]
 ) -> dict[str, Any]:
-    """The parts of a faulty sweep that are right by themselves; of the space, the sound hyperparameters.
+    """Return the valid parts of a faulty sweep. The space keeps only its valid hyperparameters.
 
-    ``whole_space`` says whether that is all of them. ``fields``: those of a sweep.
+    ``whole_space`` in the result says whether the space is complete. ``fields``: the fields of ``Sweep``.
     """
     faulty = _faulty_hyperparameters(problems)
     parts: dict[str, Any] = {"whole_space": not faulty}
     if isinstance(space := data.get("space"), Mapping):
-        # A constraint speaks of several hyperparameters, one of which may be faulty.
+        # A constraint may mention a faulty hyperparameter.
         unsound = {*faulty, CONSTRAINTS} if faulty else faulty
         sound = {
             name: _without_parents(entry, faulty) for name, entry in space.items() if name not in unsound
@@ -104,17 +104,17 @@ def sound_parts(
 
 
 def end_of_a_trial(budget: Budget, scheduler: SchedulerSpec | None) -> int | None:
-    """What ends a trial if nothing else does, iterations or else; ``None``: nothing."""
+    """Return the maximum of a trial in units of its fidelity, or ``None`` if there is none."""
     return budget.iterations or (None if scheduler is None else scheduler.maximum)
 
 
 def _reconfiguration_problems(trainable: TrainableSpec, scheduler: SchedulerSpec) -> list[Problem]:
-    """What is wrong between a trainable that loads and a scheduler that changes hyperparameters."""
+    """Return the contradictions between a trainable and a scheduler that changes hyperparameters."""
     if not scheduler.reconfigures:
         return []
     problems = []
     if not trainable.can_save():
-        what = f"must save checkpoints for this scheduler, and '{trainable.name}' has no save_checkpoint"
+        what = f"must save checkpoints for this scheduler, but '{trainable.name}' has no save_checkpoint"
         problems.append(Problem("trainable", what))
     for name, value in scheduler.new_values():
         found = trainable.value_problems(name, value)
@@ -123,7 +123,7 @@ def _reconfiguration_problems(trainable: TrainableSpec, scheduler: SchedulerSpec
 
 
 def metrics_of(objective: Any) -> list[str]:
-    """The metrics that an objective names as it is written, maybe wrongly."""
+    """Return the metric names in an unchecked objective."""
     parts = objective if isinstance(objective, list) else [objective]
     named = [part.get("metric") for part in parts if isinstance(part, Mapping)]
     return [metric for metric in named if isinstance(metric, str) and metric]
@@ -146,7 +146,7 @@ def _faulty_hyperparameters(problems: Sequence[Problem]) -> set[str]:
 
 
 def _without_parents(entry: Any, faulty: Collection[str]) -> Any:
-    """A dimension's mapping without its conditions on ``faulty`` parents; anything else as it is."""
+    """Return a dimension's mapping without conditions on ``faulty`` parents; any other entry unchanged."""
     if not isinstance(entry, Mapping) or not isinstance(when := entry.get("when"), Mapping):
         return entry
     return {**entry, "when": {parent: allowed for parent, allowed in when.items() if parent not in faulty}}

@@ -1,7 +1,7 @@
-"""``sweep_schema``: the JSON Schema of a sweep file, from the models of its parts.
+"""``sweep_schema``: the JSON Schema of a sweep file, built from the models of its parts.
 
-An editor completes and checks a sweep file with it. It describes the shape of a file. ``tuner check`` also
-checks the rules between parts, and imports what the file names.
+An editor can complete and check a sweep file with it. It describes the shape of a file only. ``tuner check``
+also checks the rules between parts, and imports the code that the file names.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _IMPORT_PATH: Schema = {
 
 
 def sweep_schema() -> Schema:
-    """The JSON Schema (draft 2020-12) of a sweep file."""
+    """Return the JSON Schema (draft 2020-12) of a sweep file."""
     models: list[type[BaseModel]] = [
         Sweep,
         *SEARCHERS.values(),
@@ -57,7 +57,7 @@ def sweep_schema() -> Schema:
     }
     parts["space"] |= {"$ref": "#/$defs/space"}
     for model in chain(*map(_models, trainables().values())):
-        definitions.pop(_name_of(refs[model]), None)  # only their copies are referred to
+        definitions.pop(_name_of(refs[model]), None)  # the schema refers to their copies only
     return {
         "$schema": DIALECT,
         **own,
@@ -68,17 +68,17 @@ def sweep_schema() -> Schema:
 
 
 def schema_of(model: type[BaseModel]) -> Schema:
-    """The JSON Schema of one part of a sweep file."""
+    """Return the JSON Schema of one part of a sweep file."""
     return model.model_json_schema(schema_generator=_Generator)
 
 
 def about(model: type[BaseModel]) -> list[str]:
-    """The paragraphs of a model's docstring, each in one line."""
+    """Return the paragraphs of a model's docstring, each as one line."""
     return _paragraphs(inspect.getdoc(model) or "")
 
 
 class _Generator(GenerateJsonSchema):
-    """Accepts any value where a JSON Schema cannot say more, and makes no titles of names."""
+    """Accept any value where JSON Schema cannot be precise, and derive no titles from field names."""
 
     ignored_warning_kinds: ClassVar[set[Any]] = {"skipped-choice", "non-serializable-default"}  # type: ignore[misc]
 
@@ -90,7 +90,7 @@ class _Generator(GenerateJsonSchema):
 
 
 def _schemas(models: Collection[type[BaseModel]]) -> tuple[dict[type[BaseModel], Schema], dict[str, Schema]]:
-    """A reference to the definition of each model, and all definitions by name."""
+    """Return a reference to each model's definition, and all definitions by name."""
     found, joint = models_json_schema(
         [(model, "validation") for model in dict.fromkeys(models)], schema_generator=_Generator
     )
@@ -105,7 +105,7 @@ def _schemas(models: Collection[type[BaseModel]]) -> tuple[dict[type[BaseModel],
 
 
 def _models(entry: Entry) -> tuple[type[BaseModel], type[BaseModel]]:
-    """The models of a trainable's settings and of its hyperparameters."""
+    """Return the models of a trainable's settings and of its hyperparameters."""
     return locate(entry.settings, {}, what="settings"), locate(entry.config, {}, what="config")
 
 
@@ -118,7 +118,7 @@ def _with_any_settings(kind: Schema) -> Schema:
 
 
 def _component(table: Mapping[str, type[BaseModel]], refs: Mapping[type[BaseModel], Schema]) -> list[Schema]:
-    """The forms of a searcher or scheduler: a name, or a mapping with ``kind`` and settings."""
+    """Return the forms of a searcher or scheduler: a name, or a mapping with ``kind`` and settings."""
     return [
         *(_name(name, about(model)[0]) for name, model in table.items()),
         _IMPORT_PATH,
@@ -128,7 +128,7 @@ def _component(table: Mapping[str, type[BaseModel]], refs: Mapping[type[BaseMode
 
 
 def _trainable(refs: Mapping[type[BaseModel], Schema], definitions: dict[str, Schema]) -> list[Schema]:
-    """The forms of a trainable. Add the settings and the space of each known one to ``definitions``."""
+    """Return the forms of a trainable. Add each known trainable's settings and space to ``definitions``."""
     forms = [_name(name, entry.summary) for name, entry in trainables().items()]
     forms.append(_IMPORT_PATH)
     for name, entry in trainables().items():
@@ -153,7 +153,7 @@ def _logger() -> list[Schema]:
 
 
 def _with_its_space(name: str) -> Schema:
-    """Restrict the space of a sweep of this trainable to its hyperparameters and their values."""
+    """Restrict a sweep of this trainable to the trainable's hyperparameters and their values."""
     names = {"anyOf": [{"const": name}, _with_any_settings({"const": name})]}
     return {
         "if": {"properties": {"trainable": names}, "required": ["trainable"]},

@@ -1,4 +1,4 @@
-"""``Sweep``: all parts of one question and the rules between them; strict YAML in, resolved YAML out."""
+"""``Sweep``: all parts of one sweep and the rules between them, read from and written as YAML."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ from tuner.yaml12 import override, read_yaml, to_yaml
 
 _S = TypeVar("_S", bound=Spec)
 
-# Enough to see how often two trials have the same shape, few enough to be built in no time.
 _SAMPLES = 32
+"""Enough to estimate how often two trials have the same shape, and few enough to build at once."""
 
 
 def _component(value: Any, base: type[_S], table: Mapping[str, type[_S]], what: str) -> _S:
-    """A searcher's or scheduler's settings from a name, a mapping with ``kind``, or the object itself."""
+    """Build a searcher or scheduler from a name, a mapping with ``kind``, or the object itself."""
     if isinstance(value, base):
         return value
     if isinstance(value, str):
@@ -67,13 +67,13 @@ def _dump(component: Spec) -> dict[str, Any]:
     known = cls in SEARCHERS.values() or cls in SCHEDULERS.values()
     settings = component.model_dump()
     kind = settings["kind"] if known else import_path(cls)
-    # What a sweep begins with is no setting of the method, and mostly nothing.
-    nothing = [name for name in ("initial_points", "warm_start") if name in settings and not settings[name]]
-    return {"kind": kind, **{k: value for k, value in settings.items() if k not in ("kind", *nothing)}}
+    # `initial_points` and `warm_start` are not settings of the method, and are usually empty.
+    empty = [name for name in ("initial_points", "warm_start") if name in settings and not settings[name]]
+    return {"kind": kind, **{k: value for k, value in settings.items() if k not in ("kind", *empty)}}
 
 
 _LONGEST_NAME = 200
-"""Characters of a folder's name; most file systems take 255, and a number may follow."""
+"""Characters of a folder's name. Most file systems allow 255, and a number may be appended."""
 
 _FOLDER_NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]*")
 _URL = re.compile("^[A-Za-z][A-Za-z0-9+.-]*://")
@@ -82,7 +82,7 @@ _URL = re.compile("^[A-Za-z][A-Za-z0-9+.-]*://")
 def _folder_name(name: str) -> str:
     if not _FOLDER_NAME.fullmatch(name):
         raise ValueError(
-            "must begin with a letter or digit and go on with letters, digits, '.', '_' or '-', "
+            "must begin with a letter or digit and contain only letters, digits, '.', '_' and '-', "
             f"got {describe(name)}"
         )
     if len(name) > _LONGEST_NAME:
@@ -92,14 +92,14 @@ def _folder_name(name: str) -> str:
 
 def _local(out: str) -> str:
     if _URL.match(out):
-        raise ValueError(f"must be a folder, which may be a mounted one, and not a URL, got '{out}'")
+        raise ValueError(f"must be a folder (a mounted one is possible), not a URL, got '{out}'")
     if "\0" in out:
         raise ValueError(f"must be the path of a folder, got {out!r}")
     return out
 
 
 def _name_of(path: Path) -> str:
-    """A sweep's name from that of its file, with '_' for what no results folder's name has."""
+    """Derive a sweep's name from its file's name. '_' replaces characters that folder names lack."""
     if _FOLDER_NAME.fullmatch(path.stem):
         return path.stem
     plain = unicodedata.normalize("NFKD", path.stem).encode("ascii", "ignore").decode()
@@ -107,15 +107,15 @@ def _name_of(path: Path) -> str:
 
 
 class Sweep(Spec):
-    """One sweep: what is tuned, over which space, for which objective, with which means.
+    """One sweep: a trainable, its search space, the objective, and the means to search.
 
-    Building one checks all that can be checked without importing the trainable; ``check`` does the rest.
-    Both raise SpecError with every problem found.
+    The constructor checks everything that needs no import of the trainable. ``check`` checks the rest. Both
+    raise SpecError with every problem found.
     """
 
     trainable: Annotated[
         TrainableSpec, PlainValidator(TrainableSpec.parse), PlainSerializer(TrainableSpec.to_dict)
-    ] = Field(description="the trainable that is tuned: a name, or a mapping with kind and settings")
+    ] = Field(description="the trainable to tune: a name, or a mapping with kind and settings")
     space: SearchSpace = Field(description="the search space: hyperparameters, constants and constraints")
     objective: Objective = Field(description="the metric to optimise and its direction, or a list of several")
     budget: Budget = Field(description="limits of the sweep and of each of its trials")
@@ -124,7 +124,7 @@ class Sweep(Spec):
         PlainValidator(lambda value: _component(value, SearcherSpec, SEARCHERS, "searcher")),
         PlainSerializer(_dump),
     ] = Field(
-        default=Random(), description="suggests configurations: a name, or a mapping with kind and settings"
+        default=Random(), description="proposes configurations: a name, or a mapping with kind and settings"
     )
     scheduler: Annotated[
         SchedulerSpec,
@@ -138,30 +138,30 @@ class Sweep(Spec):
         Annotated[LoggerSpec, PlainValidator(LoggerSpec.parse), PlainSerializer(LoggerSpec.to_dict)], ...
     ] = Field(
         default=(),
-        description="callbacks that get each result: csv, json, tensorboard or package.module:Class, each a "
-        "name or a mapping with kind and arguments",
+        description="callbacks that receive each result: csv, json, tensorboard or package.module:Class; "
+        "each is a name, or a mapping with kind and arguments",
     )
-    seed: Seed = Field(default=0, description="the seed of everything that is random in the sweep")
+    seed: Seed = Field(default=0, description="seed of all randomness in the sweep")
     checkpoint_every: Seconds | None = Field(
         default=60.0,
-        description="seconds between two checkpoints of a running trial, which is also saved at its best "
-        "values and when the sweep is interrupted; none: only then",
+        description="seconds between two checkpoints of a running trial; it is also saved at its best values "
+        "and when the sweep is interrupted; none: only then",
     )
     name: Annotated[str, AfterValidator(_folder_name)] = Field(
         default="sweep",
-        description="name of the results folder; a sweep file has its own file's name unless this is given",
+        description="name of the results folder; the default for a sweep file is the file's own name",
         json_schema_extra={"pattern": f"^{_FOLDER_NAME.pattern}$"},
     )
     out: Annotated[str, AfterValidator(_local)] = Field(
         default="results",
-        description="folder for results folders, relative to the current one",
+        description="folder that holds the results folders, relative to the current folder",
         json_schema_extra={"not": {"pattern": _URL.pattern}},
     )
 
     @model_validator(mode="before")
     @classmethod
     def _libraries_are_found(cls, data: Any) -> Any:
-        # Ray's processes import from the current folder first, as Python does from that of a script.
+        # Ray's processes import from the current folder first. Python imports from the script's folder first.
         for folder in {os.getcwd(), sys.path[0] or os.getcwd()}:
             refuse_hiding(Path(folder))
         return data
@@ -175,45 +175,45 @@ class Sweep(Spec):
 
     @cached_property
     def trials(self) -> int | None:
-        """How many trials there will be; ``None``: as many as ``budget.seconds`` allows."""
+        """The number of trials, or ``None`` for as many as the other limits allow."""
         limits = (self.budget.trials, self.searcher.size(self.space))
         return min((limit for limit in limits if limit is not None), default=None)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """A copy with other parts, which is not checked again."""
+        """Return a copy with other parts, without checking it again."""
         copy = super().model_copy(update=update, deep=deep)
         for name in ("trials", "samples"):
             copy.__dict__.pop(name, None)
         return copy
 
     def with_parts(self, **parts: Any) -> Self:
-        """Return the sweep with these parts in place of its own. Raises SpecError as building one does."""
+        """Return a copy with other parts. Raises SpecError as the constructor does."""
         return type(self)(**{**self._parts(), **parts})
 
     def unequal_grid(self) -> str | None:
-        """That a grid has another size than ``budget.trials``, in words; ``None``: it has not."""
+        """Return a note if the grid's size differs from ``budget.trials``, else ``None``."""
         size, asked = self.searcher.size(self.space), self.budget.trials
         if size is None or asked is None or size == asked:
             return None
-        return f"the grid has {size} configurations and budget.trials is {asked}; {min(size, asked)} are run"
+        return f"the grid has {size} configurations and budget.trials is {asked}; {min(size, asked)} will run"
 
     def beginnings(self) -> str | None:
-        """How the trials of an earlier sweep (``warm_start``) are used, in words; ``None``: there is none."""
+        """Return a note on how trials of an earlier sweep (``warm_start``) are used, or ``None``."""
         return beginning.beginnings(self.searcher, self.space, objective=self.objective)
 
     def repetition(self) -> str | None:
-        """What trials do again because they write no checkpoints, in words; ``None``: nothing."""
+        """Return a note if trials repeat work because they write no checkpoints, else ``None``."""
         if not self.scheduler.pauses or self.trainable.seems_to_save():
             return None
         kind = getattr(self.scheduler, "kind", type(self.scheduler).__name__)
-        remedy = "report one with each result, or use the scheduler asha_stop or median"
-        return f"{self.trainable.name} writes no checkpoints, so {kind} starts paused trials over; {remedy}"
+        what = f"{self.trainable.name} writes no checkpoints, so {kind} restarts paused trials from the start"
+        return f"{what}; report a checkpoint with each result, or use the scheduler asha_stop or median"
 
     @cached_property
     def samples(self) -> list[dict[str, Any]]:
-        """What 32 trials of this sweep may be given, drawn at random."""
+        """32 random inputs of the trainable, as trials of this sweep may get them."""
         rng = np.random.default_rng([self.seed, _SAMPLES])
-        if self.searcher.exhaustive:  # of what it has in all, since constraints may leave little to be drawn
+        if self.searcher.exhaustive:  # draw from the grid: constraints may leave few points of the space
             searcher = start(self.searcher, self.space, objective=self.objective, seed=self.seed)
             drawn = rng.integers(self.searcher.size(self.space) or 1, size=_SAMPLES)
             configs = [searcher.suggest(int(trial)) or {} for trial in drawn]
@@ -228,7 +228,7 @@ class Sweep(Spec):
         return {name: getattr(self, name) for name in type(self).model_fields}
 
     def is_plausible(self) -> bool:
-        """Whether the sweep and its trainable, which is imported, fit as far as is known without the data."""
+        """Return whether the sweep fits its trainable, which is imported, without reading the data."""
         return not self.trainable.problems(
             space=self.space,
             metrics=(),
@@ -239,17 +239,18 @@ class Sweep(Spec):
     def check(self) -> None:
         """Check the sweep against its trainable, which is imported, and against the files that it names.
 
-        Raises SpecError with every problem.
+        Raises SpecError with every problem found.
         """
         if problems := rules.outside(self._parts(), metrics=self.objective.metrics):
             raise SpecError(problems)
 
     @classmethod
     def read(cls, path: str | Path, overrides: Sequence[str] = ()) -> Sweep:
-        """Read a sweep file and check all of it, its trainable too.
+        """Read a sweep file and check all of it, including the trainable.
 
-        ``overrides`` are ``dotted.key=value`` with a YAML value; the name is the file's unless it has one.
-        Raises SpecError with every problem of the file.
+        - ``overrides``: texts ``dotted.key=value`` with a YAML value.
+
+        The sweep's default ``name`` is that of its file. Raises SpecError with every problem found.
         """
         data = read_yaml(Path(path))
         for each in overrides:
@@ -270,9 +271,9 @@ class Sweep(Spec):
         return sweep
 
     def to_dict(self) -> dict[str, Any]:
-        """The sweep with every default written out, JSON-ready; ``Sweep(**that)`` gives it back."""
+        """Return the sweep with every default, JSON-ready. ``Sweep(**result)`` restores it."""
         return self.model_dump(mode="json")
 
     def to_yaml(self, *, leave_out: Collection[str] = ()) -> str:
-        """The same as YAML, without the parts named in ``leave_out``."""
+        """Return the sweep as YAML, without the parts in ``leave_out``."""
         return to_yaml({name: part for name, part in self.to_dict().items() if name not in leave_out})

@@ -1,6 +1,6 @@
-"""What is tuned: ``TrainableSpec`` names a trainable, loads it, and checks a sweep against what it declares.
+"""``TrainableSpec``: find and load a trainable, and check a sweep against what it declares.
 
-``tuner.contract`` says what a trainable may declare.
+``tuner.contract`` lists what a trainable may declare.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 class Entry(Protocol):
-    """What a table of trainables says of one: import paths, and a line about it."""
+    """A row in a table of trainables: import paths and a one-line summary."""
 
     @property
     def path(self) -> str: ...
@@ -55,7 +55,7 @@ class Entry(Protocol):
 
 @cache
 def trainables() -> dict[str, Entry]:
-    """Short name -> entry, from every installed package with an entry point in ``tuner.trainables``."""
+    """Return short name -> entry, from the entry points in ``tuner.trainables`` of all installed packages."""
     found: dict[str, Entry] = {}
     for point in entry_points(group="tuner.trainables"):
         found.update(point.load())
@@ -63,18 +63,17 @@ def trainables() -> dict[str, Entry]:
 
 
 class TrainableSpec(Spec):
-    """A trainable and its settings.
-
-    ``kind``: a short name, ``package.module:Class``, ``file.py:Class`` or ``:function``, or the class or
-    function itself. ``settings``: all else that stands under ``trainable:``.
-    """
+    """A trainable and its settings."""
 
     kind: str | type | Callable[..., Any]
+    """A short name, an import path like ``package.module:Class`` or ``file.py:function``, or the object."""
+
     settings: dict[str, Any] = Field(default_factory=dict)
+    """Everything else under ``trainable:``."""
 
     @classmethod
     def parse(cls, value: Any) -> TrainableSpec:
-        """From what a sweep holds: a name, a mapping with ``kind`` and settings, a class or a function."""
+        """Build from a sweep's entry: a name, a mapping with ``kind`` and settings, a class or a function."""
         if isinstance(value, TrainableSpec):
             return value
         if isinstance(value, Mapping):
@@ -106,18 +105,18 @@ class TrainableSpec(Spec):
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """As a sweep file writes it."""
+        """Return the trainable as a sweep file writes it."""
         return {"kind": self.name, **self.settings}
 
     @property
     def name(self) -> str:
-        """The name it goes by in files and messages."""
+        """The name of the trainable in files and messages."""
         if isinstance(self.kind, str):
             return self.kind
         return import_path(self.kind)
 
     def is_importable(self) -> bool:
-        """Whether its name is enough to find it, in another process too."""
+        """Return whether another process can find the trainable by its name alone."""
         if isinstance(self.kind, str):
             return True
         if self.kind.__module__ == "__main__":
@@ -128,7 +127,7 @@ class TrainableSpec(Spec):
             return False
 
     def load(self) -> type[Trainable] | Callable[..., Any]:
-        """Import and return the class or function. Raises SpecError when that is not possible."""
+        """Import and return the class or function. Raises SpecError when that is impossible."""
         with importing():
             return self._load()
 
@@ -161,10 +160,12 @@ class TrainableSpec(Spec):
         iterations: int | None,
         reads_data: bool = True,
     ) -> list[Problem]:
-        """What is wrong between the trainable and the rest of the sweep, each seen from the sweep.
+        """Import the trainable, and return its contradictions with the rest of the sweep.
 
-        Imports the user's code, and reads the data unless told not to; ``None`` for a part that is wrong by
-        itself.
+        - ``space``: ``None`` if the sweep's space is invalid.
+        - ``metrics``: names of the objectives' metrics.
+        - ``iterations``: the maximum of a trial, or ``None`` if there is none.
+        - ``reads_data``: whether checks may read the data.
         """
         try:
             trainable = self.load()
@@ -185,14 +186,14 @@ class TrainableSpec(Spec):
             problems += space_problems(self, trainable, space)
             if not problems and reads_data and isinstance(trainable, contract.ChecksConfigurations):
                 problems += sample_problems(self, trainable, space)
-                settings_are_wrong = bool(problems)  # nor need they be asked for the metrics
+                settings_are_wrong = bool(problems)  # wrong settings have no metrics to ask for
         if inspect.isclass(trainable) and iterations is None:
             problems.append(
                 Problem("budget.iterations", "must be given: a class trainable runs until it is stopped")
             )
         if metrics and not settings_are_wrong and isinstance(trainable, contract.NamesMetrics):
             try:
-                with importing():  # what reads the data
+                with importing():  # `metrics` may read the data
                     known = tuple(trainable.metrics(dict(self.settings)))
             except ValueError as error:
                 found = split_error(str(error), fields_of(trainable, "Settings"))
@@ -205,13 +206,13 @@ class TrainableSpec(Spec):
                     if metric in known:
                         continue
                     where = "objective.metric" if len(metrics) == 1 else f"objective.{number}.metric"
-                    # A suggestion only where it is surely a typo: metrics of one prefix look alike.
+                    # Suggest only likely typos: metrics with a common prefix look alike.
                     hint = did_you_mean(metric, known, likeness=0.7)
                     problems.append(Problem(where, f"{self.name} reports no '{metric}'{hint}"))
         return problems
 
     def can_save(self) -> bool:
-        """Whether its trials can write checkpoints, as far as is known before they run."""
+        """Return whether its trials can write checkpoints, as far as is known before they run."""
         from ray.tune import Trainable
 
         trainable = self.load()
@@ -219,36 +220,36 @@ class TrainableSpec(Spec):
         return not inspect.isclass(trainable) or getattr(trainable, "save_checkpoint") is not inherited  # noqa: B009
 
     def seems_to_save(self) -> bool:
-        """Whether its trials seem to write checkpoints: of a function, whether its file speaks of them."""
+        """Return whether its trials appear to write checkpoints. The file of a function must mention them."""
         trainable = self.load()
         if inspect.isclass(trainable):
             return self.can_save()
         try:
             module = inspect.getmodule(inspect.unwrap(trainable))
             text = inspect.getsource(module if module is not None else trainable)
-        except (OSError, TypeError):  # of a notebook's cell, a C extension
+        except (OSError, TypeError):  # a notebook cell or a C extension has no source
             return True
         return "checkpoint" in text.lower()
 
     def value_problems(self, name: str, value: Any) -> list[Problem]:
-        """What is wrong with a hyperparameter's value, by what the trainable declares."""
+        """Return the model's problems with one value of a hyperparameter."""
         model = model_of(self.load(), "Config")
         return [] if model is None else invalid(model, {name: value}, only=name)
 
     def gpu_problems(self, gpus: float) -> list[Problem]:
-        """What is wrong with a trial of it that holds so many GPUs."""
+        """Return a problem if a trial cannot use this number of GPUs."""
         trainable = self.load()
         if not isinstance(trainable, contract.BoundsGpus) or gpus <= trainable.most_gpus:
             return []
         most = trainable.most_gpus
         uses = "no more" if most else "none"
-        idle = f"a trial of {self.name} uses {uses}; must be at most {most}, got {gpus:g}"
-        return [Problem("resources.gpu", idle)]
+        what = f"a trial of {self.name} uses {uses}; must be at most {most}, got {gpus:g}"
+        return [Problem("resources.gpu", what)]
 
     def lanes(self, samples: Sequence[Mapping[str, Any]]) -> str | None:
-        """Whether trials like ``samples`` can be trained as one, in words; ``None``: it does not say.
+        """Return a note on whether trials like ``samples`` train together, or ``None`` if it is unknown.
 
-        Raises SpecError when such trials cannot be made at all.
+        Raises SpecError when such trials cannot be built.
         """
         trainable: Any = self.load()
         if not (
@@ -262,21 +263,21 @@ class TrainableSpec(Spec):
             what = f"{self.name} raised {type(error).__name__} for a trial of this sweep: {error}"
             raise SpecError([Problem("trainable", what)]) from error
         if reason is not None:
-            return f"trials train one after the other: {reason}"
+            return f"trials train one after another: {reason}"
         return (
-            "trials of one shape train together "
-            f"({together} of {len(samples)} sampled trials fit with another)"
+            "trials of the same shape train together "
+            f"({together} of {len(samples)} sampled trials match another)"
         )
 
     def shared(self, *, seed: int) -> Any:
-        """What all trials of a sweep with this seed read and none changes; ``None``: nothing is."""
+        """Return the object that all trials of a sweep with this seed read, or ``None`` for nothing."""
         trainable = self.load()
         if not isinstance(trainable, contract.SharesData):
             return None
         return trainable.shared(dict(self.settings), sweep_seed=seed)
 
     def repeated(self, *, seed: int, repeats: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        """Settings for repeats of a trial of a sweep with this seed, and what each adds to its configuration.
+        """Return settings for repeats of a trial, and what each repeat adds to the trial's configuration.
 
         Raises SpecError when the trainable cannot be evaluated.
         """
@@ -284,7 +285,7 @@ class TrainableSpec(Spec):
         return dict(shared), list(additions)
 
     def final(self, *, seed: int, iterations: int, metric: str) -> tuple[dict[str, Any], str]:
-        """Settings of a trial that ends on the test rows, and the name that ``metric`` has there.
+        """Return settings of a trial that is scored on the test rows, and the name of ``metric`` there.
 
         Raises SpecError when the trainable cannot be evaluated.
         """
@@ -295,8 +296,7 @@ class TrainableSpec(Spec):
         trainable = self.load()
         if not isinstance(trainable, contract.CanBeEvaluated):
             needs = "its class must have 'repeated' and 'final' (tuner.contract.CanBeEvaluated)"
-            what = f"cannot be evaluated; {needs}"
-            raise SpecError([Problem("trainable", f"'{self.name}' {what}")])
+            raise SpecError([Problem("trainable", f"cannot evaluate '{self.name}': {needs}")])
         try:
             return getattr(trainable, method)(dict(self.settings), **arguments)
         except ValueError as error:
@@ -304,5 +304,5 @@ class TrainableSpec(Spec):
             raise SpecError(problem.inside("trainable") for problem in found) from error
 
     def given(self, config: Config, *, seed: int, sweep_seed: int) -> dict[str, Any]:
-        """What the trainable receives: hyperparameters, settings, and the two seeds."""
+        """Return the mapping that the trainable receives: hyperparameters, settings and the two seeds."""
         return {**config, **self.settings, "seed": seed, "sweep_seed": sweep_seed}

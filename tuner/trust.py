@@ -1,7 +1,7 @@
-"""Whose code a results folder names: ``resume``, ``evaluate`` and ``export`` run it for its owner only.
+"""Sign sweeps, so that ``resume``, ``evaluate`` and ``export`` run the code of the user's own sweeps only.
 
-A journal holds import paths. One from a stranger could name any code, so each sweep is signed as it begins,
-with a key that only its user can read. The signature stays valid when the folder is moved or copied.
+A journal holds import paths, and a stranger's journal could name any code. Each sweep is therefore signed at
+its start, with a key that only its user can read. The signature stays valid when the folder is moved.
 """
 
 from __future__ import annotations
@@ -19,22 +19,24 @@ from tuner.errors import UntrustedError
 from tuner.journal import read
 from tuner.journal.events import SweepBegan
 
-# The parts of a sweep that can name code.
 _PARTS = ("trainable", "space", "searcher", "scheduler", "loggers")
+"""The parts of a sweep that can name code."""
 
 _SHOWN = 5
+"""Most import paths that a message lists."""
 
 
 def key_path() -> Path:
-    """Where this user's key is: ``tuner/key`` in ``$XDG_STATE_HOME`` or ``~/.local/state``."""
+    """Return the path of this user's key: ``tuner/key`` in ``$XDG_STATE_HOME`` or ``~/.local/state``."""
     state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
     return Path(state).expanduser() / "tuner" / "key"
 
 
 def signature(sweep: Mapping[str, Any], sweep_id: str, folder: Any) -> str | None:
-    """This user's signature of a sweep, as its journal keeps it; ``None`` where no key can be kept.
+    """Return this user's signature of a sweep, or ``None`` if no key can be read or written.
 
-    ``folder``: where it was started, and so where its code is looked for.
+    - ``sweep``: the resolved sweep, as its journal stores it.
+    - ``folder``: the folder in which the sweep was started. Its code is imported from there.
     """
     key = _key()
     if key is None:
@@ -44,10 +46,10 @@ def signature(sweep: Mapping[str, Any], sweep_id: str, folder: Any) -> str | Non
 
 
 def is_own(folder: str | Path) -> bool:
-    """Whether this user began the sweep in ``folder``. Raises ResultsError when it holds none."""
+    """Return whether this user began the sweep in ``folder``. Raises ResultsError when it holds no sweep."""
     first = next(iter(read(Path(folder))), None)
     if first is None:
-        return True  # it names nothing
+        return True  # an empty journal names no code
     if not isinstance(first, SweepBegan) or first.signature is None or first.id is None:
         return False
     own = signature(first.sweep, first.id, first.folder)
@@ -55,21 +57,24 @@ def is_own(folder: str | Path) -> bool:
 
 
 def require(folder: str | Path, verb: str, *, sweep: Mapping[str, Any], trust: bool) -> None:
-    """Raise UntrustedError if code that the sweep names would run, and nobody vouches for it.
+    """Raise UntrustedError if untrusted code would run.
 
-    This user does who began the sweep, or who says so by ``trust``. ``verb``: what is about to be done.
-    ``sweep``: as its journal has it. A sweep without any import path or file runs installed code only.
+    The code is trusted if this user began the sweep, or if ``trust`` is true. A sweep without import paths
+    and files needs no trust, since it runs installed code only.
+
+    - ``verb``: the operation, for the message.
+    - ``sweep``: the sweep, as its journal stores it.
     """
     named = list(dict.fromkeys(_names_of_code([sweep.get(part) for part in _PARTS])))
     if trust or not named or is_own(folder):
         return
     shown = ", ".join(named[:_SHOWN]) + (", ..." if len(named) > _SHOWN else "")
-    what = f"{verb} would import and run {shown}, and another user or machine began this sweep"
+    what = f"{verb} would import and run {shown}, but another user or machine began this sweep"
     raise UntrustedError(f"{folder}: {what}; if you trust it, add --trust (in Python trust=True)")
 
 
 def _names_of_code(value: Any) -> Iterator[str]:
-    """The texts that may be an import path or a file; those that surely are come first."""
+    """Yield the texts that may be import paths or files. Certain import paths come first."""
     texts = [text for text in _texts(value) if ":" in text or "." in text]
     yield from sorted((text if text.isprintable() else ascii(text) for text in texts), key=_is_plain)
 
@@ -87,7 +92,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _key() -> bytes | None:
-    """This user's key, made when there is none; ``None`` where it cannot be read or written."""
+    """Return this user's key, and create it at the first call. ``None``: it cannot be read or written."""
     path = key_path()
     try:
         if not path.exists():
@@ -96,7 +101,7 @@ def _key() -> bytes | None:
             descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w") as file:
                 file.write(secrets.token_hex(32))
-            with contextlib.suppress(FileExistsError):  # another process was faster; its key is as good
+            with contextlib.suppress(FileExistsError):  # another process was faster; use its key
                 os.link(unfinished, path)
             unfinished.unlink()
         key = path.read_bytes()

@@ -1,4 +1,4 @@
-"""Strict YAML 1.2: reading a sweep file, writing one, and ``key=value`` overrides."""
+"""Strict YAML 1.2: read and write sweep files, and apply ``key=value`` overrides."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from tuner.spec import describe
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML 1.2 file.
+    """Return the mapping in a YAML 1.2 file.
 
-    Raises SpecError when it cannot be read, is not YAML, holds no mapping, or repeats a key.
+    Raises SpecError when the file cannot be read, is not YAML, holds no mapping, or repeats a key.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -30,14 +30,14 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def to_yaml(data: dict[str, Any]) -> str:
-    """A mapping as YAML 1.2."""
+    """Return a mapping as YAML 1.2."""
     stream = io.StringIO()
     _yaml().dump(data, stream)
     return stream.getvalue()
 
 
 def _parsed(text: str, where: str) -> Any:
-    """The value that a YAML text holds. Raises SpecError, which names ``where``, if there is none."""
+    """Return the value of a YAML text. Raises SpecError, with ``where`` as the place, for invalid YAML."""
     from ruamel.yaml.error import YAMLError
 
     try:
@@ -58,9 +58,9 @@ def _yaml() -> Any:
             try:
                 value = super().construct_object(node, deep)
                 if isinstance(value, str):
-                    value.encode()  # not half of a surrogate pair
+                    value.encode()  # raises for an unpaired surrogate
                 return value
-            except (ValueError, LookupError):  # `!!int x`, or a number of more digits than Python reads
+            except (ValueError, LookupError):  # `!!int x`, or a number with more digits than Python accepts
                 what = f"cannot read {describe(node.value)} as {node.tag.rpartition(':')[2]}"
                 raise ConstructorError(None, None, what, node.start_mark) from None
 
@@ -72,13 +72,16 @@ def _yaml() -> Any:
     yaml.Resolver = CoreSchema
     yaml.Constructor = Constructor
     yaml.default_flow_style = False
-    yaml.allow_unicode = False  # else it writes U+0085 and U+2028 unquoted, which read back as line ends
+    yaml.allow_unicode = False  # unquoted U+0085 and U+2028 would be read back as line ends
     yaml.sort_base_mapping_type_on_output = False
     return yaml
 
 
 def _core_schema() -> dict[str, list[tuple[str, re.Pattern[str]]]]:
-    """First character -> tags and patterns of plain scalars that are no text (YAML 1.2.2, section 10.3.2)."""
+    """Return first character -> tags and patterns of plain scalars that are not text.
+
+    This is the core schema of YAML 1.2.2, section 10.3.2.
+    """
     schema: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
     for tag, pattern, first in (
         ("null", r"(null|Null|NULL|~|)$", "nN~"),
@@ -101,14 +104,14 @@ def _yaml_problem(error: Exception) -> str:
     line = f"line {mark.line + 1}: " if mark else ""
     what = str(getattr(error, "problem", None) or error).splitlines()[0]
     if repeated := re.match('found duplicate key "(.*?)" with value', what):
-        return f"{line}the key '{repeated[1]}' stands twice"
-    if what.startswith("but "):  # the second half of a sentence
+        return f"{line}duplicate key '{repeated[1]}'"
+    if what.startswith("but "):  # ruamel.yaml's context is the first half of the sentence
         what = f"{getattr(error, 'context', '')}, {what}"
     return f"{line}not valid YAML: {what}"
 
 
 def _check_keys(data: Any) -> None:
-    """Raise SpecError for keys that are not text, and for a value that (by an alias) holds itself."""
+    """Raise SpecError for keys that are not text, and for a value that holds itself by an alias."""
     problems: list[Problem] = []
     checked: set[int] = set()
 
@@ -117,7 +120,7 @@ def _check_keys(data: Any) -> None:
             problems.append(Problem(".".join(where), "must not hold itself (by an alias)"))
         elif isinstance(value, (dict, list)) and id(value) not in checked:
             for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
-                # A hyperparameter's value may have whole numbers as keys, as class_weight has.
+                # A hyperparameter's value may have whole numbers as keys, for example class_weight.
                 inside = where[:1] == ("space",) and len(where) > 1 and type(key) is int
                 if isinstance(value, dict) and not isinstance(key, str) and not inside:
                     problems.append(Problem(".".join(where), f"a key must be text, got {describe(key)}"))
@@ -130,10 +133,13 @@ def _check_keys(data: Any) -> None:
 
 
 def override(data: dict[str, Any], text: str) -> None:
-    """Set one value of a sweep, in place: ``dotted.key=value`` with a YAML value. Raises SpecError."""
+    """Set one value of a sweep in place. ``text`` is ``dotted.key=value`` with a YAML value.
+
+    Raises SpecError when the text is malformed or the path leads through a value without keys.
+    """
     key, equals, written = text.partition("=")
     if not equals or not key:
-        raise SpecError([Problem("--set", f"must read key=value, got '{text}'")])
+        raise SpecError([Problem("--set", f"must be key=value, got '{text}'")])
     value = _parsed(written, f"--set {key}")
     try:
         _check_keys(value)
@@ -142,14 +148,14 @@ def override(data: dict[str, Any], text: str) -> None:
     *path, last = key.split(".")
     for part in path:
         inner = data.get(part)
-        if isinstance(inner, str):  # `searcher: optuna` grows into `{kind: optuna, ...}`
+        if isinstance(inner, str):  # `searcher: optuna` becomes `{kind: optuna, ...}`
             inner = {"kind": inner}
         elif inner is None:
             inner = {}
         elif isinstance(inner, dict):
-            inner = dict(inner)  # an alias may share it with another part
+            inner = dict(inner)  # an alias may share this mapping with another part
         else:
-            raise SpecError([Problem(f"--set {key}", f"'{part}' has no keys, it is {describe(inner)}")])
+            raise SpecError([Problem(f"--set {key}", f"'{part}' must be a mapping, got {describe(inner)}")])
         data[part] = inner
         data = inner
     data[last] = value

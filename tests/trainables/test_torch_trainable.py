@@ -24,7 +24,7 @@ NOISY = {"dropout": 0.3, "momentum": 0.8, "weight_decay": 1e-3, "seed": 5}
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_a_restored_trial_goes_on_exactly(trial, tmp_path, optimizer, precision, after):
+def test_a_restored_trial_continues_exactly(trial, tmp_path, optimizer, precision, after):
     config = {**NOISY, "optimizer": optimizer, "precision": precision}
     uninterrupted = trial(**config)
     after(uninterrupted, 2)

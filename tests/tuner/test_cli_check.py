@@ -61,7 +61,7 @@ def test_trials_of_one_shape_train_together(check):
     code, lines, _ = check("mlp", "{lr: {float: [0.001, 0.1]}, dropout: {float: [0.1, 0.5]}}")
     assert (code, lines) == (
         OK,
-        ["lanes: trials of one shape train together (32 of 32 sampled trials fit with another)"],
+        ["lanes: trials of the same shape train together (32 of 32 sampled trials match another)"],
     )
 
 
@@ -71,7 +71,7 @@ def test_trials_without_a_fellow_are_not_counted(check):
     count = int(line.split("(")[1].split()[0])
     assert 2 <= count < 32
     assert line == (
-        f"lanes: trials of one shape train together ({count} of 32 sampled trials fit with another)"
+        f"lanes: trials of the same shape train together ({count} of 32 sampled trials match another)"
     )
     assert check("mlp", space)[1] == [line]
 
@@ -79,21 +79,19 @@ def test_trials_without_a_fellow_are_not_counted(check):
 def test_trials_of_as_many_shapes_train_one_after_the_other(check):
     _, lines, _ = check("mlp", "{batch_size: {int: [1, 1000000]}}")
     assert lines == [
-        "lanes: trials train one after the other: no two of 32 sampled trials have the same batch size"
+        "lanes: trials train one after another: no two of 32 sampled trials have the same batch size"
     ]
 
 
 def test_model_that_cannot_be_stacked_is_told_why(check):
     code, [line], _ = check("check_models.py:Unstackable", "{lr: {float: [0.001, 0.1]}}")
     assert code == OK
-    assert line.startswith("lanes: trials train one after the other: vmap: called random operation")
+    assert line.startswith("lanes: trials train one after another: vmap: called random operation")
 
 
 def test_loss_that_each_trial_has_for_itself_is_named(check):
     _, lines, _ = check("check_models.py:OwnLoss", "{lr: {float: [0.001, 0.1]}}")
-    assert lines == [
-        "lanes: trials train one after the other: no two of 32 sampled trials have the same loss"
-    ]
+    assert lines == ["lanes: trials train one after another: no two of 32 sampled trials have the same loss"]
 
 
 def test_trials_that_train_alone_leave_the_others_together(check):

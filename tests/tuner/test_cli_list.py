@@ -50,6 +50,6 @@ def test_settings_that_all_methods_have_are_listed_once(printed):
 
 def test_a_sweep_is_listed_with_the_settings_of_its_parts(listed):
     text = listed("sweep")
-    assert "silence seconds without a result after which a trial is ended and counts as failed" in text
+    assert "silence maximum seconds between two results of a trial" in text
     assert "[number, above 0, or text like 90s, 15min, 2h; optional]" in text
     assert "see tuner list searchers [default random]" in text

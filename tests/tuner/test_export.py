@@ -60,18 +60,18 @@ def test_the_checkpoint_is_found_also_where_the_folder_was_moved(results, tmp_pa
 
 
 def test_a_best_trial_without_a_checkpoint_is_named(results, tmp_path):
-    with pytest.raises(ResultsError, match=r"there is no checkpoint of its best trial, 00000$"):
+    with pytest.raises(ResultsError, match=r"best trial, 00000, has no checkpoint$"):
         export(results(None), tmp_path / "model")
 
 
 def test_a_checkpoint_that_is_elsewhere_is_named(results, tmp_path):
-    with pytest.raises(ResultsError, match=r"is gone: there is no 's3://bucket/checkpoint' in this folder"):
+    with pytest.raises(ResultsError, match=r"is missing: this folder has no 's3://bucket/checkpoint'"):
         export(results("s3://bucket/checkpoint"), tmp_path / "model")
 
 
 def test_what_the_trainable_says_of_the_checkpoint_is_the_error(results, tmp_path):
     folder = results("{folder}/checkpoints/00000/checkpoint_000001", content="torn")
-    with pytest.raises(ResultsError, match=r"cannot be exported: its weights are torn$"):
+    with pytest.raises(ResultsError, match=r"cannot export it: its weights are torn$"):
         export(folder, tmp_path / "model", trust=True)
 
 
@@ -79,6 +79,6 @@ def test_a_folder_that_holds_something_is_left_alone(results, tmp_path):
     folder = results("{folder}/checkpoints/00000/checkpoint_000001")
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "mine").write_text("keep")
-    with pytest.raises(ResultsError, match=r"model is there already; choose another name or remove it$"):
+    with pytest.raises(ResultsError, match=r"model already exists; choose another name or remove it$"):
         export(folder, tmp_path / "model", trust=True)
     assert (tmp_path / "model" / "mine").read_text() == "keep"

@@ -194,7 +194,7 @@ def test_check_makes_the_loggers_and_says_what_is_missing(
     )
     assert main(["check", str(file), "--set", "budget.iterations=2"]) == 2
     assert capsys.readouterr().err == (
-        f"error: loggers.0: '{named('Lacking')}' cannot be made: ModuleNotFoundError: No module named "
+        f"error: loggers.0: cannot build '{named('Lacking')}': ModuleNotFoundError: No module named "
         "'no_such_library'; is it installed? pip install no_such_library\n"
     )
 

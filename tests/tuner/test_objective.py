@@ -105,17 +105,17 @@ def test_a_trial_has_a_thread_for_each_whole_cpu_and_at_least_one(
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ({"cpu": 1.5}, "cpu: above 1 it must be a whole number, got 1.5"),
+        ({"cpu": 1.5}, "cpu: must be a whole number if it is above 1, got 1.5"),
         (
             {"cpu": 2.5, "gpu": 1.25},
-            "cpu: above 1 it must be a whole number, got 2.5\n"
-            "gpu: above 1 it must be a whole number, got 1.25",
+            "cpu: must be a whole number if it is above 1, got 2.5\n"
+            "gpu: must be a whole number if it is above 1, got 1.25",
         ),
         ({"cpu": -1}, "cpu: must be at least 0, got -1"),
-        ({"cpu": 0}, "a trial must hold some cpu or gpu, got cpu=0, gpu=0"),
+        ({"cpu": 0}, "must give a trial some cpu or gpu, got cpu=0, gpu=0"),
         (
             {"isolation": "process", "lanes": 4},
-            "lanes: must be 1 with isolation: process, where each trial has its own, got 4",
+            "lanes: must be 1 with isolation: process, which gives each trial its own, got 4",
         ),
         ({"gpu": True}, "gpu: must be a number, got true"),
         ({"CPU": 1}, "unknown key 'CPU'; must be one of cpu, gpu, isolation, lanes"),

@@ -52,7 +52,7 @@ SENTENCES: dict[str, list[str]] = {
     "bounds_not_a_list": ["space.lr.float: must be [low, high], got 0.1"],
     "bounds_three": ["space.lr.float: must be [low, high], got 3 values"],
     "budget_missing": ["budget: must be given"],
-    "budget_without_end": ["budget: must say 'trials' or 'seconds', or the sweep would never end"],
+    "budget_without_end": ["budget: must have 'trials' or 'seconds', or the sweep would never end"],
     "choice_empty": ["space.optimizer: a choice needs at least one value"],
     "choice_is_a_word": ["space.optimizer.choice: must be a list of values, got the text 'adam'"],
     "choice_twice": ["space.optimizer: the value 'sgd' stands twice among the choices"],
@@ -62,7 +62,7 @@ SENTENCES: dict[str, list[str]] = {
     "constant_blank": ["space.batch_size: must be a whole number, got nothing (mlp)"],
     "constant_infinite": ["space.weight_decay: a constant must be a value that JSON can write, got inf"],
     "constant_out_of_range": ["space.batch_size: must be at least 1, got 0 (mlp)"],
-    "cpu_fractional_above_one": ["resources.cpu: above 1 it must be a whole number, got 1.5"],
+    "cpu_fractional_above_one": ["resources.cpu: must be a whole number if it is above 1, got 1.5"],
     "cpu_negative": ["resources.cpu: must be at least 0, got -1"],
     "data_file_missing": [
         "trainable.path: there is no file 'no_such_folder/table.csv'; its directory 'no_such_folder' does not exist"
@@ -118,7 +118,7 @@ SENTENCES: dict[str, list[str]] = {
         "space.dropout.when: 'depth' can never be in {\"min\": 4}; it is a whole number in [1, 3]"
     ],
     "hyperparameter_in_both_places": [
-        "trainable.lr: is a hyperparameter, so it belongs under 'space'; it stands there already, leave it out here"
+        "trainable.lr: is a hyperparameter, so it belongs under 'space'; it is already there, so remove it here"
     ],
     "hyperparameter_misspelled": [
         "space.optimiser: mlp has no hyperparameter 'optimiser'; did you mean 'optimizer'?"
@@ -129,16 +129,16 @@ SENTENCES: dict[str, list[str]] = {
         "space.dropout: must be at least 0, got -0.5 (mlp)",
         "space.dropout: must be below 1, got 1.5 (mlp)",
     ],
-    "hyperparameter_twice": ["{file}: line 2: the key 'lr' stands twice"],
+    "hyperparameter_twice": ["{file}: line 2: duplicate key 'lr'"],
     "hyperparameter_under_trainable": [
-        "trainable.batch_size: is a hyperparameter, so it belongs under 'space'; write it there"
+        "trainable.batch_size: is a hyperparameter, so it belongs under 'space'; move it there"
     ],
     "hyperparameter_unknown": [
         "space.leaning_rate: mlp has no hyperparameter 'leaning_rate'; must be one of activation, amp, batch_size, beta1, beta2, clip_norm, clip_value, compile, decay_epochs, decay_factor, depth, dropout, epsilon, groups, hidden, init_bias, init_scale, initialization, l1, l2, label_smoothing, lr, min_change, min_lr_ratio, missing, missing_neighbors, missing_value, mixup, momentum, noise, normalization, optimizer, outlier_limit, outlier_rule, outliers, patience, plateau_patience, rho, scaling, schedule, warmup, weight_decay, whitening, whitening_variance"
     ],
     "iterations_missing": ["budget.iterations: must be given: a class trainable runs until it is stopped"],
     "key_is_a_number": ["a key must be text, got 7"],
-    "key_twice": ["{file}: line 6: the key 'seed' stands twice"],
+    "key_twice": ["{file}: line 6: duplicate key 'seed'"],
     "log_as_text": ["space.lr: log must be true or false, got the text 'yes'"],
     "log_from_zero": ["space.lr: low must be above 0 where log is true, got low=0"],
     "log_with_step": ["space.hidden: log and step cannot be combined; leave one out"],
@@ -162,9 +162,9 @@ SENTENCES: dict[str, list[str]] = {
     ],
     "mode_missing": ["objective.mode: must be given"],
     "name_with_a_slash": [
-        "name: must begin with a letter or digit and go on with letters, digits, '.', '_' or '-', got the text 'results/mine'"
+        "name: must begin with a letter or digit and contain only letters, digits, '.', '_' and '-', got the text 'results/mine'"
     ],
-    "no_cpu_no_gpu": ["resources: a trial must hold some cpu or gpu, got cpu=0, gpu=0"],
+    "no_cpu_no_gpu": ["resources: must give a trial some cpu or gpu, got cpu=0, gpu=0"],
     "not_a_mapping": ["{file}: must hold a mapping, got ['mlp', 'lr']"],
     "not_yaml": ["{file}: line 2: not valid YAML: expected ',' or '}', but got ':'"],
     "not_yaml_but_tabs": [
@@ -180,7 +180,7 @@ SENTENCES: dict[str, list[str]] = {
         "searcher: compares by one objective only, got several; use grid or optuna or random or sobol",
         "scheduler: compares by one objective only, got several; use asha or fifo or replay",
     ],
-    "objectives_twice": ["objective: the metric 'val_loss' stands twice"],
+    "objectives_twice": ["objective: duplicate metric 'val_loss'"],
     "objectives_unknown": ["objective.1.metric: mlp reports no 'val_acuracy'; did you mean 'val_accuracy'?"],
     "pbt_interval_too_long": ["scheduler.interval: must be below budget.iterations (9), got 9"],
     "pbt_mutates_what_is_not_searched": [
@@ -217,10 +217,10 @@ SENTENCES: dict[str, list[str]] = {
         "trainable.seed: tuner sets this itself, from the sweep's own 'seed'; choose another name"
     ],
     "setting_in_both_places": [
-        "space.validation: is a setting, so it belongs under 'trainable'; it stands there already, leave it out here"
+        "space.validation: is a setting, so it belongs under 'trainable'; it is already there, so remove it here"
     ],
     "setting_in_the_space": [
-        "space.validation: is a setting, so it belongs under 'trainable'; write it there"
+        "space.validation: is a setting, so it belongs under 'trainable'; move it there"
     ],
     "several_mistakes": [
         "space.lr: low must be below high, got low=0.1, high=0.001",
@@ -229,7 +229,7 @@ SENTENCES: dict[str, list[str]] = {
         "budget: unknown key 'iteration'; did you mean 'iterations'?",
         "searcher: unknown searcher 'optunna'; did you mean 'optuna'?",
         "scheduler: unknown key 'grace_perod'; did you mean 'grace_period'?",
-        "resources.cpu: above 1 it must be a whole number, got 1.5",
+        "resources.cpu: must be a whole number if it is above 1, got 1.5",
         "seed: must be at least 0, got -1",
         "space.dropuot: mlp has no hyperparameter 'dropuot'; did you mean 'dropout'?",
         "space.hidden: must be at least 1, got 0 (mlp)",
@@ -557,7 +557,7 @@ def test_a_name_that_cannot_name_a_folder_is_refused(name: str) -> None:
     with pytest.raises(SpecError) as refusal:
         Sweep(**PARTS, name=name)
     assert str(refusal.value) == (
-        "name: must begin with a letter or digit and go on with letters, digits, '.', '_' or '-', "
+        "name: must begin with a letter or digit and contain only letters, digits, '.', '_' and '-', "
         f"got the text '{name}'"
     )
 
@@ -614,14 +614,14 @@ def test_an_override_leaves_what_an_alias_shares_alone(write: Callable[[str], Pa
 @pytest.mark.parametrize(
     ("override", "sentence"),
     [
-        ("trials", "--set: must read key=value, got 'trials'"),
-        ("=8", "--set: must read key=value, got '=8'"),
-        ("seed.x=8", "--set seed.x: 'seed' has no keys, it is 7"),
+        ("trials", "--set: must be key=value, got 'trials'"),
+        ("=8", "--set: must be key=value, got '=8'"),
+        ("seed.x=8", "--set seed.x: 'seed' must be a mapping, got 7"),
         ("budget.trials={", "--set budget.trials: line 1: not valid YAML: expected the node content, "
          "but found '<stream end>'"),
         ("space={1: 2}", "--set space: a key must be text, got 1"),
         ("budget.trails=8", "budget: unknown key 'trails'; did you mean 'trials'?"),
-        ("budget.trials=", "budget: must say 'trials' or 'seconds', or the sweep would never end"),
+        ("budget.trials=", "budget: must have 'trials' or 'seconds', or the sweep would never end"),
         ('budget.trials="8"', "budget.trials: must be a whole number, got the text '8'"),
         ("budget.seconds=5 minutes", "budget.seconds: must be seconds, or text like 90s, 15min, 2h, got the text "
          "'5 minutes'"),
@@ -692,7 +692,7 @@ def test_of_a_grid_and_budget_trials_the_smaller_counts_and_is_said(asked: int, 
     space = {"depth": Choice([1, 2, 3]), "hidden": {"int": [8, 16], "step": 8}}
     sweep = Sweep(**{**PARTS, "space": space, "budget": {"trials": asked}, "searcher": Grid()})
     assert sweep.trials == run
-    said = f"the grid has 6 configurations and budget.trials is {asked}; {run} are run"
+    said = f"the grid has 6 configurations and budget.trials is {asked}; {run} will run"
     assert opening(sweep, None).startswith(f"{run} trials of ")
     assert (said in opening(sweep, None)) == (asked != 6)
 
@@ -743,7 +743,7 @@ def test_the_example_of_a_whole_recipe_has_at_least_fifteen_conditional_hyperpar
 def test_results_in_storage_that_is_not_a_folder_are_refused(out: str) -> None:
     with pytest.raises(SpecError) as refusal:
         Sweep(**{**PARTS, "out": out})
-    expected = f"out: must be a folder, which may be a mounted one, and not a URL, got '{out}'"
+    expected = f"out: must be a folder (a mounted one is possible), not a URL, got '{out}'"
     assert str(refusal.value) == expected
 
 

@@ -259,7 +259,7 @@ def test_a_sound_sweep_has_no_problems() -> None:
             "space.width: must have no condition ('when'): {} has no default for it",
         ]),
         ({"width": 3, "rows": Int(1, 5)}, [
-            "space.rows: is a setting, so it belongs under 'trainable'; write it there",
+            "space.rows: is a setting, so it belongs under 'trainable'; move it there",
         ]),
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else "",
@@ -279,11 +279,11 @@ def test_hyperparameters_are_checked_against_the_trainable_s_own(
         ({"rows": 13}, ["trainable.rows: must not be 13, got 13"]),
         ({"rows": 14}, ["trainable: the table is on fire"]),
         ({"rate": 0.1}, [
-            "trainable.rate: is a hyperparameter, so it belongs under 'space'; write it there",
+            "trainable.rate: is a hyperparameter, so it belongs under 'space'; move it there",
         ]),
         ({"width": 3}, [
             "trainable.width: is a hyperparameter, so it belongs under 'space'; "
-            "it stands there already, leave it out here",
+            "it is already there, so remove it here",
         ]),
         ({"seed": 3}, [
             "trainable.seed: tuner sets this itself, from the sweep's own 'seed'; choose another name",
@@ -299,7 +299,7 @@ def test_settings_are_checked_against_the_trainable_s_own(
 
 def test_a_name_may_stand_in_one_place_only_even_where_nothing_is_declared() -> None:
     assert problems_of(Untyped, {"rows": Int(1, 2)}, rows=3) == [
-        "space.rows: stands under 'trainable' already; leave one out"
+        "space.rows: is already under 'trainable'; remove one of the two"
     ]
 
 
@@ -387,6 +387,9 @@ def test_trials_that_will_start_over_are_told_of(body, said, tmp_path, monkeypat
     }
     told = Sweep(**parts, scheduler="asha").repetition()
     assert (told is not None) is said
-    assert told is None or "writes no checkpoints, so asha starts paused trials over; report one" in told
+    assert (
+        told is None
+        or "writes no checkpoints, so asha restarts paused trials from the start; report a checkpoint" in told
+    )
     assert Sweep(**parts, scheduler="asha_stop").repetition() is None
     sys.modules.pop("reporting")

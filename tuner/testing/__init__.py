@@ -1,4 +1,4 @@
-"""Contracts of searchers, schedulers and trainables, as classes of pytest tests to inherit.
+"""Contracts of searchers, schedulers and trainables: classes of pytest tests to inherit from.
 
     from tuner.testing import SearcherContract
 
@@ -6,7 +6,7 @@
     class TestMySearcher(SearcherContract):
         spec = MySearcher()
 
-Nothing here starts a cluster. ``pytest`` and ``hypothesis`` are imported by the tests that use them.
+Nothing here starts a cluster. Only the tests import ``pytest`` and ``hypothesis``.
 """
 
 from tuner.testing._scheduler_contract import SchedulerContract

@@ -1,4 +1,4 @@
-"""The random states that a process shares: of Python, NumPy, and PyTorch where it is in use."""
+"""The global random states of a process: Python's, NumPy's, and PyTorch's if it is imported."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 @contextmanager
 def global_randomness(seed: int) -> Iterator[None]:
-    """The global random states are seeded; afterwards they are as before."""
+    """Seed the global random states, and restore them afterwards."""
     torch = sys.modules.get("torch")
     states = random.getstate(), np.random.get_state(), torch and torch.get_rng_state()
     random.seed(seed)
@@ -29,7 +29,7 @@ def global_randomness(seed: int) -> Iterator[None]:
 
 
 def global_states() -> list[str]:
-    """The global random states, to compare; of PyTorch too where it is in use."""
+    """Return the global random states in a form that can be compared."""
     torch = sys.modules.get("torch")
     states = [repr(random.getstate()), repr([np.asarray(part).tolist() for part in np.random.get_state()])]
     return states + ([repr(torch.get_rng_state().tolist())] if torch else [])

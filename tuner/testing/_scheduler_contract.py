@@ -1,4 +1,4 @@
-"""``SchedulerContract``: what the engine relies on in a scheduler."""
+"""``SchedulerContract``: the tests that every scheduler must pass."""
 
 from __future__ import annotations
 
@@ -17,31 +17,34 @@ _run = lru_cache(maxsize=512)(simulate)
 
 
 class SchedulerContract(SpecContract):
-    """What the engine relies on in a scheduler."""
+    """The tests that every scheduler must pass."""
 
     spec: ClassVar[SchedulerSpec]
+    """The settings under test."""
+
     variants: ClassVar[Sequence[SchedulerSpec]] = ()
-    """Further settings for which all must hold."""
+    """Further settings that must pass the same tests."""
+
     examples: ClassVar[int] = 80
-    """Simulations for each test; a hypothesis profile with ``max_examples=400`` makes it four times that."""
+    """Simulations per test. A hypothesis profile with ``max_examples=400`` multiplies it by four."""
 
     def for_all_runs(self, holds: Callable[[Run], None]) -> None:
-        """Check ``holds``, which asserts something, on simulations of many scenarios, always the same."""
+        """Call ``holds``, which asserts something, with simulations of many scenarios, the same in every call."""
         specs = (self.spec, *self.variants)
         try:
             for spec, scenario in _drawn(specs, self.examples):
                 holds(_run(spec, scenario))
         except AssertionError:
-            # Hypothesis fails as well, and shows the simplest scenario that fails.
+            # Run it again under hypothesis, which shows the simplest scenario that fails.
             _for_all(specs, self.examples, lambda spec, scenario: holds(_run(spec, scenario)))
             raise
 
-    def test_it_says_whether_it_needs_to_know_the_maximum(self) -> None:
+    def test_it_says_whether_it_needs_the_maximum(self) -> None:
         problems = self.spec.problems(None)
         assert bool(problems) is self.spec.needs_maximum
         assert all(" " in problem.what for problem in problems)
 
-    def test_nobody_waits_for_ever(self) -> None:
+    def test_no_trial_waits_for_ever(self) -> None:
         def holds(run: Run) -> None:
             assert run.waiting == []
 
@@ -54,7 +57,7 @@ class SchedulerContract(SpecContract):
 
         self.for_all_runs(holds)
 
-    def test_who_pauses_is_resumed_or_dropped_and_only_once(self) -> None:
+    def test_a_paused_trial_is_resumed_or_dropped_exactly_once(self) -> None:
         def holds(run: Run) -> None:
             paused: set[int] = set()
             for event in run.events:
@@ -107,7 +110,7 @@ class SchedulerContract(SpecContract):
         self.for_all_runs(holds)
 
     def test_ranks_and_cutoffs_are_those_of_the_rung(self) -> None:
-        """Whoever left may have been taken out of the count, so that ranks can be that much lower."""
+        """Ranks may be lower by the number of trials that have left the rung's count."""
 
         def holds(run: Run) -> None:
             better = run.scenario.objective.better
@@ -134,7 +137,7 @@ class SchedulerContract(SpecContract):
 
         self.for_all_runs(holds)
 
-    def test_when_nothing_goes_wrong_someone_gets_all_iterations(self) -> None:
+    def test_without_failures_some_trial_gets_all_iterations(self) -> None:
         def holds(run: Run) -> None:
             full = max(run.reached.values(), default=0) >= run.scenario.iterations
             assert full or not run.scenario.calm or not run.spec.runs_in_full
@@ -143,47 +146,47 @@ class SchedulerContract(SpecContract):
 
     def test_no_more_is_done_than_without_early_stopping(self) -> None:
         def holds(run: Run) -> None:
-            # Where the sweep is given up, what is done depends on who ended first.
+            # Remove a time limit: the work done before it depends on the order in which trials end.
             everything = _reached_in_full(replace(run.scenario, seconds=None))
             assert all(done <= everything[trial] for trial, done in run.reached.items())
 
         self.for_all_runs(holds)
 
-    def test_a_trial_may_come_late_with_what_decides_nothing(self) -> None:
+    def test_reports_before_the_next_decision_may_arrive_late(self) -> None:
         def holds(run: Run) -> None:
-            scheduler = _built_again(run)
+            scheduler = _new_scheduler(run)
             for event in run.events:
                 if event.call == "report" and event.trial is not None:
                     decides_at = scheduler.decides_at(event.trial)
                     if decides_at is not None and event.resource < decides_at:
                         assert event.answers[0].action is Action.CONTINUE
-                _replayed(scheduler, event)
+                _replay(scheduler, event)
 
         self.for_all_runs(holds)
 
     def test_minimising_mirrors_maximising(self) -> None:
-        def turned(decision: Decision) -> Decision:
+        def negated(decision: Decision) -> Decision:
             value, cutoff = (None if v is None else -v for v in (decision.value, decision.cutoff))
             return replace(decision, value=value, cutoff=cutoff)
 
         def holds(run: Run) -> None:
             mirrored = simulate(run.spec, run.scenario.mirrored())
-            assert [turned(decision) for decision in mirrored.decisions] == run.decisions
+            assert [negated(decision) for decision in mirrored.decisions] == run.decisions
 
         self.for_all_runs(holds)
 
     def test_the_same_calls_give_the_same_decisions(self) -> None:
-        """Also where ``resume`` and ``drop`` are not asked in vain, as when a journal is replayed."""
+        """Calls of ``resume`` and ``drop`` without an answer are left out, as in the replay of a journal."""
 
         def holds(run: Run) -> None:
-            scheduler = _built_again(run)
-            assert [_replayed(scheduler, event) for event in run.events] == [
+            scheduler = _new_scheduler(run)
+            assert [_replay(scheduler, event) for event in run.events] == [
                 event.answers for event in run.events
             ]
 
         self.for_all_runs(holds)
 
-    def test_global_random_states_are_neither_used_nor_moved(self) -> None:
+    def test_global_random_states_are_neither_used_nor_changed(self) -> None:
         scenario = Scenario(trials=20, slots=4, iterations=20, levels=3)
         decisions = []
         for seed in (1, 2):
@@ -197,7 +200,7 @@ class SchedulerContract(SpecContract):
 def _for_all(
     specs: Sequence[SchedulerSpec], examples: int, check: Callable[[SchedulerSpec, Scenario], None]
 ) -> None:
-    """Call ``check`` with so many scenarios, always the same ones, each with one of ``specs``."""
+    """Call ``check`` with ``examples`` scenarios, each with one of ``specs``; the same ones in every call."""
     from hypothesis import HealthCheck, assume, given, settings
     from hypothesis import strategies as st
 
@@ -235,7 +238,7 @@ def _for_all(
             seconds=draw(st.sampled_from((None, None, None, None, 5.0, 50.0))),
         )
 
-    # Hypothesis's profile scales the number; 100 is what it has by default.
+    # Hypothesis's profile scales the number. Its default is 100.
     @settings(
         derandomize=True,
         database=None,
@@ -253,7 +256,7 @@ def _for_all(
 
 @lru_cache(maxsize=32)
 def _drawn(specs: tuple[SchedulerSpec, ...], examples: int) -> list[tuple[SchedulerSpec, Scenario]]:
-    """The settings and scenarios that ``_for_all`` comes to, drawn once for all tests."""
+    """Return the settings and scenarios of ``_for_all``, drawn once for all tests."""
     found: list[tuple[SchedulerSpec, Scenario]] = []
     _for_all(specs, examples, lambda spec, scenario: found.append((spec, scenario)))
     return found
@@ -261,16 +264,16 @@ def _drawn(specs: tuple[SchedulerSpec, ...], examples: int) -> list[tuple[Schedu
 
 @lru_cache(maxsize=4096)
 def _reached_in_full(scenario: Scenario) -> dict[int, float]:
-    """Trial -> the iterations it does where nobody stops it."""
+    """Return trial -> its iterations without early stopping."""
     return simulate(Fifo(), scenario).reached
 
 
-def _built_again(run: Run) -> Scheduler:
+def _new_scheduler(run: Run) -> Scheduler:
     scenario = run.scenario
     return run.spec.build(objective=scenario.objective, iterations=scenario.iterations, seed=scenario.seed)
 
 
-def _replayed(scheduler: Scheduler, event: SchedulerCall) -> tuple[Decision, ...]:
+def _replay(scheduler: Scheduler, event: SchedulerCall) -> tuple[Decision, ...]:
     if event.call == "close":
         scheduler.close()
         return ()

@@ -1,4 +1,4 @@
-"""A search without an engine: ``search`` asks a searcher for trials and tells it what becomes of them."""
+"""``search``: ask a searcher for trials and report their outcomes to it, without an engine."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from tuner.testing._types import Fate, Mode
 
 
 def done(*values: float) -> Fate:
-    """A trial that reports ``values`` and completes."""
+    """Return the fate of a trial that reports ``values`` and completes."""
     return "completed", values
 
 
 def mixed(trial: int, config: Config) -> Fate:
-    """Endings, values and their number in any mix, as a function of the trial alone."""
+    """Return a pseudo-random fate as a function of the trial's number alone."""
     rng = random.Random(trial)
     ending: Ending = rng.choice(("completed", "completed", "stopped", "failed"))
     return ending, [round(rng.gauss(0, 1), 1) for _ in range(rng.randrange(4))]
 
 
 COURSES: dict[str, Callable[[int, Config], Fate]] = {
-    "endings and values in any mix": mixed,
+    "any mix of endings and values": mixed,
     "all fail": lambda trial, config: ("failed", []),
     "all fail after a result": lambda trial, config: ("failed", [1.0]),
     "all are stopped": lambda trial, config: ("stopped", [float(trial % 7)] * (1 + trial % 3)),
@@ -34,16 +34,16 @@ COURSES: dict[str, Callable[[int, Config], Fate]] = {
     "values are tiny": lambda trial, config: done((5e-324, -5e-324, 0.0, -0.0)[trial % 4]),
     "one in ten succeeds": lambda trial, config: done(1.0) if trial % 10 == 9 else ("failed", []),
 }
-"""Name -> what becomes of each trial, as a function of its number and configuration."""
+"""Name -> function that gives the fate of each trial from its number and configuration."""
 
 
 def build(spec: SearcherSpec, space: SearchSpace, *, mode: Mode = "min", seed: int = 0) -> Searcher:
-    """A new searcher for a loss."""
+    """Return a new searcher that optimises a loss."""
     return start(spec, space, objective=Objective(metric="loss", mode=mode), seed=seed)
 
 
 def told(searcher: Searcher, trial: int, values: Sequence[float]) -> Config:
-    """The suggestion for a trial that then reports ``values`` and completes."""
+    """Return the suggestion for a trial that then reports ``values`` and completes."""
     config = searcher.suggest(trial)
     assert config is not None
     for _ in _course(searcher, trial, "completed", values):
@@ -61,7 +61,10 @@ def search(
     mode: Mode = "min",
     seed: int = 0,
 ) -> list[Config]:
-    """The suggestions of a search (fewer than ``trials`` where it ends); trials end in a mixed-up order."""
+    """Return the suggestions of a search.
+
+    There are fewer than ``trials`` if the searcher has no more. Trials end in a shuffled order.
+    """
     searcher = build(spec, space, mode=mode, seed=seed)
     order = random.Random(0)
     configs: list[Config] = []
@@ -84,7 +87,7 @@ def search(
 
 
 def _course(searcher: Searcher, trial: int, ending: Ending, values: Sequence[float]) -> Iterator[None]:
-    """Tell what becomes of a trial, one thing at a time."""
+    """Report a trial's results and its end to the searcher, one call per step of the iterator."""
     for iteration, value in enumerate(values, start=1):
         searcher.report(trial, iteration, value)
         yield

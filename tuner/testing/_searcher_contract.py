@@ -1,4 +1,4 @@
-"""``SearcherContract``: what the engine relies on in a searcher."""
+"""``SearcherContract``: the tests that every searcher must pass."""
 
 from __future__ import annotations
 
@@ -20,13 +20,16 @@ from tuner.testing._types import Fate
 
 
 class SearcherContract(SpecContract):
-    """What the engine relies on in a searcher. ``spaces``: where it is tried, beside conditional ones."""
+    """The tests that every searcher must pass."""
 
     spec: ClassVar[SearcherSpec]
+    """The settings under test."""
+
     spaces: ClassVar[Mapping[str, SearchSpace]] = SPACES
+    """Spaces to search. Conditional spaces and architectures are added if the searcher supports them."""
 
     def pytest_generate_tests(self, metafunc: Any) -> None:
-        """Run each test with a ``space`` over every space that the searcher can search."""
+        """Run each test that takes a ``space`` on every space that the searcher can search."""
         if "space" in metafunc.fixturenames:
             spaces = {**self.spaces, **(CONDITIONAL_SPACES if self.spec.conditions else {})}
             if self.spec.opaque:
@@ -39,7 +42,7 @@ class SearcherContract(SpecContract):
         if "events" in metafunc.fixturenames:
             metafunc.parametrize("events", list(COURSES.values()), ids=list(COURSES))
 
-    def test_it_accepts_what_it_can_search(self, space: SearchSpace) -> None:
+    def test_it_accepts_spaces_that_it_can_search(self, space: SearchSpace) -> None:
         assert self.spec.problems(space) == []
 
     def test_it_refuses_conditions_unless_it_can_search_them(self) -> None:
@@ -56,8 +59,8 @@ class SearcherContract(SpecContract):
         configs = search(self.spec, space, trials=24, fate=mixed, concurrent=4)
         assert [config for config in configs if not space.contains(config)] == []
 
-    def test_asked_again_for_a_trial_it_forgets_what_it_suggested(self, space: SearchSpace) -> None:
-        _skip_unless(not self.spec.exhaustive, "its trials are what they are")
+    def test_asked_again_for_a_trial_it_forgets_the_first_suggestion(self, space: SearchSpace) -> None:
+        _skip_unless(not self.spec.exhaustive, "its trials are fixed")
         searcher = build(self.spec, space)
         for trial in range(14):
             for _ in range(1 + trial % 3):
@@ -67,18 +70,18 @@ class SearcherContract(SpecContract):
             searcher.report(trial, 1, float(trial % 5))
             searcher.finish(trial, "completed", float(trial % 5))
 
-    def test_trials_of_others_can_be_told_to_it(self, space: SearchSpace) -> None:
-        _skip_unless(not self.spec.exhaustive, "its trials are what they are")
+    def test_it_accepts_trials_of_another_sweep(self, space: SearchSpace) -> None:
+        _skip_unless(not self.spec.exhaustive, "its trials are fixed")
         searcher = self.spec.build(space, objective=_LOSS, seed=0)
-        _tell_trials_of_others(searcher, space, value=lambda config: 1.0)
+        _report_other_trials(searcher, space, value=lambda config: 1.0)
         for trial in range(6):
             config = told(searcher, trial, [0.5])
             assert space.contains(config) or not space.allows(config)
 
-    def test_it_learns_from_trials_of_others_if_and_only_if_it_learns(self) -> None:
+    def test_it_learns_from_trials_of_another_sweep_if_and_only_if_it_learns(self) -> None:
         def next_ones(sign: float) -> list[Config]:
             searcher = self.spec.build(PLANE, objective=_LOSS, seed=0)
-            _tell_trials_of_others(searcher, PLANE, value=lambda config: sign * float(config["x"]))
+            _report_other_trials(searcher, PLANE, value=lambda config: sign * float(config["x"]))
             return [told(searcher, trial, [0.5]) for trial in range(30)]
 
         assert (next_ones(1.0) != next_ones(-1.0)) is self.spec.learns
@@ -100,19 +103,19 @@ class SearcherContract(SpecContract):
         import multiprocessing
         from concurrent.futures import ProcessPoolExecutor
 
-        # A new process hashes texts differently: an order of iteration that depends on it shows.
+        # A new process has other string hashes, which reveals a dependence on the order of a set.
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
             there = pool.submit(
                 search, self.spec, SPACES["flat"], trials=20, fate=mixed, concurrent=3
             ).result()
         assert there == search(self.spec, SPACES["flat"], trials=20, fate=mixed, concurrent=3)
 
-    def test_replaying_what_happened_rebuilds_it(self, space: SearchSpace) -> None:
-        """A sweep goes on from its journal: a new searcher is asked and told what the first one was."""
+    def test_replaying_the_events_rebuilds_its_state(self, space: SearchSpace) -> None:
+        """A sweep resumes from its journal: a new searcher receives the calls that the first one received."""
         first, second = build(self.spec, space), build(self.spec, space)
         past = range(12)
-        configs = [_lived_through(first, trial) for trial in past]
-        assert [_lived_through(second, trial) for trial in past] == configs
+        configs = [_run_to_the_end(first, trial) for trial in past]
+        assert [_run_to_the_end(second, trial) for trial in past] == configs
         after = [[searcher.suggest(trial) for trial in range(12, 15)] for searcher in (first, second)]
         assert after[0] == after[1]
 
@@ -137,7 +140,7 @@ class SearcherContract(SpecContract):
         backwards = [searcher.suggest(trial) for trial in reversed(range(20))]
         assert backwards[::-1] == forwards
 
-    def test_no_course_of_events_is_too_much(self, events: Callable[[int, Config], Fate]) -> None:
+    def test_it_handles_every_course_of_events(self, events: Callable[[int, Config], Fate]) -> None:
         space = SPACES["flat"]
         configs = search(self.spec, space, trials=30, fate=events, concurrent=5)
         assert len(configs) == 30
@@ -155,15 +158,15 @@ class SearcherContract(SpecContract):
         assert len({json.dumps(searcher.suggest(trial)) for trial in range(20)}) == 20
 
     def test_minimising_mirrors_maximising(self, space: SearchSpace) -> None:
-        def turned(trial: int, config: Config) -> Fate:
+        def negated(trial: int, config: Config) -> Fate:
             ending, values = mixed(trial, config)
             return ending, [-value for value in values]
 
         smallest = search(self.spec, space, trials=18, fate=mixed, concurrent=3, mode="min")
-        largest = search(self.spec, space, trials=18, fate=turned, concurrent=3, mode="max")
+        largest = search(self.spec, space, trials=18, fate=negated, concurrent=3, mode="max")
         assert smallest == largest
 
-    def test_global_random_states_are_neither_used_nor_moved(self) -> None:
+    def test_global_random_states_are_neither_used_nor_changed(self) -> None:
         found = []
         for seed in (1, 2):
             with global_randomness(seed):
@@ -173,11 +176,11 @@ class SearcherContract(SpecContract):
         assert found[0] == found[1]
 
     def test_learning_beats_random_search_on_a_smooth_problem(self) -> None:
-        """The median of 5 searches lies below random search's median of 200.
+        """The median of 5 searches is below the median of 200 random searches.
 
-        By resampling 80 searches each: Optuna's TPE and CMA-ES fail below 1 in 20,000 times, HyperOpt's TPE 1
-        in 5,000, evolution 1 in 800, reinforce (of 8 values each) 1 in 100, NSGA-II (population 8) 1 in 40.
-        (Random search itself fails every other time.)
+        Odds of failing by chance, from 80 resampled searches each: below 1 in 20,000 for Optuna's TPE and
+        CMA-ES, 1 in 5,000 for HyperOpt's TPE, 1 in 800 for evolution, 1 in 100 for reinforce (8 values per
+        dimension), 1 in 40 for NSGA-II (population 8). Random search fails in half of the cases.
         """
         _skip_unless(self.spec.learns, "it does not learn")
         space = SearchSpace({name: Float(0.0, 1.0, points=8) for name in "xyz"})
@@ -199,11 +202,12 @@ class SearcherContract(SpecContract):
         assert median_best(self.spec, 5) < median_best(Random(), 200)
 
     def test_learning_avoids_a_region_that_always_fails(self) -> None:
-        """Half of the plane fails; of the last 30 of 80 trials in 5 searches, at most 40% do.
+        """Half of the plane fails. At most 40% of the last 30 of 80 trials, over 5 searches, are in it.
 
-        By resampling 40 searches each: Optuna's and HyperOpt's TPE fail below 1 in 20,000 times, CMA-ES and
-        reinforce never did, annealing 1 in 700, evolution 1 in 200, NSGA-II (population 8) 1 in 40. Random
-        search (50%, standard deviation 4%) passes 1 in 100 times.
+        Odds of failing by chance, from 40 resampled searches each: below 1 in 20,000 for Optuna's and
+        HyperOpt's TPE, none seen for CMA-ES and reinforce, 1 in 700 for annealing, 1 in 200 for evolution,
+        1 in 40 for NSGA-II (population 8). Random search (mean 50%, standard deviation 4%) passes 1 in 100
+        times.
         """
         _skip_unless(self.spec.learns, "it does not learn")
 
@@ -239,10 +243,10 @@ class SearcherContract(SpecContract):
 _LOSS = Objective(metric="loss", mode="min")
 
 
-def _tell_trials_of_others(
+def _report_other_trials(
     searcher: Searcher, space: SearchSpace, *, value: Callable[[Config], float], trials: int = 24
 ) -> None:
-    """Tell of trials of an earlier sweep, which others have chosen; one in four failed."""
+    """Report trials whose configurations an earlier sweep chose. One in four failed."""
     rng = np.random.default_rng(0)
     for trial in range(-trials, 0):
         config = space.sample(rng)
@@ -252,8 +256,8 @@ def _tell_trials_of_others(
         searcher.finish(trial, "failed" if failed else "completed", None if failed else value(config))
 
 
-def _lived_through(searcher: Searcher, trial: int) -> Config | None:
-    """The suggestion for a trial that runs alone to its end, as ``mixed`` has it."""
+def _run_to_the_end(searcher: Searcher, trial: int) -> Config | None:
+    """Return the suggestion for a trial, and report the rest of its life according to ``mixed``."""
     config = searcher.suggest(trial)
     if config is not None:
         ending, values = mixed(trial, config)

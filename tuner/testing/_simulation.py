@@ -1,6 +1,6 @@
-"""Scenarios for a scheduler: ``simulate`` drives it through a ``Scenario``, which gives a ``Run``.
+"""``simulate``: run a scheduler through a ``Scenario`` on a simulated cluster and record a ``Run``.
 
-They run on the simulated cluster that also forecasts sweeps (``tuner.simulation``).
+The simulated cluster is that of ``tuner.simulation``, which also forecasts sweeps.
 """
 
 from __future__ import annotations
@@ -26,35 +26,49 @@ from tuner.trainable import TrainableSpec
 
 @dataclass(frozen=True)
 class Scenario:
-    """A small cluster and all that happens to its trials; nothing else is random in a simulation.
+    """A small cluster and the fates of its trials. It determines a simulation completely.
 
-    ``scale``: values are multiplied by it (0: all are equal). ``levels``: values take so many, so that trials
-    tie (``None``: any number). ``gap``: a trial reports each 1 to ``gap`` iterations. ``ends_early``,
-    ``fails``, ``loses_worker``: the shares of trials that end by themselves, that fail, whose worker dies up
-    to three times. ``keeps_checkpoints``: a trial goes on from its last report, otherwise it starts over.
-    ``closes_late``: the end of the suggestions shows only when one more is asked for. ``seconds``: after so
-    many the sweep ends; an iteration takes 0.5 to 1.5.
+    An iteration of a trial takes 0.5 to 1.5 seconds.
     """
 
     trials: int
     slots: int
+    """Trials that run at the same time."""
+
     iterations: int
     mode: Mode = "min"
     seed: int = 0
     sign: int = 1
     scale: float = 1.0
+    """Factor of all values; 0 makes them equal."""
+
     levels: int | None = None
+    """Factor of values that are then rounded to whole numbers, so that trials tie; ``None``: no rounding."""
+
     gap: int = 1
+    """A trial reports every 1 to ``gap`` iterations."""
+
     ends_early: float = 0.0
+    """Share of trials that end before the maximum."""
+
     fails: float = 0.0
+    """Share of trials that fail."""
+
     loses_worker: float = 0.0
+    """Share of trials whose worker dies, up to three times."""
+
     keeps_checkpoints: bool = True
+    """Whether a trial resumes from its last report. Otherwise it starts from the beginning."""
+
     closes_late: bool = False
+    """Whether the searcher announces its end only when one more trial is requested."""
+
     seconds: float | None = None
+    """Time limit of the sweep; ``None``: no limit."""
 
     @property
     def calm(self) -> bool:
-        """Whether every trial would come to the maximum if nobody stopped it."""
+        """Whether every trial would reach the maximum without early stopping."""
         return self.ends_early == self.fails == self.loses_worker == 0 and self.seconds is None
 
     @property
@@ -62,16 +76,13 @@ class Scenario:
         return Objective(metric="loss", mode=self.mode)
 
     def mirrored(self) -> Scenario:
-        """The same with all values negated and the other mode."""
+        """Return the same scenario with negated values and the opposite mode."""
         return replace(self, mode="max" if self.mode == "min" else "min", sign=-self.sign)
 
 
 @dataclass(frozen=True, slots=True)
 class SchedulerCall:
-    """A call of the scheduler and its answers; ``resume`` and ``drop`` without an answer are left out.
-
-    ``running``: the trials that ran when the call was made; ``closed``: whether ``close`` had been called.
-    """
+    """One call of the scheduler. Calls of ``resume`` and ``drop`` without an answer are left out."""
 
     call: Literal["add", "report", "end", "close", "resume", "drop"]
     trial: int | None = None
@@ -80,20 +91,24 @@ class SchedulerCall:
     ending: Ending = "completed"
     answers: tuple[Decision, ...] = ()
     running: int = 0
+    """Trials that were running when the call was made."""
+
     closed: bool = False
+    """Whether ``close`` had been called."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What came of a scenario. ``waiting``: trials that were left paused when nothing happened any more."""
+    """The outcome of a scenario."""
 
     spec: SchedulerSpec
     scenario: Scenario
     events: list[SchedulerCall]
     waiting: list[int]
+    """Trials still paused when nothing more could happen."""
 
     def calls(self, call: str) -> list[SchedulerCall]:
-        """The events of one kind, in order."""
+        """Return the events of one kind, in order."""
         return [event for event in self.events if event.call == call]
 
     @property
@@ -103,12 +118,12 @@ class Run:
 
     @property
     def reached(self) -> dict[int, float]:
-        """Trial -> the iterations it did."""
+        """Trial -> the last iteration that it reported."""
         return {event.trial: event.resource for event in self.calls("report") if event.trial is not None}
 
 
 def simulate(spec: SchedulerSpec, scenario: Scenario) -> Run:
-    """Drive a new scheduler through ``scenario``."""
+    """Run a new scheduler through ``scenario``."""
     recorded = _Recorded(of=spec)
     done = cluster.simulate(
         Sweep(
@@ -132,7 +147,7 @@ def simulate(spec: SchedulerSpec, scenario: Scenario) -> Run:
 
 
 def _life(scenario: Scenario, trial: int) -> LearningCurve:
-    """What a trial would do if nobody stopped it, as a function of scenario and number alone."""
+    """Return the curve of a trial without early stopping, as a function of scenario and number alone."""
     rng = random.Random(f"{scenario.seed}/{trial}")
     first, last, pace = rng.random(), rng.random(), rng.uniform(1, 30)
     gap = rng.randint(1, scenario.gap)
@@ -154,7 +169,7 @@ def _life(scenario: Scenario, trial: int) -> LearningCurve:
 
 
 class _Numbered(SearcherSpec):
-    """So many configurations. ``closes_late``: it promises one more than it has."""
+    """Suggests ``trials`` equal configurations. With ``closes_late`` its size promises one more."""
 
     trials: int
     closes_late: bool
@@ -177,7 +192,7 @@ class _NumberedSearcher(Searcher):
 
 
 class _Recorded(SchedulerSpec):
-    """The settings of another scheduler, whose calls and answers go to ``events``."""
+    """The settings of another scheduler. Records the scheduler's calls and answers in ``events``."""
 
     of: SchedulerSpec
     _events: list[SchedulerCall] = PrivateAttr(default_factory=list)

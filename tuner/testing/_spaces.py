@@ -1,4 +1,4 @@
-"""The spaces on which searchers are tried."""
+"""Search spaces for the tests of searchers."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ SPACES: dict[str, SearchSpace] = {
         }
     ),
     "one dimension": SearchSpace({"lr": Float(1e-5, 1e-1, log=True, points=7)}),
-    # 0.1 * 3 is no multiple of 0.1 to the last bit.
+    # 0.1 * 3 is not exactly a multiple of 0.1 in floating point.
     "steps": SearchSpace({"dropout": Float(0.0, 0.1 * 3, step=0.1), "shift": Int(-5, 7, step=4)}),
     "whole numbers on a logarithmic scale": SearchSpace(
         {"layers": Int(1, 2, log=True), "hidden": Int(1, 1024, log=True, points=4)}
     ),
-    "whole numbers beyond those of a machine": SearchSpace(
+    "whole numbers beyond 64 bits": SearchSpace(
         {
             "id": Int(0, 2**63, points=3),
             "offset": Int(2**62, 2**62 + 1),
@@ -53,7 +53,7 @@ SPACES: dict[str, SearchSpace] = {
         }
     ),
 }
-"""Name -> a space without conditions; every dimension says how many values a grid takes."""
+"""Name -> a space without conditions. Every dimension declares its number of grid values."""
 
 CONDITIONAL_SPACES: dict[str, SearchSpace] = {
     "one condition": SearchSpace(
@@ -124,7 +124,7 @@ ARCHITECTURE_SPACES: dict[str, SearchSpace] = {
 """Name -> a space with an architecture, small enough for a grid."""
 
 PLANE = SearchSpace({"x": Float(0.0, 1.0, points=8), "y": Float(0.0, 1.0, points=8)})
-"""Two dimensions alike; a grid takes 64 configurations of it."""
+"""Two equal dimensions. Its grid has 64 configurations."""
 
 FINE_PLANE = SearchSpace({"x": Float(0.0, 1.0, points=16), "y": Float(0.0, 1.0, points=16)})
-"""The same with 256 of them: enough for a searcher that repeats none to avoid a half."""
+"""The same with 256 grid configurations, so that a searcher without repeats can avoid one half."""

@@ -1,4 +1,4 @@
-"""The part of a contract that every algorithm's settings keep."""
+"""Tests that the settings of every searcher and scheduler must pass."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tuner.spec import did_you_mean
 
 
 class SpecContract:
-    """What holds for the settings of every algorithm."""
+    """Tests that the settings of every searcher and scheduler must pass."""
 
     spec: ClassVar[Any]
 
@@ -22,7 +22,7 @@ class SpecContract:
         with pytest.raises(ValidationError, match="frozen"):
             setattr(self.spec, name, "other")
 
-    def test_an_unknown_key_is_refused_with_the_nearest_right_one(self) -> None:
+    def test_an_unknown_key_is_refused_with_the_nearest_known_one(self) -> None:
         import pytest
 
         known = type(self.spec).model_fields

@@ -1,4 +1,4 @@
-"""``TrainableContract``: what the engine relies on in a trainable."""
+"""``TrainableContract``: the tests that every class trainable must pass."""
 
 from __future__ import annotations
 
@@ -16,23 +16,29 @@ from tuner.testing._randomness import global_randomness, global_states
 
 
 class TrainableContract:
-    """What the engine relies on in a class trainable that saves.
+    """The tests that every class trainable with checkpoints must pass.
 
-    ``trainable``: the class or its import path; ``config``: hyperparameters and settings that it accepts.
-    Metrics whose name ends in ``seconds`` are times, which may differ; all others must be reproduced.
-    ``seed_matters``: whether another seed gives another curve; ``False`` says that nothing is left to chance.
-    ``lane_tolerance``: how much a metric may differ between lanes and a trial alone, relative or absolute.
-    Tests of capabilities that the class does not have (``tuner.contract``) are skipped.
+    Metrics whose name ends in ``seconds`` are times and may differ. All others must be reproduced. Tests of
+    capabilities that the class lacks (see ``tuner.contract``) are skipped.
     """
 
     trainable: ClassVar[type[Any] | str]
+    """The class or its import path."""
+
     config: ClassVar[Mapping[str, Any]]
+    """Hyperparameters and settings that it accepts."""
+
     iterations: ClassVar[int] = 3
+    """Length of the curves that are compared."""
+
     seed_matters: ClassVar[bool] = True
+    """Whether another seed gives another curve. ``False``: the training is deterministic."""
+
     lane_tolerance: ClassVar[float] = 1e-3
+    """Largest difference of a metric between lanes and a trial alone, relative or absolute."""
 
     def setup_method(self) -> None:
-        """Keep Ray's log folders out of the home directory, and PyTorch to one CPU, as a trial has it."""
+        """Keep Ray's log folders out of the home directory, and limit PyTorch to one CPU as in a trial."""
         from tempfile import TemporaryDirectory
 
         from ray.tune.trainable import trainable as rays
@@ -49,7 +55,7 @@ class TrainableContract:
             self._torch.set_num_threads(1)
 
     def teardown_method(self) -> None:
-        """Stop every trial that still runs."""
+        """Stop every running trial."""
         for trial in list(self._running):
             self.stop(trial)
         self._rays.DEFAULT_STORAGE_PATH = self._storage
@@ -58,7 +64,7 @@ class TrainableContract:
             self._torch.set_num_threads(self._threads)
 
     def start(self, **overrides: Any) -> Any:
-        """A new trial in this process, with ``overrides`` in its configuration."""
+        """Return a new trial in this process, with ``overrides`` in its configuration."""
         self._running.append(self._class(config={**self.config, "seed": 0, "sweep_seed": 0, **overrides}))
         return self._running[-1]
 
@@ -81,7 +87,7 @@ class TrainableContract:
         counted = [trial.train()["training_iteration"] for _ in range(self.iterations)]
         assert counted == list(range(1, self.iterations + 1))
 
-    def test_a_restored_trial_goes_on_exactly(self, tmp_path: Any) -> None:
+    def test_a_restored_trial_continues_exactly(self, tmp_path: Any) -> None:
         original = self.start()
         _train(original, 2)
         saved = original.save(str(tmp_path / "saved"))
@@ -99,7 +105,7 @@ class TrainableContract:
             saving.save(str(tmp_path / str(iteration)))
         assert found == _train(undisturbed, self.iterations)
 
-    def test_a_checkpoint_holds_what_was_then(self, tmp_path: Any) -> None:
+    def test_a_checkpoint_holds_the_state_at_its_time(self, tmp_path: Any) -> None:
         original = self.start()
         saved = original.save(str(tmp_path / "before the first iteration"))
         first = _train(original, self.iterations)
@@ -141,7 +147,7 @@ class TrainableContract:
             pytest.skip("cannot be reset")
         assert _train(worn, self.iterations) == _train(self.start(seed=2), self.iterations)
 
-    def test_global_random_states_are_neither_used_nor_moved(self) -> None:
+    def test_global_random_states_are_neither_used_nor_changed(self) -> None:
         found = []
         for seed in (1, 2):
             with global_randomness(seed):
@@ -158,7 +164,7 @@ class TrainableContract:
         self.stop(first)
         assert begun + _train(second, self.iterations) == whole
 
-    def test_a_stopped_trial_is_let_go(self) -> None:
+    def test_a_stopped_trial_is_garbage_collected(self) -> None:
         trial = self.start()
         _train(trial, 1)
         self.stop(trial)
@@ -167,10 +173,10 @@ class TrainableContract:
         gc.collect()
         assert kept() is None
 
-    def test_it_has_all_members_of_each_capability_that_it_has(self) -> None:
+    def test_it_has_all_members_of_each_of_its_capabilities(self) -> None:
         assert list(map(str, contract.problems(self._class, self._class.__name__))) == []
 
-    def test_its_configuration_is_one_that_it_accepts(self) -> None:
+    def test_it_accepts_its_configuration(self) -> None:
         self.needs(contract.ChecksConfigurations).check({**self.config, "seed": 0, "sweep_seed": 0})
 
     def test_trials_train_on_shared_data_as_on_their_own(self) -> None:
@@ -213,7 +219,7 @@ class TrainableContract:
             trainable.fused_step([restored, other])
         assert restored.train()["training_iteration"] == 2
 
-    def test_lanes_are_between_one_and_the_most_that_may_be(self) -> None:
+    def test_best_lanes_is_between_one_and_most(self) -> None:
         trainable = self.needs(contract.TrainsInLanes)
         configs = [{**self.config, "seed": seed, "sweep_seed": 0} for seed in range(3)]
         assert 1 <= trainable.best_lanes(configs, most=2) <= 2
@@ -234,19 +240,19 @@ class TrainableContract:
         restored.apply_config(restored.config)
         assert _train(restored, 1)
 
-    def test_it_can_be_repeated_and_ends_on_the_test_rows(self) -> None:
+    def test_it_can_be_repeated_and_scored_on_the_test_rows(self) -> None:
         trainable = self.needs(contract.CanBeEvaluated)
         settings, additions = trainable.repeated(self.settings(), sweep_seed=0, repeats=2)
         assert len(additions) == 2
         for seed, addition in enumerate(additions):
             assert _train(self.start(**settings, **addition, seed=seed), 1)
         for metric in trainable.metrics(self.settings()):
-            with contextlib.suppress(ValueError):  # it is not one of the validation rows
+            with contextlib.suppress(ValueError):  # it is not a metric of the validation rows
                 about = {"sweep_seed": 0, "iterations": 1, "metric": metric}
                 settings, name = trainable.final(self.settings(), **about)
                 assert name in _train(self.start(**settings), 1)[0]
                 return
-        raise AssertionError("no metric can be that of an evaluation")
+        raise AssertionError("no metric can be evaluated on the test rows")
 
     def test_it_exports_a_checkpoint(self, tmp_path: Any) -> None:
         trainable = self.needs(contract.Exports)
@@ -259,11 +265,11 @@ class TrainableContract:
         assert list(out.iterdir())
 
     def settings(self) -> dict[str, Any]:
-        """The settings in ``config``."""
+        """Return the settings in ``config``."""
         return {key: value for key, value in self.config.items() if _is_setting(self._class, key)}
 
     def needs(self, capability: Any, *, of: Any = None) -> Any:
-        """The class, if it (or the trial ``of``) has a capability; else the test is skipped."""
+        """Return the class if it (or the trial ``of``) has a capability. Otherwise skip the test."""
         import pytest
 
         if not isinstance(self._class if of is None else of, capability):
@@ -272,7 +278,7 @@ class TrainableContract:
 
 
 def _is_setting(trial: Any, name: str) -> bool:
-    """Whether it stands under ``trainable:``, by what the class declares of either kind."""
+    """Return whether ``name`` is a setting, according to the models that the class declares."""
     settings, config = (
         getattr(getattr(trial, part, None), "model_fields", ()) for part in ("Settings", "Config")
     )
@@ -280,7 +286,7 @@ def _is_setting(trial: Any, name: str) -> bool:
 
 
 def _train(trial: Any, iterations: int) -> list[dict[str, Any]]:
-    """What the trial itself reported in so many further iterations, but for times."""
+    """Train a trial further, and return the metrics that it reported itself, without times."""
     results = [_metrics(trial.train()) for _ in range(iterations)]
     return [{name: result[name] for name in result if not name.endswith("seconds")} for result in results]
 

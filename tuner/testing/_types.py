@@ -1,4 +1,4 @@
-"""Types that searches and simulations share."""
+"""Types shared by searches and simulations."""
 
 from __future__ import annotations
 
@@ -9,4 +9,4 @@ from tuner.objective import Ending
 
 Mode = Literal["min", "max"]
 Fate = tuple[Ending, Sequence[float]]
-"""What becomes of a trial: how it ends, and what it reports before."""
+"""The outcome of a trial: how it ends, and the values that it reports before."""
