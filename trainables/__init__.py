@@ -1,6 +1,6 @@
-"""The table of short names: what `trainable: mlp` in a sweep file means.
+"""The table of trainables by short name, such as ``trainable: mlp`` in a sweep file.
 
-Importing this imports neither torch nor ray; the class behind a name is imported when it is used.
+This module imports neither torch nor ray. The class behind a name is imported at its first use.
 """
 
 from typing import NamedTuple
@@ -9,12 +9,19 @@ from trainables import former_paths
 
 
 class TableEntry(NamedTuple):
-    """Where a trainable and its typed settings are; every path reads ``module:Name``."""
+    """The import paths of a trainable and of its models, as ``module:Name``, and a one-line summary."""
 
     path: str
+    """The trainable itself."""
+
     config: str
+    """The model of its hyperparameters."""
+
     settings: str
+    """The model of its settings."""
+
     summary: str
+    """One line about it, for ``tuner list``."""
 
 
 TRAINABLES: dict[str, TableEntry] = {
@@ -46,7 +53,7 @@ TRAINABLES: dict[str, TableEntry] = {
         path="trainables.sklearn:Estimator",
         config="trainables.configs:EstimatorConfig",
         settings="trainables.configs:EstimatorSettings",
-        summary="any estimator or pipeline of scikit-learn's kind, for classification and regression",
+        summary="any estimator or pipeline with scikit-learn's interface, for classification and regression",
     ),
     "transformer": TableEntry(
         path="trainables.models.transformer:Transformer",

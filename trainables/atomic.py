@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Write files atomically: a file is complete or absent."""
 
 import os
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Let ``write`` fill a temporary file next to ``path``; rename it to ``path`` once it is on the disk."""
+    """Let ``write`` fill a temporary file in ``path``'s folder, sync it, and rename it to ``path``."""
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with unfinished.open("wb") as file:

@@ -1,4 +1,4 @@
-"""Former import paths, which results folders, exported models and users may name: they still work."""
+"""Former import paths keep working, since results folders, exported models and users' code contain them."""
 
 import importlib
 import sys
@@ -18,17 +18,17 @@ MODULES = {
     "trainables.sklearn_recipe": "trainables.configs.estimators",
     "trainables.transformer": "trainables.models.transformer",
 }
-"""Where each module is now."""
+"""Former module -> present module."""
 
 
 def current(path: str) -> str:
-    """The import path ``module:Name`` of today for one of today or before."""
+    """Return the present import path ``module:Name`` of a former or present one."""
     module, colon, name = path.partition(":")
     return f"{MODULES.get(module, module)}{colon}{name}"
 
 
 class _FormerPaths(MetaPathFinder, Loader):
-    """Imports a module under its former name: the same object, so that its classes exist once."""
+    """Import a module under its former name. It is the same module object, so each class exists once."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -40,6 +40,6 @@ class _FormerPaths(MetaPathFinder, Loader):
 
 
 def install() -> None:
-    """Let the former names be imported in this process."""
+    """Make the former names importable in this process."""
     if not any(isinstance(finder, _FormerPaths) for finder in sys.meta_path):
         sys.meta_path.insert(0, _FormerPaths())

@@ -66,8 +66,16 @@ def test_the_test_rows_have_no_part_in_the_last_training(search):
 @pytest.mark.parametrize(
     ("settings", "metric", "message"),
     [
-        ({**SEARCH, "test": 0}, "val_loss", "test: must be above 0, or there are no rows to score on; got 0"),
-        (SEARCH, "train_loss", r"metric: must be one of the validation rows \('val_...'\), got 'train_loss'"),
+        (
+            {**SEARCH, "test": 0},
+            "val_loss",
+            "test: must be above 0 with refit, which scores on the test rows; got 0",
+        ),
+        (
+            SEARCH,
+            "train_loss",
+            r"metric: must be a metric of the validation rows \('val_...'\), got 'train_loss'",
+        ),
     ],
     ids=["no test rows", "training metric"],
 )

@@ -22,7 +22,7 @@ for optimizer in OptimizerName.__args__:
     config = {{"dataset": "wine", "optimizer": optimizer, "dropout": 0.1}}
     trials = [MLP(config={{**config, "seed": seed}}) for seed in range(3)]
     MLP.fused_step(trials)
-    assert all(trial._in_stack for trial in trials)
+    assert all(trial._stacked_result for trial in trials)
     for trial in trials:
         trial.train()
         trial.restore(trial.save(tempfile.mkdtemp()))

@@ -113,7 +113,7 @@ def test_a_lane_reports_what_a_lone_trial_reports(trial, dataset, names):
     together = [trial(**config) for config in configs]
     MLP.fused_step(together)
     for lane, lone in zip(together, alone, strict=True):
-        assert lane._in_stack is not None
+        assert lane._stacked_result is not None
         result = lane.train()
         assert {f"val_{name}": result[f"val_{name}"] for name in names} == pytest.approx(
             {f"val_{name}": lone[f"val_{name}"] for name in names}, rel=1e-6
@@ -138,7 +138,10 @@ def test_metrics_of_a_users_own_are_of_outputs_and_targets(trial, after):
 @pytest.mark.parametrize(
     ("metrics", "message"),
     [
-        (["rmse"], "metrics: 'rmse' is none of classification; must be one of accuracy, balanced_accuracy, "),
+        (
+            ["rmse"],
+            "metrics: 'rmse' is not a metric of classification; must be one of accuracy, balanced_accuracy, ",
+        ),
         (["acuracy"], "metrics.0: unknown value 'acuracy'; did you mean 'accuracy'?"),
     ],
     ids=str,

@@ -59,14 +59,14 @@ def test_layers_are_read_with_their_fields_in_any_order_and_defaults_for_the_res
         ("dense widht=8", "layer 1 (dense): unknown field 'widht'; did you mean 'width'?"),
         ("dense width=0", "layer 1 (dense): width: must be greater than or equal to 1, got 0"),
         ("dense width=8.5", "layer 1 (dense): width: must be a valid integer, got 8.5"),
-        ("dense width", "layer 1 (dense): a field must read name=value, got 'width'"),
-        ("dense width=", "layer 1 (dense): a field must read name=value, got 'width='"),
-        ("dense width=8 width=9", "layer 1 (dense): the field 'width' stands twice"),
+        ("dense width", "layer 1 (dense): a field must be name=value, got 'width'"),
+        ("dense width=", "layer 1 (dense): a field must be name=value, got 'width='"),
+        ("dense width=8 width=9", "layer 1 (dense): duplicate field 'width'"),
         ("dense activation=rulu", "activation: unknown value 'rulu'; did you mean 'relu'?"),
         ("dense skip=0", "layer 1 (dense): skip must name earlier layers, none there, got '0'"),
-        ("dense; dense skip=1", "of 0 to 0, rising, with commas between them, got '1'"),
-        ("dense; dense; dense skip=1,0", "of 0 to 1, rising, with commas between them, got '1,0'"),
-        ("dense; dense; dense skip=1,", "of 0 to 1, rising, with commas between them, got '1,'"),
+        ("dense; dense skip=1", "of 0 to 0, ascending, with commas between them, got '1'"),
+        ("dense; dense; dense skip=1,0", "of 0 to 1, ascending, with commas between them, got '1,0'"),
+        ("dense; dense; dense skip=1,", "of 0 to 1, ascending, with commas between them, got '1,'"),
     ],
 )
 def test_a_wrong_architecture_is_refused_with_the_layer_and_what_must_hold(text, problem):
@@ -124,7 +124,7 @@ def test_every_kind_of_layer_trains_and_a_stack_gives_the_same_curve(cls, archit
     stacked = [[] for _ in lanes]
     for _ in range(3):
         cls.fused_step(lanes)
-        assert all(trial._in_stack for trial in lanes)
+        assert all(trial._stacked_result for trial in lanes)
         for trial, found in zip(lanes, stacked, strict=True):
             found += curve(trial, 1)
     assert all(map(math.isfinite, np.ravel(alone)))

@@ -81,7 +81,7 @@ def test_weight_normalisation_is_torchs(own, plain, shape):
     [
         (
             {"normalization": "local_response"},
-            "^normalization: local_response compares neighbouring channels, and units have no neighbours; "
+            "^normalization: local_response needs neighbouring channels, which hidden units do not have; "
             "must be one of none, batch, layer, group, weight, got 'local_response'$",
         ),
         (

@@ -191,9 +191,9 @@ def test_validation_loss_is_not_smoothed(trial):
 
 
 def test_label_smoothing_of_a_regression_is_refused(trial):
-    with pytest.raises(ValueError, match=r"^label_smoothing: is for classification .* got 0\.1$"):
+    with pytest.raises(ValueError, match=r"^label_smoothing: needs classification .* got 0\.1$"):
         trial(dataset="diabetes", label_smoothing=0.1)
-    with pytest.raises(ValueError, match=r"^label_smoothing: is for classification .* got 0\.1$"):
+    with pytest.raises(ValueError, match=r"^label_smoothing: needs classification .* got 0\.1$"):
         MLP.check({"dataset": "diabetes", "label_smoothing": 0.1})
 
 

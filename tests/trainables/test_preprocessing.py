@@ -154,7 +154,7 @@ def test_removing_all_rows_of_a_class_is_refused():
     frame.loc[:8, "a"] = 1e6
     target = np.where(frame.index <= 8, "rare", "usual")
     with pytest.raises(
-        ValueError, match=r"^outliers: training rows of every class must be left, got none of 'rare'"
+        ValueError, match=r"^outliers: must leave training rows of every class, got none of 'rare'"
     ):
         prepared((frame, target), outliers="remove")
 

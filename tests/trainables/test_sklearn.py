@@ -196,14 +196,14 @@ def test_a_checkpoint_is_json_and_refuses_other_rows(start, tmp_path):
     [file] = (tmp_path / "saved").iterdir()
     assert json.loads(file.read_text())["fits"] == 1
     other = start(estimator="sklearn.linear_model:SGDClassifier", iteration="partial_fit", sweep_seed=5)
-    with pytest.raises(ValueError, match=r"^checkpoint: was fitted to other rows; must be .* 5}, got .* 0}$"):
+    with pytest.raises(ValueError, match=r"^checkpoint: has other rows; must have .* 5}, got .* 0}$"):
         other.restore(saved)
 
 
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"estimator": "SVC"}, "estimator: must be an import path, as in sklearn.svm:SVC, got 'SVC'"),
+        ({"estimator": "SVC"}, "estimator: must be an import path such as sklearn.svm:SVC, got 'SVC'"),
         ({"estimator": "sklearn.svm:SVX"}, "estimator: 'sklearn.svm' has no 'SVX'; did you mean 'SV"),
         (
             {"estimator": "sklearn.smv:SVC"},
@@ -211,7 +211,7 @@ def test_a_checkpoint_is_json_and_refuses_other_rows(start, tmp_path):
         ),
         (
             {"estimator": "json:JSONEncoder"},
-            "estimator: 'json:JSONEncoder' must be, or make, an estimator, got JSONEncoder",
+            "estimator: 'json:JSONEncoder' must be or return an estimator, got JSONEncoder",
         ),
         (
             {"estimator": "sklearn.svm:SVR"},
@@ -224,11 +224,11 @@ def test_a_checkpoint_is_json_and_refuses_other_rows(start, tmp_path):
         ),
         (
             {"iteration": "partial_fit"},
-            "iteration: must be another than 'partial_fit', which SVC does not have",
+            "iteration: must not be 'partial_fit': SVC has no such method",
         ),
         (
             {"iteration": "warm_start", "grows": "C"},
-            "iteration: must be another than 'warm_start', which SVC does not have",
+            "iteration: must not be 'warm_start': SVC has no such parameter",
         ),
         (
             {
@@ -240,7 +240,7 @@ def test_a_checkpoint_is_json_and_refuses_other_rows(start, tmp_path):
         ),
         (
             {"iteration": "warm_start"},
-            "grows: must name the parameter that grows where iteration is warm_start",
+            "grows: must name the parameter that grows if iteration is warm_start",
         ),
         (
             {"estimator": "sklearn.svm:LinearSVC", "metrics": ["log_loss"]},

@@ -131,7 +131,7 @@ def curves(trials, epochs, *, stacked, metrics=METRICS):
     for _ in range(epochs):
         if stacked:
             type(trials[0]).fused_step(trials)
-            assert all(trial._in_stack for trial in trials)
+            assert all(trial._stacked_result for trial in trials)
         for trial, curve in zip(trials, found, strict=True):
             result = trial.train()
             curve.append([result[metric] for metric in metrics])
@@ -231,8 +231,8 @@ def test_lanes_of_a_regression_give_the_curves_of_lone_trials():
 @pytest.mark.parametrize(
     ("parts", "reason"),
     [
-        ({"amp": "bf16"}, "amp: bf16: a stack trains in the type of its data"),
-        ({"compile": True}, "compile: true: each model is compiled by itself"),
+        ({"amp": "bf16"}, "amp: bf16: a stack trains in the data's type"),
+        ({"compile": True}, "compile: true: each model is compiled on its own"),
     ],
     ids=["amp", "compile"],
 )
@@ -359,7 +359,7 @@ class Changing(nn.Linear):
 
 CHANGES = {
     "attribute": "the forward pass changes an attribute of its module",
-    "assigned buffer": "buffer 'mean' is assigned anew by the forward pass; change it in place",
+    "assigned buffer": "the forward pass replaces buffer 'mean'; change it in place",
     "tensor hook": "parameter 'weight' has hooks",
     "module hook": "module '' has hooks",
 }
@@ -380,7 +380,7 @@ def test_forward_pass_that_leaves_something_behind_does_so_for_its_own_trial_onl
     for _ in range(3):
         if trials[0].fusion_key() is not None:
             Tracking.fused_step(trials)
-        assert all((trial._in_stack is None) == (how in CHANGES) for trial in trials)
+        assert all((trial._stacked_result is None) == (how in CHANGES) for trial in trials)
         results = [trial.train() for trial in trials]
         found.append([[result[metric] for metric in METRICS] for result in results])
     np.testing.assert_allclose(np.swapaxes(found, 0, 1), alone, rtol=1e-8)
@@ -396,7 +396,7 @@ def test_trainable_with_a_step_of_its_own_trains_alone():
     every = list(configs(2))
     assert Own(config=dict(every[0])).fusion_key() is None
     assert Own.best_lanes(every, most=8) == 1
-    assert Own.why_alone(every) == "Own has a step of its own, which a stack would leave out"
+    assert Own.why_alone(every) == "Own overrides step, which a stack would skip"
 
 
 def test_model_that_raises_trains_alone_where_its_error_shows():
@@ -545,7 +545,7 @@ def test_attribute_that_cannot_be_compared_keeps_a_model_out_of_stacks():
     [config] = configs(1)
     trial = Holding(config=config)
     assert trial.fusion_key() is None
-    with pytest.raises(CannotStack, match="holds 'note', a dict, which may differ from trial to trial"):
+    with pytest.raises(CannotStack, match="holds 'note', a dict, which may differ between trials"):
         signature(trial._learner)
 
 
@@ -684,7 +684,7 @@ def test_lane_that_memory_does_not_hold_trains_alone_as_if_nothing_had_been_trie
     trials, found = [model(config=dict(config)) for config in every], []
     for alone_now in ([False, False, True], [False, False, False]):
         model.fused_step(trials)
-        assert [trial._in_stack is None for trial in trials] == alone_now
+        assert [trial._stacked_result is None for trial in trials] == alone_now
         results = [trial.train() for trial in trials]
         found.append([[result[metric] for metric in METRICS] for result in results])
     np.testing.assert_allclose(np.swapaxes(found, 0, 1), alone, rtol=1e-8)

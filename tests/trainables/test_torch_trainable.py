@@ -192,7 +192,7 @@ def test_a_checkpoint_of_another_shape_is_refused_with_what_differs(trial, tmp_p
     saved = trial(hidden=8).save(str(tmp_path / "saved"))
     with pytest.raises(ValueError, match="checkpoint: its weights do not fit this trial's model") as refused:
         trial(hidden=16).restore(saved)
-    assert "a checkpoint with {'hidden': 8} where this trial has {'hidden': 16}" in str(refused.value)
+    assert "a checkpoint with {'hidden': 8}, but this trial has {'hidden': 16}" in str(refused.value)
 
 
 def test_a_checkpoint_of_another_split_is_refused(trial, tmp_path):

@@ -188,17 +188,17 @@ def test_a_relative_path_starts_where_the_sweep_was_started(csv, monkeypatch, tm
             "dataset: exactly one of dataset and path must be given, got both",
         ),
         ({"datset": "iris"}, "trainable: unknown key 'datset'; did you mean 'dataset'?"),
-        ({"dataset": "iris", "target": "x"}, "target: data set 'iris' brings its own; got 'x'"),
+        ({"dataset": "iris", "target": "x"}, "target: data set 'iris' has its own; remove it, got 'x'"),
         ({"path": "x.txt"}, "path: unknown kind of file; must end in .csv, .parquet or .npz, got 'x.txt'"),
         ({"path": "x.csv"}, "target: must name the column to predict, got nothing"),
         (
             {"path": "x.csv", "target": "y", "features": "X"},
-            "features: names an array of an NPZ file only, got 'X'",
+            "features: only an NPZ file has feature arrays, got 'X'",
         ),
         ({"dataset": "iris", "validation": 0}, "validation: must be greater than 0, got 0"),
         (
             {"dataset": "iris", "validation": 0.5, "test": 0.5},
-            "validation: validation + test must be below 1 so that rows are left for training, got 0.5 + 0.5",
+            "validation: validation + test must be below 1 to leave rows for training, got 0.5 + 0.5",
         ),
         (
             {"dataset": "iris", "task": "regression"},
@@ -248,8 +248,8 @@ def test_wrong_settings_are_refused_in_a_sentence(settings, message):
                 .assign(name=[f"n{i}" for i in range(300)])
             ),
             {},
-            "path: column 'name' of '{path}' is text with too many distinct values; "
-            "at most 256 are one-hot encoded, got 300",
+            "path: column 'name' of '{path}' has too many distinct texts to one-hot encode; "
+            "must have at most 256, got 300",
         ),
         (
             lambda f: f.assign(species=["daisy", "daisy", *f["species"][2:]]),

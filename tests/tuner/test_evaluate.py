@@ -108,10 +108,10 @@ def results(tmp_path):
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
-        ({"test": 0.0}, "trainable.test: must be above 0, or there are no rows to score on; got 0"),
+        ({"test": 0.0}, "trainable.test: must be above 0 with refit, which scores on the test rows; got 0"),
         (
             {"objective": Objective(metric="train_loss", mode="min")},
-            "trainable: metric: must be one of the validation rows ('val_...'), got 'train_loss'",
+            "trainable: metric: must be a metric of the validation rows ('val_...'), got 'train_loss'",
         ),
         (
             {"objective": [LOSS, Objective(metric="val_accuracy", mode="max")], "values": ()},

@@ -70,7 +70,7 @@ SENTENCES: dict[str, list[str]] = {
     "data_set_missing": ["trainable.dataset: exactly one of dataset and path must be given, got neither"],
     "data_set_unknown": ["trainable.dataset: unknown data set 'digit'; did you mean 'digits'?"],
     "data_splits_too_large": [
-        "trainable.validation: validation + test must be below 1 so that rows are left for training, got 0.6 + 0.5"
+        "trainable.validation: validation + test must be below 1 to leave rows for training, got 0.6 + 0.5"
     ],
     "dimension_without_kind": [
         "space.lr: must say one of float, int, choice, ordinal and architecture, got {'log': True}"

@@ -1,4 +1,4 @@
-"""Hyperparameters and settings of the trainables as typed models; importing this imports nothing heavy."""
+"""Typed hyperparameters and settings of the trainables. Importing them imports no heavy library."""
 
 from trainables.configs.architecture import (
     ArchitectureLayer,

@@ -1,12 +1,11 @@
-"""Networks written as text, as a search over architectures suggests them; importing this imports no torch.
+"""Network architectures written as text, as a search over architectures suggests them.
 
     dense width=64 activation=relu; dense width=32 activation=tanh skip=0
 
-An architecture is one layer or more with ``; `` between them, a layer its kind and then its fields as
-``name=value``, in any order; a field that is left out has its default. Layers are numbered from 1, each gets
-the output of the one before, and 0 is the network's input. ``skip=0,1`` adds the outputs of those layers to
-what the layer gets, through a projection where the shapes differ. ``tuner`` writes such texts for a dimension
-of the kind ``architecture``.
+Layers are separated by ``;``. A layer is its kind, followed by fields ``name=value`` in any order. Omitted
+fields have defaults. Layers are numbered from 1, and 0 is the network's input. Each layer's input is the
+output of the layer before. ``skip=0,1`` adds the outputs of layers 0 and 1 to it, through a projection if the
+shapes differ. A dimension of kind ``architecture`` yields such texts. This module does not import torch.
 """
 
 import re
@@ -23,9 +22,10 @@ _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
 
 
 class ArchitectureLayer(StrictModel):
-    """One layer of an architecture; ``skip`` holds the layers, rising, whose outputs it also gets."""
+    """One layer of an architecture."""
 
     skip: tuple[int, ...] = ()
+    """Numbers of earlier layers, ascending, whose outputs are added to this layer's input."""
 
 
 class DenseLayer(ArchitectureLayer):
@@ -36,16 +36,16 @@ class DenseLayer(ArchitectureLayer):
 
 
 class ConvolutionLayer(ArchitectureLayer):
-    """A convolution, padded so that a stride of 1 keeps the image's sides."""
+    """A convolution, padded so that a stride of 1 keeps the height and width."""
 
     filters: int = Field(16, ge=1, description="channels of the output")
     kernel: Literal[1, 3, 5, 7] = Field(3, description="height and width, in pixels")
-    stride: int = Field(1, ge=1, description="pixels from one output to the next")
+    stride: int = Field(1, ge=1, description="step between output pixels, in input pixels")
     activation: Activation = Field("relu", description="nonlinearity")
 
 
 class PoolingLayer(ArchitectureLayer):
-    """The maximum or mean of ``size`` by ``size`` pixels; sides are rounded up, so one of 1 pixel stays."""
+    """Pooling of ``size`` by ``size`` squares. Output sides are rounded up, so a side of 1 pixel stays 1."""
 
     size: int = Field(2, ge=1, description="height and width, in pixels")
 
@@ -59,16 +59,16 @@ class AveragePoolingLayer(PoolingLayer):
 
 
 class DropoutLayer(ArchitectureLayer):
-    """Dropout of the numbers that come in."""
+    """Dropout of the layer's input."""
 
-    p: float = Field(0.5, ge=0, lt=1, description="probability of dropping a number")
+    p: float = Field(0.5, ge=0, lt=1, description="probability that a value is dropped")
 
 
 class NasMLPConfig(TrainingConfig):
-    """Hyperparameters of a feed-forward network whose layers are written out."""
+    """Hyperparameters of a feed-forward network with explicit layers."""
 
     kinds: ClassVar[dict[str, type[ArchitectureLayer]]] = {"dense": DenseLayer, "dropout": DropoutLayer}
-
+    """Name in the text -> model of the layer."""
     architecture: str = Field(
         "dense width=64 activation=relu",
         description="hidden layers as text: dense (width, activation) and dropout (p), with skip=...",
@@ -76,13 +76,13 @@ class NasMLPConfig(TrainingConfig):
 
     @field_validator("architecture")
     @classmethod
-    def _can_be_read(cls, text: str) -> str:
+    def _is_readable(cls, text: str) -> str:
         read(text, cls.kinds)
         return text
 
 
 class NasCNNConfig(TrainingConfig):
-    """Hyperparameters of a convolutional network whose layers are written out."""
+    """Hyperparameters of a convolutional network with explicit layers."""
 
     kinds: ClassVar[dict[str, type[ArchitectureLayer]]] = {
         "conv": ConvolutionLayer,
@@ -90,8 +90,8 @@ class NasCNNConfig(TrainingConfig):
         "avgpool": AveragePoolingLayer,
         "dropout": DropoutLayer,
     }
-
-    whitening: Literal["none", "zca"] = Field("none", description="of the pixels, which stay an image")
+    """Name in the text -> model of the layer."""
+    whitening: Literal["none", "zca"] = Field("none", description="whitening of the image's pixels")
     architecture: str = Field(
         "conv filters=16 kernel=3 activation=relu; maxpool size=2",
         description="layers as text: conv (filters, kernel, stride, activation), maxpool and avgpool (size) "
@@ -100,13 +100,13 @@ class NasCNNConfig(TrainingConfig):
 
     @field_validator("architecture")
     @classmethod
-    def _can_be_read(cls, text: str) -> str:
+    def _is_readable(cls, text: str) -> str:
         read(text, cls.kinds)
         return text
 
 
 def read(text: str, kinds: Mapping[str, type[ArchitectureLayer]]) -> list[ArchitectureLayer]:
-    """The layers of an architecture; ``kinds`` maps the names of layers to their models.
+    """Return the layers of an architecture; ``kinds`` maps the names of layers to their models.
 
     Raises ValueError for the first mistake, as *layer k: what is wrong; what must hold, got value*.
     """
@@ -125,9 +125,9 @@ def _layer(words: list[str], number: int, kinds: Mapping[str, type[ArchitectureL
     for word in assignments:
         name, equals, value = word.partition("=")
         if not (name and equals and value):
-            raise ValueError(f"{where}: a field must read name=value, got '{word}'")
+            raise ValueError(f"{where}: a field must be name=value, got '{word}'")
         if name in fields:
-            raise ValueError(f"{where}: the field '{name}' stands twice")
+            raise ValueError(f"{where}: duplicate field '{name}'")
         if name not in kinds[kind].model_fields:
             raise ValueError(
                 f"{where}: unknown field '{name}'; {did_you_mean(name, kinds[kind].model_fields)}"
@@ -148,8 +148,8 @@ def _value(text: str) -> int | float | str:
 def _sources(text: str, number: int, where: str) -> tuple[int, ...]:
     words = text.split(",")
     sources = tuple(int(word) for word in words if re.fullmatch(r"\d+", word))
-    # The layer before is its input already.
+    # The previous layer is excluded: its output is the input already.
     if len(sources) != len(words) or list(sources) != sorted({*sources}) or max(sources) > number - 2:
-        allowed = f"of 0 to {number - 2}, rising, with commas between them" if number > 1 else "none there"
+        allowed = f"of 0 to {number - 2}, ascending, with commas between them" if number > 1 else "none there"
         raise ValueError(f"{where}: skip must name earlier layers, {allowed}, got '{text}'")
     return sources

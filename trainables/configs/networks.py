@@ -1,4 +1,4 @@
-"""Hyperparameters of the networks: optimizer, training, augmentation, and those of each model."""
+"""Hyperparameters of the networks: optimizer, training, augmentation, and each model's own."""
 
 from typing import Any, Literal, get_args
 
@@ -30,7 +30,7 @@ def _names(choices: Any) -> str:
 
 
 class OptimizerConfig(StrictModel):
-    """The optimizer and its hyperparameters; those that the chosen one has no use for are not looked at."""
+    """The optimizer and its hyperparameters. Those that the optimizer does not use are ignored."""
 
     optimizer: OptimizerName = Field("adam", description=f"update rule: {_names(OptimizerName)}")
     lr: float = Field(1e-3, gt=0, description="learning rate")
@@ -38,7 +38,7 @@ class OptimizerConfig(StrictModel):
         None,
         ge=0,
         lt=1,
-        description="of momentum and nesterov (0.9 if not given), sgd and rmsprop (0 if not given)",
+        description="momentum; if not given, 0.9 for momentum and nesterov, 0 for sgd and rmsprop",
     )
     beta1: float = Field(0.9, ge=0, lt=1, description="decay of the mean gradient in adam and adamw")
     beta2: float = Field(
@@ -48,102 +48,96 @@ class OptimizerConfig(StrictModel):
         None,
         ge=0,
         lt=1,
-        description="decay of the mean squared gradient in rmsprop (0.99 if not given) and adadelta (0.9)",
+        description="decay of the mean squared gradient; if not given, 0.99 for rmsprop, 0.9 for adadelta",
     )
     epsilon: float | None = Field(
         None,
         gt=0,
-        description="added to the denominator, from adagrad to adamw; if not given, PyTorch's default",
+        description="added to the denominator in adagrad to adamw; if not given, PyTorch's default",
     )
     weight_decay: float = Field(
         0.0,
         ge=0,
-        description="L2 penalty within the optimizer; decoupled from the gradient in adamw",
+        description="L2 penalty in the optimizer; adamw decouples it from the gradient",
     )
 
 
 class TrainingConfig(OptimizerConfig, PreprocessingConfig):
-    """The hyperparameters of every network that is trained by minibatches."""
+    """Hyperparameters of every network that trains on minibatches."""
 
     batch_size: int = Field(64, ge=1, description="rows per update")
     schedule: ScheduleName = Field(
-        "constant", description=f"how the learning rate falls from epoch to epoch: {_names(ScheduleName)}"
+        "constant", description=f"how the learning rate decreases over epochs: {_names(ScheduleName)}"
     )
     decay_factor: float = Field(
-        0.5, gt=0, lt=1, description="what step, exponential and plateau multiply the learning rate by"
+        0.5, gt=0, lt=1, description="factor of the learning rate in step, exponential and plateau"
     )
     decay_epochs: int = Field(
         10,
         ge=1,
-        description="epochs until step and exponential have multiplied once, inverse_time has halved, "
-        "cosine is at its end",
+        description="epochs until step and exponential have applied the factor once, inverse_time has halved "
+        "the rate, and cosine is at its end",
     )
     min_lr_ratio: float = Field(
-        0.0, ge=0, le=1, description="where cosine ends and plateau stops, as a share of lr"
+        0.0, ge=0, le=1, description="final learning rate of cosine and lowest of plateau, as a share of lr"
     )
     plateau_patience: int = Field(
-        3, ge=0, description="epochs without a lower val_loss that plateau allows before it multiplies"
+        3, ge=0, description="epochs without a lower val_loss before plateau reduces the learning rate"
     )
     warmup: float = Field(
-        0.0, ge=0, description="epochs in which the learning rate rises linearly to lr, before the schedule"
+        0.0, ge=0, description="epochs of linear increase of the learning rate to lr, before the schedule"
     )
     clip_value: float | None = Field(None, gt=0, description="largest absolute value of a gradient's entry")
     clip_norm: float | None = Field(
         None, gt=0, description="largest Euclidean norm of the whole gradient, after clip_value"
     )
     initialization: Initialization = Field(
-        "default", description=f"of the weights: {_names(Initialization)}; default is PyTorch's own"
+        "default", description=f"distribution of the weights: {_names(Initialization)}; default is PyTorch's"
     )
     init_scale: float = Field(
-        0.05, gt=0, description="standard deviation of normal, half the width of uniform initialization"
+        0.05, gt=0, description="standard deviation of normal, or half the width of uniform initialization"
     )
-    init_bias: float = Field(
-        0.0, description="value that every bias starts from, where an initialization is chosen"
-    )
-    l1: float = Field(0.0, ge=0, description="penalty per unit of the weights' absolute values")
-    l2: float = Field(0.0, ge=0, description="penalty per unit of half the weights' squares")
+    init_bias: float = Field(0.0, description="initial value of every bias, unless initialization is default")
+    l1: float = Field(0.0, ge=0, description="weight of the sum of absolute weights in the loss")
+    l2: float = Field(0.0, ge=0, description="weight of half the sum of squared weights in the loss")
     label_smoothing: float = Field(
-        0.0, ge=0, lt=1, description="share of each target that all classes get alike (classification)"
+        0.0, ge=0, lt=1, description="share of each target spread evenly over all classes (classification)"
     )
-    noise: float = Field(
-        0.0, ge=0, description="standard deviation of the Gaussian noise added to training rows"
-    )
+    noise: float = Field(0.0, ge=0, description="standard deviation of Gaussian noise added to training rows")
     mixup: float = Field(
         0.0,
         ge=0,
-        description="alpha of the Beta distribution by which pairs of training rows are mixed; 0: off",
+        description="alpha of the Beta distribution that mixes pairs of training rows; 0: off",
     )
     patience: int | None = Field(
         None,
         ge=1,
-        description="epochs without a lower val_loss after which the trial ends; if not given: none",
+        description="epochs without a lower val_loss after which the trial ends; if not given, no limit",
     )
-    min_change: float = Field(
-        0.0, ge=0, description="by how much val_loss must be lower for patience to begin anew"
-    )
+    min_change: float = Field(0.0, ge=0, description="smallest decrease of val_loss that restarts patience")
     amp: MixedPrecision = Field(
-        "none", description="type of the training's matrix products: bf16, or fp16 with loss scaling"
+        "none", description="type of the matrix products in training: bf16, or fp16 with loss scaling"
     )
     compile: bool = Field(False, description="whether torch.compile compiles the model")
 
     def refuse_label_smoothing(self) -> None:
-        """Raise ValueError if labels are to be smoothed, where there are none."""
+        """Raise ValueError if label smoothing is set, for a loss without class labels."""
         if self.label_smoothing > 0:
             raise ValueError(
-                "label_smoothing: is for classification by cross-entropy; must be 0 for any other loss, "
+                "label_smoothing: needs classification by cross-entropy; must be 0 for any other loss, "
                 f"got {self.label_smoothing}"
             )
 
 
 class ImageConfig(StrictModel):
-    """Augmentation of images: each epoch draws other changes for each row; gaps are filled with 0."""
+    """Random augmentation of training images, drawn per row and epoch. Uncovered pixels become 0."""
 
-    shift: int = Field(0, ge=0, description="largest shift of a training image, in pixels, along either side")
-    flip: float = Field(0.0, ge=0, le=1, description="probability that a training image is mirrored")
+    shift: int = Field(0, ge=0, description="largest shift of a training image along each side, in pixels")
+    flip: float = Field(0.0, ge=0, le=1, description="probability of mirroring a training image")
     rotation: float = Field(
-        0.0, ge=0, le=180, description="largest rotation of a training image either way, in degrees"
+        0.0, ge=0, le=180, description="largest rotation of a training image, either way, in degrees"
     )
-    cutout: int = Field(0, ge=0, description="side of the square cut out of a training image, in pixels")
+    cutout: int = Field(0, ge=0, description="side of the square removed from a training image, in pixels")
 
 
 class MLPConfig(TrainingConfig):
@@ -155,17 +149,17 @@ class MLPConfig(TrainingConfig):
         "relu", description=f"nonlinearity after each hidden layer: {_names(Activation)}"
     )
     normalization: Normalization = Field(
-        "none", description="of each hidden layer: none, batch, layer, group, weight"
+        "none", description="normalization of each hidden layer: none, batch, layer, group, weight"
     )
     groups: int = Field(4, ge=1, description="groups of group normalization; must divide hidden")
-    dropout: float = Field(0.0, ge=0, lt=1, description="probability of dropping a hidden unit's output")
+    dropout: float = Field(0.0, ge=0, lt=1, description="probability that a hidden unit's output is dropped")
 
     @field_validator("normalization")
     @classmethod
     def _fits_units(cls, name: Normalization) -> Normalization:
         if name == "local_response":
             raise ValueError(
-                "local_response compares neighbouring channels, and units have no neighbours; "
+                "local_response needs neighbouring channels, which hidden units do not have; "
                 "must be one of none, batch, layer, group, weight, got 'local_response'"
             )
         return name
@@ -179,16 +173,16 @@ class MLPConfig(TrainingConfig):
 class CNNConfig(TrainingConfig, ImageConfig):
     """Hyperparameters of a small convolutional network."""
 
-    channels: int = Field(16, ge=1, description="channels of the first block, doubled in each further one")
+    channels: int = Field(16, ge=1, description="channels of the first block; later blocks double them")
     blocks: int = Field(2, ge=1, description="blocks of convolution, normalization, activation and pooling")
-    whitening: Literal["none", "zca"] = Field("none", description="of the pixels, which stay an image")
+    whitening: Literal["none", "zca"] = Field("none", description="whitening of the image's pixels")
     kernel: Literal[1, 3, 5, 7] = Field(3, description="height and width of the convolutions, in pixels")
     pooling: Pooling = Field(
         "max",
-        description="how a block halves the image: max, average; blocks leave sides below 4 pixels",
+        description="how a block halves the image: max, average; sides below 4 pixels are not halved",
     )
     normalization: Normalization = Field(
-        "none", description=f"after each convolution: {_names(Normalization)}"
+        "none", description=f"normalization after each convolution: {_names(Normalization)}"
     )
     groups: int = Field(4, ge=1, description="groups of group normalization; must divide channels")
     activation: Activation = Field("relu", description=f"nonlinearity of each block: {_names(Activation)}")
@@ -203,15 +197,15 @@ class CNNConfig(TrainingConfig, ImageConfig):
 class TransformerConfig(TrainingConfig):
     """Hyperparameters of a small transformer encoder."""
 
-    width: int = Field(32, ge=1, description="numbers per token; must be a multiple of heads")
+    width: int = Field(32, ge=1, description="features per token; must be a multiple of heads")
     heads: int = Field(4, ge=1, description="attention heads of each block")
     depth: int = Field(2, ge=1, description="blocks of attention and feed-forward network")
-    expansion: int = Field(2, ge=1, description="hidden units of a feed-forward network, per width")
+    expansion: int = Field(2, ge=1, description="hidden units of a feed-forward network, in widths")
     activation: Activation = Field(
         "gelu", description=f"nonlinearity of the feed-forward networks: {_names(Activation)}"
     )
     dropout: float = Field(
-        0.0, ge=0, lt=1, description="probability of dropping a number that a block adds to a token"
+        0.0, ge=0, lt=1, description="probability of dropping each value that a block adds to a token"
     )
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""Strict pydantic models, whose errors read *where: what is wrong; what must hold, got value*."""
+"""Strict pydantic models, with errors of the form *where: what is wrong; what must hold, got value*."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -9,14 +9,14 @@ from pydantic_core import ErrorDetails
 
 
 class StrictModel(BaseModel):
-    """A frozen model that refuses unknown keys, text for numbers, and values that are not finite."""
+    """A frozen model that refuses unknown keys, text in place of numbers, and non-finite values."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
     def _unwrap_numpy_scalars(cls, values: Any) -> Any:
-        # Searchers draw numpy.int64 and numpy.str_, which strict validation takes for foreign types.
+        # Searchers draw numpy.int64 and numpy.str_, which strict validation refuses.
         if not isinstance(values, Mapping):
             return values
         return {key: value.item() if _is_numpy_scalar(value) else value for key, value in values.items()}
@@ -28,8 +28,8 @@ M = TypeVar("M", bound=BaseModel)
 def parse(model: type[M], values: Mapping[str, Any], *, where: str) -> M:
     """Build ``model`` from ``values``.
 
-    Raises ValueError with one line per mistake: *where: what is wrong; what must hold, got value*.
-    ``where`` names the place of an unknown key; a field's own mistake is named by the field.
+    ``where`` is the place of an unknown key; the place of an invalid field is its name. Raises ValueError
+    with one line per mistake: *where: what is wrong; what must hold, got value*.
     """
     try:
         return model.model_validate(values)
@@ -39,7 +39,7 @@ def parse(model: type[M], values: Mapping[str, Any], *, where: str) -> M:
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
-    """``did you mean 'x'?`` with the nearest known spelling, else the list of what is known."""
+    """Return ``did you mean 'x'?`` with the nearest known spelling, or a list of all known ones."""
     known = list(known)
     near = difflib.get_close_matches(str(name), known, n=1)
     return f"did you mean '{near[0]}'?" if near else f"must be one of {', '.join(known)}"

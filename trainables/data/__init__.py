@@ -1,1 +1,1 @@
-"""Rows: read, divided, preprocessed, and shared by the trials of a machine."""
+"""The rows of a data set: read, divided, preprocessed, and shared by the trials of a machine."""

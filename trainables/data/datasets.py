@@ -1,7 +1,7 @@
-"""Data sets as read-only arrays: loaded, divided into training, validation and test rows, preprocessed.
+"""Data sets: arrays that are divided into training, validation and test rows, and preprocessed.
 
-A ``Source`` is what all trials of a sweep share, each machine holding it once. A ``Dataset`` is one division
-and one preprocessing of it.
+All trials of a sweep share one ``Source``, which each machine holds once. A ``Dataset`` is one division and
+one preprocessing of a source. All arrays are read-only.
 """
 
 from __future__ import annotations
@@ -23,22 +23,23 @@ from trainables.data.splits import SplitRows, split
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """The rows of one part.
-
-    ``features`` is n x d, preprocessed. ``targets`` has length n: class numbers (int64), or standardised
-    values. ``rows`` are their row numbers in the source.
-    """
+    """The rows of one part."""
 
     features: NDArray[np.floating]
+    """n x d, preprocessed."""
+
     targets: NDArray[np.generic]
+    """Length n: class numbers (int64), or standardised values in the features' type."""
+
     rows: NDArray[np.int64]
+    """Row numbers in the source, length n."""
 
     def __len__(self) -> int:
         return len(self.rows)
 
 
 class TargetScaling(NamedTuple):
-    """``standardised = (raw - mean) / scale`` of a regression's target, from its training rows."""
+    """The scaling of a regression's target: ``standardised = (raw - mean) / scale`` over training rows."""
 
     mean: float = 0.0
     scale: float = 1.0
@@ -46,12 +47,9 @@ class TargetScaling(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A data set ready for training; every array is read-only and may be shared between trials.
+    """A data set ready for training. All arrays are read-only, and trials may share them.
 
-    ``shape`` is the shape of one row: ``(d,)``, or that of an image.
-    ``class_values``: by class number, the value that the data have.
-    ``fingerprint``: means of the raw training rows, to tell them from others.
-    A search looks at ``training`` and ``validation`` only.
+    A search uses ``training`` and ``validation`` only.
     """
 
     task: Task
@@ -59,28 +57,39 @@ class Dataset:
     validation: Part
     preprocessing: Preprocessing
     class_names: tuple[str, ...]
+    """Names by class number; empty for regression."""
+
     shape: tuple[int, ...]
+    """Shape of one row's features: ``(d,)``, or that of an image."""
+
     target: TargetScaling
     fingerprint: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    """Column means of the raw training rows. Another data set has other means."""
+
     source: Source | None = None
+    """The source of the rows; ``None`` in a loaded model."""
+
     test_rows: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    """Row numbers of the test rows in the source."""
+
     class_values: NDArray[Any] = field(default_factory=lambda: np.empty(0))
+    """Original values of the target by class number; empty for regression."""
 
     @cached_property
     def test(self) -> Part:
-        """The rows kept apart from the search; preprocessed when they are first asked for."""
+        """The test rows. They are preprocessed at the first access."""
         assert self.source is not None
         dtype = self.training.features.dtype
         return _part(self.source, self.test_rows, self.preprocessing, self.target, dtype)
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        """One name per input feature."""
+        """The names of the features after preprocessing, length d."""
         return self.preprocessing.feature_names
 
     @property
     def features(self) -> int:
-        """Number of input features, d."""
+        """The number of features after preprocessing, d."""
         return len(self.feature_names)
 
     @property
@@ -90,16 +99,16 @@ class Dataset:
 
     @property
     def outputs(self) -> int:
-        """Number of outputs that a model needs: one per class, or one for regression."""
+        """The number of model outputs: one per class, or 1 for regression."""
         return max(self.classes, 1)
 
 
 def prepare(
     source: Source, settings: SplitSettings, config: PreprocessingConfig, *, sweep_seed: int
 ) -> Dataset:
-    """The source divided and preprocessed.
+    """Divide and preprocess a source.
 
-    Raises ValueError when the rows cannot be divided or preprocessed like this.
+    Raises ValueError when the settings do not fit the rows.
     """
     rows = split(source, settings, sweep_seed=sweep_seed)
     fitted = source.fitted.get(key(settings, config, sweep_seed))
@@ -109,7 +118,7 @@ def prepare(
 def fit_ahead(
     source: Source, settings: SplitSettings, config: PreprocessingConfig, *, sweep_seed: int
 ) -> Source:
-    """The source with that preprocessing fitted, so that processes that receive it do not fit again."""
+    """Return the source with this preprocessing fitted, so that processes that receive it need not fit."""
     fitted = _fit(source, split(source, settings, sweep_seed=sweep_seed), config)
     return Source(
         source.table,
@@ -122,15 +131,15 @@ def fit_ahead(
 
 
 def refuse_missing(source: Source, config: PreprocessingConfig) -> None:
-    """Raise ValueError when values are missing and the config does not say how they are filled."""
+    """Raise ValueError when values are missing and the config does not say how to fill them."""
     if config.missing == "none" and source.table.missing:
         gaps = ", ".join(f"'{name}' ({count} rows)" for name, count in source.table.missing.items())
-        known = "mean, median, most_frequent, constant or knn"
-        raise ValueError(f"missing: must be {known} where values are missing, got 'none' and gaps in {gaps}")
+        choices = "mean, median, most_frequent, constant or knn"
+        raise ValueError(f"missing: must be {choices} if values are missing, got 'none' and gaps in {gaps}")
 
 
 def key(settings: SplitSettings, config: PreprocessingConfig, sweep_seed: int) -> tuple[Hashable, ...]:
-    """The key of a preprocessing of a source: equal keys give equal data sets."""
+    """Return the key of a division and preprocessing of a source. Equal keys give equal data sets."""
     seed = sweep_seed if settings.split_seed is None else settings.split_seed
     division = settings.validation, settings.test, seed, settings.division, settings.refit > 0
     return (*division, preprocessing.relevant(config))
@@ -144,9 +153,9 @@ def of_rows(
     *,
     fitted: Preprocessing | None = None,
 ) -> Dataset:
-    """These parts of the source, preprocessed; fitted to the training rows unless that was done before.
+    """Preprocess the given parts of a source, after a fit to the training rows if ``fitted`` is ``None``.
 
-    Raises ValueError when they cannot be preprocessed like this.
+    Raises ValueError when the config does not fit the rows.
     """
     fitted = fitted or _fit(source, rows, config)
     training = _used(source, rows.training, config)
@@ -175,30 +184,30 @@ def without_rows(
     shape: tuple[int, ...],
     target: TargetScaling,
 ) -> Dataset:
-    """The description of a data set for a loaded model, without rows."""
+    """Return the description of a data set without its rows, for a loaded model."""
     nothing = Part(np.empty((0, len(fitted.feature_names))), np.empty(0), np.empty(0, dtype=np.int64))
     return Dataset(task, nothing, nothing, fitted, class_names, shape, target)
 
 
 def _standardising(targets: NDArray[np.float64]) -> TargetScaling:
     mean, scale = float(targets.mean()), float(targets.std())
-    # A constant is centred, not blown up.
+    # A constant target is centred only. A division by its rounding error would blow it up.
     return TargetScaling(mean, 1.0 if scale <= 1e-12 * max(abs(mean), 1e-300) else scale)
 
 
 def _used(source: Source, rows: NDArray[np.int64], config: PreprocessingConfig) -> NDArray[np.int64]:
-    """The training rows that are left; raises ValueError when too few are."""
+    """Return the training rows within bounds. Raises ValueError when too few are left."""
     left = rows[preprocessing.within_bounds(config, source.table.numbers[rows])]
     if source.task == "classification":
         gone = set(np.unique(source.targets[rows]).tolist()) - set(np.unique(source.targets[left]).tolist())
         if gone:
             names = ", ".join(f"'{source.class_names[number]}'" for number in sorted(gone))
             raise ValueError(
-                f"outliers: training rows of every class must be left, got none of {names} "
+                f"outliers: must leave training rows of every class, got none of {names} "
                 f"({len(left)} of {len(rows)} rows are within bounds)"
             )
     if len(left) < 2:
-        raise ValueError(f"outliers: at least 2 training rows must be left, got {len(left)} of {len(rows)}")
+        raise ValueError(f"outliers: must leave at least 2 training rows, got {len(left)} of {len(rows)}")
     return left
 
 

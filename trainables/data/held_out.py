@@ -1,4 +1,4 @@
-"""``HeldOut``: how the best trials of a search are compared once more, and one scored on the test rows."""
+"""``HeldOut``: settings that compare the best trials again and score one on the test rows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from trainables.configs import SplitSettings, parse
 
 
 class HeldOut:
-    """For a trainable whose ``Settings`` are ``SplitSettings``; both keep to the search's test rows."""
+    """A mixin for trainables whose ``Settings`` are ``SplitSettings``. The test rows are always the same."""
 
     Settings: ClassVar[type[SplitSettings]]
 
@@ -16,9 +16,9 @@ class HeldOut:
     def repeated(
         cls, settings: dict[str, Any], *, sweep_seed: int, repeats: int
     ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        """Settings for repeats of a trial, and what each repeat adds to its configuration.
+        """Return settings for repeats of a trial, and what each repeat adds to the configuration.
 
-        Each repeat divides the rows that are not test rows in another way into training and validation.
+        Each repeat divides the rows outside the test rows differently into training and validation rows.
         """
         shared = {key: value for key, value in settings.items() if key != "division"}
         seed = _split_seed(parse(cls.Settings, settings, where="trainable"), sweep_seed)
@@ -28,13 +28,13 @@ class HeldOut:
     def final(
         cls, settings: dict[str, Any], *, sweep_seed: int, iterations: int, metric: str
     ) -> tuple[dict[str, Any], str]:
-        """Settings of a trial that trains on all but the test rows and then is scored on them, once.
+        """Return settings of a trial that is scored on the test rows, and the name of ``metric`` there.
 
-        And the name of ``metric`` there. Raises ValueError when there are no test rows, or when ``metric`` is
-        not one of the validation rows.
+        The trial trains on all other rows for ``iterations``. Raises ValueError when there are no test rows,
+        or when ``metric`` is not a metric of the validation rows.
         """
         if not metric.startswith("val_"):
-            raise ValueError(f"metric: must be one of the validation rows ('val_...'), got '{metric}'")
+            raise ValueError(f"metric: must be a metric of the validation rows ('val_...'), got '{metric}'")
         seed = _split_seed(parse(cls.Settings, settings, where="trainable"), sweep_seed)
         final = {**settings, "split_seed": seed, "refit": iterations}
         parse(cls.Settings, final, where="trainable")
@@ -42,7 +42,7 @@ class HeldOut:
 
 
 def test_names(names: tuple[str, ...]) -> tuple[str, ...]:
-    """The names of validation metrics where they are those of the test rows."""
+    """Return the metrics' names for the test rows: ``val_`` becomes ``test_``."""
     return tuple(name.replace("val_", "test_", 1) if name.startswith("val_") else name for name in names)
 
 

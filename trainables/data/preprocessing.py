@@ -1,8 +1,8 @@
-"""``Preprocessing``: from raw columns to the features of a model; fitted on training rows, plain arrays.
+"""``Preprocessing``: the fitted map from raw columns to a model's features, as plain arrays.
 
-Fitted by scikit-learn's transformers where it has them; applying it takes NumPy alone (but for KNN), so that
-nothing needs to be unpickled to use a model elsewhere. In this order: outliers, missing values, scaling,
-whitening; all of the numbers. Text columns are one-hot encoded after them.
+The steps on number columns are outliers, missing values, scaling and whitening, in this order. Text columns
+are one-hot encoded. scikit-learn fits the steps where it has them. ``transform`` needs NumPy only, except for
+``missing: knn``, so that an exported model contains no pickled objects.
 """
 
 from __future__ import annotations
@@ -18,32 +18,37 @@ from trainables.configs import PreprocessingConfig
 from trainables.data.tables import MISSING, Columns
 
 _USUAL_LIMIT = {"iqr": 1.5, "zscore": 3.0}
-"""Tukey's fences, and three standard deviations."""
+"""The default ``outlier_limit``: Tukey's fences, and three standard deviations."""
 
 _NO_VARIANCE = 1e-10
-"""Directions with less than this share of the largest variance are rounding errors, and are left out."""
+"""Directions with a smaller share of the largest variance are rounding errors, so they are dropped."""
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class Preprocessing:
-    """``transform`` gives the features of rows; each array of ``arrays`` is named after its use.
-
-    ``lower`` and ``upper`` (d_n): bounds. ``fill`` (d_n), or ``donors`` (training rows x d_n) with
-    ``donor_mean`` and ``donor_scale``: missing numbers. ``center`` and ``scale`` (d_n), then ``offset`` (d_n)
-    and ``directions`` (d_n x features): the features are ``((x - center) / scale - offset) @ directions``.
-    ``fallback`` (d_c): the code of a missing category. ``kept``: the codes that are encoded, by text column.
-    """
+    """Maps raw rows to features. The d_n number columns come first, then the d_c text columns."""
 
     config: PreprocessingConfig
     columns: Columns
     kept: tuple[tuple[int, ...], ...] = ()
+    """The codes with a one-hot feature, for each text column."""
+
     arrays: Mapping[str, Floats] = field(default_factory=dict)
+    """Fitted arrays by name:
+
+    - ``lower`` and ``upper`` (d_n): the bounds of ``clip``.
+    - ``fill`` (d_n): values for missing numbers. For ``knn`` instead ``donors`` (training rows x d_n,
+      standardised by ``donor_mean`` and ``donor_scale``).
+    - ``center`` and ``scale`` (d_n), then ``offset`` (d_n) and ``directions`` (d_n x features): the number
+      features are ``((x - center) / scale - offset) @ directions``.
+    - ``fallback`` (d_c): the code that replaces a missing category.
+    """
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        """One name per feature; the components of a PCA are numbered from 1."""
+        """The names of the features. Components of a PCA are numbered from 1."""
         numbers = self.columns.numbers
         if self.config.whitening == "pca" and "directions" in self.arrays:
             numbers = tuple(f"component {i + 1}" for i in range(self.arrays["directions"].shape[1]))
@@ -57,7 +62,7 @@ class Preprocessing:
         return (*numbers, *encoded)
 
     def transform(self, numbers: NDArray[Any], codes: NDArray[np.int32]) -> Floats:
-        """Features n x d of rows; raises ValueError for a missing value where none may be."""
+        """Return the features n x d of rows. Raises ValueError for a missing value if ``missing`` is none."""
         x = numbers.astype(np.float64)
         if self.config.missing == "none":
             self._refuse_missing(x, codes)
@@ -71,7 +76,7 @@ class Preprocessing:
         return np.concatenate([x, *self._encoded(codes)], axis=1) if self.kept else x
 
     def to_dict(self) -> dict[str, Any]:
-        """All but the arrays, JSON-ready."""
+        """Return everything except the arrays, JSON-ready."""
         return {
             "config": self.config.model_dump(mode="json"),
             "numbers": list(self.columns.numbers),
@@ -82,7 +87,7 @@ class Preprocessing:
 
     @classmethod
     def from_dict(cls, parts: Mapping[str, Any], arrays: Mapping[str, Floats]) -> Preprocessing:
-        """The object of which ``to_dict`` and ``arrays`` are the parts."""
+        """Rebuild an object from the results of ``to_dict`` and ``arrays``."""
         columns = Columns(
             tuple(parts["numbers"]),
             tuple(parts["categories"]),
@@ -96,7 +101,7 @@ class Preprocessing:
         names = [f"'{name}'" for name, gap in zip(self.columns.names, gaps, strict=True) if gap]
         if names:
             raise ValueError(
-                f"missing: is 'none', so no value may be missing, got gaps in {', '.join(names)}"
+                f"missing: must not be 'none' if values are missing, got gaps in {', '.join(names)}"
             )
 
     def _filled(self, x: Floats) -> Floats:
@@ -128,7 +133,10 @@ class Preprocessing:
 
 
 def relevant(config: PreprocessingConfig) -> PreprocessingConfig:
-    """The preprocessing part of a config, with what has no effect at its default: equal ones do the same."""
+    """Return the preprocessing part of a config, with unused settings at their defaults.
+
+    Equal results mean equal preprocessing.
+    """
     own = {name: getattr(config, name) for name in PreprocessingConfig.model_fields}
     unused = {
         "outliers": {"outlier_rule", "outlier_limit"} if config.outliers == "none" else set(),
@@ -142,7 +150,7 @@ def relevant(config: PreprocessingConfig) -> PreprocessingConfig:
 
 
 def within_bounds(config: PreprocessingConfig, numbers: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which training rows stay: all, or with ``outliers: remove`` those without a number out of bounds."""
+    """Return a mask of the training rows to keep: with ``outliers: remove`` those within bounds, else all."""
     if config.outliers != "remove":
         return np.ones(len(numbers), dtype=np.bool_)
     lower, upper = _bounds(config, numbers.astype(np.float64))
@@ -153,14 +161,14 @@ def within_bounds(config: PreprocessingConfig, numbers: NDArray[Any]) -> NDArray
 def fit(
     config: PreprocessingConfig, columns: Columns, numbers: NDArray[Any], codes: NDArray[np.int32]
 ) -> Preprocessing:
-    """Fit on training rows, those out of bounds left out already: numbers n x d_n, codes n x d_c."""
+    """Fit to training rows within bounds: ``numbers`` n x d_n, ``codes`` n x d_c."""
     x = numbers.astype(np.float64)
     arrays: dict[str, Floats] = {}
     if config.outliers == "clip":
         arrays["lower"], arrays["upper"] = _bounds(config, x)
     kept: tuple[tuple[int, ...], ...] = ()
     if columns.categories:
-        arrays["fallback"] = _commonest(codes)
+        arrays["fallback"] = _most_frequent(codes)
         kept = _categories(config, codes, arrays["fallback"])
     empty = Preprocessing(config, columns, kept, arrays)
     if config.outliers == "clip":
@@ -175,7 +183,7 @@ def fit(
 
 
 def _bounds(config: PreprocessingConfig, x: Floats) -> tuple[Floats, Floats]:
-    """Lower and upper bound of each column; a column without any spread has none."""
+    """Return the lower and upper bounds of each column (d_n). A constant column is unbounded."""
     limit = config.outlier_limit or _USUAL_LIMIT[config.outlier_rule]
     if not x.shape[1]:
         return np.empty(0), np.empty(0)
@@ -190,7 +198,7 @@ def _bounds(config: PreprocessingConfig, x: Floats) -> tuple[Floats, Floats]:
 
 
 def _without_empty(x: Floats) -> Floats:
-    """Columns without any value hold zeros, so that NumPy does not warn about them."""
+    """Replace columns without any value by zeros, so that NumPy does not warn about them."""
     return np.where(np.isnan(x).all(axis=0), 0.0, x)
 
 
@@ -200,7 +208,7 @@ def _fit_missing(config: PreprocessingConfig, x: Floats) -> dict[str, Floats]:
 
     if not x.shape[1]:
         return {"fill": np.empty(0)}
-    if config.missing == "knn":  # distances are measured in deviations, whatever the columns' units
+    if config.missing == "knn":  # distances are in standard deviations, independent of the columns' units
         scaler = StandardScaler().fit(_without_empty(x))
         mean, scale = np.asarray(scaler.mean_), np.asarray(scaler.scale_)
         return {"donors": (x - mean) / scale, "donor_mean": mean, "donor_scale": scale}
@@ -211,16 +219,15 @@ def _fit_missing(config: PreprocessingConfig, x: Floats) -> dict[str, Floats]:
 
 
 def _fit_scaling(config: PreprocessingConfig, x: Floats) -> tuple[Floats, Floats]:
-    """Center and scale of each column; those of a constant one are such that it becomes 0."""
+    """Return the center and scale of each column (d_n). A constant column becomes 0."""
     width = x.shape[1]
     if config.scaling == "none" or not width:
         return np.zeros(width), np.ones(width)
     if config.scaling == "standard":
-        # As scikit-learn's StandardScaler, but without importing it: every worker does this.
+        # The same as scikit-learn's StandardScaler, without its import: every worker runs this.
         center, spread = x.mean(axis=0), x.std(axis=0)
-        constant = spread <= 1e-12 * np.maximum(
-            np.abs(center), 1e-300
-        )  # or rounding errors would be blown up
+        # A division by a constant column's rounding error would blow it up.
+        constant = spread <= 1e-12 * np.maximum(np.abs(center), 1e-300)
         return center, np.where(constant, 1.0, spread)
     from sklearn.preprocessing import MinMaxScaler, RobustScaler
 
@@ -232,7 +239,10 @@ def _fit_scaling(config: PreprocessingConfig, x: Floats) -> tuple[Floats, Floats
 
 
 def _fit_whitening(config: PreprocessingConfig, x: Floats) -> dict[str, Floats]:
-    """Offset, and directions whose columns are scaled eigenvectors (PCA), or those turned back (ZCA)."""
+    """Return the offset (d_n) and the directions (d_n x features).
+
+    The directions are eigenvectors scaled to unit variance (PCA), for ZCA rotated back to the columns.
+    """
     from sklearn.decomposition import PCA
 
     some = config.whitening == "pca" and config.whitening_variance < 1
@@ -248,8 +258,8 @@ def _fit_whitening(config: PreprocessingConfig, x: Floats) -> dict[str, Floats]:
     return {"offset": np.asarray(pca.mean_), "directions": directions}
 
 
-def _commonest(codes: NDArray[np.int32]) -> Floats:
-    """The commonest category of each column, of equals the first; a column without any has ``MISSING``."""
+def _most_frequent(codes: NDArray[np.int32]) -> Floats:
+    """Return the most frequent code of each column, the smallest of ties; ``MISSING`` for an empty column."""
     present = [column[column != MISSING] for column in codes.T]
     return np.array(
         [np.bincount(column).argmax() if len(column) else MISSING for column in present], dtype=np.float64
@@ -259,7 +269,7 @@ def _commonest(codes: NDArray[np.int32]) -> Floats:
 def _categories(
     config: PreprocessingConfig, codes: NDArray[np.int32], fallback: Floats
 ) -> tuple[tuple[int, ...], ...]:
-    """The codes that training rows have, column by column."""
+    """Return the codes that occur in the training rows, for each column."""
     from sklearn.preprocessing import OneHotEncoder
 
     if config.missing != "constant":

@@ -1,4 +1,4 @@
-"""``RowCache``: the rows that the trials of a process share, loaded and preprocessed once."""
+"""``RowCache``: the rows that a process has loaded and preprocessed, for all its trials."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from trainables.data.sources import Source
 
 
 class RowCache:
-    """Sources by the settings that name them, and data sets by what was done with their source.
+    """Caches sources by their settings, and data sets by source, division and preprocessing.
 
-    ``sources``: how many are held that were loaded here: the sweep's own, and a few of sweeps before it.
-    ``datasets``, ``bytes``: how many are held though no trial uses them, and how large they may be together.
+    - ``sources``: most sources kept that this process loaded, for the current and a few earlier sweeps.
+    - ``datasets``, ``bytes``: most data sets kept beyond those in use, and their largest total size.
     """
 
     def __init__(self, *, sources: int = 4, datasets: int = 8, bytes: int = 2 * 2**30) -> None:  # noqa: A002
@@ -28,16 +28,16 @@ class RowCache:
         self._recent: OrderedDict[Hashable, Dataset] = OrderedDict()
 
     def adopt(self, settings: SplitSettings, source: Source) -> None:
-        """Hold the rows for these settings, which someone else has loaded."""
+        """Keep rows for these settings that another process has loaded."""
         self._adopted = _about_rows(settings), source
 
     def adopted(self, settings: SplitSettings) -> Source | None:
-        """The rows that were handed over, if they are those of these settings."""
+        """Return the adopted rows if they belong to these settings, else ``None``."""
         about, source = self._adopted or (None, None)
         return source if about == _about_rows(settings) else None
 
     def load(self, settings: DataSettings) -> Source:
-        """As ``sources.load``; the same object until the file changes."""
+        """Return ``sources.load(settings)``, or the same object as before if the file is unchanged."""
         key = sources.key(settings)
         if key not in self._loaded:
             self._loaded[key] = sources.load(settings)
@@ -49,7 +49,7 @@ class RowCache:
     def prepared(
         self, source: Source, settings: SplitSettings, config: PreprocessingConfig, *, sweep_seed: int
     ) -> Dataset:
-        """As ``datasets.prepare``; the same object for the same wishes, while it is in use or recent."""
+        """Return ``datasets.prepare(...)``. Equal arguments give the same object while it is cached."""
         key = (id(source), *datasets.key(settings, config, sweep_seed), settings.precision)
         dataset = self._in_use.get(key)
         if dataset is None:
@@ -69,7 +69,7 @@ class RowCache:
 
 
 def _about_rows(settings: SplitSettings) -> dict[str, Any]:
-    """The settings on which the rows depend, not what is done with them."""
+    """Return the settings that determine the rows, without those about their use."""
     return settings.model_dump(exclude=set(SplitSettings.model_fields) - {"task"})
 
 

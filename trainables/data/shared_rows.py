@@ -1,4 +1,4 @@
-"""``SharedRows``: the rows of a sweep, loaded once and shared by the trials of a machine."""
+"""``SharedRows``: a sweep's rows, loaded once and shared by the trials of a machine."""
 
 from __future__ import annotations
 
@@ -20,14 +20,12 @@ from trainables.process_state import ProcessState
 
 
 class SharedRows:
-    """For a trainable whose ``Settings`` name its rows, and whose ``Config`` preprocesses them.
-
-    ``process_state``: what trials of the class share in this process.
-    """
+    """A mixin for trainables whose ``Settings`` name the rows and whose ``Config`` preprocesses them."""
 
     Config: ClassVar[type[PreprocessingConfig]]
     Settings: ClassVar[type[SplitSettings]] = DataSettings
     process_state: ClassVar[ProcessState] = ProcessState()
+    """State that the class's trials share in this process. Each subclass has its own."""
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
@@ -35,7 +33,7 @@ class SharedRows:
 
     @classmethod
     def data(cls, settings: Any) -> Source | tuple[Any, Any]:
-        """The rows that ``settings`` (a ``Settings``) describe, or ``(features, target)`` of them.
+        """Return the rows that ``settings`` (a ``Settings``) describe, or ``(features, target)``.
 
         ``features``: a data frame, or an array n x ...; ``target``: n numbers, texts or booleans.
         """
@@ -43,7 +41,7 @@ class SharedRows:
 
     @classmethod
     def shared(cls, settings: dict[str, Any], *, sweep_seed: int) -> Source:
-        """The rows that all trials of a sweep read and none changes: made once and handed to each process."""
+        """Load the rows that all trials of a sweep read, and fit the default preprocessing to them."""
         given = parse(cls.Settings, settings, where="trainable")
         source = cls._load(given)
         usual = PreprocessingConfig(
@@ -55,9 +53,9 @@ class SharedRows:
 
     @classmethod
     def adopt(cls, settings: dict[str, Any], shared: Source, *, sweep_seed: int) -> None:
-        """Take what ``shared`` returned for these settings, so that no trial here loads it again.
+        """Use ``shared``, the result of ``shared()``, for these settings, so that trials do not load it.
 
-        The class starts with a new ``ProcessState``, so that nothing of an earlier sweep is left.
+        The class gets a new ``ProcessState``, which drops everything of an earlier sweep.
         """
         cls.process_state = ProcessState()
         cls._row_cache().adopt(parse(cls.Settings, settings, where="trainable"), shared)
@@ -85,10 +83,10 @@ class SharedRows:
 
 
 def further_metrics(settings: SplitSettings, task: Task) -> tuple[MetricName, ...]:
-    """The metrics wanted besides the usual one; raises ValueError for one that the task does not have."""
+    """Return the metrics beyond the usual one. Raises ValueError for a metric of another task."""
     for name in settings.metrics:
         if name not in METRICS[task]:
             raise ValueError(
-                f"metrics: '{name}' is none of {task}; must be one of {', '.join(METRICS[task])}"
+                f"metrics: '{name}' is not a metric of {task}; must be one of {', '.join(METRICS[task])}"
             )
     return tuple(dict.fromkeys(name for name in settings.metrics if name not in ("accuracy", "rmse")))

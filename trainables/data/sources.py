@@ -1,4 +1,4 @@
-"""``Source``: the rows that all trials of a sweep share, and what is predicted of them."""
+"""``Source``: the raw rows and targets that all trials of a sweep share."""
 
 from __future__ import annotations
 
@@ -18,33 +18,36 @@ from trainables.data.tables import RawTable, read_bundled, read_file, table_of
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 FEW_VALUES = 20
-"""Integer targets with at most this many distinct values are taken for classes."""
+"""Integer targets with at most this many distinct values are classes by default."""
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Raw rows and what is predicted of them: ``targets`` are class numbers (int64) or values (float64).
-
-    By class number, ``class_names`` has the name, and ``class_values`` the value that the data have; both are
-    empty for regression. ``fitted``: what was fitted to its rows beforehand, by key.
-    """
+    """Raw rows and their targets."""
 
     table: RawTable
     task: Task
     targets: NDArray[Any]
+    """Length n: class numbers (int64), or values (float64)."""
+
     class_names: tuple[str, ...]
+    """Names by class number; empty for regression."""
+
     class_values: NDArray[Any]
+    """Original values of the target by class number; empty for regression."""
+
     fitted: dict[Hashable, Preprocessing] = field(default_factory=dict)
+    """Preprocessing fitted in advance, by ``datasets.key``."""
 
     def __len__(self) -> int:
         return len(self.targets)
 
 
 def load(settings: DataSettings) -> Source:
-    """Return the rows that the settings name; a pure function of them and the file's content.
+    """Return the rows that the settings name, as a function of the settings and the file's content.
 
-    A relative path is relative to the directory in which the sweep was started. Raises ValueError for
-    settings that cannot be met.
+    A relative path starts at the directory in which the sweep was started. Raises ValueError when the rows
+    cannot be read or do not suit the settings.
     """
     if settings.path is not None:
         path = started_in() / settings.path
@@ -54,28 +57,29 @@ def load(settings: DataSettings) -> Source:
 
 
 def key(settings: DataSettings) -> Hashable:
-    """The key of what ``load`` returns: the settings that it reads, and when the file was changed last."""
+    """Return the key of ``load``'s result: the settings that it reads, and the file's time and size."""
     path = None if settings.path is None else started_in() / settings.path
     return settings.dataset, path, _stamp(path), settings.target, settings.features, settings.task
 
 
 def of_arrays(features: Any, target: Any, *, task: Task | None = None) -> Source:
-    """Rows in memory: ``features`` a data frame or an array n x ..., ``target`` of length n.
+    """Return a source of rows in memory.
 
-    Raises ValueError when they cannot be used.
+    ``features``: a data frame or an array n x ...; ``target``: length n. Raises ValueError when their values
+    cannot be used.
     """
     return _source(table_of(features, target), task)
 
 
 def frozen(array: NDArray[Scalar]) -> NDArray[Scalar]:
-    """The array itself, which can no longer be written to."""
+    """Make an array read-only, and return it."""
     array.setflags(write=False)
     return array
 
 
 def started_in() -> Path:
-    """The directory in which the sweep was started."""
-    # Ray moves a worker into its trial's directory and leaves where it was in this variable.
+    """Return the directory in which the sweep was started."""
+    # Ray moves a worker into its trial's directory and keeps the original directory in this variable.
     return Path(os.environ.get("TUNE_ORIG_WORKING_DIR", ""))
 
 

@@ -1,4 +1,4 @@
-"""The division of rows into training, validation and test."""
+"""Divide rows into training, validation and test rows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trainables.data.sources import Source, frozen
 
 
 class SplitRows(NamedTuple):
-    """Row numbers of the three parts, ascending."""
+    """Row numbers of the three parts, each ascending."""
 
     training: NDArray[np.int64]
     validation: NDArray[np.int64]
@@ -20,10 +20,10 @@ class SplitRows(NamedTuple):
 
 
 def split(source: Source, settings: SplitSettings, *, sweep_seed: int) -> SplitRows:
-    """Divide the rows; a pure function of the settings and ``split_seed``, or else ``sweep_seed``.
+    """Divide the rows as a function of the settings and ``split_seed``, or else ``sweep_seed``.
 
-    The test rows are the same in every division. With ``refit``, training has all but them. Raises
-    ValueError when there are too few rows.
+    Every division has the same test rows. With ``refit``, the training part contains the validation rows too.
+    Raises ValueError when there are too few rows.
     """
     seed = sweep_seed if settings.split_seed is None else settings.split_seed
     parts = _split(source, settings, seed)
@@ -33,9 +33,9 @@ def split(source: Source, settings: SplitSettings, *, sweep_seed: int) -> SplitR
 
 
 def folds(source: Source, settings: SplitSettings, *, sweep_seed: int, count: int) -> list[SplitRows]:
-    """Divide the training and validation rows into ``count`` folds, each the validation rows once.
+    """Divide the training and validation rows into ``count`` folds. Each is the validation part once.
 
-    Each class is divided for itself. Raises ValueError when one has too few rows.
+    The folds are stratified by class. Raises ValueError when a class has fewer than ``count`` rows.
     """
     whole = split(source, settings, sweep_seed=sweep_seed)
     rest = np.sort(np.concatenate([whole.training, whole.validation]))
@@ -50,7 +50,7 @@ def folds(source: Source, settings: SplitSettings, *, sweep_seed: int, count: in
             raise ValueError(
                 f"folds: each class must have a row in each fold, got {count} folds of {len(rows)}"
             )
-        # Each class continues where the last one ended, so that the folds differ by at most one row.
+        # Each class starts at the fold after that of the last row, so folds differ by at most 1 row.
         fold_of[rows] = (np.arange(len(rows)) + first) % count
         first += len(rows)
     return [
@@ -60,7 +60,7 @@ def folds(source: Source, settings: SplitSettings, *, sweep_seed: int, count: in
 
 
 def _split(source: Source, settings: SplitSettings, seed: int) -> list[NDArray[np.int64]]:
-    """Ascending row numbers of training, validation and test; each class is split for itself."""
+    """Return ascending row numbers of training, validation and test, stratified by class."""
     fractions = (1 - settings.validation - settings.test, settings.validation, settings.test)
     parts = "training, validation and test" if settings.test > 0 else "training and validation"
     needed = 3 if settings.test > 0 else 2
@@ -94,7 +94,10 @@ def _split(source: Source, settings: SplitSettings, seed: int) -> list[NDArray[n
 
 
 def _shares(total: int, fractions: tuple[float, ...]) -> list[int]:
-    """Whole numbers that sum to ``total``, nearest to its fractions; at least 1 unless the fraction is 0."""
+    """Return whole numbers that sum to ``total`` and are nearest to its fractions.
+
+    Each is at least 1, unless its fraction is 0.
+    """
     shares = [max(int(fraction * total), 1) if fraction > 0 else 0 for fraction in fractions]
     while sum(shares) != total:
         step = 1 if sum(shares) < total else -1

@@ -1,4 +1,4 @@
-"""Raw tables, features and a target, from scikit-learn's bundled sets, from files and from memory."""
+"""Raw tables of features and a target, from scikit-learn's bundled data sets, files and memory."""
 
 import zipfile
 from collections.abc import Mapping
@@ -14,51 +14,63 @@ from numpy.typing import NDArray
 from trainables.configs import did_you_mean
 
 MAX_CATEGORIES = 256
-"""A text column with more distinct values is more likely an identifier than a category."""
+"""Most distinct values of a text column. With more, it is more likely an identifier than a category."""
 
 MISSING = -1
 """The code of a missing category."""
 
 UNKNOWN = -2
-"""The code of a category that the vocabulary does not have."""
+"""The code of a category outside the vocabulary."""
 
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of a table: those of numbers, then those of text with the categories of each."""
+    """The columns of a table: number columns first, then text columns."""
 
     numbers: tuple[str, ...]
+    """Names of the number columns."""
+
     categories: tuple[str, ...] = ()
+    """Names of the text columns."""
+
     vocabularies: tuple[tuple[str, ...], ...] = ()
+    """The sorted distinct values of each text column."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All names, in the order of the features."""
+        """All names, in column order."""
         return (*self.numbers, *self.categories)
 
 
 @dataclass(frozen=True, eq=False)
 class RawTable:
-    """Rows as they come: ``numbers`` n x d_n, finite or nan for a missing one; ``codes`` n x d_c.
-
-    A code is a place in its column's vocabulary, or ``MISSING``. ``target`` has length n: finite numbers,
-    booleans or text. ``shape`` is that of one row, ``(d,)`` or that of an image. ``labels``: the target as
-    the data have it, where ``target`` names its values instead; ``None`` where the two are the same.
-    ``types``: by column of a data frame, in its order, pandas' type; ``None`` for what was none.
-    """
+    """Raw rows: n rows with d_n number columns and d_c text columns."""
 
     numbers: NDArray[Any]
+    """n x d_n; finite, or nan if missing."""
+
     codes: NDArray[np.int32]
+    """n x d_c; positions in the columns' vocabularies, or ``MISSING``."""
+
     columns: Columns
     target: NDArray[Any]
+    """Length n; finite numbers, booleans or text."""
+
     target_name: str
+    """The target's name in messages."""
+
     shape: tuple[int, ...]
+    """Shape of one row: ``(d,)``, or that of an image."""
+
     labels: NDArray[Any] | None = None
+    """Original values of a target whose ``target`` holds names; ``None`` if ``target`` is the original."""
+
     types: Mapping[str, Any] | None = None
+    """Column -> pandas type, in the data frame's order; ``None`` if the rows were no data frame."""
 
     @cached_property
     def missing(self) -> dict[str, int]:
-        """By column, how many rows lack a value; columns that lack none are left out."""
+        """Column -> number of rows without a value, for columns with missing values."""
         counts = [
             *(np.isnan(self.numbers).sum(axis=0) if self.numbers.dtype.kind == "f" else ()),
             *(() if self.numbers.dtype.kind == "f" else [0] * len(self.columns.numbers)),
@@ -68,20 +80,23 @@ class RawTable:
 
 
 class _Origin(NamedTuple):
-    """The origin of a table, for messages: the setting's name, and the words that follow the column."""
+    """The origin of a table, for messages."""
 
     key: str
+    """Name of the setting."""
+
     of: str
+    """Words that follow a column's name."""
 
 
 _MEMORY = _Origin("data", "")
 
 
 def read_bundled(name: str) -> RawTable:
-    """One of scikit-learn's data sets, in its own units."""
-    from sklearn import datasets  # over a second to import, and files need none of it
+    """Read one of scikit-learn's bundled data sets, in its original units."""
+    from sklearn import datasets  # takes over a second to import, and files do not need it
 
-    # Diabetes comes standardised over all rows, which would let the validation rows leak into training.
+    # scikit-learn standardises diabetes over all rows, which would leak validation rows into training.
     options = {"scaled": False} if name == "diabetes" else {}
     bunch = getattr(datasets, f"load_{name}")(**options)
     features = np.asarray(bunch.data, dtype=np.float64)
@@ -95,14 +110,14 @@ def read_bundled(name: str) -> RawTable:
 
 
 def read_file(path: Path, *, target: str | None, features: str | None) -> RawTable:
-    """A table from a file; ``target`` and ``features`` name a column, or arrays in an NPZ file.
+    """Read a table from a file. ``target`` and ``features`` name a column, or arrays in an NPZ file.
 
-    Raises ValueError when there is no such file, column or array, or when its values cannot be used.
+    Raises ValueError when the file, column or array does not exist, or when its values cannot be used.
     """
     if not path.exists():
         raise ValueError(f"path: there is no file '{path}'{_neighbour(path)}")
     if not path.is_file():
-        raise ValueError(f"path: '{path}' must be a file, which can be read more than once")
+        raise ValueError(f"path: must be a regular file, got '{path}'")
     if path.suffix == ".npz":
         return _read_arrays(path, target or "y", features or "X")
     assert target is not None
@@ -110,9 +125,10 @@ def read_file(path: Path, *, target: str | None, features: str | None) -> RawTab
 
 
 def table_of(features: Any, target: Any) -> RawTable:
-    """A table of rows in memory: ``features`` a data frame or an array n x ..., ``target`` of length n.
+    """Return a table of rows in memory.
 
-    Raises ValueError when the values cannot be used.
+    ``features``: a data frame or an array n x ...; ``target``: length n. Raises ValueError when their values
+    cannot be used.
     """
     values = target if isinstance(target, pd.Series) else pd.Series(np.asarray(target), name="target")
     if isinstance(features, pd.DataFrame):
@@ -131,7 +147,7 @@ def table_of(features: Any, target: Any) -> RawTable:
 
 
 def codes_of(labels: "pd.Series[Any]", vocabulary: tuple[str, ...]) -> NDArray[np.int32]:
-    """The codes of a text column: places in ``vocabulary``, ``MISSING`` or ``UNKNOWN``."""
+    """Return the codes of a text column: positions in ``vocabulary``, ``MISSING`` or ``UNKNOWN``."""
     places = {label: place for place, label in enumerate(vocabulary)}
     gaps = labels.isna().to_numpy()
     return np.array(
@@ -169,7 +185,7 @@ def _read_columns(path: Path, target: str) -> RawTable:
 def _read_frame(path: Path) -> pd.DataFrame:
     try:
         frame = pd.read_csv(path, low_memory=False) if path.suffix == ".csv" else pd.read_parquet(path)
-    except (ValueError, OSError) as error:  # both readers' own errors are ValueErrors
+    except (ValueError, OSError) as error:  # the errors of both readers are ValueErrors
         raise ValueError(f"path: '{path}' cannot be read: {error}") from error
     if frame.empty:
         raise ValueError(f"path: '{path}' must have rows, got none")
@@ -204,8 +220,8 @@ def _vocabulary(column: "pd.Series[Any]", name: str, place: _Origin) -> tuple[st
     categories = sorted({str(label) for label in column.dropna()})
     if len(categories) > MAX_CATEGORIES:
         raise ValueError(
-            f"{place.key}: column '{name}'{place.of} is text with too many distinct values; "
-            f"at most {MAX_CATEGORIES} are one-hot encoded, got {len(categories)}"
+            f"{place.key}: column '{name}'{place.of} has too many distinct texts to one-hot encode; "
+            f"must have at most {MAX_CATEGORIES}, got {len(categories)}"
         )
     return tuple(categories)
 
@@ -221,7 +237,7 @@ def _target(column: "pd.Series[Any]", what: str, place: _Origin) -> NDArray[Any]
 
 
 def _labels(column: "pd.Series[Any]") -> NDArray[Any] | None:
-    """The values of categories that are no text; ``None`` for any other target."""
+    """Return the original values of a categorical target whose categories are not text, else ``None``."""
     if not isinstance(column.dtype, pd.CategoricalDtype):
         return None
     values = column.astype(column.cat.categories.dtype)
@@ -231,7 +247,7 @@ def _labels(column: "pd.Series[Any]") -> NDArray[Any] | None:
 
 
 def _number_type(column: "pd.Series[Any]") -> "np.dtype[Any]":
-    """NumPy's type of a column's numbers, which pandas may hold in a type of its own."""
+    """Return the NumPy type of a number column, also if pandas uses an extension type."""
     own: Any = column.dtype
     found: np.dtype[Any] = np.dtype(getattr(own, "numpy_dtype", own))
     return found

@@ -1,1 +1,1 @@
-"""The parts of networks: activations, normalisation, dropout, initial weights, blocks of layers."""
+"""Parts of networks: activations, normalisation, dropout, initial weights and transformer blocks."""

@@ -1,4 +1,4 @@
-"""The nonlinearities that a network can have between its layers."""
+"""Activation functions by name, and the gains of their initial weights."""
 
 from torch import nn
 
@@ -23,8 +23,8 @@ GAINS: dict[Activation, float] = {
     "elu": 1.2452,
     "leaky_relu": (2 / (1 + 0.01**2)) ** 0.5,
 }
-"""By how much the weights before an activation are larger, so that signals keep their size.
+"""Factor of the weights before an activation f that keeps the size of signals.
 
-As in ``torch.nn.init.calculate_gain``; for those that it does not know, 1 / sqrt(E f(z)^2), z being a
-standard normal number.
+The values are those of ``torch.nn.init.calculate_gain``. For activations that it lacks, the gain is
+``1 / sqrt(E f(z)^2)`` with a standard normal z.
 """

@@ -1,7 +1,7 @@
-"""Random numbers as functions of a key and a position: the same on every device, and in a stack as alone.
+"""Random numbers as functions of a key and a position, equal on every device, in a stack and alone.
 
-torch's own come from a global generator: what a trial gets then depends on who drew before it, and a stack of
-models draws other numbers than each model alone.
+torch draws from a global generator. A trial's numbers would then depend on the draws of other trials, and a
+stack of models would draw other numbers than each model alone.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from torch import Tensor
 def keys(
     seed: int, *, first_batch: int, batches: int, layers: int, first_layer: int = 0
 ) -> NDArray[np.int32]:
-    """The keys of an epoch, batches x layers: functions of the trial's seed and the number of the batch.
+    """Return the random keys of an epoch as int32, batches x layers.
 
-    A layer is any one use of random numbers within a batch.
+    A key is a function of the trial's seed, the batch and the layer. A layer is one use of random numbers
+    within a batch.
     """
     batch = np.arange(first_batch, first_batch + batches, dtype=np.uint64)[:, None]
     layer = np.arange(first_layer, first_layer + layers, dtype=np.uint64)[None, :]
@@ -36,13 +37,14 @@ def keys(
 
 
 def bits(key: Tensor, shape: Iterable[int], device: torch.device) -> Tensor:
-    """Uniform whole numbers in [0, 2**24), as int32: a hash (lowbias32, Wellons 2018) of position and key.
+    """Return uniform whole numbers in [0, 2**24) as int32.
 
-    ``key`` is a scalar, or has one entry per lane: then the result is lanes x ``shape``, each as if alone.
+    They are a hash of position and key (lowbias32, Wellons 2018). A scalar ``key`` gives ``shape``. One key
+    per lane gives lanes x ``shape``, each lane as if alone.
     """
     shape = tuple(shape)
     count = math.prod(shape)
-    # Wraps round at 2**31, as the hash wants; the shifts bring in zeros because of the masks.
+    # Overflow wraps around, as the hash needs. The masks make the shifts insert zeros.
     mixed = torch.arange(count, dtype=torch.int32, device=device).reshape(shape) * -1640531535
     mixed = mixed + wide(key, len(shape))
     mixed = (mixed ^ ((mixed >> 16) & 0xFFFF)) * 0x7FEB352D
@@ -51,17 +53,17 @@ def bits(key: Tensor, shape: Iterable[int], device: torch.device) -> Tensor:
 
 
 def uniform(key: Tensor, shape: Iterable[int], *, like: Tensor) -> Tensor:
-    """Uniform numbers in [0, 1), of the type and on the device of ``like``."""
+    """Return uniform numbers in [0, 1), with the type and device of ``like``."""
     return bits(key, shape, like.device).to(like.dtype) / 2**24
 
 
 def normal(key: Tensor, other: Tensor, shape: Iterable[int], *, like: Tensor) -> Tensor:
-    """Standard normal numbers from two keys (Box and Muller 1958), of the type of ``like``."""
+    """Return standard normal numbers from two keys (Box and Muller 1958), with the type of ``like``."""
     shape = tuple(shape)
     radius = (-2 * torch.log1p(-uniform(key, shape, like=like))).sqrt()
     return radius * torch.cos(2 * math.pi * uniform(other, shape, like=like))
 
 
 def wide(values: Tensor, dimensions: int) -> Tensor:
-    """A scalar or one value per lane, with ``dimensions`` further dimensions of length 1."""
+    """Append ``dimensions`` dimensions of length 1 to a scalar or to one value per lane."""
     return values.view(*values.shape, *(1,) * dimensions)

@@ -1,4 +1,4 @@
-"""Dropout whose noise is a function of key and position: the same on every device and in a stack."""
+"""Dropout whose noise is a function of key and position: equal on every device, in a stack and alone."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from torch import Tensor, nn
 
 from trainables.layers.counter_random import bits, wide
 
-# Far from what the position in the noise is multiplied by, and from its first multiples.
 _NEXT_USE = 0x4F1BBCDD
+"""Change of the key between uses. It is far from the small multiples of the hash's factor for positions."""
 
 
 class Dropout(nn.Module):
-    """Inverted dropout with probability ``p`` in [0, 1); ``key`` picks the noise, anew for each batch.
+    """Inverted dropout with probability ``p`` in [0, 1). ``key`` selects the noise of a batch.
 
-    A module that is used several times in a pass drops other units each time.
-    Both are buffers, so that in a stack of models each has its own; neither is part of the state dict.
+    A module that is used several times in a pass drops other units each time. ``key`` and ``p`` are buffers,
+    so that each lane of a stack has its own. They are not part of the state dict.
     """
 
     key: Tensor
@@ -35,7 +35,7 @@ class Dropout(nn.Module):
 
 
 def drop(inputs: Tensor, key: Tensor, p: Tensor) -> Tensor:
-    """Inputs n x ... after dropout; with a key and a p per lane, inputs lanes x n x ..., each as if alone."""
+    """Apply dropout to inputs n x ..., or to lanes x n x ... with one key and one ``p`` per lane."""
     shape = inputs.shape[key.ndim :]
     p = wide(p, len(shape))
     kept = bits(key, shape, inputs.device) >= (p * 2**24).to(torch.int32)
@@ -43,15 +43,15 @@ def drop(inputs: Tensor, key: Tensor, p: Tensor) -> Tensor:
 
 
 def replace_dropout(network: nn.Module) -> nn.Module:
-    """Put our dropout in the place of every ``nn.Dropout``; the network itself, or what took its place."""
+    """Replace every ``nn.Dropout`` by ours. Returns the network, or its replacement."""
     if type(network) is nn.Dropout:
         return Dropout(network.p)
-    for name, child in list(network._modules.items()):  # a dropout that is there twice becomes two
+    for name, child in list(network._modules.items()):  # a dropout used in two places becomes two modules
         if child is not None:
             setattr(network, name, replace_dropout(child))
     return network
 
 
 def dropouts(network: nn.Module) -> list[tuple[str, Dropout]]:
-    """The dropout modules of a network with their names, in order."""
+    """Return the dropout modules of a network with their names, in order."""
     return [(name, module) for name, module in network.named_modules() if isinstance(module, Dropout)]

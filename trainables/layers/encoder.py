@@ -1,6 +1,6 @@
-"""The layers of a transformer encoder (Vaswani et al. 2017, arXiv:1706.03762), n x tokens x width throughout.
+"""Layers of a transformer encoder (Vaswani et al. 2017, arXiv:1706.03762) on tokens n x tokens x width.
 
-torch's own draw their dropout from the global generator, which a stack of models cannot do lane by lane.
+torch's own layers draw dropout from the global generator, which does not work lane by lane in a stack.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 
 class FeatureTokens(nn.Module):
-    """A token from each feature: n x d to n x d x width."""
+    """One token per feature: n x d to n x d x width."""
 
     def __init__(self, features: int, *, width: int) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class FeatureTokens(nn.Module):
 
 
 class StepTokens(nn.Module):
-    """A token from each step of a sequence, with its place: n x (length * numbers) to n x length x width."""
+    """One token per step of a sequence, with its position: n x (length * numbers) to n x length x width."""
 
     def __init__(self, length: int, numbers: int, *, width: int) -> None:
         super().__init__()
@@ -60,9 +60,9 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and a feed-forward network, each normalised before and added to the tokens.
+    """Attention and a feed-forward network. The input of each is normalised, its output added to the tokens.
 
-    Normalisation comes first (Xiong et al. 2020, arXiv:2002.04745): it trains without warm-up, too.
+    Normalisation before each part also trains without warm-up (Xiong et al. 2020, arXiv:2002.04745).
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Block(nn.Module):
 
 
 class MeanToken(nn.Module):
-    """The mean over the tokens: n x tokens x width to n x width."""
+    """The mean over tokens: n x tokens x width to n x width."""
 
     def forward(self, tokens: Tensor) -> Tensor:
         return tokens.mean(dim=-2)

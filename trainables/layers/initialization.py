@@ -1,4 +1,4 @@
-"""How a network's weights start: distributions by name, with the gain of the activation that follows."""
+"""Initial weights of a network, by the distribution's name and the gain of the next activation."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _WEIGHTED = (nn.Linear, nn.modules.conv._ConvNd)
 
 @torch.no_grad()
 def initialize(network: nn.Module, config: TrainingConfig) -> None:
-    """Draw the weights of all linear and convolutional layers anew and set their biases, as ``config`` says.
+    """Redraw the weights of all linear and convolutional layers, and set their biases, as ``config`` says.
 
-    Draws from torch's global generator. With ``default`` every layer keeps what it was made with.
+    Draws from torch's global generator. ``default`` leaves every layer unchanged.
     """
     if config.initialization == "default":
         return
@@ -34,10 +34,10 @@ def initialize(network: nn.Module, config: TrainingConfig) -> None:
 def draw(weight: Tensor, name: Initialization, *, gain: float, scale: float) -> None:
     """Fill ``weight`` (outputs x inputs x ...) in place.
 
-    Xavier: standard deviation gain * sqrt(2 / (fan_in + fan_out)) (Glorot and Bengio 2010); He: gain /
-    sqrt(fan_in) (He et al. 2015, arXiv:1502.01852); orthogonal: rows or columns of length gain at right
-    angles (Saxe et al. 2014, arXiv:1312.6120). ``scale`` is the standard deviation of ``normal`` and the
-    half-width of ``uniform``.
+    - Xavier: standard deviation ``gain * sqrt(2 / (fan_in + fan_out))`` (Glorot and Bengio 2010).
+    - He: standard deviation ``gain / sqrt(fan_in)`` (He et al. 2015, arXiv:1502.01852).
+    - Orthogonal: orthogonal rows or columns of length ``gain`` (Saxe et al. 2014, arXiv:1312.6120).
+    - Normal and uniform: ``scale`` is the standard deviation, or the half-width.
     """
     outputs, inputs = weight.shape[:2]
     pixels = weight[0, 0].numel()
@@ -66,7 +66,7 @@ def _uniform(weight: Tensor, deviation: float) -> None:
 
 
 def _layers(network: nn.Module) -> Iterator[tuple[nn.Linear | nn.modules.conv._ConvNd, float]]:
-    """The layers with weights, and the gain of the activation behind each; 1 where none follows."""
+    """Yield each layer with weights, and the gain of the activation behind it; 1 if none follows."""
     kinds = {kind: name for name, kind in ACTIVATIONS.items()}
     leaves = [module for module in network.modules() if not list(module.children())]
     for index, layer in enumerate(leaves):

@@ -16,27 +16,29 @@ NORMALIZATIONS = (
     nn.LocalResponseNorm,
 )
 
-# AlexNet's (Krizhevsky et al. 2012): over so many neighbouring channels.
 _NEIGHBOURS = 5
+"""Channels in local response normalisation, as in AlexNet (Krizhevsky et al. 2012)."""
 
 
 class WeightNormalized(nn.Module):
-    """A layer whose weight is ``gain`` times the direction of its parameter (Salimans and Kingma 2016).
+    """A layer whose weight is ``gain`` times the direction of its parameter ``weight``.
 
-    arXiv:1602.07868. ``weight`` is outputs x ..., ``gain`` has one entry per output, at first the length of
-    that output's weights. torch's parametrization gives each module a class of its own, so that no two
-    models would be of one kind.
+    This is weight normalisation (Salimans and Kingma 2016, arXiv:1602.07868). torch's parametrization creates
+    a new class per module, so that two models could not be stacked.
     """
 
     weight: Tensor
+    """outputs x ..."""
+
     gain: Tensor
+    """One entry per output; initially the norm of its weights."""
 
     def reset_gain(self) -> None:
-        """Let the effective weight be what ``weight`` holds."""
+        """Set ``gain`` so that the effective weight equals ``weight``."""
         self.gain = nn.Parameter(torch.linalg.vector_norm(self.weight.detach().flatten(1), dim=1))
 
     def effective_weight(self) -> Tensor:
-        """The weight that the layer applies, of the shape of ``weight``."""
+        """Return the weight that the layer applies, with the shape of ``weight``."""
         lengths = torch.linalg.vector_norm(self.weight.flatten(1), dim=1)
         share = self.gain / lengths
         weight: Tensor = self.weight * share.view(-1, *(1,) * (self.weight.ndim - 1))
@@ -55,7 +57,7 @@ class WeightNormLinear(WeightNormalized, nn.Linear):
 
 
 class WeightNormConv2d(WeightNormalized, nn.Conv2d):
-    """``nn.Conv2d`` with weight normalisation, padded to the size of its input."""
+    """``nn.Conv2d`` with weight normalisation, padded to keep the input's height and width."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
         nn.Conv2d.__init__(self, inputs, outputs, kernel, padding=kernel // 2)
@@ -67,10 +69,10 @@ class WeightNormConv2d(WeightNormalized, nn.Conv2d):
 
 
 def linear(inputs: int, outputs: int, normalization: Normalization, *, groups: int) -> list[nn.Module]:
-    """A linear layer and what normalises it: n x inputs to n x outputs."""
+    """Return a linear layer and its normalisation: n x inputs to n x outputs."""
     match normalization:
         case "batch":
-            # Normalisation subtracts what a bias adds: its gradient would be rounding errors.
+            # Batch normalisation cancels a bias, so the bias's gradient would only be rounding errors.
             return [nn.Linear(inputs, outputs, bias=False), nn.BatchNorm1d(outputs)]
         case "layer":
             return [nn.Linear(inputs, outputs), nn.LayerNorm(outputs)]
@@ -81,19 +83,19 @@ def linear(inputs: int, outputs: int, normalization: Normalization, *, groups: i
         case "none":
             return [nn.Linear(inputs, outputs)]
         case "local_response":
-            raise ValueError("normalization: units have no neighbours, got 'local_response'")
+            raise ValueError("normalization: hidden units have no neighbours, got 'local_response'")
 
 
 def convolution(
     inputs: int, outputs: int, kernel: int, normalization: Normalization, *, groups: int
 ) -> list[nn.Module]:
-    """A convolution that keeps the image's size, and what normalises it.
+    """Return a convolution that keeps the image's size, and its normalisation.
 
-    Layer normalisation is over the channels and pixels of an image together.
+    Layer normalisation is over all channels and pixels of an image.
     """
     if normalization == "weight":
         return [WeightNormConv2d(inputs, outputs, kernel)]
-    bias = normalization != "batch"  # as above
+    bias = normalization != "batch"  # as in `linear`
     layer = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=bias)
     match normalization:
         case "batch":

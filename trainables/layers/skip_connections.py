@@ -1,4 +1,4 @@
-"""A sequence of layers with connections that skip some of them."""
+"""A sequence of layers with skip connections."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from torch import Tensor, nn
 
 
 def with_skips(layers: Sequence[nn.Module], skips: Sequence[Mapping[int, nn.Module]]) -> nn.Module:
-    """The layers as one network.
+    """Return the layers as one network.
 
-    ``skips`` has, for each layer, the earlier ones whose outputs it also gets (from 1; 0 is the network's
-    input), each with the module that brings them into the shape of what it gets anyway.
+    ``skips`` has one mapping per layer. Its keys are earlier layers (from 1; 0 is the network's input) whose
+    outputs are added to the layer's input. Its values are modules that project them to the input's shape.
     """
-    # A stack of models runs a plain sequence layer by layer, which is faster.
+    # A plain sequence is faster in a stack, which runs it layer by layer.
     return SkipSequential(layers, skips) if any(skips) else nn.Sequential(*layers)
 
 
 class SkipSequential(nn.Module):
-    """Layer k, from 1, gets the output of layer k - 1 plus the projected ones of ``skips[k - 1]``."""
+    """The input of layer k, from 1, is the output of layer k - 1 plus the projections in ``skips[k - 1]``."""
 
     def __init__(self, layers: Sequence[nn.Module], skips: Sequence[Mapping[int, nn.Module]]) -> None:
         super().__init__()

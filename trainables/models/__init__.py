@@ -1,1 +1,1 @@
-"""The networks that a sweep file names: MLP, CNN, transformer, and those whose layers are searched."""
+"""The networks that a sweep file can name: MLP, CNN, transformer, and searched architectures."""

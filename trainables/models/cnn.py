@@ -12,21 +12,21 @@ if TYPE_CHECKING:
     from torch import nn
 
 _SMALLEST_POOLED = 4
-"""Sides below are not halved: batch normalisation of a batch of one row needs several pixels left."""
+"""Smaller sides are not halved: batch normalisation of a batch with one row needs several pixels."""
 
 
 class CNN(TorchTrainable):
     """``blocks`` of convolution, normalisation, activation and pooling, then dropout and a linear layer.
 
-    Images are height x width, or channels x height x width. Each block has twice the channels of the one
-    before and halves both sides, rounded down; blocks that find a side below 4 pixels do not pool.
+    Images are height x width, or channels x height x width. Each block doubles the channels and halves both
+    sides, rounded down. A block does not pool if a side is below 4 pixels.
     """
 
     Config = CNNConfig
 
     @classmethod
     def data(cls, settings: Any) -> Source:
-        """The rows that ``settings`` describe; raises ValueError where they are no images."""
+        """Return the rows that ``settings`` describe. Raises ValueError if they are not images."""
         return images(super().data(settings), settings)
 
     def model(self, config: CNNConfig) -> nn.Module:
@@ -38,7 +38,7 @@ class CNN(TorchTrainable):
         pooling = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}[config.pooling]
         *colours, height, width = self.dataset.shape
         channels = colours[0] if colours else 1
-        # Within the network, so that whoever loads its weights can give it rows as they come.
+        # The network reshapes flat rows itself, so that an exported model accepts rows of the data set.
         layers: list[nn.Module] = [nn.Unflatten(1, (channels, height, width))]
         for block in range(config.blocks):
             wanted = config.channels * 2**block
@@ -57,7 +57,7 @@ class CNN(TorchTrainable):
 
 
 def images(rows: Any, settings: Any) -> Source:
-    """The rows themselves; raises ValueError where they are no images."""
+    """Return the rows. Raises ValueError if they are not images."""
     source: Source = rows
     if len(source.table.shape) not in (2, 3):
         key, name = ("path", settings.path) if settings.dataset is None else ("dataset", settings.dataset)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class MLP(TorchTrainable):
-    """``depth`` hidden layers of ``hidden`` units: linear, normalised, activation, dropout."""
+    """``depth`` hidden layers of ``hidden`` units, each linear, normalised, activated, with dropout."""
 
     Config = MLPConfig
 
@@ -23,7 +23,7 @@ class MLP(TorchTrainable):
         from trainables.layers.activations import ACTIVATIONS
 
         if config.normalization == "batch" and config.depth > 0:
-            self._refuse_lonely_rows(config.batch_size)
+            self._refuse_single_row_batches(config.batch_size)
         layers: list[nn.Module] = []
         width = self.dataset.features
         for _ in range(config.depth):
@@ -34,7 +34,7 @@ class MLP(TorchTrainable):
             width = config.hidden
         return nn.Sequential(*layers, nn.Linear(width, self.dataset.outputs))
 
-    def _refuse_lonely_rows(self, batch_size: int) -> None:
+    def _refuse_single_row_batches(self, batch_size: int) -> None:
         rows = len(self.dataset.training)
         if batch_size == 1 or rows % batch_size == 1:
             raise ValueError(

@@ -1,6 +1,6 @@
 """``NasMLP`` and ``NasCNN``: networks whose layers are a hyperparameter, for architecture search.
 
-``trainables.configs.architecture`` says how an architecture is written.
+``trainables.configs.architecture`` defines how an architecture is written.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Shape = tuple[int, int, int]
 
 
 class NasMLP(TorchTrainable):
-    """The layers of ``architecture``, then a linear one."""
+    """The layers of ``architecture``, then a linear layer."""
 
     Config = NasMLPConfig
 
@@ -39,7 +39,7 @@ class NasMLP(TorchTrainable):
 
         from trainables.layers.skip_connections import with_skips
 
-        widths = [self.dataset.features]  # of the outputs, the network's input first
+        widths = [self.dataset.features]  # the input's width, then each layer's output
         layers: list[nn.Module] = []
         skips: list[dict[int, nn.Module]] = []
         for layer in read(config.architecture, config.kinds):
@@ -51,7 +51,7 @@ class NasMLP(TorchTrainable):
 
 
 class NasCNN(TorchTrainable):
-    """The layers of ``architecture`` on images, then a linear one on all their numbers.
+    """The layers of ``architecture`` on images, then a linear layer.
 
     Images are height x width, or channels x height x width.
     """
@@ -60,7 +60,7 @@ class NasCNN(TorchTrainable):
 
     @classmethod
     def data(cls, settings: Any) -> Source:
-        """The rows that ``settings`` describe; raises ValueError where they are no images."""
+        """Return the rows that ``settings`` describe. Raises ValueError if they are not images."""
         return images(super().data(settings), settings)
 
     def model(self, config: NasCNNConfig) -> nn.Module:
@@ -79,7 +79,7 @@ class NasCNN(TorchTrainable):
             shapes.append(shape)
         channels, height, width = shapes[-1]
         return nn.Sequential(
-            # Within the network, so that whoever loads its weights can give it rows as they come.
+            # The network reshapes flat rows itself, so that an exported model accepts rows of the data set.
             nn.Unflatten(1, shapes[0]),
             with_skips(layers, skips),
             nn.Flatten(),
@@ -88,7 +88,7 @@ class NasCNN(TorchTrainable):
 
 
 def _dense(layer: ArchitectureLayer, width: int) -> tuple[nn.Module, int]:
-    """The module for a layer that gets ``width`` numbers, and how many it gives."""
+    """Return the module for a layer with input ``width``, and the width of its output."""
     from torch import nn
 
     from trainables.layers.activations import ACTIVATIONS
@@ -100,7 +100,7 @@ def _dense(layer: ArchitectureLayer, width: int) -> tuple[nn.Module, int]:
 
 
 def _convolutional(layer: ArchitectureLayer, shape: Shape) -> tuple[nn.Module, Shape]:
-    """The module for a layer that gets an image of ``shape``, and the shape that it gives."""
+    """Return the module for a layer whose input is an image of ``shape``, and the shape of its output."""
     from torch import nn
 
     from trainables.layers.activations import ACTIVATIONS
@@ -127,7 +127,7 @@ def _widened(own: int, wanted: int) -> nn.Module:
 
 
 def _reshaped(own: Shape, wanted: Shape) -> nn.Module:
-    """The mean over each part of an image that becomes a pixel, and a mixture of the channels."""
+    """Return a projection between image shapes: average pooling, then a mixture of the channels."""
     from torch import nn
 
     parts: list[nn.Module] = []

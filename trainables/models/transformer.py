@@ -1,4 +1,4 @@
-"""``Transformer``: a small encoder over the features of a row as tokens, or over the steps of a sequence."""
+"""``Transformer``: a small encoder over a row's features as tokens, or over the steps of a sequence."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 class Transformer(TorchTrainable):
-    """``depth`` blocks of attention and feed-forward network over tokens; the mean token is read out.
+    """``depth`` blocks of attention and feed-forward network, then a linear layer on the mean token.
 
-    Rows of shape ``(length, numbers)`` are sequences, a step being a token; of any other row each feature is
-    a token of its own (Gorishniy et al. 2021, arXiv:2106.11959).
+    Rows of shape ``(length, numbers)`` are sequences with one token per step. In any other row each feature
+    is a token (Gorishniy et al. 2021, arXiv:2106.11959).
     """
 
     Config = TransformerConfig

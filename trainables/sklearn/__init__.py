@@ -1,4 +1,4 @@
-"""``Estimator``: estimators and pipelines of scikit-learn, and of its kind, as trainables."""
+"""``Estimator``: estimators and pipelines with scikit-learn's interface, as trainables."""
 
 from trainables.sklearn.estimator import Estimator
 

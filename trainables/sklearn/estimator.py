@@ -1,7 +1,7 @@
-"""``Estimator``: any estimator or pipeline of scikit-learn's kind, an iteration being what the settings say.
+"""``Estimator``: a trainable for any estimator or pipeline with scikit-learn's interface.
 
-A checkpoint holds no estimator, which could only be pickled: it says how far the trial had come, and who goes
-on from it fits again up to there. Fits are functions of the trial's seed, so the outcome is the same.
+A checkpoint holds only the trial's progress, since an estimator could only be pickled. A resumed trial
+repeats its fits up to there. Fits are functions of the trial's seed, so the result is the same.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ CHECKPOINT_FORMAT = 1
 
 
 class Estimator(SharedRows, HeldOut, Trainable):
-    """Fits what ``estimator`` names and scores it on the validation rows; of folds, the mean so far.
+    """Fits ``estimator`` and scores it on the validation rows. With folds, scores are means so far.
 
     Results are a pure function of the config and its seeds, also after a checkpoint is restored. A trial ends
-    by itself after one fit, after the last share of the samples, or after the last fold.
+    after one fit, after the last share of the samples, or after the last fold.
     """
 
     Config: ClassVar[type[EstimatorConfig]] = EstimatorConfig
@@ -43,7 +43,7 @@ class Estimator(SharedRows, HeldOut, Trainable):
 
     @classmethod
     def metrics(cls, settings: dict[str, Any]) -> tuple[str, ...]:
-        """Names of the metrics that each result has; raises ValueError if the settings cannot be met."""
+        """Return the names of the metrics in each result. Raises ValueError if the settings do not fit."""
         given = parse(cls.Settings, settings, where="trainable")
         source = cls._source(given)
         splits.split(source, given, sweep_seed=0)
@@ -52,7 +52,7 @@ class Estimator(SharedRows, HeldOut, Trainable):
 
     @classmethod
     def check(cls, config: Mapping[str, Any]) -> None:
-        """Raise ValueError when no trial can have this configuration, as far as that is quickly seen."""
+        """Raise ValueError for an impossible configuration, as far as quick checks can tell."""
         from trainables.sklearn import fitting as estimators
         from trainables.sklearn.rows import EstimatorRows, takes_gaps
 
@@ -70,7 +70,7 @@ class Estimator(SharedRows, HeldOut, Trainable):
         estimators.refuse_unable(made, source.task, settings.iteration, settings.grows, names)
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Start the trial that the flat ``config`` describes; raises ValueError for keys of no one."""
+        """Start the trial that the flat ``config`` describes. Raises ValueError for an invalid one."""
         from trainables.sklearn import fitting as estimators
         from trainables.sklearn.rows import EstimatorRows
 
@@ -88,7 +88,7 @@ class Estimator(SharedRows, HeldOut, Trainable):
         self.dataset = self._dataset()
         self._training: Any = None
         self._fits = 0
-        self._scored: list[dict[str, float]] = []  # fold by fold
+        self._fold_scores: list[dict[str, float]] = []
         self._fitting: Fitting | None = None
 
     def step(self) -> dict[str, Any]:
@@ -107,11 +107,11 @@ class Estimator(SharedRows, HeldOut, Trainable):
         }
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Write how far the trial has come."""
+        """Write the trial's progress."""
         state = {
             "format": CHECKPOINT_FORMAT,
             "fits": self._fits,
-            "scored": self._scored,
+            "scored": self._fold_scores,
             "rows": self._about_rows(),
         }
         text = json.dumps(state, indent=2)
@@ -120,14 +120,14 @@ class Estimator(SharedRows, HeldOut, Trainable):
     def load_checkpoint(self, checkpoint: str) -> None:
         """Resume from a checkpoint: repeat its number of fits with this trial's hyperparameters.
 
-        Raises ValueError when it is one of other rows.
+        Raises ValueError when the checkpoint belongs to other rows.
         """
         state = json.loads(Path(checkpoint, CHECKPOINT_FILE).read_text(encoding="utf-8"))
         if state["rows"] != self._about_rows():
             raise ValueError(
-                f"checkpoint: was fitted to other rows; must be {self._about_rows()}, got {state['rows']}"
+                f"checkpoint: has other rows; must have {self._about_rows()}, got {state['rows']}"
             )
-        self._fits, self._scored, self._fitting = 0, state["scored"], None
+        self._fits, self._fold_scores, self._fitting = 0, state["scored"], None
         if self.settings.iteration in ("partial_fit", "warm_start") and not self.settings.refit:
             for _ in range(state["fits"]):
                 self._fit()
@@ -135,7 +135,7 @@ class Estimator(SharedRows, HeldOut, Trainable):
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Become a new trial in the same process."""
-        # Ray keeps the last result, and would file it with a checkpoint taken before the first iteration.
+        # Ray keeps the last result, and would store it with a checkpoint taken before the first iteration.
         self._last_result = None
         self.setup(new_config)
         return True
@@ -145,19 +145,19 @@ class Estimator(SharedRows, HeldOut, Trainable):
         self._fitting = None
 
     def _refit(self) -> dict[str, Any]:
-        """Fit to all but the test rows, and only then look at those."""
+        """Fit to all rows except the test rows, then score on the test rows."""
         if self.settings.iteration in ("partial_fit", "warm_start"):
             for _ in range(self.settings.refit):
                 self._fit()
         else:
-            self._fits = self.settings.refit - 1  # of samples: the share that the search had come to
+            self._fits = self.settings.refit - 1  # the next fit uses the share of samples of that iteration
             self._fit()
         return {
             f"test_{name}": value for name, value in self._scores(self.dataset, self.dataset.test).items()
         }
 
     def _fit(self) -> None:
-        """One more iteration on the training rows."""
+        """Train for one more iteration on the training rows."""
         from trainables.sklearn.fitting import Fitting, at
 
         dataset = self.dataset
@@ -174,7 +174,7 @@ class Estimator(SharedRows, HeldOut, Trainable):
             features, targets = at(features, rows), targets[rows]
         if self._fitting is None or kind not in ("partial_fit", "warm_start"):
             self._fitting = Fitting(self._made)
-            self._targets = targets  # the very array, so that a pipeline's first steps know it again
+            self._targets = targets  # the same array each time: `Fitting` recognises it
         if kind == "partial_fit":
             order = np.random.default_rng([self.seeds.seed, self._fits]).permutation(len(targets))
             batches = np.split(order, range(self.settings.batch_rows, len(order), self.settings.batch_rows))
@@ -188,7 +188,7 @@ class Estimator(SharedRows, HeldOut, Trainable):
         self._fitting.fit(features, self._targets)
 
     def _fit_fold(self) -> dict[str, Any]:
-        """Fit to all folds but the next one; the means over the folds so far."""
+        """Fit to all folds except the next one. Returns means over the folds so far."""
         from trainables.sklearn.fitting import Fitting
 
         folds = splits.folds(
@@ -201,9 +201,9 @@ class Estimator(SharedRows, HeldOut, Trainable):
         self._fitting = Fitting(self._made)
         features = self._rows.features(dataset, dataset.training)
         self._fitting.fit(features, self.source.targets[dataset.training.rows])
-        self._scored.append(self._scores(dataset, dataset.validation))
+        self._fold_scores.append(self._scores(dataset, dataset.validation))
         return {
-            **{f"val_{name}": fmean(scored[name] for scored in self._scored) for name in self._names},
+            **{f"val_{name}": fmean(scores[name] for scores in self._fold_scores) for name in self._names},
             "training_iteration": self._fits,
             "done": self._fits >= len(folds),
         }
@@ -214,7 +214,7 @@ class Estimator(SharedRows, HeldOut, Trainable):
         return self._fitting.scores(features, self.source.targets[part.rows], self.source.task, self._names)
 
     def _in_order(self, targets: NDArray[Any]) -> NDArray[np.int64]:
-        """Training rows such that the first of them have each class in about its share, and at least once."""
+        """Return an order of the training rows whose every prefix is about stratified by class."""
         generator = np.random.default_rng([self.seeds.sweep_seed, self.seeds.seed])
         if self.source.task == "regression":
             return generator.permutation(len(targets))
@@ -239,7 +239,7 @@ _DATA = ("dataset", "path", "target", "features", "task", "validation", "test", 
 
 
 def _names(settings: EstimatorSettings, source: Source) -> tuple[Any, ...]:
-    """The metrics that are computed, the usual one first."""
+    """Return the metrics to compute, the usual one first."""
     usual = "accuracy" if source.task == "classification" else "rmse"
     return (usual, *further_metrics(settings, source.task))
 
@@ -247,7 +247,7 @@ def _names(settings: EstimatorSettings, source: Source) -> tuple[Any, ...]:
 def _parts(
     cls: type[Estimator], config: Mapping[str, Any]
 ) -> tuple[EstimatorConfig, EstimatorSettings, Seeds]:
-    """The hyperparameters, settings and seeds of a configuration."""
+    """Return the hyperparameters, settings and seeds of a configuration."""
     settings = {name: config[name] for name in cls.Settings.model_fields if name in config}
     seeds = {name: config[name] for name in Seeds.model_fields if name in config}
     rest = {name: value for name, value in config.items() if name not in settings and name not in seeds}

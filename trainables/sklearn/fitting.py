@@ -1,4 +1,4 @@
-"""Estimators of scikit-learn's kind: made from import paths, fitted step by step, scored."""
+"""Estimators with scikit-learn's interface: built from import paths, fitted step by step, and scored."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from trainables.data.sources import Source, started_in
 Array = NDArray[Any]
 
 _SPELLING = 0.85
-"""How like a known parameter a name must be, in [0, 1], to be taken for its misspelling."""
+"""Smallest similarity to a known parameter, in [0, 1], at which a name counts as its misspelling."""
 
 
 def build(paths: str | Mapping[str, str], parameters: Mapping[str, Any], *, random_state: int) -> Any:
-    """A new estimator with these parameters; each ``random_state`` that is not given gets that one.
+    """Return a new estimator with these parameters. Unset ``random_state`` parameters get ``random_state``.
 
-    Raises ValueError when a path leads to no estimator, or there is no such parameter.
+    Raises ValueError when a path leads to no estimator, or a parameter does not exist.
     """
     if isinstance(paths, str):
         estimator = _made(paths)
     else:
         estimator = Pipeline([(name, _made(path)) for name, path in paths.items()])
     known = estimator.get_params(deep=True)
-    unknown = [name for name in parameters if name not in known and not _is_taken(estimator, name, known)]
+    unknown = [name for name in parameters if name not in known and not _is_accepted(estimator, name, known)]
     if unknown:
         what = type(estimator).__name__
         raise ValueError(
@@ -55,14 +55,14 @@ def build(paths: str | Mapping[str, str], parameters: Mapping[str, Any], *, rand
 
 
 def _as_default(value: Any, default: Any) -> Any:
-    """A list as a tuple where the default is one, since a sweep file has lists only."""
+    """Turn a list into a tuple if the default is a tuple, since a sweep file has only lists."""
     return tuple(value) if isinstance(value, list) and isinstance(default, tuple) else value
 
 
 def with_class_numbers(parameters: Mapping[str, Any], source: Source) -> dict[str, Any]:
-    """Parameters in which ``class_weight`` has class numbers as keys, for the names or values of classes.
+    """Replace class names or values by class numbers in the keys of ``class_weight`` parameters.
 
-    Raises ValueError for a key that is neither.
+    Raises ValueError for an unknown class.
     """
     numbers = {str(value): number for number, value in enumerate(source.class_values.tolist())}
     numbers |= {name: number for number, name in enumerate(source.class_names)}
@@ -80,8 +80,8 @@ def with_class_numbers(parameters: Mapping[str, Any], source: Source) -> dict[st
     }
 
 
-def _is_taken(estimator: Any, name: str, known: Iterable[str]) -> bool:
-    """Whether ``set_params`` takes a parameter that ``get_params`` does not name, as ``**kwargs`` do."""
+def _is_accepted(estimator: Any, name: str, known: Iterable[str]) -> bool:
+    """Return whether ``set_params`` accepts a parameter that ``get_params`` omits, such as ``**kwargs``."""
     if difflib.get_close_matches(name, known, n=1, cutoff=_SPELLING):
         return False
     try:
@@ -92,7 +92,7 @@ def _is_taken(estimator: Any, name: str, known: Iterable[str]) -> bool:
 
 
 class Fitting:
-    """An estimator being fitted; the first steps of a pipeline are fitted once per set of rows."""
+    """An estimator and its fit. The transformers of a pipeline are fitted once per set of rows."""
 
     def __init__(self, estimator: Any) -> None:
         whole = clone(estimator)
@@ -102,13 +102,13 @@ class Fitting:
         self._transformed: Any = None
 
     def fit(self, features: Array, targets: Array) -> None:
-        """Fit to these rows, from the beginning unless the last step has ``warm_start``."""
+        """Fit to these rows, from scratch unless the last step has ``warm_start``."""
         self.last.fit(self._through_head(features, targets), targets)
 
     def fit_more(
         self, features: Array, targets: Array, batches: Sequence[Array], classes: Array | None
     ) -> None:
-        """Let the last step's ``partial_fit`` see the rows in batches, of row numbers."""
+        """Pass the rows to the last step's ``partial_fit`` in batches of row numbers."""
         through = self._through_head(features, targets)
         also = {} if classes is None else {"classes": classes}
         for rows in batches:
@@ -117,7 +117,7 @@ class Fitting:
     def scores(
         self, features: Array, targets: Array, task: Task, names: Sequence[MetricName]
     ) -> dict[str, float]:
-        """The metrics of rows by name."""
+        """Return the named metrics of the rows."""
         through = features if self._head is None else self._head.transform(features)
         predicted = self.last.predict(through)
         return {name: _score(name, self.last, through, targets, predicted) for name in names}
@@ -132,14 +132,14 @@ class Fitting:
 
 
 def at(rows: Any, places: Array) -> Any:
-    """Some rows of an array, a matrix or a data frame."""
+    """Return the given rows of an array, a matrix or a data frame."""
     return rows.iloc[places] if hasattr(rows, "iloc") else rows[places]
 
 
 def refuse_unable(
     estimator: Any, task: Task, iteration: str, grows: str | None, names: Sequence[MetricName]
 ) -> None:
-    """Raise ValueError when the estimator cannot do what the settings want of it."""
+    """Raise ValueError when the estimator cannot do what the settings require."""
     last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
     what = type(last).__name__
     if not hasattr(last, "fit") or not hasattr(last, "predict"):
@@ -149,11 +149,11 @@ def refuse_unable(
     if task == "regression" and is_classifier(last):
         raise ValueError(f"estimator: must be a regressor for this target, got the classifier {what}")
     if iteration == "partial_fit" and not hasattr(last, "partial_fit"):
-        raise ValueError(f"iteration: must be another than 'partial_fit', which {what} does not have")
+        raise ValueError(f"iteration: must not be 'partial_fit': {what} has no such method")
     if iteration == "warm_start":
         parameters = last.get_params(deep=False)
         if "warm_start" not in parameters:
-            raise ValueError(f"iteration: must be another than 'warm_start', which {what} does not have")
+            raise ValueError(f"iteration: must not be 'warm_start': {what} has no such parameter")
         if grows not in parameters:
             raise ValueError(f"grows: {what} has no parameter '{grows}'; {did_you_mean(grows, parameters)}")
     if "log_loss" in names and not hasattr(last, "predict_proba"):
@@ -165,7 +165,7 @@ def refuse_unable(
 def _made(path: str) -> Any:
     module, separator, name = path.rpartition(":" if ":" in path else ".")
     if not separator:
-        raise ValueError(f"estimator: must be an import path, as in sklearn.svm:SVC, got '{path}'")
+        raise ValueError(f"estimator: must be an import path such as sklearn.svm:SVC, got '{path}'")
     try:
         found = _file(module) if module.endswith(".py") else importlib.import_module(module)
     except FileNotFoundError:
@@ -180,12 +180,12 @@ def _made(path: str) -> Any:
     if inspect.isclass(made) or inspect.isfunction(made):
         made = made()
     if not hasattr(made, "get_params"):
-        raise ValueError(f"estimator: '{path}' must be, or make, an estimator, got {type(made).__name__}")
+        raise ValueError(f"estimator: '{path}' must be or return an estimator, got {type(made).__name__}")
     return clone(made)
 
 
 def _file(name: str) -> ModuleType:
-    """The module of a file, imported once until it changes, under its own name so that joblib finds it."""
+    """Import a file as a module under its own name, which joblib needs. Import it again after a change."""
     path = (started_in() / name).resolve()
     changed = path.stat().st_mtime_ns
     if str(path.parent) not in sys.path:

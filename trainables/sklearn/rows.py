@@ -1,4 +1,4 @@
-"""The rows of a data set as an estimator takes them: a data frame or an array, with or without gaps."""
+"""The rows of a data set as an estimator's input: a data frame or an array, with or without gaps."""
 
 from __future__ import annotations
 
@@ -22,35 +22,35 @@ Form = Literal["raw", "encoded", "array"]
 
 @dataclass(frozen=True, eq=False)
 class EstimatorRows:
-    """The rows of ``source`` in one form; ``config``: the preprocessing before the estimator's own.
-
-    ``raw``: a data frame with the columns of the data set; ``encoded``: one whose text columns are one-hot
-    encoded; ``array``: the same as an array n x d. Missing values stay where nothing is preprocessed.
-    """
+    """The rows of a source in one form. Missing values remain if there is no preprocessing."""
 
     source: Source
     config: PreprocessingConfig
+    """Preprocessing before the estimator's own."""
+
     form: Form
+    """``raw``: a data frame with the original columns; ``encoded``: one with one-hot encoded text columns;
+    ``array``: the same as an array n x d."""
 
     @classmethod
     def of(
         cls, estimator: Any, source: Source, config: PreprocessingConfig, wish: Form | Literal["auto"]
     ) -> EstimatorRows:
-        """As ``wish`` says, or as suits the estimator."""
+        """Return rows in the form ``wish``; ``auto`` selects what suits the estimator."""
         return cls(source, config, _suiting(estimator, source.table) if wish == "auto" else wish)
 
     @property
     def with_gaps(self) -> bool:
-        """Whether the estimator gets missing values."""
+        """Whether the estimator receives missing values."""
         return bool(self.source.table.missing) and self._untouched
 
     @property
     def fitted_config(self) -> PreprocessingConfig:
-        """The preprocessing to fit: what is filled here is not what the estimator gets."""
+        """The preprocessing to fit. It fills gaps even if the estimator receives the gaps themselves."""
         return self.config.model_copy(update={"missing": "constant"}) if self.with_gaps else self.config
 
     def features(self, dataset: Dataset, part: Part) -> Any:
-        """The features of a part's rows."""
+        """Return the features of a part's rows."""
         table = self.source.table
         if self.form == "raw":
             frame = frame_of(table, part.rows)
@@ -68,7 +68,7 @@ class EstimatorRows:
         return all(getattr(config, name) == value for name, value in nothing.items())
 
     def _preprocessed(self, dataset: Dataset, part: Part, frame: pd.DataFrame) -> pd.DataFrame:
-        """``frame`` with its numbers preprocessed and its text as it is."""
+        """Return ``frame`` with preprocessed numbers and unchanged text."""
         categories = self.source.table.columns.categories
         encoded = sum(map(len, dataset.preprocessing.kept))
         own = list(dataset.feature_names)[: len(dataset.feature_names) - encoded]
@@ -77,7 +77,7 @@ class EstimatorRows:
         return whole[[name for name in frame if name in whole] if set(own) <= set(frame) else whole.columns]
 
     def _encoded_with_gaps(self, part: Part) -> Any:
-        """Numbers as they are; of a text column 0 or 1 for each of its values, all 0 where it is missing."""
+        """Return unchanged numbers and one-hot encoded text. A missing text is 0 in all its columns."""
         table = self.source.table
         columns = {name: table.numbers[part.rows, i] for i, name in enumerate(table.columns.numbers)}
         for i, name in enumerate(table.columns.categories):
@@ -88,7 +88,7 @@ class EstimatorRows:
 
 
 def frame_of(table: RawTable, rows: Any) -> pd.DataFrame:
-    """Rows as a data frame, with the columns, order and types that the data set had."""
+    """Return rows as a data frame with the original columns, order and types."""
     columns: dict[str, Any] = {}
     for i, name in enumerate(table.columns.numbers):
         columns[name] = pd.Series(table.numbers[rows, i])
@@ -102,12 +102,12 @@ def frame_of(table: RawTable, rows: Any) -> pd.DataFrame:
 
 
 def takes_gaps(estimator: Any) -> bool:
-    """Whether an estimator may get missing values; only scikit-learn's own are known not to take them."""
+    """Return whether an estimator may receive missing values. Only scikit-learn's own can be known not to."""
     steps = [step for _, step in estimator.steps] if isinstance(estimator, Pipeline) else [estimator]
     for step in steps:
         module = type(step).__module__
         if isinstance(step, ColumnTransformer) or module.startswith("sklearn.impute"):
-            return True  # what comes after it gets what it makes of the gaps
+            return True  # later steps receive the output of this one
         if isinstance(step, str) or step is None or isinstance(step, Pipeline):
             if isinstance(step, Pipeline) and not takes_gaps(step):
                 return False
@@ -121,7 +121,7 @@ def _suiting(estimator: Any, table: RawTable) -> Form:
     if any(isinstance(part, ColumnTransformer) or _encodes_text(part) for part in parts):
         return "raw"
     last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
-    # skorch takes the columns of a data frame for arguments of the module.
+    # skorch passes the columns of a data frame as arguments of the module.
     takes_arrays = any(base.__module__.startswith("skorch.") for base in type(last).__mro__)
     if table.types is None or takes_arrays:
         return "array"
@@ -136,7 +136,7 @@ def _encodes_text(part: Any) -> bool:
 
 
 def _typed(column: pd.Series[Any], own: Any) -> pd.Series[Any]:
-    """The column in the type that the data set had."""
+    """Return the column in its original type."""
     if isinstance(own, pd.CategoricalDtype):
         by_name = {str(category): category for category in own.categories}
         return column.map(by_name).astype(own)

@@ -1,1 +1,1 @@
-"""Several models of one shape trained as one, each as if it were alone. Needs torch only, no Ray."""
+"""Train several models of one shape as one, each as if alone. Needs torch, but no Ray."""

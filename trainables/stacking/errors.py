@@ -1,4 +1,4 @@
-"""Why models cannot be trained as one: their code cannot be vectorised, or the device's memory is short."""
+"""Reasons why models cannot train as one: code that cannot be vectorised, or too little device memory."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ _SAID = (
     "CUDA error: out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
-    # Said where there is no room for a library's handle. A lone training shows it if it had another cause.
+    # Raised if a library's handle does not fit. Another cause reappears when the model trains alone.
     "CUBLAS_STATUS_NOT_INITIALIZED",
     "CUDNN_STATUS_NOT_INITIALIZED",
 )
-"""What torch passes on of the allocations that it does not make itself, as plain RuntimeErrors."""
+"""Texts of plain RuntimeErrors in which torch reports failed allocations of other libraries."""
 
 
 class CannotStack(Exception):
-    """These models cannot be trained as one; the text says why. No learner was changed."""
+    """These models cannot train as one. The text says why. No learner was changed."""
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether it was raised because the device's memory is short, by torch or by a library below it."""
+    """Return whether torch or a library below it raised ``error`` because the device's memory is full."""
     if isinstance(error, torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _SAID)

@@ -1,8 +1,8 @@
-"""The forward pass of a stack of models: layer by layer where the layers are known, else through ``vmap``.
+"""The forward pass of a stack of models: layer by layer for known layers, else through ``vmap``.
 
-``vmap`` gives the right answer for any model that it accepts, at a price: milliseconds of bookkeeping per
-pass, and on a CPU twice the time for a linear layer and up to a fifth more for a convolutional network. Needs
-torch only, no Ray.
+``vmap`` is correct for every model that it accepts, but slower. It adds milliseconds of bookkeeping per pass.
+On a CPU it doubles the time of a linear layer, and adds up to a fifth to a convolutional network. This module
+needs torch, but no Ray.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ Tensors = Mapping[str, Tensor]
 """Parameters or buffers by name, each lanes x its own shape."""
 
 Forward = Callable[[Tensors, Tensors, Tensor], Tensor]
-"""(parameters, buffers, inputs) to the outputs, lanes x n x ..."""
+"""(parameters, buffers, inputs) -> outputs, lanes x n x ..."""
 
 _ELEMENTWISE = frozenset((*ACTIVATIONS.values(), nn.Identity))
-"""What does the same to every number, and so to those of all lanes."""
+"""Layers that treat every number alike, and so those of all lanes."""
 
 _POOLINGS = frozenset((nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d))
-"""What does the same to every channel: lanes can be further channels."""
+"""Layers that treat every channel alike, so that lanes can become further channels."""
 
 
 def forward(model: nn.Module, *, shared_inputs: bool = False) -> Forward:
-    """The stacked forward pass of ``model``, whose own parameters and buffers are not used.
+    """Return the stacked forward pass of ``model``. It does not use the model's own parameters and buffers.
 
-    Inputs are lanes x n x ..., or n x ... when all lanes get the same.
+    Inputs are lanes x n x ..., or with ``shared_inputs`` n x ... for all lanes.
     """
-    # A tensor that several layers share has one name, that of the first.
+    # A tensor shared by several layers has one name, that of the first layer.
     names = {id(each): name for name, each in (*model.named_parameters(), *model.named_buffers())}
     layers = [
         (
@@ -59,7 +59,7 @@ def forward(model: nn.Module, *, shared_inputs: bool = False) -> Forward:
                 {name: buffers[whole] for name, whole in buffer_names.items()},
             )
             if not stacked and not any(own):
-                inputs = layer(inputs)  # as for one of them
+                inputs = layer(inputs)  # the same for all lanes
                 continue
             outputs = _directly(layer, *own, inputs, stacked=stacked)
             inputs = _vmapped(layer, stacked=stacked)(*own, inputs) if outputs is None else outputs
@@ -70,7 +70,7 @@ def forward(model: nn.Module, *, shared_inputs: bool = False) -> Forward:
 
 
 def _layers(module: nn.Module) -> list[nn.Module]:
-    """The modules that run one after the other; one that runs twice is there twice."""
+    """Return the modules in running order. A module that runs twice is listed twice."""
     if type(module) is not nn.Sequential:
         return [module]
     return [layer for child in module for layer in _layers(child)]
@@ -87,7 +87,7 @@ def _vmapped(module: nn.Module, *, stacked: bool) -> Callable[..., Tensor]:
 def _directly(
     layer: nn.Module, parameters: Tensors, buffers: Tensors, inputs: Tensor, *, stacked: bool
 ) -> Tensor | None:
-    """The outputs of a layer that is known, in its plain use; ``None`` for any other."""
+    """Return the outputs of a layer whose stacked form is known, or ``None`` for any other layer."""
     kind = type(layer)
     if kind is nn.Linear:
         return _linear(inputs, stacked=stacked, **parameters)
@@ -101,7 +101,7 @@ def _directly(
         return _lanes_apart(layer(_lanes_as_channels(inputs)), len(inputs))
     if type(layer) is nn.BatchNorm1d or type(layer) is nn.BatchNorm2d:
         return _batch_norm(layer, parameters, buffers, inputs)
-    # Dimensions from the end on could reach the one of the lanes, where the layer alone would raise.
+    # Dimensions counted from the end could reach the lanes, where the layer alone would raise an error.
     if type(layer) is nn.Flatten and layer.start_dim >= 0:
         return inputs.flatten(layer.start_dim + 1, layer.end_dim + (layer.end_dim >= 0))
     if type(layer) is nn.Unflatten and isinstance(layer.dim, int) and layer.dim >= 0:
@@ -110,19 +110,19 @@ def _directly(
 
 
 def _lanes_as_channels(inputs: Tensor) -> Tensor:
-    """Lanes x n x channels x ... as n x (lanes * channels) x ...: no copy if ``_lanes_apart`` made it."""
+    """View lanes x n x channels x ... as n x (lanes * channels) x ...; no copy after ``_lanes_apart``."""
     return inputs.transpose(0, 1).flatten(1, 2)
 
 
 def _lanes_apart(outputs: Tensor, lanes: int) -> Tensor:
-    """N x (lanes * channels) x ... as lanes x n x channels x ..., without a copy."""
+    """View n x (lanes * channels) x ... as lanes x n x channels x ..., without a copy."""
     return outputs.view(len(outputs), lanes, -1, *outputs.shape[2:]).transpose(0, 1)
 
 
 def _convolution(
     layer: nn.Conv2d, inputs: Tensor, weight: Tensor, bias: Tensor | None = None, *, stacked: bool
 ) -> Tensor:
-    """One convolution whose groups are the lanes, as ``vmap`` would do it."""
+    """Run one convolution whose groups are the lanes, as ``vmap`` does."""
     lanes = len(weight)
     if not stacked and layer.groups > 1:
         inputs, stacked = inputs.expand(lanes, *inputs.shape), True
@@ -133,7 +133,7 @@ def _convolution(
         layer.stride,
         layer.padding,
         layer.dilation,
-        lanes * layer.groups if stacked else 1,  # the same images: only further filters
+        lanes * layer.groups if stacked else 1,  # shared inputs: the lanes' weights are further filters
     )
     return _lanes_apart(outputs, lanes)
 
@@ -141,7 +141,7 @@ def _convolution(
 def _batch_norm(
     layer: nn.BatchNorm1d | nn.BatchNorm2d, parameters: Tensors, buffers: Tensors, inputs: Tensor
 ) -> Tensor | None:
-    """Batch normalisation with running statistics of a fixed momentum; ``None`` for any other."""
+    """Run batch normalisation with running statistics and a fixed momentum. Return ``None`` for any other."""
     dimensions = (5,) if type(layer) is nn.BatchNorm2d else (3, 4)
     if not layer.track_running_stats or layer.momentum is None or inputs.ndim not in dimensions:
         return None
@@ -150,7 +150,7 @@ def _batch_norm(
     own = {name: tensor.view(-1) for name, tensor in (*parameters.items(), *buffers.items())}
     outputs = functional.batch_norm(
         _lanes_as_channels(inputs),
-        own["running_mean"],  # changed in place
+        own["running_mean"],  # updated in place
         own["running_var"],
         own.get("weight"),
         own.get("bias"),
@@ -169,10 +169,10 @@ def _linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None, *, stack
 
 
 class _Linear(torch.autograd.Function):
-    """Inputs lanes x n x d, weight lanes x k x d, bias lanes x k (or none) to outputs lanes x n x k.
+    """Inputs lanes x n x d, weight lanes x k x d, bias lanes x k (or ``None``) to outputs lanes x n x k.
 
-    The bias is added within the product, and its gradient is one, too: autograd sums it over rows that lie
-    far apart, which takes longer than the layer's own work.
+    The product includes the bias, and a product gives the bias's gradient. autograd would sum that gradient
+    over rows far apart in memory, which takes longer than the rest of the layer.
     """
 
     @staticmethod

@@ -1,8 +1,8 @@
-"""The optimizers of ``training.optimizers`` for a stack of models, each with its own hyperparameters.
+"""The optimizers of ``training.optimizers`` for a stack of models, with hyperparameters per lane.
 
-Every rule is torch's own (its documentation, and the order of operations of its loop over tensors), with one
-tensor per parameter for all lanes, lanes x the parameter's shape. State is taken from and given back to the
-lanes' torch optimizers, so that a lane can go on alone. Needs torch only.
+Each rule is torch's own, in the order of operations of torch's loop over tensors. A parameter of all lanes is
+one tensor, lanes x its shape. State is read from the lanes' torch optimizers and written back to them, so a
+lane can later train alone. Needs torch only.
 """
 
 from __future__ import annotations
@@ -28,16 +28,17 @@ _BUFFERS: dict[OptimizerName, tuple[str, ...]] = {
     "adam": ("exp_avg", "exp_avg_sq"),
     "adamw": ("exp_avg", "exp_avg_sq"),
 }
-"""The state of each optimizer per parameter, by torch's names."""
+"""Optimizer -> the names of its state per parameter in torch."""
 
 _COUNTS_STEPS = ("adagrad", "adadelta", "rmsprop", "adam", "adamw")
+"""Optimizers that count their steps in torch's state."""
 
 
 class StackedOptimizer:
     """One optimizer rule over the stacked parameters of several lanes.
 
-    ``lanes``: each lane's torch optimizer with its parameters in the order of ``parameters``, and its
-    hyperparameters; all must name the same rule.
+    ``lanes``: each lane's torch optimizer, its parameters in the order of ``parameters``, and its
+    hyperparameters. All lanes must have the same rule.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class StackedOptimizer:
             self._of_lanes([getattr(lane, name) for lane in own])
             for name in ("momentum", "beta1", "beta2", "rho", "epsilon", "weight_decay")
         )
-        # Doubles, as torch computes its bias corrections in Python.
+        # Double precision, since torch computes its bias corrections in Python.
         self._betas = torch.tensor(
             [[lane.beta1, lane.beta2] for lane in own], dtype=torch.float64, device=like.device
         ).T
@@ -74,12 +75,12 @@ class StackedOptimizer:
         }
 
     def set_learning_rates(self, rates: Tensor) -> None:
-        """Let the next updates take these learning rates, one per lane."""
+        """Set the learning rates of the next updates, one per lane."""
         self._lr = rates
 
     @torch.no_grad()
     def step(self, gradients: Sequence[Tensor]) -> None:
-        """Update the stacked parameters in place. Nothing in it waits for the device."""
+        """Update the stacked parameters in place, without waiting for the device."""
         self._steps += 1
         if self._rule in ("adam", "adamw"):
             self._corrections = (1 - self._betas**self._steps).to(self._parameters[0].dtype).unbind()
@@ -95,7 +96,7 @@ class StackedOptimizer:
 
     @torch.no_grad()
     def give_back(self) -> None:
-        """Write the state into the lanes' own optimizers: all of it, or nothing where memory is short."""
+        """Write the state into the lanes' optimizers. If memory runs out, nothing is written."""
         steps = self._steps.tolist()
         kept: defaultdict[tuple[str, int], list[tuple[Tensor, Tensor]]] = defaultdict(list)
         new: list[tuple[dict[str, Tensor], str, Tensor]] = []
@@ -105,13 +106,13 @@ class StackedOptimizer:
                     zip(self._lanes, buffer.unbind(), strict=True)
                 ):
                     if name == "momentum_buffer" and not self._keeps_momentum[lane]:
-                        continue  # torch keeps none where it is 0
+                        continue  # torch has no buffer for momentum 0
                     state = optimizer.state[own[index]]
                     if (before := state.get(name)) is None:
                         new.append((state, name, value.clone()))
                     else:
                         kept[name, index].append((before, value))
-        for pairs in kept.values():  # all lanes at once, as in stack._give_back
+        for pairs in kept.values():  # one call for all lanes, as in stack._give_back
             own_buffers, values = zip(*pairs, strict=True)
             torch._foreach_copy_(own_buffers, values)
         for state, name, value in new:
@@ -122,14 +123,14 @@ class StackedOptimizer:
                     optimizer.state[parameter]["step"] = torch.tensor(step)
 
     def _of_lanes(self, values: Sequence[float]) -> float | Tensor:
-        """A number where all lanes have the same, which is quicker; else one value per lane."""
+        """Return a number if all lanes have the same, which is faster, else one value per lane."""
         if len(set(values)) == 1:
             return values[0]
         like = self._parameters[0]
         return torch.tensor(values, dtype=like.dtype, device=like.device)
 
     def _direction(self, gradient: Tensor, state: dict[str, Tensor]) -> Tensor:
-        """The update before it is multiplied by the learning rate."""
+        """Return the update before the multiplication by the learning rate."""
         momentum, rho, epsilon = (
             _wide(value, gradient) for value in (self._momentum, self._rho, self._epsilon)
         )
@@ -161,12 +162,12 @@ V = TypeVar("V", float, Tensor, float | Tensor)
 
 
 def _wide(values: V, like: Tensor) -> V:
-    """One value per lane, shaped to multiply ``like`` (lanes x ...); a number as it is."""
+    """Shape one value per lane to multiply ``like`` (lanes x ...). Return a number unchanged."""
     return values.view(-1, *[1] * (like.ndim - 1)) if isinstance(values, Tensor) else values
 
 
 def _average_square(average: Tensor, values: Tensor, decay: float | Tensor) -> Tensor:
-    """Move the running average of the squares on, in place."""
+    """Update a running average of squares in place."""
     if isinstance(decay, Tensor):
         return average.mul_(decay).addcmul_(values * (1 - decay), values)
     return average.mul_(decay).addcmul_(values, values, value=1 - decay)

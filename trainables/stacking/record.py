@@ -1,4 +1,4 @@
-"""``StackingRecord``: what a process has found out about its models, so that it does not try again."""
+"""``StackingRecord``: what a process has learned about stacking its models, so that it does not retry."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 
 @dataclass
 class StackingRecord:
-    """Findings about kinds of learners and their models, by (parts of) their signatures."""
+    """Findings about kinds of learners and their models, by their signatures or parts of them."""
 
     unstackable: dict[Hashable, str] = field(default_factory=dict)
-    """Kinds of learners that turned out not to be vectorisable, and why."""
+    """Kinds of learners that cannot be vectorised, and why."""
 
     harmless: set[Hashable] = field(default_factory=set)
-    """Models whose forward pass was found to leave nothing behind."""
+    """Models whose forward pass changes nothing but their buffers, in place."""
 
     held: dict[Hashable, int] = field(default_factory=dict)
-    """By kind, how many at once the device's memory held, where it has once not held all."""
+    """Kind -> number of learners that the device's memory can train at once, after it was once too small."""

@@ -1,4 +1,4 @@
-"""``Signature``: what models must have in common to be trained as one."""
+"""``Signature``: the properties that models must share to train as one."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from trainables.training.loss import Loss
 _PLAIN = (bool, int, float, str, torch.dtype, type)
 
 _OF_EVERY_MODULE = frozenset(vars(nn.Module()))
-"""What torch keeps in each module. Whether it trains or evaluates is among it, and is set anew anyway."""
+"""Attributes that torch keeps in every module. They include the training mode, which a stack sets itself."""
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 class Signature(NamedTuple):
-    """Learners of equal signatures can be trained as one."""
+    """Learners with equal signatures can train as one."""
 
     layers: tuple[Hashable, ...]
-    """By module: its name, class and plain attributes."""
+    """For each module: its name, class and plain attributes."""
     shapes: tuple[Hashable, ...]
-    """By parameter and buffer: its name, shape, type, and whether it is trained."""
+    """For each parameter and buffer: its name, shape and type, and whether it is trained."""
     optimizer: OptimizerName
     batch_size: int
     loss: Hashable
@@ -36,25 +36,25 @@ class Signature(NamedTuple):
     device: torch.device
     row_shape: tuple[int, ...]
     rows: tuple[int, ...]
-    """The identity of the tensors: lanes draw their rows from one data set in memory."""
+    """Identities of the row tensors: all lanes draw from the same data set in memory."""
 
     @property
     def model(self) -> Hashable:
-        """The parts on which the forward pass depends."""
+        """The parts that determine the forward pass."""
         return self.layers, self.shapes
 
     @property
     def kind(self) -> Signature:
-        """The signature without the rows, which are new in each process and sweep."""
+        """The signature without ``rows``, which differ in each process and sweep."""
         return self._replace(rows=())
 
 
 def signature(learner: Learner) -> Signature:
-    """The signature of a learner. Raises CannotStack for a model that can never be stacked."""
+    """Return the signature of a learner. Raises CannotStack for a model that can never be stacked."""
     if learner.config.amp != "none":
-        raise CannotStack(f"amp: {learner.config.amp}: a stack trains in the type of its data")
+        raise CannotStack(f"amp: {learner.config.amp}: a stack trains in the data's type")
     if learner.config.compile:
-        raise CannotStack("compile: true: each model is compiled by itself")
+        raise CannotStack("compile: true: each model is compiled on its own")
     modules = []
     for name, module in learner.network.named_modules():
         own = tuple(
@@ -68,7 +68,7 @@ def signature(learner: Learner) -> Signature:
         if tensor._backward_hooks or tensor._post_accumulate_grad_hooks:
             raise CannotStack(f"parameter '{name}' has hooks")
     if any(isinstance(parameter, nn.UninitializedParameter) for _, parameter in tensors):
-        raise CannotStack("a layer is lazy: its shape is not known before its first batch")
+        raise CannotStack("a layer is lazy: its first batch determines its shape")
     return Signature(
         layers=tuple(modules),
         shapes=tuple((name, tuple(value.shape), value.dtype, value.requires_grad) for name, value in tensors),
@@ -84,14 +84,14 @@ def signature(learner: Learner) -> Signature:
 
 
 def _matters(module: nn.Module, attribute: str) -> bool:
-    """Whether the forward pass may depend on it. What torch's layers keep private follows from the rest."""
+    """Return whether the forward pass may depend on an attribute. torch derives its layers' private ones."""
     return attribute not in _OF_EVERY_MODULE and not (
         attribute[0] == "_" and type(module).__module__.startswith("torch.nn.")
     )
 
 
 def _loss(loss: Loss) -> Hashable:
-    """A loss, to be compared: a module without tensors by its class and attributes."""
+    """Return a comparable form of a loss. A module without tensors is compared by class and attributes."""
     if not isinstance(loss, nn.Module) or [*loss.parameters(), *loss.buffers(), *loss.children()]:
         return loss
     own = [(key, value) for key, value in vars(loss).items() if key not in _OF_EVERY_MODULE]
@@ -99,7 +99,7 @@ def _loss(loss: Loss) -> Hashable:
 
 
 def _plain(module: str, key: str, value: Any) -> Hashable:
-    """A plain attribute of a module, to be compared; anything else might differ from lane to lane unseen."""
+    """Return a plain attribute in comparable form. Raises CannotStack for others: they may differ by lane."""
     if value is None or isinstance(value, _PLAIN):
         return value
     if isinstance(value, (tuple, list)):
@@ -108,5 +108,5 @@ def _plain(module: str, key: str, value: Any) -> Hashable:
         function: Hashable = value
         return function
     raise CannotStack(
-        f"module '{module}' holds '{key}', a {type(value).__name__}, which may differ from trial to trial"
+        f"module '{module}' holds '{key}', a {type(value).__name__}, which may differ between trials"
     )

@@ -1,4 +1,4 @@
-"""Measure how many models to train as one, or find why they cannot be, on a few batches."""
+"""Measure on a few batches how many models to train as one, or find why they cannot be."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from trainables.training.loop import Learner
 
 
 def fitting(learners: Sequence[Learner]) -> int:
-    """The number of learners that can be stacked with at least one other."""
+    """Return how many learners can be stacked with at least one other."""
     return sum(len(group) for group in _groups(learners)[0] if len(group) > 1)
 
 
 def why_alone(learners: Sequence[Learner], record: StackingRecord) -> str | None:
-    """Find on a few batches why learners like these cannot be stacked; ``None``: they can."""
+    """Try on a few batches whether such learners can be stacked. Return why not, or ``None`` if they can."""
     groups, reasons = _groups(learners)
     if not groups:
         return reasons[0]
@@ -47,17 +47,17 @@ def why_alone(learners: Sequence[Learner], record: StackingRecord) -> str | None
 def best_size(
     learners: Sequence[Learner], record: StackingRecord, *, most: int, memory: float | None = None
 ) -> int:
-    """The best number of learners like these to advance together: 1, or a power of 2 up to ``most``.
+    """Return the best number of such learners to train at once: 1, or a power of 2 up to ``most``.
 
-    Measured on a few batches with 1, 4, 16, ... of them while that pays, which takes as long as the training
-    of some epochs: the smallest number within a twentieth of the best throughput, among those that need no
-    more than ``memory`` bytes of the device (``None``: there is no such limit). Where learners differ in
-    shape, only the share of equal ones counts. The learners are used up by it.
+    The search times a few batches with 1, 4, 16, ... learners while that pays, which takes as long as some
+    epochs. It returns the smallest number within 5% of the best throughput that needs at most ``memory``
+    bytes of the device (``None``: no limit). If learners differ in shape, only the share of equal ones
+    counts. The learners are not usable afterwards.
     """
     groups, _ = _groups(learners)
     if not groups:
         return 1
-    # The probability that two random learners can be stacked.
+    # The probability that two random learners match.
     equal = sum(len(group) ** 2 for group in groups) / len(learners) ** 2
     sample = _small(max(groups, key=len)[0])
     alone = _measured(sample, 1, record, memory=memory)
@@ -82,33 +82,37 @@ def best_size(
     return min(n for n, rate in throughputs.items() if rate >= 0.95 * best) if worthwhile else 1
 
 
-# Less gain than this is within the noise of the measurement, and not worth more trials at once.
 _WORTHWHILE = 1.2
+"""Smallest speed-up for more trials at once. Less is within the noise of the measurement."""
+
 _MEASURED_BATCHES = 2
 _STEP = 4
 
-# The overhead of a round, in the worker and in the driver.
 _SECONDS_PER_ROUND = 0.002
+"""The overhead of a round in the worker and in the driver."""
 
 
 class _Measured(NamedTuple):
-    seconds: float  # of a round of all
-    bytes_each: float  # of an accelerator, for each of them
+    seconds: float
+    """Time of a round of all learners."""
+
+    bytes_each: float
+    """Memory of an accelerator per learner."""
 
 
 def _measured(sample: Learner, number: int, record: StackingRecord, *, memory: float | None) -> _Measured:
-    """Measure a round of ``number`` copies; raises torch.OutOfMemoryError where they do not fit."""
+    """Measure a round of ``number`` copies. Raises torch.OutOfMemoryError when they do not fit."""
     device, before = sample.device, 0
     if memory is not None:
         torch.cuda.reset_peak_memory_stats(device)
-        before = torch.cuda.memory_allocated(device)  # rows, which all share, and what others have there
+        before = torch.cuda.memory_allocated(device)  # shared rows, and the memory of other objects
     copies = _copies(sample, number)
 
     def advance() -> None:
         if number == 1:
             loop.advance(copies[0])
         elif None in stack.advance(copies, record):
-            raise torch.OutOfMemoryError(f"{device} does not hold one of these models as a stack of one")
+            raise torch.OutOfMemoryError(f"{device} has no memory for one of these models as a stack of one")
 
     seconds = _seconds(advance)
     peak = 0 if memory is None else torch.cuda.max_memory_allocated(device)
@@ -116,7 +120,7 @@ def _measured(sample: Learner, number: int, record: StackingRecord, *, memory: f
 
 
 def _fitting_into(memory: float | None, each: float, device: torch.device, *, most: int) -> int:
-    """The largest power of 2 up to ``most`` for which memory has room."""
+    """Return the largest power of 2 up to ``most`` that fits into the memory."""
     if memory is not None:
         room = memory - torch.cuda.memory_allocated(device)
         most = min(most, max(1, int(room / max(1, each))))
@@ -124,14 +128,14 @@ def _fitting_into(memory: float | None, each: float, device: torch.device, *, mo
 
 
 def _throughputs(taken: dict[int, float]) -> dict[int, float]:
-    """Learners per second by their number: each power of 2, on lines between those for which it is known."""
+    """Return learners per second for each power of 2, with times interpolated between measured numbers."""
     sizes = [1 << exponent for exponent in range(max(taken).bit_length())]
     seconds = np.interp(sizes, [*taken], [*taken.values()])
     return {size: size / each for size, each in zip(sizes, seconds.tolist(), strict=True)}
 
 
 def _groups(learners: Sequence[Learner]) -> tuple[list[list[Learner]], list[str]]:
-    """The learners by signature, and the reasons why others can never be stacked."""
+    """Return the learners grouped by signature, and the reasons why others can never be stacked."""
     groups: dict[Hashable, list[Learner]] = {}
     reasons = []
     for learner in learners:
@@ -143,13 +147,13 @@ def _groups(learners: Sequence[Learner]) -> tuple[list[list[Learner]], list[str]
 
 
 def _copies(learner: Learner, number: int) -> list[Learner]:
-    # A copy of the data would be another data set, and of a slice of it a copy of the whole.
+    # A copy of the data would be another data set. A copy of a slice would copy all the data.
     data = (learner.training, learner.validation)
     return [copy.deepcopy(learner, {id(part): part for part in data}) for _ in range(number)]
 
 
 def _small(learner: Learner) -> Learner:
-    """The learner on its device, with just a few batches of data."""
+    """Move the learner to its device, and keep only a few batches of its data."""
     learner.network.to(learner.device)
     batch = learner.config.batch_size
     (features, targets), (others, wanted) = learner.training, learner.validation
@@ -159,7 +163,7 @@ def _small(learner: Learner) -> Learner:
 
 
 def _seconds(function: Callable[[], object]) -> float:
-    """The seconds of a round: the faster of two runs after a first one that warms up, plus overhead."""
+    """Return the time of a round: the faster of two runs after a warm-up run, plus overhead."""
     times = []
     for _ in range(3):
         began = time.perf_counter()

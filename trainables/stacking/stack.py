@@ -1,8 +1,8 @@
-"""Train several models of one shape as one stacked model, each lane as if it were alone.
+"""Train several models of one shape as one stacked model, each lane as if alone.
 
-``advance`` trains a group of learners of one signature for one epoch. Each epoch forms a new group, so lanes
-can join and leave in between. Each learner keeps its own network and optimizer: the stack reads them at the
-start of the epoch and writes them at its end. Needs torch only, no Ray.
+``advance`` trains learners with equal signatures for one epoch. Each epoch forms a new group, so lanes can
+join and leave in between. Each learner keeps its own network and optimizer. The stack reads them at the start
+of the epoch and writes them at its end. Needs torch, but no Ray.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from trainables.training.loss import TrainingLoss, losses
 
 
 def fusion_key(learner: Learner, record: StackingRecord) -> Hashable | None:
-    """Learners of equal keys can be trained as one; ``None``: this one trains alone."""
+    """Return a key, or ``None`` if the learner trains alone. Learners with equal keys can train as one."""
     try:
         key = signature(learner)
     except CannotStack:
@@ -45,7 +45,7 @@ def fusion_key(learner: Learner, record: StackingRecord) -> Hashable | None:
 
 
 def advance_together(learners: Sequence[Learner], record: StackingRecord) -> list[dict[str, float] | None]:
-    """Train learners of one fusion key for one epoch; ``None`` for those that must train alone."""
+    """Train learners with equal fusion keys for one epoch. The results are ``None`` if they cannot stack."""
     try:
         return advance(learners, record)
     except CannotStack as error:
@@ -54,11 +54,11 @@ def advance_together(learners: Sequence[Learner], record: StackingRecord) -> lis
 
 
 def advance(learners: Sequence[Learner], record: StackingRecord) -> list[dict[str, float] | None]:
-    """Train learners of one signature for one epoch and evaluate them; as ``loop.advance`` for each.
+    """Train learners with equal signatures for one epoch and evaluate them, as ``loop.advance`` does for one.
 
-    When the device's memory does not hold all at once, they are trained by half as many at a time, and so in
-    later epochs; one that it does not even hold as a stack of one has not changed, and has ``None``. Raises
-    CannotStack when the model does something that cannot be vectorised; no learner has changed then.
+    If the device's memory is too small, half as many train at a time, also in later epochs. A learner that
+    does not even fit as a stack of one is unchanged, and its result is ``None``. Raises CannotStack when the
+    model cannot be vectorised; all learners are then unchanged.
     """
     began = time.perf_counter()
     states = [learner.streams.state_dict() for learner in learners]
@@ -81,7 +81,7 @@ def advance(learners: Sequence[Learner], record: StackingRecord) -> list[dict[st
 def _in_groups(
     learners: Sequence[Learner], orders: Sequence[Tensor], record: StackingRecord
 ) -> list[dict[str, float] | None]:
-    """Train as many at a time as memory holds; halve the number where it holds fewer."""
+    """Train as many at a time as fit into memory. Halve the number when it is too large."""
     kind = signature(learners[0]).kind
     results: list[dict[str, float] | None] = []
     while remaining := len(learners) - len(results):
@@ -94,7 +94,7 @@ def _in_groups(
             if not is_out_of_memory(error):
                 raise
             record.held[kind] = max(1, size // 2)
-        torch.cuda.empty_cache()  # what the failed attempt held is free only now that its error is gone
+        torch.cuda.empty_cache()  # outside `except`: the error keeps the failed attempt's memory
         if size == 1:
             results.append(None)
     return results
@@ -116,7 +116,7 @@ def _together(learners: Sequence[Learner], orders: Sequence[Tensor]) -> list[dic
     losses, norms = _train(learners, orders, {**trained, **fixed}, buffers, trained, optimizer)
     with torch.inference_mode():
         total_loss, total_score, more = _evaluate(first, {**trained, **fixed}, buffers)
-    optimizer.give_back()  # needs memory; nothing has changed if there is none
+    optimizer.give_back()  # first, since it needs memory: if it fails, nothing has changed
     _give_back(trained, parameters_of)
     _give_back(buffers, buffers_of)
     rows = len(first.training[1])
@@ -135,9 +135,9 @@ def _together(learners: Sequence[Learner], orders: Sequence[Tensor]) -> list[dic
 
 
 def _refuse_changes(learner: Learner, record: StackingRecord) -> None:
-    """Raise CannotStack where a forward pass changes its model other than in place, in its buffers.
+    """Raise CannotStack if a forward pass changes its model, except for changes of buffers in place.
 
-    ``functional_call`` forgets what is assigned, and an attribute that changes is that of one lane only.
+    ``functional_call`` drops assignments, and a changed attribute would belong to one lane only.
     """
     network = learner.network
     if all(type(module).__module__.startswith(_NO_SURPRISES) for module in network.modules()):
@@ -154,12 +154,12 @@ def _refuse_changes(learner: Learner, record: StackingRecord) -> None:
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
-        return  # so will the training, and say so
+        return  # the training will fail and report it
     finally:
         learner.streams.load_state_dict(state)
     for name, buffer in tried.named_buffers():
         if buffer is not buffers.get(name):
-            raise CannotStack(f"buffer '{name}' is assigned anew by the forward pass; change it in place")
+            raise CannotStack(f"the forward pass replaces buffer '{name}'; change it in place")
     if signature(replace(learner, network=tried)).layers != before.layers:
         raise CannotStack("the forward pass changes an attribute of its module")
     record.harmless.add(before.model)
@@ -170,7 +170,7 @@ _NO_SURPRISES = ("torch.nn.", "trainables.")
 
 
 def _stacked(tensors: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """By name, one tensor for all lanes: lanes x the shape of each."""
+    """Return by name one tensor for all lanes: lanes x the shape of each."""
     return {
         name: torch.stack([lane[name].detach() for lane in tensors]).requires_grad_(value.requires_grad)
         for name, value in tensors[0].items()
@@ -179,10 +179,10 @@ def _stacked(tensors: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def _give_back(stacked: dict[str, Tensor], tensors: Sequence[dict[str, Tensor]]) -> None:
-    """Write what has been stacked into each lane's own tensors."""
+    """Write stacked tensors into each lane's own tensors."""
     for name, tensor in stacked.items():
-        # All lanes at once: a copy for each would keep a GPU waiting. Name by name: torch copies tensors of
-        # several types or layouts one by one.
+        # One call for all lanes, since a copy for each lane would keep a GPU waiting. One call per name,
+        # since torch copies tensors of mixed types or layouts one by one.
         torch._foreach_copy_([lane[name] for lane in tensors], tensor.unbind())
 
 
@@ -194,13 +194,13 @@ def _train(
     trained: dict[str, Tensor],
     optimizer: StackedOptimizer,
 ) -> tuple[Tensor, Tensor]:
-    """One epoch over all rows; the sums of the losses and the norms of the last gradients, one per lane."""
+    """Train one epoch. Returns the sums of the losses and the norms of the last gradients, one per lane."""
     first = learners[0]
     features, targets = first.training
     model = first.network.train()
     names = [name for name, _ in dropout.dropouts(model)]
-    # All that an epoch needs is on the device before its first batch, in one copy for all lanes: each waits
-    # for the device.
+    # Copy everything that the epoch needs to the device before its first batch, for all lanes at once: each
+    # copy waits for the device.
     keys = torch.stack([learner.dropout_keys() for learner in learners]).to(first.device) if names else None
     order = torch.stack(list(orders)).to(features.device)  # lanes x rows
 
@@ -249,7 +249,7 @@ def _vectorising() -> Iterator[None]:
         yield
     except torch.AcceleratorError:
         raise
-    except Exception as error:  # of a model's or a loss's own, whatever it is
+    except Exception as error:  # a model's or a loss's code may raise anything
         if is_out_of_memory(error):
             raise
         said = (
@@ -263,12 +263,12 @@ def _vectorising() -> Iterator[None]:
 def _evaluate(
     learner: Learner, parameters: dict[str, Tensor], buffers: dict[str, Tensor]
 ) -> tuple[Tensor, Tensor, list[dict[str, float]]]:
-    """Sums over the validation rows of the losses and of the scores, and further metrics, one per lane."""
+    """Return sums of the losses and scores over the validation rows, and further metrics, one per lane."""
     features, targets = learner.validation
     model = learner.network.eval()
     score = correct if learner.task == "classification" else squared_errors
     lanes = len(next(iter(parameters.values())))
-    # As many rows of each as training had in memory, with their gradients, are no trouble.
+    # A batch of rows per lane fits, since training kept it in memory together with its gradients.
     chunk = max(learner.config.batch_size, EVALUATION_ROWS // lanes)
 
     forward = stacked_forward.forward(model, shared_inputs=True)
@@ -278,7 +278,7 @@ def _evaluate(
     for start in range(0, len(targets), chunk):
         wanted = targets[start : start + chunk].to(device)
         with _vectorising():
-            rows = features[start : start + chunk].to(device, copy=True)  # a model may change them in place
+            rows = features[start : start + chunk].to(device, copy=True)  # a model may change its input
             outputs = forward(parameters, buffers, rows)
             each = losses(learner.loss, outputs, wanted.expand(lanes, -1))
         total_loss, total_score = total_loss + each * len(wanted), total_score + score(outputs, wanted)

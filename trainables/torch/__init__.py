@@ -1,4 +1,4 @@
-"""``TorchTrainable``, the class to inherit from: what turns a PyTorch model into a trainable."""
+"""``TorchTrainable``: the base class that turns a PyTorch model into a trainable."""
 
 from trainables.torch.trainable import TorchTrainable
 

@@ -1,4 +1,4 @@
-"""The checkpoint of a learner: one file of tensors and plain values, which runs no code when it is read."""
+"""A learner's checkpoint: one file of tensors and plain values, which runs no code when it is read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CHECKPOINT_FORMAT = 2
 
 
 def save(learner: Learner, folder: Path, dataset: Dataset, **about: Any) -> None:
-    """Write a checkpoint; ``about`` holds the trainable's path, the trial's config, settings and seeds."""
+    """Write a checkpoint. ``about``: the trainable's path, and the trial's config, settings and seeds."""
     fitted = dataset.preprocessing
     state = {
         "format": CHECKPOINT_FORMAT,
@@ -42,9 +42,9 @@ def save(learner: Learner, folder: Path, dataset: Dataset, **about: Any) -> None
 
 
 def load(learner: Learner, folder: Path, dataset: Dataset, *, sweep_seed: int) -> None:
-    """Resume a learner from a checkpoint, with its own hyperparameters.
+    """Resume a learner from a checkpoint, with the learner's own hyperparameters.
 
-    Raises ValueError when the checkpoint's model or data are others.
+    Raises ValueError when the checkpoint belongs to another model or other data.
     """
     state = torch.load(folder / CHECKPOINT_FILE, map_location="cpu", weights_only=True)
     _refuse_other_data(state, dataset, sweep_seed)
@@ -55,8 +55,8 @@ def load(learner: Learner, folder: Path, dataset: Dataset, *, sweep_seed: int) -
         theirs = {key: value for key, value in state["config"].items() if own.get(key) != value}
         ours = {key: own.get(key) for key in theirs}
         raise ValueError(
-            "checkpoint: its weights do not fit this trial's model; must be of the same shapes, "
-            f"got a checkpoint with {theirs} where this trial has {ours}"
+            "checkpoint: its weights do not fit this trial's model; must have the same shapes, "
+            f"got a checkpoint with {theirs}, but this trial has {ours}"
         ) from error
     optimizers.load_state(
         learner.optimizer,
@@ -75,11 +75,11 @@ def _refuse_other_data(state: dict[str, Any], dataset: Dataset, sweep_seed: int)
     columns, theirs = dataset.preprocessing.columns, state["preprocessing"]
     own = [list(columns.numbers), list(columns.categories), list(dataset.class_names)]
     same_names = [theirs["numbers"], theirs["categories"], state["class_names"]] == own
-    # Other splits or other rows give other means; the tolerance is for the rounding of another machine.
-    # How the rows are preprocessed is a hyperparameter, and the trial's own.
+    # Other splits or rows have other means. The tolerance allows for another machine's rounding.
+    # The preprocessing is a hyperparameter of the trial, so it may differ.
     fingerprint = torch.tensor(dataset.fingerprint)
     if not same_names or not torch.allclose(state["fingerprint"], fingerprint):
         raise ValueError(
-            "checkpoint: was trained on other rows; must have this trial's data and "
+            "checkpoint: has other rows; must have this trial's data and "
             f"sweep_seed {sweep_seed}, got sweep_seed {state['sweep_seed']} and {state['settings']}"
         )

@@ -1,4 +1,4 @@
-"""``Devices``: which device a trial of this process gets, and the rows that lie on it."""
+"""``Devices``: the device of a process's trials, and the rows stored on it."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from torch import Tensor
 from trainables.data.datasets import Part
 
 _SHARE_FOR_DATA = 0.5
-"""Of the memory of a device that is free, and of the process's own part of it; the rest is for models."""
+"""Largest share for rows of a device's free memory, and of the process's part of it. Models need the rest."""
 
 
 class Devices:
-    """The devices of a process, with one copy per device of the rows of its trials, which only read them."""
+    """The devices of a process. Its trials share one copy of their rows per device, which is read-only."""
 
     def __init__(self) -> None:
         self._rows: WeakKeyDictionary[Part, dict[torch.device, tuple[Tensor, Tensor]]] = WeakKeyDictionary()
         self._is_gpu_ready = False
 
     def granted(self, resources: Any) -> torch.device:
-        """The device of a trial with these resources (Ray's; ``None``: this process's own).
+        """Return the device of a trial with these resources (Ray's; ``None``: this process's own).
 
-        The first time that it is a GPU, the process gets ready to use it.
+        The first call that returns a GPU prepares the process for it. Raises RuntimeError when Ray granted a
+        GPU and PyTorch finds none.
         """
         if resources is not None:
             gpus = resources.required_resources.get("GPU", 0)
@@ -34,14 +35,14 @@ class Devices:
         if gpus > 0 and not torch.cuda.is_available():
             raise RuntimeError(
                 f"resources.gpu: the trial was granted a GPU, but this PyTorch ({torch.__version__}) "
-                "sees none; install a build with CUDA on every node, or set gpu to 0"
+                "finds none; install a build with CUDA on every node, or set gpu to 0"
             )
         if gpus > 0:
             self._prepare_gpu()
         return torch.device("cuda" if gpus > 0 else "cpu")
 
     def rows(self, part: Part, device: torch.device) -> tuple[Tensor, Tensor]:
-        """The rows on the device if they fit there, else on the CPU, from where each batch is copied."""
+        """Return the rows on the device if they fit there, else on the CPU for a copy batch by batch."""
         copies = self._rows.setdefault(part, {})
         if device not in copies:
             place = device if self._fits(part, device) else torch.device("cpu")
@@ -52,22 +53,22 @@ class Devices:
         return copies[device]
 
     def _prepare_gpu(self) -> None:
-        """Limit the process to its part of the GPU, and make results on it a function of config and seed.
+        """Limit the process to its part of the GPU, and make results on it deterministic.
 
-        Only the first call does so: a model may then set other flags.
+        Only the first call has an effect, so a model may set other flags later.
         """
         if self._is_gpu_ready:
             return
         self._is_gpu_ready = True
-        # A process that takes more than its part would leave its neighbours without memory.
+        # A process that exceeds its part would leave its neighbours without memory.
         if (part := _granted_part()) < 1:
             torch.cuda.set_per_process_memory_fraction(part)
-        # By default convolutions round their inputs to 10 bits, and add up their gradients in any order.
+        # By default convolutions round their inputs to 10 bits, and sum gradients in an arbitrary order.
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cudnn.deterministic = True
 
     def _fits(self, part: Part, device: torch.device) -> bool:
-        """Whether the rows leave the device room for models, the process's other rows being there."""
+        """Return whether the rows leave room for models on the device, besides the rows already there."""
         own = memory_share(device)
         if own is None:
             return True
@@ -75,12 +76,12 @@ class Devices:
         there = [rows for copies in self._rows.values() for rows in copies.get(device, ())]
         held = sum(rows.nbytes for rows in there if rows.device.type == device.type)
         size = part.features.nbytes + part.targets.nbytes
-        # Processes that share the device and load at the same time all see the same free memory.
+        # Processes that load at the same time see the same free memory, so each also respects its own part.
         return size <= _SHARE_FOR_DATA * free and held + size <= _SHARE_FOR_DATA * own
 
 
 def memory_share(device: torch.device) -> float | None:
-    """Bytes of an accelerator that this process may count on, where several share it; ``None`` on the CPU."""
+    """Return the bytes of an accelerator that this process may use, or ``None`` on the CPU."""
     if device.type != "cuda":
         return None
     _, total = torch.cuda.mem_get_info(device)
@@ -88,7 +89,7 @@ def memory_share(device: torch.device) -> float | None:
 
 
 def _granted_part() -> float:
-    """The part of its GPU that Ray has granted this process; outside an actor, and of several GPUs, all."""
+    """Return the part of a GPU that Ray granted this process: 1 outside an actor or for several GPUs."""
     if not ray.is_initialized() or (context := ray.get_runtime_context()).get_actor_id() is None:
         return 1.0
     return min(1.0, float(context.get_assigned_resources().get("GPU", 1.0)))

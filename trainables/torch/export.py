@@ -1,7 +1,7 @@
-"""Trained models outside of a sweep: ``load_model`` for a checkpoint or an exported folder, and ``export``.
+"""Trained models outside a sweep: ``load_model`` reads them, ``export`` writes them.
 
-Neither runs code that a file brings: weights are read as tensors alone, the rest as JSON, and a class is
-looked up in the table of trainables, or given by the caller.
+No code in a file is run. Weights are read as tensors, the rest as JSON. A class comes from the table of
+trainables or from the caller.
 """
 
 from __future__ import annotations
@@ -36,51 +36,58 @@ WEIGHTS_FILE = "model.safetensors"
 PREPROCESSING_FILE = "preprocessing.safetensors"
 
 _DESCRIPTION = ("trainable", "config", "settings", "task", "class_names", "shape", "target", "preprocessing")
-"""The parts of a checkpoint that describe its model and are no tensors; JSON-ready."""
+"""Parts of a checkpoint that describe its model and are JSON-ready, not tensors."""
 
 _CLASSES = ("class_values", "class_type")
-"""Further keys, which files of earlier versions do not have."""
+"""Further keys, which files of earlier versions lack."""
 
 
 @dataclass(frozen=True, eq=False)
 class TrainedModel:
-    """A trained network with its preprocessing: predicts from raw rows.
+    """A trained network with its preprocessing. It predicts from raw rows.
 
-    ``network``: n x d preprocessed features to n x outputs, on the CPU, in evaluation mode. Rows are a data
-    frame with the columns of the training data (others are ignored, their order does not matter), a list of
-    mappings, or, where no column is text, an array n x d or n images. ``class_values``: by class number, the
-    value that the training data had, in their type; ``class_names``: its name.
+    Rows are a data frame with the columns of the training data, in any order and with other columns ignored;
+    or a list of mappings; or, without text columns, an array n x d or n images.
     """
 
     network: nn.Module
+    """Maps n x d preprocessed features to n x outputs, on the CPU, in evaluation mode."""
+
     preprocessing: Preprocessing
     task: Task
     class_names: tuple[str, ...]
+    """Names by class number; empty for regression."""
+
     class_values: NDArray[Any]
+    """Original values of the target by class number, in their type."""
+
     target: TargetScaling
     dtype: torch.dtype
 
     def features(self, rows: Any) -> torch.Tensor:
-        """The rows as the network takes them, n x d."""
+        """Return the network's input for these rows, n x d."""
         return torch.tensor(
             self.preprocessing.transform(*_raw(rows, self.preprocessing.columns)), dtype=self.dtype
         )
 
     def outputs(self, rows: Any) -> torch.Tensor:
-        """The outputs of the network, n x outputs."""
+        """Return the network's outputs for these rows, n x outputs."""
         with torch.inference_mode():
             outputs: torch.Tensor = self.network(self.features(rows))
         return outputs
 
     def probabilities(self, rows: Any) -> NDArray[np.float64]:
-        """The probability of each class, n x classes as in ``class_names``; for classification only."""
+        """Return class probabilities, n x classes in the order of ``class_names``.
+
+        Raises ValueError for a regression.
+        """
         if self.task != "classification":
-            raise ValueError("probabilities: there are none in regression; use predict")
+            raise ValueError("probabilities: a regression has none; use predict")
         found: NDArray[np.float64] = self.outputs(rows).double().softmax(dim=1).numpy()
         return found
 
     def predict(self, rows: Any) -> NDArray[Any]:
-        """The likeliest class of each row as the data had it, or its value in the target's own units."""
+        """Return each row's most probable class as its original value, or the value in the target's units."""
         if self.task == "classification":
             found: NDArray[Any] = self.class_values[self.probabilities(rows).argmax(axis=1)]
             return found
@@ -89,10 +96,10 @@ class TrainedModel:
 
 
 def load_model(folder: str | Path, *, trainable: type[TorchTrainable] | None = None) -> TrainedModel:
-    """The model of a checkpoint, or of a folder that ``tuner export`` wrote.
+    """Load the model of a checkpoint, or of a folder that ``tuner export`` wrote.
 
-    ``trainable``: its class, needed for one that is not in the table of trainables. Raises ValueError when
-    the folder holds no model, or one of another class.
+    ``trainable``: the model's class, required if it is not in the table of trainables. Raises ValueError when
+    the folder holds no model, or a model of another class.
     """
     folder = Path(folder)
     about, weights, arrays = _read(folder)
@@ -118,7 +125,7 @@ def load_model(folder: str | Path, *, trainable: type[TorchTrainable] | None = N
 
 
 def export(checkpoint_dir: Path, out_dir: Path) -> None:
-    """Write the model of a checkpoint as safetensors and JSON into ``out_dir``, which is made.
+    """Write the model of a checkpoint as safetensors and JSON into ``out_dir``, which is created.
 
     Raises ValueError when the checkpoint holds no model.
     """
@@ -128,13 +135,13 @@ def export(checkpoint_dir: Path, out_dir: Path) -> None:
         contiguous = {key: tensor.clone().contiguous() for key, tensor in tensors.items()}
         content = save(contiguous)
         write_whole(out_dir / name, lambda file, content=content: file.write(content))  # type: ignore[misc]
-    # Written last: with it, the folder is complete.
+    # Written last: the folder is complete once this file exists.
     text = json.dumps(about, indent=2, allow_nan=False) + "\n"
     write_whole(out_dir / CONFIG_FILE, lambda file: file.write(text.encode()))
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-    """The description of the folder's model, its weights, the arrays of its preprocessing."""
+    """Return the description of the folder's model, its weights, and its preprocessing arrays."""
     if (folder / CONFIG_FILE).is_file():
         about = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
         return about, load_file(folder / WEIGHTS_FILE), load_file(folder / PREPROCESSING_FILE)
@@ -143,7 +150,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor], dict[s
     try:
         state = torch.load(folder / CHECKPOINT_FILE, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
-        raise ValueError(f"{folder}: its checkpoint holds more than tensors, and is not read") from error
+        raise ValueError(f"{folder}: its checkpoint must hold only tensors and plain values") from error
     if state["format"] != CHECKPOINT_FORMAT:
         raise ValueError(f"{folder}: its format must be {CHECKPOINT_FORMAT}, got {state['format']}")
     about = {
@@ -153,23 +160,23 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor], dict[s
 
 
 def _class_values(about: Mapping[str, Any]) -> NDArray[Any]:
-    """The classes in the type that the data had; their names for a file of an earlier version."""
+    """Return the classes in the data's type, or their names for a file of an earlier version."""
     if "class_values" not in about:
         return np.array(about["class_names"])
     return np.array(about["class_values"], dtype=about["class_type"])
 
 
 def _class(path: str, given: type[TorchTrainable] | None) -> type[TorchTrainable]:
-    """The class that a file names; it is not imported by that name unless it is in the table."""
+    """Return the class that a file names. Only classes in the table of trainables are imported."""
     path = former_paths.current(path)
     if given is not None:
         if given.__qualname__ != path.partition(":")[2]:
-            raise ValueError(f"trainable: the model is one of {path}, got {given.__qualname__}")
+            raise ValueError(f"trainable: the model's class is {path}, got {given.__qualname__}")
         return given
     known = {entry.path for entry in TRAINABLES.values()}
     if path not in known:
-        what = "its class must be given: load_model(folder, trainable=...)"
-        raise ValueError(f"trainable: the model is one of {path}; {what}")
+        what = "pass the class: load_model(folder, trainable=...)"
+        raise ValueError(f"trainable: the model's class {path} is not built in; {what}")
     from importlib import import_module
 
     module, _, name = path.partition(":")
@@ -178,16 +185,14 @@ def _class(path: str, given: type[TorchTrainable] | None) -> type[TorchTrainable
 
 
 def _raw(rows: Any, columns: Columns) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-    """Numbers n x d_n and codes n x d_c of rows; raises ValueError when a column is missing."""
+    """Return the numbers n x d_n and codes n x d_c of rows. Raises ValueError when a column is missing."""
     if isinstance(rows, (list, tuple)) and rows and isinstance(rows[0], Mapping):
         rows = pd.DataFrame(list(rows))
     if isinstance(rows, pd.DataFrame):
         rows = rows.rename(columns=str)
         for name in columns.names:
             if name not in rows:
-                raise ValueError(
-                    f"rows: have no column '{name}'; {did_you_mean(name, map(str, rows.columns))}"
-                )
+                raise ValueError(f"rows: no column '{name}'; {did_you_mean(name, map(str, rows.columns))}")
         return (
             rows[list(columns.numbers)].to_numpy(dtype=np.float64, na_value=np.nan),
             np.column_stack(

@@ -1,4 +1,4 @@
-"""``make_learner``: a ``Learner`` from a network, a loss and a data set; and its scores on the test rows."""
+"""``make_learner``: build a ``Learner`` for a data set. ``test_scores``: score it on the test rows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from trainables.training.metrics import Metrics
 from trainables.training.randomness import RandomStreams
 
 LOSSES: dict[Task, Loss] = {"classification": functional.cross_entropy, "regression": squared_error}
-"""The losses of trainables that do not define their own."""
+"""The losses of trainables without their own."""
 
 
 def make_learner(
@@ -37,17 +37,17 @@ def make_learner(
     device: torch.device,
     devices: Devices,
 ) -> Learner:
-    """A learner with a new network, before its first epoch."""
+    """Return a learner with a new network, before its first epoch."""
     streams = RandomStreams(seed, device)
     training = devices.rows(dataset.training, device)
     with streams.borrowed():
         network = replace_dropout(model())
         initialize(network, config)
-    # Built on the CPU in float32, so that every device and precision starts from the same weights.
+    # The network is built on the CPU in float32, so initial weights do not depend on device and precision.
     network = network.to(device, training[0].dtype)
     training_loss.refuse_smoothing(loss, config)
     if config.amp != "none" and training[0].dtype != torch.float32:
-        raise ValueError(f"amp: works with precision float32 only; must be none, got '{config.amp}'")
+        raise ValueError(f"amp: needs precision float32; must be none, got '{config.amp}'")
     return Learner(
         network=network,
         optimizer=optimizers.build(config, network.parameters()),
@@ -68,6 +68,6 @@ def make_learner(
 
 
 def test_scores(learner: Learner, dataset: Dataset, devices: Devices) -> dict[str, float]:
-    """The scores on the test rows, under the names that they have on the validation rows."""
+    """Return the scores on the test rows, under the names of the validation metrics."""
     with learner.streams.borrowed():
         return evaluate(replace(learner, validation=devices.rows(dataset.test, learner.device)))

@@ -1,7 +1,7 @@
-"""``TorchTrainable``: trains one PyTorch model by minibatches, an iteration being an epoch.
+"""``TorchTrainable``: trains a PyTorch model on minibatches. An iteration is one epoch.
 
-Importing this does not import torch, which takes a second that a driver need not spend: it asks a class what
-its trials report and share, and its workers train.
+This module does not import torch, which takes a second. A driver does not need torch: it asks a class for its
+metrics and shared data, and the workers train.
 """
 
 from __future__ import annotations
@@ -35,35 +35,35 @@ if TYPE_CHECKING:
     from trainables.training.loss import Loss
 
 ABOUT_TRAINING = ("learning_rate", "gradient_norm", "epoch_seconds", "parameters")
-"""Numbers that each result has beside losses and scores: of the epoch's last update, of its training, and how
-many parameters are trained."""
+"""Further numbers in each result: about the epoch's last update, its training time, and the number of trained
+parameters."""
 
 M = TypeVar("M", bound=BaseModel)
 
 
 class TorchTrainable(SharedRows, HeldOut, Trainable):
-    """A network trained by minibatches; a subclass gives ``model`` and, where they differ, the rest.
+    """A network trained on minibatches. A subclass defines ``model`` and may override the rest.
 
-    ``own_metrics``: functions of outputs (n x k) and targets (n) by name; results have them of the validation
-    rows as ``val_<name>``.
-
-    Results are a pure function of the config and its seeds, also after a checkpoint is restored and
-    with other trials in the same process. Each result has the metrics named by ``metrics`` and the
-    number of epochs as ``training_iteration``. A diverged loss is reported as it is.
-
-    ``most_gpus``: that a trial can use; one with a ``step`` for several says so.
+    Results are a pure function of the config and its seeds, also after a checkpoint is restored and with
+    other trials in the same process. Each result has the metrics that ``metrics`` names, and the number of
+    epochs as ``training_iteration``. A diverged loss is reported unchanged.
     """
 
-    _in_stack: dict[str, Any] | None = None  # the result of an epoch that was trained in a stack
+    _stacked_result: dict[str, Any] | None = None
+    """The result of an epoch that was trained in a stack; the next ``step`` returns it."""
 
     Config: ClassVar[type[TrainingConfig]] = TrainingConfig
     Settings: ClassVar[type[SplitSettings]] = DataSettings
     most_gpus: ClassVar[int] = 1
+    """GPUs that a trial can use. A subclass whose ``step`` uses several declares it."""
+
     own_metrics: ClassVar[Mapping[str, Callable[[Tensor, Tensor], float | Tensor]]] = {}
+    """Name -> function of outputs (n x k) and targets (n). Results have its value on the validation rows as
+    ``val_<name>``."""
 
     @classmethod
     def metrics(cls, settings: dict[str, Any]) -> tuple[str, ...]:
-        """Names of the metrics that each result has; raises ValueError if the settings cannot be met."""
+        """Return the names of the metrics in each result. Raises ValueError if the settings do not fit."""
         given = parse(cls.Settings, settings, where="trainable")
         source = cls._source(given)
         splits.split(source, given, sweep_seed=0)
@@ -74,7 +74,7 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
 
     @classmethod
     def check(cls, config: Mapping[str, Any]) -> None:
-        """Raise ValueError when no trial can have this configuration, as far as that is quickly seen."""
+        """Raise ValueError for an impossible configuration, as far as quick checks can tell."""
         hyperparameters, settings, _ = cls._parts(config)
         source = cls._source(settings)
         datasets.refuse_missing(source, hyperparameters)
@@ -83,29 +83,29 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
 
     @classmethod
     def prepare(cls) -> None:
-        """Import what trials need, before the first one, which would count its time."""
+        """Import the modules that trials need, before the first trial's time is measured."""
         from trainables.stacking import size  # noqa: F401
         from trainables.torch import checkpoint, learner  # noqa: F401
 
     @classmethod
     def export(cls, checkpoint_dir: str, out_dir: str) -> None:
-        """Write the model of a checkpoint for use elsewhere: see ``trainables.torch.export``."""
+        """Write the model of a checkpoint for use elsewhere (see ``trainables.torch.export``)."""
         from trainables.torch.export import export
 
         export(Path(checkpoint_dir), Path(out_dir))
 
     def model(self, config: Any) -> nn.Module:
-        """A new network for ``config`` (a ``Config``) and ``self.dataset``: n x d features to n x outputs."""
+        """Return a new network, n x d features to n x outputs, for ``config`` and ``self.dataset``."""
         raise NotImplementedError(f"{type(self).__name__} must define model(config)")
 
     def loss(self, config: Any) -> Loss:
-        """The loss of training: cross-entropy, or the squared error of the standardised target."""
+        """Return the training loss: cross-entropy, or the squared error of the standardised target."""
         from trainables.torch.learner import LOSSES
 
         return LOSSES[self.dataset.task]
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Start the trial that the flat ``config`` describes; raises ValueError for keys of no one."""
+        """Start the trial that the flat ``config`` describes. Raises ValueError for an invalid one."""
         from trainables.torch.devices import Devices
         from trainables.torch.learner import make_learner
         from trainables.training.metrics import Metrics
@@ -130,7 +130,7 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
 
     @property
     def epoch(self) -> int:
-        """Epochs trained so far."""
+        """The number of epochs trained so far."""
         return self._learner.epoch
 
     def step(self) -> dict[str, Any]:
@@ -139,13 +139,13 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
 
         if self.settings.refit:
             return self._refit()
-        result: dict[str, Any] = self._in_stack or loop.advance(self._learner)
-        self._in_stack = None
-        # Ray counts from 0 again after restore("path"); the checkpoint knows better.
+        result: dict[str, Any] = self._stacked_result or loop.advance(self._learner)
+        self._stacked_result = None
+        # Ray counts from 0 again after restore("path"), so the checkpoint's own count is reported.
         return {**result, "training_iteration": self.epoch}
 
     def fusion_key(self) -> Hashable | None:
-        """Trials of equal keys can be trained as one; ``None``: this one trains alone."""
+        """Return a key, or ``None`` if the trial trains alone. Trials with equal keys can train as one."""
         from trainables.stacking import stack
 
         alone = self.settings.refit or self._has_own_step()
@@ -153,7 +153,7 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
 
     @classmethod
     def fused_step(cls, trials: Sequence[TorchTrainable]) -> None:
-        """Train trials of one fusion key for one epoch; each one's next ``step`` gives its result."""
+        """Train trials with equal keys for one epoch. The next ``step`` of each returns its result."""
         from trainables.stacking import stack
 
         started = time.perf_counter()
@@ -161,11 +161,11 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
         seconds = (time.perf_counter() - started) / len(trials)
         for trial, result in zip(trials, results, strict=True):
             if result is not None:
-                trial._in_stack = {**result, TIME_THIS_ITER_S: seconds}
+                trial._stacked_result = {**result, TIME_THIS_ITER_S: seconds}
 
     @classmethod
     def best_lanes(cls, configs: Sequence[Mapping[str, Any]], *, most: int) -> int:
-        """Measure how many trials like these one process should train at once, at most ``most``."""
+        """Measure how many such trials, at most ``most``, one process trains fastest at once."""
         from trainables.stacking import size
         from trainables.torch import devices
 
@@ -175,27 +175,27 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
             learners = cls._learners(configs, stored=True)
             memory = devices.memory_share(learners[0].device)
             return size.best_size(learners, cls._stacking(), most=most, memory=memory)
-        except Exception:  # the trials will say themselves what is wrong, each for itself
+        except Exception:  # each trial will report its own error when it trains
             return 1
 
     @classmethod
     def why_alone(cls, configs: Sequence[Mapping[str, Any]]) -> str | None:
-        """The reason why trials like these train alone; ``None``: those of one fusion key train together."""
+        """Return why such trials train alone, or ``None`` if trials with equal keys train together."""
         from trainables.stacking import size
 
         if cls._has_own_step():
-            return f"{cls.__name__} has a step of its own, which a stack would leave out"
+            return f"{cls.__name__} overrides step, which a stack would skip"
         return size.why_alone(cls._learners(configs), cls._stacking())
 
     @classmethod
     def fitting(cls, configs: Sequence[Mapping[str, Any]]) -> int:
-        """The number of these trials that can share lanes with at least one other."""
+        """Return how many of these trials can train together with at least one other."""
         from trainables.stacking import size
 
         return size.fitting(cls._learners(configs))
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Write everything that the next epoch depends on: one file for ``torch.load(weights_only=True)``."""
+        """Write the trial's whole state as one file for ``torch.load(weights_only=True)``."""
         from trainables.torch import checkpoint
 
         path = f"{type(self).__module__}:{type(self).__qualname__}"
@@ -209,8 +209,8 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
     def load_checkpoint(self, checkpoint: str) -> None:
         """Resume from a checkpoint of this trial or, in population-based training, of another one.
 
-        Weights, optimizer state, random streams and epoch come from the checkpoint, hyperparameters
-        from this trial. Raises ValueError when the checkpoint's model or data are others.
+        Weights, optimizer state, random streams and epoch come from the checkpoint, hyperparameters from this
+        trial. Raises ValueError when the checkpoint belongs to another model or other data.
         """
         from trainables.torch.checkpoint import load
 
@@ -218,13 +218,13 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Become a new trial in the same process."""
-        # Ray keeps the last result, and would file it with a checkpoint taken before the first epoch.
+        # Ray keeps the last result, and would store it with a checkpoint taken before the first epoch.
         self._last_result = None
         self.setup(new_config)
         return True
 
     def cleanup(self) -> None:
-        """Release the model and its optimizer. PyTorch keeps their memory for the process's next ones."""
+        """Release the model and its optimizer. PyTorch keeps their memory for later trials."""
         self.__dict__.pop("_learner", None)
 
     @classmethod
@@ -239,15 +239,15 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
 
     @classmethod
     def _learners(cls, configs: Sequence[Mapping[str, Any]], *, stored: bool = False) -> list[Learner]:
-        """Learners for those configurations that can be set up; raises what the last one did if none can.
+        """Return learners for the configurations that can be set up. If none can, raise the last error.
 
-        ``stored``: their networks are on the CPU, since the device may not hold them all at once.
+        ``stored``: keep the networks on the CPU, since the device may not hold them all at once.
         """
         learners = []
         failure: Exception | None = None
         for config in configs:
             trial = cls.__new__(cls)
-            trial._trial_info = None  # Ray's own set-up would make folders for it
+            trial._trial_info = None  # Ray's own set-up would create folders for the trial
             try:
                 trial.setup(dict(config))
             except Exception as error:
@@ -261,7 +261,7 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
         return learners
 
     def _refit(self) -> dict[str, Any]:
-        """Train on all but the test rows, and only then look at those."""
+        """Train on all rows except the test rows, then score on the test rows."""
         from trainables.torch.devices import Devices
         from trainables.torch.learner import test_scores
         from trainables.training import loop

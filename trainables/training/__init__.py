@@ -1,1 +1,1 @@
-"""The training of one model: epochs, losses, optimizers, augmentation, metrics. Needs torch only, no Ray."""
+"""The training of one model: epochs, losses, optimizers, augmentation, metrics. Needs torch, but no Ray."""

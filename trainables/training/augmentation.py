@@ -1,7 +1,7 @@
-"""Augmentation: random changes of each batch of training rows before the model sees it.
+"""Augmentation: random changes of each batch of training rows.
 
-Everything drawn is a function of the trial's seed and the number of the batch. All is written for one trial,
-or for several of which each is treated as if it were alone: then every tensor has lanes in front.
+All random draws are functions of the trial's seed and the batch's number. The code handles one trial, or
+several lanes. With lanes, every tensor has a leading dimension for them. Each lane is treated as if alone.
 """
 
 from __future__ import annotations
@@ -19,16 +19,19 @@ from trainables.configs import ImageConfig, TrainingConfig
 from trainables.layers import counter_random
 from trainables.layers.counter_random import uniform, wide
 
-# The first key, after all keys that a network's dropout uses.
 _FIRST_LAYER = 2**20
+"""The first layer of ``counter_random.keys`` for augmentation, after all layers that dropout uses."""
+
 _NOISE, _NOISE_TOO, _FLIP, _ROTATION, _DOWN, _RIGHT, _CUT_ROW, _CUT_COLUMN = range(8)
 
 
 class Augmentation:
     """The augmentation of one epoch, for the trials of ``configs`` and ``seeds``.
 
-    ``shape``: of one row as an image, height x width with or without channels in front. ``epoch`` is counted
-    from 0, of each trial; ``like`` is a tensor of the features.
+    - ``epochs``: each trial's epoch, from 0.
+    - ``batches``: batches per epoch.
+    - ``shape``: of one row: height x width, with or without leading channels; a flat row has no image.
+    - ``like``: a tensor with the type and device of the features.
     """
 
     def __init__(
@@ -70,13 +73,13 @@ class Augmentation:
         self._keys = torch.from_numpy(np.stack(keys, axis=2)).to(like.device)
 
     def share(self, batch: int) -> Tensor | None:
-        """How much of each row stays its own when rows are mixed: a scalar or one per lane."""
+        """Return the weight of each row itself in mixup, a scalar or one per lane; ``None`` without mixup."""
         if self._shares is None:
             return None
         return self._shares[batch] if self._stacked else self._shares[batch, 0]
 
     def __call__(self, inputs: Tensor, batch: int) -> Tensor:
-        """The rows of a batch (counted from 0) as training sees them: n x ..., with lanes in front or not."""
+        """Return the augmented rows of a batch (counted from 0): n x ..., or lanes x n x ..."""
         keys = self._keys[batch] if self._stacked else self._keys[batch, :, 0]
         lanes = keys.ndim - 1
         if self._moved is not None or self._cutout is not None:
@@ -97,7 +100,7 @@ class Augmentation:
         return inputs
 
     def _move(self, images: Tensor, keys: Tensor, moved_lanes: Tensor) -> Tensor:
-        """Images ... n x channels x height x width, mirrored, rotated and shifted, each by its own draw."""
+        """Mirror, rotate and shift images (... n x channels x height x width), each by its own draw."""
         lanes, rows = keys.shape[1:], images.shape[keys.ndim - 1]
         _, height, width = self._shape
 
@@ -113,7 +116,7 @@ class Augmentation:
         if self._shift is not None:
             limit = wide(self._shift, 1)
             down, right = ((drawn(use) * (2 * limit + 1)).floor() - limit for use in (_DOWN, _RIGHT))
-        # The source of each pixel, in torch's units: -1 and 1 are the edges of the image.
+        # The source of each pixel, in torch's coordinates: -1 and 1 are the image's edges.
         cosine, sine = angle.cos(), angle.sin()
         right, down = right * 2 / width, down * 2 / height
         across, along = -sine * height / width, sine * width / height
@@ -132,7 +135,7 @@ class Augmentation:
         return torch.where(wide(moved_lanes, images.ndim - len(lanes)), moved, images)
 
     def _cut(self, images: Tensor, keys: Tensor, side: Tensor) -> Tensor:
-        """Images with a square at a random place set to 0 (DeVries and Taylor 2017, arXiv:1708.04552)."""
+        """Set a square at a random place of each image to 0 (DeVries and Taylor 2017, arXiv:1708.04552)."""
         rows = images.shape[keys.ndim - 1]
         inside = []
         for use, length in ((_CUT_ROW, self._shape[1]), (_CUT_COLUMN, self._shape[2])):
@@ -144,7 +147,7 @@ class Augmentation:
         return images.masked_fill(square.unsqueeze(-3), 0.0)
 
     def _values(self, name: str) -> Tensor | None:
-        """One hyperparameter, of the only trial or of each lane; ``None`` where it is 0 for all."""
+        """Return one hyperparameter, a scalar or one value per lane; ``None`` if it is 0 for all."""
         values = [float(getattr(config, name, 0)) for config in self._configs]
         if not any(values):
             return None
@@ -153,7 +156,7 @@ class Augmentation:
 
 
 def augments(config: TrainingConfig) -> bool:
-    """Whether training rows are changed at all."""
+    """Return whether any training rows are changed."""
     images = isinstance(config, ImageConfig) and any(
         (config.shift, config.flip, config.rotation, config.cutout)
     )
@@ -161,7 +164,7 @@ def augments(config: TrainingConfig) -> bool:
 
 
 def _shares(alpha: float, *, seed: int, epoch: int, batches: int) -> NDArray[np.float64]:
-    """For each batch the weight of a row's own part (Zhang et al. 2018, arXiv:1710.09412)."""
+    """Return the weight of a row itself in mixup, for each batch (Zhang et al. 2018, arXiv:1710.09412)."""
     if alpha == 0:
         return np.ones(batches)
     return np.random.default_rng([seed, epoch]).beta(alpha, alpha, size=batches)

@@ -1,7 +1,7 @@
 """Penalties and clipping: the steps between the backward pass and the optimizer.
 
-Everything is written for one model or for a stack of them: there, each tensor is lanes x its shape, and each
-lane is treated as if it were alone.
+The code handles one model, or a stack. In a stack each tensor is lanes x its shape, and each lane is treated
+as if alone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from trainables.layers.counter_random import wide
 
 
 class GradientRules:
-    """The rules of ``configs``: those of its lanes, or with ``stacked=False`` of the only one."""
+    """The penalties and limits of ``configs``: one per lane, or with ``stacked=False`` a single one."""
 
     def __init__(self, configs: Sequence[TrainingConfig], *, stacked: bool, like: Tensor) -> None:
         def values(numbers: list[float]) -> Tensor | None:
@@ -26,7 +26,7 @@ class GradientRules:
             return tensor if stacked else tensor[0]
 
         self._l1, self._l2 = values([c.l1 for c in configs]), values([c.l2 for c in configs])
-        # 0 means no limit; infinity is the number that no gradient exceeds.
+        # 0 stands for no limit, which becomes infinity.
         self._value, self._norm = (
             None if limits is None else torch.where(limits == 0, torch.inf, limits)
             for limits in (
@@ -39,10 +39,10 @@ class GradientRules:
 
     @torch.no_grad()
     def apply(self, parameters: Sequence[Tensor], gradients: Sequence[Tensor]) -> list[Tensor]:
-        """The gradients that the optimizer gets: those of the loss with its penalties, then clipped.
+        """Return the optimizer's gradients: those of the loss with its penalties, then clipped.
 
-        Penalties are on weights, that is on parameters of at least two dimensions: not on biases, nor on the
-        gains of normalisations.
+        Penalties apply to weights, which are parameters with at least two dimensions. Biases and the gains of
+        normalisations have none.
         """
         gradients = [
             self._penalised(parameter, gradient)
@@ -54,14 +54,14 @@ class GradientRules:
                 gradient.clamp(-limit, limit) for gradient, limit in zip(gradients, limits, strict=True)
             ]
         if self._norm is not None:
-            # As torch's clip_grad_norm_, the small number included.
+            # The same as torch's clip_grad_norm_, including its small constant.
             share = (self._norm / (self.norm(gradients) + 1e-6)).clamp(max=1.0)
             share = torch.where(self._norm.isinf(), 1.0, share)
             gradients = [gradient * self._wide(share, gradient) for gradient in gradients]
         return gradients
 
     def norm(self, gradients: Sequence[Tensor]) -> Tensor:
-        """The Euclidean norm of all gradients together: a scalar, or one per lane."""
+        """Return the Euclidean norm of all gradients together: a scalar, or one per lane."""
         norms = [torch.linalg.vector_norm(g.reshape(*self._lanes, -1), dim=-1) for g in gradients]
         total: Tensor = torch.linalg.vector_norm(torch.stack(norms), dim=0)
         return total

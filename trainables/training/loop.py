@@ -1,6 +1,6 @@
-"""The training of one model as plain functions of a ``Learner``: an epoch, one update, the validation scores.
+"""The training of one model as functions of a ``Learner``: epochs, updates and validation scores.
 
-Needs torch only, no Ray.
+Needs torch, but no Ray.
 """
 
 import math
@@ -26,22 +26,17 @@ from trainables.training.progress import TrainingProgress
 from trainables.training.randomness import RandomStreams
 
 Rows = tuple[Tensor, Tensor]
-"""Features n x d and targets n: on the model's device, or on the CPU where they are too large for it."""
+"""Features n x d and targets n, on the model's device, or on the CPU if they are too large for it."""
 
 EVALUATION_ROWS = 8192
-"""Rows per forward pass in evaluation: bounds the memory of large data sets, one pass for small ones."""
+"""Rows per forward pass in evaluation. This bounds memory; small data sets take one pass."""
 
 _AMP_TYPES: dict[MixedPrecision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass
 class Learner:
-    """A model in training: all that an epoch reads and changes.
-
-    ``device``: of the model. ``forward``: what training calls, the network or its compiled form. ``shape``:
-    of one row, ``(d,)`` or that of an image. ``loss_scaler`` keeps fp16 gradients from vanishing; ``None``
-    without fp16.
-    """
+    """A model in training: the state that an epoch reads and changes."""
 
     network: nn.Module
     optimizer: Optimizer
@@ -55,9 +50,16 @@ class Learner:
     target_scale: float
     metrics: Metrics
     shape: tuple[int, ...]
+    """Shape of one row: ``(d,)``, or that of an image."""
+
     device: torch.device
+    """The model's device."""
+
     forward: Callable[[Tensor], Tensor]
+    """The network or its compiled form, for training."""
+
     loss_scaler: GradScaler | None = None
+    """Keeps fp16 gradients from underflow; ``None`` without fp16."""
     progress: TrainingProgress = field(default_factory=TrainingProgress)
     epoch: int = 0
 
@@ -68,22 +70,22 @@ class Learner:
 
     @property
     def like(self) -> Tensor:
-        """A number of the type and on the device in which the model computes."""
+        """A zero with the type and device of the model's computation."""
         return torch.zeros((), dtype=self.training[0].dtype, device=self.device)
 
     def order(self) -> Tensor:
-        """The order of the training rows in the next epoch, on the CPU; each call draws another."""
+        """Draw the order of the training rows in the next epoch, on the CPU."""
         return torch.randperm(len(self.training[1]), generator=self.streams.order)
 
     def dropout_keys(self) -> Tensor:
-        """The keys of the next epoch's dropout, batches x layers, int32, on the CPU."""
+        """Return the dropout keys of the next epoch, batches x layers, int32, on the CPU."""
         layers = len(dropout.dropouts(self.network))
         first = self.epoch * self.batches
         keys = counter_random.keys(self.seed, first_batch=first, batches=self.batches, layers=layers)
         return torch.from_numpy(keys)
 
     def learning_rate(self, batch: int) -> float:
-        """The learning rate of update number ``batch`` of the next epoch, counted from 0."""
+        """Return the learning rate of update ``batch`` in the next epoch, counted from 0."""
         return progress.learning_rate(
             self.config,
             update=self.epoch * self.batches + batch,
@@ -92,17 +94,17 @@ class Learner:
         )
 
     def is_warming(self) -> bool:
-        """Whether the learning rate differs from update to update in the next epoch."""
+        """Return whether the learning rate changes between updates of the next epoch."""
         return progress.is_warming(self.config, epoch=self.epoch)
 
 
 def squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Mean squared error of ``outputs`` (n x 1) against ``targets`` (n)."""
+    """Return the mean squared error of ``outputs`` (n x 1) against ``targets`` (n)."""
     return functional.mse_loss(outputs.squeeze(-1), targets)
 
 
 def advance(learner: Learner) -> dict[str, float]:
-    """Train for one epoch and evaluate; returns the result that ``conclude`` makes."""
+    """Train for one epoch and evaluate. Returns the result of ``conclude``."""
     began = time.perf_counter()
     with learner.streams.borrowed():
         train_loss, gradient_norm = train_epoch(learner, learner.order())
@@ -111,9 +113,9 @@ def advance(learner: Learner) -> dict[str, float]:
 
 
 def conclude(learner: Learner, found: dict[str, float], *, seconds: float) -> dict[str, float]:
-    """End an epoch with the scores that were found in it; its result.
+    """End an epoch whose scores are ``found``, and return its result.
 
-    With the learning rate of its last update, and ``done`` where early stopping ends the trial.
+    The result adds facts about the epoch, and ``done`` if early stopping ends the trial.
     """
     about = {
         "learning_rate": learner.learning_rate(learner.batches - 1),
@@ -126,7 +128,7 @@ def conclude(learner: Learner, found: dict[str, float], *, seconds: float) -> di
 
 
 def train_epoch(learner: Learner, order: Tensor) -> tuple[float, float]:
-    """Train once over all rows in the given order; the mean loss over the rows, the last gradient's norm."""
+    """Train once on all rows in the given order. Returns the mean loss and the norm of the last gradient."""
     features, targets = learner.training
     config, batch_size, device = learner.config, learner.config.batch_size, learner.device
     modules = [module for _, module in dropout.dropouts(learner.network.train())]
@@ -152,13 +154,13 @@ def train_epoch(learner: Learner, order: Tensor) -> tuple[float, float]:
         if rules.any or is_last:
             norm = _apply(rules, learner.network, measured=is_last)
         update(learner)
-    # The only wait for an accelerator in the epoch.
+    # The epoch waits for an accelerator only here.
     total_loss, last_norm = torch.stack([total, norm]).tolist()
     return total_loss / len(targets), last_norm
 
 
 def augmentation_of(learners: Sequence[Learner], *, stacked: bool) -> Augmentation | None:
-    """The augmentation of the next epoch; ``None``: its rows stay as they are."""
+    """Return the augmentation of the next epoch, or ``None`` if no rows are changed."""
     first = learners[0]
     if not any(augments(learner.config) for learner in learners):
         return None
@@ -176,7 +178,7 @@ def augmentation_of(learners: Sequence[Learner], *, stacked: bool) -> Augmentati
 def backward(
     learner: Learner, loss: TrainingLoss, features: Tensor, targets: Tensor, share: Tensor | None
 ) -> Tensor:
-    """Leave the gradients of a batch in the parameters; its loss."""
+    """Store a batch's gradients in the parameters, and return its loss."""
     learner.optimizer.zero_grad()
     with _autocast(learner):
         batch_loss = loss(learner.forward(features), targets, share)
@@ -190,7 +192,7 @@ def backward(
 
 
 def update(learner: Learner) -> None:
-    """Update the parameters by their gradients; fp16 leaves out an update whose gradients overflowed."""
+    """Update the parameters by their gradients. With fp16, an update with overflowed gradients is skipped."""
     scaler = learner.loss_scaler
     if scaler is None:
         optimizers.step(learner.optimizer)
@@ -200,10 +202,7 @@ def update(learner: Learner) -> None:
 
 
 def evaluate(learner: Learner) -> dict[str, float]:
-    """``val_loss`` and, by the task, ``val_accuracy`` or ``val_rmse`` (in the target's own units).
-
-    And what ``metrics`` names.
-    """
+    """Return ``val_loss``, ``val_accuracy`` or ``val_rmse`` (in the target's units), and further metrics."""
     features, targets = learner.validation
     network = learner.network.eval()
     device = learner.device
@@ -214,7 +213,7 @@ def evaluate(learner: Learner) -> dict[str, float]:
         for start in range(0, len(targets), EVALUATION_ROWS):
             wanted = targets[start : start + EVALUATION_ROWS].to(device)
             rows = features[start : start + EVALUATION_ROWS].to(device, copy=True)
-            outputs = network(rows)  # which may change them in place
+            outputs = network(rows)  # may change its input in place
             total_loss = total_loss + learner.loss(outputs, wanted) * len(wanted)
             total_score = total_score + score(outputs, wanted)
             if learner.metrics.any:
@@ -224,7 +223,7 @@ def evaluate(learner: Learner) -> dict[str, float]:
 
 
 def scores(learner: Learner, total_loss: float, total_score: float) -> dict[str, float]:
-    """The validation metrics, from sums over the validation rows."""
+    """Return the validation metrics from sums over the validation rows."""
     rows = len(learner.validation[1])
     mean_loss, mean_score = total_loss / rows, total_score / rows
     if learner.task == "classification":
@@ -233,16 +232,16 @@ def scores(learner: Learner, total_loss: float, total_score: float) -> dict[str,
 
 
 def correct(outputs: Tensor, targets: Tensor) -> Tensor:
-    """How many rows are classified rightly; nan if an output is nan, where argmax would name some class.
+    """Return the number of correctly classified rows, or nan if an output is nan.
 
-    ``outputs``: ... x n x k, ``targets``: n or ... x n; one sum for each of the leading dimensions.
+    ``outputs``: ... x n x k, ``targets``: n or ... x n. The result has the leading dimensions.
     """
     hits = (outputs.argmax(dim=-1) == targets).sum(dim=-1)
     return torch.where(outputs.isnan().flatten(-2).any(dim=-1), torch.nan, hits.double())
 
 
 def squared_errors(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Sum of the squared errors of ``outputs`` (... x n x 1) against ``targets`` (n or ... x n)."""
+    """Return the sum of squared errors of ``outputs`` (... x n x 1) against ``targets`` (n or ... x n)."""
     return (outputs.squeeze(-1) - targets).square().sum(dim=-1)
 
 
@@ -253,7 +252,7 @@ def _autocast(learner: Learner) -> AbstractContextManager[object]:
 
 
 def _apply(rules: GradientRules, network: nn.Module, *, measured: bool) -> Tensor:
-    """Apply the rules to the network's gradients; their norm before that, if it is ``measured``, else 0."""
+    """Apply the rules to the network's gradients. Returns their norm before that if ``measured``, else 0."""
     trained = [parameter for parameter in network.parameters() if parameter.grad is not None]
     gradients = [parameter.grad for parameter in trained if parameter.grad is not None]
     norm = rules.norm(gradients) if measured else torch.zeros(())

@@ -1,7 +1,6 @@
-"""The loss that training minimises: a model's own, with smoothed labels and mixed rows.
+"""The loss that training minimises: the model's loss with label smoothing and mixup.
 
-Everything is written for one model (outputs n x k, targets n, a scalar loss) or for a stack of them, each
-with lanes in front.
+The code handles one model (outputs n x k, targets n, a scalar loss), or a stack, with leading lanes.
 """
 
 from __future__ import annotations
@@ -16,14 +15,11 @@ from torch.nn import functional
 from trainables.configs import TrainingConfig
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-"""(outputs n x k, targets n) -> the mean over the rows, a scalar."""
+"""(outputs n x k, targets n) -> mean over the rows, a scalar."""
 
 
 class TrainingLoss:
-    """``loss`` with the label smoothing of ``configs``, those of its lanes or of the only one.
-
-    Raises ValueError for label smoothing of anything but cross-entropy.
-    """
+    """``loss`` with the label smoothing of ``configs``, one per lane or a single one."""
 
     def __init__(self, loss: Loss, configs: Sequence[TrainingConfig], *, stacked: bool, like: Tensor) -> None:
         self._loss = loss
@@ -34,7 +30,7 @@ class TrainingLoss:
             self._smoothing = torch.tensor(smoothing, dtype=like.dtype, device=like.device)
 
     def __call__(self, outputs: Tensor, targets: Tensor, share: Tensor | None) -> Tensor:
-        """The loss, one per lane; ``share``: how much of each row is its own, the rest is the next one's."""
+        """Return the loss, one per lane. ``share``: weight of the row itself; the rest is the next row's."""
         loss = self._unmixed(outputs, targets)
         if share is None:
             return loss
@@ -51,13 +47,13 @@ class TrainingLoss:
 
 
 def refuse_smoothing(loss: Loss, config: TrainingConfig) -> None:
-    """Raise ValueError where labels cannot be smoothed."""
+    """Raise ValueError if the config smooths labels and the loss has none."""
     if loss is not functional.cross_entropy:
         config.refuse_label_smoothing()
 
 
 def losses(loss: Loss, outputs: Tensor, targets: Tensor) -> Tensor:
-    """The mean loss of each lane: outputs lanes x n x k, targets lanes x n."""
+    """Return the mean loss of each lane: outputs lanes x n x k, targets lanes x n."""
     if loss is functional.cross_entropy:
         return _cross_entropy(outputs, targets, 0.0)
     return vmap(loss, randomness="error")(outputs, targets)
@@ -66,8 +62,8 @@ def losses(loss: Loss, outputs: Tensor, targets: Tensor) -> Tensor:
 def _cross_entropy(outputs: Tensor, targets: Tensor, smoothing: float) -> Tensor:
     if outputs.ndim == 2:
         return functional.cross_entropy(outputs, targets, label_smoothing=smoothing)
-    # vmap takes it apart into small steps, and imports torch's compiler for that. With the classes in
-    # the middle, torch works along the rows, several times faster where the classes are few.
+    # vmap splits cross-entropy into small steps, and imports torch's compiler for that. With the classes
+    # in the middle, torch works along the rows, which is several times faster for few classes.
     each = functional.cross_entropy(
         outputs.transpose(1, 2), targets, reduction="none", label_smoothing=smoothing
     )

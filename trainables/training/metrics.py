@@ -1,8 +1,8 @@
-"""Metrics of a model's outputs, for one model or for all lanes of a stack at once. Needs torch only.
+"""Metrics of a model's outputs, for one model or for all lanes of a stack. Needs torch only.
 
 Each function takes outputs (... x n x k for k classes, ... x n x 1 for a regression) and targets (n), and
-gives one number for each of the leading dimensions. Where a metric is not defined, and for outputs that are
-not finite, it is nan. The definitions are those of scikit-learn; multi-class ROC AUC is one-vs-rest, macro.
+returns one number per leading dimension. It is nan if the metric is undefined or an output is not finite.
+Definitions are scikit-learn's; multi-class ROC AUC is one-vs-rest, macro.
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ Metric = Callable[[Tensor, Tensor], Tensor]
 
 
 def accuracy(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Share of the rows that are classified rightly."""
+    """Return the share of correctly classified rows."""
     return (outputs.argmax(dim=-1) == targets).double().mean(dim=-1)
 
 
 def balanced_accuracy(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Mean over the classes that occur of the share of their rows that are classified rightly."""
+    """Return the mean over occurring classes of the share of their rows that is classified correctly."""
     hits, _, present = _counts(outputs, targets)
     return _mean(hits / present, where=present > 0)
 
 
 def macro_f1(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Mean F1 score over the classes that occur or are predicted."""
+    """Return the mean F1 score over the classes that occur or are predicted."""
     hits, predicted, present = _counts(outputs, targets)
     return _mean(2 * hits / (predicted + present), where=predicted + present > 0)
 
 
 def log_loss(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Mean negative log-likelihood of the rows' classes."""
+    """Return the mean negative log-likelihood of the rows' classes."""
     logs = functional.log_softmax(outputs.double(), dim=-1)
     return -logs.gather(-1, targets.expand(outputs.shape[:-1]).unsqueeze(-1)).squeeze(-1).mean(dim=-1)
 
 
 def roc_auc(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Area under the ROC curve of the probabilities; nan where a class does not occur."""
+    """Return the area under the ROC curve of the probabilities; nan if a class does not occur."""
     probabilities = outputs.double().softmax(dim=-1)
     classes = outputs.shape[-1]
     scored = [1] if classes == 2 else range(classes)
@@ -51,17 +51,17 @@ def roc_auc(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def rmse(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Root of the mean squared error, in units of the targets."""
+    """Return the root mean squared error, in units of the targets."""
     return (outputs.squeeze(-1) - targets).double().square().mean(dim=-1).sqrt()
 
 
 def mae(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Mean absolute error, in units of the targets."""
+    """Return the mean absolute error, in units of the targets."""
     return (outputs.squeeze(-1) - targets).double().abs().mean(dim=-1)
 
 
 def r2(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Share of the targets' variance that the outputs explain, at most 1."""
+    """Return the share of the targets' variance that the outputs explain, at most 1."""
     around = (targets.double() - targets.double().mean()).square().sum()
     return 1 - (outputs.squeeze(-1) - targets).double().square().sum(dim=-1) / around
 
@@ -77,28 +77,30 @@ REGRESSION: dict[MetricName, Metric] = {"rmse": rmse, "mae": mae, "r2": r2}
 BY_TASK: dict[Task, dict[MetricName, Metric]] = {"classification": CLASSIFICATION, "regression": REGRESSION}
 
 _IN_UNITS = ("rmse", "mae")
-"""What is measured in the units of the target, which is standardised in training."""
+"""Metrics in units of the target, which is standardised in training."""
 
 
 @dataclass(frozen=True)
 class Metrics:
-    """The metrics of the validation rows besides loss and accuracy or RMSE.
-
-    ``names``: of the functions above; ``own``: a user's, called with outputs n x k and targets n.
-    """
+    """The metrics of the validation rows besides loss, accuracy and RMSE."""
 
     task: Task
     names: tuple[MetricName, ...] = ()
+    """Names of the functions above."""
+
     own: Mapping[str, Callable[[Tensor, Tensor], float | Tensor]] = field(default_factory=dict)
+    """The user's functions of outputs n x k and targets n."""
+
     target_scale: float = 1.0
+    """Standard deviation of the target, in its own units."""
 
     @property
     def any(self) -> bool:
-        """Whether there are any."""
+        """Whether there is at least one metric."""
         return bool(self.names or self.own)
 
     def of(self, chunks: Sequence[Tensor], targets: Tensor) -> list[dict[str, float]]:
-        """By name (``val_...``), for each lane; ``chunks``: outputs n_i x k, or lanes x n_i x k."""
+        """Return each lane's metrics as ``val_<name>``. ``chunks``: outputs n_i x k, or lanes x n_i x k."""
         outputs = torch.cat(list(chunks), dim=-2)
         lanes = outputs if outputs.dim() == 3 else outputs.unsqueeze(0)
         found: dict[str, list[float]] = {}
@@ -113,7 +115,7 @@ class Metrics:
 
 
 def _counts(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """By class: rows predicted correctly (... x k), rows predicted (... x k), rows that belong to it (k)."""
+    """Return, by class, correctly predicted rows (... x k), predicted rows (... x k) and actual rows (k)."""
     classes = outputs.shape[-1]
     predicted = functional.one_hot(outputs.argmax(dim=-1), classes).double()
     wanted = functional.one_hot(targets, classes).double()
@@ -121,12 +123,15 @@ def _counts(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _mean(values: Tensor, *, where: Tensor) -> Tensor:
-    """Mean over the last dimension of the values where that holds."""
+    """Return the mean over the last dimension of the values at which ``where`` is true."""
     return torch.where(where, values, 0.0).sum(dim=-1) / where.sum(dim=-1)
 
 
 def _auc(scores: Tensor, positive: Tensor) -> Tensor:
-    """Chance that a positive row has a higher score than a negative one (... x n); ties count half."""
+    """Return the probability that a positive row has a higher score than a negative one; ties count half.
+
+    ``scores``: ... x n, ``positive``: n.
+    """
     negatives = scores[..., ~positive].sort(dim=-1).values.contiguous()
     positives = scores[..., positive].contiguous()
     below = torch.searchsorted(negatives, positives, right=False).double()

@@ -1,4 +1,4 @@
-"""Optimizers by name: torch's own classes, and their state carried from one trial to another."""
+"""torch's optimizers by name, and their state carried from one trial to another."""
 
 import inspect
 import sys
@@ -21,7 +21,7 @@ _STATE_FAMILY: dict[OptimizerName, str] = {
     "adam": "adam",
     "adamw": "adam",
 }
-"""Optimizers of one family keep the same state per weight, so one can go on from the other's."""
+"""Optimizers of one family have the same state per weight, so one can continue from another's state."""
 
 
 _RHO: dict[OptimizerName, float] = {"rmsprop": 0.99, "adadelta": 0.9}
@@ -36,7 +36,7 @@ _EPSILON: dict[OptimizerName, float] = {
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """Those of an optimizer, the ones that were not given filled in; those that it does not use are 0."""
+    """An optimizer's hyperparameters with defaults filled in. Those that it does not use are 0."""
 
     momentum: float
     beta1: float
@@ -47,7 +47,7 @@ class Hyperparameters:
 
 
 def hyperparameters(config: OptimizerConfig) -> Hyperparameters:
-    """The hyperparameters of the optimizer that ``config`` names."""
+    """Return the hyperparameters of the optimizer that ``config`` names."""
     usual_momentum = 0.9 if config.optimizer in ("momentum", "nesterov") else 0.0
     momentum = usual_momentum if config.momentum is None else config.momentum
     by_moments = config.optimizer in ("adam", "adamw")
@@ -63,10 +63,10 @@ def hyperparameters(config: OptimizerConfig) -> Hyperparameters:
 
 
 def _keep_the_compiler_out() -> None:
-    """Let an optimizer be made without importing torch's compiler, which takes a process over a second.
+    """Let optimizers be created without importing torch's compiler, which takes over a second per process.
 
-    torch 2.13 hides these methods from the compiler on their first call, and imports it for that; here it is
-    told that this is done. A compiler that is there already is left to it.
+    At their first call, torch 2.13 hides these methods from the compiler, and imports it for that. Here they
+    are marked as hidden already. This has no effect if the compiler is imported.
     """
     if "torch._dynamo" in sys.modules:
         return
@@ -86,13 +86,13 @@ _keep_the_compiler_out()
 
 @torch.no_grad()
 def step(optimizer: optim.Optimizer) -> None:
-    """As ``optimizer.step()``, without what torch 2.13 wraps round it: that imports the compiler, too."""
+    """Run ``optimizer.step()`` without torch 2.13's wrapper, which imports the compiler too."""
     plain: Any = inspect.unwrap(type(optimizer).step)
     plain(optimizer)
 
 
 def build(config: OptimizerConfig, parameters: Iterable[nn.Parameter]) -> optim.Optimizer:
-    """The torch optimizer that ``config`` describes, over ``parameters``."""
+    """Return the torch optimizer that ``config`` describes, over ``parameters``."""
     own = hyperparameters(config)
     lr, momentum, decay = config.lr, own.momentum, own.weight_decay
     betas, rho, epsilon = (own.beta1, own.beta2), own.rho, own.epsilon
@@ -100,7 +100,7 @@ def build(config: OptimizerConfig, parameters: Iterable[nn.Parameter]) -> optim.
         case "sgd" | "momentum":
             return optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=decay)
         case "nesterov":
-            # With momentum 0 both rules are plain descent, but torch refuses the flag.
+            # With momentum 0 both rules are plain gradient descent, but torch refuses the flag.
             return optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=decay, nesterov=momentum > 0)
         case "adagrad":
             return optim.Adagrad(parameters, lr=lr, eps=epsilon, weight_decay=decay)
@@ -117,7 +117,7 @@ def build(config: OptimizerConfig, parameters: Iterable[nn.Parameter]) -> optim.
 
 
 def set_learning_rate(optimizer: optim.Optimizer, rate: float) -> None:
-    """Let the next updates take this learning rate."""
+    """Set the learning rate of the next updates."""
     for group in optimizer.param_groups:
         group["lr"] = rate
 
@@ -127,9 +127,9 @@ def load_state(
 ) -> None:
     """Continue from a saved optimizer's state with ``optimizer``'s own hyperparameters.
 
-    torch's ``load_state_dict`` would also bring back the saved learning rate, and so undo what
-    population-based training has just changed. A state of another family says nothing to this
-    optimizer, which then starts afresh on the loaded weights.
+    torch's ``load_state_dict`` would also restore the saved learning rate, and so undo a change by
+    population-based training. A state of another family is not usable, so the optimizer then starts with an
+    empty state on the loaded weights.
     """
     if _STATE_FAMILY[saved] != _STATE_FAMILY[own]:
         return
@@ -144,7 +144,7 @@ def load_state(
 
 
 def _add_missing_momentum(optimizer: optim.Optimizer) -> None:
-    # RMSprop looks for the buffer when momentum is above 0, but makes none while momentum is 0.
+    # RMSprop expects the buffer if momentum is above 0, but creates none while momentum is 0.
     for parameter, state in optimizer.state.items():
         if "momentum_buffer" not in state:
             state["momentum_buffer"] = torch.zeros_like(parameter, memory_format=torch.preserve_format)

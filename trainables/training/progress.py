@@ -1,4 +1,4 @@
-"""How far a training has come: the learning rate of each update, and early stopping."""
+"""The progress of a training: the learning rate of each update, and early stopping."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import asdict, dataclass
 
 from trainables.configs import TrainingConfig
 
-# As torch's ReduceLROnPlateau: a relative change below this is no improvement.
 _PLATEAU_CHANGE = 1e-4
+"""Smallest relative decrease that counts as an improvement, as in torch's ReduceLROnPlateau."""
 
 
 def learning_rate(config: TrainingConfig, *, update: int, updates: int, reduction: float) -> float:
-    """The learning rate of update number ``update``, counted from 0 over the whole training.
+    """Return the learning rate of update number ``update``, counted from 0 over the whole training.
 
-    ``updates``: updates per epoch. ``reduction``: the factor of reduce-on-plateau, at most 1.
-    It rises from update to update in the warm-up, and then falls from epoch to epoch.
+    It rises with each update in the warm-up, and then changes with each epoch. ``updates``: updates per
+    epoch. ``reduction``: the factor of reduce-on-plateau, at most 1.
     """
     rising = 1.0
     if config.warmup > 0:
@@ -24,12 +24,12 @@ def learning_rate(config: TrainingConfig, *, update: int, updates: int, reductio
 
 
 def is_warming(config: TrainingConfig, *, epoch: int) -> bool:
-    """Whether the learning rate differs from update to update within the epoch, counted from 0."""
+    """Return whether the learning rate changes between updates of the epoch, counted from 0."""
     return epoch < config.warmup
 
 
 def _decay(config: TrainingConfig, epochs: float, reduction: float) -> float:
-    """The factor of the schedule, ``epochs`` after the warm-up."""
+    """Return the factor of the schedule, ``epochs`` after the warm-up."""
     share = epochs / config.decay_epochs
     match config.schedule:
         case "constant":
@@ -49,20 +49,25 @@ def _decay(config: TrainingConfig, epochs: float, reduction: float) -> float:
 
 @dataclass
 class TrainingProgress:
-    """The state of reduce-on-plateau and of early stopping.
-
-    ``reduction``: what the learning rate is multiplied by. ``..._best``: the lowest validation loss, of those
-    that counted as improvements; ``..._waited``: epochs since.
-    """
+    """The state of reduce-on-plateau and of early stopping."""
 
     reduction: float = 1.0
+    """Factor of the learning rate."""
+
     plateau_best: float = math.inf
+    """Lowest validation loss that counted as an improvement, for reduce-on-plateau."""
+
     plateau_waited: int = 0
+    """Epochs since then, or since the last reduction."""
+
     stopping_best: float = math.inf
+    """Lowest validation loss that counted as an improvement, for early stopping."""
+
     stopping_waited: int = 0
+    """Epochs since then."""
 
     def observe(self, val_loss: float, config: TrainingConfig) -> bool:
-        """Take in the validation loss of an epoch; whether the trial is to end. A nan is no improvement."""
+        """Record an epoch's validation loss. Returns whether the trial ends. A nan is no improvement."""
         if config.schedule == "plateau":
             self._observe_plateau(val_loss, config)
         if config.patience is None:
@@ -74,7 +79,7 @@ class TrainingProgress:
         return self.stopping_waited >= config.patience
 
     def state_dict(self) -> dict[str, float | int]:
-        """Numbers from which ``load_state_dict`` continues."""
+        """Return the numbers from which ``load_state_dict`` continues."""
         return asdict(self)
 
     def load_state_dict(self, state: dict[str, float | int]) -> None:

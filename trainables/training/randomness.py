@@ -1,4 +1,4 @@
-"""The random streams of one trial: functions of its seed, apart from every other trial's."""
+"""The random streams of one trial: functions of its seed, independent of other trials."""
 
 import threading
 from collections.abc import Iterator
@@ -7,12 +7,12 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-# torch has one global generator per device and process, and dropout draws from it.
 _GLOBAL_GENERATORS = threading.RLock()
+"""Guards torch's global generators, one per device and process, from which dropout draws."""
 
 
 class RandomStreams:
-    """``order`` shuffles the rows; what draws from torch's global generators runs within ``borrowed()``."""
+    """Random streams: ``order`` shuffles rows, and ``borrowed()`` feeds torch's global generators."""
 
     def __init__(self, seed: int, device: torch.device) -> None:
         order, noise = (int(word) for word in np.random.SeedSequence(seed).generate_state(2, np.uint64))
@@ -24,7 +24,7 @@ class RandomStreams:
 
     @contextmanager
     def borrowed(self) -> Iterator[None]:
-        """Torch's global generators draw from this trial's stream; afterwards they are as before."""
+        """Let torch's global generators draw from this trial's stream, and restore them afterwards."""
         with _GLOBAL_GENERATORS:
             before = self._global_states()
             self._set_global_states(self._noise)
@@ -35,14 +35,14 @@ class RandomStreams:
                 self._set_global_states(before)
 
     def state_dict(self) -> dict[str, torch.Tensor]:
-        """Byte tensors on the CPU from which ``load_state_dict`` continues exactly."""
+        """Return byte tensors on the CPU from which ``load_state_dict`` continues exactly."""
         return {
             "order": self.order.get_state(),
             **{f"noise_{key}": state for key, state in self._noise.items()},
         }
 
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
-        """Continue from a saved state; a CUDA stream that the saving trial did not use stays as seeded."""
+        """Continue from a saved state. A CUDA stream that the saving trial did not use remains as seeded."""
         self.order.set_state(state["order"])
         self._noise = {key: state.get(f"noise_{key}", own) for key, own in self._noise.items()}
 
