@@ -28,8 +28,11 @@ def global_randomness(seed: int) -> Iterator[None]:
             torch.set_rng_state(states[2])
 
 
-def global_states() -> list[str]:
-    """Return the global random states in a form that can be compared."""
+def global_states() -> dict[str, str]:
+    """Return the global random states by library, in a form that can be compared."""
     torch = sys.modules.get("torch")
-    states = [repr(random.getstate()), repr([np.asarray(part).tolist() for part in np.random.get_state()])]
-    return states + ([repr(torch.get_rng_state().tolist())] if torch else [])
+    return {
+        "random": repr(random.getstate()),
+        "numpy": repr([np.asarray(part).tolist() for part in np.random.get_state()]),
+        **({"torch": repr(torch.get_rng_state().tolist())} if torch else {}),
+    }
