@@ -192,7 +192,7 @@ class Budget(Spec):
 
     @property
     def is_limited(self) -> bool:
-        """Whether one of these limits ends a sweep whose searcher never ends."""
+        """Whether a limit ends the sweep even if the searcher never does."""
         limits = (self.trials, self.total_iterations, self.seconds, self.gpu_seconds)
         return any(limit is not None for limit in limits)
 

@@ -155,8 +155,8 @@ def _without_parents(entry: Any, faulty: Collection[str]) -> Any:
 def _many_objectives_problems(
     searcher: SearcherSpec | None, scheduler: SchedulerSpec | None
 ) -> list[Problem]:
-    """What cannot be used with several objectives."""
-    what = "compares by one objective only, got several; use {}"
+    """Return a problem for each method that supports only one objective."""
+    what = "supports a single objective, got several; use {}"
     problems = []
     if searcher is not None and searcher.learns and not searcher.many_objectives:
         able = [name for name, cls in SEARCHERS.items() if cls.many_objectives or not cls.learns]

@@ -216,7 +216,7 @@ def test_a_granted_gpu_that_torch_cannot_see_is_an_error(trial, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(MLP, "trial_resources", PlacementGroupFactory([{"CPU": 1}, {"GPU": 0.5}]))
     with pytest.raises(
-        RuntimeError, match=r"resources\.gpu: the trial was granted a GPU, but this PyTorch .* sees none"
+        RuntimeError, match=r"resources\.gpu: the trial was granted a GPU, but this PyTorch .* finds none"
     ):
         trial()
 

@@ -177,8 +177,8 @@ SENTENCES: dict[str, list[str]] = {
         "objective.2: must be a mapping with 'metric' and 'mode', got the text 'val_loss'",
     ],
     "objectives_for_one": [
-        "searcher: compares by one objective only, got several; use grid or optuna or random or sobol",
-        "scheduler: compares by one objective only, got several; use asha or fifo or replay",
+        "searcher: supports a single objective, got several; use grid or optuna or random or sobol",
+        "scheduler: supports a single objective, got several; use asha or fifo or replay",
     ],
     "objectives_twice": ["objective: duplicate metric 'val_loss'"],
     "objectives_unknown": ["objective.1.metric: mlp reports no 'val_acuracy'; did you mean 'val_accuracy'?"],
