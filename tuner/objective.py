@@ -174,7 +174,7 @@ class Budget(Spec):
     iterations: Count | None = Field(
         default=None,
         description="maximum iterations of one trial (R in the papers on early stopping); none: a trial runs "
-        "until it ends",
+        "until it ends on its own",
     )
     trial_seconds: Seconds | None = Field(
         default=None,

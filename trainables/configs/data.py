@@ -28,7 +28,8 @@ class SplitSettings(StrictModel):
 
     task: Task | None = Field(
         None,
-        description="if not given: classification for text, categories, booleans or at most 20 integers",
+        description="the task; if not given, classification for text, categories, booleans or at most 20 "
+        "integers, else regression",
     )
     validation: float = Field(0.2, gt=0, lt=1, description="fraction of all rows that trials are scored on")
     test: float = Field(0.2, ge=0, lt=1, description="fraction of all rows that the search never uses")

@@ -124,7 +124,7 @@ ARCHITECTURE_SPACES: dict[str, SearchSpace] = {
 """Name -> a space with an architecture, small enough for a grid."""
 
 PLANE = SearchSpace({"x": Float(0.0, 1.0, points=8), "y": Float(0.0, 1.0, points=8)})
-"""Two equal dimensions. Its grid has 64 configurations."""
+"""A plane with two equal dimensions, whose grid has 64 configurations."""
 
 FINE_PLANE = SearchSpace({"x": Float(0.0, 1.0, points=16), "y": Float(0.0, 1.0, points=16)})
-"""The same with 256 grid configurations, so that a searcher without repeats can avoid one half."""
+"""The plane with 256 grid configurations, so that a searcher without repeats can avoid one half."""
