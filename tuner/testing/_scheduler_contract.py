@@ -29,7 +29,7 @@ class SchedulerContract(SpecContract):
     """Simulations per test. A hypothesis profile with ``max_examples=400`` multiplies it by four."""
 
     def for_all_runs(self, holds: Callable[[Run], None]) -> None:
-        """Call ``holds``, which asserts something, with simulations of many scenarios, the same in every call."""
+        """Call ``holds``, which asserts something, with simulations of scenarios, the same in every call."""
         specs = (self.spec, *self.variants)
         try:
             for spec, scenario in _drawn(specs, self.examples):
