@@ -113,7 +113,7 @@ def test_metric_that_does_not_rise_is_a_failed_trial(tmp_path):
         scheduler={"kind": "fifo", "resource": "samples", "maximum": 9},
     )
     assert [trial.error for trial in report.trials] == [
-        "'samples' must rise from result to result, got 0 after 0"
+        "'samples' must increase with each result, got 0 after 0"
     ]
 
 

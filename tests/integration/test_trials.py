@@ -495,7 +495,7 @@ def test_what_trials_share_is_made_once_in_the_driver(tmp_path):
 
 
 def test_sharing_what_cannot_be_sent_to_workers_is_refused_before_anything_starts(tmp_path):
-    with pytest.raises(SpecError, match="trainable: what its trials share cannot be sent to the workers"):
+    with pytest.raises(SpecError, match="trainable: its shared data cannot be sent to the workers"):
         run_toy("SharingALock", tmp_path)
     assert not list(tmp_path.iterdir())
 

@@ -73,7 +73,7 @@ def test_a_process_group_makes_the_process_unfit(tmp_path):
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{tmp_path / 'group'}", rank=0, world_size=1
     )
-    assert before.restore() == "a process group of torch.distributed that was not destroyed"
+    assert before.restore() == "a process group of torch.distributed was not destroyed"
     torch.distributed.destroy_process_group()
     assert before.restore() is None
 
@@ -114,11 +114,11 @@ def test_a_tracker_that_does_not_end_makes_the_process_unfit(module, monkeypatch
 
     gate = threading.Event()
     module("wandb", run="r1", finish=lambda: gate.wait(20))
-    assert Surroundings().restore() == "a run of wandb that does not end"
+    assert Surroundings().restore() == "a run of wandb did not end"
     gate.set()
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_tracker_that_fails_to_end_makes_the_process_unfit(module):
     module("wandb", run="r1", finish=lambda: 1 / 0)
-    assert Surroundings().restore() == "a run of wandb that does not end"
+    assert Surroundings().restore() == "a run of wandb did not end"

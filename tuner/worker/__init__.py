@@ -1,1 +1,1 @@
-"""Inside a worker process: rounds of training, lanes, the process's health, what trials report."""
+"""Code that runs in a worker process: training rounds, lanes, health checks, and checks of results."""

@@ -1,6 +1,6 @@
-"""What a worker leaves behind when its process dies: the fatal signal, or the exit code, and where.
+"""Record why a worker's process died: the fatal signal or the exit code, and the line of code.
 
-Ray 2.60 tells neither (only SIGTERM): a worker's last word is the end of its connection.
+Ray 2.60 reports only SIGTERM. In every other case it only sees that the connection ended.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import ray
 from ray.exceptions import RayActorError
 
 _FOLDER = ".workers"
-"""In a results folder, while its sweep runs: a file per worker, empty as long as the worker lives."""
+"""The folder for one file per worker while the sweep runs. A file is empty as long as its worker lives."""
 
 _SIGNALS = {
     "Segmentation fault": "SIGSEGV",
@@ -28,7 +28,7 @@ _SIGNALS = {
     "Floating-point exception": "SIGFPE",
     "Illegal instruction": "SIGILL",
 }
-"""What ``faulthandler`` writes -> the signal."""
+"""Maps the text that ``faulthandler`` writes to the signal."""
 
 _SILENT = "the process was killed by SIGKILL (as the system does when memory is full), or C code ended it"
 
@@ -36,32 +36,32 @@ _LIBRARIES = tuple({sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"),
 
 
 def begin(results_dir: Path) -> None:
-    """Let this worker write down how it dies. An unwritable folder only costs the explanation."""
+    """Prepare this worker to record its death. If the folder is not writable, only the record is missing."""
     with contextlib.suppress(OSError):
         (results_dir / _FOLDER).mkdir(exist_ok=True)
         file = _path(results_dir, ray.get_runtime_context().get_actor_id()).open("w", encoding="utf-8")
-        faulthandler.enable(file, all_threads=False)  # which keeps it open
+        faulthandler.enable(file, all_threads=False)  # keeps a reference, so the file stays open
         _record_exits(file)
 
 
 def _record_exits(file: TextIO) -> None:
-    """Let ``os._exit`` write the code and the caller first; children that a trial forks are left out."""
-    leave, worker = os._exit, os.getpid()
+    """Let ``os._exit`` record its code and caller, but not in a child process that a trial forks."""
+    original, worker = os._exit, os.getpid()
 
-    def leave_on_record(status: int) -> Any:
+    def record_and_exit(status: int) -> Any:
         if os.getpid() == worker and not file.closed:
             caller = sys._getframe(1)
             where = f'File "{caller.f_code.co_filename}", line {caller.f_lineno} in {caller.f_code.co_name}'
             with contextlib.suppress(OSError):
                 file.write(f"os._exit({status})\n  {where}\n")
                 file.flush()
-        leave(status)
+        original(status)
 
-    os._exit = leave_on_record
+    os._exit = record_and_exit
 
 
 def read(results_dir: Path, error: RayActorError) -> str:
-    """How the worker died that this error of Ray is about, in one line."""
+    """Return one line that explains how the worker of a Ray error died."""
     if "SIGTERM" in str(error):
         return "the process received SIGTERM"
     try:
@@ -80,7 +80,7 @@ def read(results_dir: Path, error: RayActorError) -> str:
 
 
 def _where(text: str) -> str:
-    """Return the innermost line of the user's code in a traceback, or of any code if there is none."""
+    """Return the innermost line of the user's code in a traceback, or of any code as a fallback."""
     frames = re.findall(r'File "(.*)", line (\d+) in (.*)', text)
     own = [frame for frame in frames if not frame[0].startswith(_LIBRARIES)]
     for path, line, function in (own or frames)[:1]:
@@ -89,7 +89,7 @@ def _where(text: str) -> str:
 
 
 def clear(results_dir: Path) -> None:
-    """Remove the files; no worker is alive any more."""
+    """Remove the files. Every worker must have ended."""
     shutil.rmtree(results_dir / _FOLDER, ignore_errors=True)
 
 

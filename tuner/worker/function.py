@@ -1,7 +1,7 @@
-"""``as_trainable``: a function of ``config`` as a class that the worker drives result by result.
+"""``as_trainable``: wraps a function of ``config`` in a class that a worker can train step by step.
 
 The function runs in a thread of Ray Tune's session, so ``ray.tune.report``, ``get_checkpoint`` and
-``get_context`` work in it. Beyond Ray 2.60 it may return any number, exit, or raise whatever it likes.
+``get_context`` work in it. Unlike in Ray 2.60, it may return any number, exit, or raise any exception.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from tuner.spec import describe
 from tuner.worker import results as guard
 
 FOLDERS = "trials"
-"""The folder in a results folder with what trials write themselves, in a folder for each."""
+"""The folder for files that trials write, with a subfolder for each trial."""
 
 
 class _Stopped(SystemExit):
-    """Raised in a function by its next report after the trial was stopped."""
+    """Raised by a function's next report after its trial was stopped."""
 
 
 class _Session(TrainSession):
-    """Ray's session of one function, made to take what a user would call a number."""
+    """Ray's session of one function. It also accepts NumPy and PyTorch scalars as numbers."""
 
     objectives: Sequence[str] = ()
 
@@ -39,14 +39,14 @@ class _Session(TrainSession):
         if not isinstance(metrics, Mapping):
             raise TypeError(f"tune.report takes a mapping of metrics, got {describe(metrics)}")
         sent = {name: value for name, value in guard.flat(metrics).items() if guard.is_kept(value)}
-        # Ray refuses tensors wherever they are; a value that does not count is named in the trial's error.
+        # Ray refuses tensors. We send the description of a bad objective, for the trial's error message.
         unsent = [name for name in self.objectives if name in metrics and name not in sent]
-        odd = {name: guard.Shown(describe(metrics[name])) for name in unsent}
-        super().report({**sent, **odd}, checkpoint)
+        described = {name: guard.Shown(describe(metrics[name])) for name in unsent}
+        super().report({**sent, **described}, checkpoint)
 
     @property
     def trial_dir(self) -> str:
-        """A folder for the trial's own files, made when it is first asked for."""
+        """The folder for the trial's own files. The first access creates it."""
         path = Path(self.storage.experiment_fs_path).parent / FOLDERS / self.trial_info.id
         path.mkdir(parents=True, exist_ok=True)
         return str(path)
@@ -58,7 +58,7 @@ class _Session(TrainSession):
             raise _Stopped(0) from None
 
     def _report_thread_runner_error(self, block: bool = False) -> None:
-        # Ray wraps the error in exceptions of its own, and copies it, which loses the text of some.
+        # Ray would copy the error into its own exceptions, which loses the text of some errors.
         if not self.error_queue.empty():
             raise self.error_queue.get()
 
@@ -97,7 +97,7 @@ class _Function(FunctionTrainable):
             self._report(function(config), session)
 
     def _report(self, output: Any, session: _Session) -> None:
-        """Report what the function returned or yielded: metrics, or the values of the objectives alone."""
+        """Report the function's output: a mapping of metrics, or only the values of the objectives."""
         if output is None:
             return
         if not isinstance(output, Mapping):
@@ -114,32 +114,32 @@ class _Function(FunctionTrainable):
 def as_trainable(
     function: Callable[[dict[str, Any]], Any], metrics: Sequence[str]
 ) -> type[FunctionTrainable]:
-    """A class whose trials run ``function``. A returned number is the value of the one of ``metrics``."""
+    """Return a class whose trials run ``function``, which may return only the values of ``metrics``."""
     _let_train_report()
     parts = {"function": staticmethod(function), "metrics": tuple(metrics)}
     return type(getattr(function, "__name__", "function"), (_Function, wrap_function(function)), parts)
 
 
 def _let_train_report() -> None:
-    """Let ``ray.train``'s functions stand for those of ``ray.tune`` in a trial's own thread.
+    """Make functions of ``ray.train`` call their ``ray.tune`` counterparts in a trial's thread.
 
-    Ray 2.60 raises there, though many a script written for Ray 2.x calls them.
+    Scripts for earlier Ray 2.x releases call ``ray.train`` there, and Ray 2.60 raises an error.
     """
     for name in ("report", "get_checkpoint", "get_context"):
-        of_train, of_tune = getattr(ray.train, name), getattr(ray.tune, name)
-        if not hasattr(of_train, "of_tune"):
-            setattr(ray.train, name, _either(of_train, of_tune))
+        train_function, tune_function = getattr(ray.train, name), getattr(ray.tune, name)
+        if not hasattr(train_function, "tune_function"):
+            setattr(ray.train, name, _dispatch(train_function, tune_function))
 
 
-def _either(of_train: Callable[..., Any], of_tune: Callable[..., Any]) -> Callable[..., Any]:
-    def either(*arguments: Any, **options: Any) -> Any:
-        return (of_tune if in_tune_session() else of_train)(*arguments, **options)
+def _dispatch(train_function: Callable[..., Any], tune_function: Callable[..., Any]) -> Callable[..., Any]:
+    def dispatch(*arguments: Any, **options: Any) -> Any:
+        return (tune_function if in_tune_session() else train_function)(*arguments, **options)
 
-    either.of_tune = of_tune  # type: ignore[attr-defined]
-    return either
+    dispatch.tune_function = tune_function  # type: ignore[attr-defined]
+    return dispatch
 
 
 def session_thread() -> threading.Thread | None:
-    """The thread in which this process's function runs; ``None``: there is none."""
+    """Return the thread in which this process's function runs; ``None`` if there is none."""
     session = get_session()
     return session.training_thread if session is not None and session.training_started else None

@@ -1,7 +1,7 @@
-"""Whether the trials of a worker give their memory back.
+"""Find out whether the trials of a worker leak memory.
 
-What they leave behind adds up: the worker grows again and again, until it fills the machine. A library that
-a trial is the first to import, or a cache that fills, makes it grow, too, but not for ever.
+Leaked memory adds up, so the worker grows until it fills the machine. A first import of a library and a
+filling cache also make the worker grow, but only for a while.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any, Literal
 
 import ray
 
-# Growth is counted in steps of this part of what falls to the process, but at least so many bytes; at the
-# third it is judged. So a worker that keeps less than 9 % of its share, or 288 MiB, is left alone.
+# A step is 1/32 of the process's share, at least 96 MiB. After three steps we look for a leak. A worker that
+# leaks less than 9 % of its share, or less than 288 MiB, is thus tolerated.
 _STEP = 1 / 32
 _LEAST_STEP = 96 * 2**20
 _GROWTHS = 3
@@ -28,52 +28,50 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(frozen=True)
 class MemoryLeak:
-    """What trials have left behind in a worker, of the memory of its machine or of its GPUs, in bytes.
-
-    ``before``: held when the first of them had ended; ``after``: held now, without any; ``share``: that falls
-    to the worker.
-    """
+    """Memory of a machine or its GPUs that the trials of a worker did not free. All sizes are in bytes."""
 
     memory: Literal["machine", "gpu"]
     before: int
+    """Held between the worker's first trials."""
     after: int
+    """Held now, when no trial is open."""
     share: int
+    """The memory that the worker may use."""
 
 
 @dataclass(frozen=True)
 class WorkerHealth:
-    """What a worker has to say of itself as one of its trials ends; one in good order says nothing.
-
-    ``fit``: for other trials. If it is, it has grown, and as long as trials are open it cannot be told what
-    of that is theirs; it had better get no others until they have ended.
-    """
+    """A worker's report when one of its trials ends. A healthy worker sends none."""
 
     fit: bool
+    """Whether the worker can run other trials. If so, it has grown, but open trials may hold that memory.
+    It should get no new trials until they have ended."""
     leak: MemoryLeak | None = None
 
 
 class MemoryMeter:
-    """How one kind of memory that a process holds develops from trial to trial. All in bytes.
+    """Tracks one kind of a process's memory from trial to trial, in bytes.
 
-    It is read as a trial ends, when ``others`` are still open. What these hold is not known, so only that is
-    growth which exceeds all that was held before with as many; and only without any it is judged.
+    It is read when a trial ends, while ``others`` may still be open and hold an unknown amount. A reading
+    therefore counts as growth only if it exceeds all earlier ones with as many open trials. We look for a
+    leak only when no trial is open.
     """
 
     def __init__(self, step: float) -> None:
         self.before = 0
         self._step = step
         self._growths = 0
-        self._most = -1  # others that were open at once
-        self._limit = 0.0  # what exceeds it, when all that can be freed is, has grown
-        self._alarm = 0.0  # the same, when it may not be
+        self._most = -1  # the most other trials that were open at a reading
+        self._limit = 0.0  # a reading above it, after memory was freed, is growth
+        self._alarm = 0.0  # a reading above it requires that memory is freed and read again
 
     @property
     def is_doubtful(self) -> bool:
-        """Whether it has grown so often that it has to be judged."""
+        """Whether it has grown enough times to look for a leak."""
         return self._growths >= _GROWTHS
 
     def expects(self, held: int, *, others: int) -> bool:
-        """Whether so much was to be expected; else what can be freed has to be, and then ``judge``."""
+        """Return whether a reading is normal. If not, free unused memory and call ``judge``."""
         if self._most < 0 or (self.is_doubtful and others == 0):
             return False
         if others > self._most:
@@ -85,13 +83,16 @@ class MemoryMeter:
         return held <= self._alarm
 
     def judge(self, held: int, *, others: int, unfreed: int) -> bool:
-        """Whether trials have left memory behind, if so much is held now, and was before it was freed."""
+        """Return whether trials leaked memory.
+
+        ``unfreed`` is the reading before unused memory was freed, and ``held`` the reading after that.
+        """
         if self._most < 0:
             self._most, self.before, self._limit = others, held, held + self._step
         elif held > self._limit:
             self._growths += 1
             self._limit = held + self._step
-        # Memory that the C library or the garbage collector keeps is kept again next time.
+        # The C library and the garbage collector will hold as much unused memory at the next reading.
         self._alarm = max(self._limit, unfreed + self._step)
         if others > 0 or not self.is_doubtful:
             return False
@@ -102,30 +103,33 @@ class MemoryMeter:
 
 
 class Memory:
-    """Looks after the memory of this process, a worker, each time that one of its trials has ended."""
+    """Checks the memory of this worker process whenever one of its trials has ended."""
 
     def __init__(self) -> None:
         self._machine_share, self._gpu_part = _fair_share()
         self._machine = MemoryMeter(_step(self._machine_share))
-        self._gpus: MemoryMeter | None = None  # there is none before CUDA is in use
-        self._leaked = False  # and has said so; trials may still be under way to it
+        self._gpus: MemoryMeter | None = None  # created when CUDA is in use
+        self._leaked = False  # a leak was reported; the driver may have sent more trials meanwhile
 
     def condition(self, *, others: int) -> WorkerHealth | None:
-        """What is to be said of the process while so many other trials are open; a leak is told once."""
+        """Return the health of the process; ``None`` if it is good. A leak is reported once.
+
+        ``others`` is the number of open trials.
+        """
         if self._leaked:
             return WorkerHealth(fit=False)
-        leak = self._look("machine", self._machine, _held_of_machine, self._machine_share, others)
+        leak = self._find_leak("machine", self._machine, _machine_memory, self._machine_share, others)
         doubtful = self._machine.is_doubtful
         torch = sys.modules.get("torch")
         if torch is not None and torch.cuda.is_initialized():
-            share = self._gpu_part * _total_of_gpus(torch)
+            share = self._gpu_part * _total_gpu_memory(torch)
             self._gpus = self._gpus or MemoryMeter(_step(share))
-            leak = leak or self._look("gpu", self._gpus, lambda: _held_of_gpus(torch), share, others)
+            leak = leak or self._find_leak("gpu", self._gpus, lambda: _gpu_memory(torch), share, others)
             doubtful = doubtful or self._gpus.is_doubtful
         self._leaked = leak is not None
         return WorkerHealth(not self._leaked, leak) if self._leaked or doubtful else None
 
-    def _look(
+    def _find_leak(
         self,
         memory: Literal["machine", "gpu"],
         meter: MemoryMeter,
@@ -148,17 +152,17 @@ def _step(share: float) -> float:
 
 
 def _free() -> None:
-    """Give all that nobody uses any more back to the system. Takes milliseconds, so not after each trial."""
+    """Return unused memory to the system. This takes milliseconds, so do not call it after each trial."""
     gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # only glibc has it
     if trim is not None:
         trim(0)
 
 
-def _held_of_machine() -> int:
-    """The memory of this process alone: not what it has mapped of files and of Ray's object store.
+def _machine_memory() -> int:
+    """Return the private memory of this process, without mapped files and Ray's object store.
 
-    0 where the system does not say it as Linux does.
+    Returns 0 on a system without Linux's ``/proc``.
     """
     try:
         with open("/proc/self/statm", "rb") as file:
@@ -168,21 +172,22 @@ def _held_of_machine() -> int:
     return (resident - shared) * _PAGE
 
 
-def _held_of_gpus(torch: Any) -> int:
-    """What PyTorch's tensors hold of all GPUs of this process."""
+def _gpu_memory(torch: Any) -> int:
+    """Return the memory of PyTorch's tensors on all GPUs of this process."""
     return sum(torch.cuda.memory_allocated(device) for device in range(torch.cuda.device_count()))
 
 
-def _total_of_gpus(torch: Any) -> int:
+def _total_gpu_memory(torch: Any) -> int:
     devices = range(torch.cuda.device_count())
     return sum(torch.cuda.get_device_properties(device).total_memory for device in devices)
 
 
 def _fair_share() -> tuple[float, float]:
-    """What falls to this process: bytes of its machine's memory, and its part of each of its GPUs.
+    """Return this process's share: bytes of its machine's memory, and the fraction of each of its GPUs.
 
-    Of the memory it is as much as of the machine's CPUs or GPUs; all of it, if it holds none of these.
-    Outside Ray, and where Ray counts no memory, there is no limit.
+    Its fraction of the memory equals its fraction of the machine's CPUs or GPUs, whichever is larger. A
+    process without either has a share of all the memory. The share is infinite outside Ray, and if Ray does
+    not know the machine's memory.
     """
     if not ray.is_initialized() or (context := ray.get_runtime_context()).get_actor_id() is None:
         return math.inf, 1.0

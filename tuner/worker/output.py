@@ -1,4 +1,4 @@
-"""``Output``: what trials print, kept in a file for each."""
+"""``Output``: copies what each trial prints to a file."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any, TextIO
 FOLDER = "logs"
 
 _MOST_CHARACTERS = 10_000_000
-"""Of the output of a trial are kept."""
+"""The limit for the file of one trial."""
 
 
 class Output:
-    """Stands in the place of ``sys.stdout`` and ``sys.stderr`` of a worker, and copies what is written.
+    """Replaces ``sys.stdout`` and ``sys.stderr`` of a worker and copies their text to files in ``folder``.
 
-    ``folder``: where the files are; one is made when its trial first prints.
+    The file of a trial is created when the trial first prints.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -28,11 +28,11 @@ class Output:
         sys.stderr = _Stream(sys.stderr, self)
 
     def of(self, trial: str | None) -> None:
-        """What is printed from now on is this trial's (``None``: nobody's)."""
+        """Assign further output to a trial; ``None`` assigns it to no trial."""
         self._trial = trial
 
     def keep(self, text: str) -> None:
-        """Append to the present trial's file; a full disk must not fail the trial."""
+        """Append text to the current trial's file. A full disk does not fail the trial."""
         trial = self._trial
         if trial is None or not text:
             return
@@ -41,7 +41,7 @@ class Output:
             return
         self._kept[trial] = kept + len(text)
         if self._kept[trial] >= _MOST_CHARACTERS:
-            text += "\n... what follows is not kept ...\n"
+            text += "\n... further output is not kept ...\n"
         with contextlib.suppress(OSError):
             self._folder.mkdir(exist_ok=True)
             with (self._folder / f"{trial}.log").open(
@@ -51,7 +51,7 @@ class Output:
 
 
 class _Stream:
-    """A text stream that also keeps what is written."""
+    """A text stream that also passes its text to an ``Output``."""
 
     def __init__(self, stream: TextIO, output: Output) -> None:
         self._stream = stream

@@ -1,4 +1,4 @@
-"""What a worker does about its process: crashes, the accelerator, the memory."""
+"""Functions for a worker's process: explain crashes, check the accelerator, and tune memory allocation."""
 
 from __future__ import annotations
 
@@ -16,36 +16,34 @@ import ray
 
 from tuner.errors import TrialError
 
-# What errors other than torch's own say when the device's memory is full: those of CUDA and its libraries.
-# A library for whose handle there is no room says that it is not initialized.
+# Texts of CUDA errors for full device memory. A CUDA library says "not initialized" if its handle does not
+# fit into the memory.
 _FULL = ("out of memory", "_STATUS_ALLOC_FAILED", "_STATUS_NOT_INITIALIZED")
 
 _LONGEST_TEXT = 20_000
-"""Characters of an error."""
+"""The most characters of an error that are kept."""
 
-# Freed memory that a process keeps, since the next iteration wants it again: asking the system for it each
-# time takes a sixth of the time of small models.
+# A process keeps this much freed memory, since the next iteration needs it again. Otherwise small models
+# spend a sixth of their time on system calls for memory.
 _BYTES_TO_KEEP = 256 * 2**20
 _LARGEST_KEPT = 32 * 2**20
 
 
 class Exited(TrialError):
-    """The trial has called ``sys.exit`` without an error code."""
+    """The trial called ``sys.exit`` without an error code."""
 
 
 class DeviceFull(TrialError):
-    """The device's memory did not suffice for a trial.
-
-    ``lanes``: how many trials at once it holds in the process; ``None``: not even this one alone.
-    """
+    """The device has too little memory for a trial."""
 
     lanes: int | None = None
+    """The number of trials that fit on the device together; ``None`` if even this one alone does not fit."""
 
 
 def count_held(outcomes: Sequence[object], *, of: int) -> None:
-    """Say how many trials the device holds where its memory did not suffice for all of a round.
+    """Set ``lanes`` of each ``DeviceFull`` in a round of ``of`` trials.
 
-    That is the others of the ``of`` trials, but at least half of all, which is what is tried next.
+    The value is the number of trials that fitted, but at least half of all trials.
     """
     full = [each for each in outcomes if isinstance(each, DeviceFull)]
     if full and of > 1:
@@ -54,7 +52,7 @@ def count_held(outcomes: Sequence[object], *, of: int) -> None:
 
 
 def device_is_lost() -> bool:
-    """Whether an error of CUDA (an assertion in a kernel, say) makes all that follow in this process fail."""
+    """Return whether a CUDA error, such as a failed assertion, has made the GPU unusable in this process."""
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_initialized():
         return False
@@ -66,7 +64,7 @@ def device_is_lost() -> bool:
 
 
 def free_gpu_memory() -> None:
-    """Give back what nothing uses any more of the GPU's memory, if CUDA is in use."""
+    """Release unused GPU memory if CUDA is in use."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         gc.collect()
@@ -74,7 +72,7 @@ def free_gpu_memory() -> None:
 
 
 def keep_freed_memory() -> None:
-    """Tell the C library; there is nothing to tell to any but glibc."""
+    """Let the C library keep freed memory. This has an effect only with glibc."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
@@ -84,32 +82,32 @@ def keep_freed_memory() -> None:
 
 @contextlib.contextmanager
 def crashes_explained(*, on: str | None = None) -> Iterator[None]:
-    """Turn what a trainable raises into a TrialError with its traceback, our and Ray's frames left out.
+    """Convert any exception of a trainable to a TrialError with its traceback, without our and Ray's frames.
 
-    Any exception is turned, so that it ends this trial only: SystemExit and KeyboardInterrupt too. One of the
-    user's own class could not be unpickled where that class cannot be imported. What the failed calls held is
-    free afterwards. Raises DeviceFull where the device's memory did not suffice, Exited for an exit in good
-    order, and a TrialError as it is. ``on``: the node, where the error is to name it.
+    Even SystemExit and KeyboardInterrupt end only this trial. An exception of a user's class would not
+    unpickle in a process that cannot import the class. Raises DeviceFull if the device's memory is full, and
+    Exited after an exit without an error code. A TrialError passes unchanged. The variables of the failed
+    calls are released. ``on`` is a node to name in the error.
     """
     try:
         yield
     except TrialError:
         raise
     except BaseException as error:
-        kind = DeviceFull if _is_full(error) else Exited if _is_good_exit(error) else TrialError
+        kind = DeviceFull if _is_full(error) else Exited if _is_clean_exit(error) else TrialError
         explained = traceback.TracebackException.from_exception(error)
         for part in _chain(explained):
             part.stack = traceback.StackSummary.from_list(
                 [frame for frame in part.stack if not frame.filename.startswith(_OUR_FRAMES)]
             )
         for each in _chain(error):
-            traceback.clear_frames(each.__traceback__)  # a trial's memory must not wait for who reads of it
-        where = "" if on is None else f" (on the node {on})"
+            traceback.clear_frames(each.__traceback__)  # else the error holds the trial's memory
+        where = "" if on is None else f" (on node {on})"
         raise kind(_readable("".join(explained.format()).rstrip()) + where) from None
 
 
 def _readable(text: str) -> str:
-    """Text that can be stored and printed anywhere; the middle of a very long one is left out."""
+    """Return text that can be stored and printed anywhere. The middle of a long text is left out."""
     text = text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
     if len(text) <= _LONGEST_TEXT:
         return text
@@ -117,7 +115,7 @@ def _readable(text: str) -> str:
     return f"{begin}\n... {len(text) - len(begin) - len(end):,} characters left out ...\n{end}"
 
 
-def _is_good_exit(error: BaseException) -> bool:
+def _is_clean_exit(error: BaseException) -> bool:
     return isinstance(error, SystemExit) and error.code in (None, 0)
 
 
@@ -131,7 +129,7 @@ def _chain(error: E | None) -> Iterator[E]:
 
 
 def _is_full(error: BaseException) -> bool:
-    """Whether it says that the device's memory is full: not the machine's."""
+    """Return whether an error reports that the device's memory, not the machine's, is full."""
     torch = sys.modules.get("torch")
     if torch is None or not isinstance(error, RuntimeError):
         return False

@@ -1,7 +1,7 @@
-"""``GlobalRandomness``: the generators that a process has once, seeded for each trial and kept apart.
+"""``GlobalRandomness``: gives each trial its own stream of the global random generators.
 
-Those of Python, NumPy and PyTorch. What a trial draws from them depends on its seed alone, not on the trials
-that ran in its process before, or run there in turns with it.
+These are the generators of Python, NumPy and PyTorch. A trial's draws depend only on its seed, not on
+earlier trials of the process or on trials that alternate with it.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ import numpy as np
 
 
 class GlobalRandomness:
-    """Whose stream the generators draw from. Trials are known by their lanes."""
+    """The global generators' state of each trial, by the trial's lane."""
 
     def __init__(self) -> None:
-        self._seed: int | None = None  # of the trial at work, for torch when it is imported
+        self._seed: int | None = None  # the active trial's seed, in case it imports torch
         self._owner: int | None = None
-        self._states: dict[int, Any] = {}  # of the others
+        self._states: dict[int, Any] = {}  # the states of the inactive trials
         _AfterImport.of("torch", lambda torch: self._seed is not None and torch.manual_seed(self._seed))
 
     def begin(self, lane: int, seed: int, *, iteration: int = 0) -> None:
-        """Seed for a trial that begins, or continues from a checkpoint of this iteration."""
+        """Seed the generators for a trial that begins or continues from a checkpoint of ``iteration``."""
         self.enter(lane)
         words = np.random.SeedSequence([seed, iteration]).generate_state(1) if iteration else [seed]
         self._seed = int(words[0]) % 2**32
@@ -38,7 +38,7 @@ class GlobalRandomness:
             torch.manual_seed(self._seed)
 
     def enter(self, lane: int) -> None:
-        """Let a trial draw from its own stream."""
+        """Switch the generators to a trial's stream."""
         if self._owner == lane:
             return
         if self._owner is not None:
@@ -74,7 +74,7 @@ def _set(states: dict[str, Any]) -> None:
 
 
 class _AfterImport(importlib.abc.MetaPathFinder):
-    """Calls a function with a module right after its import."""
+    """An import hook that calls a function with a module right after its import."""
 
     def __init__(self, name: str, then: Callable[[Any], Any]) -> None:
         self._name = name
@@ -82,7 +82,7 @@ class _AfterImport(importlib.abc.MetaPathFinder):
 
     @classmethod
     def of(cls, name: str, then: Callable[[Any], Any]) -> None:
-        """Look out for a module that is not imported yet."""
+        """Install the hook, unless the module is already imported."""
         if name not in sys.modules:
             sys.meta_path.insert(0, cls(name, then))
 

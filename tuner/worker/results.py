@@ -1,4 +1,4 @@
-"""What is wrong with a result; checked in the worker, before Ray, a searcher or a scheduler sees it."""
+"""Check a trial's results in the worker, before Ray, a searcher or a scheduler sees them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tuner.objective import ITERATIONS, SECONDS
 from tuner.spec import describe, did_you_mean
 
 RESOURCE = "__resource__"
-"""The key of what a trial has used."""
+"""The key for the amount of the scheduler's resource that a trial has used."""
 
 
 def checked(
@@ -23,21 +23,21 @@ def checked(
     resource: str = ITERATIONS,
     used: float | None = None,
 ) -> dict[str, Any]:
-    """What the driver needs of a result: Ray's own fields, each objective as a float, and ``metrics``.
+    """Check a result, and return Ray's fields, each objective as a float, and ``metrics``.
 
-    ``iteration``: how many results the trial has given, whatever it says itself. ``resource``: what the trial
-    is measured by, of which it had ``used`` so much at its last result. Raises TrialError when an objective
-    or the resource is missing, is no number, or is not finite, and when the resource does not rise.
+    ``iteration`` is the number of results so far and replaces the trial's own count. ``resource`` is the
+    scheduler's resource, and ``used`` its amount at the last result. Raises TrialError if an objective or the
+    resource is missing, not a number or not finite, or if the resource does not increase.
     """
     result = flat(result)
     values = {metric: _number(result, metric) for metric in metrics}
     seconds = plain(result.get("time_total_s", 0.0))
     seconds = float(seconds) if isinstance(seconds, Real) and _is_finite(seconds) else 0.0
-    seconds = max(0.0, seconds)  # Ray measures it by the time of day, which may be set back
+    seconds = max(0.0, seconds)  # Ray measures it by the wall clock, which may be set back
     known = {ITERATIONS: iteration, SECONDS: seconds}
     amount = known[resource] if resource in known else _number(result, resource)
     if resource not in known and used is not None and amount <= used:
-        raise TrialError(f"'{resource}' must rise from result to result, got {amount:g} after {used:g}")
+        raise TrialError(f"'{resource}' must increase with each result, got {amount:g} after {used:g}")
     return {
         **{name: result[name] for name in _READ_BY_RAY if name in result},
         "done": bool(result.get("done", False)),
@@ -51,8 +51,8 @@ def checked(
 
 def _number(result: Mapping[Any, Any], name: str) -> float:
     if name not in result:
-        own = [str(other) for other in result if other not in _AUTOMATIC]
-        raise TrialError(f"a result has no '{name}'{did_you_mean(name, own) or '; it is empty'}")
+        reported = [str(other) for other in result if other not in _AUTOMATIC]
+        raise TrialError(f"a result has no '{name}'{did_you_mean(name, reported) or '; it is empty'}")
     value = result[name]
     if not is_number(value):
         raise TrialError(f"'{name}' must be a number, got {_shown(value)}")
@@ -62,7 +62,7 @@ def _number(result: Mapping[Any, Any], name: str) -> float:
 
 
 class Shown(str):
-    """How an error names a value that cannot be sent."""
+    """The description of a value that cannot be sent to the driver."""
 
 
 def _shown(value: Any) -> str:
@@ -70,9 +70,10 @@ def _shown(value: Any) -> str:
 
 
 def metrics_of(result: Mapping[Any, Any]) -> dict[str, float | int | bool | str | None]:
-    """What the trainable itself reported (see ``flat``), JSON-ready.
+    """Return the metrics that the trainable reported (see ``flat``), ready for JSON.
 
-    Numbers, text and ``None`` are kept, what is not finite becomes ``None``; arrays and objects are left out.
+    Numbers, text and ``None`` are kept. A number that is not finite becomes ``None``. Arrays and objects are
+    left out.
     """
     metrics: dict[str, float | int | bool | str | None] = {}
     for name, value in result.items():
@@ -88,9 +89,9 @@ def metrics_of(result: Mapping[Any, Any]) -> dict[str, float | int | bool | str 
 
 
 def flat(result: Mapping[Any, Any]) -> dict[Any, Any]:
-    """A result without nesting: ``{"val": {"loss": x}}`` has the key ``val/loss``, as in Ray Tune.
+    """Flatten a nested result: ``{"val": {"loss": x}}`` gets the key ``val/loss``, as in Ray Tune.
 
-    NumPy and PyTorch scalars become numbers.
+    NumPy and PyTorch scalars become Python numbers.
     """
     flattened: dict[Any, Any] = {}
     for name, value in result.items():
@@ -102,18 +103,18 @@ def flat(result: Mapping[Any, Any]) -> dict[Any, Any]:
 
 
 def is_kept(value: Any) -> bool:
-    """Whether a metric's value is recorded: a number, text or ``None``."""
+    """Return whether a metric's value is recorded: a number, text or ``None``."""
     return value is None or isinstance(value, (Real, str))
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value counts as a result of an objective; a truth value does not."""
+    """Return whether a value can be an objective. A Boolean cannot."""
     value = plain(value)
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def plain(value: Any) -> Any:
-    """A NumPy or PyTorch scalar as a Python number; anything else as it is."""
+    """Convert a NumPy or PyTorch scalar to a Python number. Other values are returned unchanged."""
     if isinstance(value, (Real, str)) or type(value).__module__.split(".")[0] not in ("numpy", "torch"):
         return value
     return value.item() if all(length == 1 for length in getattr(value, "shape", (0,))) else value
@@ -122,11 +123,11 @@ def plain(value: Any) -> Any:
 def _is_finite(value: Any) -> bool:
     try:
         return math.isfinite(value)
-    except OverflowError:  # a whole number that no float can hold
+    except OverflowError:  # the integer does not fit in a float
         return False
 
 
-# What Ray adds to each result.
+# Fields that Ray adds to each result.
 _AUTOMATIC = frozenset(
     [
         *("trial_id", "date", "timestamp", "pid", "hostname", "node_ip", "config", "done", "experiment_tag"),

@@ -1,4 +1,4 @@
-"""What workers get of a sweep: the ``WorkerSetup`` of its trials, and what all of them share."""
+"""``WorkerSetup``: the part of a sweep that its workers need, and the data that all trials share."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from tuner.storage.lock import FILE_NAME as LOCK
 from tuner.storage.lock import read_owner
 
 if TYPE_CHECKING:
-    from tuner.sweep import Sweep  # which workers need not import
+    from tuner.sweep import Sweep  # workers do not need this import
 
 
 class WorkerSetup:
-    """What a worker needs to make trials of a sweep: the trainable, its settings, the CPU threads.
+    """The trainable, settings and number of CPU threads from which a worker creates trials.
 
-    ``travels``: the user's code is sent along, since workers may be on other nodes.
+    ``travels`` includes the user's code, for workers on other nodes.
     """
 
     def __init__(self, trainable: Any, sweep: Sweep, *, threads: int, travels: bool = False) -> None:
@@ -39,31 +39,31 @@ class WorkerSetup:
         except Exception as error:
             what = f"cannot be sent to the workers: {said(error)}"
             raise SpecError([Problem("trainable", what)]) from error
-        # Under the names that the driver has for them, which the pickle refers to.
+        # The pickle refers to these modules by their names in the driver.
         self._files = {name: f for name, f in LOADED_FILES.items() if name.encode() in self._trainable}
         self.settings = dict(sweep.trainable.settings)
         self.sweep_seed = sweep.seed
         self.objective = sweep.objective
         self.resource = sweep.scheduler.resource
         self.threads = threads
-        travels = travels and bool(fingerprint(trainable))  # what is installed is installed everywhere
-        self._luggage = CodeArchive(_roots(file.path for file in self._files.values())) if travels else None
+        travels = travels and bool(fingerprint(trainable))  # installed packages are on every node
+        self._archive = CodeArchive(_roots(file.path for file in self._files.values())) if travels else None
         self._folder = os.getcwd()
         self._path = [entry for entry in sys.path if entry and os.path.isdir(entry)]
 
     def with_threads(self, threads: int) -> WorkerSetup:
-        """The same for a worker of so many CPU threads."""
+        """Return a copy for a worker with another number of CPU threads."""
         other = copy.copy(self)
         other.threads = threads
         return other
 
     def load(self) -> Any:
-        """The trainable class, in a worker; a function becomes one as Ray Tune does it."""
-        places = {} if self._luggage is None else self._luggage.unpack()
+        """Load the trainable class in a worker. A function is wrapped in a class."""
+        places = {} if self._archive is None else self._archive.unpack()
         folder = moved(self._folder, places)
-        if os.path.isdir(folder):  # relative paths mean what they mean where the sweep was started
+        if os.path.isdir(folder):  # a sweep's relative paths refer to the driver's working directory
             os.chdir(folder)
-        found_by_ray = list(sys.path)  # by the processes of tasks that trials start
+        ray_path = list(sys.path)  # the search path of tasks that trials start
         path = [moved(entry, places) for entry in self._path]
         sys.path[:] = [*path, *(entry for entry in sys.path if entry not in path)]
         for name, loaded in self._files.items():
@@ -71,7 +71,7 @@ class WorkerSetup:
             if not file.is_file():
                 raise FileNotFoundError(f"there is no file {file} on the node {os.uname().nodename}")
             module = load_file(file, name=name, source=loaded.source)
-            if not is_found(name, file.resolve(), found_by_ray):
+            if not is_found(name, file.resolve(), ray_path):
                 cloudpickle.register_pickle_by_value(module)
         trainable = cloudpickle.loads(self._trainable)
         if isinstance(trainable, type):
@@ -83,28 +83,32 @@ class WorkerSetup:
 
 @dataclass(frozen=True)
 class Results:
-    """The results folder of a sweep, and what its lock's file says, to tell it from another of its name."""
+    """The results folder of a sweep."""
 
     folder: str
     token: str
+    """The token in the folder's lock file, which distinguishes it from a folder of the same name."""
 
     def are_here(self) -> bool:
-        """Whether this process sees that folder."""
+        """Return whether this process sees the folder."""
         return bool(read_owner(Path(self.folder, LOCK)).get("token") == self.token)
 
 
 @dataclass(frozen=True)
 class Place:
-    """What a worker says of where it is. ``versions``: of what must be the same everywhere."""
+    """A worker's description of its machine."""
 
     node: str
+    """The machine's address."""
     host: str
+    """The machine's name."""
     versions: dict[str, str]
+    """Versions that must be equal on all machines."""
     sees_results: bool
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of the packages that results depend on, as they are here."""
+    """Return the installed versions of Python and of the packages that results depend on."""
     found = {"Python": platform.python_version()}
     for name in ("tuner", "ray", "torch"):
         with contextlib.suppress(PackageNotFoundError):
@@ -113,16 +117,16 @@ def versions() -> dict[str, str]:
 
 
 def _roots(files: Iterable[Path]) -> list[Path]:
-    """The folders that the user's code is in: the current one, unless it is no project's, and the files'."""
+    """Return the folders of the user's files, and the current folder if it can be a project."""
     here = Path.cwd()
     return [*([] if here in (Path.home(), Path("/")) else [here]), *(file.parent for file in files)]
 
 
 def share(sweep: Sweep) -> list[ray.ObjectRef]:
-    """What all trials of the sweep share, if anything, once on each machine. Raises SpecError."""
+    """Put the data that all trials share, if any, into Ray's object store. Raises SpecError."""
     try:
         shared = sweep.trainable.shared(seed=sweep.seed)
         return [] if shared is None else [ray.put(shared)]
     except Exception as error:
-        what = f"what its trials share cannot be sent to the workers: {said(error)}"
+        what = f"its shared data cannot be sent to the workers: {said(error)}"
         raise SpecError([Problem("trainable", what)]) from error

@@ -1,6 +1,6 @@
-"""``Surroundings``: what a process has once, put back between trials, so that none finds what another left.
+"""``Surroundings``: restores the global state of a process, so that no trial affects the next one.
 
-What cannot be put back makes the process unfit for other trials; a fresh one then takes its place.
+A process whose state cannot be restored is unfit for other trials, and a new process replaces it.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 
 _SECONDS_TO_FINISH = 60.0
-"""A tracker gets this long to send what it has."""
+"""The time that an experiment tracker gets to send its data."""
 
 
 class Surroundings:
-    """The state of this process now; ``restore`` puts it back."""
+    """A snapshot of the global state of this process."""
 
     def __init__(self) -> None:
         self._folder = os.getcwd()
@@ -41,11 +41,11 @@ class Surroundings:
         self._interop_threads = None if torch is None else torch.get_num_interop_threads()
 
     def take_streams(self) -> None:
-        """Put the standard streams back to what they are now."""
+        """Update the snapshot of the standard streams."""
         self._streams = sys.stdin, sys.stdout, sys.stderr
 
     def restore(self) -> str | None:
-        """Put everything back. Why the process is unfit for other trials; ``None``: it is fit."""
+        """Restore the state. Return why the process is unfit for other trials; ``None`` if it is fit."""
         os.chdir(self._folder)
         for name in os.environ.keys() - self._environment.keys():
             del os.environ[name]
@@ -80,16 +80,16 @@ class Surroundings:
 
     def _restore_torch(self, torch: Any) -> str | None:
         now = _of_torch(torch)
-        # One that a trial was the first to import was as it is when it is new.
+        # If a trial was the first to import PyTorch, the state before was PyTorch's initial one.
         before = self._torch if self._torch is not None else {**now, **_new_torch(torch)}
         for name, value in before.items():
             if now[name] != value:
                 _TORCH[name][1](torch, value)
         if self._interop_threads not in (None, torch.get_num_interop_threads()):
-            return "torch.set_num_interop_threads, which can be called once in a process"
+            return "torch.set_num_interop_threads was called, which works only once in a process"
         distributed = sys.modules.get("torch.distributed")
         if distributed is not None and distributed.is_available() and distributed.is_initialized():
-            return "a process group of torch.distributed that was not destroyed"
+            return "a process group of torch.distributed was not destroyed"
         return None
 
 
@@ -100,7 +100,7 @@ def _cudnn(name: str) -> tuple[Callable[[Any], Any], Callable[[Any, Any], None]]
     )
 
 
-# What PyTorch has once in a process or a thread: how it is read, and set.
+# Global state of PyTorch in a process or thread: a function that reads it, and one that sets it.
 _TORCH: dict[str, tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]] = {
     "dtype": (lambda torch: torch.get_default_dtype(), lambda torch, value: torch.set_default_dtype(value)),
     "device": (
@@ -135,7 +135,7 @@ def _of_torch(torch: Any) -> dict[str, Any]:
 
 
 def _new_torch(torch: Any) -> dict[str, Any]:
-    """What is known of PyTorch when it is new; how many threads it has depends on the machine."""
+    """Return PyTorch's initial state, except the number of threads, which depends on the machine."""
     return {
         "dtype": torch.float32,
         "device": torch.device("cpu"),
@@ -161,18 +161,19 @@ def _finish_mlflow(mlflow: Any) -> str | None:
 
 
 def _finished(name: str, finish: Callable[[], Any]) -> str | None:
-    """Let a tracker end its run, as it would at the end of the process."""
+    """End a tracker's run, as the end of the process would do. Return a fault; ``None`` if it ended."""
     ended = threading.Event()
 
     def end() -> None:
         finish()
         ended.set()
 
-    # In a thread, since it may wait for a server. An error in it is printed, and leaves the run not ended.
+    # A thread, since the call may wait for a server. If it raises, Python prints the error, and ``ended``
+    # stays unset.
     thread = threading.Thread(target=end, daemon=True)
     thread.start()
     thread.join(_SECONDS_TO_FINISH)
-    return None if ended.is_set() else f"a run of {name} that does not end"
+    return None if ended.is_set() else f"a run of {name} did not end"
 
 
 def _reset_accelerate(state: Any) -> str | None:
@@ -198,4 +199,4 @@ _RESETS: dict[str, Callable[[Any], str | None]] = {
     "hydra.core.global_hydra": _reset_hydra,
     "matplotlib.pyplot": _close_figures,
 }
-"""Modules whose state is reset, if a trial has imported them."""
+"""Maps a module to the function that resets its state, if a trial has imported it."""

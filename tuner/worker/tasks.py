@@ -1,4 +1,4 @@
-"""``TrainRequest``: how far a trial may train; ``TrainTask``: one that is under way in a worker."""
+"""``TrainRequest``: how far a trial may train. ``TrainTask``: a request in progress in a worker."""
 
 from __future__ import annotations
 
@@ -12,27 +12,26 @@ from tuner.errors import TrialError
 from tuner.objective import Objective
 
 HALTED = "__halted__"
-"""In a result after which the trial waits, so that a checkpoint taken now is of that result."""
+"""Marks a result after which the trial waits, so that a checkpoint taken now belongs to this result."""
 
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """How far a trial may train before it must be told to go on.
-
-    ``until``: the iteration at which the scheduler decides next (``None``: at each). ``better_than``: it
-    waits after a better value than this, or ``or_equal``, so that a checkpoint of it can be taken.
-    ``seconds``: after so long it hands over what it has, and trains on. ``save_after``: after so many seconds
-    it waits to be saved (``None``: it need not be).
-    """
+    """How far a trial may train before it must wait for the driver."""
 
     until: int | None
+    """The iteration of the scheduler's next decision; ``None`` means every iteration."""
     seconds: float
+    """The time after which the trial delivers its results and continues to train."""
     better_than: float | None
+    """The trial waits after a better value than this one, so that it can be saved there."""
     or_equal: bool = False
+    """Whether it also waits after a value equal to ``better_than``."""
     save_after: float | None = None
+    """The number of seconds after which the trial waits to be saved; ``None`` means never."""
 
     def is_over(self, result: dict[str, Any], objective: Objective) -> bool:
-        """Whether a trial waits after this result."""
+        """Return whether the trial waits after this result."""
         if result.get("done") or RESULT_DUPLICATE in result or result.get(SHOULD_CHECKPOINT):
             return True
         if self.until is None or result["training_iteration"] >= self.until:
@@ -44,27 +43,31 @@ class TrainRequest:
 
 @dataclass
 class TrainTask:
-    """One trial's request under way, or halted at its end: ``answer`` is set while someone waits for it."""
+    """A trial's training request in progress."""
 
     request: TrainRequest
     began: float
+    """The start of the request on the monotonic clock."""
     answer: asyncio.Future[list[dict[str, Any]]] | None
+    """The driver's pending call; ``None`` if there is none."""
     results: list[dict[str, Any]] = field(default_factory=list)
+    """Results that were not delivered yet."""
     error: TrialError | None = None
     halted: bool = False
+    """Whether the trial waits at the end of the request."""
 
     @property
     def due(self) -> float:
-        """When it hands over the results that it has, on the monotonic clock."""
+        """The time to deliver the results so far, on the monotonic clock."""
         return self.began + self.request.seconds
 
     def is_to_be_saved(self, now: float) -> bool:
-        """Whether it is time for a checkpoint."""
+        """Return whether it is time for a checkpoint."""
         after = self.request.save_after
         return after is not None and now >= self.began + after
 
     def hand_over(self) -> None:
-        """Answer with the results so far; the error, if there is one, comes after them."""
+        """Answer the pending call with the results so far. An error is delivered after all results."""
         if self.answer is None:
             return
         if self.results:

@@ -1,4 +1,4 @@
-"""``Worker``: the long-lived process that runs trials, in lanes several at once."""
+"""``Worker``: a long-lived process that runs trials, several at once in its lanes."""
 
 from __future__ import annotations
 
@@ -42,61 +42,62 @@ from tuner.worker.tasks import HALTED, TrainRequest, TrainTask
 T = TypeVar("T")
 
 _SECONDS_TO_STOP = 5.0
-"""A function that was told to stop has so long to report once more. Then its process is replaced."""
+"""A stopped function must report again within this time to end. Otherwise its process is replaced."""
 _SHARE_TO_GATHER, _SECONDS_FOR_MOST = 0.1, 0.005
-"""A round waits this part of the last one for lanes that are still looked at; or so long for most lanes."""
+"""A round waits for lanes that the driver still has to answer. It waits for the first value times the last
+round's duration, and for at least the second value while fewer than half of the lanes are active."""
 _SECONDS_TO_KEEP = 1.0
-"""While other trials are open, the GPU memory of an ended one is kept for at least this long."""
+"""While other trials are open, unused GPU memory is released at most once in this time."""
 _SECONDS_BETWEEN_LOOKS = 0.1
-"""Looks for lanes that have results to hand over while a round lasts."""
+"""The interval of the checks during a round for lanes whose results are due."""
 
 
 class Worker:
-    """Holds the open trials of its lanes; a Ray actor.
+    """A Ray actor that contains the open trials of its lanes.
 
-    Everything that touches a trial runs in one thread, one after the other: a round of training (one
-    iteration of every trial that is asked for one), and between rounds opening, saving, restoring, closing.
+    One thread runs all code of trials, one call after the other. A training round is one iteration of every
+    trial with a request. The worker creates, saves, restores and closes trials between rounds.
     """
 
     def __init__(self, recipe: WorkerSetup) -> None:
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             os.environ[name] = str(recipe.threads)
         os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
-        os.environ["RAY_AIR_FULL_TRACEBACKS"] = "1"  # Ray would copy exceptions, and so lose the text of some
+        os.environ["RAY_AIR_FULL_TRACEBACKS"] = "1"  # else Ray copies exceptions and loses the text of some
         keep_freed_memory()
         self._recipe = recipe
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="trials")
-        self._loaded = self._thread.submit(self._load)  # which takes a while, and may end in an error
+        self._loaded = self._thread.submit(self._load)  # takes a while; ``ready`` raises its error
         self._fuses = False
         self._trials: dict[int, Any] = {}
-        self._unmade: dict[int, TrialError] = {}  # why there is no trial in a lane
+        self._unmade: dict[int, TrialError] = {}  # why a lane's trial could not be created
         self._last: dict[int, dict[str, Any]] = {}  # each trial's last result
         self._tasks: dict[int, TrainTask] = {}
         self._rounds: asyncio.Task[None] | None = None
         self._at_work: tuple[int, ...] = ()
-        self._is_fit = True  # for other trials
+        self._is_fit = True  # whether the process can run other trials
         self._is_halting = False
         self._output: Output | None = None
-        self._names: dict[int, str] = {}  # the trials of the lanes
-        self._freed = 0.0  # when memory of ended trials was last given back to the GPU
+        self._names: dict[int, str] = {}  # the trial of each lane
+        self._freed = 0.0  # when unused GPU memory was last released
 
     async def at_work(self) -> list[int]:
-        """The lanes for which something runs in the trials' thread right now."""
+        """Return the lanes whose trials the trial thread is running now."""
         return list(self._at_work)
 
     async def halt(self) -> None:
-        """Let each trial wait after the iteration that it is in."""
+        """Let each trial wait after its current iteration."""
         self._is_halting = True
 
     async def ready(self, shared: Sequence[ray.ObjectRef], results: Results | None = None) -> Place:
-        """Get ready for trials, which share this object, if any; where this is. ``results``: to look for.
+        """Prepare for trials with ``shared`` data, and return the place of this worker.
 
-        Raises what the trainable raises when it is loaded.
+        ``results`` is the folder that the worker must see. Raises an error of the trainable's import.
         """
         await self._in_thread(self._loaded.result)
-        # Unpickled now and not before, since two threads had better not import the same modules at once.
-        given = await shared[0] if shared else None
-        await self._in_thread(partial(self._adopt, given))
+        # Unpickle only now: two threads that import the same modules at once can fail.
+        data = await shared[0] if shared else None
+        await self._in_thread(partial(self._adopt, data))
         if results is not None:
             self._output = Output(Path(results.folder, FOLDER))
             crash_report.begin(Path(results.folder))
@@ -105,21 +106,21 @@ class Worker:
         return Place(str(ray.util.get_node_ip_address()), os.uname().nodename, versions(), sees)
 
     async def lanes(self, configs: Sequence[dict[str, Any]], most: int) -> tuple[int, str | None]:
-        """How many trials like these are best trained at once here, at most ``most``; measured.
+        """Measure how many trials like these, up to ``most``, this process should train at once.
 
-        0: the measurement has cost this process its accelerator, and it is of no use any more. With it comes
-        why it is one only, where that is known.
+        The second value says why the number is 1, if that is known. The number is 0 if the measurement made
+        the accelerator unusable; this process must then be replaced.
         """
         if not self._fuses or most < 2:
-            return 1, "there are not more trials" if self._fuses else "the trainable has no fused_step"
+            return 1, "each worker has one trial" if self._fuses else "the trainable has no fused_step"
         return await self._in_thread(partial(self._measure, configs, most))
 
     async def call(
         self, lane: int, method: str, arguments: Sequence[Any], made_with: dict[str, Any] | None = None
     ) -> Any:
-        """Call a method of a lane's trial, which is made first if there is something to make it with.
+        """Call a method of a lane's trial. If ``made_with`` is given, create the trial first.
 
-        Raises TrialError when the trial fails in it, or could not be made.
+        Raises TrialError if the trial fails or could not be created.
         """
 
         def call() -> Any:
@@ -136,7 +137,7 @@ class Worker:
                 if method == "save":
                     blame_storage(self._trials[lane], error)
                 raise
-            if method == "save":  # Ray sends the last result along, with whatever the trial put into it
+            if method == "save":  # Ray would send the trial's raw last result along
                 answer.metrics = self._last.get(lane, {})
             return answer
 
@@ -145,9 +146,9 @@ class Worker:
     async def train(
         self, lane: int, request: TrainRequest, made_with: dict[str, Any] | None = None
     ) -> list[dict[str, Any]]:
-        """Train a lane's trial, made first if need be, for a request; its results, at least one.
+        """Train a lane's trial as requested, and return at least one result. Create the trial if needed.
 
-        Raises TrialError when the trial fails or cannot be made, after the results before that were answered.
+        Raises TrialError if the trial fails or cannot be created. Earlier results are returned first.
         """
         if made_with is not None:
             self._thread.submit(self._make, lane, made_with)
@@ -155,7 +156,7 @@ class Worker:
         task = self._tasks.get(lane)
         if task is None or (task.halted and not task.results and task.error is None):
             task = self._tasks[lane] = TrainTask(request, time.monotonic(), answer)
-        else:  # it has trained on, maybe to the end of its request
+        else:  # it continued to train, perhaps to the end of its request
             task.answer = answer
             if task.halted:
                 task.hand_over()
@@ -166,7 +167,7 @@ class Worker:
         return await answer
 
     async def close(self, lane: int) -> WorkerHealth | None:
-        """End a lane's trial, also in the middle of a request; what is to be said of the process after it."""
+        """End a lane's trial, even during a request, and return the health of the process."""
         task = self._tasks.pop(lane, None)
         if task is not None and task.answer is not None:
             task.answer.set_result(task.results)
@@ -182,14 +183,13 @@ class Worker:
         if isinstance(self._class, SharesData):
             with crashes_explained():
                 self._class.adopt(self._recipe.settings, shared, sweep_seed=self._recipe.sweep_seed)
-        gc.freeze()  # what is there now stays, so it need not be walked when a trial's memory is collected
+        gc.freeze()  # later collections skip the objects that exist now
         if (torch := sys.modules.get("torch")) is not None:
-            torch.set_num_threads(self._recipe.threads)  # imported, maybe, before the variables were set
+            torch.set_num_threads(self._recipe.threads)  # torch may have been imported before OMP_NUM_THREADS
         self._fuses = isinstance(self._class, TrainsInLanes)
         self._surroundings = Surroundings()
-        self._randomness = (
-            None if self._fuses else GlobalRandomness()
-        )  # trials that fuse have streams of their own
+        # Trials that share lanes must bring their own generators.
+        self._randomness = None if self._fuses else GlobalRandomness()
         self._memory = Memory()
 
     def _measure(self, configs: Sequence[dict[str, Any]], most: int) -> tuple[int, str | None]:
@@ -197,9 +197,9 @@ class Worker:
         with crashes_explained():
             lanes = int(self._class.best_lanes(configs, most=most))
             if lanes <= 1 and isinstance(self._class, ExplainsLanes):
-                why = self._class.why_alone(configs) or "more at once are no faster"
+                why = self._class.why_alone(configs) or "more lanes are not faster"
         if device_is_lost():
-            return 0, "the measurement has cost the process its accelerator"
+            return 0, "the measurement made the accelerator unusable"
         free_gpu_memory()
         return lanes, why
 
@@ -216,7 +216,7 @@ class Worker:
             self._unmade[lane] = error
 
     def _restored(self, lane: int) -> None:
-        """Let a trial that has loaded a checkpoint, of another trial maybe, have its own configuration."""
+        """Apply a trial's own configuration after it loaded a checkpoint, possibly of another trial."""
         trial: Any = self._trials[lane]
         if isinstance(trial, AppliesConfig):
             trial.apply_config(self._trials[lane].config)
@@ -237,18 +237,18 @@ class Worker:
                 await asyncio.sleep(0.001)
                 active = self._active()
             began = time.monotonic()
-            outcomes = await self._rounded(active)
+            outcomes = await self._run_round(active)
             took = time.monotonic() - began
             for lane, outcome in outcomes.items():
                 self._take(lane, outcome)
         self._rounds = None
 
-    async def _rounded(self, lanes: Sequence[int]) -> dict[int, dict[str, Any] | TrialError]:
-        """The outcomes of a round; while it lasts, those that have results for long enough hand them over.
+    async def _run_round(self, lanes: Sequence[int]) -> dict[int, dict[str, Any] | TrialError]:
+        """Run a round and return its outcomes. Deliver results that become due while it runs.
 
-        A trial that hangs would otherwise keep what it and the others of its round had reported before.
+        Otherwise a trial that hangs would hold back earlier results of all trials in the round.
         """
-        running = asyncio.ensure_future(self._in_thread(partial(self._round, lanes)))
+        running = asyncio.ensure_future(self._in_thread(partial(self._train_round, lanes)))
         while not (await asyncio.wait([running], timeout=_SECONDS_BETWEEN_LOOKS))[0]:
             for task in self._tasks.values():
                 if task.due <= time.monotonic():
@@ -259,9 +259,9 @@ class Worker:
         return [lane for lane, task in self._tasks.items() if not task.halted]
 
     def _take(self, lane: int, outcome: dict[str, Any] | TrialError) -> None:
-        """Add a round's outcome to the lane's task, and answer if it is time."""
+        """Add a round's outcome to the lane's task, and deliver the results if they are due."""
         task = self._tasks.get(lane)
-        if task is None:  # closed meanwhile
+        if task is None:  # the lane was closed meanwhile
             return
         if isinstance(outcome, TrialError):
             task.error, task.halted = outcome, True
@@ -275,8 +275,8 @@ class Worker:
         if task.halted or task.due <= time.monotonic():
             task.hand_over()
 
-    def _round(self, lanes: Sequence[int]) -> dict[int, dict[str, Any] | TrialError]:
-        """One iteration of each of these lanes, those of one fusion key together."""
+    def _train_round(self, lanes: Sequence[int]) -> dict[int, dict[str, Any] | TrialError]:
+        """Train one iteration in each lane, and train lanes with the same fusion key together."""
         outcomes: dict[int, dict[str, Any] | TrialError] = {}
         if len(lanes) > 1 and self._fuses:
             outcomes.update(self._train_together(lanes))
@@ -297,7 +297,7 @@ class Worker:
         return outcomes
 
     def _train_together(self, lanes: Sequence[int]) -> dict[int, TrialError]:
-        """Let those of one fusion key train as one; what failed in it, which failed for all of them."""
+        """Train lanes with equal fusion keys together, and return the errors. An error fails the group."""
         failed: dict[int, TrialError] = {}
         groups: dict[Any, list[int]] = {}
         for lane in [lane for lane in lanes if lane in self._trials]:
@@ -312,7 +312,7 @@ class Worker:
             if len(group) > 1:
                 try:
                     with self._working(*group):
-                        # Each trial's own `train` finds its result afterwards, or trains alone.
+                        # The trial's ``train`` then returns the stored result, or trains alone.
                         self._class.fused_step([self._trials[lane] for lane in group])
                 except TrialError as error:
                     failed.update(dict.fromkeys(group, error))
@@ -320,10 +320,10 @@ class Worker:
 
     @contextlib.contextmanager
     def _working(self, *lanes: int) -> Iterator[None]:
-        """A context for what trials of these lanes do, whose errors are TrialErrors.
+        """Prepare the process for a call into the lanes' trials. Convert errors to TrialErrors.
 
-        One that takes the accelerator along ends the process, if other trials have to go on elsewhere. Where
-        the accelerator's memory does not suffice, it holds the others, if there are any.
+        If an error makes the accelerator unusable, end the process, so that other trials restart elsewhere.
+        If the accelerator's memory is full, set the error's ``lanes`` to the number of other open trials.
         """
         self._at_work = lanes
         if self._randomness is not None:
@@ -345,7 +345,7 @@ class Worker:
             self._at_work = ()
 
     def _exited(self, lane: int) -> dict[str, Any] | TrialError:
-        """What a trial that has called ``sys.exit(0)`` comes to: it completed, if it has any result."""
+        """Return the outcome of a trial that called ``sys.exit(0)``: it completed if it has a result."""
         if lane not in self._last:
             metrics = "', '".join(self._recipe.objective.metrics)
             return TrialError(f"the trial called sys.exit without reporting '{metrics}'")
@@ -353,7 +353,7 @@ class Worker:
 
     def _checked(self, lane: int, result: dict[str, Any]) -> dict[str, Any]:
         before = self._last.get(lane)
-        if RESULT_DUPLICATE in result:  # a function has returned; its last result was sent already
+        if RESULT_DUPLICATE in result:  # the function returned, and its last result was already sent
             if before is None:
                 raise TrialError(f"the function ended without reporting '{self._recipe.objective.metric}'")
             return result
@@ -388,7 +388,7 @@ class Worker:
             if not self._trials:
                 with crashes_explained():
                     self._is_fit = self._is_fit and self._surroundings.restore() is None
-            # It waits for the GPU, which the other trials had better keep busy.
+            # The call waits for the GPU, so frequent calls would slow down the other trials.
             if self._is_fit and (not self._trials or time.monotonic() >= self._freed + _SECONDS_TO_KEEP):
                 free_gpu_memory()
                 self._freed = time.monotonic()
