@@ -200,7 +200,7 @@ def test_trials_that_wait_for_tasks_without_room_are_told_of(tmp_path, monkeypat
     report = run_each("waits_for_a_task", tmp_path, progress=watching, x=list(range(9)))
     assert report.reason == "interrupted"
     [note] = watching.notes
-    assert note.startswith("trials wait for tasks or actors of theirs, which ask for 1 CPU")
+    assert note.startswith("trials wait for their own tasks or actors, which request 1 CPU")
     assert "budget.concurrent" in note
 
 

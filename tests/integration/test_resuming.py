@@ -106,7 +106,7 @@ def test_interrupted_sweep_can_be_resumed_more_than_once(cluster, tmp_path):
 
 def test_sweep_that_has_ended_is_not_resumed(cluster, tmp_path):
     report = run(sweep_of("Toy", tmp_path, trials=2, iterations=2, space={"x": Float(0.0, 0.5)}))
-    with pytest.raises(ResultsError, match=r"has ended .every trial was run., so there is none to resume"):
+    with pytest.raises(ResultsError, match=r"has ended .every trial was run.; there is nothing to resume"):
         resume(report.folder)
 
 

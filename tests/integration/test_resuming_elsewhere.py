@@ -93,7 +93,7 @@ def test_an_edited_sweep_file_is_refused_and_a_missing_one_is_not_needed(project
     first = run(sweep_of("model.py:train"), progress=Ending(3))
     path = first.folder / "sweep.yaml"
     path.write_text(path.read_text().replace("trials: 8", "trials: 20"))
-    with pytest.raises(ResultsError, match="was edited in budget, but a sweep continues as it began"):
+    with pytest.raises(ResultsError, match="was edited in budget, but a resumed sweep cannot change"):
         resume(first.folder)
     path.unlink()
     assert len(resume(first.folder).trials) == 8

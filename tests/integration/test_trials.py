@@ -128,10 +128,8 @@ def test_log_says_what_happened_to_workers_and_trials(tmp_path):
     lines = [line.split(" ", 2)[2] for line in (report.folder / "tuner.log").read_text().splitlines()]
     assert lines[0] == f"INFO sweep sweep: {report.sweep['trainable']['kind']}, tuner {tuner.__version__}"
     assert any(line.startswith("INFO a worker is ready on ") for line in lines)
-    assert any(
-        "WARNING trial 00000 is started again: the process ended by os._exit(1)" in line for line in lines
-    )
-    assert "INFO a worker is replaced: its process died or is not as it was" in lines
+    assert any("WARNING trial 00000 is restarted: the process ended by os._exit(1)" in line for line in lines)
+    assert "INFO a worker is replaced: its process died or could not be restored" in lines
     assert lines[-2:] == ["INFO trial 00000 completed", "INFO the sweep has ended: every trial was run"]
 
 
@@ -317,7 +315,7 @@ def test_process_of_a_size_that_crashed_is_replaced(tmp_path):
 
 def test_bundle_that_no_node_can_hold_is_an_error_at_once(tmp_path):
     with pytest.raises(
-        ClusterError, match="resources: a trial asks for 99 CPU on one node; none has so much"
+        ClusterError, match="resources: a trial requests 99 CPU on one node; no node has that much"
     ):
         run_toy("TooSpread", tmp_path)
     assert not list(tmp_path.iterdir())
@@ -337,7 +335,7 @@ def test_one_bundle_that_a_trainable_asks_for_sizes_the_workers(tmp_path):
 
 
 def test_resources_from_both_the_sweep_and_the_trainable_are_refused(tmp_path):
-    with pytest.raises(SpecError, match="resources: the trainable says itself what a trial holds"):
+    with pytest.raises(SpecError, match="resources: the trainable requests its own resources"):
         run_toy("Wide", tmp_path, resources=Resources(cpu=1.0, gpu=0.5))
 
 

@@ -100,7 +100,7 @@ def test_a_journal_whose_driver_wrote_nothing_is_not_called_damaged(tmp_path: Pa
     (tmp_path / FILE_NAME).touch()
     with pytest.raises(ResultsError) as refusal:
         resume(tmp_path)
-    assert str(refusal.value) == f"{tmp_path}: its sweep was ended before it began; run it anew"
+    assert str(refusal.value) == f"{tmp_path}: its run ended before the sweep began; start a new run"
 
 
 @pytest.mark.parametrize(
@@ -221,5 +221,5 @@ def test_a_sweep_of_a_newer_version_is_not_resumed(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     put(journal, "sweep", sweep={}, version="99.1.0")
     journal.close()
-    with pytest.raises(ResultsError, match=r"tuner 99\.1\.0 has run its sweep, and this is tuner 0\."):
+    with pytest.raises(ResultsError, match=r"tuner 99\.1\.0 ran its sweep, but this is tuner 0\."):
         resume(tmp_path)

@@ -159,7 +159,7 @@ def test_a_logger_that_fails_is_named_with_what_it_said() -> None:
     with pytest.raises(LoggerError, match=r"failed in on_trial_result of trial 00000: OSError: no network$"):
         broken.result(Trial(0), {}, iteration=1, trials=[])
     assert broken.close([], interrupted=False) == [
-        f"logger '{named('Broken')}' failed as it was closed: OSError: no network"
+        f"logger '{named('Broken')}' failed to close: OSError: no network"
     ]
 
 

@@ -129,8 +129,8 @@ def test_a_warm_start_whose_folder_holds_another_sweep_now_is_refused(tmp_path: 
     with pytest.raises(ResultsError) as refused:
         check_sources(made, sources)
     assert str(refused.value) == (
-        f"searcher.warm_start: {earlier} is not what this sweep has learned from; "
-        "must be as it was when the sweep began"
+        f"searcher.warm_start: {earlier} has changed since the sweep learned from it; "
+        "must be the same as when the sweep began"
     )
 
 

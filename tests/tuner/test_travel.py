@@ -99,8 +99,8 @@ def test_a_node_like_this_one_is_taken(placed):
 def test_a_node_without_the_results_folder_is_refused(placed):
     with pytest.raises(ClusterError) as refusal:
         placed(sees=False).check()
-    what = "the node h2 (10.0.0.2) does not see the results folder"
-    remedy = "all nodes must: choose one on a disk that they share (--out)"
+    what = "node h2 (10.0.0.2) does not see the results folder"
+    remedy = "choose a folder on a disk that all nodes share (--out)"
     assert str(refusal.value) == f"/results/s: {what}; {remedy}"
 
 
@@ -108,5 +108,5 @@ def test_a_node_with_other_versions_is_refused(placed):
     with pytest.raises(ClusterError) as refusal:
         placed({"Python": "3.11.9"}).check()
     assert str(refusal.value) == (
-        "the node h2 (10.0.0.2) has Python 3.11.9 instead of 3.11.7, ray missing instead of 2.60.0"
+        "node h2 (10.0.0.2) has Python 3.11.9 instead of 3.11.7, ray missing instead of 2.60.0"
     )

@@ -1,4 +1,4 @@
-"""A sweep on a Ray cluster: connection, pools of workers, Ray's controller, the driver of the state.
+"""Run a sweep on a Ray cluster: connection, worker pools, controller and driver.
 
-This is the only part that starts or joins a cluster. Importing it does not import Ray.
+Only this package starts or joins a cluster. Importing it does not import Ray.
 """

@@ -1,4 +1,4 @@
-"""``LaneActors``: Tune's manager of actors, taught that an actor may be a lane of a worker."""
+"""``LaneActors``: Ray Tune's actor manager, extended to use lanes of workers as actors."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tuner.worker.process import DeviceFull
 
 
 class LaneActors(RayActorManager):
-    """Tune's manager of actors, taught that an actor may be a lane, and that a worker may die of memory.
+    """Ray Tune's actor manager, extended to use lanes as actors and to survive a worker killed for memory.
 
-    ``on_leak`` is told what trials have left behind in a worker, and on which machine.
+    It calls ``on_leak`` with a memory leak of a worker and the address of its machine.
     """
 
     def __init__(self, pool: Pool, *, on_leak: Callable[[MemoryLeak, str], None]) -> None:
@@ -25,7 +25,7 @@ class LaneActors(RayActorManager):
         self._on_leak = on_leak
 
     def _try_start_actors(self, max_actors: int | None = None) -> int:
-        """Give waiting trials their places; what is in a worker that is ready has started."""
+        """Assign waiting trials to lanes, and start the trials whose worker is ready."""
         started: list[TrackedActor] = []
         for request, waiting in list(self._resource_request_to_pending_actors.items()):
             while waiting and self._pool.has_resources_ready(request):
@@ -34,7 +34,7 @@ class LaneActors(RayActorManager):
                 lease = self._pool.acquire_resources(request)
                 self._live_actors_to_ray_actors_resources[tracked] = lease.open(arguments), lease
                 started.append(tracked)
-            if not waiting and is_fresh(request):  # never asked for again
+            if not waiting and is_fresh(request):  # each such request is unique, so it will not come again
                 del self._resource_request_to_pending_actors[request]
         for tracked in started:
             _, lease = self._live_actors_to_ray_actors_resources[tracked]
@@ -61,11 +61,11 @@ class LaneActors(RayActorManager):
             _, lease = self._live_actors_to_ray_actors_resources[tracked_actor_task._tracked_actor]
             lease.worker.most = min(lanes, lease.worker.most or lanes)
         if isinstance(exception, OutOfMemoryError):
-            # Ray 2.60 knows only actor and task errors here and would abort the whole sweep.
+            # Ray 2.60 handles only actor and task errors here. It would abort the whole sweep.
             exception = RayActorError(error_msg=f"the worker was killed for memory: {exception}")
         if isinstance(exception, (RayActorError, RayTaskError)) or tracked_actor_task._on_error is None:
             super()._actor_task_failed(tracked_actor_task, exception)
-        else:  # an answer that cannot be read, say; Ray would abort the whole sweep here too
+        else:  # such as an answer that cannot be unpickled; Ray would abort the whole sweep here too
             tracked_actor_task._on_error(tracked_actor_task._tracked_actor, exception)
 
     def _try_kill_actor(self) -> bool:
@@ -86,12 +86,12 @@ class LaneActors(RayActorManager):
             self._on_leak(condition.leak, lease.worker.where())
 
     def cleanup(self) -> None:
-        """Forget all actors and end all workers."""
+        """Forget all actors and kill all workers."""
         self._live_actors_to_ray_actors_resources.clear()
         self._pool.clear()
 
 
 def lanes_held(exception: Exception) -> int | None:
-    """How many trials a worker's device holds, if this one was too many for it; ``None``: it was not."""
+    """Return the number of trials that fit on the device, if the error is a full device; else ``None``."""
     cause = exception.cause if isinstance(exception, RayTaskError) else None
     return cause.lanes if isinstance(cause, DeviceFull) else None

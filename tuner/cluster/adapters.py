@@ -1,4 +1,4 @@
-"""What Ray's controller takes for its search algorithm and its scheduler, and what answers for the state."""
+"""Adapters that let Ray's controller use the sweep's state as its search algorithm and scheduler."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _FOR_RAY: dict[Action, str] = {
 }
 
 Request = Callable[[dict[str, Any]], PlacementGroupFactory]
-"""What a trial with this configuration holds while it runs."""
+"""Returns the resources of a trial with this configuration."""
 
 
 class _Trial(Trial):
-    """A trial whose class is known to the workers, so that Ray's registry is not asked for it each time."""
+    """A trial whose class is not looked up in Ray's registry, since the workers know the class."""
 
     logs: Path | None = None
-    """Where loggers write what they have of this trial."""
+    """The folder for the loggers' files of this trial."""
 
     def get_trainable_cls(self) -> Any:
         return Trainable
@@ -43,30 +43,30 @@ class _Trial(Trial):
         return None if self.logs is None else str(self.logs)
 
     def init_local_path(self) -> None:
-        # Ray would make a folder below its temporary directory for each trial.
+        # Ray would create a folder in its temporary directory for each trial.
         self.relative_logdir = self.storage.trial_dir_name = self.trial_id
         if self.logs is not None:
             self.logs.mkdir(parents=True, exist_ok=True)
 
     def update_last_result(self, result: dict[str, Any]) -> None:
-        # Ray also keeps five figures on each metric of each trial, which nobody reads here.
+        # Ray would also compute five statistics of each metric, which we do not use.
         self.run_metadata.last_result = result
 
 
 def configure(trial: Trial, driver: SweepDriver) -> None:
-    """Give a paused trial the configuration that its state has now."""
+    """Copy the configuration of a paused trial from the state to Ray's trial."""
     state = driver.state.trials[int(trial.trial_id)]
-    trial.set_config(_given(state, driver.sweep))
+    trial.set_config(_trainable_config(state, driver.sweep))
     trial.evaluated_params = state.config
 
 
-def _given(state: TrialState, sweep: Sweep) -> dict[str, Any]:
-    """What the trainable is given."""
+def _trainable_config(state: TrialState, sweep: Sweep) -> dict[str, Any]:
+    """Return the configuration that the trainable receives."""
     return sweep.trainable.given(state.config, seed=state.seed, sweep_seed=sweep.seed)
 
 
 class SearchAdapter(SearchAlgorithm):
-    """Gives Ray's controller the trials that the state suggests."""
+    """Passes the state's suggestions to Ray's controller."""
 
     def __init__(self, driver: SweepDriver, experiment: Experiment, request: Request) -> None:
         self._driver = driver
@@ -79,14 +79,14 @@ class SearchAdapter(SearchAlgorithm):
         return None if suggested is None else self.trial(suggested.trial)
 
     def trial(self, number: int) -> Trial:
-        """What Ray's controller knows of a trial."""
+        """Return Ray's object for a trial."""
         sweep, state = self._driver.sweep, self._driver.state.trials[number]
-        config = _given(state, sweep)
+        config = _trainable_config(state, sweep)
         trial = _Trial(
             self._experiment.spec["run"],
             config=config,
             evaluated_params=state.config,
-            stub=True,  # not looked up, see _Trial
+            stub=True,  # skips the look-up in Ray's registry; see _Trial
             trial_id=f"{number:05d}",
             storage=self._experiment.storage,
             placement_group_factory=self._request(config),
@@ -113,12 +113,12 @@ class SearchAdapter(SearchAlgorithm):
 
 
 class SchedulerAdapter(TrialScheduler):
-    """Answers Ray's controller with what the state has decided about a trial."""
+    """Passes the state's decisions to Ray's controller."""
 
     def __init__(self) -> None:
         super().__init__()
         self.actions: dict[int, Action] = {}
-        """What becomes of each trial after its last result."""
+        """The decision about each trial's last result."""
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
         return
@@ -136,7 +136,7 @@ class SchedulerAdapter(TrialScheduler):
         return
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
-        return None  # our controller asks the state itself, when a worker is free
+        return None  # our controller asks the state directly when a worker is free
 
     def debug_string(self) -> str:
         return ""

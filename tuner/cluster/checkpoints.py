@@ -1,7 +1,7 @@
-"""``Checkpoints``: which checkpoints of a trial are needed, in the place of Ray's manager.
+"""``Checkpoints``: decides which checkpoints of a trial are needed. It replaces Ray's checkpoint manager.
 
-Ray deletes a checkpoint as soon as there is a better one, before our journal knows. Here the controller asks
-which ones a new checkpoint has ``freed``, and deletes them when that is written down.
+Ray deletes a checkpoint when a better one exists, before our journal records the new one. ``Checkpoints``
+only lists the checkpoints that are no longer needed. The controller deletes them after the journal entry.
 """
 
 from __future__ import annotations
@@ -25,27 +25,28 @@ from tuner.storage.checkpoints import Folder, Storage, contents, remove
 
 
 class StoredExperiment(Experiment):
-    """An experiment of Ray's whose trials write checkpoints whole or not at all."""
+    """A Ray experiment whose trials write checkpoints atomically."""
 
     _storage_context_cls = Storage
 
 
 @dataclass
 class Checkpoints:
-    """The newest checkpoint of a trial, to continue from, and the one at its best value, to keep.
-
-    Of several objectives the newest is both.
-    """
+    """The checkpoints of one trial."""
 
     objective: Objective
     checkpoint_config: CheckpointConfig = field(default_factory=CheckpointConfig)
     latest_checkpoint_result: TrainingResult | None = None
+    """The newest checkpoint, from which the trial continues."""
     best_checkpoint_result: TrainingResult | None = None
-    contents: dict[str, tuple[int, int]] = field(default_factory=dict)  # by path: files and bytes
+    """The checkpoint at the trial's best value. With several objectives it is the newest one."""
+    contents: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """The number of files and of bytes of each checkpoint, by path."""
     freed: list[TrainingResult] = field(default_factory=list)
+    """Checkpoints that are no longer needed."""
 
     def register_checkpoint(self, result: TrainingResult) -> None:
-        """Take in a new checkpoint; what it makes superfluous is added to ``freed``."""
+        """Add a new checkpoint, and move checkpoints that it replaces to ``freed``."""
         self.measure(result.checkpoint)
         before = {self.latest_checkpoint_result, self.best_checkpoint_result} - {None}
         self.latest_checkpoint_result = result
@@ -56,23 +57,23 @@ class Checkpoints:
         self.freed += [old for old in before if old is not None and old not in needed]
 
     def measure(self, checkpoint: Any) -> None:
-        """Note how many files and bytes a checkpoint has. Raises OSError if it cannot be read."""
+        """Record the number of files and of bytes of a checkpoint. Raises OSError if it cannot be read."""
         self.contents[checkpoint.path] = contents(checkpoint)
 
     def take_freed(self) -> list[Folder]:
-        """The folders that are not needed any more, each once."""
+        """Return the folders that are no longer needed. Each is returned once."""
         freed, self.freed = self.freed, []
         for result in freed:
             del self.contents[result.checkpoint.path]
         return [(result.checkpoint.filesystem, result.checkpoint.path) for result in freed]
 
     def is_damaged(self) -> bool:
-        """Whether the newest is not there as it was written."""
+        """Return whether the newest checkpoint is missing or differs from what was written."""
         latest = self.latest_checkpoint_result
         return latest is not None and not is_whole(latest.checkpoint, self.contents[latest.checkpoint.path])
 
     def drop_latest(self) -> None:
-        """Forget the newest; the trial continues from the best, or from its start."""
+        """Discard the newest checkpoint. The trial then continues from the best one, or starts over."""
         broken, best = self.latest_checkpoint_result, self.best_checkpoint_result
         self.latest_checkpoint_result = self.best_checkpoint_result = None if best is broken else best
         if broken is not None:
@@ -84,9 +85,9 @@ class Checkpoints:
 
 
 def copy_checkpoint(source: Trial, trial: Trial, *, metric: str) -> None:
-    """Let a paused trial continue from the last checkpoint of another; it gets a copy of its own.
+    """Copy the last checkpoint of a source to a paused trial, which continues from the copy.
 
-    The source may be gone, or have deleted that one, before the trial is restored.
+    A copy is needed because the source may delete its checkpoint before the trial is restored.
     """
     latest = source.latest_checkpoint_result
     original = latest.checkpoint
@@ -97,7 +98,7 @@ def copy_checkpoint(source: Trial, trial: Trial, *, metric: str) -> None:
     pyarrow.fs.copy_files(
         original.path, folder, source_filesystem=original.filesystem, destination_filesystem=copy.filesystem
     )
-    # Without a value: it is not the one to keep for the best that the trial itself has reached.
+    # The copy has no value, so it does not become the trial's best checkpoint.
     result = TrainingResult(checkpoint=copy, metrics={**latest.metrics, metric: math.nan})
     trial.run_metadata.checkpoint_manager.register_checkpoint(result)
 
@@ -105,10 +106,10 @@ def copy_checkpoint(source: Trial, trial: Trial, *, metric: str) -> None:
 def take_checkpoints(
     trial: Trial, checkpoints: Sequence[StoredCheckpoint], objective: Objective
 ) -> list[str]:
-    """Let a trial continue from the checkpoints that an earlier run of the sweep left of it, the newest last.
+    """Register a trial's checkpoints of an earlier run, newest last, so that it can continue from them.
 
-    Everything else in its folder is deleted: what a killed process wrote only in part. The names of those
-    that are missing or damaged, and so are not used.
+    All other folders of the trial are deleted, such as a checkpoint that a killed process did not complete.
+    Returns the names of checkpoints that are missing or damaged. They are not used.
     """
     system, folder = trial.storage.storage_filesystem, trial.storage.trial_fs_path
     damaged = []
@@ -135,7 +136,7 @@ def take_checkpoints(
 
 
 def _reported(checkpoint: StoredCheckpoint, objective: Objective) -> dict[str, Any]:
-    """What the trial had reported when its checkpoint was taken; a copy has no value of its own."""
+    """Return the trial's result at a checkpoint. A copy has no value, since the source reported it."""
     result = checkpoint.result
     values: Sequence[Any] = [math.nan] if checkpoint.is_copy else result.values or [result.value]
     return {
@@ -147,7 +148,10 @@ def _reported(checkpoint: StoredCheckpoint, objective: Objective) -> dict[str, A
 
 
 def is_whole(checkpoint: Any, expected: tuple[int, int] | None) -> bool:
-    """Whether all is there that was written; of journals that do not say how much, whether anything is."""
+    """Return whether a checkpoint has the expected number of files and of bytes.
+
+    If an old journal has no numbers, the checkpoint must exist, and its files must not all be empty.
+    """
     try:
         found = contents(checkpoint)
     except OSError:

@@ -1,4 +1,4 @@
-"""``Controller``: Ray Tune's own controller, with the sweep's state deciding and warm workers running."""
+"""``Controller``: Ray Tune's controller, in which the sweep's state decides and warm workers run trials."""
 
 from __future__ import annotations
 
@@ -37,24 +37,24 @@ from tuner.worker import crash_report
 from tuner.worker.results import RESOURCE
 from tuner.worker.tasks import HALTED
 
-# A worker that has not let go of its trial by then is killed and replaced.
 _SECONDS_TO_CLOSE = 20
+"""A worker that cannot end its trial within this time is killed and replaced."""
 
 _SECONDS_BETWEEN_LOOKS = 0.2
 _SECONDS_BETWEEN_TIDYINGS = 1.0
 
-# A trial that was so often one too many for the memory of a worker's device next has a worker to itself: it
-# may need more than others, and each worker that it tries goes on with fewer lanes.
 _TIMES_TOO_MANY = 3
+"""A trial that met full device memory this many times gets a worker for itself. It may need more memory than
+others, and each worker that it tries loses lanes."""
 
 Saves = Literal["on demand", "by itself", "never"]
-"""When a trial can write a checkpoint: whenever it is told to, when its function does, or not at all."""
+"""When a trial can write a checkpoint: when the driver requests it, when its function does so, or never."""
 
 
-class _Patience:
-    """In the place of what warns of a trial that waits for 60 s: Ray 2.60 fails there if there is none yet.
+class _NoWaitWarning:
+    """Replaces Ray's warning about trials that wait for 60 s, which fails in Ray 2.60 if there is no trial.
 
-    Here trials are made for workers that are ready, and a cluster may take minutes to have the first.
+    We create trials only for workers that are ready, and a cluster may need minutes to start the first one.
     """
 
     def on_no_available_trials(self, all_trials: list[Trial]) -> None:
@@ -62,7 +62,7 @@ class _Patience:
 
 
 class Controller(QueueingController):
-    """Drives the trials of one sweep to their ends, one ``step`` at a time."""
+    """Runs the trials of one sweep until they end. Each ``step`` handles pending events."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class Controller(QueueingController):
             storage=experiment.storage,
             resource_manager_factory=lambda: pool,
         )
-        # Told here and not by Ray, which would tell them again what a restarted trial repeats.
+        # We call the loggers ourselves, since Ray would log the repeated results of a restarted trial.
         self._results_dir = Path(experiment.storage.experiment_fs_path).parent
         self._loggers = loggers
         self._loggers.setup(**experiment.public_spec)
@@ -97,17 +97,15 @@ class Controller(QueueingController):
         self._halted: set[Trial] = set()
         self._silence = Listener(driver, pool)
         self._looked = self._tidied = 0.0
-        self._idle: list[
-            Trial
-        ] = []  # on a worker, and no iteration of the budget is left for them at present
+        self._idle: list[Trial] = []  # trials on a worker that wait for a share of total_iterations
         self._actor_manager = LaneActors(pool, on_leak=driver.leaked)
-        self._insufficient_resources_manager = _Patience()
+        self._insufficient_resources_manager = _NoWaitWarning()
         self._actor_cleanup_timeout = _SECONDS_TO_CLOSE
-        # Trials are only made for workers that are ready for them, so none has to be held back here.
+        # We create trials only for workers that are ready, so Ray need not limit pending trials.
         self._max_pending_trials = 10**9
 
     def take_over(self, history: History, pending: Pending) -> None:
-        """Continue where an earlier run of the sweep broke off, to which the state has been brought."""
+        """Continue an interrupted sweep, whose state has already been replayed."""
         self._watch.gpu_seconds = history.gpu_seconds
         self._to_resume = list(pending.resumed)
         for number, state in self._driver.state.trials.items():
@@ -128,19 +126,19 @@ class Controller(QueueingController):
             self.add_trial(trial)
         self._to_drop = [self._trials[number] for number in pending.dropped]
         for number, state in self._driver.state.trials.items():
-            if state.ending is not None and not state.has_ended:  # decided, and not done any more
+            if state.ending is not None and not state.has_ended:  # the end was decided but not carried out
                 self._end(self._trials[number], state.ending)
 
     def stop_all(self) -> None:
-        """Stop every trial that has not ended; what they have reported stays."""
+        """Stop every trial that has not ended. Their results remain valid."""
         for trial in self._trials:
             if not trial.is_finished():
                 self._end(trial, "stopped")
 
     def wind_up(self, *, enough: Callable[[], bool]) -> None:
-        """Let each running trial end its iteration and be saved, so that it continues from there.
+        """Let each running trial finish its iteration and write a checkpoint to continue from.
 
-        Returns when all have done so, or ``enough`` says that they have had time.
+        Returns when all trials have done so, or when ``enough`` returns true.
         """
         if self._saves != "on demand":
             return
@@ -154,27 +152,27 @@ class Controller(QueueingController):
             self.step()
 
     def close(self) -> None:
-        """Leave no worker behind, and no logger open."""
+        """Kill all workers and close all loggers."""
         self._actor_manager.cleanup()
         self._driver.notes += self._loggers.close(self._trials, interrupted=not self.is_finished())
 
     def is_finished(self) -> bool:
-        """Whether there is nothing left to do. Ray would look through all trials each time."""
+        """Return whether the sweep is done. Unlike Ray's version, this does not check all trials."""
         return bool(self._driver.state.is_closed and all(trial.is_finished() for trial in self._live_trials))
 
     def checkpoint(self, force: bool = False, wait: bool = False) -> None:
-        """Nothing: the journal holds the sweep's state, which Ray's snapshots cannot bring back."""
+        """Do nothing. The journal contains the sweep's state, which Ray's snapshots cannot restore."""
 
     @property
     def gpu_seconds(self) -> float:
-        """GPUs held by trials times seconds, so far."""
+        """The number of GPUs held by trials, integrated over time."""
         return self._watch.gpu_seconds
 
     def step(self) -> None:
-        """See to what has happened, and start what can be started. Raises ResultsError for a full disk."""
+        """Handle pending events and start trials. Raises ResultsError if the disk is full."""
         try:
             super().step()
-        except TuneError as error:  # Ray 2.60 wraps what comes up as a result is processed
+        except TuneError as error:  # Ray 2.60 wraps errors that occur while it processes a result
             if isinstance(error.__context__, (TunerError, OSError)):
                 raise error.__context__ from None
             raise
@@ -190,14 +188,14 @@ class Controller(QueueingController):
         self._silence.listen({int(trial.trial_id) for trial in self._running_trials})
         if self._watch.is_needed and time.monotonic() - self._looked >= _SECONDS_BETWEEN_LOOKS:
             self._looked = time.monotonic()
-            self._look()
+            self._end_late_trials()
         idle, self._idle = self._idle, []
         for trial in idle:
             if not trial.is_finished():
                 self._schedule_trial_train(trial)
 
-    def _look(self) -> None:
-        """End who has had its time and who has gone silent."""
+    def _end_late_trials(self) -> None:
+        """End trials that exceed their time limit or have stopped reporting."""
         places = {}
         for tracked_actor, (lane, lease) in self._actor_manager._live_actors_to_ray_actors_resources.items():
             trial = self._actor_to_trial.get(tracked_actor)
@@ -211,7 +209,7 @@ class Controller(QueueingController):
             silence = self._driver.sweep.budget.silence
             for number in trials:
                 self._fail(self._trials[number], f"it reported nothing for {silence:g} s (budget.silence)")
-            # Its other trials lose their worker like any that has died.
+            # The worker's other trials are restarted, as after any death of a worker.
             ray.kill(worker.actor)
 
     def _actor_started(self, tracked_actor: Any, log: str = "STARTED") -> None:
@@ -231,8 +229,8 @@ class Controller(QueueingController):
             self._halted.add(trial)
         super()._process_trial_results(trial, results)
         if trial.is_saving:
-            # What follows from the last result waits for its checkpoint. Ray 2.60 would not wait with what it
-            # has queued for the results before it: to train on, maybe beyond the trial's end.
+            # The decision on the last result must wait for its checkpoint. Ray 2.60 would already carry out
+            # the decisions on earlier results, and let the trial train further, even beyond its end.
             self._queued_trial_decisions.pop(trial.trial_id, None)
 
     def _process_trial_result(self, trial: Trial, result: dict[str, Any]) -> Any:
@@ -246,20 +244,21 @@ class Controller(QueueingController):
             self._log(trial, result)
         if shared := self._retries.progressed(number, result["training_iteration"]):
             self._pool.keep_apart()
-            apart = "each has a fresh one from now on (resources.isolation: process)"
-            self._driver.notes.append(f"trials fail because others ran in their process: {shared}; {apart}")
+            apart = "each trial now gets a new process (resources.isolation: process)"
+            what = f"trials fail because other trials ran in the same process: {shared}"
+            self._driver.notes.append(f"{what}; {apart}")
         if result["done"]:  # Ray ends the trial without asking a scheduler
             return super()._process_trial_result(trial, result)
         self._scheduler_alg.actions[number] = action
         if action is not Action.CONTINUE or result.get(SHOULD_CHECKPOINT) or trial.is_saving:
             return super()._process_trial_result(trial, result)
-        # Nothing follows from most results; Ray's way through them takes 0.2 ms each.
+        # Most results have no consequence. This shortcut saves the 0.2 ms that Ray needs for each.
         trial.update_last_result(result)
         self._queue_decision(trial, TrialScheduler.CONTINUE)
         return TrialScheduler.CONTINUE
 
     def _follow(self, number: int, result: dict[str, Any]) -> Action:
-        """Tell the state of a result; return what becomes of the trial."""
+        """Pass a result to the state and follow its instructions. Return the action for the trial."""
         action = Action.CONTINUE
         for instruction in self._driver.result(number, result):
             if isinstance(instruction, Save) and self._saves == "on demand" and HALTED in result:
@@ -295,7 +294,7 @@ class Controller(QueueingController):
         )
 
     def _process_trial_save(self, trial: Trial, checkpoint_value: Any) -> None:
-        if checkpoint_value.checkpoint:  # an error of it must not come up in Ray, which would only log it
+        if checkpoint_value.checkpoint:  # measure it first: inside Ray, an error would only be logged
             trial.run_metadata.checkpoint_manager.measure(checkpoint_value.checkpoint)
         super()._process_trial_save(trial, checkpoint_value)
         if checkpoint_value.checkpoint:
@@ -317,7 +316,7 @@ class Controller(QueueingController):
         super()._schedule_trial_pause(trial, should_checkpoint and self._saves != "never")
 
     def stop_trial(self, trial: Trial) -> None:
-        # Without a decision of the scheduler, it is the trial itself that is done.
+        # If the scheduler decided nothing, the trainable itself is done.
         self._end(trial, self._driver.state.trials[int(trial.trial_id)].ending or "completed")
 
     def _end(self, trial: Trial, ending: Ending) -> None:
@@ -345,7 +344,7 @@ class Controller(QueueingController):
             return
         worker_died = isinstance(exception, RayActorError)
         if worker_died and (starts := self._driver.state.starts_left(number)) > 0:
-            if starts == 1:  # its last start is by itself, so that a neighbour cannot fail it
+            if starts == 1:  # run the last attempt alone, so that no other trial can kill the worker
                 self._pool.suspect()
             self._driver.lost(number, self._explain(exception))
             self._try_recover(trial, exception)
@@ -362,13 +361,13 @@ class Controller(QueueingController):
         self._fail(trial, error, exception)
 
     def _is_used(self, trial: Trial) -> bool:
-        """Whether a trial's process has had others."""
+        """Return whether a trial's process has run other trials."""
         actor = self._trial_to_actor.get(trial)
         _, lease = self._actor_manager._live_actors_to_ray_actors_resources.get(actor, (None, None))
         return lease is not None and lease.worker.served > 1
 
     def _drop_checkpoint(self, trial: Trial, exception: Exception) -> None:
-        """Start a trial whose checkpoint is missing or damaged again, from an earlier one if there is one."""
+        """Restart a trial whose checkpoint is missing or damaged, from an earlier one if possible."""
         checkpoints = trial.run_metadata.checkpoint_manager
         self._driver.lost(int(trial.trial_id), f"missing or damaged: {trial.checkpoint.path}", died=False)
         checkpoints.drop_latest()
@@ -382,7 +381,7 @@ class Controller(QueueingController):
         self._live_trials.discard(trial)
 
     def _explain(self, exception: Exception) -> str:
-        """Return what the worker says of an error or of its own death, else Ray's words."""
+        """Return the worker's own explanation of an error or of its death, else Ray's text."""
         if isinstance(exception, RayActorError):
             return crash_report.read(self._results_dir, exception)
         cause = exception.cause if isinstance(exception, RayTaskError) else None

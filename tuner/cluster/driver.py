@@ -1,7 +1,7 @@
 """``SweepDriver``: drives a sweep's state on a cluster, journal first.
 
-What happens is written to the journal, then told to the state; what the state decides is written, then acted
-on. Checkpoints are deleted here, once no crash can make them needed again.
+An event is written to the journal before the state applies it. A decision is written before it is carried
+out. The driver deletes a checkpoint only if no crash can make it needed again.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ from tuner.storage.checkpoints import Folder, make_durable, remove
 from tuner.worker.memory import MemoryLeak
 from tuner.worker.tasks import TrainRequest
 
-# A trial's results of so long travel together, or of longer where many trials run: an answer costs a
-# millisecond on either side. Short enough for what is shown to be live.
+# A worker sends a trial's results together after this time, since each answer costs a millisecond on both
+# sides. The time grows with the number of running trials, but the display must stay live.
 _SECONDS_PER_ANSWER = (0.25, 1.0)
 _ANSWERS_PER_SECOND = 50
 
-# So many answers at least fit into the time after which a silent trial is ended.
 _ANSWERS_PER_SILENCE = 4
+"""At least this many answers must fit into ``budget.silence``."""
 
 
 class SweepDriver:
@@ -52,45 +52,45 @@ class SweepDriver:
     def __init__(self, state: SweepState, journal: Journal) -> None:
         self.state = state
         self.sweep = state.sweep
-        self.leaks: list[MemoryLeak] = []  # for which workers were replaced
-        self.lanes_held: list[int] = []  # by workers whose device had no memory for more
-        self.notes: list[str] = []  # that are shown once, as they come
+        self.leaks: list[MemoryLeak] = []  # leaks for which a worker was replaced
+        self.lanes_held: list[int] = []  # trials that fit on a device when its memory was full
+        self.notes: list[str] = []  # messages for the user, each shown once
         self.recent = Recent(self.sweep)
         self.count_workers: Callable[[], WorkerCounts] | None = None
-        self.seconds_before = 0.0  # of the sweep's time that earlier runs of it have used
-        self.trial_dirs: dict[int, Folder] = {}  # of the trials that have checkpoints
+        self.seconds_before = 0.0  # the sweep's time in earlier runs
+        self.trial_dirs: dict[int, Folder] = {}  # folders of trials with checkpoints
         self._journal = journal
-        self._fresh: list[Any] = []  # checkpoints that may not be on the disk itself yet
-        self._freed: list[Folder] = []  # that are not needed any more
+        self._fresh: list[Any] = []  # checkpoints that may not be durable yet
+        self._freed: list[Folder] = []  # checkpoints that are no longer needed
 
     def suggest(self) -> Suggested | None:
-        """Return a new trial; ``None`` when there are no more, and then never again."""
+        """Return a new trial. After the first ``None``, there are no more trials."""
         suggested = self.state.suggest()
         if suggested is not None:
             self._journal.write(suggested)
         return suggested
 
     def resume(self) -> Decision | None:
-        """Return a paused trial that is to take a free worker."""
+        """Return the paused trial that takes a free worker; ``None`` if none is ready."""
         decision = self.state.resume()
         if decision is not None:
             self._record(decision)
         return decision
 
     def drop(self) -> list[int]:
-        """Return the paused trials that can never continue. Each comes once."""
+        """Return the paused trials that can never continue. Each is returned once."""
         decisions = self.state.drop()
         for decision in decisions:
             self._record(decision)
         return [decision.trial for decision in decisions]
 
     def started(self, trial: int, node: str) -> None:
-        """The trial runs (again)."""
+        """Record that a trial started or restarted."""
         self._apply(Started(trial, node))
         log.info("trial %05d runs on %s", trial, node)
 
     def result(self, trial: int, result: dict[str, Any]) -> list[Instruction]:
-        """Take in what a trial's process reports; what follows from it is recorded already."""
+        """Record a trial's result and the decisions that follow from it. Return the instructions."""
         values = tuple(result[metric] for metric in self.sweep.objective.metrics)
         instructions = self._apply(
             Result(
@@ -109,9 +109,9 @@ class SweepDriver:
         return instructions
 
     def train_for(self, trial: int, *, running: int, save_after: float | None = None) -> TrainRequest | None:
-        """Return how far a trial may train before its results are needed; ``None``: it has to wait.
+        """Return how far a trial may train before the driver needs its results; ``None`` if it must wait.
 
-        ``running``: how many trials do at present. ``save_after``: seconds until it is to be saved.
+        ``running`` is the number of running trials, ``save_after`` the time until the next checkpoint.
         """
         grant, incumbent = self.state.grant(trial), self.state.incumbent
         if grant is None:
@@ -131,9 +131,9 @@ class SweepDriver:
         return min(most, max(least, running / _ANSWERS_PER_SECOND))
 
     def checkpointed(self, trial: int, checkpoint: Any, *, best: str, contents: tuple[int, int]) -> None:
-        """Take note of a new checkpoint, and of the one that is kept for the trial's best value.
+        """Record a new checkpoint, and the path ``best`` of the checkpoint that is kept for the best value.
 
-        ``contents``: how many files and bytes it has.
+        ``contents`` is the number of files and of bytes in the new checkpoint.
         """
         self.trial_dirs[trial] = checkpoint.filesystem, os.path.dirname(checkpoint.path)
         path, iteration = checkpoint_name(checkpoint.path), self.state.trials[trial].iteration
@@ -143,9 +143,10 @@ class SweepDriver:
     def reconfigure(
         self, decision: Decision, *, trial_dir: Folder, checkpoint: str, contents: tuple[int, int]
     ) -> None:
-        """A trial is about to resume from its source's last checkpoint, with what is made of its config.
+        """Record that a trial resumes from its source's last checkpoint with a new configuration.
 
-        ``checkpoint``: the trial's own copy, in its folder ``trial_dir``, of so many files and bytes.
+        ``checkpoint`` is the trial's own copy in its folder ``trial_dir``. ``contents`` is the copy's number
+        of files and of bytes.
         """
         assert decision.source is not None
         source = self.state.trials[decision.source]
@@ -157,29 +158,29 @@ class SweepDriver:
         log.info(what, decision.trial, decision.source, source.iteration, config)
 
     def lost(self, trial: int, error: str, *, lanes: int | None = None, died: bool = True) -> None:
-        """Take note that a trial will be started again after an error.
+        """Record that a trial will be restarted after an error.
 
-        ``lanes``: its worker continues without it, since its device has memory for so many trials only.
-        ``died``: otherwise, whether its worker did.
+        If ``lanes`` is given, the device has memory for only that many trials, and the worker continues to
+        run the others. Otherwise ``died`` says whether the worker died.
         """
         self._apply(Lost(trial, error, lanes, died))
-        log.warning("trial %05d is started again: %s", trial, _last_line(error))
+        log.warning("trial %05d is restarted: %s", trial, _last_line(error))
         if lanes is not None:
             self.lanes_held.append(lanes)
 
     def leaked(self, leak: MemoryLeak, node: str) -> None:
-        """A worker is replaced, since its trials have left memory behind."""
+        """Record that a worker is replaced because its trials leaked memory."""
         self._journal.write(Leaked(**asdict(leak), node=node))
-        what = "a worker on %s is replaced: its trials left %s memory behind, %d bytes before and %d now"
+        what = "a worker on %s is replaced: its trials leaked %s memory, from %d to %d bytes"
         log.warning(what, node, leak.memory, leak.before, leak.after)
         self.leaks.append(leak)
 
     def time_is_up(self, trial: int) -> None:
-        """Take note that a running trial is stopped for the time it has had."""
+        """Record that a running trial is stopped because its time is up."""
         self._record(self.state.time_is_up(trial))
 
     def end(self, trial: int, ending: Ending, error: str | None = None) -> None:
-        """The trial has left for good; once is enough, again does no harm."""
+        """Record the end of a trial. Repeated calls do nothing."""
         if self.state.trials[trial].has_ended:
             return
         if error is not None:
@@ -191,15 +192,15 @@ class SweepDriver:
                 self.discard([self.trial_dirs.pop(instruction.trial)])
 
     def spent(self, gpu_seconds: float) -> None:
-        """Take note of what trials have used of the GPUs."""
+        """Record the GPU time of all trials."""
         self._journal.write(Spent(gpu_seconds))
 
     def discard(self, folders: Iterable[Folder]) -> None:
-        """Let these be deleted once all that was written so far is durable."""
+        """Schedule folders for deletion after the current journal is durable."""
         self._freed += folders
 
     def tidy(self) -> None:
-        """Delete what is not needed any more, now that no crash can make it needed again."""
+        """Make the journal and new checkpoints durable, then delete the discarded folders."""
         self._journal.fold()
         if not self._freed:
             return
@@ -213,14 +214,14 @@ class SweepDriver:
         self._fresh, self._freed = [], []
 
     def save(self, folder: Path) -> None:
-        """Let the searcher write what it has learned into the results folder, for who wants to look at it."""
+        """Let the searcher write its model into the results folder, for inspection by the user."""
         try:
             self.state.searcher.save(folder)
         except OSError as error:
             raise ResultsError(f"{folder}: cannot be written: {error}") from error
 
     def finish(self) -> None:
-        """Write the last entry: no trial runs any more."""
+        """Record the end of the sweep, when no trial is running."""
         self._journal.write(Finished(self.state.reason or "trials"))
         log.info("the sweep has ended: %s", self.state.reason or "every trial was run")
 
@@ -236,5 +237,5 @@ class SweepDriver:
 
 
 def _last_line(error: str) -> str:
-    """The line of a traceback that names the error."""
+    """Return the last line of a traceback, which names the error."""
     return (error.strip().splitlines() or [""])[-1]

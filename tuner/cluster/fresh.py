@@ -1,4 +1,4 @@
-"""What a trial is to Ray: a request of resources, which may ask for a process that no trial has had."""
+"""``Fresh``: a resource request that also demands a new process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ray.tune.execution.placement_groups import PlacementGroupFactory
 
 
 class Fresh(PlacementGroupFactory):
-    """As ``like``, but in a fresh process without other trials; equal to nothing else."""
+    """Requests the resources of ``like`` in a new process without other trials. It equals only itself."""
 
     def __init__(self, like: PlacementGroupFactory) -> None:
         head: list[dict[str, float]] = [{}] if like.head_bundle_is_empty else []
@@ -24,5 +24,5 @@ class Fresh(PlacementGroupFactory):
 
 
 def is_fresh(request: ResourceRequest) -> bool:
-    """Whether it asks for a fresh process."""
+    """Return whether a request demands a new process."""
     return isinstance(request, Fresh)

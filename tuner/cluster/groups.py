@@ -1,9 +1,9 @@
-"""Workers for trials that say themselves what they hold, through Ray's placement groups.
+"""Run trials that request their own resources, in Ray's placement groups.
 
-Each trial that runs has a placement group and a worker process, in the group's first bundle; what the trial
-starts itself is placed into the group. A group of one bundle stays when its trial has ended, with the process
-in it, for a later trial that asks for the same. One of several bundles goes with its trial: nothing but the
-end of the group is sure to end what the trial has started in the other bundles.
+Each running trial has a placement group. Its worker process is in the first bundle, and tasks that the trial
+starts are placed in the group. A group with one bundle, and its process, can be reused by a later trial with
+the same request. A group with several bundles ends with its trial: only its removal is sure to end what the
+trial started in the other bundles.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from tuner.live import WorkerCounts
 from tuner.worker.setup import Results, WorkerSetup
 from tuner.worker.worker import Worker
 
-# Ray places a group that there is room for within 0.2 s; one that waits for longer may need an idle one's. A
-# process takes longer than that to start, so a trial had better wait so long for one that is there.
+# Ray places a group within 0.2 s if there is room. A group that waits longer may need the resources of an
+# idle group. A new process takes longer to start, so a trial first waits this long for an existing one.
 _SECONDS_TO_WAIT = 0.5
 
 # An idle process that is alive answers in a few milliseconds.
@@ -33,7 +33,7 @@ _SECONDS_TO_ANSWER = 2.0
 
 
 class Processes:
-    """Starts and ends the worker processes, one in each placement group."""
+    """Starts and ends worker processes, one in each placement group."""
 
     def __init__(self, recipe: WorkerSetup) -> None:
         self._recipe = recipe
@@ -43,11 +43,11 @@ class Processes:
         self._actor = ray.remote(Worker)
 
     def share(self, shared: Sequence[ray.ObjectRef], results: Results | None) -> None:
-        """What all trials will share, if anything, and where they are saved."""
+        """Set the data that trials share, and their results folder, for workers that start later."""
         self._shared, self._results = shared, results
 
     def start(self, group: AcquiredResources) -> WorkerHandle:
-        """A worker in the group's first bundle, with a thread for each whole CPU of it; it gets ready."""
+        """Start a worker in the group's first bundle, with one thread for each whole CPU there."""
         [actor] = group.annotate_remote_entities([self._actor])
         threads = max(1, int(group.resource_request.head_cpus))
         if threads not in self._by_threads:
@@ -57,7 +57,7 @@ class Processes:
         return worker
 
     def is_ready(self, worker: WorkerHandle) -> bool:
-        """Whether it has loaded what trials need, now."""
+        """Return whether a worker has loaded everything that trials need."""
         try:
             ray.get(worker.awaited, timeout=0)
         except (RayError, GetTimeoutError):
@@ -65,7 +65,7 @@ class Processes:
         return True
 
     def is_alive(self, worker: WorkerHandle) -> bool:
-        """Whether a process without a trial still answers."""
+        """Return whether an idle worker still answers."""
         try:
             ray.get(worker.actor.at_work.remote(), timeout=_SECONDS_TO_ANSWER)
         except (RayError, GetTimeoutError):
@@ -73,12 +73,12 @@ class Processes:
         return True
 
     def end(self, worker: WorkerHandle) -> None:
-        """End a process whatever it does."""
+        """Kill a worker, even if it is busy."""
         ray.kill(worker.actor)
 
 
 class _Place:
-    """A placement group that is there, and the process in it."""
+    """A placement group and the worker in it."""
 
     def __init__(self, group: AcquiredResources, worker: WorkerHandle) -> None:
         self.group = group
@@ -90,7 +90,7 @@ class _Place:
 
 
 class _PlaceLease(Lease):
-    """A place while a trial has it."""
+    """A place in use by a trial."""
 
     def __init__(self, place: _Place) -> None:
         super().__init__(place.request, place.worker)
@@ -98,20 +98,24 @@ class _PlaceLease(Lease):
 
 
 class _Wait:
-    """A request that has no place yet. ``asked``: whether Ray has been asked for a group."""
+    """A request without a place."""
 
     def __init__(self, request: ResourceRequest, since: float) -> None:
         self.request = request
         self.since = since
-        self.asked = False
+        self.asked = False  # whether Ray was asked for a group
 
 
 class PlacementGroups(ResourceManager):
-    """What a ``WorkerPool`` is for trials of one size, for trials that each say what they hold.
+    """The counterpart of ``WorkerPool`` for trials that request their own resources.
 
-    ``most``: how many groups there may be, those that are asked for and those without a trial included.
-    ``apart``: each trial has a process of its own. ``total``: the resources of all nodes together, asked
-    again and again. ``clock`` gives seconds.
+    Args:
+        processes: Starts and ends the workers.
+        groups: Ray's manager of placement groups.
+        most: The most groups at once, including requested and idle ones.
+        apart: Whether each trial gets a new process.
+        total: Returns the current resources of all nodes together.
+        clock: Returns seconds.
     """
 
     def __init__(
@@ -131,23 +135,23 @@ class PlacementGroups(ResourceManager):
         self._total = total
         self._clock = clock
         self._taken: list[_Place] = []
-        self._kept: list[_Place] = []  # idle, and spoken for
-        self._idle: list[_Place] = []  # the longest first
-        self._waiting: list[_Wait] = []  # the first first
+        self._kept: list[_Place] = []  # idle, but reserved for a request
+        self._idle: list[_Place] = []  # longest idle first
+        self._waiting: list[_Wait] = []  # oldest first
 
     @property
     def free(self) -> int:
-        """How many more trials may be asked for; those that the cluster has no room for wait for it."""
+        """The number of trials that may be added. They wait if the cluster has no room."""
         return self._most - len(self._taken)
 
     @property
     def is_starting(self) -> bool:
-        """Whether a group is asked for and not there yet."""
+        """Whether a requested group does not exist yet."""
         return any(wait.asked for wait in self._waiting)
 
     @property
     def gpus(self) -> float:
-        """GPUs that trials hold."""
+        """The number of GPUs that trials hold."""
         return float(sum(place.request.required_resources.get("GPU", 0) for place in self._taken))
 
     def counts(self) -> WorkerCounts:
@@ -162,11 +166,11 @@ class PlacementGroups(ResourceManager):
         )
 
     def share(self, shared: Sequence[ray.ObjectRef], results: Results | None) -> None:
-        """What all trials will share, if anything, and where they are saved."""
+        """Set the data that trials share, and their results folder."""
         self._processes.share(shared, results)
 
     def grow(self) -> None:
-        """See to those that have waited for long; Ray sees the demand in the groups that it is asked for."""
+        """Ask Ray for groups for overdue requests, and release an idle group if it blocks the oldest one."""
         for wait in self._waiting:
             if not wait.asked and self._is_late(wait):
                 self._ask(wait)
@@ -176,17 +180,17 @@ class PlacementGroups(ResourceManager):
 
     @property
     def awaiting_fresh(self) -> int:
-        """Trials that wait for a fresh process and count apart: none, as each trial has a process."""
+        """Always 0, since a request for a new process is an ordinary request here."""
         return 0
 
     def keep_apart(self) -> None:
-        """Let each trial have a fresh process from now on."""
+        """Give each trial a new process from now on."""
         self._apart = True
         while self._idle:
             self._give_back(self._idle.pop())
 
     def suspect(self) -> None:
-        """Nothing: each trial has a process to itself while it runs."""
+        """Do nothing, since a trial never shares its process while it runs."""
 
     def request_resources(self, resource_request: ResourceRequest) -> None:
         while (place := _like(resource_request, self._idle)) is not None:
@@ -207,7 +211,7 @@ class PlacementGroups(ResourceManager):
             self._withdraw(wait)
         else:
             place = _like(resource_request, self._kept)
-            assert place is not None, f"nobody has asked for {resource_request}"
+            assert place is not None, f"no request for {resource_request}"
             self._kept.remove(place)
             self._idle.append(place)
 
@@ -225,8 +229,8 @@ class PlacementGroups(ResourceManager):
             if group is None:
                 return None
             wait = _like(resource_request, [wait for wait in self._waiting if wait.asked])
-            assert wait is not None, f"a group that nobody waits for: {resource_request}"
-            self._waits_no_more(wait)
+            assert wait is not None, f"no trial waits for this group: {resource_request}"
+            self._remove_wait(wait)
             place = _Place(group, self._processes.start(group))
         self._taken.append(place)
         place.worker.served += 1
@@ -256,24 +260,24 @@ class PlacementGroups(ResourceManager):
         self._groups.update_state()
 
     def kill(self, lease: _PlaceLease) -> None:
-        """End the trial's process whatever it does."""
+        """Kill the trial's worker, even if it is busy."""
         lease.worker.retired = True
         self._processes.end(lease.worker)
 
     def clear(self) -> None:
-        """Leave no worker and no group behind."""
+        """Kill all workers and remove all groups."""
         for place in (*self._taken, *self._kept, *self._idle):
             self._processes.end(place.worker)
         self._taken, self._kept, self._idle, self._waiting = [], [], [], []
         self._groups.clear()
 
     def _can_stay(self, request: ResourceRequest) -> bool:
-        """Whether a place of this kind may serve more than one trial."""
-        lasting = len(request.bundles) == 1 and not request.head_bundle_is_empty
-        return lasting and not self._apart and not is_fresh(request)
+        """Return whether several trials may use a place of this kind, one after another."""
+        is_reusable = len(request.bundles) == 1 and not request.head_bundle_is_empty
+        return is_reusable and not self._apart and not is_fresh(request)
 
     def _is_reusable(self, lease: _PlaceLease) -> bool:
-        """Whether another trial can have the place of one that has ended."""
+        """Return whether another trial can use the place of an ended trial."""
         worker = lease.worker
         if not self._can_stay(lease.resource_request) or worker.retired or lease.lane is None:
             return False
@@ -284,46 +288,46 @@ class PlacementGroups(ResourceManager):
         return self._clock() - wait.since >= _SECONDS_TO_WAIT
 
     def _is_first_in_need(self) -> bool:
-        """Whether Ray finds no place for the first that waits, where an idle group may be in its way."""
+        """Return whether the oldest request waits too long and an idle group may block it."""
         if not self._waiting or not self._waiting[0].asked or not self._is_late(self._waiting[0]):
             return False
-        beside = [place.request for place in (*self._taken, *self._kept)]
-        return self._fits(self._waiting[0].request, beside=beside)
+        in_use = [place.request for place in (*self._taken, *self._kept)]
+        return self._fits(self._waiting[0].request, others=in_use)
 
     def _has_room(self, request: ResourceRequest) -> bool:
-        """Whether there may be another group, as far as the sums over all nodes tell."""
+        """Return whether another group can exist, judged by the total resources of all nodes."""
         groups = self._all()
-        return len(groups) < self._most and self._fits(request, beside=groups)
+        return len(groups) < self._most and self._fits(request, others=groups)
 
     def _all(self) -> list[ResourceRequest]:
-        """What the groups that are there, and those that Ray has been asked for, hold."""
-        there = [place.request for place in (*self._taken, *self._kept, *self._idle)]
-        return [*there, *(wait.request for wait in self._waiting if wait.asked)]
+        """Return the requests of all existing and requested groups."""
+        existing = [place.request for place in (*self._taken, *self._kept, *self._idle)]
+        return [*existing, *(wait.request for wait in self._waiting if wait.asked)]
 
-    def _fits(self, request: ResourceRequest, *, beside: Iterable[ResourceRequest]) -> bool:
+    def _fits(self, request: ResourceRequest, *, others: Iterable[ResourceRequest]) -> bool:
         left = Counter(self._total())
-        for other in beside:
+        for other in others:
             left.subtract(other.required_resources)
         return all(left[kind] >= amount - 1e-6 for kind, amount in request.required_resources.items())
 
     def _ask(self, wait: _Wait) -> None:
-        """Ask Ray for a group, after giving back the idle ones beside which it could have no place."""
-        # Ray looks at once for a place for a group, and only now and then for one that has to wait.
+        """Ask Ray for a group, after releasing the idle groups that would block it."""
+        # Release them first: Ray tries to place a new group immediately, but retries a waiting one rarely.
         while self._idle and not self._has_room(wait.request):
             self._give_back(self._idle.pop(0))
-        if len(self._all()) < self._most:  # else a trial that lost its process asks beside a new one
+        if len(self._all()) < self._most:  # a trial that lost its process may request more than ``most``
             self._groups.request_resources(wait.request)
             wait.asked, wait.since = True, self._clock()
 
     def _withdraw(self, wait: _Wait) -> None:
         if wait.asked:
             self._groups.cancel_resource_request(wait.request)
-        self._waits_no_more(wait)
+        self._remove_wait(wait)
 
-    def _waits_no_more(self, wait: _Wait) -> None:
+    def _remove_wait(self, wait: _Wait) -> None:
         was_first = wait is self._waiting[0]
         self._waiting.remove(wait)
-        if was_first and self._waiting:  # what came before the next one has not been at its cost
+        if was_first and self._waiting:  # the time in which it was not first does not count as waiting
             self._waiting[0].since = self._clock()
 
     def _give_back(self, place: _Place) -> None:
@@ -334,6 +338,6 @@ class PlacementGroups(ResourceManager):
 T = TypeVar("T", _Place, _Wait)
 
 
-def _like(request: ResourceRequest, those: Sequence[T]) -> T | None:
-    """The first of these for the same request."""
-    return next((each for each in those if each.request == request), None)
+def _like(request: ResourceRequest, candidates: Sequence[T]) -> T | None:
+    """Return the first candidate with the same request."""
+    return next((each for each in candidates if each.request == request), None)

@@ -1,4 +1,4 @@
-"""The driver's side of workers: ``Pool``, ``WorkerHandle``, and ``Lane``, a trial's place in a worker."""
+"""Handles of workers in the driver: ``Pool``, ``WorkerHandle`` and ``Lane``, a trial's place in a worker."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ class _Method:
 
     def remote(self, *arguments: Any, **options: Any) -> Any:
         if self._name == "get_auto_filled_metrics":
-            return {}  # Tune asks every new actor for what it shows of a trial without results; nobody looks
-        assert not options, f"Tune calls {self._name} with options that a lane does not pass on: {options}"
+            return {}  # Ray Tune asks every new actor for metrics to display, which we do not use
+        assert not options, f"Ray Tune calls {self._name} with unsupported options: {options}"
         return self._lane.call(self._name, arguments)
 
 
 class Lane:
-    """What Tune's controller holds for an actor: one trial's place in a worker.
+    """One trial's place in a worker. Ray Tune's controller uses it as an actor.
 
-    The trial is made with ``arguments`` when it is first called for.
+    The first call creates the trial with ``arguments``.
     """
 
     def __init__(self, worker: WorkerHandle, arguments: dict[str, Any]) -> None:
@@ -60,18 +60,18 @@ class Lane:
         return self._last
 
     def is_clean(self) -> bool:
-        """Whether the worker can take another trial; asked when nothing runs in the lane any more."""
+        """Return whether the worker can take another trial. Call it when the lane is idle."""
         return self.condition is None or self.condition.fit
 
     @cached_property
     def condition(self) -> WorkerHealth | None:
-        """What is to be said of the worker, if anything; asked as ``is_clean`` is."""
+        """The worker's report of its health, if there is one. Read it when the lane is idle."""
         if self._last is None:
             return None
         try:
             answer = ray.get(self._last, timeout=0)
         except RayTaskError:
-            # The trial's own error; an error in closing is another matter.
+            # An error of the trial does not affect the worker, unless it occurred while the trial was closed.
             return WorkerHealth(fit=False) if self._closing else None
         except (RayError, GetTimeoutError):
             return WorkerHealth(fit=False)
@@ -79,35 +79,35 @@ class Lane:
 
 
 class WorkerHandle:
-    """The driver's side of a worker: what it waits for before it is ready, and how many trials it has."""
+    """A worker as the driver sees it."""
 
     def __init__(self, actor: Any) -> None:
         self.actor = actor
         self.is_ready = False
-        self.trials = 0
-        self.served = 0  # trials that it has had, those at present included
-        self.retired = False
-        self.doubtful = False  # no other trial until it has ended those that it has
-        self.alone = False  # its trial is to have no company
-        self.most: int | None = None  # trials at once, if its device's memory has turned out not to hold more
+        self.trials = 0  # open trials
+        self.served = 0  # all trials so far, including open ones
+        self.retired = False  # takes no more trials
+        self.doubtful = False  # takes no more trials until its open ones have ended
+        self.alone = False  # its trial must not share the worker
+        self.most: int | None = None  # trials that fit into its device's memory, once that is known
 
     def get_ready(self, shared: Sequence[ray.ObjectRef], results: Results | None) -> None:
-        """Let it get ready for trials, which share this object, if any, and save to these results."""
+        """Prepare the worker for trials that use ``shared`` data and save to ``results``."""
         self._results = results
         self._place: ray.ObjectRef = self.actor.ready.remote(shared, results)
         self.awaited = self._place
 
     def where(self) -> str:
-        """The address of its machine; only asked of a worker that is ready."""
+        """Return the address of the worker's machine. The worker must be ready."""
         place: Place = ray.get(self._place)
         return place.node
 
     def check(self) -> None:
-        """Raise ClusterError if trials cannot be run or saved where it is; it must be ready."""
+        """Raise ClusterError if the worker's machine cannot run or save trials. The worker must be ready."""
         place: Place = ray.get(self._place)
         if not place.sees_results and self._results is not None:
-            what = f"the node {place.host} ({place.node}) does not see the results folder"
-            remedy = "all nodes must: choose one on a disk that they share (--out)"
+            what = f"node {place.host} ({place.node}) does not see the results folder"
+            remedy = "choose a folder on a disk that all nodes share (--out)"
             raise ClusterError(f"{self._results.folder}: {what}; {remedy}")
         own = versions()
         differing = [
@@ -116,11 +116,11 @@ class WorkerHandle:
             if place.versions.get(name) != own[name]
         ]
         if differing:
-            raise ClusterError(f"the node {place.host} ({place.node}) has {', '.join(differing)}")
+            raise ClusterError(f"node {place.host} ({place.node}) has {', '.join(differing)}")
 
 
 class Lease(AcquiredResources):
-    """What a trial holds while it runs: a place in a worker."""
+    """A place in a worker that a running trial holds."""
 
     def __init__(self, request: ResourceRequest, worker: WorkerHandle) -> None:
         super().__init__(resource_request=request)
@@ -128,56 +128,57 @@ class Lease(AcquiredResources):
         self.lane: Lane | None = None
 
     def open(self, arguments: dict[str, Any]) -> Lane:
-        """Return the lane for the trial that is made with these arguments."""
+        """Return a lane for a trial that is created with these arguments."""
         self.lane = Lane(self.worker, arguments)
         return self.lane
 
 
 class Pool(Protocol):
-    """Workers and the places in them: ``WorkerPool``, or ``PlacementGroups`` where trials differ in size.
+    """The workers of a sweep and the places in them.
 
-    Both are Ray Tune's ``ResourceManager`` too.
+    It is a ``WorkerPool``, or ``PlacementGroups`` if trials request their own resources. Both are also Ray
+    Tune ``ResourceManager`` classes.
     """
 
     @property
     def free(self) -> int:
-        """How many trials could start at once, now."""
+        """The number of trials that can start now."""
 
     @property
     def awaiting_fresh(self) -> int:
-        """How many trials wait for a process that has had none."""
+        """The number of trials that wait for a new process."""
 
     @property
     def is_starting(self) -> bool:
-        """Whether a worker is asked for and not ready yet."""
+        """Whether a requested worker is not ready yet."""
 
     @property
     def gpus(self) -> float:
-        """GPUs that trials hold."""
+        """The number of GPUs that trials hold."""
 
     def counts(self) -> WorkerCounts:
         """Count the workers, and their lanes in use."""
 
     def share(self, shared: Sequence[ray.ObjectRef], results: Results | None) -> None:
-        """Give the workers what all trials share, if anything, and where they are saved."""
+        """Give the workers the data that trials share, if any, and the results folder."""
 
     def grow(self) -> None:
-        """Start the workers that are wanted and not there."""
+        """Start missing workers."""
 
     def keep_apart(self) -> None:
-        """Let each trial have a fresh process from now on."""
+        """Give each trial a new process from now on."""
 
     def suspect(self) -> None:
-        """Let one more of the trials that come next have a worker to itself."""
+        """Give one more of the next trials a worker for itself."""
 
     def has_resources_ready(self, resource_request: ResourceRequest) -> bool:
-        """Whether a trial of this request could start now."""
+        """Return whether a trial with this request can start now."""
 
     def acquire_resources(self, resource_request: ResourceRequest) -> Any:
-        """Return a ``Lease`` for a trial of this request; ``None``: there is no place."""
+        """Return a ``Lease`` for a trial with this request; ``None`` if there is no place."""
 
     def kill(self, lease: Any) -> None:
-        """End a trial's worker whatever it does, and start another in its place."""
+        """Kill a trial's worker, even if it is busy, and start a replacement."""
 
     def clear(self) -> None:
-        """Leave no worker behind."""
+        """Kill all workers."""

@@ -1,4 +1,4 @@
-"""``Listener``: tells the user of trials that have not reported for long, and of what they may wait for."""
+"""``Listener``: tells the user about trials that do not report, and about resources that they wait for."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 _SECONDS_BETWEEN_LOOKS = 2.0
 
-# Tasks that there is room for start within a second or two.
 _SECONDS_TO_STARVE = 15.0
+"""Trials wait for resources if none reports for this time. Ray starts a task within 2 s if there is room."""
 
 
 class Listener:
-    """Adds to the notes of a driver what it finds."""
+    """Checks the running trials and adds its findings to the driver's notes."""
 
     def __init__(self, driver: SweepDriver, pool: Pool) -> None:
         self._driver = driver
@@ -31,7 +31,7 @@ class Listener:
         self._is_starved = False
 
     def listen(self, running: set[int]) -> None:
-        """Look at the running trials, every few seconds."""
+        """Check the running trials every few seconds."""
         if time.monotonic() - self._looked < _SECONDS_BETWEEN_LOOKS:
             return
         self._looked = time.monotonic()
@@ -43,9 +43,9 @@ class Listener:
             return
         if tasks := connection.waiting():
             self._is_starved = True
-            asked = " or ".join(", ".join(f"{n:g} {kind}" for kind, n in each.items()) for each in tasks)
+            needs = " or ".join(", ".join(f"{n:g} {kind}" for kind, n in each.items()) for each in tasks)
             self._driver.notes.append(
-                f"trials wait for tasks or actors of theirs, which ask for {asked}; the workers hold it all; "
-                "reserve it with ray.tune.with_resources, let tasks ask for none (num_cpus=0), "
+                f"trials wait for their own tasks or actors, which request {needs}, but the workers hold all "
+                "resources; reserve some with ray.tune.with_resources, let tasks request none (num_cpus=0), "
                 "or run fewer trials at once (budget.concurrent)"
             )

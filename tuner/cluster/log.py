@@ -1,4 +1,4 @@
-"""``tuner.log``: what happens to workers and trials, line by line, in the results folder."""
+"""Write ``tuner.log``: one line for each event of workers and trials, in the results folder."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ log = logging.getLogger("tuner")
 
 
 class _File(logging.FileHandler):
-    """A log that a full disk cannot stop: whatever cannot be written is left out."""
+    """A log file that drops lines when the disk is full."""
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (the name of logging's)
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (the name that logging uses)
         return
 
 
 @contextlib.contextmanager
 def written(results_dir: Path, *, verbose: bool) -> Iterator[None]:
-    """A context in which the log is appended to ``tuner.log``, and with ``verbose`` shown on stderr."""
+    """Append the log to ``tuner.log`` while the context is open. ``verbose`` also shows it on stderr."""
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)] if verbose else []
-    with contextlib.suppress(OSError):  # the journal says what is wrong with the folder
+    with contextlib.suppress(OSError):  # the journal reports a folder that is not writable
         handlers.append(_File(results_dir / FILE_NAME, encoding="utf-8"))
-    level, passes_on = log.level, log.propagate
+    level, propagate = log.level, log.propagate
     for handler in handlers:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         log.addHandler(handler)
@@ -36,7 +36,7 @@ def written(results_dir: Path, *, verbose: bool) -> Iterator[None]:
         yield
     finally:
         log.setLevel(level)
-        log.propagate = passes_on
+        log.propagate = propagate
         for handler in handlers:
             log.removeHandler(handler)
             handler.close()

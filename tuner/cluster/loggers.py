@@ -1,8 +1,8 @@
-"""``Loggers``: what a sweep's loggers are told, under names that no other sweep has.
+"""``Loggers``: calls a sweep's loggers, with trial names that are unique across sweeps.
 
-Ray Tune's callbacks name runs by trial and experiment, which here are ``00000`` and ``checkpoints`` in every
-sweep. So each is shown a trial whose id is unique. One that fails ends the sweep, which can be resumed; one
-that takes too long to close is cut off.
+Ray Tune's callbacks name a run after its trial and experiment. In our sweeps these are always ``00000`` and
+``checkpoints``, so we pass a trial with a unique id instead. A logger that fails ends the sweep, which can be
+resumed. A logger that takes too long to close is cut off.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from ray.tune.logger import LoggerCallback
 from tuner.errors import LoggerError, SpecError, said
 from tuner.sweep import Sweep
 
-# A logger may upload what it has when a sweep has ended; whoever has interrupted one waits for it.
+# A logger may upload its data when the sweep ends. The time is short after an interrupt, as the user waits.
 _SECONDS_TO_CLOSE = 120.0
 _SECONDS_TO_CLOSE_WHEN_INTERRUPTED = 10.0
 
 
 class NamedTrial:
-    """A trial as loggers see it: Ray's own, with an id and an experiment that no other sweep has."""
+    """Ray's trial with an id and an experiment name that are unique across sweeps."""
 
     def __init__(self, trial: Trial, sweep_name: str, sweep_id: str) -> None:
         self._trial = trial
@@ -33,7 +33,7 @@ class NamedTrial:
         self.experiment_dir_name = sweep_name
 
     def __getattr__(self, name: str) -> Any:
-        if name == "_trial":  # while it is copied, there is none yet
+        if name == "_trial":  # a copy has no attributes at first
             raise AttributeError(name)
         return getattr(self._trial, name)
 
@@ -44,7 +44,7 @@ class NamedTrial:
 
 
 class Loggers:
-    """The loggers of a sweep. Raises SpecError when one cannot be made."""
+    """The loggers of a sweep. Raises SpecError if one cannot be created."""
 
     def __init__(self, sweep: Sweep, sweep_id: str) -> None:
         self._sweep = sweep
@@ -56,13 +56,13 @@ class Loggers:
             except SpecError as error:
                 raise SpecError(problem.inside(f"loggers.{number}") for problem in error.problems) from error
         self._named: dict[Trial, NamedTrial] = {}
-        self._open: set[Trial] = set()  # started, and not ended
+        self._open: set[Trial] = set()  # trials that have started and not ended
 
     def __bool__(self) -> bool:
         return bool(self._callbacks)
 
     def setup(self, **about: Any) -> None:
-        """Begin; raises LoggerError when a logger cannot."""
+        """Set up all loggers. Raises LoggerError if one fails."""
         for kind, callback in self._callbacks:
             try:
                 callback.setup(**about)
@@ -70,31 +70,31 @@ class Loggers:
                 raise LoggerError(f"loggers: '{kind}' cannot be set up: {_brief(error)}") from error
 
     def started(self, trial: Trial, **about: Any) -> None:
-        """A trial runs (again)."""
+        """Tell the loggers that a trial started or restarted."""
         self._open.add(trial)
         self._tell("on_trial_start", trial, **about)
 
     def result(self, trial: Trial, result: dict[str, Any], **about: Any) -> None:
-        """A trial has reported."""
+        """Tell the loggers about a trial's result."""
         if self:
             self._tell(
                 "on_trial_result", trial, result={**result, "trial_id": self._name(trial).trial_id}, **about
             )
 
     def checkpointed(self, trial: Trial, checkpoint: Any, **about: Any) -> None:
-        """A trial has been saved."""
+        """Tell the loggers about a trial's checkpoint."""
         self._tell("on_checkpoint", trial, checkpoint=checkpoint, **about)
 
     def ended(self, trial: Trial, *, failed: bool = False, **about: Any) -> None:
-        """A trial has left for good; loggers hear of it if they have heard of its start."""
+        """Tell the loggers that a trial ended, if they know that it started."""
         if trial in self._open:
             self._open.discard(trial)
             self._tell("on_trial_error" if failed else "on_trial_complete", trial, **about)
 
     def close(self, trials: Iterable[Trial], *, interrupted: bool) -> list[str]:
-        """Close all loggers, and say what went wrong with it.
+        """Close all loggers, and return what went wrong.
 
-        Trials that have not ended are over for those that keep something open for each.
+        For trials that have not ended, a logger first closes what it keeps open for each.
         """
         seconds = _SECONDS_TO_CLOSE_WHEN_INTERRUPTED if interrupted else _SECONDS_TO_CLOSE
         deadline = time.monotonic() + seconds
@@ -124,7 +124,7 @@ class Loggers:
 
 
 class _Named(Sequence[NamedTrial]):
-    """The trials of a sweep as loggers see them, named when they are looked at: mostly nobody does."""
+    """The trials of a sweep as loggers see them. Names are created on access, since few loggers use them."""
 
     def __init__(self, loggers: Loggers, trials: list[Trial]) -> None:
         self._loggers = loggers
@@ -139,7 +139,7 @@ class _Named(Sequence[NamedTrial]):
 
 
 class _Closing:
-    """The end of one logger, in a thread of its own, so that nobody has to wait for it."""
+    """Closes one logger in a separate thread, so that it can be abandoned."""
 
     def __init__(
         self, kind: str, callback: Callback, still_open: list[NamedTrial], trials: list[NamedTrial]
@@ -152,12 +152,12 @@ class _Closing:
         self._thread.start()
 
     def wait(self, deadline: float, seconds: float) -> str | None:
-        """What went wrong, if anything did by ``deadline``."""
+        """Wait until ``deadline``, and return what went wrong; ``None`` if nothing did."""
         self._thread.join(max(0.0, deadline - time.monotonic()))
         if self._thread.is_alive():
             return f"logger '{self._kind}' was cut off after {seconds:g} s; it may not have sent everything"
         if self._error is not None:
-            return f"logger '{self._kind}' failed as it was closed: {_brief(self._error)}"
+            return f"logger '{self._kind}' failed to close: {_brief(self._error)}"
         return None
 
     def _close(self) -> None:

@@ -1,4 +1,4 @@
-"""What a journal says of its sweep as it begins: what it is, who began it, and what it learns from."""
+"""Create the first event of a journal: the sweep, its user, and the data that its searcher learns from."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tuner.sweep import Sweep
 from tuner.trust import signature
 
 PLACE = ("out",)
-"""The settings of a sweep that its results folder does not hold, since it can be moved."""
+"""Settings that the results folder does not store, because the folder can be moved."""
 
 
 def beginning(
     sweep: Sweep, sweep_id: str, *, began: float | None = None, code: Any = None, importable: Any = None
 ) -> SweepBegan:
-    """A journal's first event. ``began``: when it was asked for; ``code``, ``importable``: see there."""
+    """Return a journal's first event. The arguments are fields of ``SweepBegan``."""
     content = {name: value for name, value in sweep.to_dict().items() if name not in PLACE}
     return SweepBegan(
         content,
@@ -37,7 +37,7 @@ def beginning(
 
 
 def _fingerprints(sweep: Sweep) -> dict[str, str]:
-    """What tells the files and folders that the searcher learns from, by their settings."""
+    """Return a fingerprint of each file or folder that the searcher learns from, by setting."""
     return {
         name: fingerprint(path) if path.is_dir() else hashlib.sha256(path.read_bytes()).hexdigest()
         for name, path in sweep.searcher.sources().items()
@@ -45,9 +45,9 @@ def _fingerprints(sweep: Sweep) -> dict[str, str]:
 
 
 def check_sources(sweep: Sweep, known: Mapping[str, str]) -> None:
-    """Raise ResultsError when what the searcher has learned from is not there any more as it was."""
+    """Raise ResultsError if data that the searcher learned from has changed."""
     for name, found in _fingerprints(sweep).items():
         if name in known and known[name] != found:
             path = sweep.searcher.sources()[name]
-            what = f"{path} is not what this sweep has learned from; must be as it was when the sweep began"
-            raise ResultsError(f"searcher.{name}: {what}")
+            what = f"{path} has changed since the sweep learned from it"
+            raise ResultsError(f"searcher.{name}: {what}; must be the same as when the sweep began")

@@ -1,7 +1,8 @@
-"""``place``: where a sweep's trials run, and how many at once.
+"""``place``: decides where a sweep's trials run, and how many run at once.
 
-A trial holds the sweep's ``resources``, or what its trainable asks for as in Ray Tune, by
-``default_resource_request(config)`` or ``tune.with_resources``: several bundles, say, on several machines.
+A trial holds the sweep's ``resources``. Alternatively its trainable requests resources as in Ray Tune, by
+``default_resource_request(config)`` or ``tune.with_resources``. A request can have several bundles on several
+machines.
 """
 
 from __future__ import annotations
@@ -29,23 +30,23 @@ from tuner.worker.setup import WorkerSetup
 
 @dataclass(frozen=True)
 class Placement:
-    """Where trials run. ``slots``: processes at once at present; ``resources``: what each of them holds.
-
-    ``request``: what a trial is to Ray. ``start``: begins to start the processes, where that can be done
-    before there are trials.
-    """
+    """The processes and resources for the trials of a sweep."""
 
     slots: int
+    """The number of processes that fit on the cluster now."""
     resources: Resources
+    """The resources of each process."""
     request: Request
+    """Returns a trial's resource request for Ray."""
     start: Callable[[WorkerSetup], Pool]
+    """Creates the pool. A ``WorkerPool`` starts its processes before there are trials."""
 
 
 def place(trainable: Any, sweep: Sweep, *, ended: Callable[[], bool]) -> Placement:
-    """Settle where the trials of a sweep run. A node that may still join is waited for, until ``ended``.
+    """Decide where the trials of a sweep run. Wait for a node that may still join, until ``ended`` is true.
 
-    Raises ClusterError when the cluster can never hold one, SpecError when the sweep and the trainable both
-    say what it holds.
+    Raises ClusterError if a trial can never fit on the cluster, and SpecError if both the sweep and the
+    trainable request resources.
     """
     resources, request = _requested(trainable, sweep)
     if request is not None:
@@ -71,10 +72,10 @@ def place(trainable: Any, sweep: Sweep, *, ended: Callable[[], bool]) -> Placeme
 
 
 def _requested(trainable: Any, sweep: Sweep) -> tuple[Resources, Request | None]:
-    """What each trial holds: so much in a worker that it may share, or (else ``None``) groups of its own.
+    """Return the resources of a worker, and the request for a placement group per trial.
 
-    What the trainable itself asks for comes before the sweep's cpu and gpu. One bundle of CPUs and GPUs, the
-    same for all trials, is as good as written there. Raises SpecError when both say something.
+    The request is ``None`` if trials can share workers. This holds if the trainable requests nothing, or the
+    same single bundle of CPUs and GPUs for all trials. Raises SpecError if the sweep requests resources too.
     """
     if not inspect.isclass(trainable):
         trainable = wrap_function(trainable)
@@ -89,15 +90,13 @@ def _requested(trainable: Any, sweep: Sweep) -> tuple[Resources, Request | None]
     if requests == {plain}:
         return sweep.resources, None
     if sweep.resources.bundle != Resources().bundle:
-        what = (
-            "the trainable says itself what a trial holds (default_resource_request); leave cpu and gpu out"
-        )
-        raise SpecError([Problem("resources", what)])
+        what = "the trainable requests its own resources (default_resource_request)"
+        raise SpecError([Problem("resources", f"{what}; leave out cpu and gpu")])
     first = next(iter(requests))
     own = {"cpu": first.head_cpus, "gpu": first.bundles[0].get("GPU", 0)}
     try:
         resources = Resources(**{**sweep.resources.model_dump(), **own})
-    except SpecError:  # an empty first bundle, say
+    except SpecError:  # such as an empty first bundle
         return sweep.resources, request
     alike = len(requests) == 1 and first == PlacementGroupFactory([resources.bundle])
     return resources, None if alike else request
@@ -108,7 +107,7 @@ def _gpus(request: PlacementGroupFactory) -> float:
 
 
 def _slots(request: Request, sweep: Sweep) -> int:
-    """How many trials can run at once; raises ClusterError when the cluster can never hold one of them."""
+    """Return how many trials can run at once. Raises ClusterError if one can never fit on the cluster."""
     groups = {request(config) for config in sweep.samples}
     nodes = connection.nodes()
     together = connection.total()
@@ -117,15 +116,15 @@ def _slots(request: Request, sweep: Sweep) -> int:
         whole = {kind: amount for kind, amount in group.required_resources.items() if amount > 0}
         parts = [whole] if group.strategy == "STRICT_PACK" else group.bundles
         growing = all(connection.can_grow_to(part) for part in parts)
-        lonely = [part for part in parts if not any(connection.fits(part, node) for node in nodes)]
-        if lonely and not growing:
+        unplaced = [part for part in parts if not any(connection.fits(part, node) for node in nodes)]
+        if unplaced and not growing:
             raise ClusterError(
-                f"resources: a trial asks for {_said(lonely[0])} on one node; none has so much"
+                f"resources: a trial requests {_said(unplaced[0])} on one node; no node has that much"
             )
         slots.append(connection.fits(whole, together))
         if slots[-1] == 0 and not growing:
             raise ClusterError(
-                f"resources: a trial asks for {_said(whole)}; the {len(nodes)} nodes together have "
+                f"resources: a trial requests {_said(whole)}; the {len(nodes)} nodes together have "
                 f"{_said({kind: together.get(kind, 0) for kind in whole})}"
             )
     return max(1, *slots)
@@ -136,7 +135,7 @@ def _said(bundle: Mapping[str, float]) -> str:
 
 
 def _wanted(sweep: Sweep, resources: Resources) -> Callable[[], int]:
-    """How many workers the sweep can use, asked again and again as nodes come and go."""
+    """Return a function for the number of workers that the sweep can use, since nodes come and go."""
     most = min(n for n in (sweep.budget.concurrent, sweep.trials, _MOST_WORKERS) if n is not None)
     if connection.can_grow_to(resources.bundle):
         return lambda: most
@@ -151,12 +150,12 @@ def _wanted(sweep: Sweep, resources: Resources) -> Callable[[], int]:
 
 
 def _most_at_once(sweep: Sweep, *, workers: int) -> int | None:
-    """How many trials may run at once in all; ``None``: as many as the workers' lanes."""
+    """Return how many trials may run at once; ``None`` if only the workers' lanes limit them."""
     if sweep.budget.concurrent is not None:
         return sweep.budget.concurrent
     if sweep.resources.lanes != "auto":
         return None
-    # A searcher or scheduler that sees the results of a few trials chooses the next ones better.
+    # Fewer trials at once let a searcher or scheduler learn from results before it chooses the next trials.
     learns = sweep.searcher.learns or sweep.scheduler.compares
     trials = sweep.trials or workers * _MOST_AUTO_LANES
     return max(workers, trials // _AUTO_GENERATIONS if learns else trials)

@@ -1,8 +1,7 @@
-"""Warm workers: long-lived processes that run one trial after another, in lanes several at once.
+"""``WorkerPool``: long-lived processes that run one trial after another, and several at once in lanes.
 
-Ray Tune starts a process and a placement group per trial. Here Tune's controller is given a manager of
-actors whose resources are places in workers: what it takes for a new actor is a ``Lane`` of a process that is
-there.
+Ray Tune would start a process and a placement group for each trial. We give its controller a resource manager
+whose resources are places in workers. A new actor of the controller is a ``Lane`` of an existing process.
 """
 
 from __future__ import annotations
@@ -23,16 +22,21 @@ from tuner.objective import Resources
 from tuner.worker.setup import Results, WorkerSetup
 from tuner.worker.worker import Worker
 
-# A worker that dies before it ever was ready is started again so often; then the sweep is given up.
 _START_ATTEMPTS = 3
+"""The sweep ends when this many workers in a row die before they are ready."""
 
 
 class WorkerPool(ResourceManager):
-    """The workers of a sweep, asked of Ray so that an autoscaler sees the demand.
+    """The workers of a sweep. All wanted workers are requested from Ray, and an autoscaler sees the demand.
 
-    They start at once, and are ready for trials some time after ``share``. ``wanted``: how many processes,
-    asked again and again. ``most``: trials at once in all workers (``None``: no limit). ``samples``:
-    configurations for which the best number of lanes is measured, where ``resources.lanes`` is auto.
+    The workers start immediately and become ready some time after ``share``.
+
+    Args:
+        recipe: The setup with which workers create trials.
+        resources: The resources of each worker.
+        wanted: Returns the current number of wanted workers.
+        most: The most trials at once in all workers; ``None`` means no limit.
+        samples: Configurations for the measurement of lanes, if ``resources.lanes`` is ``auto``.
     """
 
     def __init__(
@@ -48,7 +52,7 @@ class WorkerPool(ResourceManager):
         self._shared: Sequence[ray.ObjectRef] | None = None
         self._results: Results | None = None
         self._resources = resources
-        # Made once: Ray takes 40 ms to look through a class.
+        # Create it once, since Ray needs 40 ms to inspect the class.
         self._actor = ray.remote(Worker).options(
             num_cpus=resources.cpu, num_gpus=resources.gpu, max_restarts=0
         )
@@ -62,32 +66,32 @@ class WorkerPool(ResourceManager):
         self._ready: list[WorkerHandle] = []
         self._failed_starts = 0
         self._suspects = 0
-        self.awaiting_fresh = 0  # trials that wait for a fresh process
+        self.awaiting_fresh = 0  # trials that wait for a new process
         self.grow()
 
     def keep_apart(self) -> None:
-        """Let each trial have a fresh process from now on."""
+        """Give each trial a new process from now on."""
         self._apart, self.lanes = True, 1
         for worker in [worker for worker in self._ready if worker.served]:
             worker.retired = True
             if worker.trials == 0:
-                self._replace(worker, "each trial has a fresh process from now on")
+                self._replace(worker, "each trial now gets a new process")
 
     @property
     def free(self) -> int:
-        """How many trials could start at once, now, in whatever process."""
+        """The number of trials that can start now, in any process."""
         running = sum(worker.trials for worker in self._ready)
         places = sum(self._places(worker) for worker in self._ready)
         return places if self._most is None else min(places, self._most - running)
 
     @property
     def is_starting(self) -> bool:
-        """Whether a process is asked for and not ready yet."""
+        """Whether a requested worker is not ready yet."""
         return bool(self._starting)
 
     @property
     def gpus(self) -> float:
-        """GPUs that trials hold."""
+        """The number of GPUs that trials hold."""
         return self._resources.gpu * sum(worker.trials > 0 for worker in self._ready)
 
     def counts(self) -> WorkerCounts:
@@ -105,13 +109,13 @@ class WorkerPool(ResourceManager):
         )
 
     def share(self, shared: Sequence[ray.ObjectRef], results: Results | None) -> None:
-        """Give the workers what all trials share, if anything, and where they are saved."""
+        """Give the workers the data that trials share, if any, and the results folder."""
         self._shared, self._results = shared, results
         for worker in self._starting:
             worker.get_ready(shared, results)
 
     def grow(self) -> None:
-        """Start the workers that are wanted and not there."""
+        """Start missing workers."""
         for _ in range(self._wanted() - len(self._starting) - len(self._ready)):
             worker = WorkerHandle(self._actor.remote(self._recipe))
             self._starting.append(worker)
@@ -120,20 +124,20 @@ class WorkerPool(ResourceManager):
         self._refresh()
 
     def _refresh(self) -> None:
-        """End as many used workers as there must be fresh ones, those without trials first."""
+        """Retire used workers, idle ones first, until each trial that needs a new process can get one."""
         coming = len(self._unused) + len(self._starting) + sum(worker.retired for worker in self._ready)
         used = [worker for worker in self._ready if worker.served and not worker.retired]
         for worker in sorted(used, key=lambda worker: worker.trials)[: max(0, self.awaiting_fresh - coming)]:
             worker.retired = True
             if worker.trials == 0:
-                self._replace(worker, "a trial needs a fresh process")
+                self._replace(worker, "a trial needs a new process")
 
     @property
     def _unused(self) -> list[WorkerHandle]:
         return [worker for worker in self._ready if worker.served == 0]
 
     def suspect(self) -> None:
-        """Let one more of the trials that come next have a worker to itself: it may kill its process."""
+        """Give one more of the next trials a worker for itself, since it may kill the process."""
         self._suspects += 1
 
     def request_resources(self, resource_request: ResourceRequest) -> None:
@@ -168,22 +172,22 @@ class WorkerPool(ResourceManager):
         worker.alone = False
         if self._apart or (lane is not None and not lane.is_clean()):
             worker.retired = True
-        # Without any trial it has been judged, though its answers may come in another order.
+        # An idle worker has checked itself, even if its answers arrive in another order.
         worker.doubtful = lane is not None and lane.condition is not None and worker.trials > 0
         if worker.retired and worker.trials == 0:
-            why = "each trial has its own" if self._apart else "its process died or is not as it was"
-            self._replace(worker, why)
+            fault = "its process died or could not be restored"
+            self._replace(worker, "each trial gets a new process" if self._apart else fault)
 
     def kill(self, lease: Lease) -> None:
-        """End a worker whatever it does, and start another in its place."""
+        """Kill a worker, even if it is busy, and start a replacement."""
         if lease.worker in self._ready:
-            self._replace(lease.worker, "it died, or a trial had to be ended")
+            self._replace(lease.worker, "it died, or its trial could not be ended otherwise")
 
     def get_resource_futures(self) -> list[ray.ObjectRef]:
         return [worker.awaited for worker in self._starting]
 
     def update_state(self) -> None:
-        """Take in the workers that have become ready. Raises ClusterError when they cannot be started."""
+        """Add the workers that have become ready. Raises ClusterError if workers cannot start."""
         futures = self.get_resource_futures()
         done, _ = ray.wait(futures, num_returns=len(futures), timeout=0) if futures else ([], [])
         for worker in [worker for worker in self._starting if worker.awaited in done]:
@@ -206,15 +210,15 @@ class WorkerPool(ResourceManager):
                 self._admit(worker, answer)
 
     def clear(self) -> None:
-        """Leave no worker behind."""
+        """Kill all workers."""
         for worker in (*self._starting, *self._ready):
             ray.kill(worker.actor)
         self._starting, self._ready = [], []
 
     def _admit(self, worker: WorkerHandle, answer: Any) -> None:
-        """A worker is ready, or has measured how many lanes are best; the first one does."""
+        """Add a worker that is ready or has measured lanes. The first worker measures them if needed."""
         if worker is self._measuring:
-            # What it dies of will show itself in the trials, each for itself.
+            # If the measurement broke the accelerator, trials run alone and report their own errors.
             lanes, why = answer
             self.lanes, self._measuring = max(1, int(lanes)), None
             log.info("lanes of a worker: %d%s", self.lanes, "" if why is None else f" ({why})")
@@ -248,5 +252,5 @@ class WorkerPool(ResourceManager):
         self.grow()
 
 
-# Beyond, one process has its hands full with the bookkeeping of its trials.
 _MOST_LANES = 256
+"""With more lanes, a process would spend most of its time on bookkeeping."""

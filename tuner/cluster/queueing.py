@@ -1,4 +1,4 @@
-"""``QueueingController``: which trials Tune's controller starts, resumes and ends, and when."""
+"""``QueueingController``: decides when Ray Tune's controller starts, resumes and ends trials."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tuner.state import TrialState
 
 
 class QueueingController(TuneController):
-    """Gives free workers to trials as the sweep's state decides."""
+    """Assigns free workers to trials as the sweep's state decides."""
 
     _driver: SweepDriver
     _pool: Pool
@@ -31,11 +31,11 @@ class QueueingController(TuneController):
         raise NotImplementedError
 
     def _maybe_update_trial_queue(self) -> None:
-        """Fill the free workers: paused trials that may go on come before new ones."""
+        """Fill the free workers. Paused trials that may resume come before new trials."""
         if self._is_winding_up:
             return
         self._to_drop += [self._trials[number] for number in self._driver.drop()]
-        for trial in [trial for trial in self._to_drop if _has_left_worker(trial)]:
+        for trial in [trial for trial in self._to_drop if _has_paused(trial)]:
             self._to_drop.remove(trial)
             self._end(trial, "stopped")
         self._start_resumed()
@@ -46,27 +46,30 @@ class QueueingController(TuneController):
             self._maybe_add_actors()
 
     def _start_resumed(self) -> None:
-        """Start who may go on and is ready, in the order decided: nobody before those that copy of him."""
+        """Start resumable trials in decision order.
+
+        A trial waits until every trial that copies its checkpoint has done so.
+        """
         waiting: list[Decision] = []
         for decision in self._to_resume:
             trial = self._trials[decision.trial]
             source = trial if decision.source is None else self._trials[decision.source]
             copied = any(earlier.source == decision.trial for earlier in waiting)
             ready = not copied and self._is_ready(trial) and self._is_ready(source)
-            if not ready or (decision.source is not None and self._catches_up(source)):
+            if not ready or (decision.source is not None and self._start_catch_up(source)):
                 waiting.append(decision)
-            elif trial.status == Trial.PAUSED and self._is_reconfigured(trial, source, decision):
+            elif trial.status == Trial.PAUSED and self._reconfigure(trial, source, decision):
                 self._set_trial_status(trial, Trial.PENDING)
                 self._maybe_add_actors()
         self._to_resume = waiting
 
     def _is_ready(self, trial: Trial) -> bool:
-        """Whether nothing of an earlier decision on the trial is left to do."""
+        """Return whether every earlier decision about the trial has been carried out."""
         catches_up = self._driver.state.trials[int(trial.trial_id)].pauses_again
-        return trial.is_finished() or (_has_left_worker(trial) and not catches_up)
+        return trial.is_finished() or (_has_paused(trial) and not catches_up)
 
-    def _catches_up(self, source: Trial) -> bool:
-        """Whether a trial has to be trained up to its last result again, so that others can copy it."""
+    def _start_catch_up(self, source: Trial) -> bool:
+        """Restart a trial that has lost its last checkpoint, so that others can copy it. Return success."""
         state = self._driver.state.trials[int(source.trial_id)]
         if source.status != Trial.PAUSED or not state.is_unsaved or not is_behind(source, state):
             return False
@@ -75,13 +78,16 @@ class QueueingController(TuneController):
         self._maybe_add_actors()
         return True
 
-    def _is_reconfigured(self, trial: Trial, source: Trial, decision: Decision) -> bool:
-        """Whether the trial can go on, with another's checkpoint and configuration if so decided."""
-        if decision.source is None or source.status != Trial.PAUSED:  # it failed as it was saved: no change
+    def _reconfigure(self, trial: Trial, source: Trial, decision: Decision) -> bool:
+        """Give a trial the source's checkpoint and a new configuration, if so decided.
+
+        Returns whether the trial can resume. It fails if the source has no checkpoint.
+        """
+        if decision.source is None or source.status != Trial.PAUSED:  # a source that failed is not copied
             return True
         if source.latest_checkpoint_result is None:
             used = f"{decision.resource:g} {self._driver.sweep.scheduler.resource}"
-            what = f"trial {source.trial_id} has no checkpoint to go on from after {used}"
+            what = f"trial {source.trial_id} has no checkpoint to resume from after {used}"
             self._fail(trial, f"{what}; report one together with a result")
             return False
         if source is not trial:
@@ -95,7 +101,7 @@ class QueueingController(TuneController):
         return True
 
     def _free_workers(self) -> int:
-        """Workers that are ready and for which no trial waits."""
+        """Return the number of trials that could start now, less those that already wait."""
         waiting = int(self._actor_manager.num_pending_actors) - self._pool.awaiting_fresh
         return int(self._pool.free - waiting)
 
@@ -105,17 +111,17 @@ class QueueingController(TuneController):
         self._live_trials.add(trial)
 
     def _waits_paused(self, state: TrialState) -> bool:
-        """Whether a trial without a worker is paused, or is decided to resume and not started yet."""
+        """Return whether a trial without a worker is paused, or was decided to resume but has not started."""
         waits = any(decision.trial == state.number for decision in self._to_resume)
         return (state.state == "paused" or waits) and not state.pauses_again
 
 
-def _has_left_worker(trial: Trial) -> bool:
-    """Whether a trial that was told to pause has done so: its checkpoint is written, or it failed."""
+def _has_paused(trial: Trial) -> bool:
+    """Return whether a trial that must pause has left its worker: it wrote its checkpoint, or it failed."""
     return bool(trial.status != Trial.RUNNING)
 
 
 def is_behind(trial: Trial, state: TrialState) -> bool:
-    """Whether a trial's newest checkpoint is older than its last result."""
+    """Return whether a trial's newest checkpoint is older than its last result."""
     latest = trial.latest_checkpoint_result
     return latest is None or bool(latest.metrics[TRAINING_ITERATION] < state.iteration)

@@ -1,4 +1,4 @@
-"""``resume(folder)``: a sweep that was killed or interrupted goes on, or it is said why it cannot."""
+"""``resume(folder)``: continues a sweep that was killed or interrupted."""
 
 from __future__ import annotations
 
@@ -35,24 +35,32 @@ def resume(
     verbose: bool = False,
     trust: bool = False,
 ) -> Report:
-    """Go on with a sweep that was killed or interrupted, from its journal and checkpoints, to its end.
+    """Continue a sweep that was killed or interrupted, from its journal and checkpoints, until its end.
 
-    What had been suggested, learned and decided is as it was. Trials that were running go on from their last
-    checkpoints; what they had reported since is not reported again. Paths mean what they meant where the
-    sweep was started, if that folder is still there. The data must be the same; changed code is told of.
+    The searcher and the scheduler continue from their state at the interruption. Running trials continue from
+    their last checkpoints, and results that they repeat are not recorded twice. Relative paths refer to the
+    folder in which the sweep was started, if it still exists. The data must be unchanged. A note tells the
+    user if the code has changed.
 
-    ``trainable``: the class or function, for a sweep that was given it as an object which cannot be imported.
+    Args:
+        folder: The results folder.
+        trainable: The class or function, if the sweep began with an object that cannot be imported.
+        address: As for ``run``.
+        progress: As for ``run``.
+        verbose: As for ``run``.
+        trust: Run the code that the folder names even if another user or machine began the sweep.
 
-    ``trust``: run the code that the folder names, although another user or machine began its sweep.
+    Raises:
+        ResultsError: The folder has no sweep, the sweep has ended or is running, ``sweep.yaml`` was edited,
+            or this version cannot resume it.
+        UntrustedError: Another user or machine began the sweep.
 
-    Raises ResultsError for a folder without a sweep, whose sweep has ended or is still running, whose
-    ``sweep.yaml`` was edited, or that this version cannot resume, UntrustedError for one that someone else
-    began; otherwise as ``run``.
+    Other errors are those of ``run``.
     """
-    asked = time.time()
+    requested = time.time()
     named = Path(folder)
-    folder = named.absolute()  # relative to where we are now
-    next(read(folder), None)  # is there a sweep at all
+    folder = named.absolute()  # resolve it before the working directory changes
+    next(read(folder), None)  # raises ResultsError if there is no sweep
     journal = Journal(folder)
     try:
         events = list(read(folder))
@@ -61,9 +69,9 @@ def resume(
         for event in (began, *history.resumptions):
             _refuse_newer(event, folder)
         if began is None:
-            raise ResultsError(f"{folder}: its sweep was ended before it began; run it anew")
+            raise ResultsError(f"{folder}: its run ended before the sweep began; start a new run")
         if reason not in (None, "interrupted"):
-            raise ResultsError(f"{folder}: its sweep has ended ({ended(reason)}), so there is none to resume")
+            raise ResultsError(f"{folder}: its sweep has ended ({ended(reason)}); there is nothing to resume")
         require(named, "resume", sweep=began.sweep, trust=trust)
         _refuse_edits(folder / SWEEP_FILE, began.sweep)
         with within(began.folder):
@@ -74,8 +82,9 @@ def resume(
                 before = began.code
                 now = fingerprint(sweep.trainable.load())
                 changed = differing(before, now) if isinstance(before, dict) else []
-                journal.write(Resumed(version=tuner.__version__, began=asked, changed=changed))
-                notes = [f"{_CHANGED} ({', '.join(changed)}); values of both are compared"] if changed else []
+                journal.write(Resumed(version=tuner.__version__, began=requested, changed=changed))
+                what = f"{_CHANGED} ({', '.join(changed)}); results of old and new code are compared"
+                notes = [what] if changed else []
                 return Begun(sweep, folder, journal, notes)
 
             sweep_id = str(began.id or f"{int(began.time):08x}")
@@ -86,23 +95,23 @@ def resume(
 
 
 def _refuse_edits(path: Path, sweep: dict[str, Any]) -> None:
-    """Raise SpecError if a resolved sweep file says something else than the sweep that it was written for."""
+    """Raise ResultsError if the sweep file in a results folder differs from the sweep in the journal."""
     if not path.is_file():
         return
     found = read_yaml(path)
     edited = [key for key in sweep.keys() | found.keys() if sweep.get(key) != found.get(key)]
     if edited:
-        what = f"was edited in {', '.join(sorted(edited))}, but a sweep continues as it began"
-        raise ResultsError(f"{path}: {what}; undo that, or remove the file to resume without it")
+        what = f"was edited in {', '.join(sorted(edited))}, but a resumed sweep cannot change"
+        raise ResultsError(f"{path}: {what}; undo the edit, or delete the file to resume without it")
 
 
 def _trainable(folder: Path, began: SweepBegan, given: Any) -> Any:
-    """The trainable of a sweep that is resumed. Raises ResultsError where it cannot be known."""
+    """Return the trainable of a resumed sweep. Raises ResultsError if it is unknown or a different one."""
     recorded: Any = began.sweep.get("trainable")
     name = TrainableSpec.parse(recorded).name
     if given is None:
         if began.importable is False:
-            what = f"its trainable was given as an object ({name}), which cannot be imported"
+            what = f"its trainable was an object ({name}) that cannot be imported"
             raise ResultsError(f"{folder}: {what}; resume it in Python: tuner.resume(folder, trainable=...)")
         return recorded
     own = TrainableSpec.parse(given).name
@@ -112,10 +121,10 @@ def _trainable(folder: Path, began: SweepBegan, given: Any) -> Any:
 
 
 def _refuse_newer(event: SweepBegan | Resumed | None, folder: Path) -> None:
-    """Raise ResultsError for a sweep that a newer version has begun or resumed."""
+    """Raise ResultsError if a newer version began or resumed the sweep."""
     version = str((event and event.version) or "0")
     if _numbers(version) > _numbers(tuner.__version__):
-        what = f"tuner {version} has run its sweep, and this is tuner {tuner.__version__}"
+        what = f"tuner {version} ran its sweep, but this is tuner {tuner.__version__}"
         raise ResultsError(f"{folder}: {what}; resume it with that version or a newer one")
 
 

@@ -1,8 +1,8 @@
-"""``Retries``: which trials that raised an error are tried again, and what their errors say of the process.
+"""``Retries``: decides which trials to retry after an error, and detects trials that disturb each other.
 
-A trial is tried again in a fresh process. If it has the same error there, the error is the trial's own, and
-no other trial with that error is tried again. If it does not, and that happens repeatedly, then trials do not
-get along in one process.
+A failed trial is retried in a new process. If the same error occurs there, the trial causes it, and no other
+trial with this error is retried. If the error disappears in several trials, trials that share a process
+disturb each other.
 """
 
 from __future__ import annotations
@@ -11,33 +11,39 @@ import re
 from dataclasses import dataclass
 
 _CURES = 2
-"""An error that this many trials had in a used process and not in a fresh one comes from sharing."""
+"""The cause is a shared process if an error disappears in a new process for this many trials."""
 
 
 @dataclass
 class _Failure:
-    """The last failure of a trial: after which iteration, with which error, how often without progress."""
+    """The last failure of a trial."""
 
     iteration: int
+    """The trial's last iteration before the failure."""
     error: str
     times: int
+    """The number of failures without progress in between."""
     used: bool
+    """Whether other trials had run in the process."""
 
 
 class Retries:
-    """``most``: how often a trial may fail without progress in between; ``None``: as the errors suggest."""
+    """Decides about retries.
+
+    ``most`` is the number of retries without progress in between. ``None`` decides by the errors.
+    """
 
     def __init__(self, most: int | None) -> None:
         self._most = most
         self._failures: dict[int, _Failure] = {}
-        self._own: set[str] = set()  # errors that a fresh process had, too
-        self._cured: dict[str, int] = {}
+        self._own: set[str] = set()  # errors that a new process does not cure
+        self._cured: dict[str, int] = {}  # number of trials without the error in a new process
 
     def tries_again(self, trial: int, error: str, *, iteration: int, used: bool) -> bool:
-        """Whether a trial is tried again after an error.
+        """Return whether to retry a trial after an error.
 
-        ``iteration``: its last; ``used``: whether its process had had other trials. A result that does not
-        count, which has no traceback, is no error that could pass.
+        ``iteration`` is the trial's last one, and ``used`` says whether other trials had run in its process.
+        An error without a traceback is an invalid result, which a retry would not cure.
         """
         what = _signature(error)
         if what is None:
@@ -53,10 +59,7 @@ class Retries:
         return what not in self._own and times == 1 and (used or iteration > 0)
 
     def progressed(self, trial: int, iteration: int) -> str | None:
-        """Take note of a result.
-
-        Returns the error that trials have because they share a process, at the result that shows it.
-        """
+        """Record a result. If it proves that an error comes from a shared process, return that error."""
         failure = self._failures.get(trial)
         if failure is None or iteration <= failure.iteration:
             return None
@@ -68,7 +71,7 @@ class Retries:
 
 
 def _signature(error: str) -> str | None:
-    """Where an error was raised and its type, from its traceback; ``None``: it has none."""
+    """Return an error's type and source line from its traceback; ``None`` if there is no traceback."""
     places = re.findall(r'^  File "(.+?)", line (\d+)', error, flags=re.MULTILINE)
     if not places:
         return None

@@ -1,4 +1,4 @@
-"""``Silence``: which trials have not reported for so long that the user should hear of it."""
+"""``Silence``: finds trials whose silence is long enough to tell the user."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MOST_MENTIONED = 3
 
 
 class Silence:
-    """``clock`` gives seconds."""
+    """The time of each trial's last result. ``clock`` returns seconds."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -22,22 +22,22 @@ class Silence:
         self._mentioned: set[int] = set()
 
     def started(self, trial: int) -> None:
-        """A trial has begun to run, maybe again."""
+        """Record that a trial started or restarted."""
         self._heard[trial] = self._clock()
 
     def heard(self, trial: int) -> None:
-        """A trial has reported."""
+        """Record that a trial reported a result."""
         now = self._clock()
         self._longest = max(self._longest, now - self._heard.get(trial, now))
         self._heard[trial] = now
 
     def seconds(self, running: Collection[int]) -> float:
-        """How long the quietest of these trials has not reported."""
+        """Return the longest time since the last result of any of the running trials."""
         now = self._clock()
         return max((now - self._heard[trial] for trial in running if trial in self._heard), default=0.0)
 
     def to_mention(self, running: Collection[int]) -> list[tuple[int, float]]:
-        """The running trials that are to be mentioned now, and their seconds without a result; each once."""
+        """Return trials to mention now, with their seconds without a result. Each is returned once."""
         limit = max(_LEAST_SECONDS, _TIMES_LONGEST * self._longest)
         now = self._clock()
         silent = [(trial, now - self._heard[trial]) for trial in sorted(running) if trial in self._heard]

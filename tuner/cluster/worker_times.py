@@ -1,7 +1,7 @@
-"""``WorkerTimes``: what time tells of the trials on their workers: who is over his time, who has gone silent.
+"""``WorkerTimes``: finds trials that exceed their time limit or have stopped reporting.
 
-A worker whose trials report nothing for too long hangs in one of them. Which one it is, the worker itself
-says, unless it cannot even do that; the other trials of the process are innocent.
+If no trial of a worker reports for too long, one trial hangs, and the worker can usually name it. The other
+trials in its process did nothing wrong.
 """
 
 from __future__ import annotations
@@ -18,24 +18,28 @@ from ray.exceptions import GetTimeoutError, RayError
 from tuner.objective import Budget
 
 Place = tuple[Any, int]
-"""A worker (its handle) and a lane of it."""
+"""A worker's handle and the number of a lane."""
 
-_SECONDS_TO_SAY = 2.0
-"""A worker that has not said by then in which trial it is says nothing any more."""
+_SECONDS_TO_ANSWER = 2.0
+"""The time that a worker has to name the trial that it is running."""
 
 
 @dataclass
 class _Seen:
-    """A worker: its trials by lane, when it was last heard of, and the question that it was asked since."""
+    """A worker with open trials."""
 
     heard: float
+    """The time of the last result of any of its trials."""
     trials: dict[int, int] = field(default_factory=dict)
+    """Its trials by lane."""
     question: ray.ObjectRef | None = None
+    """The pending call that asks which trials it is running."""
     asked: float = 0.0
+    """The time of that call."""
 
 
 class WorkerTimes:
-    """Times of trials on workers. ``clock`` gives seconds."""
+    """Measures how long trials run on workers, and how long workers are silent. ``clock`` returns seconds."""
 
     def __init__(self, budget: Budget, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.gpu_seconds = 0.0
@@ -43,19 +47,19 @@ class WorkerTimes:
         self._budget = budget
         self._clock = clock
         self._last = clock()
-        self._spent: dict[int, float] = defaultdict(float)  # by trial, on earlier workers
+        self._spent: dict[int, float] = defaultdict(float)  # each trial's time on earlier workers
         self._since: dict[int, float] = {}
         self._places: dict[int, Place] = {}
         self._workers: dict[Any, _Seen] = {}
 
     def tick(self, gpus: float) -> None:
-        """So many GPUs were held by trials since the last time."""
+        """Add the GPU time since the last call, during which trials held ``gpus`` GPUs."""
         now = self._clock()
         self.gpu_seconds += gpus * (now - self._last)
         self._last = now
 
     def see(self, places: Mapping[int, Place]) -> None:
-        """Take note of which trials are on which workers now."""
+        """Record which trials are on which workers now."""
         now = self._clock()
         for trial in [trial for trial, place in self._places.items() if places.get(trial) != place]:
             worker, lane = self._places.pop(trial)
@@ -70,20 +74,23 @@ class WorkerTimes:
             self.heard(trial)
 
     def heard(self, trial: int) -> None:
-        """A trial has reported."""
+        """Record that a trial reported a result."""
         if trial in self._places:
             seen = self._workers[self._places[trial][0]]
             seen.heard, seen.question = self._clock(), None
 
     def overdue(self) -> list[int]:
-        """The trials whose time on workers is up."""
+        """Return the trials that have reached ``budget.trial_seconds``."""
         limit, now = self._budget.trial_seconds, self._clock()
         if limit is None:
             return []
         return [trial for trial, since in self._since.items() if self._spent[trial] + now - since >= limit]
 
     def silent(self) -> list[tuple[Any, set[int]]]:
-        """The workers that hang, each with the trials that it hangs in, as far as it can say; each once."""
+        """Return the workers that hang, each with the trials to blame.
+
+        The set of trials is empty if the worker cannot name them. Each worker is returned once.
+        """
         limit, now = self._budget.silence, self._clock()
         hanging: list[tuple[Any, set[int]]] = []
         for worker, seen in self._workers.items():
@@ -95,9 +102,9 @@ class WorkerTimes:
                 seen.question, seen.asked = worker.actor.at_work.remote(), now
             elif (lanes := _answer(seen.question)) is not None:
                 hanging.append((worker, {seen.trials[lane] for lane in lanes if lane in seen.trials}))
-            elif now - seen.asked >= _SECONDS_TO_SAY:
+            elif now - seen.asked >= _SECONDS_TO_ANSWER:
                 hanging.append((worker, set()))
-        for worker, _ in hanging:  # it will be ended, and those of its trials that are left are not to blame
+        for worker, _ in hanging:  # the caller ends the worker, so do not report it again
             self._workers[worker].heard, self._workers[worker].question = now, None
         return hanging
 
