@@ -16,7 +16,20 @@ Scores = Sequence[Sequence[float]]
 
 def front(scores: Scores) -> list[int]:
     """Return the positions of the non-dominated rows in ascending order. Equal rows are all included."""
-    return fronts(scores)[0] if len(scores) else []
+    if not len(scores):
+        return []
+    table = np.asarray(scores, dtype=float)
+    # Sort by the first objective, then by the next, best first. Only an earlier row can dominate a later one,
+    # and then one of the front does.
+    found: list[int] = []
+    best = np.empty_like(table)
+    for position in np.lexsort(-table.T[::-1]):
+        above = best[: len(found)]
+        is_dominated = np.all(above >= table[position], axis=1) & np.any(above > table[position], axis=1)
+        if not is_dominated.any():
+            best[len(found)] = table[position]
+            found.append(int(position))
+    return sorted(found)
 
 
 def fronts(scores: Scores) -> list[list[int]]:
