@@ -7,76 +7,17 @@ from html.parser import HTMLParser
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
+from watched import Watched
 
-from tuner import Budget, Choice, Float, Objective, Sweep
-from tuner.journal.events import Action, Decision, Ended, Lost, Result, Started
-from tuner.live import Recent, Viewer, WorkerCounts, cell, words
+from tuner import Choice, Float, Objective
+from tuner.journal.events import Action, Decision, Ended, Lost, Result
+from tuner.live import WorkerCounts, cell, words
 from tuner.live.terminal import Frame
-from tuner.state import SweepState
 
 HEADING = "digits: 64 trials of mlp, searcher random, scheduler asha, 2 workers"
-LOSS = Objective(metric="loss", mode="min")
 BOTH = Objective.model_validate(
     [{"metric": "accuracy", "mode": "max"}, {"metric": "parameters", "mode": "min"}]
 )
-
-
-class Clock:
-    """A time that a test sets."""
-
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-class Watched:
-    """A sweep without a cluster, followed as a driver does."""
-
-    def __init__(self, *, running=0, workers=None, space=None, budget=None, **parts):
-        budget = Budget(**(budget or {"trials": 64, "iterations": 27}))
-        space = space or {"x": Float(0, 1), "momentum": Float(0, 1)}
-        parts = {"objective": LOSS, "scheduler": "asha_stop", **parts}
-        sweep = Sweep(trainable="toys.py:Toy", space=space, budget=budget, **parts)
-        self.state, self.recent, self.clock = SweepState.begin(sweep), Recent(sweep), Clock()
-        self.viewer, self.workers = Viewer(self.clock), workers
-        self.viewer.see(self.state)
-        for _ in range(running):
-            self.start()
-
-    def start(self):
-        number = self.state.suggest().trial
-        self.tell(Started(number))
-        return number
-
-    def tell(self, event):
-        self.recent.add(event)
-        told = self.state.apply(event)
-        self.viewer.see(self.state)
-        return told
-
-    def report(self, trial, iteration, *values):
-        """A result, and what the scheduler decides on it."""
-        several = values if len(values) > 1 else ()
-        result = Result(trial, iteration, values[0], float(iteration), {}, several)
-        for told in self.tell(result):
-            if isinstance(told, Decision):
-                self.decide(told)
-
-    def decide(self, decision):
-        if decision.is_notable:
-            self.recent.add(decision)
-        endings = {Action.STOP: "stopped", Action.COMPLETE: "completed"}
-        if decision.action in endings:
-            self.tell(Ended(decision.trial, endings[decision.action]))
-
-    def resume_all(self):
-        while (decision := self.state.resume()) is not None:
-            self.decide(decision)
-            self.tell(Started(decision.trial))
-
-    def view(self):
-        return self.viewer.view(self.state, self.recent, self.workers)
 
 
 # Situations, by name
@@ -315,6 +256,20 @@ def test_what_trials_are_measured_by_is_named():
     sweep.decide(Decision(0, Action.CONTINUE, 1.0))
     sweep.recent.add(Decision(0, Action.STOP, 12.5, 0.5, reason="its best is worse"))
     assert recent_lines(sweep) == ["00000 stopped at seconds 12.5: its best is worse"]
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        (WorkerCounts(2, 0, 1, 1, 2), "1 of 2 busy"),
+        (WorkerCounts(2, 1, 2, 7, 8), "2 of 2 busy · 7 of 8 lanes in use · 1 starting"),
+        (WorkerCounts(0, 2, 0, 0, 0), "2 starting"),
+        (WorkerCounts(0, 2, 0, 0, None), "the best number of lanes is being measured · 2 starting"),
+        (None, ""),
+    ],
+)
+def test_workers_are_told_with_lanes_where_they_have_several(counts, said):
+    assert words.workers(counts) == said
 
 
 def test_failures_are_counted_by_kind_with_the_latest_message():

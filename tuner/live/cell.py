@@ -21,6 +21,7 @@ _STYLE = """
 .tuner-live dl{display:grid;grid-template-columns:max-content 1fr;gap:0 1em;margin:.4em 0}
 .tuner-live dt{opacity:.65;font-weight:normal}
 .tuner-live dd{margin:0;min-width:0;overflow-wrap:anywhere}
+.tuner-live dd div{white-space:nowrap;overflow:hidden;text-overflow:ellipsis}
 .tuner-live table{border-collapse:collapse;width:100%;table-layout:auto;margin:.4em 0;font-size:12px}
 .tuner-live th,.tuner-live td{text-align:right;padding:1px 10px 1px 0;white-space:nowrap;
 background:none;border:0;border-bottom:1px solid rgba(128,128,128,.25)}
@@ -68,7 +69,12 @@ def _configurations(view: LiveView) -> list[str]:
 
 def _item(label: str, lines: Sequence[str]) -> str:
     style = ' class="failed"' if label == "failed" else ""
-    return f"<dt>{label}</dt><dd{style}>{'<br>'.join(_text(line) for line in lines if line)}</dd>"
+    texts = [_text(line) for line in lines if line]
+    if label in ("failed", "decisions"):
+        items = "".join(f'<div title="{text}">{text}</div>' for text in texts)
+    else:
+        items = "<br>".join(texts)
+    return f"<dt>{label}</dt><dd{style}>{items}</dd>"
 
 
 def _bar(view: LiveView) -> str:

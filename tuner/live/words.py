@@ -64,7 +64,7 @@ def workers(counts: WorkerCounts | None) -> str:
     """How many workers and lanes are in use; empty where that is not known."""
     if counts is None:
         return ""
-    parts = [f"{counts.busy:,} of {counts.workers:,} busy"]
+    parts = [f"{counts.busy:,} of {counts.workers:,} busy"] if counts.workers else []
     if counts.lanes is None:
         parts.append("the best number of lanes is being measured")
     elif counts.lanes != counts.workers:
