@@ -1,0 +1,37 @@
+"""The script that makes the pictures of the documentation, and the picture that it has made."""
+
+import re
+import runpy
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from watched import Watched
+
+from tuner.live import WorkerCounts
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+
+
+def texts(svg):
+    """The lines of a picture, from top to bottom."""
+    return [
+        "".join(part.itertext()).replace("\xa0", " ")
+        for part in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")
+    ]
+
+
+def test_a_picture_is_drawn_of_what_the_terminal_shows():
+    sweep = Watched(running=4, workers=WorkerCounts(2, 0, 2, 4, 4))
+    sweep.report(0, 1, 0.25)
+    svg = runpy.run_path(str(DOCS / "pictures.py"))["svg"](sweep.view(), "digits: 4 trials", title="run")
+    shown = texts(svg)
+    assert "digits: 4 trials" in shown
+    assert "loss 0.25 (trial 00000, iteration 1)" in shown
+    assert not re.search(r"url\(.?http", svg)  # it loads nothing
+
+
+@pytest.mark.parametrize("part", ["best", "progress", "trials", "workers", "decisions"])
+def test_the_picture_of_the_documentation_has_every_part(part):
+    shown = texts((DOCS / "images" / "live.svg").read_text(encoding="utf-8"))
+    assert any(text.strip() == part for text in shown)
