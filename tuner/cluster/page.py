@@ -1,4 +1,4 @@
-"""``LivePage``: the page of a sweep, written while it runs and when it ends, however it does."""
+"""``LivePage``: the page of a sweep, written again and again while it runs, and at its end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REPORT_FILE = "report.html"
 
 _SECONDS_BETWEEN_PAGES = 10.0
 
-# A page takes this share of the time at most. One of a large sweep takes a second of a core.
+# Writing pages takes this share of the time at most. The page of a large sweep takes a second of a core.
 _SHARE = 0.02
 
 
@@ -55,7 +55,7 @@ class LivePage:
         try:
             write_page(self._folder)
         except ResultsError as unwritten:
-            # The outcome, or the error that ends the sweep, matters more than its page.
+            # The outcome, or the error that ends the sweep, is more important than its page.
             if error is None:
                 remedy = f"the outcome is in the journal: tuner report {self._folder}"
                 print(f"warning: {REPORT_FILE}: {unwritten}; {remedy}", file=sys.stderr)
@@ -64,6 +64,6 @@ class LivePage:
         pause = 0.0
         while not self._over.wait(pause):
             began = time.thread_time()
-            with contextlib.suppress(ResultsError):  # the last page will say it, if it still holds then
+            with contextlib.suppress(ResultsError):  # writing the last page reports an error that stays
                 write_page(self._folder)
             pause = max(_SECONDS_BETWEEN_PAGES, (time.thread_time() - began) / _SHARE)
