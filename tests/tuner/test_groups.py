@@ -131,6 +131,14 @@ def test_group_in_which_a_trial_can_start_more_goes_with_it(cluster, request_):
     assert (cluster.ray.placed, cluster.processes.running) == ([], [])
 
 
+def test_workers_are_counted_with_those_that_are_idle_or_awaited(cluster):
+    first, _ = cluster.begin(ONE), cluster.begin(ONE)
+    cluster.groups.request_resources(ONE)
+    assert cluster.groups.counts() == (2, 0, 2, 2, 2)  # two places at most, so a third is not asked for
+    cluster.end(first)
+    assert cluster.groups.counts().busy == 1
+
+
 def test_trials_that_are_to_be_apart_share_no_process():
     cluster = Cluster(apart=True)
     cluster.end(cluster.begin(ONE))

@@ -400,6 +400,15 @@ def test_a_cell_escapes_what_users_write():
     assert "ValueError: <img src=x>" in parser.text
 
 
+def test_a_cell_shows_the_most_frequent_kinds_of_failures():
+    sweep = Watched(running=8)
+    for number in range(8):
+        sweep.tell(Ended(number, "failed", f"the process ended by os._exit({number})"))
+    html = cell.html(sweep.view(), HEADING)
+    assert html.count("1 the process ended by os._exit") == 10  # each also as a title
+    assert "and 3 other kinds" in html
+
+
 def test_a_cell_has_what_the_terminal_has(views):
     parser = Texts()
     parser.feed(cell.html(views["failures"], HEADING))

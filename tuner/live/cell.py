@@ -11,9 +11,10 @@ from tuner.report import phrases
 
 _MOST_ROWS = 10
 _MOST_DECISIONS = 6
+_MOST_KINDS = 5
 _MOST_NOTES = 5
 
-# Colours are the notebook's own; what is added is seen on white and on black.
+# The text has the notebook's own colours. The colours below are visible on white and on black.
 _STYLE = """
 .tuner-live{max-width:60em;font-size:13px;line-height:1.45;color:inherit}
 .tuner-live .bar{height:6px;border-radius:3px;background:rgba(128,128,128,.3);margin:.4em 0}
@@ -41,8 +42,8 @@ def html(view: LiveView, heading: str, notes: Sequence[str] = ()) -> str:
         ("trials", [words.trials(view)]),
         ("iterations", [words.iterations(view)]),
         ("workers", [words.workers(view.workers)]),
-        ("failed", [words.failure(failure) for failure in view.failures]),
-        ("stops", [words.reason(view)]),
+        ("failed", _failures(view)),
+        ("stopping", [words.reason(view)]),
         ("decisions", list(view.decisions[:_MOST_DECISIONS])),
     ]
     items = "".join(_item(label, lines) for label, lines in lists if any(lines))
@@ -56,6 +57,13 @@ def html(view: LiveView, heading: str, notes: Sequence[str] = ()) -> str:
 def opening(heading: str) -> str:
     """Return the cell before any worker is ready."""
     return f'<div class="tuner-live"><b>{_text(heading)}</b><br>starting workers</div>'
+
+
+def _failures(view: LiveView) -> list[str]:
+    """The most frequent kinds, and how many more there are."""
+    more = len(view.failures) - _MOST_KINDS
+    shown = [words.failure(failure) for failure in view.failures[:_MOST_KINDS]]
+    return [*shown, f"and {phrases.several(more, 'other kind')}"] if more > 0 else shown
 
 
 def _configurations(view: LiveView) -> list[str]:

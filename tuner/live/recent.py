@@ -31,16 +31,16 @@ class FailureKind:
 
 
 class Recent:
-    """Takes in the events of a sweep, one by one, and keeps what a user wants to see of them.
+    """Takes in the events of a sweep and keeps the latest decisions and all failures.
 
-    Events of an earlier run come first, where a sweep was resumed.
+    A resumed sweep begins with the events of its earlier runs.
     """
 
     def __init__(self, sweep: Sweep) -> None:
         self._resource = sweep.scheduler.resource
         self._promotes = not sweep.scheduler.reconfigures
         self._lines: deque[str] = deque(maxlen=_MOST_KEPT)
-        self._concluded: set[int] = set()  # trials whose end a decision has told already
+        self._concluded: set[int] = set()  # trials that a decision has ended
         self._failures: Counter[str] = Counter()
         self._messages: dict[str, str] = {}
 
@@ -56,6 +56,7 @@ class Recent:
                 kind, message = _kind(cause)
                 self._failures[kind] += 1
                 self._messages[kind] = message
+                self._concluded.discard(event.trial)
                 self._say(event.trial, f"failed: {cause}")
             case Ended():
                 if event.trial not in self._concluded:
@@ -67,7 +68,7 @@ class Recent:
 
     @property
     def lines(self) -> list[str]:
-        """What happened to trials, the latest first, as ``00042 stopped at rung 9: 7th of 12``."""
+        """The latest decisions and ends, newest first, as ``00042 stopped at rung 9: 7th of 12``."""
         return list(reversed(self._lines))
 
     @property
@@ -80,12 +81,12 @@ class Recent:
             self._lines.append(f"{trial:05d} {what}")
 
     def _of_decision(self, decision: Decision) -> str | None:
-        """What a decision means; ``None`` for one that changes nothing and compares nothing."""
+        """Say what a decision means; ``None`` for one that changes nothing and compares nothing."""
         if decision.source is not None:
             return self._of_source(decision)
         match decision.action:
             case Action.PAUSE if decision.rank is None and decision.reason is None:
-                return None  # it waits for the others, as every trial does there
+                return None  # every trial of the population waits here for the others
             case Action.CONTINUE if decision.rank is None:
                 return None
             case Action.COMPLETE:

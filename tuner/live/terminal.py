@@ -1,4 +1,4 @@
-"""``Frame``: a ``LiveView`` as lines of a terminal, never more of them nor longer than there is room for."""
+"""``Frame``: a ``LiveView`` as lines of text that fit a terminal of any size."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _LABEL_WIDTH = 12
+
+# A narrower terminal has no column for the names of the lines.
 _LEAST_FOR_LABELS = 50
+
 _SHORTEST_BAR, _LONGEST_BAR = 5, 50
 _MOST_OF_BEST = 6
 _LONGEST_METRIC = 16
@@ -22,14 +25,14 @@ _LONGEST_METRIC = 16
 # Below this, a configuration says nothing.
 _LEAST_CONFIG = 12
 
-# What is drawn on a screen of any size, in the order in which it is given up: (part, further lines of it).
+# (part, lines that it gets if there is room), the most important first. A small terminal shows the first few.
 _BY_IMPORTANCE = (
     ("best", 1),
     ("progress", 1),
     ("trials", 1),
     ("best", 1),
     ("failed", 1),
-    ("stops", 1),
+    ("stopping", 1),
     ("workers", 1),
     ("heading", 1),
     ("decisions", 1),
@@ -47,7 +50,7 @@ _BY_IMPORTANCE = (
 )
 _FROM_TOP = (
     *("heading", "best", "progress", "trials", "iterations", "workers"),
-    *("failed", "stops", "decisions", "gap", "running"),
+    *("failed", "stopping", "decisions", "gap", "running"),
 )
 
 # A terminal without UTF-8 has none of these.
@@ -55,7 +58,7 @@ _PLAIN = str.maketrans({"…": "~", "·": ",", "━": "=", "─": "-"})
 
 
 class Frame:
-    """The picture of a moment. It is made anew for the size of the console each time it is drawn."""
+    """The picture of a moment. Each drawing uses the size that the console has then."""
 
     def __init__(self, view: LiveView, heading: str) -> None:
         self._view = view
@@ -71,7 +74,7 @@ class Frame:
             yield line
 
     def lines(self, width: int, height: int) -> list[Text]:
-        """At most ``height`` lines of at most ``width`` cells, the most important ones."""
+        """Return the most important lines: at most ``height``, each of at most ``width`` cells."""
         view, label = self._view, _LABEL_WIDTH if width >= _LEAST_FOR_LABELS else 0
         parts: dict[str, list[Text]] = {
             "heading": [_text((self._heading, "bold"))],
@@ -81,7 +84,7 @@ class Frame:
             "iterations": _labelled("iterations", [words.iterations(view)], label),
             "workers": _labelled("workers", [words.workers(view.workers)], label),
             "failed": _failures(view, label),
-            "stops": _labelled("stops", [words.reason(view)], label, style="yellow"),
+            "stopping": _labelled("stopping", [words.reason(view)], label, style="yellow"),
             "decisions": _labelled("decisions", view.decisions, label),
             "gap": [_text("")] if view.running else [],
         }
@@ -96,19 +99,22 @@ class Frame:
 
 
 def _shares(there: Mapping[str, int], height: int) -> dict[str, int]:
-    """How many lines each part gets; ``there``: how many it has, where ``running`` counts trials."""
+    """Return how many lines each part gets.
+
+    ``there``: how many lines each part has, and for ``running`` how many trials.
+    """
     taken = dict.fromkeys(_FROM_TOP, 0)
     for part, lines in _BY_IMPORTANCE:
         room = height - sum(taken.values())
         most = there[part] + 1 if part == "running" and there[part] else there[part]
         taken[part] += max(0, min(lines, room, most - taken[part]))
         if part == "running" and 0 < taken[part] < min(3, most):
-            taken[part] = 0  # no room for a heading, a trial, and how many more there are
+            taken[part] = 0  # the heading, one trial and "and 9 more" need three lines
     return taken
 
 
 def _best(view: LiveView, width: int, label: int, *, most: int) -> list[Text]:
-    """What leads, and its configuration or each objective's best, in at most so many lines."""
+    """The best trial and its configuration in ``most`` lines, or the front and its extremes."""
     leads = _labelled("best", [words.best(view)], label, style="bold green" if view.leaders else "")
     if view.front is None:
         for leader in view.leaders:
@@ -134,14 +140,14 @@ def _progress(view: LiveView, width: int, label: int) -> Text:
 
 
 def _failures(view: LiveView, label: int) -> list[Text]:
-    """One line for each kind; where there are several, a line that counts them all comes first."""
+    """One line for each kind, after a line with all counts if there are several kinds."""
     kinds = [words.failure(failure) for failure in view.failures]
     every = [words.failures(view.failures)] if len(kinds) > 1 else []
     return _labelled("failed", [*every, *kinds], label, style="red")
 
 
 def _running(view: LiveView, width: int, height: int) -> list[Text]:
-    """A table of running trials of at most so many lines, with how many are left out as the last one."""
+    """A table of running trials in ``height`` lines. The last line counts the trials without a row."""
     total = view.counts.get("running", 0)
     shown = total if height > total else height - 2
     if shown < 1:
@@ -164,7 +170,7 @@ def _running(view: LiveView, width: int, height: int) -> list[Text]:
 
 
 def _columns(columns: Sequence[tuple[str, list[str]]], configs: list[str], width: int) -> list[Text]:
-    """The heading and the rows; what has no room is left out, from the right."""
+    """The heading and the rows. Columns without room are left out, from the right."""
     from rich.cells import cell_len
 
     lines = [""] * (len(configs) + 1)
@@ -183,13 +189,16 @@ def _columns(columns: Sequence[tuple[str, list[str]]], configs: list[str], width
 
 
 def _labelled(name: str, lines: Sequence[str], label: int, *, style: str = "") -> list[Text]:
-    """The lines that say something, with their name before the first; ``label``: its width, 0 for narrow."""
+    """The lines that are not empty, the first one after its name.
+
+    ``label``: the width of the column of names; 0 in a narrow terminal.
+    """
     names = [name.ljust(label) if label or not name else f"{name} "]
     return [_text((names.pop() if names else " " * label, "dim"), (line, style)) for line in lines if line]
 
 
 def _wrapped(pairs: Sequence[str], width: int, *, most: int) -> list[str]:
-    """The hyperparameters in at most so many lines, broken between them; too long a last one is cut later."""
+    """The hyperparameters in ``most`` lines, broken between them. The last line may be too long."""
     from rich.cells import cell_len
 
     lines: list[str] = []
@@ -205,11 +214,13 @@ def _wrapped(pairs: Sequence[str], width: int, *, most: int) -> list[str]:
 
 
 def _shortened(text: str, width: int) -> str:
-    return text if len(text) <= width else f"{text[: width - 1]}…"
+    from rich.cells import cell_len, set_cell_size
+
+    return text if cell_len(text) <= width else f"{set_cell_size(text, width - 1)}…"
 
 
 def _text(*parts: Any) -> Text:
-    """One line, whatever is in the parts, each of them text or (text, style)."""
+    """One line of these parts, each a text or (text, style). Line breaks in them become spaces."""
     from rich.text import Text
 
     line = Text(no_wrap=True, overflow="ellipsis", end="\n")
