@@ -215,7 +215,8 @@ class Controller(QueueingController):
     def _actor_started(self, tracked_actor: Any, log: str = "STARTED") -> None:
         trial = self._actor_to_trial[tracked_actor]
         _, lease = self._actor_manager._live_actors_to_ray_actors_resources[tracked_actor]
-        self._driver.started(int(trial.trial_id), node=lease.worker.where())
+        worker = lease.worker
+        self._driver.started(int(trial.trial_id), worker.where(), worker=worker.number)
         self._saved.now(int(trial.trial_id))
         self._silence.started(int(trial.trial_id))
         super()._actor_started(tracked_actor, log)

@@ -84,9 +84,9 @@ class SweepDriver:
             self._record(decision)
         return [decision.trial for decision in decisions]
 
-    def started(self, trial: int, node: str) -> None:
-        """Record that a trial started or restarted."""
-        self._apply(Started(trial, node))
+    def started(self, trial: int, node: str, *, worker: int | None = None) -> None:
+        """Record that a trial started or restarted, in this worker on this node."""
+        self._apply(Started(trial, node, worker))
         log.info("trial %05d runs on %s", trial, node)
 
     def result(self, trial: int, result: dict[str, Any]) -> list[Instruction]:

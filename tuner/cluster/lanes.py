@@ -17,6 +17,7 @@ from tuner.worker.memory import WorkerHealth
 from tuner.worker.setup import Place, Results, versions
 
 _LANE_NUMBERS = itertools.count()
+_WORKER_NUMBERS = itertools.count()
 
 
 class _Method:
@@ -83,6 +84,7 @@ class WorkerHandle:
 
     def __init__(self, actor: Any) -> None:
         self.actor = actor
+        self.number = next(_WORKER_NUMBERS)
         self.is_ready = False
         self.trials = 0  # open trials
         self.served = 0  # all trials so far, including open ones

@@ -159,6 +159,8 @@ class Started(TrialEvent):
 
     node: Annotated[str, rules.TEXT] = ""
     """The address of the machine that runs it."""
+    worker: Annotated[int | None, rules.COUNT] = None
+    """The number of its worker process, which is unique within one run of the sweep."""
 
 
 @dataclass(frozen=True)

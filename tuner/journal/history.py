@@ -53,6 +53,15 @@ class StoredCheckpoint:
 
 
 @dataclass
+class Span:
+    """A time in which a trial was on a worker."""
+
+    started: Started
+    ended: float | None = None
+    """In seconds since 1970; ``None``: no event tells, since the trial runs or its sweep was killed."""
+
+
+@dataclass
 class TrialHistory:
     """One trial, as of the last event."""
 
@@ -67,7 +76,8 @@ class TrialHistory:
     results: dict[int, Result] = field(default_factory=dict)
     """The last result of each iteration. A reconfiguration discards results after the source's iteration."""
     changes: list[Reconfigured] = field(default_factory=list)
-    started: list[Started] = field(default_factory=list)
+    spans: list[Span] = field(default_factory=list)
+    """When it was on workers, in order."""
     kept: str | None = None
     """The path of the checkpoint that is kept for its best value."""
     checkpoints: list[StoredCheckpoint] = field(default_factory=list)
@@ -78,13 +88,14 @@ class TrialHistory:
         match event:
             case Started():
                 self.state, self.error, self.stopped_early = "running", None, False
-                self.started.append(event)
+                self.spans.append(Span(event))
             case Result():
                 self.results[event.iteration] = event
             case Decision():
                 self._decided(event)
             case Lost():
                 self.state = "pending"
+                self._leave_worker(event)
             case Reconfigured():
                 self._reconfigured(event, history)
             case Checkpointed():
@@ -96,10 +107,16 @@ class TrialHistory:
                 self.checkpoints = kept
             case Ended():
                 self.state, self.error = event.state, event.error
+                self._leave_worker(event)
+
+    def _leave_worker(self, event: TrialEvent) -> None:
+        if self.spans and self.spans[-1].ended is None:
+            self.spans[-1].ended = event.time
 
     def _decided(self, decision: Decision) -> None:
         if decision.action is Action.PAUSE:
             self.state = "paused"
+            self._leave_worker(decision)
         elif decision.action is Action.RESUME:
             self.state = "pending"
         elif decision.action is Action.STOP:

@@ -183,11 +183,11 @@ def _rows(curve: LearningCurve) -> NDArray[np.float64]:
 def _costs(history: History, curves: Mapping[int, LearningCurve]) -> Costs:
     """What it took beside the training: until the first trial ran, and to bring one to a worker and back."""
     assert history.began is not None
-    begun = [trial.started[0].time for trial in history.trials.values() if trial.started]
+    begun = [trial.spans[0].started.time for trial in history.trials.values() if trial.spans]
     beside = [
-        trial.results[max(trial.results)].time - trial.started[-1].time - curve.seconds * len(curve.values)
+        trial.results[max(trial.results)].time - spans[-1].started.time - curve.seconds * len(curve.values)
         for number, curve in curves.items()
-        if (trial := history.trials[number]).started
+        if (spans := (trial := history.trials[number]).spans)
     ]
     start = max(0.0, min(begun) - history.began.time) if begun else 0.0
     return Costs(start=start, trial=max(0.0, float(np.median(beside or [0.0]))))
