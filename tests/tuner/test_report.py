@@ -533,129 +533,6 @@ def test_markup_in_user_text_is_shown_as_it_is(writer: Writer) -> None:
     assert "[red]sgd[/red]" in renderings.table(writer.read())
 
 
-# The page
-
-
-def test_user_text_cannot_become_part_of_the_page(writer: Writer) -> None:
-    evil = "<script>alert('x')</script>"
-    writer.sweep(space={evil: {"choice": [evil, "b"]}, "constant": evil})
-    for trial in (0, 1):
-        writer.start(trial, {evil: evil, "constant": evil})
-        writer.results(trial, 0.5 + trial / 10)
-    put(writer.journal, "checkpoint", 1, path=evil, iteration=1, best=evil)
-    writer.end(0, "failed", f"Traceback {evil}\nValueError: {evil}")
-    writer.end(1)
-    text = page(writer.finish())
-    assert "<script" not in text
-    assert "&lt;script&gt;" in text
-
-
-def test_the_page_needs_no_network_and_no_scripts(mixed: Report) -> None:
-    text = page(mixed)
-    assert not re.search(r"https?:|src=|@import|<script|<link", text)
-    assert "prefers-color-scheme: dark" in text
-
-
-def test_the_page_shows_best_failed_and_one_plot_per_dimension(mixed: Report) -> None:
-    text = page(mixed)
-    assert '<div class="big">0.9</div>' in text
-    assert "6, against 14 without early stopping (43%)" in text
-    assert len(re.findall(r'<polyline class="best"', text)) == 2  # its curve, and the best so far
-    assert len(re.findall(r'aria-label="accuracy against', text)) == 1 + 4  # and the learning curves
-    assert "lr (log)" in text
-    assert '<path class="failed"' in text
-    assert "1 &times; ValueError: loss is nan" in text
-    assert "File &quot;x.py&quot;, line 3" in text
-
-
-def test_one_exploding_trial_does_not_flatten_the_others(writer: Writer) -> None:
-    writer.sweep(mode="min")
-    for trial in range(20):
-        writer.run(trial, 0.5 + trial / 100, 0.3 + trial / 100)
-    writer.run(20, 1e300, 1e308)
-    text = page(writer.finish())
-    assert "The largest outliers lie outside the plot." in text
-    assert "e+30" not in "".join(re.findall(r"<text[^>]*>([^<]*)", text))
-    assert "nan" not in text
-
-
-@pytest.mark.parametrize(
-    "entry",
-    [
-        {"float": [0.5, 0.5]},
-        {"int": [3, 3], "log": True},
-        {"float": [1e-300, 1e300], "log": True},
-        {"float": [-1.0, 1e9]},
-        {"choice": [True, 1, [1, 2], None, "long" * 20, 0.1]},
-    ],
-    ids=["one point", "one whole number", "wide log", "wide", "mixed choices"],
-)
-def test_every_kind_of_dimension_is_drawn(writer: Writer, entry: dict[str, Any]) -> None:
-    writer.sweep(space={"x": entry})
-    for trial, value in enumerate(entry.get("choice") or entry.get("float") or entry["int"]):
-        writer.start(trial, {"x": value})
-        writer.results(trial, 0.5)
-        writer.end(trial)
-    report = writer.finish()
-    text = page(report)
-    scatter = text[text.index('<div class="small">') : text.index("<h2>Trials</h2>")]
-    assert scatter.count("<circle") == len(report.trials)
-    assert not re.search(r"\b(nan|inf)\b", scatter)
-
-
-def test_the_page_of_a_large_sweep_stays_small_and_says_what_it_left_out(writer: Writer) -> None:
-    writer.sweep()
-    writer.journal._connection.execute("BEGIN")  # one transaction instead of 63,000
-    for trial in range(1_050):
-        writer.start(trial, {**SGD, "lr": 10 ** -(trial % 40 / 10)})
-        writer.results(trial, *(trial * iteration / 1e5 for iteration in range(1, 61)))
-        writer.end(trial)
-    writer.journal._connection.execute("COMMIT")
-    text = page(writer.finish())
-    assert len(text) < 3_000_000
-    assert "1,000 of 1,050 curves are drawn." in text
-    assert "Long curves are thinned to 40 points each." in text
-    assert "The best 1,000 of 1,050; the CSV has all." in text
-
-
-def test_hyperparameters_in_groups_stand_under_their_names(writer: Writer) -> None:
-    space = {
-        "optimizer": {
-            "choice": {
-                "sgd": {
-                    "lr": {"float": [0.01, 1.0], "log": True},
-                    "kind": {"choice": ["a", "b"]},
-                    "nesterov": True,
-                },
-                "adam": {"lr": {"float": [1e-5, 1e-3], "log": True}, "kind": "c"},
-                "none": None,
-            }
-        },
-        "size": {"ordinal": ["s", "m"]},
-        "constraints": ["lr < 1"],
-    }
-    writer.sweep(space=space)
-    for trial, config in enumerate(
-        [
-            {"optimizer": "sgd", "lr": 0.1, "kind": "a", "nesterov": True, "size": "s"},
-            {"optimizer": "adam", "lr": 1e-4, "kind": "c", "size": "m"},
-        ]
-    ):
-        writer.start(trial, config)
-        writer.results(trial, 0.5)
-        writer.end(trial)
-    report = writer.finish()
-    assert report.searched() == {
-        "optimizer": {"choice": ["sgd", "adam", "none"]},
-        "lr": {"float": [1e-5, 1.0], "log": True},
-        "kind": {"choice": ["a", "b", "c"]},
-        "size": {"ordinal": ["s", "m"]},
-    }
-    assert list(report.space()) == ["optimizer", "lr", "kind", "nesterov", "size"]
-    page = renderings.html(report)
-    assert all(f">{name}" in page for name in ("optimizer", "lr (log)", "kind", "size"))
-
-
 # Metrics beside the objective
 
 
@@ -698,7 +575,7 @@ def test_metrics_are_in_every_rendering(measured: Report) -> None:
     assert list(measured.table()["metric.late"]) == ["x", "x"]
     assert "metrics     f1=0.3 early=1 val/loss=0.3 late=x\n" in renderings.summary(measured)
     text = page(measured)
-    assert '<th class="n">val/loss</th>' in text
+    assert '<th scope="col" class="n">val/loss</th>' in text
     assert "<dt>f1</dt><dd>0.3</dd>" in text
 
 
@@ -759,7 +636,7 @@ def test_the_whole_schedule_of_the_best_is_shown_and_how_to_train_it_again(write
 # Architectures
 
 
-def test_a_searched_architecture_has_a_column_and_a_chart(writer: Writer) -> None:
+def test_a_searched_architecture_has_a_column(writer: Writer) -> None:
     kinds = {"dense": {"width": [16, 32]}}
     writer.sweep(space={"layers": {"architecture": kinds, "layers": [1, 3]}})
     for trial, layers in enumerate(["dense width=16", "dense width=16; dense width=32"]):
@@ -768,11 +645,7 @@ def test_a_searched_architecture_has_a_column_and_a_chart(writer: Writer) -> Non
         writer.end(trial)
     report = writer.finish()
     assert "dense width=16; dense width=32" in renderings.table(report)
-    text = page(report)
-    assert "layers (number of layers)" in text
-    assert "<td>dense width=16; dense width=32</td>" in text
-    scatter = text[text.index('<div class="small">') : text.index("<h2>Trials</h2>")]
-    assert scatter.count("<circle") == 2
+    assert "<td>dense width=16; dense width=32</td>" in page(report)
 
 
 # Time and outcome
@@ -836,4 +709,4 @@ def test_the_best_value_comes_with_the_iteration_that_had_it(writer: Writer) -> 
     writer.run(0, 0.2, 0.9, 0.5, 0.4)
     report = writer.finish()
     assert "best accuracy: 0.9 (max), trial 00000, iteration 2 of 4\n" in renderings.summary(report)
-    assert "0.9, trial 00000, iteration 2 of 4" in page(report)
+    assert "trial 00000, iteration 2 of 4" in page(report)

@@ -35,7 +35,7 @@ def add_to(verbs: Any) -> None:
 def _report_verb(verbs: Any) -> None:
     report = add_verb(verbs, "report", _report, "show the results of a sweep, also while it runs")
     add_results(report)
-    report.add_argument("--format", choices=("table", "json", "csv"), default="table")
+    report.add_argument("--format", choices=("table", "json", "csv", "html"), default="table")
     report.add_argument("--limit", type=int, default=20, metavar="N", help="rows of the table (default: 20)")
     report.add_argument(
         "--metrics",
@@ -67,6 +67,8 @@ def _report(options: argparse.Namespace) -> int:
         text = renderings.json(report)
     elif options.format == "csv":
         text = renderings.csv(report)
+    elif options.format == "html":
+        text = renderings.html(report)
     else:
         metrics = _metrics(report, options.metrics)
         text = renderings.table(report, limit=options.limit, width=width, color=color, metrics=metrics)

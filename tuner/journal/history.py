@@ -57,8 +57,8 @@ class Span:
     """A time in which a trial was on a worker."""
 
     started: Started
-    ended: float | None = None
-    """In seconds since 1970; ``None``: no event tells, since the trial runs or its sweep was killed."""
+    ended: Decision | Lost | Ended | None = None
+    """What took it off the worker; ``None``: nothing yet, or its sweep was killed."""
 
 
 @dataclass
@@ -109,9 +109,9 @@ class TrialHistory:
                 self.state, self.error = event.state, event.error
                 self._leave_worker(event)
 
-    def _leave_worker(self, event: TrialEvent) -> None:
+    def _leave_worker(self, event: Decision | Lost | Ended) -> None:
         if self.spans and self.spans[-1].ended is None:
-            self.spans[-1].ended = event.time
+            self.spans[-1].ended = event
 
     def _decided(self, decision: Decision) -> None:
         if decision.action is Action.PAUSE:

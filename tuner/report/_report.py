@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuner.errors import ResultsError, SpecError
-from tuner.journal import FILE_NAME, History
+from tuner.journal import FILE_NAME, History, TrialHistory
 from tuner.journal.events import Result
 from tuner.journal.history import STATES, Clock, State
 from tuner.objective import Objective
@@ -46,6 +46,7 @@ class Report:
     evaluation: dict[str, Any] | None = field(default=None, repr=False)
     started_in: Any = field(default=None, repr=False)
     _clock: Clock = field(default_factory=Clock, repr=False)
+    _histories: tuple[TrialHistory, ...] = field(default=(), repr=False)
 
     @classmethod
     def read(cls, folder: str | Path) -> Report:
@@ -68,6 +69,7 @@ class Report:
             seconds=history.clock.seconds,
             reason=history.reason,
             _clock=history.clock,
+            _histories=tuple(history.trials[number] for number in sorted(history.trials)),
             _results=[
                 (result.time, result.trial, result.value)
                 for result in sorted(_results(history), key=lambda result: result.time)
@@ -289,6 +291,12 @@ class Report:
                 for name, values in _transposed(rows, self)
             }
         )
+
+    def _repr_html_(self) -> str:
+        """The report in a notebook: the best, the top trials and the learning curves."""
+        from tuner.report.page import html_snippet
+
+        return html_snippet(self)
 
     def to_dict(self) -> dict[str, Any]:
         """The report as strict JSON can write it."""

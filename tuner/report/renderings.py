@@ -11,9 +11,9 @@ from json import dumps
 from typing import TYPE_CHECKING, Any
 
 from tuner.report import _evaluation
-from tuner.report._page import html
 from tuner.report._report import Report
 from tuner.report._trial import Trial, checkpoint, reached_at
+from tuner.report.page import html
 from tuner.report.phrases import (
     cell,
     changed,

@@ -1,0 +1,178 @@
+"""``page_data``: all that the page shows, gathered from a report."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from tuner.report._report import Report
+from tuner.report._trial import Trial, checkpoint
+from tuner.report.page._importance import importances
+from tuner.report.page._places import Place, axis_of, plain
+from tuner.report.page._spans import lay_out
+from tuner.report.page.data import (
+    ChangeData,
+    CommandData,
+    DecisionData,
+    DimensionData,
+    ErrorData,
+    ObjectiveData,
+    PageData,
+    RungData,
+    TrialData,
+)
+from tuner.report.phrases import clean, duration, ended, left_behind, savings
+
+# Limits that keep the page of a very large sweep small; the page says where one applies.
+_MOST_ERRORS = 20
+_LONGEST_ERROR = 8_000
+
+_CHANGES = ("pause", "resume", "stop")
+_STOPS = ("pause", "stop")
+_NO_CAUSE = "no error was recorded"
+
+
+def page_data(report: Report) -> PageData:
+    """Return all that the page of a report shows."""
+    axes = [axis_of(name, entry) for name, entry in report.searched().items()]
+    dimensions = tuple(dimension for dimension, _ in axes)
+    places = [place for _, place in axes]
+    trials = tuple(_trial(report, trial, places) for trial in report.trials)
+    best = report.best()
+    objectives = tuple(ObjectiveData(each.metric, each.mode) for each in report.objective.all)
+    lanes, spans = lay_out(report._histories, report._clock)
+    schedule = [] if best is None else report.changes(best)
+    return PageData(
+        name=clean(str(report.sweep.get("name") or report.folder.name)),
+        folder=clean(report.folder.name or "DIR"),
+        started=report.start,
+        seconds=report.seconds,
+        reason=report.reason,
+        objectives=objectives,
+        counts=report.counts(),
+        facts=tuple(_facts(report)),
+        dimensions=dimensions,
+        trials=trials,
+        best=None if best is None else best.number,
+        front=tuple(trial.number for trial in report.front()),
+        ranked=tuple(trial.number for trial in report.ranked()),
+        incumbents=tuple((at, int(trial), value) for at, trial, value in report.incumbents()),
+        metrics=tuple(report.metrics()),
+        constants=_constants(report, dimensions),
+        resource=report.resource,
+        rungs=tuple(_rungs(report)),
+        decisions=tuple(_decisions(report)),
+        lanes=tuple(lanes),
+        spans=tuple(spans),
+        importances=importances(
+            dimensions, trials, metric=objectives[0].metric, maximises=objectives[0].mode == "max"
+        ),
+        checkpoint="none" if best is None else _checkpoint(report, best),
+        schedule=tuple((at, plain(config)) for at, config in schedule) if len(schedule) > 1 else (),
+        evaluation=report.evaluation,
+        errors=tuple(_errors(report.trials)),
+        commands=tuple(_commands(report, best)),
+        sweep={name: part for name, part in report.sweep.items() if name != "out"},
+    )
+
+
+def _trial(report: Report, trial: Trial, places: list[Place]) -> TrialData:
+    return TrialData(
+        number=trial.number,
+        state=trial.state,
+        value=trial.value,
+        values=tuple(report.values(trial)),
+        iterations=trial.iterations,
+        best_iteration=trial.best_iteration,
+        seconds=trial.seconds,
+        config=plain(trial.config),
+        metrics=plain(trial.metrics),
+        places=tuple(place(trial.config) for place in places),
+        curve=tuple(trial.curve),
+        cause=None if trial.state != "failed" else clean(trial.cause or _NO_CAUSE),
+        first_config=plain(trial.first_config),
+        changes=tuple(ChangeData(each.iteration, each.source, plain(each.config)) for each in trial.changes),
+    )
+
+
+def _facts(report: Report) -> Iterable[tuple[str, str]]:
+    yield "Iterations", savings(report.iterations, report.iterations_without_stopping)
+    if report.leaks:
+        yield "Memory", left_behind(report.leaks)
+    yield "Wall time", duration(report.seconds)
+    yield "Ended", ended(report.reason, report.counts())
+
+
+def _constants(report: Report, dimensions: Iterable[DimensionData]) -> dict[str, Any]:
+    searched = {dimension.name for dimension in dimensions}
+    return {name: plain(value) for name, value in report.space().items() if name not in searched}
+
+
+def _rungs(report: Report) -> list[RungData]:
+    """The rungs at which trials were compared, the lowest first."""
+    cutoffs: dict[tuple[float, int | None], float | None] = {}
+    stopped: Counter[tuple[float, int | None]] = Counter()
+    for decision in report.decisions():
+        rung, cutoff = decision.get("rung"), decision.get("cutoff")
+        if cutoff is None and rung is None:
+            continue
+        key = (float(decision["resource"] if rung is None else rung), decision.get("bracket"))
+        cutoffs[key] = cutoffs.get(key) if cutoff is None else cutoff
+        stopped[key] += decision["action"] in _STOPS
+    order = sorted(cutoffs, key=lambda key: (key[0], -1 if key[1] is None else key[1]))
+    return [RungData(*key, cutoff=cutoffs[key], stopped=stopped[key]) for key in order]
+
+
+def _decisions(report: Report) -> Iterable[DecisionData]:
+    for each in report.decisions():
+        if each["action"] in _CHANGES:
+            known = ("value", "cutoff", "rank", "of", "rung", "bracket", "reason")
+            yield DecisionData(
+                seconds=report.elapsed(each["time"]),
+                trial=int(each["trial"]),
+                action=str(each["action"]),
+                resource=each["resource"],
+                **{name: each.get(name) for name in known},
+            )
+
+
+def _checkpoint(report: Report, trial: Trial) -> str:
+    """Where a trial's checkpoint is, seen from the page, which lies in the same folder."""
+    if trial.gone is not None or trial.checkpoint is None:
+        return checkpoint(trial)
+    return Path(trial.checkpoint).relative_to(report.folder).as_posix()
+
+
+def _errors(trials: Iterable[Trial]) -> Iterable[ErrorData]:
+    failed = [trial for trial in trials if trial.state == "failed"]
+    causes = Counter(trial.cause or _NO_CAUSE for trial in failed).most_common()
+    for cause, count in causes[:_MOST_ERRORS]:
+        first = next(trial for trial in failed if (trial.cause or _NO_CAUSE) == cause)
+        text = clean(first.error or cause)
+        cut = "(the beginning is left out)\n…" if len(text) > _LONGEST_ERROR else ""
+        yield ErrorData(clean(cause), count, first.number, cut + text[-_LONGEST_ERROR:])
+
+
+def _commands(report: Report, best: Trial | None) -> Iterable[CommandData]:
+    """What a user can do next, the most useful first."""
+    folder = clean(report.folder.name or "DIR")
+    if report.reason in (None, "interrupted"):
+        yield CommandData(f"tuner resume {folder}", "continue the sweep if nothing runs it any more")
+    if report.reason is None:
+        command = f"tuner report {folder} --format html > report.html"
+        yield CommandData(command, "write this page as it is now")
+    if best is not None and report.evaluation is None and not report.objective.others:
+        what = "repeat the best configurations over fresh seeds, and score the winner on test rows"
+        yield CommandData(f"tuner evaluate {folder}", what)
+    if best is not None and best.checkpoint is not None:
+        yield CommandData(f"tuner export {folder} --out model", "write the best model for use elsewhere")
+    if best is not None:
+        what = "write a sweep that trains the best trial's schedule once more"
+        yield CommandData(f"tuner report {folder} --replay > replay.yaml", what)
+    if any(trial.state == "failed" for trial in report.trials):
+        yield CommandData(f"tuner report {folder} --errors", "print every traceback")
+    if any(each["action"] in _CHANGES for each in report.decisions()):
+        yield CommandData(f"tuner report {folder} --decisions", "print every decision of the scheduler")
+    yield CommandData(f"tuner report {folder} --format csv", "print all trials as CSV (also: json)")
