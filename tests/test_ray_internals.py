@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import subprocess
+import sys
 import textwrap
 from importlib.metadata import version
 from pathlib import Path
@@ -61,11 +63,27 @@ def test_every_name_that_is_used_is_listed_and_ray_s(name):
     assert [used for used in USED[name] if not re.search(rf"\b{used}\b", source)] == []
 
 
-def test_private_modules_of_ray_are_imported_in_one_file_only():
+def test_private_modules_of_ray_are_imported_in_one_package_only():
     private = re.compile(r"(from|import) ray[\w.]*\._|ray\._private|import _\w+$", re.MULTILINE)
     found = [
         str(path.relative_to(ROOT))
         for path in (ROOT / "tuner").rglob("*.py")
         if any(private.search(line) and "ray" in line for line in path.read_text().splitlines())
     ]
-    assert found == ["tuner/ray_internals.py"]
+    assert sorted(found) == ["tuner/ray_internals/core.py", "tuner/ray_internals/tune.py"]
+
+
+def test_ray_tune_is_imported_without_the_modules_that_it_only_names():
+    code = """
+        import sys
+        from tuner.code.importing import import_tune
+        import_tune()
+        assert not {"pandas", "ray.data"} & {*sys.modules}
+        import ray
+        from ray.tune import result_grid
+        frame = result_grid.pd.DataFrame({"a": [1]})
+        import pandas
+        assert type(frame) is pandas.DataFrame
+        assert sys.modules["pandas"].__file__ and ray.data.Dataset.__name__ == "Dataset"
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, cwd=ROOT)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from tuner.code.importing import import_tune
 from tuner.errors import Problem, SpecError, said
 from tuner.spec import Spec, describe, kind_and_settings, locate
 
@@ -62,6 +63,7 @@ class LoggerSpec(Spec):
 
         Raises SpecError when there is no such class, its library is missing, or it rejects the settings.
         """
+        import_tune()
         from ray.tune import Callback
 
         found = locate(self.kind, LOGGERS, what="logger")

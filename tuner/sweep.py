@@ -245,10 +245,12 @@ class Sweep(Spec):
             raise SpecError(problems)
 
     @classmethod
-    def read(cls, path: str | Path, overrides: Sequence[str] = ()) -> Sweep:
+    def read(cls, path: str | Path, overrides: Sequence[str] = (), *, check: bool = True) -> Sweep:
         """Read a sweep file and check all of it, including the trainable.
 
         - ``overrides``: texts ``dotted.key=value`` with a YAML value.
+        - ``check``: ``False`` leaves the trainable to ``Sweep.check``, which ``run`` calls, unless there are
+          other problems.
 
         The sweep's default ``name`` is that of its file. Raises SpecError with every problem found.
         """
@@ -265,7 +267,8 @@ class Sweep(Spec):
             problems += error.problems
             parts = rules.sound_parts(data, problems, cls.model_fields)
             problems += [problem for problem in rules.between(parts) if problem not in problems]
-        problems += rules.outside(parts, known=problems, metrics=rules.metrics_of(data.get("objective")))
+        if problems or check:
+            problems += rules.outside(parts, known=problems, metrics=rules.metrics_of(data.get("objective")))
         if problems:
             raise SpecError(problems)
         return sweep

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from tuner import contract
 from tuner.code.functions import misfit
-from tuner.code.importing import importing
+from tuner.code.importing import import_tune, importing
 from tuner.code.modules import import_path
 from tuner.declarations import (
     fields_of,
@@ -135,8 +135,11 @@ class TrainableSpec(Spec):
         found = self.kind
         if isinstance(found, str):
             paths = {name: entry.path for name, entry in trainables().items()}
+            if found in paths:
+                import_tune()  # before a class of Ray Tune's imports it in full
             found = locate(found, paths, what="trainable")
         if inspect.isclass(found):
+            import_tune()
             from ray.tune import Trainable
 
             if not issubclass(found, Trainable):
@@ -213,6 +216,7 @@ class TrainableSpec(Spec):
 
     def can_save(self) -> bool:
         """Return whether its trials can write checkpoints, as far as is known before they run."""
+        import_tune()
         from ray.tune import Trainable
 
         trainable = self.load()

@@ -72,7 +72,7 @@ def _run(options: argparse.Namespace) -> int:
     from tuner.sweep import Sweep
 
     with contextlib.redirect_stdout(sys.stderr):
-        sweep = placed(Sweep.read(options.sweep, options.overrides), options)
+        sweep = placed(Sweep.read(options.sweep, options.overrides, check=False), options)
     return _carried_out(options, run, sweep, exclusive=options.name is not None)
 
 
@@ -159,9 +159,15 @@ def _build_loggers(sweep: Sweep) -> None:
 def _carried_out(
     options: argparse.Namespace, carry_out: Callable[..., Report], what: Any, **parts: Any
 ) -> int:
-    """Run or resume a sweep, and print what came of it."""
+    """Run or resume a sweep, and print what came of it before Ray is stopped."""
     from tuner.cluster.progress import for_stream
     from tuner.report import renderings
+
+    stdout = sys.stdout
+
+    def print_outcome(report: Report) -> None:
+        stdout.write(renderings.json(report) if options.json else renderings.summary(report))
+        stdout.flush()
 
     # Ray prints what happens to its nodes on stdout, whatever it was told.
     with (
@@ -173,7 +179,7 @@ def _carried_out(
             address=options.address,
             progress=for_stream(sys.stderr),
             verbose=options.verbose,
+            on_report=print_outcome,
             **parts,
         )
-    sys.stdout.write(renderings.json(report) if options.json else renderings.summary(report))
     return exit_code(report)

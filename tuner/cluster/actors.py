@@ -8,7 +8,7 @@ from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
 
 from tuner.cluster.fresh import is_fresh
 from tuner.cluster.lanes import Pool, WorkerHandle
-from tuner.ray_internals import RayActorManager, TrackedActor, TrackedActorTask
+from tuner.ray_internals.tune import RayActorManager, TrackedActor, TrackedActorTask
 from tuner.worker.memory import MemoryLeak
 from tuner.worker.process import DeviceFull
 

@@ -20,7 +20,7 @@ from ray.tune.experiment import Experiment, Trial
 
 from tuner.journal.history import StoredCheckpoint
 from tuner.objective import Objective
-from tuner.ray_internals import TrainingResult
+from tuner.ray_internals.tune import TrainingResult
 from tuner.storage.checkpoints import Folder, Storage, contents, remove
 
 

@@ -8,6 +8,7 @@ import os
 import secrets
 import socket
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -32,6 +33,13 @@ _ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
 }
 
+_QUICK_START = {
+    # The raylet's first attempt to connect to its own object store comes too early. Ray 2.60 would wait 1 s
+    # until the second. The time for all attempts stays the same.
+    "RAY_raylet_client_connect_timeout_milliseconds": "50",
+    "RAY_raylet_client_num_connect_attempts": "200",
+}
+"""More of them for a Ray that starts here."""
 
 _SECONDS_TO_ANSWER = 10.0
 
@@ -44,11 +52,21 @@ _SECONDS_BETWEEN_WORDS = 15.0
 def connected(address: str | None, *, verbose: bool, num_cpus: int | None = None) -> Iterator[None]:
     """A context with a Ray cluster: one already joined, the one at ``address``, else a new local one.
 
-    ``num_cpus`` is what a new local one takes the machine to have (``None``: what it has). What was started
-    or joined here is left again at the end. Raises ClusterError when there is none.
+    ``num_cpus`` is how many CPUs a new local one offers (``None``: those of the machine). What was started or
+    joined here is left again at the end. Raises ClusterError when there is none.
     """
+    with connecting(address, verbose=verbose, num_cpus=num_cpus) as ready:
+        ready()
+        yield
+
+
+@contextlib.contextmanager
+def connecting(
+    address: str | None, *, verbose: bool, num_cpus: int | None = None
+) -> Iterator[Callable[[], None]]:
+    """The same while Ray starts in the background: call the context's value to wait until it is there."""
     with contextlib.ExitStack() as left, warnings.catch_warnings():
-        left.enter_context(_environment())
+        left.enter_context(_environment(address))
         _ensure_token()
         if not verbose:
             warnings.simplefilter("ignore")
@@ -62,43 +80,92 @@ def connected(address: str | None, *, verbose: bool, num_cpus: int | None = None
                 raise ClusterError(
                     f"address: this process has joined a cluster already, got address={address!r}"
                 )
-            yield
+            yield _nothing
             return
         # Ray reads its environment when it is imported, which a trainable's module may have done long ago.
         ray._raylet.Config.initialize("")
         _knock(address)
+        connection = _Connection(address, verbose=verbose, num_cpus=num_cpus)
+        left.callback(connection.leave)
+        connection.start()
+        yield connection.wait
+
+
+def _nothing() -> None:
+    """Wait for a cluster that is there."""
+
+
+class _Connection(threading.Thread):
+    """Starts or joins Ray, and leaves it when told to.
+
+    Linux kills a process that Ray has started when the thread that started it ends, so one thread does both.
+    """
+
+    def __init__(self, address: str | None, *, verbose: bool, num_cpus: int | None) -> None:
+        super().__init__(name="ray", daemon=True)
+        self._address, self._verbose, self._num_cpus = address, verbose, num_cpus
+        self._is_there, self._is_unwanted = threading.Event(), threading.Event()
+        self._error: Exception | None = None
+
+    def run(self) -> None:
+        """Start or join Ray and stay until it is to be left."""
+        import ray
+
         try:
-            # So that tasks which trials start, too, find the user's files.
-            places = {str(file.path.parent) for file in LOADED_FILES.values()}
-            ray.init(
-                address=address or "local",
-                job_config=ray.job_config.JobConfig(_py_driver_sys_path=sorted(places)),
-                num_cpus=num_cpus,
-                include_dashboard=False if address is None else None,
-                log_to_driver=verbose,
-                logging_level=logging.INFO if verbose else logging.CRITICAL,
-                configure_logging=verbose,
-            )
+            self._init()
         except Exception as error:  # Ray has no exception of its own for a node that does not start in time
+            self._error = error
+            return
+        finally:
+            self._is_there.set()
+        self._is_unwanted.wait()
+        ray.shutdown()
+
+    def _init(self) -> None:
+        import ray
+
+        from tuner.cluster.local_node import LocalNode, VerboseLocalNode
+        from tuner.ray_internals.core import own_node_class
+
+        with own_node_class(VerboseLocalNode if self._verbose else LocalNode):
+            ray.init(
+                address=self._address or "local",
+                job_config=ray.job_config.JobConfig(_py_driver_sys_path=_paths_of_user_files()),
+                num_cpus=self._num_cpus,
+                include_dashboard=False if self._address is None else None,
+                log_to_driver=self._verbose,
+                logging_level=logging.INFO if self._verbose else logging.CRITICAL,
+                configure_logging=self._verbose,
+            )
+
+    def wait(self) -> None:
+        """Wait until Ray is there. Raises ClusterError when it cannot be started or joined."""
+        self._is_there.wait()
+        if self._error is not None:
+            address = self._address
             failed = (
                 f"no Ray cluster at {address!r} can be reached" if address else "none can be started here"
             )
-            said = str(error).splitlines() or [type(error).__name__]
-            raise ClusterError(f"address: {failed}: {said[0]}") from error
-        except SystemExit as error:  # Ray's own handling of SIGTERM while it starts
-            ray.shutdown()
-            raise KeyboardInterrupt from error
-        try:
-            yield
-        finally:
-            ray.shutdown()
+            said = str(self._error).splitlines() or [type(self._error).__name__]
+            raise ClusterError(f"address: {failed}: {said[0]}") from self._error
+
+    def leave(self) -> None:
+        """Leave Ray; stop it if it was started here."""
+        self._is_unwanted.set()
+        self.join()
+
+
+def _paths_of_user_files() -> list[str]:
+    """The folders of the user's files, where tasks that trials start look for modules too."""
+    return sorted({str(file.path.parent) for file in LOADED_FILES.values()})
 
 
 @contextlib.contextmanager
-def _environment() -> Iterator[None]:
+def _environment(address: str | None) -> Iterator[None]:
     """A context in which Ray's variables that the user has not set have our values."""
-    unset = [name for name in _ENVIRONMENT if name not in os.environ]
-    os.environ.update({name: _ENVIRONMENT[name] for name in unset})
+    ours = _ENVIRONMENT if address else {**_ENVIRONMENT, **_QUICK_START}
+    unset = [name for name in ours if name not in os.environ]
+    os.environ.update({name: ours[name] for name in unset})
     try:
         yield
     finally:
@@ -142,7 +209,7 @@ def is_spread() -> bool:
     """Whether there are nodes other than this process's, or may be."""
     import ray
 
-    from tuner.ray_internals import autoscaler_config
+    from tuner.ray_internals.core import autoscaler_config
 
     if not ray.is_initialized():  # what follows would start Ray
         return False
@@ -155,7 +222,7 @@ def is_spread() -> bool:
 
 def is_own() -> bool:
     """Whether this process has started the cluster, which then has all the nodes that it ever will."""
-    from tuner.ray_internals import own_node
+    from tuner.ray_internals.core import own_node
 
     node = own_node()
     return node is not None and bool(node.head)
@@ -219,7 +286,7 @@ def require(resources: Resources) -> int:
 
 def can_grow_to(bundle: Mapping[str, float]) -> bool:
     """Whether the cluster's autoscaler knows a kind of node that can hold so much."""
-    from tuner.ray_internals import autoscaler_config
+    from tuner.ray_internals.core import autoscaler_config
 
     config = autoscaler_config()
     groups = config.node_group_configs if config is not None else ()
@@ -230,7 +297,7 @@ def waiting() -> list[dict[str, float]]:
     """What tasks and actors that Ray has no room for at present ask for, each kind of request once."""
     from ray.core.generated.gcs_pb2 import ResourceUsageBatchData
 
-    from tuner.ray_internals import resource_usage
+    from tuner.ray_internals.core import resource_usage
 
     usage = ResourceUsageBatchData.FromString(resource_usage())
     demands = usage.resource_load_by_shape.resource_demands

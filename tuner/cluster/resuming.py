@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ def resume(
     progress: Progress | bool | None = True,
     verbose: bool = False,
     trust: bool = False,
+    on_report: Callable[[Report], object] | None = None,
 ) -> Report:
     """Continue a sweep that was killed or interrupted, from its journal and checkpoints, until its end.
 
@@ -49,6 +51,7 @@ def resume(
         progress: As for ``run``.
         verbose: As for ``run``.
         trust: Run the code that the folder names even if another user or machine began the sweep.
+        on_report: As for ``run``.
 
     Raises:
         ResultsError: The folder has no sweep, the sweep has ended or is running, ``sweep.yaml`` was edited,
@@ -89,7 +92,16 @@ def resume(
 
             sweep_id = str(began.id or f"{int(began.time):08x}")
             shown = chosen(progress)
-            return carry_out(sweep, begin, events, sweep_id, address=address, progress=shown, verbose=verbose)
+            return carry_out(
+                sweep,
+                begin,
+                events,
+                sweep_id,
+                address=address,
+                progress=shown,
+                verbose=verbose,
+                on_report=on_report,
+            )
     finally:
         journal.close()
 

@@ -21,7 +21,7 @@ from tuner.cluster.origin import PLACE, beginning
 from tuner.cluster.page import LivePage
 from tuner.cluster.progress import Progress, chosen
 from tuner.code.fingerprint import fingerprint
-from tuner.code.importing import importing
+from tuner.code.importing import import_tune, importing
 from tuner.errors import ClusterError, LoggerError, ResultsError
 from tuner.journal import History, Journal
 from tuner.journal.events import Closed, Event
@@ -69,6 +69,7 @@ def run(
     progress: Progress | bool | None = True,
     verbose: bool = False,
     exclusive: bool = False,
+    on_report: Callable[[Report], object] | None = None,
 ) -> Report:
     """Run a sweep to its end and return its report.
 
@@ -77,6 +78,7 @@ def run(
     ``exclusive``: refuse a results folder that is there already, instead of taking the next free name.
     ``progress``: ``True`` shows a live table in a terminal and in a notebook, else lines on stderr; ``None``
     or ``False`` shows nothing; or an object of your own with the methods of ``Progress``.
+    ``on_report``: called with the report before Ray is stopped.
 
     Ctrl-C (SIGINT) and SIGTERM end it in good order: the report then says ``interrupted``. Raises SpecError
     for a wrong sweep, ClusterError for a cluster that cannot be had or is too small, ResultsError for a
@@ -100,7 +102,16 @@ def run(
         return Begun(begun, folder, journal)
 
     progress = chosen(progress)
-    return carry_out(sweep, begin, [], sweep_id, address=address, progress=progress, verbose=verbose)
+    return carry_out(
+        sweep,
+        begin,
+        [],
+        sweep_id,
+        address=address,
+        progress=progress,
+        verbose=verbose,
+        on_report=on_report,
+    )
 
 
 def carry_out(
@@ -112,17 +123,18 @@ def carry_out(
     address: str | None,
     progress: Progress | None,
     verbose: bool,
+    on_report: Callable[[Report], object] | None = None,
 ) -> Report:
     """Run a sweep to its end, from where ``events`` leave it; ``begin`` is called when all else is ready."""
     interrupted = _Interruption()
     # What is left to do when the cluster has been left.
     with _alone(), interrupted.listening(), contextlib.ExitStack() as at_end:
-        # No cluster is started, nor grows, for a sweep that is surely wrong.
-        checked = not (connection.is_joined() and sweep.is_plausible())
-        if checked:
+        # No cluster starts or grows for a sweep that is wrong without a look at its data.
+        if not sweep.is_plausible():
             sweep.check()
-        with connection.connected(address, verbose=verbose):
-            interrupted.listen()  # Ray takes SIGTERM for itself when it starts
+        is_joined = connection.is_joined()
+        with connection.connecting(address, verbose=verbose) as ready:
+            import_tune()
             with importing():
                 from tuner.cluster.loggers import Loggers
                 from tuner.cluster.placement import place
@@ -130,13 +142,16 @@ def carry_out(
                 from tuner.worker.setup import Results, WorkerSetup, share
 
             trainable = sweep.trainable.load()
+            if not is_joined:
+                sweep.check()  # reads the data while Ray starts
+            ready()
             placement = place(trainable, sweep, ended=interrupted.is_set)
             threads = placement.resources.threads
             recipe = WorkerSetup(trainable, sweep, threads=threads, travels=connection.is_spread())
             pool = placement.start(recipe)
             try:
-                if not checked:
-                    sweep.check()  # reads the data, while the workers import what they need
+                if is_joined:
+                    sweep.check()  # reads the data while the workers import what they need
                 shared = share(sweep)
                 loggers = Loggers(sweep, sweep_id)
                 sweep, folder, journal, notes = begin()
@@ -156,14 +171,16 @@ def carry_out(
                     }
                     with _resumable(folder):
                         _drive(sweep, pool, parts, journal, folder, events, progress, interrupted, notes)
+                        journal.write(Closed())
                 finally:
                     if progress is not None:
                         progress.close()
+                report = Report.read(folder)
+                if on_report is not None:
+                    on_report(report)
             finally:
                 pool.clear()
-        with _resumable(folder):
-            journal.write(Closed())
-    return Report.read(folder)
+    return report
 
 
 _RUNNING = threading.Lock()
@@ -330,24 +347,18 @@ class _Interruption(threading.Event):
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
         """A context in which the signals are ours; afterwards they are as before."""
-        if threading.current_thread() is not threading.main_thread():
+        if threading.current_thread() is not threading.main_thread():  # which alone may handle signals
             yield
             return
         before = {number: signal.getsignal(number) for number in _SIGNALS}
-        self.listen()
+        for number, handler in before.items():
+            if number != signal.SIGHUP or handler is not signal.SIG_IGN:  # by nohup
+                signal.signal(number, self._take)
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-    def listen(self) -> None:
-        """Take the signals from whoever has them now."""
-        if threading.current_thread() is not threading.main_thread():
-            return  # only the main thread may handle signals
-        for number in _SIGNALS:
-            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # by nohup
-                signal.signal(number, self._take)
 
     def _take(self, number: int, frame: Any) -> None:
         self.times += 1

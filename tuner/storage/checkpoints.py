@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.fs
 
 from tuner.errors import TrialError
-from tuner.ray_internals import StorageContext
+from tuner.ray_internals.tune import StorageContext
 from tuner.storage.disk import trouble
 
 Folder = tuple[Any, str]

@@ -18,7 +18,7 @@ from ray.tune.result import RESULT_DUPLICATE
 from ray.tune.trainable import FunctionTrainable, wrap_function
 
 from tuner.errors import TrialError
-from tuner.ray_internals import TrainSession, get_session, in_tune_session
+from tuner.ray_internals.tune import TrainSession, get_session, in_tune_session
 from tuner.spec import describe
 from tuner.worker import results as guard
 

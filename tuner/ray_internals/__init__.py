@@ -1,39 +1,12 @@
 """Every private name of Ray that tuner uses, checked against Ray 2.60.0.
 
-Ray calls Tune's controller a developer interface, which may change in any release. Only this module imports
-private classes. The tables list the members that our subclasses override and use.
-``tests/test_ray_internals.py`` compares them with the installed Ray and with our code.
+Ray calls Tune's controller a developer interface, which may change in any release. Only this package imports
+private classes: ``core`` imports those of Ray, ``tune`` those of Ray Tune. The tables list the members that
+our subclasses override and use. ``tests/test_ray_internals.py`` compares them with the installed Ray and with
+our code.
 """
 
 from __future__ import annotations
-
-from typing import Any
-
-import ray
-from ray.air.execution._internal import RayActorManager, TrackedActor
-from ray.air.execution._internal.tracked_actor_task import TrackedActorTask
-from ray.train._internal.session import _TrainingResult as TrainingResult
-from ray.train._internal.session import _TrainSession as TrainSession
-from ray.train._internal.session import get_session
-from ray.train._internal.storage import StorageContext
-from ray.tune.trainable.trainable_fn_utils import _in_tune_session as in_tune_session
-
-__all__ = [
-    "OVERRIDDEN",
-    "READ_IN",
-    "USED",
-    "RayActorManager",
-    "StorageContext",
-    "TrackedActor",
-    "TrackedActorTask",
-    "TrainSession",
-    "TrainingResult",
-    "autoscaler_config",
-    "get_session",
-    "in_tune_session",
-    "own_node",
-    "resource_usage",
-]
 
 READ_IN = "2.60.0"
 """The version of Ray whose source defines these names."""
@@ -67,6 +40,12 @@ OVERRIDDEN: dict[str, tuple[str, ...]] = {
         "init_local_path",
         "local_path",
         "update_last_result",
+    ),
+    "tuner.cluster.local_node:LocalNode": (
+        "kill_all_processes",
+        "start_api_server",
+        "start_log_monitor",
+        "start_monitor",
     ),
     "tuner.storage.checkpoints:Storage": ("persist_current_checkpoint",),
     "tuner.worker.function:_Session": (
@@ -122,25 +101,9 @@ USED: dict[str, tuple[str, ...]] = {
         "_tracked_actors_to_state_futures",
     ),
     "tuner.cluster.adapters:_Trial": ("relative_logdir", "run_metadata", "storage", "trial_id"),
+    "tuner.cluster.local_node:LocalNode": ("_webui_url", "all_processes"),
     "tuner.storage.checkpoints:Storage": ("checkpoint_fs_path", "experiment_fs_path", "storage_filesystem"),
     "tuner.worker.function:_Session": ("error_queue", "storage", "trial_info"),
     "tuner.worker.function:_Function": (),
 }
 """Our subclass -> the other attributes and methods of Ray's class that it uses."""
-
-
-def autoscaler_config() -> Any:
-    """Return the autoscaler's cluster configuration, or ``None`` if the cluster has no autoscaler."""
-    return ray._private.state.state.get_cluster_config()
-
-
-def own_node() -> Any:
-    """Return the node that this process started, or ``None`` if it joined a cluster."""
-    return ray._private.worker._global_node
-
-
-def resource_usage() -> bytes:
-    """Return the resources that tasks and actors use and request, as a serialised Ray message."""
-    from ray._private.state import state
-
-    return bytes(state._connect_and_get_accessor().get_all_resource_usage())
