@@ -133,7 +133,7 @@ def test_iterations_still_limit_a_trial_that_is_measured_by_something_else(tmp_p
 
 @pytest.mark.parametrize("name", SCHEDULERS)
 def test_maximum_is_for_other_resources_than_iterations(name, tmp_path):
-    with pytest.raises(SpecError, match=r"scheduler\.maximum: for iterations, budget\.iterations says it"):
+    with pytest.raises(SpecError, match=r"scheduler\.maximum: must be left out for iterations"):
         sweep_of("Toy", tmp_path, scheduler={"kind": name, "maximum": 9})
 
 

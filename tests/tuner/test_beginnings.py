@@ -143,7 +143,7 @@ def test_a_grid_takes_points_first_and_each_configuration_once() -> None:
 
 def test_a_point_of_a_grid_must_be_whole() -> None:
     [problem] = beginning.problems(Grid(initial_points=({"lr": 0.3},)), SPACE)
-    assert str(problem) == "initial_points.0: must be a whole configuration for a grid"
+    assert str(problem) == "initial_points.0: must be a complete configuration for a grid"
 
 
 def test_a_point_that_no_configuration_completes_within_the_constraints_is_refused() -> None:
@@ -165,12 +165,12 @@ def test_trials_of_an_earlier_sweep_fit_or_are_counted_by_reason(earlier: Path) 
         "had another 'batch' than 64": 1,
         "had not ended": 1,
         "reported no 'loss'": 1,
-        "changed on their way": 1,
+        "changed while they ran": 1,
     }
     assert beginning.beginnings(Optuna(warm_start=str(earlier)), SPACE, objective=LOSS) == (
         f"42 of 48 trials of {earlier} fit; 1 had no 'momentum'; 1 had a 'lr' outside the space; "
-        "1 had another 'batch' than 64; 1 reported no 'loss'; 1 changed on their way; 1 had not ended; "
-        "they are learned from"
+        "1 had another 'batch' than 64; 1 reported no 'loss'; 1 changed while they ran; 1 had not ended; "
+        "the searcher learns from them"
     )
 
 
@@ -184,7 +184,7 @@ def test_what_fits_is_said_before_a_sweep_runs(earlier: Path) -> None:
     )
     said = opening(sweep, None)
     assert f"searcher random, scheduler fifo; warm start: 42 of 48 trials of {earlier} fit; 1 had" in said
-    assert said.endswith("its sequence goes on behind them")
+    assert said.endswith("the searcher's sequence continues after them")
 
 
 def train(config: dict[str, Any]) -> None:
@@ -219,7 +219,7 @@ def test_an_earlier_sweep_without_anything_in_common_is_refused(
     [problem] = beginning.source_problems(spec(warm_start=str(earlier)), space, objective=LOSS)
     assert str(problem) == (
         f"warm_start: {earlier}: must hold trials that fit this space, got none of 48: 46 had no 'width'; "
-        "1 changed on their way; 1 had not ended; "
+        "1 changed while they ran; 1 had not ended; "
         "give a dimension that is new a default, widen the space, or leave out warm_start"
     )
 
@@ -240,7 +240,7 @@ def test_an_earlier_sweep_without_trials_is_refused(tmp_path: Path, spec: type[S
     put(journal, "sweep", sweep={"objective": {"metric": "loss", "mode": "min"}}, version="0")
     journal.close()
     [problem] = beginning.source_problems(spec(warm_start=str(tmp_path)), SPACE, objective=LOSS)
-    assert str(problem) == f"warm_start: {tmp_path}: must hold trials to begin from, it has none"
+    assert str(problem) == f"warm_start: {tmp_path}: must hold trials to start from, got none"
 
 
 def test_another_metric_is_taken_from_what_the_trials_reported(earlier: Path) -> None:
@@ -300,7 +300,7 @@ def test_a_grid_does_not_run_again_what_was_completed(earlier: Path) -> None:
 def test_a_grid_of_which_nothing_is_left_is_refused(earlier: Path) -> None:
     space = SearchSpace({"optimizer": "adam", "lr": Float(0.0, 0.5, points=3), "batch": 64})
     [problem] = beginning.source_problems(Grid(warm_start=str(earlier)), space, objective=LOSS)
-    assert str(problem) == "warm_start: has completed all that there is; nothing is left to run"
+    assert str(problem) == "warm_start: has completed every configuration; nothing is left to run"
 
 
 def test_a_warm_start_without_results_is_refused(tmp_path: Path) -> None:

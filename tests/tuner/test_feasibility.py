@@ -75,4 +75,4 @@ def test_of_what_is_said_to_succeed_at_least_as_much_does(data):
 def test_the_more_have_failed_the_surer_a_trial_must_be(failed, least):
     columns = np.random.default_rng(0).uniform(size=(100, 2))
     model = Feasibility(np.arange(2)).fit(columns, np.arange(100) >= 100 * failed)
-    assert model.least == pytest.approx(least)
+    assert model.required == pytest.approx(least)

@@ -254,13 +254,16 @@ def test_a_value_between_two_options_counts_as_the_nearer_one():
     [
         (
             Float(0.0, 1.0),
-            "space.lr: reinforce chooses among values; give 'points' (how many) or 'step'",
+            "space.lr: reinforce needs a finite list of values; set 'points' (their number) or 'step'",
         ),
         (
             Int(0, 5000),
-            "space.lr: reinforce chooses among at most 1000 values, got 5001; give 'points' or 'step'",
+            "space.lr: reinforce allows at most 1000 values, got 5001; set 'points' or 'step'",
         ),
-        (Int(0, 10**9), "space.lr: reinforce chooses among values; give 'points' (how many) or 'step'"),
+        (
+            Int(0, 10**9),
+            "space.lr: reinforce needs a finite list of values; set 'points' (their number) or 'step'",
+        ),
     ],
     ids=["float", "int", "huge int"],
 )
@@ -311,10 +314,10 @@ def test_a_controller_that_does_not_fit_is_refused_before_the_sweep(tmp_path):
     build().save(tmp_path)
     other = SearchSpace({"lr": Choice([1, 2])})
     assert problems(other).startswith(
-        f"controller: '{path}' must be of this sweep's vocabulary, {{'lr': 2}}, got"
+        f"controller: '{path}' must have this sweep's vocabulary, {{'lr': 2}}, got"
     )
     larger = Reinforce(controller=str(path), hidden=7)
-    assert problems(spec=larger) == f"controller: '{path}' must be of this sweep's hidden, 7, got 64"
+    assert problems(spec=larger) == f"controller: '{path}' must have this sweep's hidden, 7, got 64"
 
 
 def test_building_and_learning_do_not_import_the_compiler():

@@ -44,7 +44,7 @@ PARTS: dict[str, Any] = {
 SENTENCES: dict[str, list[str]] = {
     "alias_of_itself": ["space.lr: must not hold itself (by an alias)"],
     "alias_unknown": ["{file}: line 2: not valid YAML: found undefined alias 'common'"],
-    "asha_without_iterations": ["scheduler: needs to know how long a trial may run; set budget.iterations"],
+    "asha_without_iterations": ["scheduler: needs the maximum resource of a trial; set budget.iterations"],
     "bound_as_text": ["space.lr: low must be a number, got the text '1e-4'"],
     "bound_fractional_for_int": ["space.depth: high must be a whole number, got 2.5"],
     "bound_infinite": ["space.lr: high must be finite, got inf"],
@@ -184,9 +184,9 @@ SENTENCES: dict[str, list[str]] = {
     "objectives_unknown": ["objective.1.metric: mlp reports no 'val_acuracy'; did you mean 'val_accuracy'?"],
     "pbt_interval_too_long": ["scheduler.interval: must be below budget.iterations (9), got 9"],
     "pbt_mutates_what_is_not_searched": [
-        "scheduler.mutate: 'hiden' is not searched by this space; must be one of lr"
+        "scheduler.mutate: 'hiden' is not searched in this space; must be one of lr"
     ],
-    "pbt_without_trials": ["scheduler: needs to know how many its population has; set budget.trials"],
+    "pbt_without_trials": ["scheduler: needs the size of the population; set budget.trials"],
     "points_one": ["space.lr: points must be a whole number, at least 2, got 1"],
     "python_tag": [
         "{file}: line 2: not valid YAML: could not determine a constructor for the tag 'tag:yaml.org,2002:python/object/apply:os.getcwd'"
@@ -197,7 +197,7 @@ SENTENCES: dict[str, list[str]] = {
         "scheduler.changes: the space has no hyperparameter 'momentun'; must be one of hidden, lr",
         "scheduler: lr: must be above 0, got -1.0 (mlp)",
     ],
-    "replay_out_of_order": ["scheduler.changes: must rise strictly in 'at', got [4, 2]"],
+    "replay_out_of_order": ["scheduler.changes: must have strictly rising 'at', got [4, 2]"],
     "scheduler_setting_of_another": [
         "scheduler: unknown key 'grace_period'; must be one of kind, maximum, reduction_factor, resource"
     ],

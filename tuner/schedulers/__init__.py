@@ -1,4 +1,4 @@
-"""The table of schedulers: short name -> the class of its settings."""
+"""Schedulers. ``SCHEDULERS`` maps each short name to its settings class."""
 
 from tuner.journal.events import Action, Decision
 from tuner.schedulers._asha import Asha

@@ -22,14 +22,14 @@ class Asha(SchedulerSpec):
     """Asynchronous successive halving (Li et al. 2020, arXiv:1810.05934).
 
     A trial pauses at each rung. The best of a rung are promoted without waiting for the others. A free slot
-    goes to the highest trial that can be promoted, else to a new configuration. With several
+    goes to the trial at the highest rung that can be promoted, else to a new configuration. With several
     objectives, trials are ranked by non-dominated sorting (Schmucker et al. 2021, arXiv:2106.12639).
     """
 
     kind: Literal["asha"] = "asha"
     grace_period: Count = Field(
         default=1,
-        description="resource of the first rung (r); each further rung has reduction_factor times it",
+        description="resource of the first rung (r); each further rung has reduction_factor times as much",
     )
     reduction_factor: Annotated[int, Field(strict=True, ge=2)] = Field(
         default=3, description="the best 1/reduction_factor of each rung are kept (eta)"
@@ -49,7 +49,7 @@ class Asha(SchedulerSpec):
 
 
 def rung_resources(grace_period: int, reduction_factor: int, maximum: int) -> list[int]:
-    """The resources below ``maximum`` at which trials are compared: geometric from ``grace_period``."""
+    """Return the resources below ``maximum`` where trials are compared: geometric from ``grace_period``."""
     resources = []
     while grace_period < maximum:
         resources.append(grace_period)
@@ -58,7 +58,7 @@ def rung_resources(grace_period: int, reduction_factor: int, maximum: int) -> li
 
 
 class Rung:
-    """The trials that came as far as ``resource``, with their scores there; higher is better."""
+    """The trials that reached ``resource``, with their scores there; higher is better."""
 
     def __init__(self, resource: int) -> None:
         self.resource = resource
@@ -68,9 +68,10 @@ class Rung:
         self._places: dict[int, tuple[float, int, int]] = {}
 
     def add(self, trial: int, *, done: float, scores: Sequence[float]) -> None:
-        """Take in a trial with so much done: more than ``resource`` if it reports seldom.
+        """Add a trial that has used ``done`` of the resource.
 
-        ``scores``: by objective, higher is better.
+        ``done`` may exceed the rung's resource if the trial reports rarely. ``scores`` has one number per
+        objective; higher is better.
         """
         self.scores[trial] = scores[0]
         self._done[trial] = done
@@ -78,20 +79,23 @@ class Rung:
         insort(self._ranking, self._places[trial])
 
     def best(self, count: int) -> list[int]:
-        """The best ``count`` trials, best first; of equals, the one that came first."""
+        """Return the best ``count`` trials, best first. Equal trials keep their order of arrival."""
         return [trial for _, _, trial in self._ranking[:count]]
 
     def rank(self, trial: int) -> int:
-        """A trial's place, 1 being the best."""
+        """Return a trial's rank in this rung; 1 is the best."""
         return bisect_left(self._ranking, self._places[trial]) + 1
 
     def decision(self, trial: int, action: Action, objective: Objective, *, kept: int) -> Decision:
-        """``action`` on a trial of this rung, explained: its rank, and the value of the last of ``kept``."""
+        """Return ``action`` on a trial of this rung.
+
+        It records the trial's rank, and as cut-off the value of the worst of the ``kept`` best trials.
+        """
         return Decision(
             trial,
             action,
             self._done[trial],
-            value=objective.score(self.scores[trial]),  # scoring twice gives the value back
+            value=objective.score(self.scores[trial]),  # score() is its own inverse
             cutoff=objective.score(-self._ranking[kept - 1][0]) if kept else None,
             rank=self.rank(trial),
             of=len(self._ranking),
@@ -100,12 +104,12 @@ class Rung:
 
 
 class ParetoRung(Rung):
-    """A rung whose trials are compared by several objectives."""
+    """A rung that compares trials by several objectives."""
 
     def __init__(self, resource: int) -> None:
         super().__init__(resource)
         self._all_scores: dict[int, Sequence[float]] = {}
-        self._ranked: list[int] | None = None  # best first, while nobody has come since
+        self._ranked: list[int] | None = None  # best first; None after an arrival
 
     def add(self, trial: int, *, done: float, scores: Sequence[float]) -> None:
         super().add(trial, done=done, scores=scores)
@@ -133,14 +137,13 @@ class AshaScheduler(Scheduler):
         self._maximum = iterations
         rung = ParetoRung if objective.others else Rung
         self._rungs = [rung(r) for r in rung_resources(spec.grace_period, spec.reduction_factor, iterations)]
-        self._reached: dict[int, int] = {}  # trial -> how many rungs it has passed
+        self._reached: dict[int, int] = {}  # trial -> number of rungs it has passed
         self._running: set[int] = set()
         self._paused: set[int] = set()
         self._closed = False
         self._best: dict[int, float] = {}  # trial -> its best score so far
-        self._completed = (
-            -math.inf
-        )  # the best score of a trial that ended by itself; inf: one had the maximum
+        self._best_complete_score = -math.inf
+        """Best score of the completed trials; inf once a trial has had the maximum."""
 
     def add(self, trial: int) -> None:
         self._running.add(trial)
@@ -151,9 +154,9 @@ class AshaScheduler(Scheduler):
         scores = self._objective.scores(values)
         self._best[trial] = max(scores[0], self._best.get(trial, -math.inf))
         if resource >= self._maximum:
-            self._completed = math.inf
+            self._best_complete_score = math.inf
             return Decision(trial, Action.COMPLETE, resource, values[0])
-        # A trial that reports seldom may pass several rungs at once: it is compared in the highest.
+        # A trial that reports rarely may pass several rungs at once. It is compared in the highest.
         passed = sum(resource >= rung.resource for rung in self._rungs)
         if passed <= self._reached[trial]:
             return Decision(trial, Action.CONTINUE, resource, values[0])
@@ -171,9 +174,11 @@ class AshaScheduler(Scheduler):
     def end(self, trial: int, ending: Ending) -> None:
         best = self._best.pop(trial, -math.inf)
         if ending == "completed":
-            # Several objectives have no best score, so there one trial that was trained in full is enough.
-            self._completed = max(self._completed, math.inf if self._objective.others else best)
-        # What it scored stays: a cut-off is about configurations, not about who is still alive.
+            # Several objectives have no best score, so one trial that was trained in full is enough.
+            self._best_complete_score = max(
+                self._best_complete_score, math.inf if self._objective.others else best
+            )
+        # The trial's scores stay in the rungs, because cut-offs compare configurations, not live trials.
         self._running.discard(trial)
         self._paused.discard(trial)
 
@@ -190,7 +195,7 @@ class AshaScheduler(Scheduler):
         return rung.decision(trial, Action.RESUME, self._objective, kept=kept)
 
     def drop(self) -> list[Decision]:
-        if not self._nothing_to_wait_for or self._promotable() is not None:
+        if not self._is_idle or self._promotable() is not None:
             return []
         dropped = []
         for trial in sorted(self._paused):
@@ -201,33 +206,33 @@ class AshaScheduler(Scheduler):
         return dropped
 
     def _kept(self, rung: Rung) -> int:
-        """How many of a rung are let through."""
+        """Return how many trials of a rung are promoted."""
         return len(rung.scores) // self._factor
 
     @property
     def _open_rungs(self) -> Sequence[Rung]:
-        """The rungs out of which trials are promoted at present."""
+        """Return the rungs from which trials are promoted at present."""
         return self._rungs
 
     @property
     def _best_in_full(self) -> float:
-        """What a score must exceed to be trained further where nothing else asks for it."""
-        return self._completed
+        """Return the score that a trial must exceed to continue when no rung promotes it."""
+        return self._best_complete_score
 
     @property
-    def _nothing_to_wait_for(self) -> bool:
+    def _is_idle(self) -> bool:
         return self._closed and not self._running
 
     def _promotable(self) -> tuple[int, Rung, int] | None:
-        """The trial to promote, its rung and how many of that rung are let through."""
+        """Return the trial to promote, its rung and the number of trials that the rung promotes."""
         for passed, rung in reversed(list(enumerate(self._open_rungs, start=1))):
             kept = self._kept(rung)
             for trial in rung.best(kept):
                 if trial in self._paused and self._reached[trial] == passed:
                     return trial, rung, kept
-        if self._nothing_to_wait_for and self._paused:
-            # Too few trials for a promotion. The best of the highest rung continues, unless it is already
-            # behind a trial that was trained in full.
+        if self._is_idle and self._paused:
+            # There are too few trials for a promotion. The best of the highest rung continues, unless it is
+            # already worse than a trial that was trained in full.
             highest = max(self._reached[trial] for trial in self._paused)
             rung = self._rungs[highest - 1]
             waiting = [

@@ -13,8 +13,8 @@ from tuner.schedulers.base import Scheduler
 class AshaStop(Asha):
     """``asha`` without pauses: a trial that is not among the best of a rung stops there.
 
-    It needs no checkpoints. In exchange, the first trials at a rung always continue. (Li et al. 2020,
-    arXiv:1810.05934, as Ray Tune and Optuna run it.)
+    It needs no checkpoints. In exchange, the first trials at a rung always continue. Ray Tune and Optuna run
+    ASHA in this way (Li et al. 2020, arXiv:1810.05934).
     """
 
     kind: Literal["asha_stop"] = "asha_stop"  # type: ignore[assignment]
@@ -45,8 +45,8 @@ class _AshaStopScheduler(Scheduler):
                 if trial in rung.scores:
                     break
                 rung.add(trial, done=resource, scores=[self._objective.score(value)])
-                kept = -(-len(rung.scores) // self._factor)  # rounded up: of few, the best goes on
-                # Equal values stand and fall together, so that a plateau does not favour the early.
+                kept = -(-len(rung.scores) // self._factor)  # rounded up, so the best of a few continues
+                # Equal values get the same decision, so a plateau does not favour early trials.
                 cutoff = rung.scores[rung.best(kept)[-1]]
                 action = Action.CONTINUE if rung.scores[trial] >= cutoff else Action.STOP
                 return rung.decision(trial, action, self._objective, kept=kept)

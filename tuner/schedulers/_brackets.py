@@ -1,4 +1,4 @@
-"""Brackets of trials that are halved together: what successive halving and HyperBand have in common."""
+"""Brackets of trials that are halved together, for successive halving and HyperBand."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from tuner.objective import Ending, Objective
 from tuner.schedulers.base import Scheduler
 
 Plan = tuple[int | None, Sequence[int]]
+"""A bracket's number of trials (``None``: all of the sweep), and the resources at which they are compared.
+
+The resources rise strictly up to the maximum.
+"""
 
 
 class BracketsScheduler(Scheduler):
-    """Fills one bracket after the other; ``plan`` says how large they are, and goes round and round.
-
-    An entry of ``plan``: how many trials start (``None``: all there will be), and the resources at which they
-    are compared, rising strictly to the maximum.
-    """
+    """Fills one bracket after another. It cycles through ``plan``, which describes the brackets."""
 
     def __init__(self, plan: Sequence[Plan], *, reduction_factor: int, objective: Objective) -> None:
         self._objective = objective
@@ -44,9 +44,9 @@ class BracketsScheduler(Scheduler):
         if resource < bracket.rung:
             return Decision(trial, Action.CONTINUE, resource, value, bracket=bracket.index)
         bracket.report(trial, resource=resource, score=self._objective.score(value))
-        # Itself it pauses in any case; whether it goes on is settled like for the others of its round.
+        # The trial pauses in any case. Its round may end now, which decides about all its trials.
         decision = Decision(trial, Action.PAUSE, resource, value, rung=bracket.rung, bracket=bracket.index)
-        self._settle(bracket)
+        self._collect(bracket)
         return decision
 
     def decides_at(self, trial: int) -> int:
@@ -57,15 +57,15 @@ class BracketsScheduler(Scheduler):
         bracket.end(trial)
         self._resumable = [decision for decision in self._resumable if decision.trial != trial]
         self._dropped = [decision for decision in self._dropped if decision.trial != trial]
-        self._settle(bracket)
+        self._collect(bracket)
 
     def close(self) -> None:
         if self._brackets:
             self._brackets[-1].full = True
-            self._settle(self._brackets[-1])
+            self._collect(self._brackets[-1])
 
     def resume(self) -> Decision | None:
-        # Oldest bracket first: it is the nearest to its end.
+        # The oldest bracket is the nearest to its end.
         self._resumable.sort(key=lambda decision: decision.bracket or 0)
         return self._resumable.pop(0) if self._resumable else None
 
@@ -73,13 +73,13 @@ class BracketsScheduler(Scheduler):
         dropped, self._dropped = self._dropped, []
         return dropped
 
-    def _settle(self, bracket: _Bracket) -> None:
+    def _collect(self, bracket: _Bracket) -> None:
         for decision in bracket.settle():
             (self._resumable if decision.action is Action.RESUME else self._dropped).append(decision)
 
 
 class _Bracket:
-    """Trials that are halved together; ``scores`` are those of the trials that wait for the round's end."""
+    """Trials that are halved together. ``scores`` holds the trials that wait for the end of the round."""
 
     def __init__(
         self, index: int, size: int | None, resources: Sequence[int], factor: int, objective: Objective
@@ -98,7 +98,7 @@ class _Bracket:
 
     @property
     def rung(self) -> int:
-        """The resource at which the current round is decided."""
+        """Return the resource at which the current round is decided."""
         return self._resources[self._round]
 
     def add(self, trial: int) -> None:
@@ -107,7 +107,7 @@ class _Bracket:
         self.full = self._added == self._size
 
     def report(self, trial: int, *, resource: float, score: float) -> None:
-        """The trial waits with ``resource`` done: more than ``rung`` if it reports seldom."""
+        """Record that a trial waits. ``resource`` may exceed ``rung`` if the trial reports rarely."""
         self.running.discard(trial)
         self.scores[trial] = score
         self._done[trial] = resource
@@ -117,7 +117,7 @@ class _Bracket:
         self.scores.pop(trial, None)
 
     def settle(self) -> list[Decision]:
-        """The round's decisions, once nobody of it runs any more and nobody can join."""
+        """Return the round's decisions once the bracket is full and none of its trials runs; else nothing."""
         if not self.full or self.running or not self.scores:
             return []
         ranked = sorted(self.scores, key=lambda trial: -self.scores[trial])

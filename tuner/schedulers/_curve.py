@@ -1,4 +1,4 @@
-"""Stopping by the shape of a trial's own learning curve (after Domhan et al. 2015, IJCAI)."""
+"""Stop a trial by the shape of its learning curve (after Domhan et al. 2015, IJCAI)."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ from tuner.spec import Count, Number
 
 _POWERS = (0.25, 0.5, 1.0, 2.0)
 _RATES = (0.5, 1.0, 2.0, 4.0, 8.0)
-"""How often an exponential falls by e over the points seen so far."""
+"""How many times an exponential falls by e over the points seen so far."""
 
-_LEAST = 4
-"""Points below which a curve of two parameters says nothing about how far off it is."""
+_MIN_POINTS = 4
+"""With fewer points, a fit of two parameters does not show its own error."""
 
-_DOWNHILL = 3
-"""A trial diverges when so many reports in a row are each worse than the last, and than its first."""
+_WORSE_IN_A_ROW = 3
+"""A trial diverges when this many reports in a row are each worse than the one before and than the first."""
 
-_NOISE = 1e-3
-"""No curve is believed to be closer to the truth than this part of the range of the values."""
+_MIN_ERROR = 1e-3
+"""The minimum error of a fit, as a share of the range of the values."""
 
 
 class Curve(SchedulerSpec):
     """Stop a trial by its own learning curve (after Domhan et al. 2015, IJCAI).
 
     A trial stops when it has converged, diverges, or will hardly beat the best trial so far. The forecast
-    comes from power laws, exponentials and logarithms. Each is fitted to the trial's values by least squares
-    and weighted by how well it fits. A trial diverges when each report is worse than the one before and than
-    the first.
+    combines power laws, exponentials and logarithms. Each is fitted to the trial's values by least squares
+    and weighted by how well it fits. A trial diverges when 3 reports in a row are each worse than the one
+    before and than the first.
     """
 
     kind: Literal["curve"] = "curve"
     grace_period: Count = Field(default=4, description="resource before which no trial is stopped")
-    interval: Count = Field(default=2, description="resource between two judgements of a trial")
+    interval: Count = Field(default=2, description="resource between two checks of a trial")
     probability: Annotated[Number, Field(ge=0, lt=1)] = Field(
         default=0.05,
-        description="a trial stops when its chance to end better than the best trial is below this",
+        description="a trial stops when the probability that it beats the best trial is below this",
     )
     patience: Count | None = Field(
         default=10,
@@ -72,12 +72,12 @@ class _CurveScheduler(Scheduler):
         self._objective = objective
         self._maximum = maximum
         self._curves: dict[int, list[tuple[float, float]]] = {}
-        self._judged: dict[int, float] = {}
+        self._checked_at: dict[int, float] = {}
         self._best = -sys.float_info.max
 
     def add(self, trial: int) -> None:
         self._curves[trial] = []
-        self._judged[trial] = 0
+        self._checked_at[trial] = 0
 
     def report(self, trial: int, resource: float, value: float) -> Decision:
         curve, score = self._curves[trial], self._objective.score(value)
@@ -86,23 +86,23 @@ class _CurveScheduler(Scheduler):
         if resource >= self._maximum:
             return Decision(trial, Action.COMPLETE, resource, value)
         spec = self._spec
-        if resource < spec.grace_period or resource < self._judged[trial] + spec.interval:
+        if resource < spec.grace_period or resource < self._checked_at[trial] + spec.interval:
             return Decision(trial, Action.CONTINUE, resource, value)
-        self._judged[trial] = resource
-        reason = self._reason(np.array(curve))
+        self._checked_at[trial] = resource
+        reason = self._stop_reason(np.array(curve))
         action = Action.CONTINUE if reason is None else Action.STOP
         cutoff = self._objective.score(self._best) if reason is not None else None
         return Decision(trial, action, resource, value, cutoff=cutoff, reason=reason)
 
     def decides_at(self, trial: int) -> int:
-        following = int(self._judged[trial]) + self._spec.interval
+        following = int(self._checked_at[trial]) + self._spec.interval
         return min(max(following, self._spec.grace_period), self._maximum)
 
     def end(self, trial: int, ending: Ending) -> None:
         self._curves.pop(trial, None)
 
-    def _reason(self, curve: NDArray[np.float64]) -> str | None:
-        """Why to stop, if there is a reason; ``curve`` is n x 2, resources and scores."""
+    def _stop_reason(self, curve: NDArray[np.float64]) -> str | None:
+        """Return why to stop the trial, or ``None``. ``curve`` is n x 2: resources and scores."""
         at, scores = curve.T
         if _diverges(scores):
             return "diverges"
@@ -111,7 +111,7 @@ class _CurveScheduler(Scheduler):
             before = scores[at <= at[-1] - patience].max()
             if scores.max() <= before + self._spec.min_change:
                 return f"no better for {at[-1] - at[_first_best(scores)]:g}"
-        if scores.max() < self._best and len(scores) >= _LEAST:
+        if scores.max() < self._best and len(scores) >= _MIN_POINTS:
             chance = probability_above(self._best, at, scores, maximum=self._maximum)
             if chance < self._spec.probability:
                 return f"beats the best with probability {chance:.2g}"
@@ -121,11 +121,12 @@ class _CurveScheduler(Scheduler):
 def probability_above(
     target: float, at: NDArray[np.float64], scores: NDArray[np.float64], *, maximum: float
 ) -> float:
-    """The probability that a curve seen ``at`` rising resources lies above ``target`` at ``maximum``.
+    """Return the probability that a curve lies above ``target`` at ``maximum``.
 
-    A mixture over the family: for each shape g, score = a + b g(resource), whose predictive distribution is a
-    Student t; weighted by the marginal likelihood up to a constant factor (residual variance to the power of
-    half the degrees of freedom).
+    The curve has ``scores`` (n) at strictly rising resources ``at`` (n), n > 2. The forecast is a mixture of
+    curves a + b g(resource), one for each shape g. Each has a Student t distribution, weighted by its
+    marginal likelihood up to a constant factor: the residual variance to the power of minus half the degrees
+    of freedom.
     """
     from scipy.special import stdtr
 
@@ -136,33 +137,33 @@ def probability_above(
     heights, goal = (scores - low) / span, (target - low) / span
     freedom = len(at) - 2
     weights, chances = [], []
-    for basis, there in _family(at, maximum):
+    for basis, at_maximum in _family(at, maximum):
         offset, centre = heights.mean(), basis.mean()
         spread = float(((basis - centre) ** 2).sum())
         if spread == 0:
             continue
         slope = float(((basis - centre) * (heights - offset)).sum()) / spread
         residuals = heights - offset - slope * (basis - centre)
-        variance = max(float((residuals**2).sum()) / freedom, _NOISE**2)
-        error = np.sqrt(variance * (1 + 1 / len(at) + (there - centre) ** 2 / spread))
+        variance = max(float((residuals**2).sum()) / freedom, _MIN_ERROR**2)
+        error = np.sqrt(variance * (1 + 1 / len(at) + (at_maximum - centre) ** 2 / spread))
         weights.append(-freedom / 2 * np.log(variance))
-        chances.append(1 - stdtr(freedom, (goal - offset - slope * (there - centre)) / error))
+        chances.append(1 - stdtr(freedom, (goal - offset - slope * (at_maximum - centre)) / error))
     likely = np.exp(np.array(weights) - max(weights))
     return float((likely * np.array(chances)).sum() / likely.sum())
 
 
 def _family(at: NDArray[np.float64], maximum: float) -> list[tuple[NDArray[np.float64], float]]:
-    """The shapes of learning curves: each at the points seen, and at the maximum."""
-    everywhere = np.append(at, maximum)
-    shapes = [everywhere**-power for power in _POWERS]
-    shapes += [np.exp(-rate * everywhere / at[-1]) for rate in _RATES]
-    shapes += [np.log(everywhere + 1), 1 / np.log(everywhere + 1)]
+    """Return the shapes of learning curves: each at the resources ``at``, and at the maximum."""
+    points = np.append(at, maximum)
+    shapes = [points**-power for power in _POWERS]
+    shapes += [np.exp(-rate * points / at[-1]) for rate in _RATES]
+    shapes += [np.log(points + 1), 1 / np.log(points + 1)]
     return [(shape[:-1], float(shape[-1])) for shape in shapes]
 
 
 def _diverges(scores: NDArray[np.float64]) -> bool:
-    last = scores[-_DOWNHILL - 1 :]
-    return len(last) > _DOWNHILL and bool((np.diff(last) < 0).all() and (last[1:] < scores[0]).all())
+    last = scores[-_WORSE_IN_A_ROW - 1 :]
+    return len(last) > _WORSE_IN_A_ROW and bool((np.diff(last) < 0).all() and (last[1:] < scores[0]).all())
 
 
 def _first_best(scores: NDArray[np.float64]) -> int:

@@ -1,4 +1,4 @@
-"""First in, first out: every trial runs to its end."""
+"""First in, first out: no early stopping."""
 
 from __future__ import annotations
 

@@ -15,9 +15,9 @@ from tuner.schedulers.base import Scheduler, SchedulerSpec
 class HyperBand(SchedulerSpec):
     """HyperBand (Li et al. 2018, arXiv:1603.06560): brackets of successive halving, short trials first.
 
-    Bracket s starts its trials with R / reduction_factor**s of the resource (R: the most that a trial may
-    use). s falls from the largest to 0, again and again, until all trials of the sweep have started. Free
-    slots start the next bracket while paused trials wait for the others of their round.
+    Bracket s starts its trials with R / reduction_factor**s of the resource, where R is the maximum. s falls
+    from the largest to 0 and starts again, until all trials of the sweep have started. Free slots start the
+    next bracket while paused trials wait for the others of their round.
     """
 
     kind: Literal["hyperband"] = "hyperband"
@@ -35,9 +35,9 @@ class HyperBand(SchedulerSpec):
 
 
 def bracket_plan(maximum: int, factor: int) -> list[tuple[int, list[int]]]:
-    """For each bracket, most trials first: how many trials start, and at which resources they are compared.
+    """Return, for each bracket, its number of trials and the resources at which they are compared.
 
-    Each list of resources rises strictly and ends with ``maximum``.
+    The bracket with the most trials comes first. Resources rise strictly and end with ``maximum``.
     """
     largest = 0
     while factor ** (largest + 1) <= maximum:

@@ -1,4 +1,4 @@
-"""Stopping who is behind the others at the same point: the median rule and its relative by percentile."""
+"""Stop a trial that is behind the others at the same point, by the median rule or by a percentile."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from tuner.spec import Count, Number
 
 
 class _PeerSettings(SchedulerSpec):
-    """The settings that ``median`` and ``percentile`` share."""
+    """Settings shared by ``median`` and ``percentile``."""
 
     grace_period: Count = Field(default=1, description="resource before which no trial is stopped")
     interval: Count = Field(default=1, description="resource between two comparisons of a trial")
     min_trials: Count = Field(
-        default=3, description="number of other trials that must have come as far before a trial is stopped"
+        default=3,
+        description="number of other trials that must reach the same point before a trial can be stopped",
     )
 
     def problems(self, iterations: int | None, *, trials: int | None = 1) -> list[Problem]:
@@ -48,7 +49,7 @@ class Percentile(_PeerSettings):
     kind: Literal["percentile"] = "percentile"
     percentile: Annotated[Number, Field(gt=0, lt=100)] = Field(
         default=50.0,
-        description="share of the trials, in percent, that each comparison keeps; a small one with a small "
+        description="percentage of the trials that each comparison keeps; a small one with a small "
         "interval leaves few trials",
     )
 
@@ -57,7 +58,7 @@ class Percentile(_PeerSettings):
 
 
 class _TrialScores:
-    """One trial so far: its best score, the sum of all, and the points at which it was compared."""
+    """A trial's scores so far."""
 
     def __init__(self) -> None:
         self.best = -sys.float_info.max
@@ -65,6 +66,7 @@ class _TrialScores:
         self.mean = 0.0
         self.count = 0
         self.points = 0
+        """The last point at which it was compared."""
 
     def add(self, score: float) -> None:
         self.best = max(self.best, score)
@@ -74,23 +76,23 @@ class _TrialScores:
 
 
 class _PeersScheduler(Scheduler):
-    stands_for: ClassVar[str]
+    cutoff_name: ClassVar[str]
 
     def __init__(self, spec: _PeerSettings, objective: Objective, maximum: int | None) -> None:
         self._objective = objective
         self._maximum = maximum
-        self._grace, self._interval, self._least = spec.grace_period, spec.interval, spec.min_trials
+        self._grace, self._interval, self._min_trials = spec.grace_period, spec.interval, spec.min_trials
         self._scores_of: dict[int, _TrialScores] = {}
         self._points: dict[int, list[float]] = {}  # point -> the others' scores there, rising
-        self._ended: list[tuple[int, float]] = []  # of trials that ended by themselves: last point, score
+        self._ended: list[tuple[int, float]] = []  # last point and score of completed trials
 
     @abstractmethod
     def _score(self, scores: _TrialScores) -> float:
-        """The score by which others are compared with a trial at its present point."""
+        """Return the score with which a trial enters comparisons at its current point."""
 
     @abstractmethod
     def _cutoff(self, others: list[float]) -> float:
-        """The lowest best score that goes on, among at least one other."""
+        """Return the lowest best score that may continue, given the others' scores (at least one, rising)."""
 
     def add(self, trial: int) -> None:
         self._scores_of[trial] = _TrialScores()
@@ -105,7 +107,7 @@ class _PeersScheduler(Scheduler):
             return Decision(trial, Action.CONTINUE, resource, value)
         scores.points = point
         others = self._at(point)
-        cutoff = self._cutoff(others) if len(others) >= self._least else None
+        cutoff = self._cutoff(others) if len(others) >= self._min_trials else None
         insort(others, self._score(scores))
         if cutoff is None or scores.best >= cutoff:
             return Decision(trial, Action.CONTINUE, resource, value)
@@ -116,7 +118,7 @@ class _PeersScheduler(Scheduler):
             value,
             cutoff=self._objective.score(cutoff),
             of=len(others),
-            reason=f"its best is worse than {self.stands_for}",
+            reason=f"its best is worse than {self.cutoff_name}",
         )
 
     def decides_at(self, trial: int) -> int:
@@ -124,9 +126,9 @@ class _PeersScheduler(Scheduler):
         return min(max(following, self._grace), self._maximum or sys.maxsize)
 
     def end(self, trial: int, ending: Ending) -> None:
-        scores = self._scores_of.pop(trial)  # its scores stay, for the trials after it
+        scores = self._scores_of.pop(trial)  # its scores stay in self._points for later trials
         if ending == "completed" and scores.count:
-            # It will never come further, so its last score stands for it at all later points.
+            # The trial ends here, so its last score counts at all later points.
             score = self._score(scores)
             self._ended.append((scores.points, score))
             for point, others in self._points.items():
@@ -134,14 +136,14 @@ class _PeersScheduler(Scheduler):
                     insort(others, score)
 
     def _at(self, point: int) -> list[float]:
-        """The scores of the trials that have come to a point or ended by themselves before it, rising."""
+        """Return the scores, rising, of the trials that reached a point or completed before it."""
         if point not in self._points:
             self._points[point] = sorted(score for last, score in self._ended if last < point)
         return self._points[point]
 
 
 class _MedianScheduler(_PeersScheduler):
-    stands_for = "the median of the others' averages"
+    cutoff_name = "the median of the others' averages"
 
     def _score(self, scores: _TrialScores) -> float:
         return scores.mean
@@ -155,7 +157,7 @@ class _PercentileScheduler(_PeersScheduler):
     def __init__(self, spec: Percentile, objective: Objective, maximum: int | None) -> None:
         super().__init__(spec, objective, maximum)
         self._percentile = spec.percentile
-        self.stands_for = f"the best {spec.percentile:g} % of the others"  # type: ignore[misc]
+        self.cutoff_name = f"the best {spec.percentile:g} % of the others"  # type: ignore[misc]
 
     def _score(self, scores: _TrialScores) -> float:
         return scores.last

@@ -1,4 +1,4 @@
-"""ASHA with a maximum that grows only while the ranking changes (Bohdal et al. 2023, arXiv:2207.06940)."""
+"""ASHA whose maximum grows only while the ranking changes (Bohdal et al. 2023, arXiv:2207.06940)."""
 
 from __future__ import annotations
 
@@ -13,18 +13,21 @@ from tuner.objective import Objective
 from tuner.schedulers._asha import Asha, AshaScheduler, Rung
 from tuner.schedulers.base import Scheduler
 
-_CLOSEST = 90
-"""Trials are alike within this percentile of the gaps between trials whose curves cross (the paper's N)."""
+_EQUAL_PERCENTILE = 90
+"""The percentile of the gaps between crossing curves within which trials count as equal (N in the paper)."""
 
 _COMPARED = 32
-"""So many of the best are compared: further down ranks decide nothing, and pairs grow as the square."""
+"""Only this many of the best trials are compared.
+
+Lower ranks decide nothing, and pairs grow as the square.
+"""
 
 
 class Pasha(Asha):
     """Progressive ``asha`` (Bohdal et al. 2023, arXiv:2207.06940): rungs are added while the ranking changes.
 
-    It begins with two rungs. It adds a rung when the two highest rank their trials differently. Trials whose
-    curves cross each other repeatedly count as equal.
+    It starts with two rungs. It adds a rung when the two highest rank their trials differently. Trials whose
+    curves cross repeatedly count as equal.
     """
 
     kind: Literal["pasha"] = "pasha"  # type: ignore[assignment]
@@ -40,7 +43,7 @@ class Pasha(Asha):
 class _PashaScheduler(AshaScheduler):
     def __init__(self, spec: Pasha, objective: Objective, iterations: int) -> None:
         super().__init__(spec, objective, iterations)
-        self._top = min(1, len(self._rungs))  # the rung out of which nobody is promoted yet
+        self._top = min(1, len(self._rungs))  # index of the highest rung, which promotes no trial yet
         self._reached_top = False
         self._curves: dict[int, dict[float, float]] = defaultdict(dict)
 
@@ -60,27 +63,30 @@ class _PashaScheduler(AshaScheduler):
         self._curves[trial][resource] = self._objective.score(value)
         decision = super().report(trial, resource, value)
         if self._top < len(self._rungs) and trial in self._rungs[self._top].scores:
-            self._reached_top = True  # as far as trials go at present
-            if decision.rung == self._rungs[self._top].resource and not self._settled():
+            self._reached_top = True  # the maximum at present
+            if decision.rung == self._rungs[self._top].resource and not self._is_stable():
                 self._top += 1
                 self._reached_top = False
         return decision
 
-    def _settled(self) -> bool:
-        """Whether the highest rung ranks its trials as the one below does."""
+    def _is_stable(self) -> bool:
+        """Return whether the highest rung ranks its trials as the rung below does."""
         below, top = self._rungs[self._top - 1], self._rungs[self._top]
         ranking = top.best(_COMPARED)
-        # Who reports seldom may have passed the rung below without a word.
+        # A trial that reports rarely may have skipped the rung below.
         ranking = [trial for trial in ranking if trial in below.scores]
         before = sorted(ranking, key=lambda trial: -below.scores[trial])
-        alike = self._likeness(ranking)
+        tolerance = self._tolerance(ranking)
         return all(
-            abs(below.scores[now] - below.scores[then]) <= alike
+            abs(below.scores[now] - below.scores[then]) <= tolerance
             for now, then in zip(ranking, before, strict=True)
         )
 
-    def _likeness(self, trials: Sequence[int]) -> float:
-        """The difference within which trials count as equal: of those that overtake each other twice."""
+    def _tolerance(self, trials: Sequence[int]) -> float:
+        """Return the difference within which trials count as equal.
+
+        It is a percentile of the differences between trials that overtake each other at least twice.
+        """
         gaps = []
         for one, other in combinations(trials, 2):
             first, second = self._curves[one], self._curves[other]
@@ -89,4 +95,4 @@ class _PashaScheduler(AshaScheduler):
             if sum(now != before for before, now in pairwise(ahead)) >= 2:
                 gaps.append(abs(first[common[-1]] - second[common[-1]]))
         gaps.sort()
-        return gaps[min(len(gaps) * _CLOSEST // 100, len(gaps) - 1)] if gaps else 0.0
+        return gaps[min(len(gaps) * _EQUAL_PERCENTILE // 100, len(gaps) - 1)] if gaps else 0.0

@@ -14,19 +14,20 @@ from tuner.schedulers.base import Scheduler, SchedulerSpec
 from tuner.space import Config, Dimension, Float, Int, Ordinal, SearchSpace
 from tuner.spec import Count, Number, did_you_mean
 
-# So often an exploration that a space does not contain is drawn again before the source's values are kept.
+# If this many explorations lie outside the space, the source's values are kept.
 _ATTEMPTS = 100
 
 
 class Pbt(SchedulerSpec):
     """Population-based training (Jaderberg et al. 2017, arXiv:1711.09846).
 
-    The trials of the sweep are the population, which any searcher begins. At each interval they wait for each
-    other. Then the worst copy weights and hyperparameters of the best (truncation selection) and change the
-    hyperparameters.
+    The trials of the sweep are the population. Any searcher may choose their first configurations. At each
+    interval, trials wait for each other. Then the worst copy the weights and hyperparameters of the best
+    (truncation selection) and change the hyperparameters.
 
-    A checkpoint brings back the optimizer of the trial that wrote it. A class has ``apply_config(config)``
-    called after each restore; a function calls ``tuner.client.apply_config(config, optimizer)`` itself.
+    A checkpoint restores the optimizer of the trial that wrote it. ``apply_config(config)`` of a trainable
+    class is called after each restore. A function calls ``tuner.client.apply_config(config, optimizer)``
+    itself.
     """
 
     kind: Literal["pbt"] = "pbt"
@@ -36,12 +37,13 @@ class Pbt(SchedulerSpec):
     )
     quantile: Annotated[Number, Field(gt=0, le=0.5)] = Field(
         default=0.25,
-        description="share of the population that counts as the worst, and as the best, which the worst copy",
+        description="share of the population that counts as the worst, and as the best; the worst copy "
+        "the best",
     )
     resample: Annotated[Number, Field(ge=0, le=1)] = Field(
         default=0.25,
-        description="chance that a copied hyperparameter is drawn anew from the space; otherwise a number is "
-        "multiplied, an ordinal moves by one place and a choice stays",
+        description="probability that a copied hyperparameter is drawn again from the space; otherwise "
+        "a number is multiplied, an ordinal moves by one place and a choice stays",
     )
     factors: tuple[Annotated[Number, Field(gt=0)], Annotated[Number, Field(gt=0)]] = Field(
         default=(0.8, 1.2),
@@ -49,8 +51,8 @@ class Pbt(SchedulerSpec):
     )
     mutate: tuple[str, ...] | None = Field(
         default=None,
-        description="hyperparameters that change, which a model must be able to change while it trains (no "
-        "sizes of layers); none: all float ones",
+        description="hyperparameters to change; the model must be able to change them while it trains "
+        "(layer sizes cannot change); none: all float ones",
     )
 
     pauses: ClassVar[bool] = True
@@ -60,7 +62,7 @@ class Pbt(SchedulerSpec):
     def problems(self, iterations: int | None, *, trials: int | None = 1) -> list[Problem]:
         problems = super().problems(iterations, trials=trials)
         if trials is None:
-            problems.append(Problem("", "needs to know how many its population has; set budget.trials"))
+            problems.append(Problem("", "needs the size of the population; set budget.trials"))
         most = self.most(iterations)
         if self.interval is not None and most is not None and self.interval >= max(2, most):
             limit = "budget.iterations" if most == iterations else "maximum"
@@ -69,12 +71,12 @@ class Pbt(SchedulerSpec):
 
     def space_problems(self, space: SearchSpace) -> list[Problem]:
         if self.mutate is None:
-            what = "no hyperparameter is a 'float', so nothing is explored; name others"
+            what = "must name hyperparameters to explore, because the space has no 'float'"
             explored = any(isinstance(dimension, Float) for dimension in space.dimensions.values())
             return [] if explored else [Problem("mutate", what)]
         searched = [space.name(key) for key in space.dimensions]
         return [
-            Problem("mutate", f"'{name}' is not searched by this space{did_you_mean(name, searched)}")
+            Problem("mutate", f"'{name}' is not searched in this space{did_you_mean(name, searched)}")
             for name in self.mutate
             if name not in searched
         ]
@@ -109,18 +111,21 @@ class Pbt(SchedulerSpec):
 
 
 def perturbed(value: Any, dimension: Dimension, factor: float) -> Any:
-    """A number times ``factor``, kept within the bounds and to the step; of an ordinal, the value beside."""
+    """Return a number times ``factor``, within its bounds and on its step.
+
+    An ordinal moves to the next value, down if ``factor`` is at most 1. Other values are returned unchanged.
+    """
     if isinstance(dimension, Ordinal):
         ordered = dimension.values()
-        beside = dimension.index(value) + (1 if factor > 1 else -1)
-        return ordered[min(max(beside, 0), len(ordered) - 1)]
+        neighbour = dimension.index(value) + (1 if factor > 1 else -1)
+        return ordered[min(max(neighbour, 0), len(ordered) - 1)]
     if not isinstance(dimension, (Float, Int)):
         return value
     step = dimension.step
     moved = value * factor
     if step is not None:
         steps = round((moved - dimension.low) / step)
-        if dimension.low + steps * step == value:  # too small a change for the step
+        if dimension.low + steps * step == value:  # the change is smaller than a step
             steps += 1 if moved > value else -1
         moved = dimension.low + steps * step
     moved = min(max(moved, dimension.low), dimension.high)
@@ -135,9 +140,9 @@ class _PbtScheduler(Scheduler):
         self._interval = spec.interval or max(1, maximum // 10)
         self._quantile = spec.quantile
         self._running: set[int] = set()
-        self._waiting: dict[int, Decision] = {}  # trial -> how it came to wait
+        self._waiting: dict[int, Decision] = {}  # trial -> the decision to pause it
         self._resumable: list[Decision] = []
-        self._rungs: dict[int, int] = {}  # trial -> the highest at which it has waited for the others
+        self._rungs: dict[int, int] = {}  # trial -> the highest rung at which it has waited
         self._closed = False
 
     def add(self, trial: int) -> None:
@@ -147,7 +152,7 @@ class _PbtScheduler(Scheduler):
     def report(self, trial: int, resource: float, value: float) -> Decision:
         if resource >= self._maximum:
             return Decision(trial, Action.COMPLETE, resource, value)
-        # A trial that reports seldom waits at the highest multiple that it has passed.
+        # A trial that reports rarely waits at the highest multiple that it has passed.
         rung = int(resource // self._interval) * self._interval
         if rung <= self._rungs[trial]:
             return Decision(trial, Action.CONTINUE, resource, value)
@@ -155,7 +160,7 @@ class _PbtScheduler(Scheduler):
         decision = Decision(trial, Action.PAUSE, resource, value, rung=rung)
         self._running.discard(trial)
         self._waiting[trial] = decision
-        self._settle()
+        self._exploit()
         return decision
 
     def decides_at(self, trial: int) -> int:
@@ -165,11 +170,11 @@ class _PbtScheduler(Scheduler):
         self._running.discard(trial)
         self._waiting.pop(trial, None)
         self._resumable = [decision for decision in self._resumable if decision.trial != trial]
-        self._settle()
+        self._exploit()
 
     def close(self) -> None:
         self._closed = True
-        self._settle()
+        self._exploit()
 
     def resume(self) -> Decision | None:
         if not self._resumable:
@@ -178,8 +183,11 @@ class _PbtScheduler(Scheduler):
         self._running.add(decision.trial)
         return decision
 
-    def _settle(self) -> None:
-        """Exploit, once the whole population waits: those that are the least far, usually all."""
+    def _exploit(self) -> None:
+        """Let the worst trials copy the best, once all trials wait.
+
+        Only trials at the lowest rung take part.
+        """
         if not self._closed or self._running or self._resumable or not self._waiting:
             return
         rung = min(self._rungs[trial] for trial in self._waiting)
@@ -192,14 +200,14 @@ class _PbtScheduler(Scheduler):
         count = min(max(1, int(len(ranked) * self._quantile)), len(ranked) // 2)
         rng = np.random.default_rng([self._seed, rung])
         exploiting: list[Decision] = []
-        going_on: list[Decision] = []
+        continuing: list[Decision] = []
         for rank, trial in enumerate(ranked, start=1):
             source = ranked[int(rng.integers(count))] if rank > len(ranked) - count else trial
             is_behind = score[source] > score[trial]
             decision = self._decision(trial, rank, len(ranked), source if is_behind else None)
-            (exploiting if is_behind else going_on).append(decision)
-        # Who exploits comes first: then the checkpoint that it wants is still its source's last.
-        self._resumable = exploiting + sorted(going_on, key=lambda decision: decision.trial)
+            (exploiting if is_behind else continuing).append(decision)
+        # Exploiting trials resume first, so the checkpoint that they copy is still their source's last.
+        self._resumable = exploiting + sorted(continuing, key=lambda decision: decision.trial)
 
     def _decision(self, trial: int, rank: int, of: int, source: int | None) -> Decision:
         waited = self._waiting.pop(trial)
@@ -211,6 +219,6 @@ class _PbtScheduler(Scheduler):
             rank=rank,
             of=of,
             rung=waited.rung,
-            reason=None if source is None else f"goes on from trial {source:05d}",
+            reason=None if source is None else f"continues from trial {source:05d}",
             source=source,
         )

@@ -1,4 +1,4 @@
-"""Training by a schedule of hyperparameters, as population-based training finds one."""
+"""Train with a schedule of hyperparameters, such as population-based training finds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tuner.spec import Count, Spec, did_you_mean
 class Change(Spec):
     """A change of hyperparameters while a trial runs."""
 
-    at: Count = Field(description="resource from which the new values hold")
+    at: Count = Field(description="resource from which the new values apply")
     set: dict[str, Any] = Field(min_length=1, description="hyperparameters with their new values")
 
     def __hash__(self) -> int:
@@ -27,17 +27,17 @@ class Change(Spec):
 
 
 class Replay(SchedulerSpec):
-    """Train by a schedule of hyperparameters, such as the one that won in population-based training.
+    """Train with a schedule of hyperparameters, such as the best one of population-based training.
 
-    (Jaderberg et al. 2017, arXiv:1711.09846, section 4.4.) ``tuner report DIR --replay`` writes the schedule
-    of a sweep's best trial. No trial is compared or stopped.
+    See Jaderberg et al. 2017, arXiv:1711.09846, section 4.4. ``tuner report DIR --replay`` writes the
+    schedule of a sweep's best trial. No trial is compared or stopped.
     """
 
     kind: Literal["replay"] = "replay"
     changes: tuple[Change, ...] = Field(
         default=(),
-        description="the schedule: a list of {at: resource, set: {hyperparameter: value}} whose 'at' rises "
-        "strictly",
+        description="the schedule: a list of {at: resource, set: {hyperparameter: value}} with strictly "
+        "rising 'at'",
     )
 
     pauses: ClassVar[bool] = True
@@ -49,16 +49,16 @@ class Replay(SchedulerSpec):
     def _rises(cls, changes: tuple[Change, ...]) -> tuple[Change, ...]:
         times = [change.at for change in changes]
         if times != sorted(set(times)):
-            raise ValueError(f"must rise strictly in 'at', got {times}")
+            raise ValueError(f"must have strictly rising 'at', got {times}")
         return changes
 
     def problems(self, iterations: int | None, *, trials: int | None = 1) -> list[Problem]:
         problems = super().problems(iterations, trials=trials)
         most = self.most(iterations)
-        late = [change.at for change in self.changes if most is not None and change.at >= most]
-        if late:
+        too_late = [change.at for change in self.changes if most is not None and change.at >= most]
+        if too_late:
             limit = "budget.iterations" if most == iterations else "maximum"
-            problems.append(Problem("changes", f"must come before {limit} ({most}), got at={late[0]}"))
+            problems.append(Problem("changes", f"must come before {limit} ({most}), got at={too_late[0]}"))
         return problems
 
     def space_problems(self, space: SearchSpace) -> list[Problem]:
@@ -86,7 +86,7 @@ class _ReplayScheduler(Scheduler):
     def __init__(self, times: list[int], maximum: int | None) -> None:
         self._times = times
         self._maximum = maximum
-        self._passed: dict[int, int] = {}  # trial -> how many changes it has come to
+        self._passed: dict[int, int] = {}  # trial -> number of changes it has passed
         self._waiting: dict[int, Decision] = {}
 
     def add(self, trial: int) -> None:

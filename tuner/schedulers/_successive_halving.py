@@ -17,21 +17,22 @@ from tuner.spec import Count
 class SuccessiveHalving(SchedulerSpec):
     """Synchronous successive halving (Jamieson and Talwalkar 2016, arXiv:1502.07943).
 
-    All trials run a little. The best of them continue, reduction_factor times as far. Each round waits for
-    all of its trials.
+    All trials start with a small resource. The best ones continue to reduction_factor times as much. Each
+    round waits for all its trials.
     """
 
     kind: Literal["successive_halving"] = "successive_halving"
     grace_period: Count = Field(
-        default=1, description="resource of the first round; each further round has reduction_factor times it"
+        default=1,
+        description="resource of the first round; each further round has reduction_factor times as much",
     )
     reduction_factor: Annotated[int, Field(strict=True, ge=2)] = Field(
         default=2, description="the best 1/reduction_factor of each round are kept (eta)"
     )
     size: Count | None = Field(
         default=None,
-        description="number of trials that are halved together, before the next ones begin; none: all trials "
-        "of the sweep",
+        description="number of trials that are halved together before the next ones start; none: all "
+        "trials of the sweep",
     )
 
     pauses: ClassVar[bool] = True
@@ -41,7 +42,7 @@ class SuccessiveHalving(SchedulerSpec):
         problems = super().problems(iterations, trials=trials)
         problems += self.starts_too_late(self.grace_period, iterations)
         if self.size is None and trials is None:
-            what = "must be given where budget.trials is not: each round waits for all of its trials"
+            what = "must be set if budget.trials is not, because each round waits for all of its trials"
             problems.append(Problem("size", what))
         return problems
 

@@ -1,8 +1,7 @@
-"""What a scheduler is: ``Scheduler`` decides who goes on; ``SchedulerSpec`` holds its settings and builds it.
+"""The interface of schedulers: ``SchedulerSpec`` holds the settings and builds a ``Scheduler``.
 
-Neither knows Ray. A scheduler is driven by five calls and answers with ``Decision``s, so that the same object
-runs on a cluster, in a simulation, and again from a journal. It sees finite values only: what is wrong with a
-result is settled before.
+Neither depends on Ray. The same object runs on a cluster, in a simulation, and again from a journal. It sees
+finite values only, because invalid results are handled before.
 """
 
 from __future__ import annotations
@@ -21,62 +20,61 @@ from tuner.spec import Count, Spec
 
 
 class Scheduler(ABC):
-    """Decides which trials go on, pause and stop.
+    """Decides which trials continue, pause and stop.
 
-    A trial is added, then reports after each iteration with a resource that only ever rises, and leaves by
-    ``end``. It is either running or, after ``Action.PAUSE``, paused; only ``resume`` sets it running again
-    and only ``drop`` ends it while paused. Every paused trial leaves sooner or later: once ``close`` was
-    called and no trial runs, either ``resume`` or ``drop`` has an answer until none is paused.
+    A trial starts with ``add``, reports results with a rising resource, and leaves by ``end``. After
+    ``Action.PAUSE`` it is paused: only ``resume`` runs it again, and only ``drop`` ends it. Once ``close``
+    was called and no trial runs, ``resume`` or ``drop`` must return trials until none is paused.
     """
 
     @abstractmethod
     def add(self, trial: int) -> None:
-        """A new trial is about to run."""
+        """Record that a new trial starts."""
 
     @abstractmethod
     def report(self, trial: int, resource: float, value: float) -> Decision:
         """Decide on a running trial: CONTINUE, PAUSE, STOP, or COMPLETE at the maximum resource."""
 
     def decides_at(self, trial: int) -> int | None:
-        """The next resource at which this running trial may not simply continue; ``None``: any.
+        """Return the next resource at which this running trial may not simply continue; ``None``: any.
 
-        Up to there its reports may come late and together, in order.
+        Earlier reports may arrive late and together, in order.
         """
         return None
 
     @abstractmethod
     def end(self, trial: int, ending: Ending) -> None:
-        """A running or paused trial has ended.
+        """Record that a running or paused trial has ended.
 
-        A trial that ``completed`` below the maximum ended by itself: it cannot be trained further, so it
-        counts as trained in full.
+        A trial that is ``completed`` below the maximum cannot be trained further, so it counts as trained in
+        full.
         """
 
     def close(self) -> None:
-        """No trial will be added any more."""
+        """Record that no more trials will be added."""
         return
 
     def resume(self) -> Decision | None:
-        """A paused trial that should have the free slot, now running again; ``None``: none is ready."""
+        """Return a decision to resume a paused trial in a free slot; ``None`` if no trial is ready."""
         return None
 
     def drop(self) -> list[Decision]:
-        """The paused trials that can never go on; the caller ends them. Each comes once."""
+        """Return decisions to end paused trials that can never continue. Each trial is returned once."""
         return []
 
 
 class SchedulerSpec(Spec):
-    """The settings of a scheduler, as ``scheduler:`` in a sweep file gives them."""
+    """The settings of a scheduler, under ``scheduler:`` in a sweep file."""
 
     resource: Annotated[str, Field(min_length=1)] = Field(
         default=ITERATIONS,
-        description="measure of a trial's progress: iterations, seconds of training, or a metric that "
-        "rises from result to result, such as samples",
+        description="how a trial's progress is measured: iterations, seconds of training, or a metric "
+        "that rises with each result, such as samples",
     )
     maximum: Count | None = Field(
         default=None,
-        description="most of the resource that a trial may use (R); none: budget.iterations, or no limit "
-        "for another resource",
+        description="maximum resource of a trial (R); none: budget.iterations, or no limit for another "
+        "resource",
     )
 
     pauses: ClassVar[bool] = False
@@ -84,47 +82,53 @@ class SchedulerSpec(Spec):
     needs_maximum: ClassVar[bool] = False
     """Whether the maximum resource of a trial must be known."""
     compares: ClassVar[bool] = True
-    """Whether what becomes of a trial depends on the others, so that it matters who is first."""
+    """Whether decisions about a trial depend on other trials, and therefore on their order."""
     many_objectives: ClassVar[bool] = False
-    """Whether it compares by all objectives of a sweep; it is then told the values of all, as a tuple."""
+    """Whether it compares trials by all objectives. It then receives the values as a tuple."""
     runs_in_full: ClassVar[bool] = True
-    """Whether, when nothing goes wrong, someone gets the maximum resource."""
+    """Whether at least one trial gets the maximum resource if none fails."""
     reconfigures: ClassVar[bool] = False
-    """Whether hyperparameters change while a trial runs, so that it must be able to save and load."""
+    """Whether hyperparameters change while a trial runs, which must then save and load checkpoints."""
 
     def most(self, iterations: int | None) -> int | None:
-        """The maximum resource of a trial, for a budget of so many iterations."""
+        """Return the maximum resource of a trial; ``None``: no limit.
+
+        ``iterations`` is the sweep's budget.
+        """
         return iterations if self.resource == ITERATIONS else self.maximum
 
     def problems(self, iterations: int | None, *, trials: int | None = 1) -> list[Problem]:
-        """What is wrong with these settings for trials of at most ``iterations``; empty when nothing.
+        """Return what is wrong with these settings; empty if nothing is.
 
-        ``trials``: how many there will be (``None``: nobody knows).
+        ``iterations`` is the budget of a trial, ``trials`` the number of trials (``None``: unknown).
         """
         if self.resource == ITERATIONS and self.maximum is not None:
-            return [Problem("maximum", "for iterations, budget.iterations says it; leave it out")]
+            return [Problem("maximum", "must be left out for iterations; set budget.iterations instead")]
         if self.needs_maximum and self.resource != ITERATIONS and self.maximum is None:
-            return [Problem("maximum", f"must be given: how much of '{self.resource}' a trial may use")]
+            return [Problem("maximum", f"must say how much '{self.resource}' a trial may use; set it")]
         if self.needs_maximum and self.most(iterations) is None:
-            return [Problem("", "needs to know how long a trial may run; set budget.iterations")]
+            return [Problem("", "needs the maximum resource of a trial; set budget.iterations")]
         return []
 
     def space_problems(self, space: SearchSpace) -> list[Problem]:
-        """What is wrong with these settings for trials of ``space``; empty when nothing."""
+        """Return what is wrong with these settings for trials of ``space``; empty if nothing is."""
         return []
 
     def new_values(self) -> list[tuple[str, Any]]:
-        """The hyperparameters, with their values, that these settings themselves give to running trials."""
+        """Return the hyperparameters and values that these settings give to running trials."""
         return []
 
     def reconfigured(
         self, config: Config, decision: Decision, *, space: SearchSpace, rng: np.random.Generator
     ) -> Config:
-        """What the trial of a ``decision`` with a ``source`` goes on with; ``config`` is the source's."""
+        """Return the configuration with which a trial continues, given its source's ``config``.
+
+        It is called for each ``decision`` that has a ``source``.
+        """
         return config
 
     def starts_too_late(self, grace_period: int, iterations: int | None) -> list[Problem]:
-        """The problem of a grace period that no trial lives to see the end of."""
+        """Return a problem if the grace period exceeds the maximum resource; else nothing."""
         most = self.most(iterations)
         if most is None or grace_period <= most:
             return []
@@ -133,7 +137,8 @@ class SchedulerSpec(Spec):
 
     @abstractmethod
     def build(self, *, objective: Objective, iterations: int | None, seed: int = 0) -> Scheduler:
-        """A new scheduler; ``iterations``: the maximum resource of a trial (``None``: no limit).
+        """Return a new scheduler.
 
-        ``seed``: of all that it draws at random.
+        ``iterations`` is the maximum resource of a trial (``None``: no limit). ``seed`` seeds all random
+        draws.
         """

@@ -1,4 +1,7 @@
-"""The table of searchers: short name -> the class of its settings. Importing it imports no search library."""
+"""Search algorithms. ``SEARCHERS`` maps each short name to its settings class.
+
+No search library is imported.
+"""
 
 from tuner.objective import Ending
 from tuner.searchers._bayes import Bayes

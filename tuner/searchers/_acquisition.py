@@ -1,7 +1,7 @@
-"""Acquisition functions: how much it is worth to evaluate where a model expects mean and deviation.
+"""Acquisition functions for minimisation: how promising is a point with this predicted mean and deviation?
 
-All for minimisation and all to be maximised; each returns its value and the derivatives of that by mean and
-standard deviation, element by element.
+Each function works element by element on arrays of one shape. It returns its value and the derivatives of
+that value by mean and by standard deviation. Higher is better. Deviations must be positive.
 """
 
 from __future__ import annotations
@@ -20,24 +20,25 @@ Valued = tuple[Array, Array, Array]
 
 Acquisition = Literal["ei", "logei", "pi", "ucb"]
 
-# The width of the band that "ucb" looks at: its lower end is exceeded with 97.7 %.
+# Half the width of the confidence band of "ucb", in standard deviations. Its lower end is exceeded with
+# probability 0.977.
 _DEVIATIONS = 2.0
 
 _LOG_ROOT_TAU = math.log(2 * math.pi) / 2
 
-# Below it, log(phi(u) + u Phi(u)) is its asymptotic series to double precision.
+# Below this u, the asymptotic series of log(phi(u) + u Phi(u)) is exact to double precision.
 _FAR = -1e5
 
 
 def expected_improvement(mean: Array, deviation: Array, best: float) -> Valued:
-    """Expected improvement over ``best`` (Mockus 1975; Jones et al. 1998)."""
+    """Return the expected improvement over ``best`` (Mockus 1975; Jones et al. 1998)."""
     u = (best - mean) / deviation
     density, below = _density(u), ndtr(u)
     return deviation * (density + u * below), -below, density
 
 
 def log_expected_improvement(mean: Array, deviation: Array, best: float) -> Valued:
-    """Its logarithm, exact also where it underflows (Ament et al. 2023, arXiv:2310.20708)."""
+    """Return log(expected improvement) without underflow (LogEI in Ament et al. 2023, arXiv:2310.20708)."""
     u = (best - mean) / deviation
     log_h = _log_h(u)
     by_mean = -np.exp(log_ndtr(u) - log_h) / deviation
@@ -46,7 +47,7 @@ def log_expected_improvement(mean: Array, deviation: Array, best: float) -> Valu
 
 
 def log_probability_of_improvement(mean: Array, deviation: Array, best: float) -> Valued:
-    """The logarithm of the probability of improvement (Kushner 1964), which has the same maximum."""
+    """Return log(probability of improvement) (Kushner 1964). The logarithm has the same maximiser."""
     u = (best - mean) / deviation
     value = log_ndtr(u)
     ratio = np.exp(-(u**2) / 2 - _LOG_ROOT_TAU - value)
@@ -54,7 +55,10 @@ def log_probability_of_improvement(mean: Array, deviation: Array, best: float) -
 
 
 def confidence_bound(mean: Array, deviation: Array, best: float) -> Valued:
-    """The optimistic end of a band of 2 standard deviations (GP-UCB, Srinivas et al. 2010), negated."""
+    """Return minus the lower confidence bound at 2 standard deviations (GP-UCB, Srinivas et al. 2010).
+
+    ``best`` is ignored.
+    """
     return _DEVIATIONS * deviation - mean, -np.ones_like(mean), np.full_like(mean, _DEVIATIONS)
 
 
@@ -72,7 +76,7 @@ def _density(u: Array) -> Array:
 
 
 def _log_h(u: Array) -> Array:
-    """log(phi(u) + u Phi(u)) without cancellation for negative u."""
+    """Return log(phi(u) + u Phi(u)), without cancellation for negative u."""
     u = np.asarray(u)
     found = np.empty_like(u, dtype=float)
     near = u > -1.0
@@ -88,11 +92,12 @@ def _near(u: Array) -> Array:
 
 
 def _between(u: Array) -> Array:
-    # phi + u Phi = phi (1 - |u| sqrt(pi/2) erfcx(|u|/sqrt(2))), and the bracket tends to 1/u^2.
+    # phi + u Phi = phi (1 - |u| sqrt(pi/2) erfcx(|u|/sqrt(2))). The bracket tends to 1/u^2.
     bracket = 1 + u * math.sqrt(math.pi / 2) * erfcx(-u / math.sqrt(2))
     tiny = 1 / u**2
     series = tiny * (1 - 3 * tiny + 15 * tiny**2 - 105 * tiny**3)
-    # The bracket loses its digits as |u| grows; at 25 either is right to 1e-9.
+    # The bracket loses digits as |u| grows. At |u| = 25, bracket and series both have a relative error of
+    # 1e-9.
     return np.asarray(-(u**2) / 2 - _LOG_ROOT_TAU + np.log(np.where(u < -25, series, bracket)))
 
 

@@ -1,4 +1,4 @@
-"""Bayesian optimisation, with a choice of surrogate and acquisition."""
+"""Bayesian optimisation with a choice of surrogate and acquisition function."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 
 class Bayes(BayesSettings, SearcherSpec):
-    """Bayesian optimisation (Jones et al. 1998; Hutter et al. 2011), conditions and failures included.
+    """Bayesian optimisation (Jones et al. 1998; Hutter et al. 2011).
 
-    The model takes each running trial as one that ends with its expected value.
+    It handles conditions and failed trials. The model assumes that each running trial ends with its expected
+    value.
     """
 
     kind: Literal["bayes"] = "bayes"
@@ -72,15 +73,20 @@ class _BayesSearcher(StudySearcher):
 
     def _void(self, trial: int) -> None:
         if trial in self._open:
-            # Pruned before its first value, a trial counts for nothing.
+            # Optuna ignores a trial that is pruned before its first value.
             self._study.tell(self._open.pop(trial), state=self._states.PRUNED)
 
 
 def _rules(space: SearchSpace, parameters: Mapping[str, Parameter]) -> Rules | None:
-    """Which dimensions are active by key, and whether the constraints allow it, given a draw for each."""
+    """Return the rules that say which parameters are active and which draws meet the constraints.
+
+    ``None`` when every parameter is always active, nothing is constrained and no two draws mean the same
+    value.
+    """
     from tuner.searchers._mixed_space import Rules
 
-    # A share, in [0, 1], of which each of finitely many values has many.
+    # A dimension with finitely many values may be drawn as a share in [0, 1]. Many shares then mean the same
+    # value.
     meaning = {
         key: parameters[key].value
         for key, dimension in space.dimensions.items()

@@ -1,6 +1,6 @@
-"""The recurrent controller of ``reinforce``: an LSTM that decides one step after the other. Needs torch.
+"""The recurrent controller of ``reinforce``: an LSTM that makes one decision after another. Needs torch.
 
-Everything is computed in float64 and by one thread, so that another machine draws the same from a seed.
+It computes in float64 on one thread, so a seed gives the same draws on every machine.
 """
 
 from __future__ import annotations
@@ -18,26 +18,29 @@ from torch.nn import functional
 
 FORMAT = 1
 
-# Weights are drawn from [-0.08, 0.08] (Zoph and Le 2017, section 4.1): all options are as likely at first.
+# Initial weights lie in [-0.08, 0.08] (Zoph and Le 2017, section 4.1), so all options start almost equally
+# likely.
 _INITIAL = 0.08
 
 
 class Draw(NamedTuple):
-    """A sequence of decisions: its tokens in the vocabulary, and its log-probability when it was drawn."""
+    """A sequence of decisions."""
 
     tokens: tuple[int, ...]
+    """Indices of the chosen options in the vocabulary."""
     log_probability: float
+    """Log-probability of the sequence when it was drawn."""
 
 
 class Network(nn.Module):
-    """The last token's embedding through an LSTM to one number per token of the vocabulary.
+    """An LSTM that maps a sequence of tokens to one logit per token of the vocabulary.
 
-    The vocabulary has the options of all steps one after the other; one more token stands before the first.
+    The vocabulary concatenates the options of all steps. One extra token starts each sequence.
     """
 
     def __init__(self, tokens: int, *, hidden: int, generator: torch.Generator) -> None:
         super().__init__()
-        with torch.random.fork_rng(devices=[]):  # what torch draws itself is replaced
+        with torch.random.fork_rng(devices=[]):  # torch's own initial weights are overwritten below
             self.embedding = nn.Embedding(tokens + 1, hidden, dtype=torch.float64)
             self.lstm = nn.LSTM(hidden, hidden, batch_first=True, dtype=torch.float64)
             self.head = nn.Linear(hidden, tokens, dtype=torch.float64)
@@ -46,71 +49,77 @@ class Network(nn.Module):
                 parameter.uniform_(-_INITIAL, _INITIAL, generator=generator)
 
     def forward(self, tokens: Tensor, state: Any = None) -> tuple[Tensor, Any]:
-        """Tokens n x t to the numbers after each, n x t x vocabulary, and the LSTM's state."""
+        """Map tokens (n x t) to logits (n x t x vocabulary) and the LSTM's new state."""
         outputs, state = self.lstm(self.embedding(tokens), state)
         return self.head(outputs), state
 
 
 class ControllerNetwork:
-    """The network with its vocabulary, its optimizer and a random stream of its own.
+    """The network with its vocabulary, optimizer and random generator.
 
-    ``vocabulary``: the name of each step -> how many options it has, at least one.
+    ``vocabulary`` maps the name of each step to its number of options, at least 1.
     """
 
     def __init__(
         self, vocabulary: Mapping[str, int], *, hidden: int, learning_rate: float, seed: int
     ) -> None:
         self.vocabulary = dict(vocabulary)
-        self._starts: dict[str, int] = {}
-        self._first = 0  # the token that stands before the first
+        self._offsets: dict[str, int] = {}
+        self._start_token = 0  # the token that starts each sequence
         for name, options in self.vocabulary.items():
-            self._starts[name] = self._first
-            self._first += options
+            self._offsets[name] = self._start_token
+            self._start_token += options
         owners = torch.repeat_interleave(torch.tensor(list(self.vocabulary.values())))
-        self._siblings = owners[:, None] == owners[None, :]  # the tokens of one step
+        self._siblings = owners[:, None] == owners[None, :]  # whether two tokens belong to the same step
         self._hidden = hidden
         self._generator = torch.Generator().manual_seed(seed)
-        self.network = Network(self._first, hidden=hidden, generator=self._generator)
+        self.network = Network(self._start_token, hidden=hidden, generator=self._generator)
         self._optimizer = Adam(list(self.network.parameters()), learning_rate=learning_rate)
 
     def drawing(self, *, temperature: float = 1.0) -> Drawing:
-        """A new sequence, to be drawn decision by decision; a temperature above 1 evens the odds."""
+        """Start a sequence that is drawn decision by decision.
+
+        A temperature above 1 makes the options more equally likely.
+        """
         return Drawing(self, temperature)
 
     def recall(self, decisions: Sequence[tuple[str, int]]) -> Draw:
-        """The sequence of these decisions (step, option) as if it were drawn now."""
-        tokens = tuple(self._starts[name] + option for name, option in decisions)
+        """Return the sequence with the given decisions (step, option), with its log-probability now."""
+        tokens = tuple(self._offsets[name] + option for name, option in decisions)
         with _one_thread(), torch.no_grad():
             [log_probability], _ = self.judge([Draw(tokens, 0.0)])
         return Draw(tokens, float(log_probability))
 
     def judge(self, draws: Sequence[Draw]) -> tuple[Tensor, Tensor]:
-        """Of each sequence the log-probability now, and the entropy of all its steps; both of length n."""
+        """Return each sequence's current log-probability (n) and the summed entropy of its steps (n)."""
         longest = max(len(draw.tokens) for draw in draws)
-        chosen = torch.full((len(draws), longest), self._first)
+        chosen = torch.full((len(draws), longest), self._start_token)
         for row, draw in enumerate(draws):
             chosen[row, : len(draw.tokens)] = torch.tensor(draw.tokens)
-        there = chosen != self._first
-        numbers, _ = self.network(functional.pad(chosen, (1, -1), value=self._first))
-        chosen = chosen.where(there, 0)
-        foreign = ~self._siblings[chosen]
-        every = numbers.masked_fill(foreign, -torch.inf).log_softmax(-1)
+        present = chosen != self._start_token
+        logits, _ = self.network(functional.pad(chosen, (1, -1), value=self._start_token))
+        chosen = chosen.where(present, 0)
+        impossible = ~self._siblings[chosen]
+        every = logits.masked_fill(impossible, -torch.inf).log_softmax(-1)
         own = every.gather(-1, chosen[..., None]).squeeze(-1)
-        # Without the impossible ones: 0 times infinity is no number.
-        entropies = -(every.exp() * every.masked_fill(foreign, 0.0)).sum(-1)
-        return (own * there).sum(-1), (entropies * there).sum(-1)
+        # Impossible options have log-probability -inf. Masking them avoids 0 x inf.
+        entropies = -(every.exp() * every.masked_fill(impossible, 0.0)).sum(-1)
+        return (own * present).sum(-1), (entropies * present).sum(-1)
 
     def learn(self, draws: Sequence[Draw], advantages: Sequence[float], *, entropy: float) -> None:
-        """Make each sequence likelier or less likely, as its advantage says."""
+        """Update the network once.
+
+        A positive advantage makes a sequence more likely, a negative one less likely.
+        """
         with _one_thread():
             loss = self.loss(draws, advantages, entropy=entropy)
             self._optimizer.step(torch.autograd.grad(loss, list(self.network.parameters())))
 
     def loss(self, draws: Sequence[Draw], advantages: Sequence[float], *, entropy: float) -> Tensor:
-        """What an update lowers: its gradient is REINFORCE's (Williams 1992) and that of the entropy.
+        """Return the loss of an update: REINFORCE (Williams 1992) with an entropy bonus.
 
-        Results come after other updates. A sequence that has become less likely since it was drawn counts
-        by the ratio of the two probabilities, others in full.
+        Results arrive after other updates. The term of a sequence is therefore weighted by the ratio of its
+        current probability to its probability when drawn, at most 1.
         """
         log_probabilities, entropies = self.judge(draws)
         before = torch.tensor([draw.log_probability for draw in draws], dtype=torch.float64)
@@ -119,7 +128,7 @@ class ControllerNetwork:
         return -(gains + entropy * entropies).mean()
 
     def save(self, path: Path) -> None:
-        """Write network and optimizer, whole or not at all, for ``torch.load(weights_only=True)``.
+        """Write network and optimizer atomically, for ``torch.load(weights_only=True)``.
 
         Raises OSError when the file cannot be written.
         """
@@ -140,32 +149,35 @@ class ControllerNetwork:
             unfinished.unlink(missing_ok=True)
 
     def load(self, path: Path) -> None:
-        """Go on from what ``save`` wrote. Raises ValueError when that is of another vocabulary or size."""
+        """Restore what ``save`` wrote.
+
+        Raises ValueError when the file cannot be read, or when its vocabulary or hidden size differs.
+        """
         state = _read(path)
         for name, own in (("vocabulary", self.vocabulary), ("hidden", self._hidden)):
             if state[name] != own:
-                raise ValueError(f"must be of this sweep's {name}, {own}, got {state[name]}")
+                raise ValueError(f"must have this sweep's {name}, {own}, got {state[name]}")
         self.network.load_state_dict(state["network"])
         self._optimizer.load_state_dict(state["optimizer"])
 
 
 class Drawing:
-    """A sequence in the making; ``draw`` is what it has come to."""
+    """A sequence that is being drawn. ``draw`` holds the decisions so far."""
 
     def __init__(self, controller: ControllerNetwork, temperature: float) -> None:
         self._controller = controller
         self._temperature = temperature
-        self._token = controller._first
+        self._token = controller._start_token
         self._state: Any = None
         self.draw = Draw((), 0.0)
 
     def choose(self, name: str) -> int:
-        """Decide a step: the number of its option, from 0."""
+        """Draw an option of the step ``name`` and return its index, from 0."""
         controller = self._controller
-        start, options = controller._starts[name], controller.vocabulary[name]
+        start, options = controller._offsets[name], controller.vocabulary[name]
         with _one_thread(), torch.no_grad():
-            numbers, self._state = controller.network(torch.tensor([[self._token]]), self._state)
-            own = (numbers[0, 0, start : start + options] / self._temperature).log_softmax(0)
+            logits, self._state = controller.network(torch.tensor([[self._token]]), self._state)
+            own = (logits[0, 0, start : start + options] / self._temperature).log_softmax(0)
             option = int(torch.multinomial(own.exp(), 1, generator=controller._generator))
         self._token = start + option
         self.draw = Draw((*self.draw.tokens, self._token), self.draw.log_probability + float(own[option]))
@@ -173,7 +185,10 @@ class Drawing:
 
 
 class Adam:
-    """Adam (Kingma and Ba 2015, arXiv:1412.6980); torch's own imports its compiler, which takes a second."""
+    """Adam (Kingma and Ba 2015, arXiv:1412.6980).
+
+    ``torch.optim`` imports torch's compiler, which takes a second.
+    """
 
     def __init__(self, parameters: list[nn.Parameter], *, learning_rate: float) -> None:
         self._parameters = parameters
@@ -184,7 +199,7 @@ class Adam:
 
     @torch.no_grad()
     def step(self, gradients: Sequence[Tensor]) -> None:
-        """Change the parameters by their gradients."""
+        """Update the parameters in place, given their gradients."""
         self._steps += 1
         first, second = 0.9, 0.999
         rate = self._learning_rate / (1 - first**self._steps)
@@ -196,16 +211,16 @@ class Adam:
             parameter.sub_(rate * mean / ((square / (1 - second**self._steps)).sqrt() + 1e-8))
 
     def state_dict(self) -> dict[str, Any]:
-        """The number of steps and the moving averages."""
+        """Return the number of steps and the moving averages."""
         return {"steps": self._steps, "means": self._means, "squares": self._squares}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a saved state."""
+        """Restore a saved state."""
         self._steps, self._means, self._squares = state["steps"], state["means"], state["squares"]
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """What ``save`` wrote. Raises ValueError for any other file."""
+    """Read what ``save`` wrote. Raises ValueError for any other file."""
     import pickle
 
     try:

@@ -26,11 +26,12 @@ class Evolution(SearcherSpec):
     kind: Literal["evolution"] = "evolution"
     population: Annotated[int, Field(strict=True, ge=2)] = Field(
         default=20,
-        description="number of trials that may become parents, the last to have ended (P); as many are drawn "
-        "at random at first",
+        description="number of trials that may become parents: the most recent to end (P); the first P "
+        "trials are drawn at random",
     )
     tournament: Count = Field(
-        default=5, description="number of them drawn at random, of which the best is the parent (S)"
+        default=5,
+        description="number of possible parents drawn at random; the best of them is the parent (S)",
     )
 
     learns: ClassVar[bool] = True
@@ -60,19 +61,19 @@ class _EvolutionSearcher(Searcher):
         self._space = space
         self._objective = objective
         self._rng = np.random.default_rng(seed)
-        self._living: deque[_Individual] = deque(maxlen=spec.population)
+        self._population: deque[_Individual] = deque(maxlen=spec.population)
         self._open: dict[int, Config] = {}
         self._iterations: dict[int, int] = {}
-        self._founders: set[int] = set()  # the trials that were drawn or taken as such
+        self._founders: set[int] = set()  # trials drawn at random or given, not mutated
 
     def suggest(self, trial: int) -> Config:
-        if len(self._founders - {trial}) < self._spec.population or not self._living:
+        if len(self._founders - {trial}) < self._spec.population or not self._population:
             self._founders.add(trial)
             config = self._space.sample(self._rng)
         else:
-            size = min(self._spec.tournament, len(self._living))
-            drawn = self._rng.choice(len(self._living), size=size, replace=False)
-            parent = max((self._living[int(index)] for index in drawn), key=lambda one: one.fitness)
+            size = min(self._spec.tournament, len(self._population))
+            drawn = self._rng.choice(len(self._population), size=size, replace=False)
+            parent = max((self._population[int(index)] for index in drawn), key=lambda one: one.fitness)
             config = self._space.mutated(parent.config, self._rng)
         self._open[trial] = dict(config)
         return config
@@ -87,7 +88,7 @@ class _EvolutionSearcher(Searcher):
     def finish(self, trial: int, ending: Ending, value: float | None) -> None:
         config, iterations = self._open.pop(trial), self._iterations.pop(trial, 0)
         if ending == "failed" or value is None:
-            self._founders.discard(trial)  # another takes its place
+            self._founders.discard(trial)  # draw another trial at random in its place
             return
         fitness = (ending == "completed", iterations, self._objective.score(value))
-        self._living.append(_Individual(config, fitness))
+        self._population.append(_Individual(config, fitness))

@@ -1,4 +1,4 @@
-"""``Feasibility``: how likely a trial is to succeed, learned from which trials succeeded and which failed."""
+"""``Feasibility``: a model of the probability that a trial succeeds, learned from successes and failures."""
 
 from __future__ import annotations
 
@@ -14,35 +14,36 @@ from tuner.searchers._matern import Array, matern, per_group, squares
 
 _LOG_ROOT_TAU = math.log(2 * math.pi) / 2
 
-# Log-normal priors, as in ``GaussianProcess``, and floors. A latent function that varies by less than 1 is
-# lost in the noise of the probit. With a length scale below 0.1, nothing is known between trials.
+# Log-normal priors, as in ``GaussianProcess``, and lower bounds. A signal variance below 1 is lost in the
+# probit's noise. With a length scale below 0.1, the model knows nothing between trials.
 _LENGTH, _LENGTH_BOUNDS = (0.0, 1.0), (0.1, 200.0)
 _SIGNAL, _SIGNAL_BOUNDS = (2.0, 1.0), (1.0, 400.0)
 
-_LARGEST_STEPS = 30
-_MOST_ROWS = 150  # on which the parameters are fitted: beyond, they change little and cost much
+_OPTIMIZER_STEPS = 30
+_MAX_ROWS = 150  # rows used to fit the parameters; more rows cost much and change them little
 _NEWTON_STEPS = 30
 
-# The least probability of success with which a trial is worth a try: while at most a quarter of the trials
-# have failed, and from a third on. Often a model expects the best beyond the border of what fails. Expected
-# improvement times this probability then tries beyond it again and again: 40 of 60 trials failed.
-_LEAST = (0.7, 0.95)
-_SHARES = (1 / 4, 1 / 3)
+# The required probability of success: 0.7 while at most 1/4 of the trials have failed, 0.95 from 1/3 on. A
+# model often expects the best point beyond the border of the failing region. Expected improvement times
+# probability of success then tries points beyond that border again and again: 40 of 60 trials failed.
+_REQUIRED = (0.7, 0.95)
+_FAILED_SHARES = (1 / 4, 1 / 3)
 
-# How fast less than that is given up: at half of it by 240, more than logarithms of improvements differ.
+# The penalty for a lower probability. At half the required probability it is 240, more than logarithms of
+# improvements differ.
 _STEEPNESS = 500.0
 
 
 class Feasibility:
-    """Gaussian process classification with a probit, by Laplace's approximation.
+    """Gaussian process classification with a probit likelihood and Laplace's approximation.
 
-    As in Rasmussen and Williams 2006, section 3.4; the numbers below are of their algorithms.
-    Far from all trials the probability of success is the share of those that succeeded. ``groups``: as for
+    See Rasmussen and Williams 2006, section 3.4. Algorithm numbers below refer to that book. Far from all
+    trials, the probability of success is the share of trials that succeeded. ``groups`` is as in
     ``GaussianProcess``.
     """
 
     inactive = 0.5
-    """As for ``GaussianProcess``."""
+    """The value that replaces an inactive number, as in ``GaussianProcess``."""
 
     def __init__(self, groups: NDArray[np.int_]) -> None:
         self._groups = groups
@@ -51,10 +52,13 @@ class Feasibility:
     def fit(
         self, columns: Array, succeeded: NDArray[np.bool_], *, seed: np.random.Generator | int = 0
     ) -> Feasibility:
-        """Fit to ``columns`` (n x c) and whether each trial succeeded (n). The seed chooses among many."""
+        """Fit the model to ``columns`` (n x c) and to whether each trial succeeded (n).
+
+        The parameters are fitted to at most 150 rows; ``seed`` selects them.
+        """
         signs = np.where(succeeded, 1.0, -1.0)
-        few = np.sort(np.random.default_rng(seed).permutation(len(signs))[:_MOST_ROWS])
-        self._mean = self._far(signs)
+        subset = np.sort(np.random.default_rng(seed).permutation(len(signs))[:_MAX_ROWS])
+        self._mean = self._prior_mean(signs)
         bounds = [
             *[(math.log(low), math.log(high)) for low, high in [_LENGTH_BOUNDS] * self._count],
             tuple(map(math.log, _SIGNAL_BOUNDS)),
@@ -62,20 +66,23 @@ class Feasibility:
         found = minimize(
             self._loss,
             np.array([*[math.log(0.5)] * self._count, _SIGNAL[0]]),
-            args=(columns[few], signs[few], np.array([*[_LENGTH] * self._count, _SIGNAL])),
+            args=(columns[subset], signs[subset], np.array([*[_LENGTH] * self._count, _SIGNAL])),
             jac=True,
             method="L-BFGS-B",
             bounds=bounds,
-            options={"maxiter": _LARGEST_STEPS, "ftol": 1e-5, "gtol": 1e-3},
+            options={"maxiter": _OPTIMIZER_STEPS, "ftol": 1e-5, "gtol": 1e-3},
         )
         return self.fixed(columns, signs, found.x)
 
     def fixed(self, columns: Array, signs: Array, parameters: Array) -> Feasibility:
-        """With these logarithms of length scales and signal variance."""
+        """Fit the latent function with given parameters: the logarithms of length scales and signal variance.
+
+        ``signs`` (n) is 1 for a trial that succeeded and -1 for one that failed.
+        """
         self.parameters = parameters
-        self.least = _least(float(np.mean(signs < 0)))
-        """The least probability of success with which a trial is worth a try."""
-        self._mean = self._far(signs)
+        self.required = _required(float(np.mean(signs < 0)))
+        """The probability of success that a trial must have to be worth running."""
+        self._mean = self._prior_mean(signs)
         self._signal = math.exp(parameters[-1])
         self._scales = np.exp(-parameters[self._groups])
         self._scaled = columns * self._scales
@@ -86,7 +93,7 @@ class Feasibility:
         return self
 
     def log_probability(self, columns: Array) -> Array:
-        """The logarithm of the probability of success at ``columns`` (m x c)."""
+        """Return the log-probability of success (m) at ``columns`` (m x c)."""
         kernel, _ = matern(squares(columns * self._scales, self._scaled))
         across = self._signal * kernel
         projected = across @ self._projection.T
@@ -95,7 +102,7 @@ class Feasibility:
         return np.asarray(log_ndtr(mean / np.sqrt(1 + variance)))
 
     def log_probability_with_gradient(self, point: Array) -> tuple[float, Array]:
-        """The same at one point (c), and its gradient (c) there."""
+        """Return the log-probability of success at one point (c), and its gradient (c)."""
         differences = point * self._scales - self._scaled
         kernel, slope = matern(np.einsum("ij,ij->i", differences, differences))
         across = self._signal * kernel
@@ -111,23 +118,29 @@ class Feasibility:
         return value, np.asarray(by_u * u_gradient)
 
     def penalty(self, columns: Array) -> Array:
-        """What to add to a logarithmic utility at ``columns`` (m x c): 0 where success is likely enough."""
-        short = np.maximum(math.log(self.least) - self.log_probability(columns), 0.0)
-        return np.asarray(-_STEEPNESS * short**2)
+        """Return what to add to a logarithmic utility (m) at ``columns`` (m x c).
+
+        It is 0 where the probability of success is at least ``required``, and negative elsewhere.
+        """
+        shortfall = np.maximum(math.log(self.required) - self.log_probability(columns), 0.0)
+        return np.asarray(-_STEEPNESS * shortfall**2)
 
     def penalty_with_gradient(self, point: Array) -> tuple[float, Array]:
-        """The same at one point (c), and its gradient (c) there."""
+        """Return the penalty at one point (c), and its gradient (c)."""
         log_probability, gradient = self.log_probability_with_gradient(point)
-        short = max(math.log(self.least) - log_probability, 0.0)
-        return -_STEEPNESS * short**2, 2 * _STEEPNESS * short * gradient
+        shortfall = max(math.log(self.required) - log_probability, 0.0)
+        return -_STEEPNESS * shortfall**2, 2 * _STEEPNESS * shortfall * gradient
 
-    def _far(self, signs: Array) -> float:
-        """The latent mean that stands for the share of trials that succeeded, one more of each kind."""
+    def _prior_mean(self, signs: Array) -> float:
+        """Return the prior latent mean for the share of successes, after adding one trial to each class."""
         share = (np.sum(signs > 0) + 1) / (len(signs) + 2)
         return float(ndtri(share)) * math.sqrt(1 + math.exp(_SIGNAL[0]))
 
     def _loss(self, parameters: Array, columns: Array, signs: Array, priors: Array) -> tuple[float, Array]:
-        """Minus the logarithm of the parameters' posterior, up to a constant; its gradient (5.1)."""
+        """Return the negative log posterior of the parameters and its gradient (algorithm 5.1).
+
+        Constant terms are left out.
+        """
         scaled = columns * np.exp(-parameters[self._groups])
         signal = math.exp(parameters[-1])
         kernel, slope = matern(squares(scaled, scaled))
@@ -136,27 +149,29 @@ class Feasibility:
         precision = mode.root[:, None] * cho_solve((mode.lower, True), np.diag(mode.root), check_finite=False)
         product = precision @ matrix
         variances = np.diag(matrix) - np.einsum("ij,ij->j", matrix, product)
-        moved = 0.5 * variances * mode.third
-        moved = moved - product @ moved
+        shift = 0.5 * variances * mode.third
+        shift = shift - product @ shift
         inner = np.outer(mode.slope, mode.slope) - precision
-        inner += np.outer(moved, mode.slope) + np.outer(mode.slope, moved)
-        off = (parameters - priors[:, 0]) / priors[:, 1]
+        inner += np.outer(shift, mode.slope) + np.outer(mode.slope, shift)
+        deviations = (parameters - priors[:, 0]) / priors[:, 1]
         gradient = np.zeros_like(parameters)
         np.add.at(gradient, self._groups, per_group(scaled, signal * inner * slope))
         gradient[-1] = -0.5 * np.sum(inner * matrix)
-        return 0.5 * float(off @ off) - mode.evidence, gradient + off / priors[:, 1]
+        return 0.5 * float(deviations @ deviations) - mode.evidence, gradient + deviations / priors[:, 1]
 
 
-def _least(failed: float) -> float:
-    """The least probability of success with which a trial is worth a try, by the share that failed."""
-    return float(np.interp(failed, _SHARES, _LEAST))
+def _required(failed: float) -> float:
+    """Return the required probability of success, given the share of trials that failed."""
+    return float(np.interp(failed, _FAILED_SHARES, _REQUIRED))
 
 
 class _Mode:
-    """Where the posterior of the latent values (n) is highest, by Newton's method (3.1).
+    """The mode of the posterior of the latent values (n), found by Newton's method (algorithm 3.1).
 
-    ``slope``, ``third``: first and third derivatives of the log likelihood there; ``root``: the square root
-    of minus the second; ``lower``: the Cholesky factor of 1 + root K root; ``evidence``: its logarithm.
+    - ``slope``, ``third``: first and third derivatives of the log likelihood at the mode
+    - ``root``: square root of minus the second derivative
+    - ``lower``: Cholesky factor of 1 + root K root
+    - ``evidence``: approximate log marginal likelihood
     """
 
     def __init__(self, matrix: Array, signs: Array, mean: float) -> None:
@@ -183,7 +198,7 @@ class _Mode:
 
 
 def _probit(signs: Array, latent: Array) -> tuple[Array, Array, Array, Array]:
-    """log of Phi(sign x latent), its first derivative, minus its second, its third."""
+    """Return log Phi(sign x latent), its first derivative, minus its second derivative, and its third."""
     u = signs * latent
     log_likelihood = log_ndtr(u)
     ratio = np.exp(-(u**2) / 2 - _LOG_ROOT_TAU - log_likelihood)

@@ -1,7 +1,7 @@
 """``GaussianProcess``: the smooth surrogate of Bayesian optimisation.
 
-scikit-learn's has no priors on the kernel's parameters, and without them a dozen observations in ten
-dimensions overfit; it has no gradient of the prediction, and its likelihood needs n x n x d numbers.
+It differs from scikit-learn's in three ways. Priors on the kernel's parameters keep a dozen observations in
+ten dimensions from being overfitted. The prediction has a gradient. The likelihood needs no n x n x d array.
 """
 
 from __future__ import annotations
@@ -15,38 +15,39 @@ from scipy.optimize import minimize
 
 from tuner.searchers._matern import Array, matern, per_group, squares
 
-# Log-normal priors: mean and standard deviation of the logarithm. The scale of the length scales is the range
-# of a number, [0, 1]; the noise may as well be none. Tried on Branin and Hartmann: with length scales that
-# grow with the root of the dimension (Hvarfner et al. 2024) half of the gain over random search is lost, with
-# noise centred at 1% the last digits are.
+# Log-normal priors: mean and standard deviation of the logarithm. A number's range is [0, 1], which sets the
+# scale of the length scales. The wide prior on the noise allows none. Two alternatives were worse on Branin
+# and Hartmann. Length scales that grow with the root of the dimension (Hvarfner et al. 2024) lose half of the
+# gain over random search. Noise centred at 1% loses the last digits.
 _LENGTH = (0.0, 1.0)
 _SIGNAL = (0.0, 1.0)
 _NOISE = (-7.0, 3.0)
 
-# On the variance of standardised values: smaller noise makes the matrix singular to working precision.
+# For the variance of standardised values. Smaller noise makes the matrix numerically singular.
 _NOISE_BOUNDS = (1e-6, 1.0)
 _SIGNAL_BOUNDS = (0.05, 20.0)
 _LENGTH_BOUNDS = (0.02, 200.0)
 
-_LARGEST_STEPS = 40
+_OPTIMIZER_STEPS = 40
 
 
 class GaussianProcess:
-    """Matern 5/2 with a length scale per group of columns, noise, and mean 0 (Rasmussen and Williams 2006).
+    """Gaussian process with mean 0, a Matern 5/2 kernel and noise (Rasmussen and Williams 2006).
 
-    ``groups``: for each of the c columns the number of its length scale, from 0. The parameters are those
-    most probable after the observations, under log-normal priors.
+    ``groups`` gives, for each of the c columns, the index of its length scale, from 0. The fitted parameters
+    maximise the posterior under log-normal priors.
     """
 
     inactive = 0.5
-    """In place of an inactive number; amid its range, where it is closest to all of its values."""
+    """The value that replaces an inactive number: the centre of its range, where it is close to all values.
+    """
 
     def __init__(self, groups: NDArray[np.int_]) -> None:
         self._groups = groups
         self._count = int(groups.max()) + 1
 
     def fit(self, columns: Array, values: Array, *, seed: int = 0) -> GaussianProcess:
-        """Fit to ``columns`` (n x c) and standardised ``values`` (n). The seed is not needed."""
+        """Fit to ``columns`` (n x c) and standardised ``values`` (n). ``seed`` is ignored."""
         start = np.array([*[math.log(0.5)] * self._count, 0.0, math.log(1e-2)])
         bounds = [
             *[(math.log(low), math.log(high)) for low, high in [_LENGTH_BOUNDS] * self._count],
@@ -61,12 +62,15 @@ class GaussianProcess:
             jac=True,
             method="L-BFGS-B",
             bounds=bounds,
-            options={"maxiter": _LARGEST_STEPS, "ftol": 1e-5, "gtol": 1e-3},
+            options={"maxiter": _OPTIMIZER_STEPS, "ftol": 1e-5, "gtol": 1e-3},
         )
         return self.fixed(columns, values, found.x)
 
     def fixed(self, columns: Array, values: Array, parameters: Array) -> GaussianProcess:
-        """The process with these logarithms of length scales, signal and noise variance."""
+        """Condition on the data with given parameters.
+
+        They are the logarithms of the length scales, the signal variance and the noise variance.
+        """
         self.parameters = parameters
         self._scales = np.exp(-parameters[self._groups])
         self._signal = math.exp(parameters[-2])
@@ -86,18 +90,21 @@ class GaussianProcess:
 
     @property
     def noise(self) -> float:
-        """The standard deviation of the noise; 0 where it is no more than the prior expects of any values."""
+        """Return the standard deviation of the noise; 0 if it is at most the prior's median."""
         return math.sqrt(max(self._noise - math.exp(_NOISE[0]), 0.0))
 
     def expecting(self, columns: Array) -> GaussianProcess:
-        """The process after ``columns`` (m x c) turn out as predicted: same mean, less variance there."""
+        """Return the process as if ``columns`` (m x c) had their predicted values.
+
+        The mean stays the same; the variance shrinks there.
+        """
         mean, _ = self.predict(columns)
         return GaussianProcess(self._groups).fixed(
             np.concatenate([self._columns, columns]), np.concatenate([self._values, mean]), self.parameters
         )
 
     def predict(self, columns: Array) -> tuple[Array, Array]:
-        """Mean and standard deviation (without noise) of the function at ``columns`` (m x c)."""
+        """Return mean (m) and standard deviation without noise (m) of the function at ``columns`` (m x c)."""
         kernel, _ = matern(squares(columns * self._scales, self._scaled))
         across = self._signal * kernel
         projected = across @ self._inverse_lower.T
@@ -105,7 +112,7 @@ class GaussianProcess:
         return across @ self._weights, np.sqrt(np.maximum(variance, self._smallest_variance))
 
     def predict_with_gradient(self, point: Array) -> tuple[float, float, Array, Array]:
-        """Mean and standard deviation at one point (c), and their gradients (c) there."""
+        """Return mean and standard deviation at one point (c), then their gradients (c each)."""
         scaled = point * self._scales
         differences = scaled - self._scaled
         kernel, slope = matern(np.einsum("ij,ij->i", differences, differences))
@@ -126,7 +133,7 @@ class GaussianProcess:
         return 1e-10 * self._signal
 
     def _loss(self, parameters: Array, columns: Array, values: Array, priors: Array) -> tuple[float, Array]:
-        """Minus the logarithm of the posterior of the parameters, up to a constant; its gradient."""
+        """Return the negative log posterior of the parameters, up to a constant, and its gradient."""
         n = len(values)
         scaled = columns * np.exp(-parameters[self._groups])
         signal, noise = np.exp(parameters[-2:])
@@ -138,10 +145,10 @@ class GaussianProcess:
         inverse, _ = lapack.dpotri(lower, lower=True)
         inverse = np.tril(inverse) + np.tril(inverse, -1).T
         inner = np.outer(weights, weights) - inverse
-        off = (parameters - priors[:, 0]) / priors[:, 1]
-        loss = 0.5 * values @ weights + np.log(np.diag(lower)).sum() + 0.5 * off @ off
+        deviations = (parameters - priors[:, 0]) / priors[:, 1]
+        loss = 0.5 * values @ weights + np.log(np.diag(lower)).sum() + 0.5 * deviations @ deviations
         gradient = np.zeros_like(parameters)
         np.add.at(gradient, self._groups, per_group(scaled, signal * inner * slope))
         gradient[-2] = -0.5 * signal * np.sum(inner * kernel)
         gradient[-1] = -0.5 * noise * np.trace(inner)
-        return float(loss), gradient + off / priors[:, 1]
+        return float(loss), gradient + deviations / priors[:, 1]

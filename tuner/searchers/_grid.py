@@ -14,7 +14,7 @@ from tuner.space.values import same
 
 
 class Grid(SearcherSpec):
-    """Every combination once. A continuous dimension says how many values to take: ``points`` or ``step``."""
+    """Grid search: every combination once. A continuous dimension needs ``points`` or ``step``."""
 
     kind: Literal["grid"] = "grid"
 
@@ -36,14 +36,14 @@ class Grid(SearcherSpec):
         return _GridSearcher(self._configs(space))
 
     def _configs(self, space: SearchSpace) -> list[Config]:
-        """The user's points, then the grid; without those that an earlier sweep has completed."""
-        first = [space.build(lambda key, _, p=point: p[space.name(key)]) for point in self.initial_points]  # type: ignore[misc]
+        """Return the initial points, then the grid, without what an earlier sweep has completed."""
+        initial = [space.build(lambda key, _, p=point: p[space.name(key)]) for point in self.initial_points]  # type: ignore[misc]
         done = completed(Path(self.warm_start).expanduser(), space) if self.warm_start else []
-        if not first and not done:
+        if not initial and not done:
             return space.grid()
         configs: list[Config] = []
-        for config in [*first, *space.grid()]:
-            if not any(same(config, other) for other in (*done, *configs[: len(first)])):
+        for config in [*initial, *space.grid()]:
+            if not any(same(config, other) for other in (*done, *configs[: len(initial)])):
                 configs.append(config)
         return configs
 

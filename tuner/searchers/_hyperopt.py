@@ -1,4 +1,4 @@
-"""HyperOpt's algorithms, asked and told directly."""
+"""HyperOpt's algorithms, called directly without ``fmin``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tuner.space import Config, Dimension, SearchSpace
 from tuner.space.hyperopt import drawn, told
 from tuner.spec import Count, Number
 
-# Algorithm -> its settings with their defaults, which are HyperOpt's own.
+# Algorithm -> its settings with their defaults. The defaults are HyperOpt's own.
 _SETTINGS: dict[str, dict[str, Any]] = {
     "tpe": {"startup_trials": 20, "candidates": 24, "gamma": 0.25},
     "anneal": {"good": 2.0, "shrink": 0.1},
@@ -26,8 +26,8 @@ _SETTINGS: dict[str, dict[str, Any]] = {
 class HyperOpt(SearcherSpec):
     """HyperOpt (Bergstra et al. 2013), with any of its algorithms.
 
-    Running trials count as bad for ``tpe``, so that trials at the same time differ. A stopped trial counts
-    with its last value, since HyperOpt knows no stopped trials.
+    ``tpe`` counts running trials as bad, so concurrent trials differ. HyperOpt knows no stopped trials. A
+    stopped trial therefore counts with its last value.
     """
 
     model_config = ConfigDict(json_schema_extra=schema_of_own("algorithm", "tpe", _SETTINGS))
@@ -40,29 +40,30 @@ class HyperOpt(SearcherSpec):
     )
     startup_trials: Count | None = Field(
         default=None,
-        description="for tpe: number of trials that finish before the model is used; none: 20",
+        description="for tpe: number of trials that must finish before the model is used; none: 20",
     )
     candidates: Count | None = Field(
         default=None, description="for tpe: number of samples compared per suggestion; none: 24"
     )
     gamma: Annotated[Number, Field(gt=0, lt=1)] | None = Field(
         default=None,
-        description="for tpe: share of the trials that the model takes as good (gamma); none: 0.25",
+        description="for tpe: share of the trials that the model counts as good (gamma); none: 0.25",
     )
     good: Annotated[Number, Field(ge=1)] | None = Field(
         default=None,
-        description="for anneal: mean rank, from 1, of the trial around which it draws; none: 2.0",
+        description="for anneal: mean rank, from 1, of the trial around which the next one is drawn; "
+        "none: 2.0",
     )
     shrink: Annotated[Number, Field(gt=0)] | None = Field(
         default=None,
-        description="for anneal: how fast the neighbourhood shrinks with the number of trials; none: 0.1",
+        description="for anneal: how fast the neighbourhood shrinks as the number of trials grows; none: 0.1",
     )
 
     conditions: ClassVar[bool] = True
 
     @property
     def learns(self) -> bool:  # type: ignore[override]
-        """Whether suggestions depend on results."""
+        """Return whether suggestions depend on results."""
         return self.algorithm != "random"
 
     @model_validator(mode="before")
@@ -75,7 +76,7 @@ class HyperOpt(SearcherSpec):
         return without_foreign(dump(self), self.algorithm, _SETTINGS)
 
     def build(self, space: SearchSpace, *, objective: Objective, seed: int) -> Searcher:
-        if not space.dimensions:  # HyperOpt has no empty domain, and there is nothing to learn
+        if not space.dimensions:  # HyperOpt accepts no empty domain
             return Random().build(space, objective=objective, seed=seed)
         return _HyperOptSearcher(self, space, objective, seed)
 
@@ -92,11 +93,11 @@ class _HyperOptSearcher(Searcher):
         self._penalty = FailurePenalty(objective)
         self._seed = seed
         self._rng = np.random.default_rng(seed)
-        self._attempts: dict[int, int] = {}  # of an algorithm that does not learn
+        self._attempts: dict[int, int] = {}  # used by "random" only
         self._trials = hyperopt.Trials()
-        self._running: dict[int, Any] = {}  # trial -> its document among the trials
+        self._running: dict[int, Any] = {}  # trial -> its document in self._trials
         self._finished = 0
-        # The objective lives in the trials; HyperOpt is never asked to evaluate one.
+        # Results are written to the trials directly. HyperOpt never calls the objective.
         self._domain = Domain(lambda chosen: 0.0, space.to_hyperopt())
 
     def suggest(self, trial: int) -> Config:
@@ -109,7 +110,7 @@ class _HyperOptSearcher(Searcher):
         point = spec_from_misc(document["misc"])
 
         def choose(key: str, dimension: Dimension) -> Any:
-            # At the very edge of a parent's range, HyperOpt may hold a child for inactive.
+            # At the edge of a parent's range, HyperOpt may consider a child inactive.
             return drawn(dimension, point[key]) if key in point else dimension.sample(self._rng)
 
         return self._space.build(choose)
@@ -158,7 +159,7 @@ class _HyperOptSearcher(Searcher):
             self._hyperopt.tpe.suggest(
                 *known,
                 seed,
-                # HyperOpt would count running trials too, and then model a space of which it knows no result.
+                # HyperOpt counts running trials too. It would then use a model before any result is known.
                 n_startup_jobs=0 if self._finished >= startup else len(self._trials.trials) + 1,
                 n_EI_candidates=self._spec.candidates,
                 gamma=self._spec.gamma,
@@ -167,14 +168,14 @@ class _HyperOptSearcher(Searcher):
         )
 
     def _insert(self, trial: int, document: Any) -> None:
-        # As in hyperopt.fmin, a running trial is among the trials; without a loss it ranks below all others.
+        # A running trial is in the trials, as in hyperopt.fmin. Without a loss it ranks below all others.
         self._trials.insert_trial_doc(document)
         self._trials.refresh()
         self._running[trial] = self._trials.trials[-1]
 
     def _void(self, trial: int) -> None:
         if trial in self._running:
-            self._running.pop(trial)["state"] = self._hyperopt.JOB_STATE_ERROR  # these are left out
+            self._running.pop(trial)["state"] = self._hyperopt.JOB_STATE_ERROR  # HyperOpt ignores such trials
             self._trials.refresh()
 
     def _tell(self, trial: int, value: float) -> None:

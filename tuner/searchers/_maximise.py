@@ -1,4 +1,4 @@
-"""Where a utility is highest in a mixed space: many points at first, then local search from the best."""
+"""Maximise a utility over a mixed space: evaluate many points, then search locally from the best ones."""
 
 from __future__ import annotations
 
@@ -11,31 +11,33 @@ from scipy.stats import qmc
 
 from tuner.searchers._mixed_space import Array, Mask, MixedSpace
 
-_SPREAD = 512  # points over the whole space; a power of 2, as Sobol's sequence wants it
-_INCUMBENTS = 5  # of the best observations, around which more points are taken
-_AROUND = 40  # points around each, half of them wide, half narrow
+_SPREAD = 512  # points over the whole space; Sobol sequences need a power of 2
+_CENTRES = 5  # best observations around which more points are evaluated
+_AROUND = 40  # points around each centre, half with wide and half with narrow changes
 _WIDE, _NARROW = 0.2, 0.02
-_STARTS = 8  # of local search
+_STARTS = 8  # starting points of local search
 _ROUNDS = 30
-_FEW = 16  # values, of which all are tried in turn; where there are more, the next few
+_MAX_LISTED = 16  # local search tries all values of a parameter that has at most 16, and neighbours otherwise
 _GRADIENT_STEPS = 60
 
-# From this share of the space with the highest utility, any of it is taken, not what is near the best trials.
+# If this share of the spread points has the highest utility, one such point is taken, not one near the best
+# trials.
 _PLATEAU = 0.1
 
 
 class Utility(Protocol):
-    """What is maximised."""
+    """The function to maximise."""
 
     inactive: float
+    """The value that replaces an inactive number in ``columns``."""
     smooth: bool
-    """Whether it has a gradient."""
+    """Whether ``gradient`` is available."""
 
     def values(self, columns: Array) -> Array:
-        """The utility at ``columns`` (m x c)."""
+        """Return the utility (m) at ``columns`` (m x c)."""
 
     def gradient(self, point: Array) -> tuple[float, Array]:
-        """Value and gradient at one point (c)."""
+        """Return value and gradient (c) at one point (c)."""
 
 
 def maximise(
@@ -47,25 +49,28 @@ def maximise(
     rng: np.random.Generator,
     held: tuple[int, int] | None = None,
 ) -> tuple[Array, Mask] | None:
-    """The best row found whose key is not ``taken``, and which of its parameters are active.
+    """Return the best row found whose key is not in ``taken``, and the mask of its active parameters.
 
-    ``incumbents``: the best rows so far, best first (without NaN). ``held``: a parameter and the category it
-    must have. ``None``: no point that was looked at is allowed by the rules, has it and is not taken.
+    Return ``None`` if no evaluated point satisfies the rules, ``held`` and ``taken``.
+
+    - ``incumbents``: the best rows so far (n x d), best first, without NaN
+    - ``held``: a parameter's index and the category that it must have
     """
     if held is not None:
         incumbents = incumbents.copy()
         incumbents[:, held[0]] = held[1]
     search = _Search(utility, space, rng, held)
-    # Of equals the first is taken, and a forest has many: one near the best trials rather than anywhere.
-    for row in incumbents[:_INCUMBENTS]:
-        search.look(_around(space, row, rng))
-    search.look_everywhere()
+    # The first of equal points wins, and a forest has many equal points. Points near the best trials come
+    # first.
+    for row in incumbents[:_CENTRES]:
+        search.evaluate(_around(space, row, rng))
+    search.evaluate_spread()
     search.climb()
     return search.best(taken)
 
 
 class _Search:
-    """All that has been looked at."""
+    """The points evaluated so far, with their utility."""
 
     def __init__(
         self, utility: Utility, space: MixedSpace, rng: np.random.Generator, held: tuple[int, int] | None
@@ -74,17 +79,18 @@ class _Search:
         self._space = space
         self._rng = rng
         self._held = held
-        self._seen: list[tuple[Array, Mask, Array]] = []  # rows, their activity, their utility
-        self._everywhere = np.empty(0, dtype=int)  # those of them that are spread over the space, and allowed
+        self._evaluated: list[tuple[Array, Mask, Array]] = []  # rows, masks of active parameters, utilities
+        self._spread_indices = np.empty(0, dtype=int)
+        """Indices of the allowed spread points, counted over all batches."""
 
-    def look_everywhere(self) -> None:
-        """Look at points all over the space."""
-        before = sum(len(values) for _, _, values in self._seen)
-        values = self.look(_spread(self._space, self._rng))
-        self._everywhere = before + np.flatnonzero(np.isfinite(values))
+    def evaluate_spread(self) -> None:
+        """Evaluate points spread over the whole space."""
+        before = sum(len(values) for _, _, values in self._evaluated)
+        values = self.evaluate(_spread(self._space, self._rng))
+        self._spread_indices = before + np.flatnonzero(np.isfinite(values))
 
-    def look(self, rows: Array) -> Array:
-        """The utility of rows (n); minus infinity where the rules or what is held forbid one."""
+    def evaluate(self, rows: Array) -> Array:
+        """Return the utility of rows (n); minus infinity if the rules or ``held`` forbid a row."""
         active, allowed = self._space.activity(rows)
         if self._held is not None:
             parameter, category = self._held
@@ -93,18 +99,18 @@ class _Search:
         if allowed.any():
             columns = self._space.columns(rows[allowed], active[allowed], inactive=self._utility.inactive)
             values[allowed] = self._utility.values(columns)
-        self._seen.append((rows, active, values))
+        self._evaluated.append((rows, active, values))
         return values
 
     def _starts(self) -> list[tuple[Array, float]]:
-        """The best row of each batch so far, then the best of all others; each with its utility."""
+        """Return starting points and their utility: the best row of each batch, then the best of all rows."""
         firsts = [
             (rows[np.argmax(values)], float(values.max()))
-            for rows, _, values in self._seen
+            for rows, _, values in self._evaluated
             if np.isfinite(values).any()
         ]
-        rows = np.concatenate([rows for rows, _, _ in self._seen])
-        values = np.concatenate([values for _, _, values in self._seen])
+        rows = np.concatenate([rows for rows, _, _ in self._evaluated])
+        values = np.concatenate([values for _, _, values in self._evaluated])
         order = np.argsort(-values, kind="stable")
         others = [(rows[i], float(values[i])) for i in order[: 2 * _STARTS] if np.isfinite(values[i])]
         chosen: list[tuple[Array, float]] = []
@@ -114,21 +120,21 @@ class _Search:
         return chosen
 
     def climb(self) -> None:
-        """Go uphill from several starts, along the gradient, and from there while a neighbour leads on."""
-        going = self._starts()
+        """Improve several starting points, by gradient steps and then by moves to better neighbours."""
+        current = self._starts()
         for _ in range(_ROUNDS):
-            going = [self._along_gradient(row, value) for row, value in going]
+            current = [self._along_gradient(row, value) for row, value in current]
             batches = [
-                _neighbours(self._space, row, self._rng, smooth=self._utility.smooth) for row, _ in going
+                _neighbours(self._space, row, self._rng, smooth=self._utility.smooth) for row, _ in current
             ]
             if not sum(map(len, batches)):
                 return
             values = np.split(
-                self.look(np.concatenate(batches)), np.cumsum([len(batch) for batch in batches])[:-1]
+                self.evaluate(np.concatenate(batches)), np.cumsum([len(batch) for batch in batches])[:-1]
             )
-            going = [
+            current = [
                 (batch[np.argmax(near)], float(near.max()))
-                for (_, value), batch, near in zip(going, batches, values, strict=True)
+                for (_, value), batch, near in zip(current, batches, values, strict=True)
                 if len(near) and near.max() > value
             ]
 
@@ -139,7 +145,7 @@ class _Search:
         free = np.flatnonzero(active & _continuous(self._space))
         if not len(free):
             return row, value
-        # Its columns move with the row as long as the same parameters are active.
+        # A number's column equals its entry in the row while the same parameters are active.
         columns = self._space.columns(row[None], active[None], inactive=self._utility.inactive)[0]
         moving = np.flatnonzero(np.isin(self._space.groups, free))
 
@@ -159,18 +165,22 @@ class _Search:
         moved = row.copy()
         moved[free] = found.x
         [moved] = self._space.snapped(moved[None])
-        [new_value] = self.look(moved[None])
+        [new_value] = self.evaluate(moved[None])
         return (moved, float(new_value)) if new_value > value else (row, value)
 
     def best(self, taken: Collection[Any]) -> tuple[Array, Mask] | None:
-        rows = np.concatenate([rows for rows, _, _ in self._seen])
-        active = np.concatenate([active for _, active, _ in self._seen])
-        values = np.concatenate([values for _, _, values in self._seen])
+        """Return the best row whose key is not in ``taken``, and its active parameters.
+
+        ``None`` if there is none.
+        """
+        rows = np.concatenate([rows for rows, _, _ in self._evaluated])
+        active = np.concatenate([active for _, active, _ in self._evaluated])
+        values = np.concatenate([values for _, _, values in self._evaluated])
         highest = values.max()
         order = np.argsort(-values, kind="stable")
-        if len(self._everywhere) and (values[self._everywhere] >= highest).mean() >= _PLATEAU:
-            # The utility does not tell a good part of the space apart.
-            order = np.concatenate([self._everywhere[values[self._everywhere] >= highest], order])
+        if len(self._spread_indices) and (values[self._spread_indices] >= highest).mean() >= _PLATEAU:
+            # The utility is equal over a large part of the space.
+            order = np.concatenate([self._spread_indices[values[self._spread_indices] >= highest], order])
         for i in order:
             if np.isfinite(values[i]) and self._space.key(rows[i], active[i]) not in taken:
                 return rows[i], active[i]
@@ -178,8 +188,8 @@ class _Search:
 
 
 def _continuous(space: MixedSpace) -> Mask:
-    """Which parameters have too many values to try all."""
-    many: Mask = (space.choices == 0) | (space.choices > _FEW)
+    """Return a mask (d) of the numbers that have too many values to list."""
+    many: Mask = (space.choices == 0) | (space.choices > _MAX_LISTED)
     return many & ~space.categorical
 
 
@@ -189,7 +199,10 @@ def _spread(space: MixedSpace, rng: np.random.Generator) -> Array:
 
 
 def _around(space: MixedSpace, row: Array, rng: np.random.Generator) -> Array:
-    """The row, and rows that differ from it in some parameters: a few at least, all at most."""
+    """Return ``row`` and random variations of it.
+
+    The expected number of changed parameters varies from 1 to d.
+    """
     shape = (_AROUND, len(space))
     chances = rng.uniform(1 / len(space), 1, size=(_AROUND, 1))
     changes = rng.uniform(size=shape) < chances
@@ -201,15 +214,15 @@ def _around(space: MixedSpace, row: Array, rng: np.random.Generator) -> Array:
 
 
 def _neighbours(space: MixedSpace, row: Array, rng: np.random.Generator, *, smooth: bool) -> Array:
-    """Rows that differ in one parameter: its other values where they are few, else some near it."""
+    """Return rows that differ from ``row`` in one parameter: all its other values, or some nearby ones."""
     rows = []
     for j in range(len(space)):
         if space.categorical[j]:
             values = np.arange(space.choices[j], dtype=float)
-        elif 0 < space.choices[j] <= _FEW:
+        elif 0 < space.choices[j] <= _MAX_LISTED:
             values = (np.arange(space.choices[j]) + 0.5) / space.choices[j]
         elif smooth and space.choices[j] == 0:
-            continue  # the gradient has seen to it
+            continue  # the gradient steps have moved it
         elif smooth:
             values = row[j] + np.array([-1.0, 1.0]) / space.choices[j]
         else:

@@ -1,4 +1,4 @@
-"""``MixedSpace``: Optuna's distributions as vectors, those that are inactive masked."""
+"""``MixedSpace``: values of Optuna's distributions as vectors, with a mask for inactive parameters."""
 
 from __future__ import annotations
 
@@ -22,22 +22,21 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Rules:
-    """``active``: a value for every parameter -> the names of those active; ``None``: no such configuration.
-
-    ``deciding``: the names of the parameters on whose values alone this depends. ``meaning``: name -> what
-    its values stand for, where several of them stand for the same.
-    """
+    """Which parameters are active, and which configurations are allowed."""
 
     active: Callable[[Mapping[str, Any]], Collection[str] | None]
+    """Map a value for every parameter to the names of the active ones; ``None`` if it is forbidden."""
     deciding: Collection[str]
+    """Names of the parameters whose values decide this."""
     meaning: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
+    """Parameter -> function from a drawn value to its meaning, if several draws mean the same value."""
 
 
 class MixedSpace:
-    """``d`` parameters as the columns of ``n x d`` arrays.
+    """A space of d parameters whose configurations are the rows of ``n x d`` arrays.
 
-    A number lies in [0, 1], on its logarithmic scale where it has one; a category is its index. ``rules``
-    say which parameters are active (``None``: always all).
+    A number is scaled to [0, 1], on its logarithmic scale if it has one. A category is its index. ``rules``
+    say which parameters are active; ``None``: all of them.
     """
 
     def __init__(self, distributions: Mapping[str, BaseDistribution], rules: Rules | None = None) -> None:
@@ -45,21 +44,21 @@ class MixedSpace:
         self._distributions = list(distributions.values())
         self._rules = rules
         self.choices = np.array([_choices(d) for d in self._distributions], dtype=int)
-        """How many values each parameter can take; 0 for a real number."""
+        """Number of values of each parameter (d); 0 for a real number."""
         self.categorical: Mask = np.array(
             [isinstance(d, CategoricalDistribution) for d in self._distributions], dtype=bool
         )
         self.groups = np.repeat(np.arange(len(self)), np.where(self.categorical, self.choices, 1))
-        """The parameter of each column of ``columns``."""
+        """The parameter's index for each column of ``columns`` (c)."""
         deciding = () if rules is None else rules.deciding
         self.deciding: Mask = np.array([name in deciding for name in self.names], dtype=bool)
-        """The parameters on whose values alone it depends which are active."""
+        """Mask (d) of the parameters whose values decide which parameters are active."""
 
     def __len__(self) -> int:
         return len(self.names)
 
     def vector(self, params: Mapping[str, Any]) -> Array:
-        """The values of ``params`` as a row of length d; NaN where there is none."""
+        """Return the values of ``params`` as a row (d), with NaN for missing parameters."""
         return np.array(
             [
                 _to_unit(distribution, params[name]) if name in params else math.nan
@@ -68,21 +67,21 @@ class MixedSpace:
         )
 
     def params(self, row: Array) -> dict[str, Any]:
-        """The nearest values to a row, whether active or not."""
+        """Return the nearest value of each parameter for a row (d), active or not."""
         return {
             name: _from_unit(distribution, float(unit))
             for name, distribution, unit in zip(self.names, self._distributions, row, strict=True)
         }
 
     def from_cube(self, points: Array) -> Array:
-        """Points of the unit cube (n x d) as rows, evenly over the values of each parameter."""
+        """Map points of the unit cube (n x d) to rows, evenly over the values of each parameter."""
         rows = points.copy()
         counts = self.choices[self.categorical]
         rows[:, self.categorical] = np.minimum(np.floor(rows[:, self.categorical] * counts), counts - 1)
         return self.snapped(rows)
 
     def snapped(self, rows: Array) -> Array:
-        """Each row with its whole numbers and steps at the nearest value that there is."""
+        """Return the rows with integers and stepped numbers moved to their nearest possible value."""
         rows = rows.copy()
         for j, distribution in enumerate(self._distributions):
             if self.choices[j] and not self.categorical[j]:
@@ -90,7 +89,7 @@ class MixedSpace:
         return rows
 
     def activity(self, rows: Array) -> tuple[Mask, Mask]:
-        """Which parameters of each row are active (n x d), and which rows the rules allow (n)."""
+        """Return the mask of active parameters (n x d) and the mask of rows that the rules allow (n)."""
         if self._rules is None or not len(rows):
             return np.ones(rows.shape, dtype=bool), np.ones(len(rows), dtype=bool)
         _, firsts, which = np.unique(rows[:, self.deciding], axis=0, return_index=True, return_inverse=True)
@@ -100,9 +99,10 @@ class MixedSpace:
         return active[which], allowed[which]
 
     def columns(self, rows: Array, active: Mask, *, inactive: float) -> Array:
-        """The rows as a model takes them (n x c): categories one-hot, divided by the root of 2.
+        """Return the rows as a model's input (n x c), with categories one-hot encoded.
 
-        So two different categories are 1 apart. An inactive number is ``inactive``, an inactive category 0.
+        One-hot entries are divided by the root of 2, so two different categories have distance 1. An inactive
+        number becomes ``inactive``, and an inactive category becomes zeros.
         """
         filled = np.where(active, rows, inactive)
         blocks = []
@@ -115,12 +115,12 @@ class MixedSpace:
         return np.concatenate(blocks, axis=1)
 
     def point(self, row: Array, active: Mask) -> dict[str, Any]:
-        """The nearest values to a row, of what is active."""
+        """Return the nearest values for a row, of its active parameters only."""
         params = self.params(row)
         return {name: params[name] for name, there in zip(self.names, active, strict=True) if there}
 
     def key(self, row: Array, active: Mask) -> tuple[tuple[str, Any], ...]:
-        """What tells two configurations apart: names of what is active, and what their values stand for."""
+        """Return a key that is equal for two rows if they mean the same configuration."""
         meaning = {} if self._rules is None else self._rules.meaning
         return tuple(
             (name, meaning[name](value) if name in meaning else value)
@@ -128,8 +128,8 @@ class MixedSpace:
         )
 
 
-# Where there are more values than this, one step is too small to matter, and NumPy may not hold their number.
-_MOST_VALUES = 2**31
+# With more values than this, one step is too small to matter, and NumPy may not hold the count.
+_MAX_VALUES = 2**31
 
 
 def _choices(distribution: BaseDistribution) -> int:
@@ -144,18 +144,18 @@ def _choices(distribution: BaseDistribution) -> int:
             return 1 if low == high else 0
         case _:
             raise ValueError(f"unknown distribution {distribution}")
-    return count if count <= _MOST_VALUES else 0
+    return count if count <= _MAX_VALUES else 0
 
 
 def _edges(distribution: IntDistribution | FloatDistribution) -> tuple[float, float]:
-    """What 0 and 1 stand for, on the scale of the distribution, above ``low`` where that is not logarithmic.
+    """Return the values that 0 and 1 stand for; without a logarithmic scale, as offsets from ``low``.
 
-    Half a step beyond the ends where it has steps.
+    A stepped distribution reaches half a step beyond both ends.
     """
     margin = (distribution.step or 0) / 2
     if distribution.log:
         return math.log(distribution.low - margin), math.log(distribution.high + margin)
-    # Whole numbers beyond 2**53 have differences that a float holds.
+    # Floats cannot represent all integers beyond 2**53, but they represent their differences.
     return -margin, (distribution.high - distribution.low) + margin
 
 
@@ -191,7 +191,7 @@ def _snapped(distribution: BaseDistribution, units: Array) -> Array:
     above = low + (high - low) * units
     if distribution.log:
         above = np.exp(above) - distribution.low
-    # Halves to even, as in _from_unit.
+    # np.round rounds halves to even, as round() does in _from_unit.
     above = distribution.step * np.round(above / distribution.step)
     above = np.clip(above, 0, distribution.high - distribution.low)
     scaled = np.log(distribution.low + above) if distribution.log else above
@@ -200,5 +200,5 @@ def _snapped(distribution: BaseDistribution, units: Array) -> Array:
 
 
 def stacked(rows: Sequence[Array], width: int) -> Array:
-    """Rows as an ``n x width`` array, also where there are none."""
+    """Return the rows as an ``n x width`` array, even if there are none."""
     return np.array(rows, dtype=float).reshape(len(rows), width)

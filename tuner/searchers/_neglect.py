@@ -1,4 +1,4 @@
-"""Which categories have had too few trials to be given up."""
+"""Find categories that have had too few trials to be abandoned."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from tuner.searchers._mixed_space import Array, MixedSpace
 
 
 def neglected(space: MixedSpace, rows: Array) -> list[tuple[int, int]]:
-    """Parameters and categories that lack trials, the most first, of those that others depend on.
+    """Return (parameter, category) pairs that need more trials, the most neglected first.
 
-    Two bad trials of such a category may just have had bad values of what comes with it. ``rows``: all that
-    was tried (n x d, NaN: inactive). Of the m trials in which a parameter is active, each of its categories
-    is due log2(m): as in a bandit, what is due to a bad arm grows with the logarithm (Lai & Robbins 1985).
+    Only parameters on which others depend count. A category with two bad trials may just have had bad values
+    of the parameters that depend on it. ``rows`` holds all trials (n x d, NaN: inactive). If a parameter is
+    active in m trials, each of its categories is due log2(m) trials. In a bandit, too, pulls of a bad arm
+    grow with the logarithm (Lai & Robbins 1985).
     """
     found = []
     for parameter in np.flatnonzero(space.categorical & space.deciding):

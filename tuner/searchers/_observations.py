@@ -1,4 +1,4 @@
-"""What a study's trials say about the highest iteration that enough of them have reached."""
+"""Read the values of a study's trials at the highest iteration that enough trials have reached."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from optuna.trial import FrozenTrial, TrialState
 
 @dataclass(frozen=True)
 class Observations:
-    """The trials by what is known of them; a trial of which nothing is known is in none of these."""
+    """A study's trials, sorted by their information. Trials without any appear in no list."""
 
     observed: list[FrozenTrial]
+    """Trials with a value at the modelled iteration."""
     values: list[float]
-    """Of each observed trial: what it had reached at the iteration that is modelled."""
+    """The value of each observed trial at that iteration."""
     failed: list[FrozenTrial]
     pending: list[FrozenTrial]
 
 
 def observations(trials: Sequence[FrozenTrial], *, enough: int) -> Observations:
-    """The values at the highest iteration that at least ``enough`` trials have reached.
+    """Return the values at the highest iteration that at least ``enough`` trials have reached.
 
-    Where none is reached by so many, the one reached by most, as in BOHB (Falkner et al. 2018,
-    arXiv:1807.01774, section 4). The final value of a completed trial stands for every later iteration, too.
-    A running trial that is beyond counts as observed, one before it as pending.
+    If no iteration has that many, the one that most trials have reached is used, as in BOHB (Falkner et al.
+    2018, arXiv:1807.01774, section 4). A completed trial's final value counts for all later iterations too. A
+    running trial that has reached the iteration is observed; otherwise it is pending.
     """
     level = _level(trials, enough=enough)
     observed, values, failed, pending = [], [], [], []
@@ -44,7 +45,7 @@ def observations(trials: Sequence[FrozenTrial], *, enough: int) -> Observations:
 
 
 def _level(trials: Sequence[FrozenTrial], *, enough: int) -> float:
-    """The iteration to model; infinity stands for a completed trial's final value."""
+    """Return the iteration to model; infinity means the final value of completed trials."""
     alive = [trial for trial in trials if trial.state not in (TrialState.FAIL, TrialState.WAITING)]
     reported: Counter[float] = Counter(
         step for trial in alive for step, value in trial.intermediate_values.items() if not math.isnan(value)

@@ -1,4 +1,4 @@
-"""Optuna's samplers, asked and told directly."""
+"""Optuna's samplers, called by ask and tell."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 _Share = Annotated[Number, Field(ge=0, le=1)]
 
-# Sampler -> its settings with their defaults: Optuna's own, except for `scramble`. Without it, every seed
-# gives the same sequence, which begins at a corner of the space.
+# Sampler -> its settings with their defaults. The defaults are Optuna's own, except for `scramble`. Without
+# scrambling, every seed gives the same sequence, which starts at a corner of the space.
 _SETTINGS: dict[str, dict[str, Any]] = {
     "tpe": {"startup_trials": 10, "candidates": 24, "multivariate": None},
     "gp": {"startup_trials": 10, "deterministic": False},
@@ -34,17 +34,18 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     "random": {},
 }
 
-# Those that draw or model all dimensions at once, and would draw at random what not every trial has.
+# These samplers draw or model all dimensions together. Optuna draws a dimension at random if a trial lacks
+# it.
 _JOINT = ("gp", "cmaes", "nsga2", "qmc")
 
 _Sampler = Literal["tpe", "gp", "cmaes", "nsga2", "qmc", "random"]
 
 
 class Optuna(SearcherSpec):
-    """Optuna (Akiba et al. 2019), with any of its samplers. Each has its own settings.
+    """Optuna (Akiba et al. 2019), with any of its samplers. Each sampler has its own settings.
 
-    ``tpe`` and ``random`` are asked for the active dimensions only. The others are asked for every dimension,
-    and the trial drops the inactive ones. ``tpe`` and ``cmaes`` also learn from stopped trials.
+    ``tpe`` and ``random`` suggest values for active dimensions only. The others suggest values for all
+    dimensions, and the trial drops the inactive ones. ``tpe`` and ``cmaes`` also learn from stopped trials.
     """
 
     model_config = ConfigDict(json_schema_extra=schema_of_own("sampler", "tpe", _SETTINGS))
@@ -52,64 +53,65 @@ class Optuna(SearcherSpec):
     kind: Literal["optuna"] = "optuna"
     sampler: _Sampler = Field(
         default="tpe",
-        description="tpe: tree-structured Parzen estimator (Bergstra et al. 2011); gp: Gaussian process; "
-        "cmaes: covariance matrix adaptation (Hansen and Ostermeier 2001), for which a choice is a number; "
-        "nsga2: genetic algorithm (Deb et al. 2002); qmc: quasi-random sequence; random: independent draws",
+        description="tpe: tree-structured Parzen estimator (Bergstra et al. 2011); gp: Gaussian "
+        "process; cmaes: covariance matrix adaptation (Hansen and Ostermeier 2001), which treats a "
+        "choice as a number; nsga2: genetic algorithm (Deb et al. 2002); qmc: quasi-random sequence; "
+        "random: independent draws",
     )
     startup_trials: Count | None = Field(
         default=None,
         description="for tpe, gp and cmaes: number of trials drawn at random before the model is used; "
-        "none: 10, for cmaes 1",
+        "none: 1 for cmaes, else 10",
     )
     candidates: Count | None = Field(
         default=None, description="for tpe: number of samples compared per suggestion; none: 24"
     )
     multivariate: Flag | None = Field(
         default=None,
-        description="for tpe: model the dimensions together; none: where there is one objective",
+        description="for tpe: model the dimensions together; none: true for a single objective",
     )
     deterministic: Flag | None = Field(
         default=None, description="for gp: the objective has no noise; none: false"
     )
     population: Annotated[int, Field(strict=True, ge=2)] | None = Field(
         default=None,
-        description="for cmaes and nsga2: number of trials per generation; none: 50, for cmaes by the number "
-        "of dimensions",
+        description="for cmaes and nsga2: number of trials per generation; none: 50 for nsga2, chosen "
+        "by the number of dimensions for cmaes",
     )
     margin: Flag | None = Field(
-        default=None, description="for cmaes: keep whole numbers from freezing; none: false"
+        default=None, description="for cmaes: keep integers from converging too early; none: false"
     )
     separable: Flag | None = Field(
         default=None, description="for cmaes: use a diagonal covariance; none: false"
     )
     mutation: _Share | None = Field(
         default=None,
-        description="for nsga2: chance that a value is drawn anew; none: 1 / number of dimensions",
+        description="for nsga2: probability that a value is drawn again; none: 1 / number of dimensions",
     )
     crossover: _Share | None = Field(
-        default=None, description="for nsga2: chance that a child has two parents; none: 0.9"
+        default=None, description="for nsga2: probability that a child has two parents; none: 0.9"
     )
     swapping: _Share | None = Field(
-        default=None, description="for nsga2: chance that two parents swap a value; none: 0.5"
+        default=None, description="for nsga2: probability that two parents swap a value; none: 0.5"
     )
     sequence: Literal["sobol", "halton"] | None = Field(
         default=None, description="for qmc: the quasi-random sequence; none: sobol"
     )
     scramble: Flag | None = Field(
         default=None,
-        description="for qmc: scramble the sequence; false gives one sequence for all seeds; none: true",
+        description="for qmc: scramble the sequence; if false, all seeds give the same sequence; none: true",
     )
 
     conditions: ClassVar[bool] = True
 
     @property
     def learns(self) -> bool:  # type: ignore[override]
-        """Whether suggestions depend on results."""
+        """Return whether suggestions depend on results."""
         return self.sampler not in ("qmc", "random")
 
     @property
     def many_objectives(self) -> bool:  # type: ignore[override]
-        """Whether it learns from several objectives at once."""
+        """Return whether the sampler learns from several objectives."""
         return self.sampler in ("tpe", "nsga2")
 
     @model_validator(mode="before")
@@ -141,21 +143,21 @@ class _OptunaSearcher(StudySearcher):
         super().__init__(self._sampler(seed), objective)
         self._penalties = [FailurePenalty(each) for each in objective.all]
         varied = [p for p in self._parameters.values() if not p.distribution.single()]
-        self._idle = spec.sampler == "cmaes" and len(varied) == 1
-        self._attempts: dict[int, int] = {}  # of a sampler that does not learn
+        self._pads_dimensions = spec.sampler == "cmaes" and len(varied) == 1
+        self._attempts: dict[int, int] = {}  # used by samplers that do not learn
 
     def suggest(self, trial: int) -> Config:
         self._void(trial)
         if not self._spec.learns:
-            # The trial's suggestion must be its own, whatever was asked before.
+            # The suggestion must not depend on earlier calls.
             attempt = self._attempts[trial] = self._attempts.get(trial, -1) + 1
             self._study.sampler = self._sampler(self._seed, trial=trial, attempt=attempt)
         asked = self._open[trial] = self._study.ask()
         if self._spec.sampler not in _JOINT:
             return self._space.build(lambda key, _: self._parameters[key].ask(asked))
         chosen = {key: parameter.ask(asked) for key, parameter in self._parameters.items()}
-        if self._idle:
-            asked.suggest_float(_IDLE, 0.0, 1.0)
+        if self._pads_dimensions:
+            asked.suggest_float(_PADDING, 0.0, 1.0)
         return self._space.build(lambda key, _: chosen[key])
 
     def take(self, trial: int, config: Config) -> None:
@@ -165,26 +167,26 @@ class _OptunaSearcher(StudySearcher):
         if self._spec.sampler in _JOINT:
             for key, parameter in self._parameters.items():
                 told.setdefault(key, _middle(parameter.distribution))
-            if self._idle:
-                told[_IDLE] = 0.5
+            if self._pads_dimensions:
+                told[_PADDING] = 0.5
         self._study.enqueue_trial(told)
         asked = self._open[trial] = self._study.ask()
         if self._spec.sampler in ("cmaes", "nsga2"):
-            _ = asked.relative_params  # else the trial would belong to no generation
+            _ = asked.relative_params  # assigns the trial to a generation
         for key, parameter in self._parameters.items():
             if key in told:
                 parameter.ask(asked)
-        if _IDLE in told:
-            asked.suggest_float(_IDLE, 0.0, 1.0)
+        if _PADDING in told:
+            asked.suggest_float(_PADDING, 0.0, 1.0)
 
     def finish(self, trial: int, ending: Ending, value: float | None) -> None:
-        # Optuna ranks pruned trials by how far they came and what they had reported there.
+        # Optuna ranks pruned trials by their last iteration, then by the value reported there.
         pruned = ending == "stopped" and value is not None
         self._finish(trial, ending, None if value is None else (value,), pruned=pruned)
 
     def finish_all(self, trial: int, ending: Ending, values: tuple[float, ...] | None) -> None:
-        # Optuna knows no pruned trials of several objectives: who was stopped is told his last values, which
-        # are hardly better than those he would have come to.
+        # Optuna has no pruned trials with several objectives. A stopped trial counts as completed with its
+        # last values, which are rarely better than its final ones would have been.
         self._finish(trial, ending, values, pruned=False)
 
     def _finish(self, trial: int, ending: Ending, values: tuple[float, ...] | None, *, pruned: bool) -> None:
@@ -210,7 +212,7 @@ class _OptunaSearcher(StudySearcher):
         samplers, spec = optuna.samplers, self._spec
         own = {name: getattr(spec, name) for name in _SETTINGS[spec.sampler]}
         with warnings.catch_warnings():
-            # Several of them, and constant_liar, are marked experimental.
+            # Several samplers and constant_liar are experimental in Optuna.
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             match spec.sampler:
                 case "tpe":
@@ -218,7 +220,7 @@ class _OptunaSearcher(StudySearcher):
                         n_startup_trials=own["startup_trials"],
                         n_ei_candidates=own["candidates"],
                         multivariate=own["multivariate"],
-                        constant_liar=True,  # running trials count as bad, so that parallel trials differ
+                        constant_liar=True,  # running trials count as bad, so concurrent trials differ
                         seed=seed,
                     )
                 case "gp":
@@ -252,12 +254,12 @@ class _OptunaSearcher(StudySearcher):
         )
 
 
-# CMA-ES knows no single dimension: it gets a second one, which means nothing.
-_IDLE = "idle dimension"
+# CMA-ES needs at least two dimensions. A single one is padded with this one, which has no meaning.
+_PADDING = "idle dimension"
 
 
 def _middle(distribution: Any) -> Any:
-    """A value for a dimension that is not active, which Optuna is to be told all the same."""
+    """Return a value for an inactive dimension. Optuna needs one for every dimension."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution
 
     if isinstance(distribution, CategoricalDistribution):
@@ -268,7 +270,7 @@ def _middle(distribution: Any) -> Any:
 
 
 def _qmc(own: Mapping[str, Any], parameters: Mapping[str, Any], *, seed: int, trial: int) -> BaseSampler:
-    """Optuna's sampler at its place ``trial`` in the sequence."""
+    """Return Optuna's QMC sampler at position ``trial`` of the sequence."""
     import optuna
 
     class Placed(optuna.samplers.QMCSampler):

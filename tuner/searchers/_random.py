@@ -12,7 +12,7 @@ from tuner.space import Config, SearchSpace
 
 
 class Random(SearcherSpec):
-    """Independent draws (Bergstra and Bengio 2012): the same trials at any concurrency."""
+    """Random search (Bergstra and Bengio 2012): independent draws, the same at any concurrency."""
 
     kind: Literal["random"] = "random"
 

@@ -22,46 +22,47 @@ if TYPE_CHECKING:
 
 CONTROLLER_FILE = "controller.pt"
 
-# A softmax over more options than this would see hardly any of them twice in a sweep.
-_MOST_OPTIONS = 1000
+# With more options, a sweep would try hardly any option twice.
+_MAX_OPTIONS = 1000
 
-# A configuration that was suggested before is drawn again so often, each time from more even odds.
-_REDRAWS = 20
-_HEAT = 0.25
+# A configuration that was suggested before is drawn again, at most this many times. Each time the temperature
+# rises, which makes the options more equally likely.
+_MAX_DRAWS = 20
+_TEMPERATURE_STEP = 0.25
 
-# Beyond, squares of differences would overflow; rewards this far apart are all the same to the controller.
-_LARGEST = 1e150
+# Rewards are clipped to this, because squares of larger differences overflow.
+_MAX_REWARD = 1e150
 
-# An advantage counts at most as so many standard deviations: one crashed child must not decide an update.
-_MOST_DEVIATIONS = 3.0
+# Advantages are clipped to 3 standard deviations, so that one crashed trial does not decide an update.
+_MAX_ADVANTAGE = 3.0
 
 
 class Reinforce(SearcherSpec):
-    """REINFORCE (Zoph and Le 2017, arXiv:1611.01578): a recurrent network that learns to make good choices.
+    """REINFORCE (Zoph and Le 2017, arXiv:1611.01578): a recurrent network learns to make good choices.
 
-    The controller decides one step of an architecture, or one value of another dimension, after the other. A
-    dimension must be a finite list. Rewards are the last values of trials; a failed trial has the worst so
-    far. A configuration that was suggested before is drawn again, up to 20 times.
+    The controller decides one step of an architecture after another. It also chooses the values of the other
+    dimensions, which must be finite lists. A trial's reward is its last value. A failed trial gets the worst
+    value so far. A configuration that was suggested before is drawn again, up to 20 times.
     """
 
     kind: Literal["reinforce"] = "reinforce"
-    hidden: Count = Field(default=64, description="units of the controller, an LSTM")
+    hidden: Count = Field(default=64, description="number of units of the controller, an LSTM")
     learning_rate: Annotated[Number, Field(gt=0)] = Field(
         default=0.02, description="learning rate of the controller (Adam)"
     )
-    batch: Count = Field(default=4, description="number of trials that end between two updates")
+    batch: Count = Field(default=4, description="number of trials that must end between two updates")
     baseline: Annotated[Number, Field(ge=0, lt=1)] = Field(
         default=0.8,
-        description="share of itself that the moving average of rewards keeps at each update; a reward "
-        "counts by its distance from it, in standard deviations",
+        description="decay of the moving average of rewards at each update; a reward counts by its "
+        "distance from the average, in standard deviations",
     )
     entropy: Annotated[Number, Field(ge=0)] = Field(
-        default=0.05, description="weight of the entropy bonus, which keeps the choices from settling"
+        default=0.05, description="weight of the entropy bonus, which keeps the controller exploring"
     )
     controller: str | None = Field(
         default=None,
-        description="controller to continue from: controller.pt in the results folder of an earlier sweep "
-        "over the same space; none: a new one",
+        description="controller to continue from: controller.pt in the results folder of an earlier "
+        "sweep over the same space; none: a new one",
     )
 
     learns: ClassVar[bool] = True
@@ -88,7 +89,7 @@ class Reinforce(SearcherSpec):
         return super().sources() | own
 
     def build(self, space: SearchSpace, *, objective: Objective, seed: int) -> Searcher:
-        if not space.dimensions:  # there is nothing to decide
+        if not space.dimensions:  # nothing to decide
             return Random().build(space, objective=objective, seed=seed)
         return _ReinforceSearcher(self, space, objective, self._controller(space, self.controller, seed=seed))
 
@@ -120,11 +121,11 @@ class _ReinforceSearcher(Searcher):
         self._penalty = FailurePenalty(objective)
         self._open: dict[int, Draw] = {}
         self._suggested: set[tuple[int, ...]] = set()
-        self._ended: list[tuple[Draw, float]] = []
+        self._batch: list[tuple[Draw, float]] = []
 
     def suggest(self, trial: int) -> Config:
-        for redraw in range(_REDRAWS):
-            drawing = self._controller.drawing(temperature=1 + _HEAT * redraw)
+        for redraw in range(_MAX_DRAWS):
+            drawing = self._controller.drawing(temperature=1 + _TEMPERATURE_STEP * redraw)
             config = self._space.build(self._chooser(drawing.choose))
             if drawing.draw.tokens not in self._suggested and self._space.allows(config):
                 break
@@ -133,7 +134,7 @@ class _ReinforceSearcher(Searcher):
         return config
 
     def take(self, trial: int, config: Config) -> None:
-        """Take note that ``trial`` runs ``config``; a value between two options counts as the nearer one."""
+        """Record that ``trial`` runs ``config``. A number between two options counts as the nearer one."""
         draw = self._recalled(config)
         self._suggested.add(draw.tokens)
         self._open[trial] = draw
@@ -143,23 +144,23 @@ class _ReinforceSearcher(Searcher):
             self._penalty.failed(trial)
         else:
             self._penalty.saw(value)
-            self._note(trial, value)
+            self._add_reward(trial, value)
         for failed, worst in self._penalty.due():
-            self._note(failed, worst)
+            self._add_reward(failed, worst)
 
     def save(self, folder: Path) -> None:
         self._controller.save(folder / CONTROLLER_FILE)
 
-    def _note(self, trial: int, value: float) -> None:
-        self._ended.append((self._open.pop(trial), self._objective.score(value)))
-        if len(self._ended) == self._spec.batch:
-            draws, rewards = zip(*self._ended, strict=True)
-            self._ended = []
+    def _add_reward(self, trial: int, value: float) -> None:
+        self._batch.append((self._open.pop(trial), self._objective.score(value)))
+        if len(self._batch) == self._spec.batch:
+            draws, rewards = zip(*self._batch, strict=True)
+            self._batch = []
             advantages = self._rewards.advantages(rewards)
             self._controller.learn(draws, advantages, entropy=self._spec.entropy)
 
     def _chooser(self, choose: Callable[[str], int]) -> Callable[[str, Dimension], Any]:
-        """How ``SearchSpace.build`` gets its values from decisions."""
+        """Return a ``choose`` for ``SearchSpace.build`` that decides by calling ``choose(step)``."""
 
         def value(key: str, dimension: Dimension) -> Any:
             if isinstance(dimension, Architecture):
@@ -169,7 +170,7 @@ class _ReinforceSearcher(Searcher):
         return value
 
     def _recalled(self, config: Config) -> Draw:
-        """The decisions that lead to ``config``, or near it."""
+        """Return the decisions that lead to ``config`` or the nearest configuration."""
         decisions: list[tuple[str, int]] = []
 
         def value(key: str, dimension: Dimension) -> Any:
@@ -190,7 +191,7 @@ class _ReinforceSearcher(Searcher):
 
 
 class _Rewards:
-    """Rewards against their moving average, in standard deviations of a moving average of squares."""
+    """Turns rewards into advantages: distances from a moving average, in moving standard deviations."""
 
     def __init__(self, decay: float) -> None:
         self._decay = decay
@@ -198,8 +199,8 @@ class _Rewards:
         self._square = 0.0
 
     def advantages(self, rewards: tuple[float, ...]) -> list[float]:
-        """How much better each is than what came before; 0 while all are alike."""
-        bounded = [min(max(reward, -_LARGEST), _LARGEST) for reward in rewards]
+        """Return the advantage of each reward; 0 while all rewards are equal."""
+        bounded = [min(max(reward, -_MAX_REWARD), _MAX_REWARD) for reward in rewards]
         mean = math.fsum(bounded) / len(bounded)
         before = mean if self._mean is None else self._mean
         differences = [reward - before for reward in bounded]
@@ -212,11 +213,11 @@ class _Rewards:
         if deviation == 0:
             return [0.0] * len(differences)
         shares = (difference / deviation for difference in differences)
-        return [min(max(share, -_MOST_DEVIATIONS), _MOST_DEVIATIONS) for share in shares]
+        return [min(max(share, -_MAX_ADVANTAGE), _MAX_ADVANTAGE) for share in shares]
 
 
 def _nearest(dimension: Dimension, options: list[Any], value: Any) -> int:
-    """The number of the option that is ``value``, or, of numbers, the nearest to it."""
+    """Return the index of the option that equals ``value``; for numbers, of the nearest option."""
     if isinstance(dimension, Ordered):
         place = dimension.place(value)
         return min(range(len(options)), key=lambda option: abs(dimension.place(options[option]) - place))
@@ -224,7 +225,7 @@ def _nearest(dimension: Dimension, options: list[Any], value: Any) -> int:
 
 
 def _vocabulary(space: SearchSpace) -> dict[str, int]:
-    """The name of each step on the way to a configuration -> how many options it has."""
+    """Return the name of each step -> its number of options, for all steps that any configuration needs."""
     found: dict[str, int] = {}
     for key, dimension in space.dimensions.items():
         if isinstance(dimension, Architecture):
@@ -235,15 +236,15 @@ def _vocabulary(space: SearchSpace) -> dict[str, int]:
 
 
 def _options_problems(dimension: Dimension) -> list[Problem]:
-    """Why the controller cannot choose among the values of a dimension; empty when it can."""
+    """Return why the controller cannot choose among a dimension's values; empty if it can."""
     if isinstance(dimension, Architecture):
         return []
     try:
         count = len(dimension.values())
     except SpecError:
-        what = "reinforce chooses among values; give 'points' (how many) or 'step'"
+        what = "reinforce needs a finite list of values; set 'points' (their number) or 'step'"
         return [Problem("", what)]
-    if count > _MOST_OPTIONS:
-        what = f"reinforce chooses among at most {_MOST_OPTIONS} values, got {count}; give 'points' or 'step'"
+    if count > _MAX_OPTIONS:
+        what = f"reinforce allows at most {_MAX_OPTIONS} values, got {count}; set 'points' or 'step'"
         return [Problem("", what)]
     return []

@@ -12,18 +12,19 @@ from tuner.objective import Objective
 from tuner.searchers.base import Searcher, SearcherSpec
 from tuner.space import CONSTRAINTS, Choice, Config, Dimension, Ordered, SearchSpace
 
-# Points that are made at once: a power of two, which keeps the sequence balanced.
+# Points are drawn in blocks whose size is a power of two, which keeps the sequence balanced.
 _BLOCK = 64
 
-# At one acceptance in 500 points, below what is let in, no point of so many is accepted once in 10**17 times.
+# Spaces that accept fewer than 1 point in 500 are refused earlier. At 1 in 500, none of 20,000 points is
+# accepted with probability below 1e-17.
 _POINTS_PER_TRIAL = 20_000
 
 
 class Sobol(SearcherSpec):
     """A scrambled Sobol sequence (Owen 1998), which covers the space more evenly than random draws.
 
-    Trial k is the k-th point that meets the constraints, at any concurrency. Inactive dimensions have a place
-    in the sequence too.
+    Trial k is the k-th point that meets the constraints, at any concurrency. Inactive dimensions use
+    coordinates of the sequence too.
     """
 
     kind: Literal["sobol"] = "sobol"
@@ -50,17 +51,19 @@ class _SobolSearcher(Searcher):
         self._space = space
         self._columns = {key: column for column, key in enumerate(space.dimensions)}
         self._sequence = qmc.Sobol(max(1, len(self._columns)), rng=np.random.default_rng(seed))
-        self._found: list[Config] = []  # the trials so far
+        self._accepted: list[Config] = []  # accepted points, by trial
 
     def suggest(self, trial: int) -> Config:
-        made = 0
-        while len(self._found) <= trial:
-            if made > (trial + 1) * _POINTS_PER_TRIAL:
-                raise SpecError([Problem(CONSTRAINTS, f"no point of {made} meets them")])
-            made += _BLOCK
+        drawn = 0
+        while len(self._accepted) <= trial:
+            if drawn > (trial + 1) * _POINTS_PER_TRIAL:
+                raise SpecError(
+                    [Problem(CONSTRAINTS, f"must allow some points, but none of {drawn} meets them")]
+                )
+            drawn += _BLOCK
             points = map(self._config, self._sequence.random(_BLOCK))
-            self._found += [config for config in points if self._space.allows(config)]
-        return dict(self._found[trial])
+            self._accepted += [config for config in points if self._space.allows(config)]
+        return dict(self._accepted[trial])
 
     def _config(self, point: npt.NDArray[np.float64]) -> Config:
         def choose(key: str, dimension: Dimension) -> Any:

@@ -1,4 +1,4 @@
-"""``StudySearcher``: what searchers have in common that ask and tell a study of Optuna's."""
+"""``StudySearcher``: the base of searchers that ask and tell an Optuna study."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class StudySearcher(Searcher):
-    """Holds a study, and of each of the sweep's trials that is open the study's trial for it."""
+    """Holds a study, and the study's trial for each unfinished trial of the sweep."""
 
     def __init__(self, sampler: BaseSampler, objective: Objective) -> None:
         import optuna

@@ -1,4 +1,4 @@
-"""Values as a surrogate takes them: standardised, and warped where bad ones would drown the good ones."""
+"""Standardise objective values for a surrogate, and compress bad values that would hide differences."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ from scipy.stats import rankdata
 
 Array = NDArray[np.float64]
 
-# A normal distribution has 1, an exponential one 2.9. Warped from 3 on, a Gaussian process is as good as
-# without on Branin's and Hartmann's functions. On Rosenbrock's with a choice, 60 trials reach 5, not 340.
+# The ratio of spreads from which values are heavy-tailed. It is 1 for a normal distribution and 2.9 for an
+# exponential one. Warping from 3 on does not harm a Gaussian process on Branin and Hartmann. On Rosenbrock
+# with a choice, 60 trials then reach 5 instead of 340.
 _HEAVY = 3.0
 
 
 def standardised(values: Array) -> Array:
-    """Values (n) with mean 0 and standard deviation 1."""
+    """Return the values (n) with mean 0 and standard deviation 1.
+
+    Infinite values become very large ones first.
+    """
     finite = np.clip(values, -1e300, 1e300)
     scaled = finite / max(np.abs(finite).max(), 1e-300)
     centred: Array = scaled - scaled.mean()
@@ -23,10 +27,10 @@ def standardised(values: Array) -> Array:
 
 
 def half_ranked(values: Array) -> Array:
-    """Values (n), lower is better, of which the worse half is as far from the median as its ranks say.
+    """Return values (n), lower is better, with the worse half moved to the quantiles of its ranks.
 
-    As if all were normal with the better half's spread, so that what went badly wrong does not drown the
-    differences between good trials (Song et al. 2024, arXiv:2408.11527, section 3.1).
+    The quantiles are those of a normal distribution with the better half's spread. Very bad values then no
+    longer hide the differences between good ones (Song et al. 2024, arXiv:2408.11527, section 3.1).
     """
     median = np.median(values)
     spread = _spread(values[values <= median], median)
@@ -40,7 +44,7 @@ def half_ranked(values: Array) -> Array:
 
 
 def heavy_tailed(values: Array) -> bool:
-    """Whether the worse half of values (n), lower is better, lies much farther out than the better one."""
+    """Return whether the worse half of the values (n), lower is better, spreads far more than the rest."""
     median = np.median(values)
     worse, better = values[values > median], values[values <= median]
     return len(worse) > 0 and _spread(worse, median) > _HEAVY * _spread(better, median)

@@ -1,4 +1,4 @@
-"""``BayesSampler``: Bayesian optimisation as a sampler of Optuna."""
+"""``BayesSampler``: Bayesian optimisation as an Optuna sampler."""
 
 from __future__ import annotations
 
@@ -40,47 +40,54 @@ from tuner.spec import describe
 Surrogate = Literal["gp", "rf"]
 Design = Literal["sobol", "random"]
 
-# Where the rules allow one point in 500, a draw fails for good less than once in 10**17 times.
-_DRAWS, _DRAWS_AT_ONCE = 320, 64
+# If the rules allow 1 point in 500, all draws fail with probability below 1e-17.
+_MAX_BATCHES, _BATCH_SIZE = 320, 64
 
-# Where none of 1,024 points is free, hardly any or none is.
-_DRAWS_OF_FREE = 16
+# If none of 1,024 points is free, few or none are.
+_MAX_BATCHES_TO_FREE = 16
 
-# Where this share of the drawn trials is as good as the best, draws find more than a model. They also do
-# after so many trials of its own of which none is better: of the next 10, one in 2 is drawn, then 2 in 3,
-# then 3 in 4. Where the model was right, nothing better is there to be found.
+# If this share of the drawn trials is as good as the best, random draws find more than a model. The same
+# holds after 10 trials without an improvement: 1 in 2 of the next 10 is drawn, then 2 in 3, then 3 in 4. This
+# costs little if the model was right, because nothing better is left to find.
 _PLATEAU = 0.5
 _PATIENCE = 10
 
-# Values that differ by less than so many standard deviations of the noise are equally good: on a plateau, the
+# Values that differ by at most this many standard deviations of the noise count as equal. On a plateau, the
 # best of 10 drawn trials is farther below the median once in 17 times, the best of 30 once in 6.
-_EQUAL = 2.5
+_EQUAL_WITHIN = 2.5
 
-# Optuna's mark of trials that were enqueued: someone else chose them.
-_FIXED = "fixed_params"
+# The system attribute with which Optuna marks enqueued trials.
+_ENQUEUED = "fixed_params"
 
-# Of two threads that limit the process's pools at once, the last one out would leave them limited for good.
-_ONE_AT_A_TIME = threading.Lock()
+# If two threads limited the thread pools at once, the last to leave would restore the limit that the other
+# set.
+_POOL_LOCK = threading.Lock()
 
 _Taken = tuple[set[Any], set[Any]]
-"""The keys of all trials but those that came to nothing, and of those that run."""
+"""Keys of all trials that were not pruned without a value, and keys of the running trials."""
 
 
 class BayesSampler(BaseSampler):
-    """Sequential model-based optimisation (Jones et al. 1998; Hutter et al. 2011) of one objective.
+    """Sequential model-based optimisation of one objective (Jones et al. 1998; Hutter et al. 2011).
 
-    ``surrogate``: a Gaussian process (``gp``) or a random forest (``rf``). ``acquisition``: expected
-    improvement (``ei``), its logarithm, probability of improvement or confidence bound. ``initial``: so many
-    trials must have ended before the model is used; until then trials follow ``initial_design``.
-    ``search_space``: all parameters, with ``rules`` that say which are active; without it, those that all
-    trials have in common are modelled, and others drawn at random. ``seed``: below 2**32; ``None``: any.
+    - ``surrogate``: a Gaussian process (``gp``) or a random forest (``rf``)
+    - ``acquisition``: expected improvement (``ei``), its logarithm (``logei``), probability of improvement
+      (``pi``) or confidence bound (``ucb``)
+    - ``initial``: number of trials that must end before the model is used
+    - ``initial_design``: how trials are drawn before that
+    - ``search_space``: all parameters, with ``rules`` that say which are active. Without it, the sampler
+      models the parameters that all trials share, and draws others at random.
+    - ``seed``: at least 0 and below 2**32; ``None``: a random one
 
-    A suggestion is a function of the seed, the trial's number, the trials so far, and which of them this
-    sampler suggested. Pruned trials count at the iteration that enough have reached. Where trials have
-    failed, it suggests what is likely enough to succeed. Bad values are compressed where they would hide
-    differences between good ones. On a plateau, trials are drawn as in the beginning. While nothing better is
-    found, more and more are. A forest takes a category for bad everywhere that was bad twice, so those
-    on which others depend are tried again now and then. Raises SpecError for a wrong setting.
+    A suggestion depends on the seed, the trial's number, the other trials, and which of them this sampler
+    suggested. Pruned trials count by their value at the iteration that enough trials have reached.
+
+    If trials have failed, suggestions are likely enough to succeed. Bad values are compressed if they would
+    hide differences between good ones. On a plateau, trials are drawn as at first. Without improvement, more
+    and more trials are drawn. A forest avoids a category that was bad twice. Categories on which other
+    parameters depend are therefore tried again from time to time.
+
+    Raises SpecError for a wrong setting.
     """
 
     def __init__(
@@ -108,8 +115,8 @@ class BayesSampler(BaseSampler):
         self._common_space = IntersectionSearchSpace()
         self._rules = rules
         self._seed = secrets.randbits(32) if seed is None else seed
-        self._own: set[int] = set()  # the trials that it has suggested since there is a model
-        self._modelled: set[int] = set()  # those of them that the model suggested
+        self._suggested_trials: set[int] = set()  # numbers of the trials suggested since the model is in use
+        self._model_trials: set[int] = set()  # those that the model suggested, not the design
 
     def reseed_rng(self) -> None:
         self._seed = secrets.randbits(32)
@@ -144,37 +151,40 @@ class BayesSampler(BaseSampler):
         running = _keys(space, [other for other in trials if other.state == TrialState.RUNNING])
         known = [other for other in trials if other.state != TrialState.PRUNED or other.intermediate_values]
         taken = (_keys(space, known), running)
-        found = feasible = None
+        chosen = feasible = None
         if seen.observed and len(seen.observed) + len(seen.failed) >= self._initial:
-            # Sums over more threads round otherwise, and the next trials would differ.
-            with _ONE_AT_A_TIME, _pools().limit(limits=1):
+            # Sums over several threads round differently, which would change the next trials.
+            with _POOL_LOCK, _pools().limit(limits=1):
                 feasible = _feasibility(space, seen, seed=self._rng(trial, 2))
-                found = self._suggested(study, trial, space, seen, taken, feasible)
-            if _FIXED not in trial.system_attrs:
-                self._own.add(trial.number)
-                if found is not None:
-                    self._modelled.add(trial.number)
-        return space.point(*(found or self._drawn(space, trial, taken, feasible)))
+                chosen = self._suggested_by_model(study, trial, space, seen, taken, feasible)
+            if _ENQUEUED not in trial.system_attrs:
+                self._suggested_trials.add(trial.number)
+                if chosen is not None:
+                    self._model_trials.add(trial.number)
+        return space.point(*(chosen or self._drawn_from_design(space, trial, taken, feasible)))
 
     def _explores(self, trial: FrozenTrial, seen: Observations, values: Array, noise: float) -> bool:
-        """Whether the trial is drawn: most of the space is as good as the best, or none is better."""
-        best = values <= values.min() + _EQUAL * noise
-        drawn = np.array([one.number not in self._modelled for one in seen.observed])
+        """Return whether to draw the trial instead of asking the model.
+
+        True on a plateau, and more and more often while no trial improves on the best.
+        """
+        best = values <= values.min() + _EQUAL_WITHIN * noise
+        drawn = np.array([one.number not in self._model_trials for one in seen.observed])
         if drawn.any() and best[drawn].mean() >= _PLATEAU:
             return True
         first = seen.observed[int(best.argmax())].number
-        since = [one for one in seen.observed if one.number > first and one.number in self._own]
+        since = [one for one in seen.observed if one.number > first and one.number in self._suggested_trials]
         return trial.number % (1 + len(since) // _PATIENCE) > 0
 
     def _rng(self, trial: FrozenTrial, purpose: int) -> np.random.Generator:
         return np.random.default_rng([self._seed, trial.number, purpose])
 
-    def _drawn(
+    def _drawn_from_design(
         self, space: MixedSpace, trial: FrozenTrial, taken: _Taken, feasible: Feasibility | None
     ) -> tuple[Array, Mask]:
-        """The trial's point of the initial design; the first of others drawn where the rules refuse it.
+        """Return the trial's point of the initial design, or a random one if that cannot be used.
 
-        Others, too, where it is taken, as in a small space, or likely to fail.
+        A point cannot be used if the rules forbid it. Points that are taken or likely to fail are avoided.
         """
         rng = self._rng(trial, 0)
         if self._design == "sobol":
@@ -183,7 +193,7 @@ class BayesSampler(BaseSampler):
         else:
             points = rng.uniform(size=(1, len(space)))
         allowed: list[tuple[Array, Mask]] = []
-        for draws in range(_DRAWS):
+        for draws in range(_MAX_BATCHES):
             rows = space.from_cube(points)
             active, fit = space.activity(rows)
             fresh = list(zip(rows[fit], active[fit], strict=True))
@@ -194,15 +204,15 @@ class BayesSampler(BaseSampler):
                 fresh = [point for point, good in zip(fresh, likely, strict=True) if good]
             if free := _first_free(space, fresh, taken[0]):
                 return free
-            if allowed and draws >= _DRAWS_OF_FREE:
+            if allowed and draws >= _MAX_BATCHES_TO_FREE:
                 break
-            points = rng.uniform(size=(_DRAWS_AT_ONCE, len(space)))
+            points = rng.uniform(size=(_BATCH_SIZE, len(space)))
         if not allowed:
-            what = f"none of {_DRAWS * _DRAWS_AT_ONCE} points drawn at random is allowed by the rules"
+            what = f"none of {_MAX_BATCHES * _BATCH_SIZE} points drawn at random is allowed by the rules"
             raise ValueError(what)
         return _first_free(space, allowed, taken[1]) or allowed[0]
 
-    def _suggested(
+    def _suggested_by_model(
         self,
         study: Study,
         trial: FrozenTrial,
@@ -233,15 +243,15 @@ class BayesSampler(BaseSampler):
         drawn = space.from_cube(rng.uniform(size=incumbents.shape))
         incumbents = np.where(np.isnan(incumbents), drawn, incumbents)
         if self._surrogate == "rf":
-            # One that the rules forbid, or whose configurations are all used up, leaves it to the next.
+            # A category is skipped if the rules forbid it, or if all its configurations are taken.
             for held in neglected(space, np.concatenate([part.rows for part in (rows, pending, failed)])):
-                found = maximise(utility, space, incumbents=incumbents, taken=taken[0], rng=rng, held=held)
-                if found is not None:
-                    return found
-        for excluded in (*taken, set()):  # where the space is used up, again
-            found = maximise(utility, space, incumbents=incumbents, taken=excluded, rng=rng)
-            if found is not None:
-                return found
+                chosen = maximise(utility, space, incumbents=incumbents, taken=taken[0], rng=rng, held=held)
+                if chosen is not None:
+                    return chosen
+        for excluded in (*taken, set()):  # repeat configurations once all are taken
+            chosen = maximise(utility, space, incumbents=incumbents, taken=excluded, rng=rng)
+            if chosen is not None:
+                return chosen
         return None
 
     def _model(self, space: MixedSpace) -> GaussianProcess | Forest:
@@ -250,13 +260,13 @@ class BayesSampler(BaseSampler):
 
 @functools.cache
 def _pools() -> ThreadpoolController:
-    """The thread pools of the libraries that this module has imported. To look for them takes 5 ms."""
+    """Return the thread pools of the imported libraries. Finding them takes 5 ms."""
     return ThreadpoolController()
 
 
 @dataclass(frozen=True)
 class _Rows:
-    """Trials as rows, NaN where a parameter is inactive."""
+    """Trials as rows (n x d), with NaN for inactive parameters."""
 
     rows: Array
 
@@ -269,7 +279,7 @@ class _Rows:
 
 
 def _feasibility(space: MixedSpace, seen: Observations, *, seed: np.random.Generator) -> Feasibility | None:
-    """The model of success; ``None`` where no trial has failed."""
+    """Return the model of success; ``None`` if no trial has failed."""
     if not seen.failed:
         return None
     rows = _Rows.of(space, [*seen.observed, *seen.failed])
@@ -295,7 +305,7 @@ def _keys(space: MixedSpace, trials: Sequence[FrozenTrial]) -> set[Any]:
 
 
 class _Utility:
-    """The acquisition under the model, cut off where trials are likely to fail."""
+    """The acquisition function of the model, minus a penalty where trials are likely to fail."""
 
     def __init__(
         self,
@@ -305,7 +315,7 @@ class _Utility:
         feasible: Feasibility | None,
     ) -> None:
         self._model = model
-        # Where a penalty is added, the logarithm, which has the same maximum.
+        # The penalty is on a logarithmic scale. The logarithm of "ei" has the same maximiser.
         self._acquire = ACQUISITIONS["logei" if acquisition == "ei" and feasible else acquisition]
         self._best = best
         self._feasible = feasible
@@ -316,7 +326,7 @@ class _Utility:
         values = self._acquire(*self._model.predict(columns), self._best)[0]
         if self._feasible is None:
             return values
-        # What is inactive lies elsewhere for a forest.
+        # The forest and the feasibility model fill inactive numbers differently.
         penalty = self._feasible.penalty(np.where(columns == Forest.inactive, Feasibility.inactive, columns))
         return np.asarray(values + penalty)
 
@@ -337,7 +347,7 @@ def _one_objective(study: Study) -> None:
 
 
 def _fits(trial: FrozenTrial, search_space: Mapping[str, BaseDistribution], *, whole: bool) -> bool:
-    """Whether a trial's parameters are values of the search space; ``whole``: all of it."""
+    """Return whether a trial's parameters lie in the search space; with ``whole``, it must have all."""
     return (not whole or search_space.keys() <= trial.params.keys()) and all(
         _contains(distribution, trial.params[name])
         for name, distribution in search_space.items()

@@ -1,4 +1,4 @@
-"""``start``: a searcher made whole: it begins with given points and earlier trials, and keeps constraints."""
+"""``start``: add initial points, a warm start and constraints to a searcher."""
 
 from __future__ import annotations
 
@@ -16,20 +16,22 @@ from tuner.space import Choice, Config, Dimension, Encoding, Ordered, SearchSpac
 from tuner.space.values import same, written
 from tuner.spec import did_you_mean
 
-# Suggestions of one trial that may break a constraint before the nearest that does not is taken instead.
+# If this many suggestions for one trial break a constraint, the nearest configuration that meets it is used.
 _ATTEMPTS = 4
 
-# Draws among which the nearest is looked for.
+# Number of draws among which the nearest is chosen.
 _DRAWS = 256
 
 
 def start(spec: SearcherSpec, space: SearchSpace, *, objective: Objective, seed: int) -> Searcher:
-    """Return the searcher that a sweep asks. Reads what it learns from: an earlier sweep, or files.
+    """Return the searcher of a sweep. Files that the searcher learns from are read here.
 
-    It begins with the configuration of the space's defaults, where it has any, and with the initial points. A
-    searcher that learns is told the trials of the earlier sweep. One that does not continues its sequence
-    behind them. A grid leaves out those that were completed. Every suggestion meets the constraints. Raises
-    SpecError or ResultsError where ``problems`` or ``source_problems`` finds something.
+    It starts with the configuration of the space's defaults, if there are any, and with the initial points. A
+    searcher that learns is told the trials of the earlier sweep. One that does not learn continues its
+    sequence after them. A grid leaves out configurations that were completed. Every suggestion meets the
+    constraints.
+
+    Raises SpecError or ResultsError if ``problems`` or ``source_problems`` finds something.
     """
     searcher = spec.build(space, objective=objective, seed=seed)
     if spec.exhaustive:
@@ -38,26 +40,26 @@ def start(spec: SearcherSpec, space: SearchSpace, *, objective: Objective, seed:
     points = _points(spec, space, seed)
     if not points and earlier is None and not space.constraints:
         return searcher
-    whole = _Whole(searcher, space, points, seed=seed, learns=spec.learns)
+    complete = _CompleteSearcher(searcher, space, points, seed=seed, learns=spec.learns)
     if earlier is not None:
-        whole.go_on_from(earlier)
-    return whole
+        complete.warm_start(earlier)
+    return complete
 
 
 def problems(spec: SearcherSpec, space: SearchSpace) -> list[Problem]:
-    """Why ``spec`` cannot search ``space``, its points included; empty when it can. Reads no file."""
+    """Return why ``spec`` and its initial points do not fit ``space``; empty if they do. Reads no file."""
     found = spec.problems(space)
     for number, point in enumerate(spec.initial_points):
         found += [problem.inside(f"initial_points.{number}") for problem in _point_problems(point, space)]
         if spec.exhaustive and not found and not space.contains({**space.constants, **point}):
-            found.append(Problem(f"initial_points.{number}", "must be a whole configuration for a grid"))
+            found.append(Problem(f"initial_points.{number}", "must be a complete configuration for a grid"))
     return found
 
 
 def source_problems(spec: SearcherSpec, space: SearchSpace, *, objective: Objective | None) -> list[Problem]:
-    """What is wrong with what it learns from, an earlier sweep or files; empty where there is nothing.
+    """Return what is wrong with the earlier sweep or the files that the searcher learns from.
 
-    ``objective``: ``None`` when it is wrong by itself.
+    ``objective`` is ``None`` if the sweep's objective is wrong itself; the earlier sweep is then not checked.
     """
     if found := spec.source_problems(space):
         return found
@@ -70,23 +72,25 @@ def source_problems(spec: SearcherSpec, space: SearchSpace, *, objective: Object
     if earlier is not None and (what := earlier.problem()) is not None:
         return [Problem("warm_start", what)]
     if spec.size(space) == 0:
-        return [Problem("warm_start", "has completed all that there is; nothing is left to run")]
+        return [Problem("warm_start", "has completed every configuration; nothing is left to run")]
     return []
 
 
 def beginnings(spec: SearcherSpec, space: SearchSpace, *, objective: Objective) -> str | None:
-    """How the earlier sweep is used, in words; ``None`` when there is none."""
+    """Return a line that says how the earlier sweep is used; ``None`` without one."""
     earlier = _earlier(spec, space, objective)
     if earlier is None:
         return None
     if spec.exhaustive:
-        use = "those completed are not run again"
+        use = "completed ones are not run again"
     else:
-        use = "they are learned from" if spec.learns else "its sequence goes on behind them"
+        use = (
+            "the searcher learns from them" if spec.learns else "the searcher's sequence continues after them"
+        )
     return f"{earlier.in_words()}; {use}"
 
 
-class _Whole(Searcher):
+class _CompleteSearcher(Searcher):
     def __init__(
         self, searcher: Searcher, space: SearchSpace, points: list[Config], *, seed: int, learns: bool
     ) -> None:
@@ -95,12 +99,12 @@ class _Whole(Searcher):
         self._points = points
         self._seed = seed
         self._learns = learns
-        self._behind = 0  # so many places in its sequence a searcher that does not learn goes ahead
+        self._skipped = 0  # how many points of its sequence a searcher that does not learn skips
 
-    def go_on_from(self, earlier: Earlier) -> None:
-        """Tell the searcher what an earlier sweep has found."""
+    def warm_start(self, earlier: Earlier) -> None:
+        """Tell the searcher the trials of an earlier sweep."""
         if not self._learns:
-            self._behind = len(earlier.trials)
+            self._skipped = len(earlier.trials)
             return
         for number, trial in enumerate(earlier.trials, start=-len(earlier.trials)):
             self._searcher.take(number, dict(trial.config))
@@ -117,9 +121,9 @@ class _Whole(Searcher):
         if 0 <= trial < len(self._points):
             self._searcher.take(trial, dict(self._points[trial]))
             return dict(self._points[trial])
-        ahead = 0 if self._learns else self._behind - len(self._points)
+        offset = 0 if self._learns else self._skipped - len(self._points)
         for _ in range(_ATTEMPTS):
-            config = self._searcher.suggest(trial + ahead)
+            config = self._searcher.suggest(trial + offset)
             if config is None or self._space.allows(config):
                 return config
         assert config is not None
@@ -146,10 +150,13 @@ class _Whole(Searcher):
         self._searcher.save(folder)
 
     def _nearest(self, config: Config, trial: int) -> Config:
-        """Of some configurations that meet the constraints, the one most like ``config``."""
+        """Return a configuration close to ``config`` that meets the constraints.
+
+        The nearest of some random draws is taken.
+        """
         rng = np.random.default_rng([self._seed, trial])
         if not all(isinstance(d, (Choice, Ordered)) for d in self._space.dimensions.values()):
-            return self._space.sample(rng)  # there is no distance between values of other kinds
+            return self._space.sample(rng)  # values of other kinds have no distance
         draws = [self._space.sample(rng) for _ in range(_DRAWS)]
         encoding = Encoding(self._space)
         vector, active = encoding.encode(config)
@@ -169,10 +176,10 @@ def _earlier(spec: SearcherSpec, space: SearchSpace, objective: Objective) -> Ea
 
 
 def _points(spec: SearcherSpec, space: SearchSpace, seed: int) -> list[Config]:
-    """The configurations to begin with; what a point leaves open has its default, or is drawn."""
+    """Return the configurations to run first. A missing hyperparameter takes its default or is drawn."""
     points: list[Config] = []
     for number, point in enumerate([*([{}] if space.defaults() else []), *spec.initial_points]):
-        # Numbers of trials are whole, so that no draw of a trial is repeated here.
+        # Trials use [seed, trial], so these draws repeat no draw of a trial.
         rng = np.random.default_rng([seed, number, len(spec.initial_points) + 1])
         config = space.sample(rng, given=point, defaults=True)
         if not any(same(config, other) for other in points):
@@ -181,7 +188,7 @@ def _points(spec: SearcherSpec, space: SearchSpace, seed: int) -> list[Config]:
 
 
 def _point_problems(point: Mapping[str, Any], space: SearchSpace) -> list[Problem]:
-    """What is wrong with values that a user wants to begin with."""
+    """Return what is wrong with one of the initial points."""
     found: list[Problem] = []
     unknown = [name for name in point if name not in space.names]
     found += [
@@ -194,7 +201,7 @@ def _point_problems(point: Mapping[str, Any], space: SearchSpace) -> list[Proble
         name = space.name(key)
         if name not in point:
             open_parents.append(name)
-            return dimension.default  # without one, nothing that depends on it is active
+            return dimension.default  # without a default, nothing that depends on it is active
         reached.add(name)
         if not dimension.contains(point[name]):
             found.append(Problem(name, f"can never be {written(point[name])}; {dimension.in_words()}"))

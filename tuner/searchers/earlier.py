@@ -1,4 +1,4 @@
-"""``Earlier``: the trials of an earlier sweep, as far as they fit another space and objective."""
+"""``Earlier``: the trials of an earlier sweep that fit another space and objective."""
 
 from __future__ import annotations
 
@@ -18,39 +18,40 @@ from tuner.space.values import same, written
 
 @dataclass
 class EarlierTrial:
-    """A trial that has ended: its configuration in the new space, and (iteration, value) of its results.
-
-    ``others``: its last values of the further objectives.
-    """
+    """A trial that has ended, with its configuration in the new space."""
 
     config: Config
     ending: Ending
     results: list[tuple[int, float]]
+    """(iteration, value) of each result."""
     others: tuple[float, ...] = ()
+    """Last values of the further objectives."""
 
 
 @dataclass
 class Earlier:
-    """``trials`` in the order of their ends; ``unfit``: why the others are not used, and how many each.
-
-    ``reported``: the names of all metrics that any of them reported.
-    """
+    """The usable trials of an earlier sweep, in the order in which they ended."""
 
     folder: Path
     objective: Objective
     trials: list[EarlierTrial]
     unfit: Counter[str]
+    """Why the other trials are not used -> how many each."""
     reported: set[str] = field(default_factory=set)
+    """Names of all metrics that any trial reported."""
 
     @classmethod
     def read(cls, folder: Path, *, space: SearchSpace, objective: Objective) -> Earlier:
-        """The trials in a results folder.
+        """Read the trials of a results folder.
 
-        A trial fits when it has ended, kept its configuration, each of its values lies in the new space, all
-        that is active there has one or a default, and it reported the new objective (or failed). What the new
-        space does not have is left out.
+        A trial fits under these conditions:
 
-        Raises ResultsError when there is no journal, or one that cannot be read.
+        - it has ended, and its configuration never changed
+        - each of its values lies in the new space, or has no place there
+        - every hyperparameter that is active in the new space has a value or a default
+        - it reported the new objective, or failed
+
+        Raises ResultsError when there is no readable journal.
         """
         history = History.read(folder)
         found = cls(folder, objective, [], Counter(), _reported(history))
@@ -61,7 +62,7 @@ class Earlier:
             last = list(values.values())[-1] if values else []
             others = [value for value in last[1:] if value is not None]
             if trial.changes:
-                found.unfit["changed on their way"] += 1
+                found.unfit["changed while they ran"] += 1
             elif isinstance(config, str):
                 found.unfit[config] += 1
             elif trial.state != "failed" and (not known or len(others) < len(objective.others)):
@@ -76,7 +77,7 @@ class Earlier:
         return found
 
     def problem(self) -> str | None:
-        """Why there is nothing to begin from, with a remedy; ``None`` when there is something."""
+        """Return why there is nothing to start from, with a remedy; ``None`` if there is something."""
         every = len(self.trials) + self.unfit.total()
         unknown = [metric for metric in self.objective.metrics if metric not in self.reported]
         if self.reported and unknown:
@@ -86,7 +87,7 @@ class Earlier:
         if self.trials:
             return None
         if not every:
-            return f"{self.folder}: must hold trials to begin from, it has none"
+            return f"{self.folder}: must hold trials to start from, got none"
         reasons = "; ".join(f"{count} {reason}" for reason, count in self.unfit.most_common())
         return (
             f"{self.folder}: must hold trials that fit this space, got none of {every}: {reasons}; "
@@ -94,21 +95,21 @@ class Earlier:
         )
 
     def in_words(self) -> str:
-        """How many trials are used, and why the others are not."""
+        """Return a line that says how many trials are used, and why others are not."""
         every = len(self.trials) + self.unfit.total()
         others = "".join(f"; {count} {reason}" for reason, count in self.unfit.most_common())
         return f"{len(self.trials)} of {every} trials of {self.folder} fit{others}"
 
 
 def _reported(history: History) -> set[str]:
-    """The names of all metrics that a sweep's trials have reported."""
+    """Return the names of all metrics that a sweep's trials have reported."""
     results = [result for trial in history.trials.values() for result in trial.results.values()]
     named = {name for name in history.objectives()[:1] if name is not None} if results else set()
     return named.union(*(result.metrics for result in results))
 
 
 def _values(result: Result, history: History, objective: Objective) -> list[float | None]:
-    """What a result has of each of the new sweep's objectives."""
+    """Return a result's value for each of the new sweep's objectives; ``None`` if it has none."""
     known = dict(result.metrics)
     if (named := history.objectives()[0]) is not None:
         known.setdefault(named, result.value)
@@ -121,7 +122,10 @@ def _is_number(value: Any) -> TypeGuard[float]:
 
 
 def _fitted(config: Mapping[str, Any], space: SearchSpace) -> Config | str:
-    """An earlier configuration in ``space``; why there is none. What it had no value for has its default."""
+    """Return an earlier configuration in ``space``, or why it does not fit.
+
+    Hyperparameters that it lacks take their defaults.
+    """
     missing: list[str] = []
 
     def choose(key: str, dimension: Dimension) -> Any:
@@ -146,7 +150,7 @@ def _fitted(config: Mapping[str, Any], space: SearchSpace) -> Config | str:
 
 
 def completed(folder: Path, space: SearchSpace) -> list[Config]:
-    """The configurations in ``space`` that an earlier sweep ran to their end, whatever they reported."""
+    """Return the configurations in ``space`` that an earlier sweep completed, whatever they reported."""
     ended = History.read(folder).ended
     fitted = [_fitted(trial.config, space) for trial in ended if trial.state == "completed"]
     return [config for config in fitted if not isinstance(config, str)]

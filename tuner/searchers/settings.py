@@ -1,4 +1,4 @@
-"""Settings of a searcher that offers several algorithms, each with settings of its own."""
+"""Settings of a searcher that offers several algorithms, each with its own settings."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ Table = Mapping[str, Mapping[str, Any]]
 
 
 def own_settings(data: Any, field: str, default: str, table: Table) -> Any:
-    """``data`` with the defaults of the algorithm that its ``field`` names written out.
+    """Return ``data`` with the defaults of its algorithm filled in.
 
-    Raises SpecError for settings that only other algorithms have. What is wrong otherwise is left as it is.
+    ``field`` names the key that holds the algorithm, ``default`` the algorithm without that key. Other
+    mistakes in ``data`` are left for the model to report. Raises SpecError for settings of other algorithms
+    only.
     """
     if not isinstance(data, Mapping):
         return data
@@ -37,17 +39,17 @@ def own_settings(data: Any, field: str, default: str, table: Table) -> Any:
 
 
 def without_foreign(settings: dict[str, Any], chosen: str, table: Table) -> dict[str, Any]:
-    """``settings`` without those that only other algorithms have."""
+    """Return ``settings`` without those that only other algorithms have."""
     foreign = _foreign(chosen, table)
     return {name: value for name, value in settings.items() if name not in foreign}
 
 
 def schema_of_own(field: str, default: str, table: Table) -> JsonDict:
-    """The part of a JSON Schema that says the same: each algorithm has no settings but its own."""
+    """Return the part of a JSON Schema that allows each algorithm its own settings only."""
     cases: list[JsonValue] = []
     for name in table:
         chosen: JsonDict = {"properties": {field: {"const": name}}}
-        if name != default:  # which is meant where none is named
+        if name != default:  # the default may be left out
             chosen["required"] = [field]
         foreign: JsonDict = {setting: {"type": "null"} for setting in sorted(_foreign(name, table))}
         cases.append({"if": chosen, "then": {"properties": foreign}})
