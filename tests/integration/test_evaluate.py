@@ -66,7 +66,7 @@ def test_the_best_trials_are_repeated_and_the_best_of_them_is_tested_once(search
     main(["report", str(searched.folder)])
     assert said in capsys.readouterr().out
     assert "test_macro_f1" in (searched.folder / "report.html").read_text()
-    with pytest.raises(ResultsError, match="the test rows were looked at already"):
+    with pytest.raises(ResultsError, match="the test rows have been used already"):
         evaluate(searched.folder)
 
 

@@ -56,7 +56,7 @@ def test_a_candidate_with_a_failed_repeat_has_no_mean_and_is_not_chosen():
     broken = _candidate(trial(0, 0.1), [trial(0, 0.1), trial(1, state="failed")], LOSS)
     assert (broken.mean, broken.failures) == (None, 1)
     assert _chosen([broken, good], LOSS, _report(None)) is good
-    with pytest.raises(ResultsError, match="of each configuration, some repeat failed"):
+    with pytest.raises(ResultsError, match="every configuration has a failed repeat"):
         _chosen([broken], LOSS, _report(None))
 
 
@@ -115,7 +115,7 @@ def results(tmp_path):
         ),
         (
             {"objective": [LOSS, Objective(metric="val_accuracy", mode="max")], "values": ()},
-            "objective: must be one to be evaluated: of several, no trial is the best by its mean",
+            "objective: must be a single one to be evaluated; several have no best mean",
         ),
     ],
     ids=["no test rows", "training metric", "two objectives"],
@@ -128,7 +128,7 @@ def test_a_sweep_that_cannot_be_evaluated_is_refused_before_anything_runs(result
 
 def test_a_sweep_without_a_finished_trial_is_refused(results):
     with pytest.raises(
-        ResultsError, match="no trial has finished with a value, so there is nothing to evaluate"
+        ResultsError, match="nothing to evaluate; at least one trial must finish with a value"
     ):
         evaluate(results(values=()))
 
@@ -164,7 +164,7 @@ def test_a_report_tells_what_was_found_and_refuses_to_look_again(results):
     assert said in renderings.table(report)
     assert said in renderings.html(report)
     assert json.loads(renderings.json(report))["evaluation"] == found
-    with pytest.raises(ResultsError, match=r"evaluation.json: the test rows were looked at already"):
+    with pytest.raises(ResultsError, match=r"evaluation.json: the test rows have been used already"):
         evaluate(folder)
 
 

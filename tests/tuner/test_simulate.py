@@ -258,7 +258,7 @@ def test_curves_and_costs_are_read_from_a_journal(recorded):
 
 def test_curves_of_another_objective_are_refused(recorded):
     other = Objective(metric="accuracy", mode="max")
-    with pytest.raises(ResultsError, match="holds curves of"):
+    with pytest.raises(ResultsError, match="must have the same objective, got"):
         RecordedCurves.read(recorded, space=SearchSpace({"x": Float(0, 1)}), objective=other)
 
 

@@ -1,1 +1,1 @@
-"""After a sweep: the best configurations repeated, and the best of them scored on the test rows."""
+"""After a sweep: repeat the best configurations, and score the best one on the test rows."""

@@ -1,9 +1,9 @@
-"""``evaluate``: the best configurations of a sweep once more over fresh seeds, and the best of those tested.
+"""``evaluate``: repeat the best configurations of a sweep over new seeds, and test the best one.
 
-What a search claims of its best trial is the luckiest of many single runs. So the best few are trained again,
-each over fresh seeds and divisions of the rows that are not test rows, and are compared by their means. Only
-the one with the best mean is then trained on all those rows, over fresh seeds again, and scored on the test
-rows, once per seed. Both are sweeps of their own, and use whatever the cluster holds.
+The best trial of a search is the luckiest of many single runs. Therefore the best few are trained again, over
+new seeds and new splits of the training and validation rows, and compared by their means. Only the one with
+the best mean is trained on all these rows, over new seeds, and scored on the test rows, once per seed. Both
+steps are separate sweeps and use all free resources of the cluster.
 """
 
 from __future__ import annotations
@@ -37,20 +37,21 @@ FOLDER = "evaluation"
 
 @dataclass(frozen=True)
 class Candidate:
-    """A configuration trained several times; ``values``: after ``iteration``, where the mean is best.
-
-    ``claimed``: its value in the search. ``spread``: the standard deviation of the values, ``None`` of a
-    single one. ``failures``: repeats that failed; with any, there are no values.
-    """
+    """A configuration that was trained several times."""
 
     trial: str
     config: dict[str, Any]
     claimed: float
+    """Its value in the search."""
     iteration: int | None
+    """The iteration with the best mean."""
     values: list[float]
+    """The value of each repeat at that iteration; empty if a repeat failed."""
     mean: float | None
     spread: float | None
+    """Standard deviation of the values; ``None`` for fewer than two."""
     failures: int
+    """Number of repeats that failed."""
 
 
 def evaluate(
@@ -65,15 +66,20 @@ def evaluate(
 ) -> Report | None:
     """Evaluate the sweep in ``folder``, write ``evaluation.json`` there, and return the report with it.
 
-    ``top`` configurations are compared over ``repeats`` seeds. ``progress``: as for ``run``, or what makes
-    an object of your own for each of the two sweeps. ``trust``: run the code that the folder names, although
-    another user or machine began its sweep. ``None``: it was interrupted. Raises SpecError for a trainable
-    that cannot be evaluated and for several objectives, ResultsError for a folder that was evaluated already,
-    or without a trial to evaluate, or when of each configuration some repeat failed, and UntrustedError.
+    Returns ``None`` if it was interrupted.
+
+    - ``top``: number of configurations to compare
+    - ``repeats``: number of seeds per configuration
+    - ``progress``: as for ``run``, or a function that makes a ``Progress`` for each of the two sweeps
+    - ``trust``: run the code that the folder names even if another user or machine started its sweep
+
+    Raises SpecError if the trainable cannot be evaluated or there are several objectives. Raises ResultsError
+    if the folder was already evaluated, has no usable trial, or some repeat of each configuration failed.
+    Raises UntrustedError if the code is not trusted.
     """
     report = Report.read(Path(folder).absolute())
     if report.evaluation is not None:
-        what = "the test rows were looked at already; remove the file to evaluate once more"
+        what = "the test rows have been used already; remove the file to evaluate again"
         raise ResultsError(f"{report.folder / EVALUATION_FILE}: {what}")
     require(folder, "evaluate", sweep=report.sweep, trust=trust)
     with within(report.started_in):
@@ -93,14 +99,14 @@ def _repeat_and_test(
     progress: Callable[[], Progress] | bool | None,
     verbose: bool,
 ) -> bool:
-    """Do what ``evaluate`` says; whether it came to an end, not interrupted."""
+    """Run both sweeps and write the result. Return whether they finished without interruption."""
     sweep = Sweep(**report.sweep)
     if sweep.objective.others:
-        what = "must be one to be evaluated: of several, no trial is the best by its mean"
+        what = "must be a single one to be evaluated; several have no best mean"
         raise SpecError([Problem("objective", what)])
     shared, additions = sweep.trainable.repeated(seed=sweep.seed, repeats=repeats)
     final_of = _final_settings(sweep)
-    final_of(1)  # what is wrong with it is better known before than after
+    final_of(1)  # raises now, not after the repeats, if the settings are wrong
     trials = _best_trials(report, top)
     configs = [{**trial.config, **addition} for addition in additions for trial in trials]
     iterations = sweep.budget.iterations or max(trial.iterations for trial in trials)
@@ -150,7 +156,7 @@ def _repeat_and_test(
 
 
 def _best_trials(report: Report, top: int) -> list[Trial]:
-    """The best trials that did not fail, of equal configurations the first."""
+    """Return the best trials that did not fail. Equal configurations count once."""
     found: dict[str, Trial] = {}
     for trial in report.ranked():
         if trial.state in ("completed", "stopped") and trial.value is not None:
@@ -158,11 +164,11 @@ def _best_trials(report: Report, top: int) -> list[Trial]:
     trials = list(found.values())[:top]
     if not trials:
         raise ResultsError(
-            f"{report.folder}: no trial has finished with a value, so there is nothing to evaluate"
+            f"{report.folder}: nothing to evaluate; at least one trial must finish with a value"
         )
     for trial in trials:
         if trial.changes:
-            what = "its hyperparameters changed as it trained, which cannot be repeated as one configuration"
+            what = "its hyperparameters changed during training, so no single configuration repeats it"
             raise ResultsError(f"{report.folder}: trial {trial.id} cannot be evaluated: {what}")
     return trials
 
@@ -183,7 +189,7 @@ def _part(
     iterations: int,
     seed: np.uint32,
 ) -> Sweep:
-    """A sweep of given configurations, each in a worker of its own, as many at once as the cluster holds."""
+    """Return a sweep of given configurations, one per worker, as many at once as the cluster holds."""
     return Sweep(
         trainable=TrainableSpec(kind=sweep.trainable.kind, settings=settings),
         space=sweep.space,
@@ -199,7 +205,7 @@ def _part(
 
 
 def _run(sweep: Sweep, *, verbose: bool, progress: Callable[[], Progress] | bool | None) -> Report | None:
-    """The report of a sweep; ``None``: it was interrupted."""
+    """Run a sweep and return its report; ``None`` if it was interrupted."""
     report = run(sweep, progress=progress() if callable(progress) else progress, verbose=verbose)
     return None if report.reason == "interrupted" else report
 
@@ -228,13 +234,13 @@ def _candidate(trial: Trial, repeats: Sequence[Trial], objective: Objective) -> 
 
 
 def _chosen(candidates: Sequence[Candidate], objective: Objective, compared: Report) -> Candidate:
-    """The candidate with the best mean, of equals the one that the search had ahead."""
+    """Return the candidate with the best mean. Equal candidates keep their order in the search."""
     best: Candidate | None = None
     for candidate in candidates:
         if candidate.mean is not None and objective.better(candidate.mean, than=best.mean if best else None):
             best = candidate
     if best is None:
-        raise ResultsError(f"{compared.folder}: of each configuration, some repeat failed; see tuner report")
+        raise ResultsError(f"{compared.folder}: every configuration has a failed repeat; see tuner report")
     return best
 
 
@@ -247,7 +253,7 @@ def _relative(path: Path, to: Path) -> str:
 
 
 def _write(path: Path, evaluation: dict[str, Any]) -> None:
-    """Write the file whole or not at all."""
+    """Write the file atomically."""
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     unfinished.write_text(json.dumps(evaluation, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     unfinished.replace(path)

@@ -1,4 +1,4 @@
-"""``FixedList``: a searcher that suggests given configurations, one after the other."""
+"""``FixedList``: a searcher that suggests given configurations in order."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tuner.space import Config, SearchSpace
 
 
 class FixedList(SearcherSpec):
-    """These ``configs`` in their order; they may hold names that the space does not have."""
+    """Suggest ``configs`` in their order. They may contain names that the space lacks."""
 
     configs: tuple[dict[str, Any], ...] = Field(min_length=1)
 

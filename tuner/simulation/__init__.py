@@ -1,4 +1,7 @@
-"""A sweep on a cluster that is not there: a clock and learning curves drive the state. Nothing needs Ray."""
+"""Simulate a sweep without a cluster: a virtual clock and learning curves drive its state.
+
+Ray is not needed.
+"""
 
 from tuner.simulation._simulate import Simulation, simulate
 from tuner.simulation.curves import Costs, Curves, LearningCurve, PowerLawCurves, RecordedCurves

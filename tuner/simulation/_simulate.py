@@ -1,4 +1,4 @@
-"""``simulate``: drives a sweep's state with a virtual clock. Trials report what learning curves say."""
+"""``simulate``: drive a sweep's state with a virtual clock. Trials report the values of learning curves."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from tuner.sweep import Sweep
 
 @dataclass(frozen=True)
 class Simulation:
-    """What came of a simulated sweep."""
+    """The outcome of a simulated sweep."""
 
     seconds: float
     """Wall time."""
     worker_seconds: float
-    """Those that workers were held by trials."""
+    """Time during which trials held workers, summed over workers."""
     iterations: int
     best: float | None
-    """The best value of a trial that did not fail."""
+    """The best value among trials that did not fail."""
     incumbents: list[tuple[float, int, float]]
-    """(seconds, iterations done by all trials, value) each time the best improved."""
+    """(seconds, iterations done by all trials, value) each time the best value improved."""
     endings: Counter[str]
     iterations_of: list[int]
-    """By trial."""
+    """Iterations of each trial."""
     waiting: list[int]
-    """Trials that never end."""
+    """Trials that never ended."""
     decided: list[Suggested | Decision | Reconfigured]
-    """All that a journal would have of suggestions and decisions, in order."""
+    """Suggestions and decisions as a journal would hold them, in order."""
 
     def iterations_until(self, value: float, *, better_is_higher: bool) -> int | None:
-        """How many iterations had been done when the best first was as good as ``value``; ``None``: never."""
+        """Return the iterations done when the best value reached ``value``; ``None``: it never did."""
         for _, iterations, best in self.incumbents:
             if (best >= value) if better_is_higher else (best <= value):
                 return iterations
@@ -47,14 +47,16 @@ class Simulation:
 
 
 def simulate(sweep: Sweep, curves: Curves, *, workers: int, costs: Costs | None = None) -> Simulation:
-    """Run a sweep on ``workers`` workers of one trial each.
+    """Run a sweep on a number of workers that hold one trial each.
 
-    Every budget holds but ``silence``, since no simulated trial hangs, and ``concurrent``, which ``workers``
-    stands for. Trials can be measured by iterations or seconds; raises ValueError for anything else, of which
-    curves say nothing.
+    Two budgets are ignored: ``silence``, because no simulated trial hangs, and ``concurrent``, which
+    ``workers`` replaces. Raises ValueError unless trials are measured by iterations or seconds.
     """
     if sweep.scheduler.resource not in (ITERATIONS, SECONDS):
-        raise ValueError(f"curves say nothing of '{sweep.scheduler.resource}', which trials are measured by")
+        raise ValueError(
+            "scheduler.resource: must be iterations or seconds to be simulated, "
+            f"got '{sweep.scheduler.resource}'"
+        )
     run = _Run(sweep, curves, workers, costs or Costs())
     run.fill()
     while run.events:
@@ -66,22 +68,24 @@ def simulate(sweep: Sweep, curves: Curves, *, workers: int, costs: Costs | None 
 
 @dataclass
 class _Trial:
-    """What the simulation knows of a trial beside its state."""
+    """The simulation's data about a trial, in addition to its state."""
 
     state: TrialState
     curve: LearningCurve
     behind: int = 0
-    """Of its iterations, those that it has to do again."""
+    """Number of its iterations that it must repeat."""
     is_dropped: bool = False
-    """It is paused, and about to end."""
+    """Whether it is paused and about to end."""
     since: float = 0.0
-    """When it came to its worker."""
+    """When it got its worker."""
     held: float = 0.0
-    """Seconds on workers before."""
+    """Seconds that it held workers before."""
     began: float = 0.0
-    """When its worker would have begun, had it done all iterations without a break."""
+    """When it would have started, had it done all its iterations without a break."""
     upto: int = 0
+    """The iteration at which the simulation looks at it next."""
     losses: int = 0
+    """How many times its worker has died."""
 
     @property
     def number(self) -> int:
@@ -89,7 +93,10 @@ class _Trial:
 
     @property
     def following(self) -> int:
-        """The iteration of its next report; it may have come to one of another trial's between its own."""
+        """Return the iteration of its next report.
+
+        With another trial's checkpoint, its current iteration may lie between two of its reports.
+        """
         return (self.state.iteration // self.curve.every + 1) * self.curve.every
 
 
@@ -103,11 +110,11 @@ class _Run:
         self.now = costs.start
         self.worker_seconds = 0.0
         self.trials: list[_Trial] = []
-        self.events: list[tuple[float, int, int, str]] = []  # time, order, trial, what
-        self.idle: list[_Trial] = []  # on a worker, and no iteration of the budget is left for them now
+        self.events: list[tuple[float, int, int, str]] = []  # time, order, trial, event
+        self.idle: list[_Trial] = []  # on a worker, but the budget has no iteration left for them at present
         self.incumbents: list[tuple[float, int, float]] = []
         self.best: float | None = None
-        self.cutoff: tuple[float, str] | None = None  # when a budget of time was used up, and which one
+        self.cutoff: tuple[float, str] | None = None  # when a time budget was used up, and which one
         self.decided: list[Suggested | Decision | Reconfigured] = []
         self.order = count()
 
@@ -115,7 +122,7 @@ class _Run:
         heapq.heappush(self.events, (at, next(self.order), trial.number, what))
 
     def fill(self) -> None:
-        """Give the free workers to trials: paused ones that may continue come before new ones."""
+        """Give free workers to trials. Resumable trials come before new ones."""
         if self.state.reason is not None or self.cutoff is not None:
             return
         self.drop()
@@ -126,13 +133,13 @@ class _Run:
                 self.drop()
                 if self.state.is_closed is was_closed:
                     break
-                continue  # now that none comes any more, a paused one may continue
+                continue  # no trial will be added, so a paused one may resume now
             self.free -= 1
             trial.since = self.now
             self.start(trial, at=self.now + self.costs.trial)
 
     def next(self) -> _Trial | None:
-        """The trial that takes a free worker."""
+        """Return the trial that takes a free worker."""
         if (decision := self.state.resume()) is not None:
             self.decided.append(decision)
             return self.resumed(decision)
@@ -150,9 +157,10 @@ class _Run:
         return self.trials[-1]
 
     def resumed(self, decision: Decision) -> _Trial:
-        """The trial of a decision. One that continues from another's weights does so along that one's curve.
+        """Return the trial of a decision to resume.
 
-        More exactly along the values of its new configuration, as if it had had it from its first iteration.
+        A trial that copies a source gets the curve that the source would have with the trial's new
+        configuration.
         """
         trial = self.trials[decision.trial]
         if decision.source is not None:
@@ -177,30 +185,33 @@ class _Run:
                 self.end(trial, "stopped")
 
     def start(self, trial: _Trial, *, at: float) -> None:
-        """A trial begins to train on its worker, at the time ``at``."""
+        """Start a trial on its worker at the time ``at``."""
         self.state.apply(Started(trial.number))
         self.train(trial, at=at)
 
     def train(self, trial: _Trial, *, at: float) -> None:
-        """Let a trial train, from the time ``at``, to where it is decided on, fails, dies or is through."""
+        """Schedule a trial's next event, from the time ``at``.
+
+        The event is a decision, a failure, the loss of its worker or its end.
+        """
         grant, curve = self.state.grant(trial.number), trial.curve
         if grant is None:
             self.idle.append(trial)
             return
-        # Trials that are measured by seconds may be decided on at each result.
+        # Trials measured by seconds may be decided on at each result.
         limit = min(grant.until or trial.following, self.sweep.budget.iterations or math.inf)
         trial.upto = math.ceil(max(trial.following, limit) / curve.every) * curve.every
         trial.began = at - (trial.state.iteration - trial.behind) * curve.seconds
-        breaks = [curve.fails_at or math.inf, len(curve.values), *curve.losses[trial.losses :][:1]]
-        arrival = trial.began + min(trial.upto, *breaks) * curve.seconds
+        interruptions = [curve.fails_at or math.inf, len(curve.values), *curve.losses[trial.losses :][:1]]
+        arrival = trial.began + min(trial.upto, *interruptions) * curve.seconds
         self.expect(max(at, min(arrival, self.time_is_up(trial))), trial, "arrives")
 
     def time_is_up(self, trial: _Trial) -> float:
-        """When a running trial has had its time on workers."""
+        """Return when a running trial exceeds ``budget.trial_seconds``."""
         return trial.since + (self.sweep.budget.trial_seconds or math.inf) - trial.held
 
     def advance(self) -> None:
-        """Let the next thing happen, or the end of the sweep's budget."""
+        """Process the next event, or the end of the sweep's budget."""
         at, _, number, what = heapq.heappop(self.events)
         trial = self.trials[number]
         if what == "arrives":
@@ -216,7 +227,7 @@ class _Run:
                 self.train(waiting, at=self.now)
 
     def deadline(self) -> tuple[float, str]:
-        """When a budget of time is used up, if the workers stay as they are, and which one."""
+        """Return when a time budget is used up, if the workers stay as they are, and which one."""
         ends = [(self.sweep.budget.seconds or math.inf, "seconds")]
         running = [trial for trial in self.trials if trial.state.state == "running"]
         gpus = self.sweep.resources.gpu
@@ -227,12 +238,12 @@ class _Run:
         return min(ends)
 
     def arrive(self, trial: _Trial, at: float, deadline: tuple[float, str]) -> None:
-        """A trial has come to where it was headed."""
+        """Process a trial's results up to the time ``at`` and act on the decisions."""
         curve = trial.curve
         while trial.state.iteration < trial.upto:
             following = trial.following
             moment = trial.began + following * curve.seconds
-            if min(moment, at) > deadline[0]:  # other trials may have results before it
+            if min(moment, at) > deadline[0]:  # other trials may have earlier results
                 self.now, self.cutoff = deadline[0], deadline
                 return None
             if moment > self.time_is_up(trial):
@@ -259,7 +270,7 @@ class _Run:
         return self.train(trial, at=at)
 
     def lose(self, trial: _Trial, *, at: float) -> None:
-        """A trial's worker has died; it is started again in its place, unless that happened too often."""
+        """Handle a dead worker. The trial restarts in place, unless it has no starts left."""
         self.now = at
         trial.losses += 1
         if self.state.starts_left(trial.number) == 0:
@@ -269,7 +280,7 @@ class _Run:
         return self.start(trial, at=at + self.costs.trial)
 
     def report(self, trial: _Trial, moment: float) -> Action:
-        """Tell the state of the trial's next result."""
+        """Give the trial's next result to the state and return the scheduler's action."""
         trial.behind = 0
         iteration = trial.following
         values = trial.curve.at(iteration)
@@ -300,7 +311,7 @@ class _Run:
                 self.expect(at + self.costs.drop, trial, "paused")
 
     def leave(self, trial: _Trial, ending: Ending, *, at: float) -> None:
-        """A running trial has ended."""
+        """End a running trial and free its worker."""
         self.give_up_worker(trial, at=at)
         self.end(trial, ending)
 
@@ -316,7 +327,7 @@ class _Run:
             self.best = self.state.incumbent.best if self.state.incumbent else None
 
     def stop_all(self) -> None:
-        """End whoever is left, if a budget is used up."""
+        """End the remaining trials if a budget is used up."""
         if self.cutoff is not None:
             self.state.give_up(self.cutoff[1])
         if self.state.reason is None:
@@ -342,7 +353,7 @@ class _Run:
         )
 
     def final_best(self) -> float | None:
-        """The best value, as a report names it: of several objectives, the last values count."""
+        """Return the best value as a report gives it. With several objectives, last values count."""
         objective = self.sweep.objective
         if not objective.others:
             return self.best

@@ -1,4 +1,4 @@
-"""Learning curves for a simulated cluster: those of an earlier sweep, or made by a formula."""
+"""Learning curves for a simulated cluster: recorded in an earlier sweep, or computed by a formula."""
 
 from __future__ import annotations
 
@@ -18,32 +18,36 @@ from tuner.journal.rules import is_number
 from tuner.objective import Objective
 from tuner.space import Architecture, Config, Dimension, Float, Int, SearchSpace
 
-# How far a curve may be moved towards the next one or away from it, as a share of their difference.
-_VARIED = 0.5
+# How far a curve moves towards the next one or away from it, at most, as a share of their difference.
+_MAX_SHARE = 0.5
 
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """What a trial would do if nobody stopped it: a value per iteration, ``seconds`` each; then it ends."""
+    """The results of a trial that is not stopped: one value per iteration, then its end."""
 
     values: Sequence[float]
     seconds: float = 1.0
+    """Duration of an iteration."""
     every: int = 1
     """It reports once in this many iterations."""
     fails_at: int | None = None
-    """It fails instead of ending that iteration; ``None``: it does not."""
+    """It fails during this iteration; ``None``: it does not fail."""
     losses: tuple[int, ...] = ()
-    """In these iterations, rising, its worker dies, once each."""
+    """Its worker dies once in each of these iterations, which rise."""
     others: Sequence[tuple[float, ...]] = ()
-    """The values of the further objectives, per iteration, where there are any."""
+    """The values of the further objectives per iteration, if there are any."""
 
     def at(self, iteration: int) -> tuple[float, ...]:
-        """The values of all objectives at an iteration, from 1."""
+        """Return the values of all objectives at an iteration, from 1."""
         others = self.others[iteration - 1] if self.others else ()
         return (self.values[iteration - 1], *others)
 
     def continued(self, other: LearningCurve) -> LearningCurve:
-        """This curve with the values of another one, of which the last one stays if it is shorter."""
+        """Return this curve with the values of ``other``.
+
+        If ``other`` is shorter, its last value is repeated.
+        """
         length = len(self.values)
         values = [*other.values, *list(other.values[-1:]) * length][:length]
         others = [*other.others, *list(other.others[-1:]) * length][:length]
@@ -51,33 +55,35 @@ class LearningCurve:
 
 
 Curves = Callable[[Config, int], LearningCurve]
-"""The curve of a configuration in trial so-and-so (from 0); the same arguments give the same curve."""
+"""Maps a configuration and its trial's number, from 0, to a curve. Equal arguments give equal curves."""
 
 
 @dataclass(frozen=True)
 class Costs:
-    """What a cluster costs beside the training, in seconds, and what goes wrong in it.
-
-    ``start``: until the first trial can begin; ``trial``: each time that a trial comes to a worker; ``drop``:
-    until a paused trial that was given up has ended. ``failures``: the share of trials that fail, each at an
-    iteration drawn at random; ``lost_pauses``: the share of pauses whose checkpoint cannot be written, so
-    that the trial fails. ``checkpoints``: whether who was paused or lost its worker goes on where it was, or
-    from the beginning.
-    """
+    """Delays of a cluster, in seconds, and its failures."""
 
     start: float = 0.0
+    """Until the first trial can start."""
     trial: float = 0.0
+    """Each time a trial gets a worker."""
     drop: float = 0.0
+    """Until a paused trial that was given up has ended."""
     failures: float = 0.0
+    """Share of trials that fail, each at a random iteration."""
     lost_pauses: float = 0.0
+    """Share of pauses whose checkpoint cannot be written, so the trial fails."""
     checkpoints: bool = True
+    """Whether a trial that was paused or lost its worker continues at its last iteration.
+
+    If not, it restarts.
+    """
 
 
 class RecordedCurves:
-    """The curves of an earlier sweep; a configuration gets that of the nearest one recorded.
+    """The curves of an earlier sweep. A configuration gets the curve of the nearest recorded one.
 
-    Nearest: by the mean over hyperparameters of their distance, numbers on the scale of the space and from 0
-    to 1, choices equal or not, one that is inactive on one side only being 1 apart.
+    The distance is the mean over hyperparameters. Numbers are scaled to 0 to 1. Choices are equal or 1 apart,
+    and so is a hyperparameter that is inactive on one side only.
     """
 
     def __init__(
@@ -90,20 +96,21 @@ class RecordedCurves:
 
     @classmethod
     def read(cls, folder: Path, *, space: SearchSpace, objective: Objective) -> RecordedCurves:
-        """From the trials that ran to their end in a results folder. Raises ResultsError if there are none.
+        """Read the curves of completed trials in a results folder, and the delays that its journal shows.
 
-        The costs are those that its journal shows. ``space`` and ``objective`` are those of the new sweep.
+        ``space`` and ``objective`` are those of the new sweep. Raises ResultsError if no trial can be used or
+        the objective differs.
         """
         history = History.read(folder)
         recorded = history.sweep_of(folder).get("objective")
         if recorded != objective.model_dump(mode="json"):
-            raise ResultsError(f"{folder}: holds curves of {recorded}")
-        # The curve of a reconfigured trial is of several configurations.
-        whole = [trial for trial in history.ended if trial.state == "completed" and not trial.changes]
-        placed = [trial for trial in whole if _can_be_placed(trial.config, space)]
-        curves = {trial.number: curve for trial in placed if (curve := _curve(trial)) is not None}
+            raise ResultsError(f"{folder}: must have the same objective, got {recorded}")
+        # A reconfigured trial's curve belongs to several configurations.
+        complete = [trial for trial in history.ended if trial.state == "completed" and not trial.changes]
+        comparable = [trial for trial in complete if _can_be_placed(trial.config, space)]
+        curves = {trial.number: curve for trial in comparable if (curve := _curve(trial)) is not None}
         if not curves:
-            what = "no trial ran to its end as it began; curves come from a sweep without early stopping"
+            what = "must hold completed trials, got none; record curves in a sweep without early stopping"
             raise ResultsError(f"{folder}: {what}")
         configs = [history.trials[number].config for number in curves]
         return cls(space, configs, list(curves.values()), _costs(history, curves))
@@ -112,19 +119,20 @@ class RecordedCurves:
         return self.curves[int(self._distances(config).argmin())]
 
     def _distances(self, config: Config) -> NDArray[np.float64]:
-        """How far each recorded configuration is."""
-        apart = np.abs(self._rows - self._row(config))
-        distance = np.where(np.isnan(apart), 1.0, np.minimum(apart, 1.0)).mean(axis=1)
-        both = np.isnan(self._rows) & np.isnan(self._row(config))
-        distance -= both.sum(axis=1) / max(1, self._rows.shape[1])
+        """Return the distance to each recorded configuration."""
+        differences = np.abs(self._rows - self._row(config))
+        distance = np.where(np.isnan(differences), 1.0, np.minimum(differences, 1.0)).mean(axis=1)
+        both_inactive = np.isnan(self._rows) & np.isnan(self._row(config))
+        distance -= both_inactive.sum(axis=1) / max(1, self._rows.shape[1])
         return np.asarray(distance)
 
     def varied(self, seed: int) -> Curves:
-        """Curves that differ from trial to trial as the recorded ones do, on a sample of these drawn anew.
+        """Return curves that differ between trials as the recorded ones do, from a bootstrap sample.
 
-        Were many trials to share a curve, their values would tie: `asha_stop` stops nobody who ties with the
-        best of a rung, and `pasha` finds a ranking settled. A trial's curve is that of the nearest recorded
-        configuration, moved towards or away from the second nearest by up to half of their difference.
+        If many trials shared a curve, their values would tie. ``asha_stop`` stops no trial that ties with the
+        best of a rung, and ``pasha`` would consider the ranking stable. A trial therefore gets the curve of
+        the nearest recorded configuration, moved towards or away from the second nearest by up to half of
+        their difference.
         """
         rng = np.random.default_rng([seed, len(self.curves)])
         drawn = np.unique(rng.integers(len(self.curves), size=len(self.curves)))
@@ -138,7 +146,7 @@ class RecordedCurves:
             if not others:
                 return own
             other = self.curves[others[0]]
-            share = float(np.random.default_rng([seed, trial]).uniform(-_VARIED, _VARIED))
+            share = float(np.random.default_rng([seed, trial]).uniform(-_MAX_SHARE, _MAX_SHARE))
             ours, theirs = _rows(own), _rows(own.continued(other))
             moved = np.clip(ours + share * (theirs - ours), low, high)
             seconds = own.seconds + share * (other.seconds - own.seconds)
@@ -149,9 +157,9 @@ class RecordedCurves:
         return curve
 
     def _row(self, config: Mapping[str, Any]) -> list[float]:
-        """One number per hyperparameter; choices lie more than 1 apart, what is inactive is nan.
+        """Return numbers for the hyperparameters: choices are more than 1 apart, inactive ones are NaN.
 
-        An architecture has a number for each layer that there can be, equal only for equal layers.
+        An architecture has one number per possible layer. Equal layers have equal numbers.
         """
         chosen = self._space.by_key(config)
         row: list[float] = []
@@ -166,7 +174,7 @@ class RecordedCurves:
 
 
 def _curve(trial: TrialHistory) -> LearningCurve | None:
-    """The curve of a trial; ``None``: it reported nothing."""
+    """Return the curve of a trial; ``None`` if it reported nothing."""
     results = [trial.results[iteration] for iteration in sorted(trial.results)]
     values = [result.value for result in results if result.value is not None]
     if not values:
@@ -176,25 +184,25 @@ def _curve(trial: TrialHistory) -> LearningCurve | None:
 
 
 def _rows(curve: LearningCurve) -> NDArray[np.float64]:
-    """A curve as an array: a row per iteration, a column per objective."""
+    """Return a curve as an array (iterations x objectives)."""
     return np.array([curve.at(iteration) for iteration in range(1, len(curve.values) + 1)])
 
 
 def _costs(history: History, curves: Mapping[int, LearningCurve]) -> Costs:
-    """What it took beside the training: until the first trial ran, and to bring one to a worker and back."""
+    """Estimate the delays: until the first trial ran, and per trial in addition to its training."""
     assert history.began is not None
-    begun = [trial.spans[0].started.time for trial in history.trials.values() if trial.spans]
-    beside = [
+    starts = [trial.spans[0].started.time for trial in history.trials.values() if trial.spans]
+    overheads = [
         trial.results[max(trial.results)].time - spans[-1].started.time - curve.seconds * len(curve.values)
         for number, curve in curves.items()
         if (spans := (trial := history.trials[number]).spans)
     ]
-    start = max(0.0, min(begun) - history.began.time) if begun else 0.0
-    return Costs(start=start, trial=max(0.0, float(np.median(beside or [0.0]))))
+    start = max(0.0, min(starts) - history.began.time) if starts else 0.0
+    return Costs(start=start, trial=max(0.0, float(np.median(overheads or [0.0]))))
 
 
 def _can_be_placed(config: Mapping[str, Any], space: SearchSpace) -> bool:
-    """Whether what an earlier sweep had under the names of a space is of the right types."""
+    """Return whether the values of an earlier configuration have the types that the space expects."""
     return all(
         isinstance(value, str)
         if isinstance(dimension := space.dimensions[key], Architecture)
@@ -204,7 +212,7 @@ def _can_be_placed(config: Mapping[str, Any], space: SearchSpace) -> bool:
 
 
 def _bounds(values: Sequence[float]) -> tuple[float, float]:
-    """Between what values of a metric lie, as far as those seen tell: shares, numbers of one sign, or any."""
+    """Guess the bounds of a metric from its values: 0 to 1, one sign only, or none."""
     low = 0.0 if min(values) >= 0 else -math.inf
     high = 0.0 if max(values) <= 0 else 1.0 if low == 0.0 and max(values) <= 1 else math.inf
     return low, high
@@ -217,9 +225,9 @@ def _place(dimension: Dimension, value: Any) -> float:
 
 
 class PowerLawCurves:
-    """Curves that fall as a power of the iteration; each trial's last value, height and rate are drawn anew.
+    """Curves that fall as a power of the iteration, for an objective that is minimised.
 
-    For an objective that is minimised; ``noise`` is the standard deviation of each value.
+    Each trial has a random last value, height and rate. ``noise`` is the standard deviation of each value.
     """
 
     def __init__(self, iterations: int, *, seed: int = 0, seconds: float = 1.0, noise: float = 0.0) -> None:

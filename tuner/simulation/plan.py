@@ -1,4 +1,4 @@
-"""``plan``: what a sweep would cost with each scheduler and so many workers, simulated on known curves."""
+"""``plan``: forecast a sweep for each scheduler and number of workers, by simulation on known curves."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from tuner.sweep import Sweep
 
 REPEATS = 9
 
-# The part by which the time of a sweep differs from its forecast even with the same decisions: a machine is
-# faster at one time than at another.
-_UNSEEN = 0.1
+# Even with equal decisions, a sweep's time differs from its forecast by this share, because machines vary in
+# speed.
+_SPEED_VARIATION = 0.1
 
 PILOT_TRIALS = 12
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What to expect of the best value, of wall time and of the time that workers are held.
+    """Expected best value, wall time and worker time of a sweep.
 
-    Medians over repeats with other seeds and other samples of the curves. ``..._range``: the least and the
-    most of them, wall time with what one repeat cannot show added.
+    Values are medians over repeats with different seeds and samples of curves. A range goes from the lowest
+    to the highest repeat. Ranges of times are widened by 10 %, because machines vary in speed.
     """
 
     scheduler: str
@@ -45,12 +45,12 @@ class Forecast:
     iterations: float
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """Return the forecast as JSON-compatible data."""
         return asdict(self)
 
 
 def pilot_of(sweep: Sweep, *, trials: int = PILOT_TRIALS) -> Sweep:
-    """A short sweep whose curves tell what this one would cost: random, in full length, one per worker."""
+    """Return a short sweep that records curves: random configurations without early stopping."""
     budget = Budget(trials=trials, iterations=sweep.budget.iterations)
     parts = {"searcher": Random(), "scheduler": Fifo(), "name": f"{sweep.name}-pilot"}
     return sweep.with_parts(budget=budget, **parts)
@@ -59,7 +59,10 @@ def pilot_of(sweep: Sweep, *, trials: int = PILOT_TRIALS) -> Sweep:
 def plan(
     sweep: Sweep, curves: RecordedCurves, *, workers: Sequence[int], repeats: int = REPEATS
 ) -> list[Forecast]:
-    """A forecast for the sweep's own scheduler first, then every other that can run it, each by workers."""
+    """Return a forecast for each scheduler and number of workers. The sweep's own scheduler comes first.
+
+    Other schedulers are left out if they cannot run the sweep.
+    """
     return [
         forecast(sweep, curves, scheduler=scheduler, workers=count, repeats=repeats)
         for scheduler in _candidates(sweep)
@@ -70,7 +73,7 @@ def plan(
 def forecast(
     sweep: Sweep, curves: RecordedCurves, *, scheduler: SchedulerSpec, workers: int, repeats: int = REPEATS
 ) -> Forecast:
-    """What to expect of the sweep with another scheduler and so many workers."""
+    """Return the forecast of the sweep with another scheduler and a number of workers."""
     runs: list[Simulation] = []
     for repeat in range(repeats):
         seed = (sweep.seed + repeat) % 2**32
@@ -91,15 +94,15 @@ def forecast(
         best=median(best) if best else None,
         best_range=(min(best), max(best)) if best else None,
         seconds=median(seconds),
-        seconds_range=(min(seconds) * (1 - _UNSEEN), max(seconds) * (1 + _UNSEEN)),
+        seconds_range=(min(seconds) * (1 - _SPEED_VARIATION), max(seconds) * (1 + _SPEED_VARIATION)),
         worker_hours=median(hours),
-        worker_hours_range=(min(hours) * (1 - _UNSEEN), max(hours) * (1 + _UNSEEN)),
+        worker_hours_range=(min(hours) * (1 - _SPEED_VARIATION), max(hours) * (1 + _SPEED_VARIATION)),
         iterations=fmean(run.iterations for run in runs),
     )
 
 
 def table(forecasts: Sequence[Forecast], metric: str) -> list[dict[str, str]]:
-    """The forecasts as text, column by column, each from the least to the most that is to be expected."""
+    """Return the forecasts as rows of text; a range is written as "low to high"."""
     return [
         {
             "scheduler": each.scheduler,
@@ -121,7 +124,7 @@ def _between(ends: tuple[float, float] | None, written: Callable[[float], str]) 
 def _candidates(sweep: Sweep) -> Iterator[SchedulerSpec]:
     yield sweep.scheduler
     for cls in SCHEDULERS.values():
-        if cls in (type(sweep.scheduler), Replay):  # `replay` without changes is `fifo`
+        if cls in (type(sweep.scheduler), Replay):  # `replay` without changes equals `fifo`
             continue
         with contextlib.suppress(SpecError):
             yield sweep.with_parts(scheduler=cls()).scheduler

@@ -1,1 +1,1 @@
-"""Loggers of our own, as Ray Tune callbacks; see ``tuner.logger`` for their short names."""
+"""Our own loggers, as Ray Tune callbacks. ``tuner.logger`` lists their short names."""

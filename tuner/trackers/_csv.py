@@ -1,4 +1,4 @@
-"""``CsvLogger``: a CSV file per trial that keeps metrics whenever they come first."""
+"""``CsvLogger``: a CSV file per trial that keeps all metrics, including late ones."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from tuner.report.phrases import cell
 
 FILE_NAME = "progress.csv"
 
-# What a result carries beside figures.
+# Entries of a result that are not metrics.
 _LEFT_OUT = ("config",)
 
 
 class CsvLogger(LoggerCallback):
     """Writes ``progress.csv`` in each trial's folder, one row per result.
 
-    A metric that comes for the first time in a later result adds a column; the rows before have it empty.
-    Ray's own CSV logger leaves such metrics out.
+    A metric that first appears in a later result adds a column, which is empty in earlier rows. Ray's own CSV
+    logger drops such metrics.
     """
 
     def __init__(self) -> None:
-        self._files: dict[Any, _File] = {}  # by trial, while it runs
+        self._files: dict[Any, _File] = {}  # files of running trials
 
     def log_trial_start(self, trial: Any) -> None:
         self.log_trial_end(trial)
@@ -43,25 +43,25 @@ class CsvLogger(LoggerCallback):
 
 
 class _File:
-    """A CSV file that is appended to, and written anew when a column is added."""
+    """An append-only CSV file that is rewritten when a column is added."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._columns: list[str] = []
-        if path.exists():  # of a trial that is started again
-            rows = self._whole_rows()
+        if path.exists():  # the trial was restarted
+            rows = self._complete_rows()
             self._columns = rows[0] if rows else []
             self._write(rows)
         self._file = path.open("a", newline="", encoding="utf-8")
 
     def add(self, row: Mapping[str, Any]) -> None:
-        """Append a row, which is in the file when this returns."""
+        """Append a row and flush it."""
         row = {str(cell(name)): value for name, value in row.items()}
         new = [name for name in row if name not in self._columns]
         if new:
             self._file.close()
             width = len(self._columns) + len(new)
-            rows = [old + [""] * (width - len(old)) for old in self._whole_rows()[1:]]
+            rows = [old + [""] * (width - len(old)) for old in self._complete_rows()[1:]]
             self._columns += new
             self._write([self._columns, *rows])
             self._file = self._path.open("a", newline="", encoding="utf-8")
@@ -71,8 +71,8 @@ class _File:
     def close(self) -> None:
         self._file.close()
 
-    def _whole_rows(self) -> list[list[str]]:
-        """The rows of the file as it is; a last one that a killed process left unfinished is left out."""
+    def _complete_rows(self) -> list[list[str]]:
+        """Return the file's rows, without an unfinished last row that a killed process left."""
         text = self._path.read_text(encoding="utf-8", errors="replace")
         rows = list(csv.reader(text.splitlines(keepends=True)))
         return rows if text.endswith("\n") else rows[:-1]
