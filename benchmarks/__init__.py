@@ -1,1 +1,1 @@
-"""Side-by-side measurements; ``python -m benchmarks`` runs them and writes the tables."""
+"""Comparisons with other tools. ``python -m benchmarks`` runs them and writes the tables."""

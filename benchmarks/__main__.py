@@ -1,6 +1,6 @@
-"""Run comparisons one after the other on this machine and write ``benchmarks/results.md`` and ``.json``.
+"""Run comparisons one after another on this machine and write ``benchmarks/results.md`` and ``.json``.
 
-Those that are not run keep their results there.
+Comparisons that do not run keep their results there.
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ FOLDER = Path(__file__).parent
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", help=f"which to run (default: all): {', '.join(COMPARISONS)}")
-    parser.add_argument("--out", type=Path, default=FOLDER, help="where the tables go")
+    parser.add_argument(
+        "names", nargs="*", help=f"comparisons to run (default: all): {', '.join(COMPARISONS)}"
+    )
+    parser.add_argument("--out", type=Path, default=FOLDER, help="folder of the tables")
     parser.add_argument("--without", action="append", default=[], metavar="COMPARISON/CASE", help="leave out")
     options = parser.parse_args()
     for name in [name for name in options.names if name not in COMPARISONS]:
-        parser.error(f"no comparison is called '{name}'; must be one of {', '.join(COMPARISONS)}")
+        parser.error(f"unknown comparison '{name}'; must be one of {', '.join(COMPARISONS)}")
     table = options.out / "results.json"
     found: dict[str, Any] = json.loads(table.read_text()) if table.exists() else {}
     for name in options.names or COMPARISONS:
@@ -41,12 +43,12 @@ def main() -> None:
             row["ratio"] = row["seconds"] / base
             print(f"   {row['case']:<28} {row['seconds']:8.2f} s  {row['ratio']:7.1f} x", flush=True)
         found[name] = {"question": comparison.question, "machine": machine(), "rows": rows}
-        table.write_text(json.dumps(found, indent=2) + "\n")  # now, since the next may be interrupted
+        table.write_text(json.dumps(found, indent=2) + "\n")  # saved now, in case the next one is interrupted
         table.with_suffix(".md").write_text(markdown(found))
 
 
 def measure(name: str, case: Case) -> dict[str, Any]:
-    """Run a case in a process of its own; its wall time, without the start of Python and of Ray."""
+    """Run a case in its own process; return its wall time without the start of Python and Ray."""
     code = f"from benchmarks.comparisons import run_case; run_case({name!r}, {case.name!r})"
     began = time.monotonic()
     done = subprocess.run(

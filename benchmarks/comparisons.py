@@ -1,4 +1,4 @@
-"""The comparisons: each a list of cases that do the same work, tuner last."""
+"""The comparisons. Each is a list of cases that do the same work, with tuner last."""
 
 from __future__ import annotations
 
@@ -17,15 +17,14 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Case:
-    """One way to do the work: ``run`` returns what is worth noting beside its wall time.
-
-    A note called ``seconds`` takes the place of the wall time.
-    """
+    """One way to do the work."""
 
     name: str
     setting: str
     run: Callable[[str], dict[str, Any]]
-    cpus: int = 2  # of the Ray that is started before the clock is; 0: none is
+    """Maps a folder to notes for the table. A note called ``seconds`` replaces the wall time."""
+    cpus: int = 2
+    """CPUs of the Ray that starts before the clock does; 0: no Ray."""
 
 
 @dataclass(frozen=True)
@@ -195,7 +194,7 @@ def digits() -> tuple[Any, Any, Any, Any]:
 
 
 class Network:
-    """64-128-10, SGD with momentum, batches of 128: what all cases but tuner's train, epoch by epoch."""
+    """64-128-10, SGD with momentum, batches of 128: the network of all cases except tuner's."""
 
     def __init__(self, data: tuple[Any, Any, Any, Any], lr: float, momentum: float, seed: int) -> None:
         import torch
@@ -313,7 +312,7 @@ def digits_ray(folder: str, *, reuse: bool, asha: bool) -> dict[str, Any]:
 
 
 def digits_vmap(folder: str) -> dict[str, Any]:
-    """All networks as one stacked model, written by hand for just this network, in one process."""
+    """Train all networks as one stacked model, hand-written for this network, in one process."""
     import torch
     from torch.nn import functional
 
@@ -385,7 +384,7 @@ def digits_tuner(folder: str, *, lanes: Any, scheduler: str) -> dict[str, Any]:
 
 
 def memory_tuner(folder: str) -> dict[str, Any]:
-    """4,000 trials; how much the driver's memory grew from the 500th on."""
+    """Run 4,000 trials and measure how much the driver's memory grows from the 500th on."""
     import psutil
 
     from tuner import Budget, Float, Objective, Sweep, run
@@ -424,7 +423,7 @@ RESULTS = 1000
 
 
 def chatty_class() -> Any:
-    """Every iteration does nothing but report."""
+    """Return a trainable whose iterations only report."""
 
     class Chatty(trivial_class()):
         def step(self):
@@ -479,8 +478,8 @@ tune.Tuner(
 """
 
 
-def first_result(command: list[str], sign: str) -> dict[str, Any]:
-    """Run a command; the seconds until it prints ``sign``, and until it has ended."""
+def first_result(command: list[str], marker: str) -> dict[str, Any]:
+    """Run a command and return the seconds until it prints ``sign``, and until it ends."""
     import subprocess
     import sys
 
@@ -492,7 +491,7 @@ def first_result(command: list[str], sign: str) -> dict[str, Any]:
         text=True,
     ) as process:
         assert process.stdout is not None
-        seconds = next(time.perf_counter() - began for line in process.stdout if sign in line)
+        seconds = next(time.perf_counter() - began for line in process.stdout if marker in line)
         process.stdout.read()
     return {"seconds": seconds, "all of it": f"{time.perf_counter() - began:.1f} s"}
 
@@ -522,9 +521,9 @@ def command_line(arguments: list[str]) -> dict[str, Any]:
 
 
 def lanes_on_device(kind: str, lanes: int, processes: int = 1) -> dict[str, Any]:
-    """The seconds that 1,000 epochs of one model take when so many models are trained as one.
+    """Return the seconds for 1,000 epochs of one model when ``lanes`` models are trained as one.
 
-    On the accelerator, or else on one core; beside so many other processes less one that do the same.
+    It uses the accelerator, or else one core. ``processes`` is the number of processes that do this at once.
     """
     import torch
 
@@ -542,11 +541,11 @@ def lanes_on_device(kind: str, lanes: int, processes: int = 1) -> dict[str, Any]
         {**own, "dataset": "digits", "batch_size": 128, "seed": seed, "sweep_seed": 0}
         for seed in range(lanes)
     ]
-    Devices.granted = lambda self, resources: torch.device(device)  # no Ray here to grant one
+    Devices.granted = lambda self, resources: torch.device(device)  # without Ray, no device is assigned
     learners = trainable._learners(configs)
     record = StackingRecord()
     advance = (lambda: loop.advance(learners[0])) if lanes == 1 else (lambda: stack.advance(learners, record))
-    advance()  # now libraries, the device's context and the data are there
+    advance()  # warm-up: loads libraries and data and creates the device's context
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     _await_all()
@@ -559,17 +558,17 @@ def lanes_on_device(kind: str, lanes: int, processes: int = 1) -> dict[str, Any]
         return {"seconds": seconds, "device": device}
     _await_all()
     free, total = torch.cuda.mem_get_info()
-    _await_all()  # until all have looked, none may give its memory back
+    _await_all()  # none may free its memory before all have measured
     return {
         "seconds": seconds,
         "device": torch.cuda.get_device_name(),
         "MiB of tensors per lane": round(torch.cuda.max_memory_allocated() / 2**20 / lanes, 2),
-        # With each process's context, and what other programs have there.
+        # Includes each process's context and the memory of other programs.
         "MiB of the device per lane": round((total - free) / 2**20 / lanes / processes, 2),
     }
 
 
-_BARRIERS: list[Any] = []  # in a process of several: where they wait for one another
+_BARRIERS: list[Any] = []  # the barrier at which parallel processes wait for each other
 
 
 def _join(barrier: Any) -> None:
@@ -578,13 +577,14 @@ def _join(barrier: Any) -> None:
 
 def _await_all() -> None:
     for barrier in _BARRIERS:
-        barrier.wait(timeout=600)  # seconds: another one has failed
+        barrier.wait(timeout=600)  # seconds; a timeout means that another process failed
 
 
-def epochs_of_the_loop(kind: str, who: str) -> dict[str, Any]:
-    """The seconds of 100 epochs by the trainable's loop or by a bare one, which take turns; one core.
+def epochs_of_the_loop(kind: str, loop_name: str) -> dict[str, Any]:
+    """Return the seconds for 100 epochs by the trainable's loop or by a bare one, on one core.
 
-    Both train the same model on the same rows with Adam and evaluate loss and accuracy after each epoch.
+    The loops take turns. Both train the same model on the same rows with Adam, and evaluate loss and accuracy
+    after each epoch.
     """
     import copy
 
@@ -626,13 +626,13 @@ def epochs_of_the_loop(kind: str, who: str) -> dict[str, Any]:
             if epoch >= 20:
                 seconds[name].append(time.perf_counter() - began)
     typical = {name: float(np.median(times)) for name, times in seconds.items()}
-    return {"seconds": 100 * typical[who], "tuner / bare": round(typical["tuner"] / typical["bare"], 3)}
+    return {"seconds": 100 * typical[loop_name], "tuner / bare": round(typical["tuner"] / typical["bare"], 3)}
 
 
 def processes_on_device(kind: str, processes: int) -> dict[str, Any]:
-    """The same by so many processes that train one model each, as fractions of a device would have it.
+    """Run ``lanes_on_device`` in several processes that train one model each, and return their common rate.
 
-    The clock starts when all are ready.
+    The clock starts when all processes are ready.
     """
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
@@ -660,7 +660,7 @@ def device_cases(kind: str) -> tuple[Case, ...]:
 
 
 def loading(name: str, folder: str, **parts: Any) -> dict[str, Any]:
-    from benchmarks import loading as cases  # imports PyTorch's trainables, which other cases must not
+    from benchmarks import loading as cases  # imports PyTorch, which other cases must not
 
     notes: dict[str, Any] = getattr(cases, name)(folder, **parts)
     return notes
@@ -686,7 +686,7 @@ def _device(function: Any, kind: str, what: Any, folder: str) -> dict[str, Any]:
 
 COMPARISONS = {
     "trivial": Comparison(
-        f"{TRIVIAL} trials of one empty iteration, two at once: what a trial costs by itself",
+        f"{TRIVIAL} trials of one empty iteration, two at once: the overhead of a trial",
         (
             Case(
                 "ray default",
@@ -769,7 +769,7 @@ COMPARISONS = {
         ),
     ),
     "command line": Comparison(
-        "what answers at once",
+        "time of commands that should answer at once",
         (
             Case("import ray.tune", "python -c", lambda f: command_line(["-c", "import ray.tune"]), cpus=0),
             Case("import torch", "python -c", lambda f: command_line(["-c", "import torch"]), cpus=0),
@@ -777,11 +777,11 @@ COMPARISONS = {
         ),
     ),
     "lanes-mlp": Comparison(
-        "1,000 epochs of the network of digits-fifo, so many at a time", device_cases("mlp")
+        "1,000 epochs of the network of digits-fifo, several models at a time", device_cases("mlp")
     ),
     "lanes-cnn": Comparison("1,000 epochs of a convolutional network on digits", device_cases("cnn")),
     "loading": Comparison(
-        "16 trials of 2 epochs on a CSV file of 20,000 rows and 100 columns, two at once: who reads it",
+        "16 trials of 2 epochs on a CSV file of 20,000 rows and 100 columns, two at once; who reads it?",
         (
             Case(
                 "ray default",
@@ -799,7 +799,7 @@ COMPARISONS = {
     "loop-mlp": Comparison(
         "100 epochs of the network of digits-fifo with Adam, the two loops taking turns", loop_cases("mlp")
     ),
-    "loop-cnn": Comparison("the same of a convolutional network", loop_cases("cnn")),
+    "loop-cnn": Comparison("the same for a convolutional network", loop_cases("cnn")),
     "memory": Comparison(
         "4,000 trials in one sweep (Ray issue 64231)", (Case("tuner", "two workers", memory_tuner),)
     ),

@@ -1,4 +1,4 @@
-"""How often a sweep reads its file, and what that costs: trials on a table of 20,000 rows and 100 columns."""
+"""Count how many times a sweep reads its file, with trials on a table of 20,000 rows and 100 columns."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROWS, COLUMNS, TRIALS, EPOCHS = 20_000, 100, 16, 2
 
 
 def _counted(read: Callable[[Path], Any]) -> Callable[[Path], Any]:
-    """``read``, which from now on leaves the number of its process in a file beside the one it reads."""
+    """Return ``read`` with a log: each call appends its process's number to a file next to the table."""
 
     def reading(path: Path) -> Any:
         with open(f"{path}.reads", "a") as log:
@@ -32,7 +32,7 @@ tables._read_frame = _counted(tables._read_frame)
 
 
 class Counted(MLP):
-    """``mlp``; who imports it, a worker that runs it say, counts the files that it reads."""
+    """``mlp`` whose file reads are logged, because importing this module patches the reader."""
 
 
 def table(folder: str) -> str:
@@ -48,14 +48,14 @@ def table(folder: str) -> str:
 
 
 def notes(path: str) -> dict[str, Any]:
-    """How often the file was read: by this process, and by each of those where trials ran."""
+    """Return how many times the file was read by this process, and by each worker process."""
     reads = Counter(Path(f"{path}.reads").read_text().split())
-    here = reads.pop(str(os.getpid()), 0)
-    return {"reads in the driver": here, "reads in workers": "+".join(map(str, reads.values())) or 0}
+    by_driver = reads.pop(str(os.getpid()), 0)
+    return {"reads in the driver": by_driver, "reads in workers": "+".join(map(str, reads.values())) or 0}
 
 
 class Plain(tune.Trainable):
-    """The same network as Ray Tune's users write it; the rows are read by each trial, or handed to it."""
+    """The same network as Ray Tune's users write it. Each trial reads the rows, or gets them as ``data``."""
 
     def setup(self, config, data=None):
         import torch

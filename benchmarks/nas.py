@@ -1,7 +1,8 @@
-"""Does architecture search find better networks than chance? Against a table of all that there are.
+"""Compare architecture searches with random search, on a table of all networks in the space.
 
-``python -m benchmarks.nas`` trains each of 1,806 small networks on the digits three times (once, some
-minutes), and then lets searchers look for the best: a child's reward is its mean accuracy in the table.
+``python -m benchmarks.nas`` trains each of 1,806 small networks on the digits three times. This takes some
+minutes and happens once. Then searchers look for the best network, and a child's reward is its mean accuracy
+in the table.
 """
 
 from __future__ import annotations
@@ -33,8 +34,11 @@ Table = dict[str, float]
 
 
 def record(folder: Path) -> Table:
-    """Every architecture's accuracy, over other weights and splits; from the folder what is there."""
-    found: dict[str, list[float]] = {}
+    """Return the mean accuracy of every architecture, trained unless ``folder`` has the results.
+
+    Each repeat has other initial weights and another split.
+    """
+    accuracies: dict[str, list[float]] = {}
     for seed in range(REPEATS):
         name = f"table-{seed}"
         if not (folder / name / "report.html").is_file():
@@ -44,19 +48,19 @@ def record(folder: Path) -> Table:
                 objective=OBJECTIVE,
                 budget=Budget(iterations=EPOCHS),
                 searcher="grid",
-                resources=Resources(lanes=1),  # no two are of one shape
+                resources=Resources(lanes=1),  # all shapes differ, so none can share lanes
                 seed=seed,
                 name=name,
                 out=str(folder),
             )
             run(sweep, exclusive=True)
         for trial in Report.read(folder / name).trials:
-            found.setdefault(trial.config["architecture"], []).append(trial.curve[-1][1])
-    return {text: fmean(values) for text, values in found.items()}
+            accuracies.setdefault(trial.config["architecture"], []).append(trial.curve[-1][1])
+    return {text: fmean(values) for text, values in accuracies.items()}
 
 
 def search(searcher: str, table: Table, *, seed: int, trials: int = TRIALS) -> list[float]:
-    """The accuracies of the children, in the order of their suggestions; four train at once."""
+    """Return the children's accuracies in the order of their suggestions. Four children train at once."""
     children: list[float] = []
 
     def child(config: dict, trial: int) -> LearningCurve:
@@ -76,7 +80,7 @@ def search(searcher: str, table: Table, *, seed: int, trials: int = TRIALS) -> l
 
 
 def quarters(children: list[float]) -> list[float]:
-    """The mean accuracy of each quarter of the search."""
+    """Return the mean accuracy of each quarter of the search."""
     size = len(children) // 4
     return [fmean(children[start : start + size]) for start in range(0, 4 * size, size)]
 
@@ -107,10 +111,10 @@ def markdown(table: Table, *, seeds: int, trials: int = TRIALS) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.nas", description=__doc__)
-    parser.add_argument("--table", type=Path, default=Path("results/nas"), help="where the table is kept")
-    parser.add_argument("--seeds", type=int, default=5, help="searches by each searcher (default: 5)")
+    parser.add_argument("--table", type=Path, default=Path("results/nas"), help="folder of the table")
+    parser.add_argument("--seeds", type=int, default=5, help="number of searches per searcher (default: 5)")
     parser.add_argument(
-        "--trials", type=int, default=TRIALS, help=f"children of a search (default: {TRIALS})"
+        "--trials", type=int, default=TRIALS, help=f"number of children per search (default: {TRIALS})"
     )
     options = parser.parse_args()
     print(markdown(record(options.table), seeds=options.seeds, trials=options.trials))

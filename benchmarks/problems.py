@@ -1,7 +1,7 @@
-"""Problems on which searchers are compared: a space, a loss, and the least value there is.
+"""Problems on which searchers are compared: a space, a loss, and the smallest possible loss.
 
-Ackley's has categories and a condition; the support vector machine's hyperparameters depend on its kernel; of
-the ``mlp`` recipe every configuration of a small space is trained once, and looked up from then on.
+Ackley has categories and a condition. The hyperparameters of the support vector machine depend on its kernel.
+For the ``mlp`` recipe, every configuration of a small space is trained once and then looked up.
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ Config = dict[str, Any]
 
 @dataclass(frozen=True)
 class Problem:
-    """``loss`` of a configuration; ``least``: the smallest there is; ``smooth``: all dimensions are real."""
+    """A space and the loss of its configurations."""
 
     space: SearchSpace
     loss: Callable[[Config], float]
     least: float
+    """The smallest possible loss."""
     smooth: bool = False
+    """Whether all dimensions are real numbers."""
 
 
 def branin(config: Config) -> float:
@@ -61,14 +63,14 @@ def hartmann(config: Config) -> float:
     return -float(_WEIGHTS @ np.exp(-(_WIDTHS * (x - _CENTRES) ** 2).sum(axis=1)))
 
 
-# Of the coordinates that are categories: no order of the names is the order of the numbers.
+# Coordinates of the categories. The order of the names differs from the order of the numbers.
 _PLACES = {"a": 3.0, "b": -5.0, "c": 0.0, "d": 10.0, "e": -2.0}
 
 
 def ackley(config: Config) -> float:
-    """Ackley's function of 10 coordinates: 4 real, 1 whole, 3 categories, and 2 by one of two ways.
+    """Return Ackley's function of 10 coordinates: 4 real, 1 integer, 3 categories and 2 conditional.
 
-    Either each of the two by itself, or both by one number, which can only come to within 1 of their best.
+    The last two are set separately, or both by one number, which comes only within 1 of their optimum.
     """
     x = [config[f"x{i}"] for i in range(4)] + [config["n"]] + [_PLACES[config[f"c{i}"]] for i in range(3)]
     if config["way"] == "apart":
@@ -94,7 +96,7 @@ def _digits() -> Any:
 
 
 def support_vectors(config: Config) -> float:
-    """The error on 800 digits of a support vector machine that has seen 400 others."""
+    """Return the error of a support vector machine on 800 digits, trained on 400 others."""
     from sklearn.svm import SVC
 
     data, target = _digits()
@@ -119,7 +121,10 @@ _EPOCHS = 8
 
 
 def networks(dataset: str, folder: Path) -> Problem:
-    """The validation loss of the ``mlp`` recipe on a bundled data set; trained unless the folder has it."""
+    """Return the validation loss of the ``mlp`` recipe on a bundled data set.
+
+    The networks are trained unless ``folder`` has their losses.
+    """
     path = folder / f"{dataset}.json"
     if not path.exists():
         table = {json.dumps(config): _train({**config, "dataset": dataset}) for config in NETWORKS.grid()}
@@ -130,7 +135,7 @@ def networks(dataset: str, folder: Path) -> Problem:
 
 
 def _train(config: Config) -> float:
-    """The last finite validation loss of a trial; as bad as guessing where it diverges."""
+    """Return a trial's validation loss after the last epoch; 10 if it is not finite."""
     from trainables.models.mlp import MLP
 
     trial = MLP(config={**config, "seed": 0, "sweep_seed": 0})

@@ -1,9 +1,9 @@
-"""How good the searchers' trials are, and what a suggestion costs.
+"""Measure how good the searchers' trials are, and how long a suggestion takes.
 
-``python -m benchmarks.searchers`` runs every searcher on the problems of ``benchmarks.problems`` and prints
-the regret (the best value so far less the least there is) after 25, 50 and 100 trials: the median over the
-seeds with its 95% interval by the bootstrap. Each search is kept in ``--out`` as it ends, so that a run that
-was interrupted goes on. ``--cost`` measures the seconds of a suggestion instead.
+``python -m benchmarks.searchers`` runs every searcher on the problems of ``benchmarks.problems``. It prints
+the regret (best loss so far minus smallest possible loss) after 25, 50 and 100 trials: the median over the
+seeds with its 95% bootstrap interval. Each search is saved in ``--out`` as it ends, so an interrupted run
+resumes. ``--cost`` measures the seconds of a suggestion instead.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tuner.searchers import Evolution, SearcherSpec, Sobol, start
 
 Array = NDArray[np.float64]
 
-WHO: dict[str, SearcherSpec] = {
+COMPARED: dict[str, SearcherSpec] = {
     "random": Random(),
     "sobol": Sobol(),
     "evolution": Evolution(),
@@ -42,8 +42,9 @@ WHO: dict[str, SearcherSpec] = {
     "bayes gp": Bayes(),
     "bayes rf": Bayes(surrogate="rf"),
 }
-# Not compared: for several objectives, too like others, or for listed values only. A grid is a list.
-ALSO_TIMED: dict[str, SearcherSpec] = {
+# Not compared, because they are for several objectives, similar to others, or need lists of values. A grid
+# only lists its configurations.
+TIMED_ONLY: dict[str, SearcherSpec] = {
     "hyperopt anneal": HyperOpt(algorithm="anneal"),
     "optuna nsga2": Optuna(sampler="nsga2"),
     "optuna qmc": Optuna(sampler="qmc"),
@@ -53,11 +54,11 @@ TABLES = ("wine", "breast_cancer")
 COUNTS = (25, 50, 100)
 LOSS = Objective(metric="loss", mode="min")
 
-# (better or equal, than, on which problems): what is promised.
+# Promised: the first is at least as good as the second, on these problems.
 PROMISES = [
     ("bayes gp", "optuna gp", "all"),
     ("bayes rf", "optuna tpe", "mixed"),
-    *[(name, "random", "smooth") for name, spec in WHO.items() if spec.learns],
+    *[(name, "random", "smooth") for name, spec in COMPARED.items() if spec.learns],
 ]
 
 
@@ -66,13 +67,13 @@ def problem(name: str, folder: Path) -> Problem:
 
 
 def search(name: str, who: str, seed: int, trials: int, folder: Path) -> tuple[list[float], float]:
-    """The losses of a search, trial by trial, and the seconds of it all."""
+    """Return the losses of a search, trial by trial, and its duration in seconds."""
     began = time.perf_counter()
     warnings.simplefilter("ignore")
     asked = problem(name, folder)
-    searcher = start(WHO[who], asked.space, objective=LOSS, seed=seed)
+    searcher = start(COMPARED[who], asked.space, objective=LOSS, seed=seed)
     losses = []
-    with threadpool_limits(1):  # a search is one core
+    with threadpool_limits(1):  # one core per search
         for trial in range(trials):
             config = searcher.suggest(trial)
             assert config is not None
@@ -84,11 +85,11 @@ def search(name: str, who: str, seed: int, trials: int, folder: Path) -> tuple[l
 def run_all(
     names: Sequence[str], whos: Sequence[str], *, seeds: range, trials: int, jobs: int, folder: Path
 ) -> None:
-    """Run what is not in the folder yet, seed by seed."""
+    """Run the searches that ``folder`` lacks, seed by seed."""
     for name in names:
-        problem(name, folder)  # trains the networks once, before there are several processes
+        problem(name, folder)  # trains the networks once, before several processes start
     kept = folder / "searches.jsonl"
-    there = {
+    finished = {
         (row["problem"], row["searcher"], row["seed"]) for row in read(folder) if len(row["losses"]) >= trials
     }
     todo = [
@@ -96,7 +97,7 @@ def run_all(
         for seed in seeds
         for name in names
         for who in whos
-        if (name, who, seed) not in there
+        if (name, who, seed) not in finished
     ]
     with (
         ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool,
@@ -117,16 +118,19 @@ def read(folder: Path) -> list[dict[str, Any]]:
 
 
 def regrets(folder: Path, name: str, *, seeds: range, trials: int) -> dict[str, Array]:
-    """By searcher: regret (seeds x trials) on a problem, of the seeds that have been run."""
-    found: dict[str, dict[int, list[float]]] = {who: {} for who in WHO}
+    """Return the regret (seeds x trials) of each searcher on a problem, for the finished seeds."""
+    found: dict[str, dict[int, list[float]]] = {who: {} for who in COMPARED}
     for row in read(folder):
         if row["problem"] == name and row["seed"] in seeds and len(row["losses"]) >= trials:
             found[row["searcher"]][row["seed"]] = row["losses"][:trials]
     least = problem(name, folder).least
     return {
-        who: np.minimum.accumulate(np.array([of[seed] for seed in sorted(of)]), axis=1) - least
-        for who, of in found.items()
-        if of
+        who: np.minimum.accumulate(
+            np.array([losses_by_seed[seed] for seed in sorted(losses_by_seed)]), axis=1
+        )
+        - least
+        for who, losses_by_seed in found.items()
+        if losses_by_seed
     }
 
 
@@ -140,7 +144,7 @@ def table(name: str, found: dict[str, Array], counts: Sequence[int]) -> str:
 
 
 def interval(values: Array) -> str:
-    """The median and its 95% interval, by the percentiles of 2,000 resamplings."""
+    """Return the median and its 95% interval, from the percentiles of 2,000 resamplings."""
     rng = np.random.default_rng(0)
     medians = np.median(rng.choice(values, size=(2000, len(values))), axis=1)
     low, high = np.percentile(medians, [2.5, 97.5])
@@ -148,8 +152,11 @@ def interval(values: Array) -> str:
 
 
 def promises(found: dict[str, dict[str, Array]], smooth: dict[str, bool], counts: Sequence[int]) -> str:
-    """How often one is ahead of the other, and how likely that little is if they are alike (Mann-Whitney)."""
-    lines = ["## What was promised", "", "| searcher | against | problem | after | ahead in | p that low |"]
+    """Return a table of how often one searcher is ahead of another, with p-values (Mann-Whitney).
+
+    The p-value is the probability of so low a share if both are equally good.
+    """
+    lines = ["## Promises", "", "| searcher | against | problem | after | ahead in | p that low |"]
     lines.append("|---|---|---|---:|---:|---:|")
     for one, other, where in PROMISES:
         for name, regret in found.items():
@@ -168,7 +175,7 @@ def promises(found: dict[str, dict[str, Array]], smooth: dict[str, bool], counts
 
 
 def seconds(spec: SearcherSpec, *, observations: int, dimensions: int, repeats: int = 3) -> float:
-    """The median of a core's time for a suggestion after so many completed trials."""
+    """Return the median CPU time of a suggestion after a number of completed trials."""
     points = 100 if isinstance(spec, Reinforce) else None
     space = SearchSpace({f"x{i}": Float(0.0, 1.0, points=points) for i in range(dimensions)})
     searcher = start(spec, space, objective=LOSS, seed=0)
@@ -195,7 +202,7 @@ def cost(whos: Sequence[str]) -> str:
     head = " | ".join(f"{n} in {d}" for n, d in sizes)
     lines = ["## Seconds per suggestion, by observations and dimensions", "", f"| searcher | {head} |"]
     lines.append(f"|---|{'---:|' * len(sizes)}")
-    timed = WHO | ALSO_TIMED
+    timed = COMPARED | TIMED_ONLY
     for who in whos:
         cells = " | ".join(f"{seconds(timed[who], observations=n, dimensions=d):.3g}" for n, d in sizes)
         lines.append(f"| {who} | {cells} |")
@@ -206,17 +213,19 @@ def cost(whos: Sequence[str]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.searchers", description=__doc__)
     parser.add_argument("--problems", nargs="*", default=[*PROBLEMS, *TABLES], choices=[*PROBLEMS, *TABLES])
-    parser.add_argument("--searchers", nargs="*", default=list(WHO), choices=list(WHO))
+    parser.add_argument("--searchers", nargs="*", default=list(COMPARED), choices=list(COMPARED))
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--trials", type=int, default=max(COUNTS))
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
-    parser.add_argument("--out", type=Path, default=Path("results/searchers"), help="where searches are kept")
-    parser.add_argument("--cost", action="store_true", help="the seconds of a suggestion, not its quality")
+    parser.add_argument("--out", type=Path, default=Path("results/searchers"), help="folder of the searches")
+    parser.add_argument(
+        "--cost", action="store_true", help="measure the seconds of a suggestion, not its quality"
+    )
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     if options.cost:
-        print(cost([*options.searchers, *ALSO_TIMED]))
+        print(cost([*options.searchers, *TIMED_ONLY]))
         return
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     options.out.mkdir(parents=True, exist_ok=True)

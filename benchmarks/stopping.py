@@ -1,9 +1,9 @@
-"""How many iterations each scheduler needs to find a configuration as good as the best known, in simulation.
+"""Count the iterations that each scheduler needs to find a nearly best configuration, in simulation.
 
-``python -m benchmarks.stopping`` records 256 learning curves of ``sweeps/digits.yaml`` to 81 epochs, once
-(some minutes), and then runs every scheduler on them in 20 orders, as well as on counting-ones (Falkner et
-al. 2018, arXiv:1807.01774, section 5.1), on one worker and on four. Random search without early stopping is
-the measure.
+``python -m benchmarks.stopping`` records 256 learning curves of ``sweeps/digits.yaml`` to 81 epochs. This
+takes some minutes and happens once. It then runs every scheduler on them in 20 orders, and on counting-ones
+(Falkner et al. 2018, arXiv:1807.01774, section 5.1), with one worker and with four. The reference is random
+search without early stopping.
 """
 
 from __future__ import annotations
@@ -21,13 +21,16 @@ from tuner.simulation._simulate import simulate
 from tuner.simulation.curves import Costs, LearningCurve, RecordedCurves
 
 TRIALS, EPOCHS, SEEDS = 256, 81, 20
-WORKERS = (1, 4)  # more workers find it sooner, with more iterations: what runs beside counts too
-CLOSE = 0.005  # within half a per cent of the best known
+WORKERS = (1, 4)  # more workers finish sooner but use more iterations, because concurrent trials count too
+CLOSE = 0.005  # within half a per cent of the best known value
 DIGITS = Path(__file__).parents[1] / "sweeps" / "digits.yaml"
 
 
 def record(folder: Path) -> RecordedCurves:
-    """The curves of 256 random configurations of the digits recipe; from the folder if they are there."""
+    """Return the curves of 256 random configurations of the digits recipe.
+
+    They are recorded unless ``folder`` has them.
+    """
     overrides = [
         f"budget.trials={TRIALS}",
         f"budget.iterations={EPOCHS}",
@@ -41,7 +44,10 @@ def record(folder: Path) -> RecordedCurves:
 
 
 def digits(curves: RecordedCurves) -> Callable[[int], tuple[Sweep, Callable[..., LearningCurve], float]]:
-    """By seed: a sweep over the recorded curves in another order, and the value to be found."""
+    """Return a function from a seed to a sweep, its curves and the target value.
+
+    The seed orders the recorded curves.
+    """
     best = max(max(curve.values) for curve in curves.curves)
 
     def task(seed: int) -> tuple[Sweep, Callable[..., LearningCurve], float]:
@@ -59,7 +65,10 @@ def digits(curves: RecordedCurves) -> Callable[[int], tuple[Sweep, Callable[...,
 
 
 def counting_ones(seed: int) -> tuple[Sweep, Callable[..., LearningCurve], float]:
-    """Four bits and four chances of a one, of which an iteration draws 9; to find: random search's best."""
+    """Return a sweep of counting-ones, its curves and the target value: the best that random search finds.
+
+    There are four bits and four probabilities of a one. An iteration draws 9 times from each probability.
+    """
     names = [f"{kind}{number}" for kind in ("bit", "chance") for number in range(4)]
     space = {name: Choice([0, 1]) if name.startswith("bit") else Float(0.0, 1.0) for name in names}
     sweep = Sweep(
@@ -87,11 +96,14 @@ def counting_ones(seed: int) -> tuple[Sweep, Callable[..., LearningCurve], float
 def needed(
     task: Callable[[int], tuple[Sweep, Callable[..., LearningCurve], float]], workers: int
 ) -> dict[str, list[float]]:
-    """By scheduler, for each seed: iterations until the value was found; infinite where it never was."""
+    """Return, for each scheduler and seed, the iterations until the target was found.
+
+    The number is infinite if the target was never found.
+    """
     found: dict[str, list[float]] = {
         name: []
         for name, cls in SCHEDULERS.items()
-        if cls is not Replay  # it has no changes to make here
+        if cls is not Replay  # without changes it equals fifo
     }
     for seed in range(SEEDS):
         sweep, curves, target = task(seed)
@@ -113,16 +125,14 @@ def table(title: str, found: dict[str, list[float]]) -> str:
     ]
     base = median(found["fifo"])
     for name, counts in found.items():
-        there = fmean(np.isfinite(counts))
-        lines.append(f"| {name} | {there:.0%} | {median(counts):,.0f} | {median(counts) / base:.2f} |")
+        share_found = fmean(np.isfinite(counts))
+        lines.append(f"| {name} | {share_found:.0%} | {median(counts):,.0f} | {median(counts) / base:.2f} |")
     return "\n".join([*lines, ""])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.stopping", description=__doc__)
-    parser.add_argument(
-        "--curves", type=Path, default=Path("results/stopping"), help="where the curves are kept"
-    )
+    parser.add_argument("--curves", type=Path, default=Path("results/stopping"), help="folder of the curves")
     options = parser.parse_args()
     recorded = digits(record(options.curves))
     tasks = {

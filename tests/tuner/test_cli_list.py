@@ -30,9 +30,9 @@ def test_no_line_is_wider_than_the_terminal(printed, what):
 
 def test_a_setting_is_listed_with_its_meaning_its_values_and_its_default(printed):
     assert (
-        "    size               number of trials that are halved together, before the\n"
-        "                       next ones begin; none: all trials of the sweep [whole\n"
-        "                       number, at least 1; optional]\n"
+        "    size               number of trials that are halved together before the next\n"
+        "                       ones start; none: all trials of the sweep [whole number,\n"
+        "                       at least 1; optional]\n"
     ) in printed("schedulers")
 
 

@@ -162,7 +162,7 @@ def test_pasha_takes_trials_whose_curves_cross_again_and_again_for_equal():
     assert scheduler._top == 2  # they overtook each other once: the order has changed
     curves = {0: {1: 0.0, 2: 0.2, 3: 0.0, 4: 0.3}, 1: {1: 0.1, 2: 0.1, 3: 0.1, 4: 0.1}}
     scheduler._curves.update(curves)
-    assert scheduler._likeness([0, 1]) == pytest.approx(0.2)
+    assert scheduler._tolerance([0, 1]) == pytest.approx(0.2)
 
 
 def test_curve_stops_a_trial_that_has_converged():
