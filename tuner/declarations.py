@@ -58,9 +58,7 @@ def settings_problems(spec: Given, trainable: Any, space: SearchSpace | None) ->
     for key in spec.settings:
         where = f"trainable.{key}"
         if key in RESERVED:
-            problems.append(
-                Problem(where, "tuner sets this itself, from the sweep's own 'seed'; choose another name")
-            )
+            problems.append(Problem(where, "tuner sets this from the sweep's 'seed'; choose another name"))
         elif model is not None and key not in fields and key in fields_of(trainable, "Config"):
             there = space is not None and key in space.names
             what = "it is already there, so remove it here" if there else "move it there"

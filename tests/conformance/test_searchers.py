@@ -63,7 +63,7 @@ def test_optuna_gp_learns_and_tells_running_trials_apart():
 def test_a_grid_needs_to_know_how_many_values_to_take():
     space = SearchSpace({"lr": Float(0.1, 1.0), "depth": Int(1, 3)})
     [problem] = Grid().problems(space)
-    assert str(problem) == "space.lr: a grid needs 'points' (how many values to take) or 'step'"
+    assert str(problem) == "space.lr: a grid needs 'points' (the number of values) or 'step'"
 
 
 def test_a_grid_counts_inactive_dimensions_once():

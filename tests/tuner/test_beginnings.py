@@ -150,7 +150,7 @@ def test_a_point_that_no_configuration_completes_within_the_constraints_is_refus
     space = SearchSpace({"a": Int(1, 9), "b": Int(1, 9), "constraints": ["a + b <= 9"]})
     [problem] = beginning.problems(Random(initial_points=({"a": 9},)), space)
     assert problem.where == "initial_points.0.constraints"
-    assert problem.what == "none of 20000 draws meets them beside a=9"
+    assert problem.what == "none of 20000 draws meets them with a=9"
 
 
 def test_trials_of_an_earlier_sweep_fit_or_are_counted_by_reason(earlier: Path) -> None:

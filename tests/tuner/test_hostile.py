@@ -357,5 +357,5 @@ def test_a_sweep_that_names_no_code_needs_no_trust(tmp_path: Path) -> None:
     put(journal, "sweep", sweep=plain, version="0")
     put(journal, "finished", reason="trials")
     journal.close()
-    with pytest.raises(ResultsError, match="no trial has finished with a value"):
+    with pytest.raises(ResultsError, match="nothing to evaluate"):
         evaluate(tmp_path, progress=None)

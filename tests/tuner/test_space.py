@@ -262,7 +262,7 @@ def test_a_grid_over_a_continuous_dimension_names_every_one_that_lacks_points() 
     space = SearchSpace({"lr": Float(0.1, 1), "depth": Int(1, 2), "dropout": Float(0, 0.5)})
     with pytest.raises(SpecError) as refusal:
         space.grid()
-    need = "a grid needs 'points' (how many values to take) or 'step'"
+    need = "a grid needs 'points' (the number of values) or 'step'"
     assert str(refusal.value) == f"lr: {need}\ndropout: {need}"
 
 
@@ -413,7 +413,7 @@ def test_the_dict_of_a_dimension_leaves_defaults_out() -> None:
             "x: unknown key 'mean'; must say one of float, int, choice, ordinal and architecture",
         ),
         ({"x": {"choice": [{1, 2}]}}, "x: a choice must be a value that JSON can write, got {1, 2}"),
-        ({"x": {"choice": [1, 1.0]}}, "x: the value 1.0 stands twice among the choices"),
+        ({"x": {"choice": [1, 1.0]}}, "x: duplicate value 1.0 among the choices"),
         ({"x": {"float": [0, 1], "low": 2}}, "x: unknown key 'low'; did you mean 'log'?"),
         ({"x": {"float": [True, 2]}}, "x: low must be a number, got true"),
         ({"x": {"int": [0, 1], "when": "y"}}, "x: when must be a mapping of parents to values, "
@@ -437,11 +437,11 @@ def test_the_dict_of_a_dimension_leaves_defaults_out() -> None:
             "x.when: 'y' can never be 'a'; it is one of 1, false",
         ),
         ({"x": Int(0, 3, when={"y": "b"}), "y": "a"}, "x.when: 'y' can never be 'b'; it is 'a'"),
-        ({"x": Int(0, 3, when={"y": []}), "y": "a"}, "x.when: 'y' must be given at least one value, got []"),
+        ({"x": Int(0, 3, when={"y": []}), "y": "a"}, "x.when: 'y' needs at least one value, got []"),
         ({"x": Int(0, 3, when={"x": 1})}, "x.when: 'x' cannot depend on itself"),
         (
             {"a": Int(0, 3, when={"c": 1}), "b": Int(0, 3, when={"a": 1}), "c": Int(0, 3, when={"b": 1})},
-            "conditions go round in a circle: a -> c -> b -> a",
+            "conditions form a cycle: a -> c -> b -> a",
         ),
     ],
     ids=lambda value: value[:80] if isinstance(value, str) else "",
@@ -467,5 +467,5 @@ def test_a_dimension_built_in_python_is_checked_at_once() -> None:
     with pytest.raises(SpecError) as refusal:
         Float(0, -1, log=True)
     assert str(refusal.value) == (
-        "low must be below high, got low=0, high=-1\nlow must be above 0 where log is true, got low=0"
+        "low must be below high, got low=0, high=-1\nlow must be above 0 if log is true, got low=0"
     )

@@ -123,11 +123,11 @@ def test_a_hyperparameter_that_every_group_has_is_always_there() -> None:
     [
         (
             {"lr": 0.1, "o": {"choice": {"sgd": {"lr": {"float": [0, 1]}}}}},
-            "o.sgd.lr: 'lr' would be there twice, beside 'lr'; choose another name",
+            "o.sgd.lr: 'lr' can be active together with 'lr'; choose another name",
         ),
         (
             {"a": {"choice": {"x": {"c": 1}, "y": None}}, "b": {"choice": {"x": {"c": 2}}}},
-            "b.x.c: 'c' would be there twice, beside 'a.x.c'; choose another name",
+            "b.x.c: 'c' can be active together with 'a.x.c'; choose another name",
         ),
         (
             {"o": {"choice": {"sgd": {"lr": {"float": [1, 0]}, "m": {"flaot": [0, 1]}}}}},
@@ -137,11 +137,11 @@ def test_a_hyperparameter_that_every_group_has_is_always_there() -> None:
         ({"o": {"choice": {"sgd": 3}}}, "o.choice.sgd: a group must be a mapping of hyperparameters, got 3"),
         (
             {"o": {"choice": {"sgd": {"seed": 1}}}},
-            "o.sgd.seed: tuner sets this itself, from the sweep's own 'seed'; choose another name",
+            "o.sgd.seed: tuner sets this from the sweep's 'seed'; choose another name",
         ),
         (
             {"o": {"choice": {"a": {"constraints": []}}}},
-            "o.a.constraints: constraints belong at the top of the space",
+            "o.a.constraints: constraints must be at the top of the space",
         ),
     ],
     ids=["top and group", "two groups", "mistakes inside", "no mapping", "reserved", "constraints"],
@@ -155,7 +155,7 @@ def test_the_values_of_groups_are_text() -> None:
         Choice({1: {"lr": 0.1}})
 
 
-MUST_READ = "must read {min: ..., max: ...}, or one of them"
+MUST_READ = "must be {min: ..., max: ...}, or one of the two"
 RANGES = {
     "depth": {"int": [1, 6]},
     "rate": {"float": [0.0, 1.0]},
@@ -288,11 +288,11 @@ def test_a_constraint_says_what_its_arithmetic_says(text: str, hidden: int, hold
     ("text", "sentence"),
     [
         ("hiden * depth <= 2", "names an unknown hyperparameter 'hiden'; did you mean 'hidden'?"),
-        ("norm * 2 <= 2", "reckons with 'norm', which is not always a number"),
+        ("norm * 2 <= 2", "computes with 'norm', which is not always a number"),
         ("true < hidden", "names an unknown hyperparameter 'true'; must be one of depth, hidden, norm"),
-        ("norm < 'c'", "reckons with 'norm', which is not always a number"),
-        ("hidden * depth", "must compare something, but 'hidden * depth' is neither true nor false"),
-        ("hidden <=", "is no expression; must read as in hidden * depth <= 2048"),
+        ("norm < 'c'", "computes with 'norm', which is not always a number"),
+        ("hidden * depth", "must be a comparison, but 'hidden * depth' is neither true nor false"),
+        ("hidden <=", "is not an expression; write it like hidden * depth <= 2048"),
         ("sqr(hidden) < 2", "calls an unknown function 'sqr'; did you mean 'sqrt'?"),
         ("sqrt(hidden, 2) < 2", "must give 'sqrt' one number, got 2"),
         ("max(hidden) < 2", "must give 'max' at least two numbers, got 1"),
@@ -302,11 +302,11 @@ def test_a_constraint_says_what_its_arithmetic_says(text: str, hidden: int, hold
         ("[hidden][0] > 0", "must be arithmetic, but '[hidden][0]' is not"),
         ("hidden << 9999999 > 0", "must be arithmetic, but 'hidden << 9999999' is not"),
         ("'a' * 9999999 == norm", "must be arithmetic, but ''a'' is not"),
-        ("hidden in depth", "must compare by <, <=, >, >=, == or !="),
-        ("hidden := 3", "is no expression; must read as in hidden * depth <= 2048"),
+        ("hidden in depth", "must compare with <, <=, >, >=, == or !="),
+        ("hidden := 3", "is not an expression; write it like hidden * depth <= 2048"),
         ("hidden > 1j", "must be arithmetic, but '1j' is not"),
         ("hidden > " + "(" * 250 + "1" + ")" * 250, "must have at most 300 characters, got 510"),
-        ("hidden > \0", "is no expression; must read as in hidden * depth <= 2048"),
+        ("hidden > \0", "is not an expression; write it like hidden * depth <= 2048"),
     ],
 )
 def test_what_is_no_arithmetic_is_refused(text: str, sentence: str) -> None:
@@ -396,7 +396,10 @@ def test_quantile_and_share_are_inverse(share: float, default: float) -> None:
         ({"float": [0, 1], "default": 2}, "x.default: can never be 2; it is a number in [0, 1]"),
         ({"int": [0, 3], "default": 1.5}, "x.default: can never be 1.5; it is a whole number in [0, 3]"),
         ({"choice": ["a"], "default": None}, "x.default: can never be null; it is one of 'a'"),
-        ({"float": [0, 1], "prior": "normal"}, "x.default: must be given: a normal prior lies around it"),
+        (
+            {"float": [0, 1], "prior": "normal"},
+            "x.default: must be set, because a normal prior is centred on it",
+        ),
         (
             {"float": [0, 1], "prior": "norml", "default": 0},
             "x.prior: unknown value 'norml'; did you mean 'normal'?",

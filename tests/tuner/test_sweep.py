@@ -55,7 +55,7 @@ SENTENCES: dict[str, list[str]] = {
     "budget_without_end": ["budget: must have 'trials' or 'seconds', or the sweep would never end"],
     "choice_empty": ["space.optimizer: a choice needs at least one value"],
     "choice_is_a_word": ["space.optimizer.choice: must be a list of values, got the text 'adam'"],
-    "choice_twice": ["space.optimizer: the value 'sgd' stands twice among the choices"],
+    "choice_twice": ["space.optimizer: duplicate value 'sgd' among the choices"],
     "choice_unknown_to_the_trainable": ["space.optimizer: unknown value 'admn'; did you mean 'adam'? (mlp)"],
     "concurrent_zero": ["budget.concurrent: must be at least 1, got 0"],
     "constant_as_text": ["space.weight_decay: must be a number, got the text '1e-4' (mlp)"],
@@ -79,13 +79,11 @@ SENTENCES: dict[str, list[str]] = {
     "failures_negative": ["budget.failures: must be at least 0, got -1"],
     "gpu_is_yes": ["resources.gpu: must be a number, got the text 'yes'"],
     "grace_period_above_iterations": ["scheduler.grace_period: must be at most budget.iterations (3), got 5"],
-    "grid_over_a_continuous_dimension": [
-        "space.lr: a grid needs 'points' (how many values to take) or 'step'"
-    ],
+    "grid_over_a_continuous_dimension": ["space.lr: a grid needs 'points' (the number of values) or 'step'"],
     "grid_too_large": [
         "space: the grid must have at most 1000000 configurations, got 4000000; give fewer 'points'"
     ],
-    "grid_with_a_faulty_dimension": ["space.lr: a grid needs 'points' (how many values to take) or 'step'"],
+    "grid_with_a_faulty_dimension": ["space.lr: a grid needs 'points' (the number of values) or 'step'"],
     "constraint_of_a_faulty_hyperparameter": [
         "space.lr: low must be below high, got low=1.0, high=0.1",
         "space.hiden: mlp has no hyperparameter 'hiden'; did you mean 'hidden'?",
@@ -100,7 +98,7 @@ SENTENCES: dict[str, list[str]] = {
     "gpu_for_an_estimator": ["resources.gpu: a trial of sklearn uses none; must be at most 0, got 0.5"],
     "gpus_for_a_network": ["resources.gpu: a trial of mlp uses no more; must be at most 1, got 2"],
     "group_shares_a_name": [
-        "space.optimizer.sgd.lr: 'lr' would be there twice, beside 'lr'; choose another name"
+        "space.optimizer.sgd.lr: 'lr' can be active together with 'lr'; choose another name"
     ],
     "points_outside_the_space": [
         "searcher.initial_points.0.lr: can never be 2.0; it is a number in [0.1, 1.0]",
@@ -140,7 +138,7 @@ SENTENCES: dict[str, list[str]] = {
     "key_is_a_number": ["a key must be text, got 7"],
     "key_twice": ["{file}: line 6: duplicate key 'seed'"],
     "log_as_text": ["space.lr: log must be true or false, got the text 'yes'"],
-    "log_from_zero": ["space.lr: low must be above 0 where log is true, got low=0"],
+    "log_from_zero": ["space.lr: low must be above 0 if log is true, got low=0"],
     "log_with_step": ["space.hidden: log and step cannot be combined; leave one out"],
     "logger_is_no_callback": ["loggers.0: 'json:dumps' must be a subclass of ray.tune.Callback"],
     "logger_setting_unknown": [
@@ -156,7 +154,7 @@ SENTENCES: dict[str, list[str]] = {
         "objective.metric: mlp reports no 'val_rmse'; must be one of epoch_seconds, gradient_norm, learning_rate, parameters, train_loss, val_accuracy, val_loss"
     ],
     "mistakes_around_a_faulty_parent": [
-        "space.optimizer: the value 'sgd' stands twice among the choices",
+        "space.optimizer: duplicate value 'sgd' among the choices",
         "space.momentum: must be below 1, got 1.5 (mlp)",
         "space.dropuot: mlp has no hyperparameter 'dropuot'; did you mean 'dropout'?",
     ],
@@ -208,14 +206,10 @@ SENTENCES: dict[str, list[str]] = {
         "searcher.kind: must be given: one of grid, random, sobol, optuna, hyperopt, bayes, evolution, reinforce"
     ],
     "seed_fractional": ["seed: must be a whole number, got 1.5"],
-    "seed_in_the_space": [
-        "space.seed: tuner sets this itself, from the sweep's own 'seed'; choose another name"
-    ],
+    "seed_in_the_space": ["space.seed: tuner sets this from the sweep's 'seed'; choose another name"],
     "seed_negative": ["seed: must be at least 0, got -1"],
     "seed_too_large": ["seed: must be below 4294967296, got 4294967296"],
-    "seed_under_trainable": [
-        "trainable.seed: tuner sets this itself, from the sweep's own 'seed'; choose another name"
-    ],
+    "seed_under_trainable": ["trainable.seed: tuner sets this from the sweep's 'seed'; choose another name"],
     "setting_in_both_places": [
         "space.validation: is a setting, so it belongs under 'trainable'; it is already there, so remove it here"
     ],
@@ -284,7 +278,7 @@ SENTENCES: dict[str, list[str]] = {
     "typo_in_an_objective": ["objective: unknown key 'metrik'; did you mean 'metric'?"],
     "typo_in_resources": ["resources: unknown key 'gpus'; did you mean 'gpu'?"],
     "when_is_a_list": ["space.momentum: when must be a mapping of parents to values, got ['optimizer']"],
-    "when_never_allowed": ["space.momentum.when: 'optimizer' must be given at least one value, got []"],
+    "when_never_allowed": ["space.momentum.when: 'optimizer' needs at least one value, got []"],
     "when_on_an_impossible_number": [
         "space.hidden.when: 'depth' can never be 0; it is a whole number in [1, 3]"
     ],
@@ -295,9 +289,7 @@ SENTENCES: dict[str, list[str]] = {
         "space.momentum.when: unknown hyperparameter 'optimiser'; did you mean 'optimizer'?"
     ],
     "when_on_itself": ["space.optimizer.when: 'optimizer' cannot depend on itself"],
-    "when_round_in_a_circle": [
-        "space: conditions go round in a circle: optimizer -> activation -> optimizer"
-    ],
+    "when_round_in_a_circle": ["space: conditions form a cycle: optimizer -> activation -> optimizer"],
 }
 
 

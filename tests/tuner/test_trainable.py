@@ -286,7 +286,7 @@ def test_hyperparameters_are_checked_against_the_trainable_s_own(
             "it is already there, so remove it here",
         ]),
         ({"seed": 3}, [
-            "trainable.seed: tuner sets this itself, from the sweep's own 'seed'; choose another name",
+            "trainable.seed: tuner sets this from the sweep's 'seed'; choose another name",
         ]),
     ],
     ids=str,

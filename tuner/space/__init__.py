@@ -1,4 +1,4 @@
-"""The search space: dimensions, constants, conditions and constraints, the same for every searcher."""
+"""The search space: dimensions, constants, conditions and constraints, independent of the searcher."""
 
 from tuner.space.architecture import Architecture, Step
 from tuner.space.choices import Choice, Ordinal

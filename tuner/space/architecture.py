@@ -1,11 +1,11 @@
-"""``Architecture``: a network's layers, written as a text of variable length.
+"""``Architecture``: a network's layers, written as text of variable length.
 
     dense width=64 activation=relu; dense width=32 activation=tanh skip=0
 
-Layers have ``; `` between them; a layer is its kind and the kind's fields as ``name=value``, in the order in
-which the dimension gives them. Layers are numbered from 1, each gets the output of the one before, and 0 is
-the network's input. ``skip=0,1`` at the end of a layer: it also gets the outputs of those earlier ones. What
-a kind or a field means is for the trainable to say, which reads the text itself.
+Layers are separated by ``; ``. A layer is its kind, followed by the kind's fields as ``name=value``, in the
+dimension's order. Layers are numbered from 1, and 0 is the network's input. Each layer gets the output of the
+one before. ``skip=0,1`` at the end of a layer adds the outputs of these earlier ones. The trainable reads the
+text and decides what kinds and fields mean.
 """
 
 from __future__ import annotations
@@ -20,13 +20,16 @@ import numpy as np
 
 from tuner.errors import Problem
 from tuner.space.dimension import Dimension, check_grid_size
-from tuner.space.layers import BETWEEN, Layer, check_kinds, text_of, with_layer, without_layer
+from tuner.space.layers import SEPARATOR, Layer, check_kinds, text_of, with_layer, without_layer
 from tuner.space.values import raise_any
 from tuner.spec import describe
 
 
 class Step(NamedTuple):
-    """One decision on the way to a value; steps of one name have the same options, at least one."""
+    """A decision on the way to an architecture.
+
+    Steps with the same name have the same options, at least one.
+    """
 
     name: str
     options: tuple[Any, ...]
@@ -36,9 +39,9 @@ class Step(NamedTuple):
 class Architecture(Dimension):
     """The layers of a network, as text.
 
-    ``kinds``: kind of layer -> its fields, each with the values that it can take (texts or numbers).
-    ``layers``: the fewest and the most of them, both inclusive. ``skip``: whether a layer may also get the
-    outputs of earlier layers than the one before.
+    - ``kinds``: kind of layer -> its fields, each with its possible values (texts or numbers)
+    - ``layers``: the smallest and the largest number of layers, both inclusive
+    - ``skip``: whether a layer may also get the outputs of layers before the previous one
     """
 
     kinds: Mapping[str, Mapping[str, Sequence[str | float]]]
@@ -57,7 +60,7 @@ class Architecture(Dimension):
 
     @property
     def size(self) -> int:
-        """How many architectures there are."""
+        """Return the number of architectures."""
         low, high = self.layers
         variants = sum(math.prod(map(len, own.values())) for own in self.kinds.values())
         return sum(
@@ -66,9 +69,9 @@ class Architecture(Dimension):
         )
 
     def build(self, choose: Callable[[Step], int]) -> str:
-        """The architecture in which ``choose`` answers each step by the number of an option, from 0.
+        """Return the architecture for which ``choose`` answers each step with the index of an option, from 0.
 
-        Steps are asked in the order in which the text is written, the number of layers first.
+        Steps follow the order of the text, after the number of layers.
         """
         low, high = self.layers
         layers = []
@@ -84,7 +87,7 @@ class Architecture(Dimension):
         return text_of(layers)
 
     def vocabulary(self) -> list[Step]:
-        """Every step that can come up, each once."""
+        """Return every step that can occur, once each."""
         low, high = self.layers
         steps = [Step("layers", tuple(range(low, high + 1))), Step("kind", tuple(self.kinds))]
         for kind, own in self.kinds.items():
@@ -92,7 +95,7 @@ class Architecture(Dimension):
         return [*steps, _SKIP] if self.skip and high > 1 else steps
 
     def text(self, tokens: Sequence[int]) -> str:
-        """The architecture to which these answers lead. Raises ValueError when they are no such answers."""
+        """Return the architecture for these answers. Raises ValueError if they do not fit the steps."""
         left = list(tokens)
 
         def choose(step: Step) -> int:
@@ -104,11 +107,11 @@ class Architecture(Dimension):
 
         text = self.build(choose)
         if left:
-            raise ValueError(f"the architecture ends {len(left)} tokens before they do")
+            raise ValueError(f"{len(left)} tokens are left after the last step")
         return text
 
     def tokens(self, text: str) -> list[int]:
-        """The answers that lead to this architecture. Raises ValueError when none do."""
+        """Return the answers that lead to this architecture. Raises ValueError if none do."""
         layers = self._read(text)
         found = [len(layers) - self.layers[0]]
         for number, layer in enumerate(layers, start=1):
@@ -121,7 +124,10 @@ class Architecture(Dimension):
         return found
 
     def sample(self, rng: np.random.Generator) -> str:
-        """Draw one; each step is drawn on its own, so that all numbers of layers are as likely."""
+        """Draw an architecture.
+
+        Each step is drawn separately, so all numbers of layers are equally likely.
+        """
         return self.build(lambda step: int(rng.integers(len(step.options))))
 
     def contains(self, value: Any) -> bool:
@@ -140,7 +146,7 @@ class Architecture(Dimension):
         ]
 
     def extremes(self) -> list[str]:
-        # Every value of every field once, in as many layers and with as many skips as there can be.
+        # Every value of every field appears once, with the most layers and skips.
         found = []
         for kind, own in self.kinds.items():
             for index in range(max(map(len, own.values()), default=1)):
@@ -153,10 +159,10 @@ class Architecture(Dimension):
         return found
 
     def neighbour(self, value: str, rng: np.random.Generator) -> str:
-        """The architecture with one decision made differently; itself where it is the only one.
+        """Return the architecture with one decision changed, or itself if it is the only one.
 
-        A layer more or less, or of one layer another kind, another value of a field, a skip more or less. A
-        layer of another kind keeps the values of the fields that it shares with the old one.
+        A change adds or removes a layer or a skip, or changes a layer's kind or a field's value. A layer of
+        another kind keeps the fields that both kinds share.
         """
         layers = self._read(value)
         low, high = self.layers
@@ -197,22 +203,27 @@ class Architecture(Dimension):
         return {**self._with_options({"architecture": kinds}), "layers": list(self.layers)}
 
     def in_words(self) -> str:
-        return "it is an architecture of these layers in the form that the dimension writes"
+        return "it is an architecture with this dimension's kinds, fields and values"
 
     def problems(self) -> list[Problem]:
         problems = [problem.inside("architecture") for problem in check_kinds(self.kinds)]
         counts = self.layers if isinstance(self.layers, (list, tuple)) else ()
         whole = [type(count) for count in counts] == [int, int]
         if not whole or not 1 <= counts[0] <= counts[1]:
-            what = "must be [fewest, most], whole numbers of at least 1, the fewest first"
+            what = "must be [fewest, most], two whole numbers with 1 <= fewest <= most"
             problems.append(Problem("layers", f"{what}, got {describe(self.layers)}"))
         if not isinstance(self.skip, bool):
             problems.append(Problem("skip", f"must be true or false, got {describe(self.skip)}"))
         return problems + super().problems()
 
     def _read(self, text: str) -> list[Layer]:
-        """The layers of a text in exactly the form that ``build`` writes; else raises ValueError."""
-        layers = [self._read_layer(part, number) for number, part in enumerate(text.split(BETWEEN), start=1)]
+        """Return the layers of a text.
+
+        Raises ValueError unless it has exactly the form that ``build`` writes.
+        """
+        layers = [
+            self._read_layer(part, number) for number, part in enumerate(text.split(SEPARATOR), start=1)
+        ]
         if not self.layers[0] <= len(layers) <= self.layers[1]:
             raise ValueError(f"must have {self.layers[0]} to {self.layers[1]} layers, got {len(layers)}")
         if text_of(layers) != text:
@@ -224,10 +235,12 @@ class Architecture(Dimension):
         given = dict(word.split("=", 1) for word in words if "=" in word)
         own = self.kinds.get(kind)
         if own is None or given.keys() - {"skip"} != own.keys():
-            raise ValueError(f"layer {number}: must be of a kind that the dimension has, got '{text}'")
+            raise ValueError(
+                f"layer {number}: must have a kind of the dimension with all its fields, got '{text}'"
+            )
         chosen = {name: given[name] for name in own}
         if any(value not in map(str, own[name]) for name, value in chosen.items()):
-            raise ValueError(f"layer {number}: must have values that the dimension has, got '{text}'")
+            raise ValueError(f"layer {number}: must have values of the dimension, got '{text}'")
         skip = (
             frozenset(int(source) for source in given["skip"].split(",")) if "skip" in given else frozenset()
         )
@@ -236,7 +249,7 @@ class Architecture(Dimension):
         return Layer(kind, chosen, skip)
 
     def _variants(self, number: int) -> Iterator[Layer]:
-        """Every form that the layer of this number can have."""
+        """Yield every possible layer with this number."""
         sources = range(number - 1 if self.skip else 0)
         for kind, own in self.kinds.items():
             for chosen in product(*(list(map(str, values)) for values in own.values())):
@@ -247,7 +260,7 @@ class Architecture(Dimension):
     def _layer(
         self, kind: str, skip: frozenset[int], rng: np.random.Generator, *, keep: Mapping[str, str]
     ) -> Layer:
-        """A layer whose fields are drawn, but for those that can be kept."""
+        """Return a layer with drawn fields, except those that can keep their values."""
         chosen = {}
         for name, values in self.kinds[kind].items():
             known = list(map(str, values))
@@ -256,7 +269,7 @@ class Architecture(Dimension):
         return Layer(kind, chosen, skip)
 
     def _grown(self, layers: list[Layer], rng: np.random.Generator) -> list[Layer]:
-        """The layers with a drawn one among them."""
+        """Return the layers with a drawn one inserted."""
         at = int(rng.integers(len(layers) + 1))
         skip = frozenset(source for source in range(at if self.skip else 0) if rng.integers(2) == 1)
         kinds = list(self.kinds)

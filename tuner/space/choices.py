@@ -1,4 +1,4 @@
-"""``Choice`` and ``Ordinal``: one of a list of values, without and with an order."""
+"""``Choice`` and ``Ordinal``: one value of a list, without and with an order."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import numpy as np
 
 from tuner.errors import Problem
 from tuner.space.dimension import Dimension, Ordered
-from tuner.space.ranges import beside
+from tuner.space.ranges import adjacent
 from tuner.space.values import encoded, is_value, raise_any, same, written
 
 
 @dataclass(frozen=True)
 class Choice(Dimension):
-    """One of a list of values: any that JSON can write, each different from the others.
+    """One of a list of different values. JSON must be able to represent each.
 
-    A mapping in place of the list makes groups: its keys are the choices, and each holds the hyperparameters
-    that are there only with that choice, under their plain names. Two groups may name the same one::
+    A mapping instead of the list makes groups. Its keys are the choices. Each holds, by plain name, the
+    hyperparameters that are active with that choice only. Two groups may use the same name::
 
         {"optimizer": Choice({"sgd": {"lr": Float(1e-3, 1.0)}, "adam": {"lr": Float(1e-5, 1e-2)}})}
     """
 
-    choices: Any  # a tuple, once it is read
+    choices: Any  # a tuple after construction
     groups: Mapping[str, Mapping[str, Any]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -60,15 +60,15 @@ class Choice(Dimension):
         return _own(self.choices, value)
 
     def index(self, value: Any) -> int:
-        """The position of ``value`` among the choices, telling ``1`` from ``True``."""
+        """Return the position of ``value`` among the choices. ``1`` and ``True`` differ."""
         return _index(self.choices, value)
 
     def quantile(self, share: float) -> Any:
-        """The choice in whose part of [0, 1] ``share`` lies; all parts are equal."""
+        """Return the choice whose part of [0, 1] contains ``share``. All parts are equal."""
         return self.choices[min(int(share * len(self.choices)), len(self.choices) - 1)]
 
     def share(self, value: Any) -> float:
-        """The middle of the part of [0, 1] that ``value`` has in ``quantile``."""
+        """Return the middle of the part of [0, 1] that ``quantile`` maps to ``value``."""
         return (self.index(value) + 0.5) / len(self.choices)
 
     def values(self) -> list[Any]:
@@ -95,7 +95,7 @@ class Choice(Dimension):
 
 @dataclass(frozen=True)
 class Ordinal(Ordered):
-    """One of a list of values that have an order, as they are given; each different from the others."""
+    """One of a list of different values whose order matters."""
 
     choices: tuple[Any, ...]
 
@@ -112,7 +112,7 @@ class Ordinal(Ordered):
         return _own(self.choices, value)
 
     def index(self, value: Any) -> int:
-        """The position of ``value``, telling ``1`` from ``True``."""
+        """Return the position of ``value``. ``1`` and ``True`` differ."""
         return _index(self.choices, value)
 
     @property
@@ -125,8 +125,8 @@ class Ordinal(Ordered):
     def at(self, place: float) -> Any:
         return self.choices[min(int(place * self.count), self.count - 1)]
 
-    def _beside(self, value: Any, rng: np.random.Generator) -> Any:
-        return self.choices[beside(self.index(value), 0, self.count - 1, rng)]
+    def _adjacent(self, value: Any, rng: np.random.Generator) -> Any:
+        return self.choices[adjacent(self.index(value), 0, self.count - 1, rng)]
 
     def values(self) -> list[Any]:
         return list(self.choices)
@@ -162,5 +162,5 @@ def _check_values(choices: tuple[Any, ...], kind: str) -> list[Problem]:
             problems.append(Problem("", f"{a_kind} must be a value that JSON can write, got {value!r}"))
         if any(same(value, other) for other in choices[:index]):
             where = "choices" if kind == "choice" else "values"
-            problems.append(Problem("", f"the value {value!r} stands twice among the {where}"))
+            problems.append(Problem("", f"duplicate value {value!r} among the {where}"))
     return problems

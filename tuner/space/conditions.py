@@ -1,4 +1,4 @@
-"""``Condition``: at which values of a parent a hyperparameter is there."""
+"""``Condition``: the values of a parent at which a hyperparameter is active."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BOUNDS = ("min", "max")
 
 @dataclass(frozen=True)
 class Constant(Dimension):
-    """The only value that a hyperparameter can have, where it is there."""
+    """A hyperparameter with a single value."""
 
     value: Any
 
@@ -39,7 +39,7 @@ class Constant(Dimension):
 
 @dataclass(frozen=True)
 class Condition:
-    """``parent`` is one of ``values``, or a number in [low, high], both inclusive."""
+    """Requires that ``parent`` is one of ``values``, or a number in [low, high], both inclusive."""
 
     parent: str
     values: tuple[Any, ...] = ()
@@ -47,17 +47,17 @@ class Condition:
     high: float = -math.inf
 
     def holds(self, config: Mapping[str, Any]) -> bool:
-        """Whether it does where the parents' values are in ``config``; not where the parent is not there."""
+        """Return whether ``config`` has the parent and its value is admitted."""
         return self.parent in config and self.admits(config[self.parent])
 
     def admits(self, value: Any) -> bool:
-        """Whether it holds at this value of the parent."""
+        """Return whether the condition holds at this value of the parent."""
         return any(same(value, each) for each in self.values) or (
             is_number(value) and self.low <= value <= self.high
         )
 
     def excludes(self, other: Condition) -> bool:
-        """Whether the two, on one parent, can never hold together."""
+        """Return whether two conditions on the same parent can never hold together."""
         return (
             not any(map(other.admits, self.values))
             and not any(map(self.admits, other.values))
@@ -65,35 +65,36 @@ class Condition:
         )
 
 
-def read(parent: str, allowed: Any, standing_for: Sequence[Dimension]) -> Condition:
-    """The condition that ``when: {parent: allowed}`` says; ``standing_for``: the parent, by its dimensions.
+def read(parent: str, allowed: Any, parents: Sequence[Dimension]) -> Condition:
+    """Return the condition that ``when: {parent: allowed}`` means.
 
-    It has several where groups share its name. Raises SpecError for what none of them can be.
+    ``parents`` holds the parent's dimensions: several if groups share its name. Raises SpecError for values
+    that none of them can have.
     """
-    if isinstance(allowed, Mapping) and not any(d.contains(allowed) for d in standing_for):
-        return _range(parent, allowed, standing_for)
+    if isinstance(allowed, Mapping) and not any(d.contains(allowed) for d in parents):
+        return _range(parent, allowed, parents)
     values = as_list(allowed)
     if not values:
-        raise SpecError([Problem("", f"'{parent}' must be given at least one value, got []")])
-    words = "; or ".join(dimension.in_words() for dimension in standing_for)
+        raise SpecError([Problem("", f"'{parent}' needs at least one value, got []")])
+    words = "; or ".join(dimension.in_words() for dimension in parents)
     problems = [
         Problem("", f"'{parent}' can never be {written(value)}; {words}")
         for value in values
-        if not any(dimension.contains(value) for dimension in standing_for)
+        if not any(dimension.contains(value) for dimension in parents)
     ]
     if problems:
         raise SpecError(problems)
     return Condition(parent, tuple(values))
 
 
-def _range(parent: str, bounds: Mapping[str, Any], standing_for: Sequence[Dimension]) -> Condition:
+def _range(parent: str, bounds: Mapping[str, Any], parents: Sequence[Dimension]) -> Condition:
     if not bounds or set(bounds) - set(_BOUNDS):
         what = (
-            f"a range of '{parent}' must read {{min: ..., max: ...}}, or one of them, got {written(bounds)}"
+            f"a range of '{parent}' must be {{min: ..., max: ...}}, or one of the two, got {written(bounds)}"
         )
         raise SpecError([Problem("", what)])
-    if len(standing_for) == 1 and isinstance(standing_for[0], Ordinal):
-        return Condition(parent, _positions(parent, bounds, standing_for[0]))
+    if len(parents) == 1 and isinstance(parents[0], Ordinal):
+        return Condition(parent, _positions(parent, bounds, parents[0]))
     problems = [
         Problem("", f"{name} must be a number, got {written(bound)}")
         for name, bound in bounds.items()
@@ -102,14 +103,14 @@ def _range(parent: str, bounds: Mapping[str, Any], standing_for: Sequence[Dimens
     if problems:
         raise SpecError(problems)
     condition = Condition(parent, (), bounds.get("min", -math.inf), bounds.get("max", math.inf))
-    if not any(_reaches(condition, dimension) for dimension in standing_for):
-        words = "; or ".join(dimension.in_words() for dimension in standing_for)
+    if not any(_reaches(condition, dimension) for dimension in parents):
+        words = "; or ".join(dimension.in_words() for dimension in parents)
         raise SpecError([Problem("", f"'{parent}' can never be in {written(bounds)}; {words}")])
     return condition
 
 
 def _positions(parent: str, bounds: Mapping[str, Any], ordinal: Ordinal) -> tuple[Any, ...]:
-    """The values of an ordinal between two of its values."""
+    """Return the values of an ordinal from ``min`` to ``max``, both inclusive."""
     problems = [
         Problem("", f"'{parent}' can never be {written(bound)}; {ordinal.in_words()}")
         for bound in bounds.values()
@@ -135,5 +136,5 @@ def _reaches(condition: Condition, dimension: Dimension) -> bool:
 
 
 def exclusive(one: Collection[Condition], other: Collection[Condition]) -> bool:
-    """Whether two sets of conditions can never hold together."""
+    """Return whether two sets of conditions can never hold together."""
     return any(a.parent == b.parent and a.excludes(b) for a in one for b in other)

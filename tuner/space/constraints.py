@@ -1,4 +1,4 @@
-"""``Constraint``: what must hold between hyperparameters, as arithmetic; parsed, never evaluated as code."""
+"""``Constraint``: an arithmetic condition on hyperparameters. It is parsed, never evaluated as code."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tuner.errors import Problem, SpecError
 from tuner.space.values import same
 from tuner.spec import describe, did_you_mean
 
-# Far beyond what is readable, and short enough for Python's parser whatever is nested in it.
-_LENGTH = 300
+# Longer than any readable constraint, and short enough that nesting cannot overflow Python's parser.
+_MAX_LENGTH = 300
 
 _Value = Callable[[Mapping[str, Any]], Any]
 
@@ -24,7 +24,7 @@ _ARITHMETIC: dict[type, Callable[[Any, Any], Any]] = {
     ast.Div: operator.truediv,
     ast.FloorDiv: operator.floordiv,
     ast.Mod: operator.mod,
-    # In floating point: a power of whole numbers may be larger than memory.
+    # Floating point, because a power of integers may exceed the memory.
     ast.Pow: lambda base, exponent: math.pow(base, exponent),
 }
 _ORDER: dict[type, Callable[[Any, Any], bool]] = {
@@ -47,39 +47,42 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "sqrt": math.sqrt,
 }
 
-# As a sweep file writes them; Python's own words are literals already.
+# The words of a sweep file. Python's True, False and None are literals already.
 _WORDS = {"true": True, "false": False, "null": None}
 
 
 class Constraint:
-    """An expression such as ``hidden * depth <= 2048``, which each configuration must make true.
+    """An expression such as ``hidden * depth <= 2048`` that each configuration must satisfy.
 
-    It is made of names of hyperparameters, numbers, texts, true, false and null (to be compared by ``==`` and
-    ``!=``), ``+ - * / // % **``, comparisons, ``and``, ``or``, ``not`` and the functions abs, max, min, log,
-    log2, log10 and sqrt. It says nothing about a configuration that lacks one of its hyperparameters, and is
-    not met by one for which it cannot be computed (a division by zero).
+    It may contain names of hyperparameters, numbers, texts, true, false and null (with ``==`` and ``!=``
+    only), ``+ - * / // % **``, comparisons, ``and``, ``or``, ``not`` and the functions abs, max, min, log,
+    log2, log10 and sqrt. A configuration that lacks one of the hyperparameters satisfies it. A configuration
+    for which it cannot be computed does not, as after a division by zero.
     """
 
     def __init__(self, text: Any, *, numeric: Mapping[str, bool]) -> None:
-        """``numeric``: the hyperparameters, and whether each is always a number. Raises SpecError."""
+        """Parse ``text``. Raises SpecError if it is not a valid constraint.
+
+        ``numeric`` holds the names of the hyperparameters, and whether each is always a number.
+        """
         if not isinstance(text, str) or not text.strip():
             raise SpecError([Problem("", f"a constraint must be an expression, got {describe(text)}")])
         self.text = text
         self.names: set[str] = set()
         self._numeric = numeric
-        if len(text) > _LENGTH:
-            raise self._wrong(f"must have at most {_LENGTH} characters, got {len(text)}")
+        if len(text) > _MAX_LENGTH:
+            raise self._wrong(f"must have at most {_MAX_LENGTH} characters, got {len(text)}")
         try:
             tree = ast.parse(text.strip(), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError):
-            raise self._wrong("is no expression; must read as in hidden * depth <= 2048") from None
+            raise self._wrong("is not an expression; write it like hidden * depth <= 2048") from None
         self._holds = self._truth(tree)
 
     def __repr__(self) -> str:
         return f"Constraint({self.text!r})"
 
     def holds(self, config: Mapping[str, Any]) -> bool:
-        """Whether it is met, or says nothing about ``config``."""
+        """Return whether ``config`` satisfies the constraint, or lacks one of its hyperparameters."""
         if not self.names <= config.keys():
             return True
         try:
@@ -106,7 +109,7 @@ class Constraint:
                     for op, one, other in zip(ops, sides, sides[1:], strict=False)
                 ]
                 return lambda config: all(link(config) for link in links)
-        raise self._wrong(f"must compare something, but '{ast.unparse(node)}' is neither true nor false")
+        raise self._wrong(f"must be a comparison, but '{ast.unparse(node)}' is neither true nor false")
 
     def _comparison(self, op: ast.cmpop, one: ast.expr, other: ast.expr) -> _Value:
         if order := _ORDER.get(type(op)):
@@ -115,10 +118,10 @@ class Constraint:
         if equality := _EQUALITY.get(type(op)):
             a, b = self._value(one), self._value(other)
             return lambda config: equality(a(config), b(config))
-        raise self._wrong("must compare by <, <=, >, >=, == or !=")
+        raise self._wrong("must compare with <, <=, >, >=, == or !=")
 
     def _value(self, node: ast.expr) -> _Value:
-        """A side of == or !=: anything that a hyperparameter can be."""
+        """Compile a side of == or !=, which may be any value."""
         match node:
             case ast.Constant(value=str() | bool() | None as value):
                 return lambda config: value
@@ -136,7 +139,7 @@ class Constraint:
             case ast.Name(id=name):
                 self._know(name)
                 if not self._numeric[name]:
-                    raise self._wrong(f"reckons with '{name}', which is not always a number")
+                    raise self._wrong(f"computes with '{name}', which is not always a number")
                 return lambda config: config[name]
             case ast.UnaryOp(op=ast.USub() | ast.UAdd() as op, operand=operand):
                 inner = self._number(operand)
@@ -151,9 +154,9 @@ class Constraint:
     def _call(self, name: str, args: list[ast.expr]) -> _Value:
         if name not in _FUNCTIONS:
             raise self._wrong(f"calls an unknown function '{name}'{did_you_mean(name, _FUNCTIONS)}")
-        several = name in ("max", "min")
-        if len(args) < 2 if several else len(args) != 1:
-            need = "at least two numbers" if several else "one number"
+        takes_several = name in ("max", "min")
+        if len(args) < 2 if takes_several else len(args) != 1:
+            need = "at least two numbers" if takes_several else "one number"
             raise self._wrong(f"must give '{name}' {need}, got {len(args)}")
         function, parts = _FUNCTIONS[name], [self._number(arg) for arg in args]
         return lambda config: function(*(part(config) for part in parts))

@@ -1,4 +1,4 @@
-"""``covered``: whether conditions leave no gap, so that something is there in every configuration."""
+"""``covered``: whether one of several sets of conditions holds in every configuration."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from tuner.space.conditions import Condition
 def covered(
     alternatives: Sequence[Sequence[Condition]], values_of: Callable[[str], Sequence[Any] | None]
 ) -> bool:
-    """Whether one of several sets of conditions holds in every configuration.
+    """Return whether one of several sets of conditions holds in every configuration.
 
-    ``values_of``: the values of a parent that every configuration has, if they can be listed. ``False`` where
-    conditions on other parents would have to tell.
+    ``values_of`` returns the values of a parent that every configuration has; ``None`` if they cannot be
+    listed. The result is ``False`` if it depends on other parents.
     """
     if not all(alternatives):
-        return True  # one of them has no conditions (left)
+        return True  # one set has no conditions (left)
     parents = {condition.parent for conditions in alternatives for condition in conditions}
     for parent in sorted(parents):
         if (values := values_of(parent)) is not None:
@@ -26,7 +26,7 @@ def covered(
 
 
 def _given(alternatives: Sequence[Sequence[Condition]], parent: str, value: object) -> list[list[Condition]]:
-    """The alternatives that are left at a value of a parent, without their conditions on it."""
+    """Return the alternatives that remain at a parent's value, without their conditions on that parent."""
     return [
         [condition for condition in conditions if condition.parent != parent]
         for conditions in alternatives

@@ -1,4 +1,4 @@
-"""What a dimension of a search space is; ``Ordered``, the base of those whose values lie on a line."""
+"""``Dimension``, the base of all dimensions, and ``Ordered``, for those whose values lie on a line."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from tuner.space.values import encoded, is_value, same, written
 from tuner.spec import describe, did_you_mean, unwrapped
 
 When = Mapping[str, Any]
-"""Parent's name -> the value, list of values or range at which the child is active; all parents must agree.
+"""Parent's name -> the value, list of values or range at which the child is active. All parents must agree.
 
-A range reads ``{min: ..., max: ...}``, both inclusive; either may be left out.
+A range is ``{min: ..., max: ...}``, both inclusive. Either may be left out.
 """
 
-# Far above any grid that can be run; a typo in `points` is caught before a list of it is built.
+# Far more than any grid that can be run. A typo in `points` is caught before a huge list is built.
 MAX_GRID = 1_000_000
 
-# The standard deviation of a neighbour's distance, as a share of the range: SMAC's (Hutter et al. 2011).
-_STEP = 0.2
+# The standard deviation of a neighbour's distance, as a share of the range, as in SMAC (Hutter et al. 2011).
+_NEIGHBOUR_DEVIATION = 0.2
 
-# The standard deviation of a normal prior, as a share of the range: at a default in the middle, 99% of the
-# untruncated distribution lies inside.
-_SPREAD = 0.2
+# The standard deviation of a normal prior, as a share of the range. With the default in the middle, the range
+# holds 99% of the untruncated distribution.
+_PRIOR_DEVIATION = 0.2
 
 
 class _Unset:
-    """The default of a dimension that has none; ``None`` may be a value."""
+    """Marks a dimension without a default, because ``None`` may be a value."""
 
     def __repr__(self) -> str:
         return "UNSET"
 
     def __reduce__(self) -> str:
-        return "UNSET"  # there is one in every process
+        return "UNSET"  # pickled by name, so each process has one
 
 
 UNSET: Any = _Unset()
@@ -45,17 +45,15 @@ UNSET: Any = _Unset()
 
 @dataclass(frozen=True, kw_only=True)
 class Dimension:
-    """One hyperparameter.
-
-    ``when`` makes it conditional on others. ``default``: the value that is believed to be good; a search
-    whose space has one begins with it.
-    """
+    """A hyperparameter."""
 
     when: When | None = None
+    """Makes it conditional on other hyperparameters."""
     default: Any = UNSET
+    """A value believed to be good. A search starts with it."""
 
     def _unwrap(self) -> None:
-        """Make plain values of NumPy's, wherever they were given."""
+        """Convert NumPy's values to plain ones."""
         for option in fields(self):
             if option.init:
                 object.__setattr__(self, option.name, unwrapped(getattr(self, option.name), arrays=True))
@@ -65,35 +63,35 @@ class Dimension:
         raise NotImplementedError
 
     def contains(self, value: Any) -> bool:
-        """Whether ``value`` is one that this dimension can take."""
+        """Return whether the dimension can take ``value``."""
         raise NotImplementedError
 
     def own(self, value: Any) -> Any:
-        """The value of this dimension that equals ``value`` as JSON, in its own type; else ``value``."""
+        """Return the dimension's value that equals ``value`` as JSON, in its own type; else ``value``."""
         return value
 
     def neighbour(self, value: Any, rng: np.random.Generator) -> Any:
-        """Draw another value near ``value`` of this dimension; itself where there is no other."""
+        """Draw another value near ``value``; ``value`` itself if there is no other."""
         raise NotImplementedError
 
     def values(self) -> list[Any]:
-        """The values of this dimension in a grid, in order. Raises SpecError when it has no finite list."""
+        """Return the grid values in order. Raises SpecError if there is no finite list."""
         raise NotImplementedError
 
     def extremes(self) -> list[Any]:
-        """The values at which a trainable's own limits and types are checked: the ends, and one between."""
+        """Return the values at which a trainable's limits and types are checked: the ends and one between."""
         raise NotImplementedError
 
     def to_dict(self) -> dict[str, Any]:
-        """The dimension as a sweep file writes it."""
+        """Return the dimension as a sweep file writes it."""
         raise NotImplementedError
 
     def in_words(self) -> str:
-        """What values it can take, for an error: ``it is a number in [0, 1]``."""
+        """Return which values it can take, for an error: ``it is a number in [0, 1]``."""
         return f"it is {written(self.to_dict())}"
 
     def problems(self) -> list[Problem]:
-        """What is wrong with the options that all dimensions have."""
+        """Return what is wrong with the options that all dimensions have."""
         problems: list[Problem] = []
         if self.when is not None and not isinstance(self.when, Mapping):
             what = f"when must be a mapping of parents to values, got {describe(self.when)}"
@@ -106,7 +104,7 @@ class Dimension:
         return [Problem("default", f"can never be {written(self.default)}; {self.in_words()}")]
 
     def _with_options(self, body: dict[str, Any]) -> dict[str, Any]:
-        """``body`` and the options that are not at their defaults."""
+        """Return ``body`` and the options that differ from their defaults."""
         for option in fields(self):
             value = getattr(self, option.name)
             if option.kw_only and value != option.default:
@@ -120,29 +118,32 @@ def _plain(value: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Ordered(Dimension):
-    """A dimension whose values have places on a line from 0 to 1.
-
-    ``prior``: how values are drawn: ``uniform`` over the line, or ``normal``, around ``default`` with a
-    standard deviation of a fifth of it, cut off at its ends.
-    """
+    """A dimension whose values have places on a line from 0 to 1."""
 
     prior: Literal["uniform", "normal"] = field(default="uniform", kw_only=True)
+    """How values are drawn: uniformly over the line, or normally around ``default``.
+
+    The normal prior has a standard deviation of 0.2 and is truncated at the ends of the line.
+    """
 
     @property
     def count(self) -> int | None:
-        """How many values there are; ``None``: a continuum."""
+        """Return the number of values; ``None`` for a continuum."""
         raise NotImplementedError
 
     def place(self, value: Any) -> float:
-        """Where ``value`` lies, in [0, 1]; of finitely many, in the middle of its share of the line."""
+        """Return the place of ``value`` in [0, 1].
+
+        For finitely many values it is the middle of an interval.
+        """
         raise NotImplementedError
 
     def at(self, place: float) -> Any:
-        """The value at a place in [0, 1]: of the inverse of ``place``, the nearest that there is."""
+        """Return the value nearest to a place in [0, 1]."""
         raise NotImplementedError
 
     def quantile(self, share: float) -> Any:
-        """The value below which ``share``, in [0, 1], of what is drawn lies."""
+        """Return the value at the quantile ``share``, in [0, 1], of the prior."""
         if self.prior == "uniform":
             return self.at(share)
         normal, low, high = self._normal()
@@ -150,7 +151,7 @@ class Ordered(Dimension):
         return self.at(min(max(normal.inv_cdf(min(max(within, 1e-16), 1 - 1e-16)), 0.0), 1.0))
 
     def share(self, value: Any) -> float:
-        """The inverse of ``quantile``."""
+        """Return the inverse of ``quantile``."""
         place = self.place(value)
         if self.prior == "uniform":
             return place
@@ -158,21 +159,21 @@ class Ordered(Dimension):
         return min(max((normal.cdf(place) - low) / (high - low), 0.0), 1.0)
 
     def _normal(self) -> tuple[NormalDist, float, float]:
-        """The distribution of places before it is cut off, and its shares below 0 and below 1."""
-        normal = NormalDist(self.place(self.default), _SPREAD)
+        """Return the untruncated distribution of places, and its cumulative shares at 0 and at 1."""
+        normal = NormalDist(self.place(self.default), _PRIOR_DEVIATION)
         return normal, normal.cdf(0.0), normal.cdf(1.0)
 
     def sample(self, rng: np.random.Generator) -> Any:
         return self.quantile(rng.random())
 
     def neighbour(self, value: Any, rng: np.random.Generator) -> Any:
-        # Reflected at the ends of the line.
-        moved = abs(self.place(value) + _STEP * rng.standard_normal()) % 2
+        # Places beyond the ends of the line are reflected.
+        moved = abs(self.place(value) + _NEIGHBOUR_DEVIATION * rng.standard_normal()) % 2
         drawn = self.at(min(moved, 2 - moved))
-        return self._beside(value, rng) if same(drawn, value) else drawn
+        return self._adjacent(value, rng) if same(drawn, value) else drawn
 
-    def _beside(self, value: Any, rng: np.random.Generator) -> Any:
-        """The value before or after ``value``; of a continuum, itself."""
+    def _adjacent(self, value: Any, rng: np.random.Generator) -> Any:
+        """Return the value before or after ``value``; on a continuum, ``value`` itself."""
         raise NotImplementedError
 
     def problems(self) -> list[Problem]:
@@ -181,7 +182,7 @@ class Ordered(Dimension):
             hint = did_you_mean(self.prior, ("uniform", "normal"))
             problems.append(Problem("prior", f"unknown value {self.prior!r}{hint}"))
         elif self.prior == "normal" and self.default is UNSET:
-            problems.append(Problem("default", "must be given: a normal prior lies around it"))
+            problems.append(Problem("default", "must be set, because a normal prior is centred on it"))
         return problems
 
 

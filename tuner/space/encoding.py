@@ -1,4 +1,4 @@
-"""``Encoding``: a configuration as a vector of numbers, with a mask of what is active, and back."""
+"""``Encoding``: convert configurations to vectors of numbers with a mask of active columns, and back."""
 
 from __future__ import annotations
 
@@ -17,24 +17,27 @@ from tuner.space.search_space import Config, SearchSpace
 class Encoding:
     """The columns of a space, in the order of its dimensions.
 
-    A number or an ordinal has one column, its place in [0, 1] (on the logarithmic scale where it has one); a
-    choice has one per value, 1 for the one chosen and 0 for the others. Constants have none. Raises SpecError
-    for a dimension of another kind.
+    A number or an ordinal has one column: its place in [0, 1], on its logarithmic scale if it has one. A
+    choice has one column per value: 1 for the chosen value, 0 for the others. Constants have none. Raises
+    SpecError for a dimension of another kind.
     """
 
     def __init__(self, space: SearchSpace) -> None:
         self._space = space
         self.columns: dict[str, slice] = {}
-        """Key of a dimension -> its columns."""
+        """Dimension's key -> its columns."""
         self.width = 0
-        """How many columns there are (d)."""
+        """Number of columns (d)."""
         for key, dimension in space.dimensions.items():
             width = _width(key, dimension)
             self.columns[key] = slice(self.width, self.width + width)
             self.width += width
 
     def encode(self, config: Mapping[str, Any]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-        """``config`` as d numbers in [0, 1] and d flags: whether a column is active; where not, it is 0."""
+        """Return ``config`` as d numbers in [0, 1] and a mask (d) of active columns.
+
+        Inactive columns are 0.
+        """
         vector, active = np.zeros(self.width), np.zeros(self.width, dtype=bool)
         for key, value in self._space.by_key(config).items():
             dimension, columns = self._space.dimensions[key], self.columns[key]
@@ -46,9 +49,9 @@ class Encoding:
         return vector, active
 
     def decode(self, vector: npt.NDArray[np.float64]) -> Config:
-        """The configuration for d numbers: of a choice, the value of the largest; inactive columns unread.
+        """Return the configuration for d numbers. A choice takes the value of its largest column.
 
-        Constraints are not looked at.
+        Inactive columns and constraints are ignored.
         """
 
         def choose(key: str, dimension: Dimension) -> Any:

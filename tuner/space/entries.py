@@ -1,4 +1,4 @@
-"""What a sweep file writes for a hyperparameter, read: a dimension or a constant."""
+"""Parse what a sweep file writes for a hyperparameter: a dimension or a constant."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _ONE_OF = f"must say one of {', '.join([*KINDS][:-1])} and {[*KINDS][-1]}"
 
 
 _MARKS = ("log", "points", "when", "prior")
-"""Options that a mapping has only where a dimension is meant."""
+"""Options that only dimensions have."""
 
-_SPELLING = 0.75
-"""How like a key must be to a kind, in [0, 1], to be taken for its misspelling."""
+_MIN_SIMILARITY = 0.75
+"""Minimum similarity in [0, 1] of a key to a kind to count as its misspelling."""
 
 _OF_ITS_OWN = "write it as a hyperparameter of its own, or list whole values with {choice: [...]}"
 
@@ -61,7 +61,7 @@ def parse(entry: Any) -> Any:
 
 
 def _refuse_half_written(entry: Mapping[Any, Any]) -> None:
-    """Raise SpecError for a mapping without a kind that is meant as a dimension, not as a constant."""
+    """Raise SpecError for a mapping without a kind that is probably meant as a dimension."""
     options = {name for kind in KINDS.values() for name in options_of(kind)}
     unknown = [key for key in entry if key not in options]
     if not unknown:
@@ -69,7 +69,7 @@ def _refuse_half_written(entry: Mapping[Any, Any]) -> None:
     if of_another_tool(entry):
         what = f"{_ONE_OF}, or a constant, as {{choice: [{written(entry)}]}}"
         raise SpecError([Problem("", f"{what}, got {written(entry)}")])
-    near = nearest(unknown[0], KINDS, likeness=_SPELLING)
+    near = nearest(unknown[0], KINDS, likeness=_MIN_SIMILARITY)
     listed = isinstance(entry[unknown[0]], (list, tuple, Mapping))
     if near and listed and len(unknown) == 1:
         raise SpecError([Problem("", f"unknown key '{unknown[0]}'; did you mean '{near}'?")])

@@ -1,4 +1,4 @@
-"""A space in HyperOpt's terms: an ``hp`` expression in which conditions are switches, and its points read."""
+"""Translate a space into a HyperOpt expression, in which conditions are switches, and points back."""
 
 from __future__ import annotations
 
@@ -14,16 +14,19 @@ from tuner.space.dimension import Dimension, Ordered
 from tuner.space.ranges import Float, Int
 from tuner.space.reading import Slot
 
-# Halvings of [0, 1] after which two shares of a prior are one.
+# Number of bisections of [0, 1]. Shares that still lie together are treated as equal.
 _HALVINGS = 60
 
 
 class Expression:
-    """``nodes``: key -> the dimension in HyperOpt's terms, or -1 where it is not active.
+    """A space as HyperOpt expressions.
 
-    A choice is asked for by its position, anything else by its share of its prior, in [0, 1]; a label of
-    HyperOpt is the dimension's key. What is conditional stands at the leaves of a tree of switches over its
-    ancestors, parents first: HyperOpt cannot take a switch inside one that depends on it.
+    ``nodes`` maps a key to its dimension's expression, whose value is -1 while the dimension is inactive. A
+    choice is drawn by position, other dimensions by their share of the prior in [0, 1]. HyperOpt's labels are
+    the keys.
+
+    A conditional dimension is at the leaves of a tree of switches over its ancestors, parents first. HyperOpt
+    does not accept a switch inside another switch that depends on it.
     """
 
     def __init__(self, slots: Mapping[str, Slot], order: Sequence[str]) -> None:
@@ -40,12 +43,12 @@ class Expression:
             elif isinstance(slot.dimension, Ordered):
                 self._leaves[key] = hp.uniform(key, 0.0, 1.0)
             elif not isinstance(slot.dimension, Constant):
-                what = f"HyperOpt knows no such dimension as a {type(slot.dimension).__name__.lower()}"
+                what = f"HyperOpt cannot search dimensions of type {type(slot.dimension).__name__}"
                 raise SpecError([Problem(key, what)])
         self.nodes = {key: self._tree(slots[key], self._ancestors(key), {}) for key in self._leaves}
 
     def _ancestors(self, key: str) -> list[Slot]:
-        """All on which it depends that a dimension is active, parents first."""
+        """Return all slots that decide whether a slot is active, parents first."""
         names: set[str] = set()
         frontier = [self._slots[key]]
         while frontier:
@@ -55,7 +58,10 @@ class Expression:
         return [self._slots[other] for other in self._order if self._slots[other].name in names]
 
     def _tree(self, slot: Slot, ancestors: Sequence[Slot], known: Mapping[str, Any]) -> Any:
-        """The dimension where it is active, else -1; ``known``: values of ancestors that are decided."""
+        """Return the expression of a slot's dimension, -1 where it is inactive.
+
+        ``known`` holds the values of the ancestors that are decided.
+        """
         undecided = {other.name for other in ancestors}
         for condition in slot.conditions:
             if condition.parent not in undecided and not condition.holds(known):
@@ -65,12 +71,12 @@ class Expression:
         first, *rest = ancestors
         if not all(condition.holds(known) for condition in first.conditions):
             return self._tree(slot, rest, known)
-        asking = [c for other in (*rest, slot) for c in other.conditions if c.parent == first.name]
+        relevant = [c for other in (*rest, slot) for c in other.conditions if c.parent == first.name]
         trees: dict[tuple[bool, ...], Any] = {}
 
         def tree(value: Any) -> Any:
             # Values at which the same conditions hold share a tree.
-            alike = tuple(condition.admits(value) for condition in asking)
+            alike = tuple(condition.admits(value) for condition in relevant)
             if alike not in trees:
                 trees[alike] = self._tree(slot, rest, {**known, first.name: value})
             return trees[alike]
@@ -81,17 +87,17 @@ class Expression:
             branches = [tree(value) for value in first.dimension.choices]
             return branches[0] if len(trees) == 1 else self._scope.switch(self._leaves[first.key], *branches)
         assert isinstance(first.dimension, Ordered)
-        found = {edge for condition in asking for edge in _edges(first.dimension, condition)}
+        found = {edge for condition in relevant for edge in _edges(first.dimension, condition)}
         edges = sorted(edge for edge in found if 0.0 < edge <= 1.0)
         branches = [tree(first.dimension.quantile(edge)) for edge in (0.0, *edges)]
         if len(trees) == 1:
             return branches[0]
-        beyond = [self._scope.int(self._leaves[first.key] >= edge) for edge in edges]
-        return self._scope.switch(functools.reduce(operator.add, beyond), *branches)
+        reached = [self._scope.int(self._leaves[first.key] >= edge) for edge in edges]
+        return self._scope.switch(functools.reduce(operator.add, reached), *branches)
 
 
 def drawn(dimension: Dimension, value: Any) -> Any:
-    """The dimension's value for what HyperOpt drew."""
+    """Return the dimension's value for a value that HyperOpt drew."""
     if isinstance(dimension, Choice):
         return dimension.choices[int(value)]
     assert isinstance(dimension, Ordered)
@@ -99,7 +105,7 @@ def drawn(dimension: Dimension, value: Any) -> Any:
 
 
 def told(dimension: Dimension, value: Any) -> Any:
-    """What HyperOpt would have drawn for the dimension's value."""
+    """Return the value that HyperOpt would have drawn for a dimension's value."""
     if isinstance(dimension, Choice):
         return dimension.index(value)
     assert isinstance(dimension, Ordered)
@@ -107,7 +113,7 @@ def told(dimension: Dimension, value: Any) -> Any:
 
 
 def _edges(dimension: Ordered, condition: Condition) -> Iterator[float]:
-    """The shares at which the condition begins or ceases to hold; those above 1 are never reached."""
+    """Yield the shares at which the condition starts or stops holding. Shares above 1 are never reached."""
     values = list(condition.values)
     if not isinstance(dimension, (Float, Int)):
         values = [value for value in dimension.values() if condition.admits(value)]
@@ -124,7 +130,10 @@ def _place(dimension: Ordered, share: float) -> float:
 
 
 def _first(holds: Callable[[float], bool]) -> float:
-    """The least share at which ``holds``, which then does for all above; above 1 when it never does."""
+    """Return the smallest share at which ``holds`` is true; above 1 if there is none.
+
+    ``holds`` must stay true for all larger shares.
+    """
     if not holds(1.0):
         return 2.0
     low, high = 0.0, 1.0

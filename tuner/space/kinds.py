@@ -1,4 +1,4 @@
-"""The kinds of dimensions as a sweep file names them, and what looks like one where none can be."""
+"""The kinds of dimensions in a sweep file, and the detection of dimensions in places that cannot hold one."""
 
 from __future__ import annotations
 
@@ -26,31 +26,31 @@ ELSEWHERE = {
     *("categorical", "uniform", "loguniform", "quniform", "log_uniform", "qloguniform", "normal"),
     *("randint", "lograndint", "distribution", "type", "q", "base"),
 }
-"""How other tools write a dimension; a mapping of nothing but these is hardly meant as a constant."""
+"""Keys with which other tools write a dimension. A mapping of these alone is hardly meant as a constant."""
 
-GRID_SEARCH = "grid_search"  # the one key with which Ray Tune's dictionaries say a dimension
+GRID_SEARCH = "grid_search"  # the only key with which a dictionary means a dimension in Ray Tune
 
 
 def options_of(kind: type[Dimension]) -> list[str]:
-    """The keys that stand beside a kind."""
+    """Return the option keys that a kind of dimension accepts."""
     return [option.name for option in fields(kind) if option.kw_only]
 
 
 def of_another_tool(entry: Mapping[Any, Any]) -> bool:
-    """Whether a hyperparameter's mapping is a dimension as other tools write one."""
+    """Return whether a hyperparameter's mapping is a dimension in the form of another tool."""
     options = {name for kind in KINDS.values() for name in options_of(kind)}
     foreign = entry.keys() - options
     return bool(foreign) and (GRID_SEARCH in entry or foreign <= ELSEWHERE)
 
 
 def is_nameless(entries: Mapping[Any, Any]) -> bool:
-    """Whether a mapping that should hold hyperparameters by name is one dimension without a name."""
+    """Return whether a mapping that should hold named hyperparameters is one dimension without a name."""
     kinds = [kind for kind in KINDS if isinstance(entries.get(kind), (list, tuple))]
     return len(kinds) == 1 and set(entries) <= {kinds[0], *options_of(KINDS[kinds[0]])}
 
 
 def looks_like_dimension(value: Any) -> bool:
-    """Whether a value is a dimension, or is written like one: a kind and its list."""
+    """Return whether a value is a dimension, or is written like one: a kind and its list."""
     if isinstance(value, Dimension):
         return True
     if not isinstance(value, Mapping):
@@ -66,7 +66,7 @@ def looks_like_dimension(value: Any) -> bool:
 
 
 def misplaced(value: Any, *, where: str = "") -> Iterator[tuple[str, Any]]:
-    """What looks like a dimension in a value, however deep, and its place, as in ``0.width``."""
+    """Yield the places and values of dimensions inside a value, at any depth. A place is like ``0.width``."""
     if looks_like_dimension(value):
         yield where, value
         return
@@ -80,7 +80,7 @@ def misplaced(value: Any, *, where: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def misplaced_problems(value: Any, *, instead: str) -> list[Problem]:
-    """A problem for each dimension in a value that can hold none; ``instead``: what to write."""
+    """Return a problem for each dimension in a value that cannot hold one. ``instead`` says what to write."""
     return [
         Problem(where, f"looks like a dimension, but nothing is searched here; {instead}, got {shown(found)}")
         for where, found in misplaced(value)
@@ -88,5 +88,5 @@ def misplaced_problems(value: Any, *, instead: str) -> list[Problem]:
 
 
 def shown(found: Any) -> str:
-    """A dimension as a sweep file writes it."""
+    """Return a dimension as a sweep file writes it."""
     return written(found.to_dict() if isinstance(found, Dimension) else found)

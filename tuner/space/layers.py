@@ -1,4 +1,4 @@
-"""The layers of an architecture as values: written, put in, taken out, and the kinds of them checked."""
+"""Layers of an architecture: writing, inserting, removing, and the checks of their kinds."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 from tuner.errors import Problem
 from tuner.spec import describe
 
-BETWEEN = "; "
+SEPARATOR = "; "
 
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _WORD = re.compile(r"[^\s;=]+")
 
 
 class Layer(NamedTuple):
-    """A layer: its kind, the kind's fields as they are written, and the layers whose outputs it also gets."""
+    """A layer: its kind, its fields as text, and the layers whose outputs it also gets."""
 
     kind: str
     fields: Mapping[str, str]
@@ -31,12 +31,12 @@ class Layer(NamedTuple):
 
 
 def text_of(layers: Sequence[Layer]) -> str:
-    """The architecture of these layers."""
-    return BETWEEN.join(map(str, layers))
+    """Return the architecture of these layers as text."""
+    return SEPARATOR.join(map(str, layers))
 
 
 def with_layer(layers: Sequence[Layer], layer: Layer, *, at: int) -> list[Layer]:
-    """The layers with another one, before which come ``at`` of them; skips go on to where they went."""
+    """Return the layers with another one inserted after the first ``at``. Skips keep their sources."""
     after = [
         later._replace(skip=frozenset(source + (source > at) for source in later.skip))
         for later in layers[at:]
@@ -45,17 +45,17 @@ def with_layer(layers: Sequence[Layer], layer: Layer, *, at: int) -> list[Layer]
 
 
 def without_layer(layers: Sequence[Layer], *, at: int) -> list[Layer]:
-    """The layers without that of index ``at``; skips to others go on to where they went."""
+    """Return the layers without the one at index ``at``. Skips to other layers keep their sources."""
     after = []
     for number, layer in enumerate(layers[at + 1 :], start=at + 1):
         kept = {source - (source > at + 1) for source in layer.skip if source != at + 1}
-        # What was skipped to may have become the layer before, which it gets anyway.
+        # A skip's source may now be the previous layer, whose output arrives anyway.
         after.append(layer._replace(skip=frozenset(source for source in kept if source <= number - 2)))
     return [*layers[:at], *after]
 
 
 def check_kinds(kinds: Any) -> list[Problem]:
-    """What is wrong with the kinds of layers of a sweep file."""
+    """Return what is wrong with the kinds of layers in a sweep file."""
     if not isinstance(kinds, Mapping) or not kinds:
         return [Problem("", f"must be a mapping of kinds of layers to their fields, got {describe(kinds)}")]
     return [problem.inside(str(kind)) for kind, own in kinds.items() for problem in _check_kind(kind, own)]
@@ -74,7 +74,7 @@ def _check_kind(kind: Any, own: Any) -> list[Problem]:
             what = f"a field must be a name of letters, digits and '_', got {describe(name)}"
             problems.append(Problem("", what))
         elif name == "skip":
-            problems.append(Problem("skip", "stands beside 'architecture', as 'skip: true'"))
+            problems.append(Problem("skip", "must not be a field; write 'skip: true' next to 'architecture'"))
         elif not isinstance(values, (list, tuple)) or not values:
             problems.append(Problem(name, f"must be a list of values, got {describe(values)}"))
         else:
@@ -90,5 +90,5 @@ def _check_values(values: Sequence[Any]) -> list[Problem]:
             what = f"a value must be a number or a text without spaces, ';' and '=', got {describe(value)}"
             problems.append(Problem("", what))
         elif str(value) in map(str, values[:index]):
-            problems.append(Problem("", f"the value {value} stands twice"))
+            problems.append(Problem("", f"duplicate value {value}"))
     return problems

@@ -1,4 +1,4 @@
-"""A space in Optuna's terms: a distribution for each dimension, and configurations asked define-by-run."""
+"""Translate a space into Optuna's distributions, and ask its trials for configurations, define-by-run."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from optuna.trial import Trial
 
 
-# Optuna lists the values of a whole number, or counts with them as floats, which are exact up to 2**53. Where
-# there are more than this, one step is too small to matter.
-_MOST_VALUES = 2**20
-_MOST_EXACT = 2**53
+# Optuna lists an integer's values or computes with them as floats, which are exact up to 2**53. With more
+# values than this, one step is too small to matter.
+_MAX_VALUES = 2**20
+_MAX_EXACT = 2**53
 
 
 class Parameter:
-    """What Optuna is asked for in place of a dimension, and how the two are turned into one another.
+    """The Optuna parameter for a dimension, and the conversion of values in both directions.
 
-    A dimension with a prior or with very many values is asked for by its share of the prior, in [0, 1]; one
-    that has a list of values, or very large ones, by position, since Optuna takes only plain values as
-    categories, holds True for 1, and shortens a range that its step divides only up to rounding. ``numeric``:
-    choices, too, are asked for as numbers in [0, 1].
+    A dimension with a prior or very many values uses its share of the prior, in [0, 1]. A dimension with a
+    list of values, or with very large ones, uses positions. There are three reasons: Optuna accepts only
+    plain values as categories, treats True as 1, and shortens a range that its step divides only up to
+    rounding. With ``numeric``, choices are numbers in [0, 1] too.
     """
 
     def __init__(self, key: str, dimension: Dimension, *, numeric: bool = False) -> None:
@@ -36,21 +36,21 @@ class Parameter:
         self.key = key
         self.distribution: BaseDistribution
         self.value: Callable[[Any], Any]
-        """What Optuna says -> the dimension's value."""
+        """Optuna's value -> the dimension's value."""
         self.told: Callable[[Any], Any]
         """The inverse of ``value``."""
         self.is_share = False
-        """Whether it is asked for by its share of its prior."""
+        """Whether Optuna's value is a share of the prior."""
         if isinstance(dimension, Choice) and not numeric:
             self.distribution = CategoricalDistribution(tuple(range(len(dimension.choices))))
             self.value, self.told = dimension.choices.__getitem__, dimension.index
         elif isinstance(dimension, Choice) or (
             isinstance(dimension, Ordered)
-            and (dimension.prior != "uniform" or (dimension.count or 0) > _MOST_VALUES)
+            and (dimension.prior != "uniform" or (dimension.count or 0) > _MAX_VALUES)
         ):
             self.distribution, self.is_share = FloatDistribution(0.0, 1.0), True
             self.value, self.told = dimension.quantile, dimension.share
-        elif isinstance(dimension, Int) and max(abs(dimension.low), abs(dimension.high)) <= _MOST_EXACT:
+        elif isinstance(dimension, Int) and max(abs(dimension.low), abs(dimension.high)) <= _MAX_EXACT:
             self.distribution = IntDistribution(
                 dimension.low, dimension.high, log=dimension.log, step=dimension.step
             )
@@ -68,11 +68,11 @@ class Parameter:
             self.distribution = FloatDistribution(low, high, log=dimension.log)
             self.value = self.told = lambda value: min(max(float(value), low), high)
         else:
-            what = f"Optuna knows no such dimension as a {type(dimension).__name__.lower()}"
+            what = f"Optuna cannot search dimensions of type {type(dimension).__name__}"
             raise SpecError([Problem(key, what)])
 
     def ask(self, trial: Trial) -> Any:
-        """The trial's value of the dimension."""
+        """Return the dimension's value that the trial suggests."""
         from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
         match self.distribution:
@@ -86,5 +86,5 @@ class Parameter:
 
 
 def parameters(dimensions: dict[str, Dimension], *, numeric: bool = False) -> dict[str, Parameter]:
-    """Key -> parameter. Raises SpecError for a dimension that Optuna cannot search."""
+    """Return key -> parameter. Raises SpecError for a dimension that Optuna cannot search."""
     return {key: Parameter(key, dimension, numeric=numeric) for key, dimension in dimensions.items()}

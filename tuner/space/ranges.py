@@ -20,9 +20,10 @@ _GOLDEN = (math.sqrt(5) - 1) / 2
 class Float(Ordered):
     """A real number in [low, high], both inclusive.
 
-    ``log``: uniform on the logarithmic scale. ``step``: only low, low + step, ... high. ``points``: how many
-    values a grid takes, evenly spaced (on the logarithmic scale where ``log``), both ends included (fewer
-    when several round to the same step).
+    - ``log``: uniform on the logarithmic scale
+    - ``step``: only low, low + step, ... high
+    - ``points``: number of values in a grid, evenly spaced on the dimension's scale, both ends included.
+      There are fewer if several round to the same step.
     """
 
     low: float
@@ -64,10 +65,10 @@ class Float(Ordered):
             return self._clip(math.exp(low + place * (high - low)))
         return self._clip(self.low + place * (self.high - self.low))
 
-    def _beside(self, value: Any, rng: np.random.Generator) -> float:
+    def _adjacent(self, value: Any, rng: np.random.Generator) -> float:
         if self.count is None:
             return float(value)
-        return self._step_at(beside(self._index(value), 0, self.count - 1, rng))
+        return self._step_at(adjacent(self._index(value), 0, self.count - 1, rng))
 
     def values(self) -> list[float]:
         if self.points is not None and self.count is not None:
@@ -79,10 +80,10 @@ class Float(Ordered):
         if self.count is not None:
             check_grid_size(self.count)
             return [self._step_at(index) for index in range(self.count)]
-        raise SpecError([Problem("", "a grid needs 'points' (how many values to take) or 'step'")])
+        raise SpecError([Problem("", "a grid needs 'points' (the number of values) or 'step'")])
 
     def extremes(self) -> list[float]:
-        # As floats, which is what is drawn, and one that is hardly a whole number.
+        # Draws are floats, so these are floats too. The inner one is unlikely to be a whole number.
         inner = self._step_at(1) if self.step is not None else self.low + _GOLDEN * (self.high - self.low)
         return [float(self.low), float(self.high), inner]
 
@@ -99,7 +100,7 @@ class Float(Ordered):
 
     def _step_at(self, index: int) -> float:
         assert self.step is not None
-        # As a user writes it, in conditions and constraints: 0.3 where 3 * 0.1 is 0.30000000000000004.
+        # Rounded as a user writes it in conditions and constraints: 0.3, not 3 * 0.1 = 0.30000000000000004.
         digits = 14 - math.floor(math.log10(max(abs(self.low), abs(self.high))))
         return self._clip(round(self.low + index * self.step, digits))
 
@@ -111,8 +112,10 @@ class Float(Ordered):
 class Int(Ordered):
     """A whole number in [low, high], both inclusive.
 
-    ``log``: uniform on the logarithmic scale, then rounded. ``step``: only low, low + step, ... high.
-    ``points``: how many values a grid takes (fewer when several round to the same); without it, all.
+    - ``log``: uniform on the logarithmic scale, then rounded
+    - ``step``: only low, low + step, ... high
+    - ``points``: number of values in a grid; ``None``: all of them. There are fewer if several round to the
+      same value.
     """
 
     low: int
@@ -146,8 +149,8 @@ class Int(Ordered):
             return min(max(round(math.exp(low + place * (high - low))), self.low), self.high)
         return self._step_at(min(int(place * self.count), self.count - 1))
 
-    def _beside(self, value: Any, rng: np.random.Generator) -> int:
-        return self._step_at(beside(self._index(value), 0, self.count - 1, rng))
+    def _adjacent(self, value: Any, rng: np.random.Generator) -> int:
+        return self._step_at(adjacent(self._index(value), 0, self.count - 1, rng))
 
     def values(self) -> list[int]:
         if self.points is None:
@@ -179,8 +182,8 @@ class Int(Ordered):
         return math.log(self.low - 0.5), math.log(self.high + 0.5)
 
 
-def beside(index: int, low: int, high: int, rng: np.random.Generator) -> int:
-    """The whole number before or after ``index`` that lies in [low, high]; ``index`` where there is none."""
+def adjacent(index: int, low: int, high: int, rng: np.random.Generator) -> int:
+    """Return the integer before or after ``index`` in [low, high], at random; ``index`` if there is none."""
     near = [other for other in (index - 1, index + 1) if low <= other <= high]
     return near[int(rng.integers(len(near)))] if near else index
 
@@ -213,7 +216,7 @@ def _check_range(dimension: Float | Int, *, whole: bool) -> list[Problem]:
     if not low < high:
         problems.append(Problem("", f"low must be below high, got low={low}, high={high}"))
     if dimension.log and low <= 0:
-        problems.append(Problem("", f"low must be above 0 where log is true, got low={low}"))
+        problems.append(Problem("", f"low must be above 0 if log is true, got low={low}"))
     if step is not None and step <= 0:
         problems.append(Problem("", f"step must be above 0, got {step}"))
     elif step is not None and not (whole and step == 1):

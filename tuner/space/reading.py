@@ -1,4 +1,4 @@
-"""``read``: the entries of a space, checked against each other and put in order."""
+"""``read``: parse the entries of a space, check them against each other and order them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tuner.space.values import is_number, raise_any
 from tuner.spec import describe, did_you_mean
 
 RESERVED = ("seed", "sweep_seed")
-"""Keys that tuner adds to what a trainable is given."""
+"""Keys that tuner adds to a trainable's configuration."""
 
 CONSTRAINTS = "constraints"
 """The key of a space that holds its constraints."""
@@ -26,27 +26,29 @@ CONSTRAINTS = "constraints"
 
 @dataclass(frozen=True)
 class Slot:
-    """One hyperparameter: the name under which a configuration has it, and when it does."""
+    """A hyperparameter: its name in configurations, and when it is active."""
 
     key: str
     name: str
     dimension: Dimension
-    above: str | None = None  # the key of the choice in whose group it stands
+    group_of: str | None = None  # the key of the choice whose group contains it
     conditions: tuple[Condition, ...] = ()
 
 
 @dataclass
 class Entries:
-    """What ``read`` found. ``entries``: the top of the space. ``order``: keys, parents first."""
+    """The result of ``read``."""
 
     entries: dict[str, Any] = field(default_factory=dict)
+    """The top level of the space."""
     slots: dict[str, Slot] = field(default_factory=dict)
     order: list[str] = field(default_factory=list)
+    """Keys, parents first."""
     constraints: list[Constraint] = field(default_factory=list)
 
 
 def read(entries: Mapping[str, Any]) -> Entries:
-    """The hyperparameters of a space. Raises SpecError with every problem found."""
+    """Return the hyperparameters of a space. Raises SpecError with every problem found."""
     found = Entries()
     problems: list[Problem] = []
     if is_nameless(entries):
@@ -66,16 +68,16 @@ def read(entries: Mapping[str, Any]) -> Entries:
         problems.append(Problem("", "an empty space has nothing to search; name at least one hyperparameter"))
     unread = {str(name) for name in entries} - found.entries.keys() - {CONSTRAINTS}
     for name, entry in found.entries.items():
-        for slot in _slots(name, name, entry, above=None, link=()):
+        for slot in _slots(name, name, entry, group_of=None, link=()):
             if slot.key in found.slots:
-                problems.append(Problem(slot.key, "stands twice; choose another name"))
+                problems.append(Problem(slot.key, "duplicate hyperparameter; choose another name"))
             found.slots[slot.key] = slot
     problems += _check_names(found.slots)
     problems += _read_conditions(found.slots, unread)
     if not problems:
         problems += _check_sharing(found.slots)
         if loop := _loop(found.slots):
-            problems.append(Problem("", f"conditions go round in a circle: {' -> '.join(loop)}"))
+            problems.append(Problem("", f"conditions form a cycle: {' -> '.join(loop)}"))
     problems += _read_constraints(found, entries.get(CONSTRAINTS, ()), unread)
     raise_any(problems)
     found.order = _topological(found.slots)
@@ -83,32 +85,32 @@ def read(entries: Mapping[str, Any]) -> Entries:
 
 
 def _slots(
-    key: str, name: str, entry: Any, *, above: str | None, link: tuple[Condition, ...]
+    key: str, name: str, entry: Any, *, group_of: str | None, link: tuple[Condition, ...]
 ) -> Iterator[Slot]:
     dimension = entry if isinstance(entry, Dimension) else Constant(entry)
-    yield Slot(key, name, dimension, above, link)
+    yield Slot(key, name, dimension, group_of, link)
     if isinstance(dimension, Choice):
         for value, group in dimension.groups.items():
             for child, inner in group.items():
                 path = f"{key}.{value}.{child}"
-                yield from _slots(path, child, inner, above=key, link=(Condition(name, (value,)),))
+                yield from _slots(path, child, inner, group_of=key, link=(Condition(name, (value,)),))
 
 
 def _check_names(slots: Mapping[str, Slot]) -> list[Problem]:
     problems = [
-        Problem(slot.key, "tuner sets this itself, from the sweep's own 'seed'; choose another name")
+        Problem(slot.key, "tuner sets this from the sweep's 'seed'; choose another name")
         for slot in slots.values()
         if slot.name in RESERVED
     ]
     return problems + [
-        Problem(slot.key, "constraints belong at the top of the space")
+        Problem(slot.key, "constraints must be at the top of the space")
         for slot in slots.values()
         if slot.name == CONSTRAINTS
     ]
 
 
 def _read_conditions(slots: dict[str, Slot], unread: set[str]) -> list[Problem]:
-    """Put into each slot its own conditions and those of the groups around it."""
+    """Add to each slot its own conditions and those of the groups around it."""
     problems: list[Problem] = []
     names = {slot.name for slot in slots.values()} | unread
     for key, slot in slots.items():
@@ -121,24 +123,24 @@ def _read_conditions(slots: dict[str, Slot], unread: set[str]) -> list[Problem]:
                 hint = did_you_mean(parent, names - {slot.name})
                 problems.append(Problem(where, f"unknown hyperparameter '{parent}'{hint}"))
             elif parent not in unread:
-                standing_for = [other.dimension for other in slots.values() if other.name == parent]
+                parents = [other.dimension for other in slots.values() if other.name == parent]
                 try:
-                    own.append(conditions.read(parent, allowed, standing_for))
+                    own.append(conditions.read(parent, allowed, parents))
                 except SpecError as error:
                     problems += [problem.inside(where) for problem in error.problems]
-        around = slots[slot.above].conditions if slot.above is not None else ()
-        slots[key] = Slot(key, slot.name, slot.dimension, slot.above, (*around, *slot.conditions, *own))
+        around = slots[slot.group_of].conditions if slot.group_of is not None else ()
+        slots[key] = Slot(key, slot.name, slot.dimension, slot.group_of, (*around, *slot.conditions, *own))
     return problems
 
 
 def _check_sharing(slots: Mapping[str, Slot]) -> list[Problem]:
-    """One name for two hyperparameters is right where they are never there together."""
+    """Two hyperparameters may share a name if they are never active together. Return the others' problems."""
     problems = []
     by_name: dict[str, list[Slot]] = {}
     for slot in slots.values():
         for other in by_name.get(slot.name, []):
             if not conditions.exclusive(slot.conditions, other.conditions):
-                what = f"'{slot.name}' would be there twice, beside '{other.key}'; choose another name"
+                what = f"'{slot.name}' can be active together with '{other.key}'; choose another name"
                 problems.append(Problem(slot.key, what))
         by_name.setdefault(slot.name, []).append(slot)
     return problems
@@ -166,7 +168,7 @@ def _parents(slots: Mapping[str, Slot], key: str) -> list[str]:
 
 
 def _loop(slots: Mapping[str, Slot]) -> list[str] | None:
-    """A circle of conditions, each key before one of its parents; ``None`` when there is none."""
+    """Return a cycle of conditions, each key before one of its parents; ``None`` if there is none."""
     for start in slots:
         child_of: dict[str, str] = {}
         frontier = [start]

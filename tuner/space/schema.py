@@ -1,4 +1,4 @@
-"""The JSON Schema of a space: every form in which a sweep file can write a hyperparameter."""
+"""The JSON Schema of a space, with every form in which a sweep file can write a hyperparameter."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Schema = dict[str, Any]
 
 
 def space_definitions() -> dict[str, Schema]:
-    """The definitions ``space``, ``hyperparameter`` and those to which they refer."""
+    """Return the definitions ``space``, ``hyperparameter`` and those that they refer to."""
     dimensions = {
         "float": _range("number", "a number between two bounds, both inclusive"),
         "int": _range("integer", "a whole number between two bounds, both inclusive"),
@@ -42,10 +42,11 @@ def space_definitions() -> dict[str, Schema]:
 
 
 def named_space(fields: Mapping[str, Schema], *, at: str, others: bool) -> Schema:
-    """Restrict a space to these hyperparameters and their values.
+    """Return a schema that restricts a space to these hyperparameters and their values.
 
-    ``fields``: the schema of each one's values. ``at``: the reference by which the result will be found.
-    ``others``: whether there may be further hyperparameters.
+    - ``fields``: the schema of each one's values
+    - ``at``: the reference under which the result will be found
+    - ``others``: whether other hyperparameters are allowed
     """
     values = {name: {"$ref": f"{at}/$defs/{name}"} for name in fields}
     groups = {"anyOf": [{"$ref": at}, {"type": "null"}]}
@@ -67,7 +68,7 @@ def named_space(fields: Mapping[str, Schema], *, at: str, others: bool) -> Schem
 
 
 def _dimension_of(value: Schema, groups: Schema) -> Schema:
-    """A dimension with the values of one hyperparameter, wherever they are written."""
+    """Return the schema of a dimension whose values all match one hyperparameter."""
     return {
         **_ref("dimension"),
         "properties": {
@@ -108,7 +109,7 @@ def _dimension(kind: str, body: Schema, options: Mapping[str, Schema]) -> Schema
         "when": _ref("when"),
         "default": {
             **_ref("value"),
-            "description": "a value that is believed to be good, with which a search begins",
+            "description": "a value believed to be good; the search starts with it",
         },
     }
     return {
@@ -170,7 +171,7 @@ _NORMAL_HAS_DEFAULT: Schema = {
 def _prior() -> Schema:
     return {
         "enum": ["uniform", "normal"],
-        "description": "how values are drawn: normal lies around default",
+        "description": "distribution of the drawn values; normal is centred on default",
         "default": "uniform",
     }
 
@@ -229,7 +230,7 @@ def _architecture() -> Schema:
 
 
 def _constant() -> Schema:
-    """A value, but not a mapping that is half a dimension, or a dimension of another tool."""
+    """Return the schema of a value that is not an incomplete dimension or one of another tool."""
     options = {name for kind in KINDS.values() for name in options_of(kind)}
     meant = [{"required": [key]} for key in (*KINDS, GRID_SEARCH, "log", "points", "when", "prior")]
     return {
@@ -243,7 +244,7 @@ def _constant() -> Schema:
 
 
 def _value() -> Schema:
-    """Anything that JSON can write, without a dimension inside, where nothing would be searched."""
+    """Return the schema of any JSON value without a dimension inside, where nothing would be searched."""
     bodies = [
         {
             "properties": {
@@ -283,7 +284,7 @@ def _when() -> Schema:
     }
     return {
         "type": ["object", "null"],
-        "description": "active only where all of these hyperparameters have one of these values",
+        "description": "active only if each of these hyperparameters has one of its values here",
         "additionalProperties": {
             "description": "a value, a list of values, or a range {min: ..., max: ...}",
             "anyOf": [limits, {"type": "array", "minItems": 1}, {"not": {"type": "array"}}],

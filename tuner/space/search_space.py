@@ -1,4 +1,4 @@
-"""``SearchSpace``: named dimensions, constants, conditions and constraints, the same for every searcher."""
+"""``SearchSpace``: named dimensions, constants, conditions and constraints, independent of the searcher."""
 
 from __future__ import annotations
 
@@ -25,29 +25,30 @@ if TYPE_CHECKING:
     import optuna
 
 Config = dict[str, Any]
-"""One trial's hyperparameters: the active dimensions and the constants, in the order of the space."""
+"""A trial's hyperparameters: the active dimensions and the constants, in the order of the space."""
 
-# A space whose constraints turn away more than 199 of 200 draws is refused: 10 of these are to be accepted.
+# A space is refused if its constraints reject more than 199 of 200 draws: 10 of 2,000 draws must pass.
 _TRIAL_DRAWS = 2_000
-_LEAST_ACCEPTED = 10
+_MIN_ACCEPTED = 10
 
-# At one acceptance in 500, below what is let in, a draw fails for good less than once in 10**17 times.
-_DRAWS = 20_000
+# Spaces that accept fewer than 1 draw in 500 are refused earlier. At 1 in 500, none of 20,000 draws is
+# accepted with probability below 1e-17.
+_MAX_DRAWS = 20_000
 
-# Neighbours that are tried before a configuration is drawn afresh instead.
-_MUTATIONS = 100
+# If this many neighbours are rejected, a new configuration is drawn.
+_MAX_MUTATIONS = 100
 
 
 class SearchSpace:
     """Named dimensions and constants, as a sweep file or a dict gives them.
 
-    A value may be a ``Dimension``, the mapping that a sweep file writes (``{float: [0, 1], log: true}``), or
-    anything else that JSON can write, which is a constant. ``constraints`` is a list of expressions
-    (``Constraint``). Raises SpecError with every problem found.
+    A value may be a ``Dimension`` or a sweep file's mapping, such as ``{float: [0, 1], log: true}``. Anything
+    else that JSON can represent is a constant. ``constraints`` is a list of expressions (see ``Constraint``).
+    Raises SpecError with every problem found.
 
-    A dimension in a group of a choice goes by its path (``optimizer.sgd.lr``), its *key*, since another group
-    may have one of the same name; a configuration has it by its plain name (``lr``). Elsewhere the two are
-    one.
+    A dimension in a group of a choice is identified by its path, its *key* (``optimizer.sgd.lr``), because
+    another group may have one with the same name. A configuration uses the plain name (``lr``). For other
+    dimensions, key and name are equal.
     """
 
     def __init__(self, entries: Mapping[str, Any]) -> None:
@@ -63,13 +64,13 @@ class SearchSpace:
             for key, slot in self._slots.items()
             if not isinstance(slot.dimension, Constant)
         }
-        """Key -> what is searched, in the order given."""
+        """Key -> dimension to search, in the order given."""
         self.constants: Config = {
             slot.name: slot.dimension.value
             for slot in self._slots.values()
             if isinstance(slot.dimension, Constant) and not slot.conditions
         }
-        """Those that every configuration has."""
+        """Constants that every configuration has."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SearchSpace) and self.to_dict() == other.to_dict()
@@ -82,23 +83,23 @@ class SearchSpace:
 
     @property
     def conditional(self) -> bool:
-        """Whether anything in it is conditional."""
+        """Return whether any hyperparameter is conditional."""
         return any(slot.conditions for slot in self._slots.values())
 
     def ordered(self) -> Iterator[tuple[str, Dimension]]:
-        """The dimensions by key, every parent before its children."""
+        """Yield the dimensions by key, every parent before its children."""
         return ((key, self.dimensions[key]) for key in self._order if key in self.dimensions)
 
     def name(self, key: str) -> str:
-        """The name by which a configuration has a dimension."""
+        """Return the name of a dimension in configurations."""
         return self._slots[key].name
 
     def standing_for(self, name: str) -> list[Dimension]:
-        """What can stand under a name in a configuration: one dimension, or one for each of its groups."""
+        """Return the dimensions with a name: one, or one for each group that uses the name."""
         return [slot.dimension for slot in self._slots.values() if slot.name == name]
 
     def parents(self, name: str) -> set[str]:
-        """The names on which it depends whether ``name`` is there."""
+        """Return the names that decide whether ``name`` is active, ancestors included."""
         found: set[str] = set()
         frontier = [name]
         while frontier:
@@ -110,25 +111,25 @@ class SearchSpace:
         return found
 
     def always(self, name: str) -> bool:
-        """Whether every configuration has ``name``, as far as conditions on listed values tell."""
+        """Return whether every configuration has ``name``, as far as conditions on listed values show."""
         conditions = [slot.conditions for slot in self._slots.values() if slot.name == name]
-        return covered(conditions, self._values_always_there)
+        return covered(conditions, self._values_if_always_active)
 
-    def _values_always_there(self, name: str) -> Sequence[Any] | None:
-        """The values of a choice or an ordinal that every configuration has; ``None``: it is no such one."""
+    def _values_if_always_active(self, name: str) -> Sequence[Any] | None:
+        """Return the values of a choice or an ordinal that every configuration has; else ``None``."""
         standing = self.standing_for(name)
         if len(standing) == 1 and isinstance(standing[0], (Choice, Ordinal)) and self.always(name):
             return standing[0].choices
         return None
 
     def active(self, key: str, config: Mapping[str, Any]) -> bool:
-        """Whether a dimension is active, given at least its parents in ``config``."""
+        """Return whether a dimension is active. ``config`` must hold at least its parents."""
         return all(condition.holds(config) for condition in self._slots[key].conditions)
 
     def build(self, choose: Callable[[str, Dimension], Any]) -> Config:
-        """The configuration in which ``choose(key, dimension)`` says the value of each active dimension.
+        """Return the configuration in which ``choose(key, dimension)`` gives each active dimension's value.
 
-        Asked parents first. Constraints are not looked at.
+        Parents are asked before their children. Constraints are ignored.
         """
         config: Config = {}
         for key in self._order:
@@ -141,12 +142,12 @@ class SearchSpace:
         return {name: config[name] for name in self.names if name in config}
 
     def complete(self, chosen: Mapping[str, Any]) -> Config:
-        """The configuration for the values of dimensions by key: inactive ones left out, constants put in."""
+        """Return the configuration for values by key, without inactive dimensions and with constants."""
         config = self.build(lambda key, _: chosen.get(key, UNSET))
         return {name: value for name, value in config.items() if value is not UNSET}
 
     def by_key(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """The values of the active dimensions by key."""
+        """Return the values of the active dimensions by key."""
         return {
             key: config[self.name(key)]
             for key, _ in self.ordered()
@@ -154,7 +155,7 @@ class SearchSpace:
         }
 
     def restored(self, config: Mapping[str, Any]) -> Config:
-        """A configuration that JSON gave back, each value in the type that it has in the space."""
+        """Return a configuration read from JSON, with each value in its type of the space."""
 
         def own(name: str, value: Any) -> Any:
             fitting = (d for d in self.standing_for(name) if d.contains(value))
@@ -163,11 +164,14 @@ class SearchSpace:
         return {name: own(name, value) for name, value in config.items()}
 
     def allows(self, config: Mapping[str, Any]) -> bool:
-        """Whether a configuration meets every constraint that speaks of it."""
+        """Return whether a configuration meets every constraint that applies to it."""
         return all(constraint.holds(config) for constraint in self.constraints)
 
     def contains(self, config: Mapping[str, Any]) -> bool:
-        """Whether ``config`` is complete and valid: exactly what is active and the constants, all allowed."""
+        """Return whether ``config`` is complete and valid.
+
+        It must have exactly the active hyperparameters and constants, with allowed values.
+        """
         try:
             expected = self.build(lambda key, _: config[self.name(key)])
         except KeyError:
@@ -186,10 +190,10 @@ class SearchSpace:
         given: Mapping[str, Any] | None = None,
         defaults: bool = False,
     ) -> Config:
-        """Draw a configuration: each active dimension on its own, parents first; again until it is allowed.
+        """Draw a configuration that meets the constraints: each active dimension separately, parents first.
 
-        ``given``: values by name that are not drawn; with ``defaults``, nor are dimensions that have one.
-        Raises SpecError when hardly any draw is allowed.
+        ``given`` holds values by name that are not drawn. With ``defaults``, dimensions take their defaults
+        instead of being drawn. Raises SpecError if hardly any draw is allowed.
         """
         given = given or {}
 
@@ -199,25 +203,25 @@ class SearchSpace:
                 return given[name]
             return dimension.default if defaults and dimension.default is not UNSET else dimension.sample(rng)
 
-        for _ in range(_DRAWS):
+        for _ in range(_MAX_DRAWS):
             config = self.build(choose)
             if self.allows(config):
                 return config
-        raise SpecError([Problem(CONSTRAINTS, f"none of {_DRAWS} draws meets them{_beside(given)}")])
+        raise SpecError([Problem(CONSTRAINTS, f"none of {_MAX_DRAWS} draws meets them{_with_given(given)}")])
 
     def defaults(self) -> dict[str, Any]:
-        """Key -> default, of the dimensions that have one."""
+        """Return key -> default for the dimensions that have one."""
         return {key: d.default for key, d in self.dimensions.items() if d.default is not UNSET}
 
     def mutated(self, config: Mapping[str, Any], rng: np.random.Generator) -> Config:
-        """``config`` with one active dimension moved to a neighbour, and its conditions repaired.
+        """Return ``config`` with one active dimension moved to a neighbour.
 
-        What the change makes active is drawn; what it makes inactive is left out. Where no neighbour is found
-        that is allowed, a new configuration is drawn instead.
+        Dimensions that become active are drawn, and those that become inactive are left out. If no allowed
+        neighbour is found, a new configuration is drawn.
         """
         before = self.by_key(config)
         keys = list(before)
-        for _ in range(_MUTATIONS if keys else 0):
+        for _ in range(_MAX_MUTATIONS if keys else 0):
             moved = keys[int(rng.integers(len(keys)))]
 
             def choose(key: str, dimension: Dimension, moved: str = moved) -> Any:
@@ -231,11 +235,11 @@ class SearchSpace:
         return self.sample(rng)
 
     def grid(self) -> list[Config]:
-        """Every configuration of the grid that the constraints allow, the last dimension changing fastest.
+        """Return all allowed configurations of the grid. The last dimension changes fastest.
 
-        A configuration that differs only in inactive dimensions is counted once. Raises SpecError when a
-        dimension has no finite list of values, when there are more than a million configurations before
-        constraints, or none after them.
+        Configurations that differ only in inactive dimensions count once. Raises SpecError if a dimension has
+        no finite list of values, if there are more than a million configurations before constraints, or none
+        after them.
         """
         problems: list[Problem] = []
         partial: list[Config] = [{}]
@@ -264,42 +268,42 @@ class SearchSpace:
 
     @functools.cached_property
     def tightness(self) -> Problem | None:
-        """That the constraints turn away nearly all that is drawn, with the share seen; else ``None``."""
+        """A problem if the constraints reject nearly all draws, with the share seen; else ``None``."""
         if not self.constraints:
             return None
         rng = np.random.default_rng(0)
         accepted = sum(
             self.allows(self.build(lambda key, dimension: dimension.sample(rng))) for _ in range(_TRIAL_DRAWS)
         )
-        if accepted >= _LEAST_ACCEPTED:
+        if accepted >= _MIN_ACCEPTED:
             return None
         what = (
-            f"must be met by at least {_LEAST_ACCEPTED / _TRIAL_DRAWS:.1%} of the space, "
+            f"must be met by at least {_MIN_ACCEPTED / _TRIAL_DRAWS:.1%} of the space, "
             f"got {accepted} of {_TRIAL_DRAWS} draws ({accepted / _TRIAL_DRAWS:.2%}); "
             "narrow the ranges, or write conditions"
         )
         return Problem(CONSTRAINTS, what)
 
     def from_optuna(self, trial: optuna.trial.Trial) -> Config:
-        """The configuration that an Optuna trial suggests, define-by-run; constraints are not looked at."""
+        """Return the configuration that an Optuna trial suggests, define-by-run. Constraints are ignored."""
         from tuner.space.optuna import Parameter
 
         return self.build(lambda key, dimension: Parameter(key, dimension).ask(trial))
 
     def to_hyperopt(self) -> dict[str, Any]:
-        """The space for ``hyperopt.fmin``, conditions included; its points are for ``from_hyperopt``."""
+        """Return the space for ``hyperopt.fmin``, conditions included. ``from_hyperopt`` reads its points."""
         from tuner.space.hyperopt import Expression
 
         return Expression(self._slots, self._order).nodes
 
     def from_hyperopt(self, point: Mapping[str, Any]) -> Config:
-        """The configuration for a point of ``to_hyperopt``; constraints are not looked at."""
+        """Return the configuration for a point of ``to_hyperopt``. Constraints are ignored."""
         from tuner.space.hyperopt import drawn
 
         return self.build(lambda key, dimension: drawn(dimension, point[key]))
 
     def to_dict(self) -> dict[str, Any]:
-        """The space as a sweep file writes it."""
+        """Return the space as a sweep file writes it."""
         written = {
             name: entry.to_dict() if isinstance(entry, Dimension) else encoded(entry)
             for name, entry in self._entries.items()
@@ -325,5 +329,5 @@ class SearchSpace:
         )
 
 
-def _beside(given: Mapping[str, Any]) -> str:
-    return f" beside {', '.join(f'{name}={value}' for name, value in given.items())}" if given else ""
+def _with_given(given: Mapping[str, Any]) -> str:
+    return f" with {', '.join(f'{name}={value}' for name, value in given.items())}" if given else ""

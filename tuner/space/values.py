@@ -1,4 +1,4 @@
-"""What a hyperparameter's value may be: anything that JSON can write, compared as JSON compares it."""
+"""Values of hyperparameters: anything that JSON can represent, compared as JSON does."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tuner.errors import Problem, SpecError
 
 
 def is_json(value: Any) -> bool:
-    """Whether JSON can write the value and give it back."""
+    """Return whether JSON can represent the value and restore it."""
     if isinstance(value, (int, float)):
         return is_finite(value)
     if value is None or isinstance(value, str):
@@ -22,7 +22,7 @@ def is_json(value: Any) -> bool:
 
 
 def is_value(value: Any) -> bool:
-    """Whether a hyperparameter can have the value: what JSON can write, also with whole numbers as keys."""
+    """Return whether a hyperparameter can have the value: JSON, also with whole numbers as keys."""
     if isinstance(value, Mapping):
         texts = {str(key) for key in value}
         keys = all(isinstance(key, (str, int)) and not isinstance(key, bool) for key in value)
@@ -33,7 +33,10 @@ def is_value(value: Any) -> bool:
 
 
 def encoded(value: Any) -> Any:
-    """A value as a sweep file writes it: ``{tuple: [...]}``, and ``{pairs: ...}`` where keys are no text."""
+    """Return a value as a sweep file writes it.
+
+    A tuple becomes ``{tuple: [...]}``. A mapping becomes ``{pairs: ...}`` if its keys are not all texts.
+    """
     if isinstance(value, tuple):
         return {"tuple": [encoded(item) for item in value]}
     if isinstance(value, list):
@@ -46,7 +49,7 @@ def encoded(value: Any) -> Any:
 
 
 def decoded(value: Any) -> Any:
-    """What ``encoded`` was given; the value itself where nothing in it was encoded."""
+    """Return the original of an encoded value; the value itself if nothing in it was encoded."""
     if isinstance(value, list):
         items = [decoded(item) for item in value]
         return items if any(new is not old for new, old in zip(items, value, strict=True)) else value
@@ -66,7 +69,7 @@ def _is_pair(item: Any) -> bool:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Equal as JSON values: ``1`` and ``1.0`` are one number, ``True`` is none."""
+    """Return whether two values are equal as JSON: ``1`` equals ``1.0``, and ``True`` is not a number."""
     if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
         return len(one) == len(other) and all(map(same, one, other))
     if isinstance(one, Mapping) and isinstance(other, Mapping):
@@ -80,7 +83,7 @@ def as_list(value: Any) -> list[Any]:
 
 
 def written(value: Any) -> str:
-    """A value as a sweep file writes it."""
+    """Return a value as a sweep file writes it."""
     return repr(value) if isinstance(value, str) else json.dumps(value, default=repr)
 
 
@@ -90,13 +93,13 @@ def raise_any(problems: list[Problem]) -> None:
 
 
 def is_number(value: Any) -> bool:
-    """Whether the value is a finite number, which a truth value is not."""
+    """Return whether the value is a finite number; booleans are not."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and is_finite(value)
 
 
 def is_finite(number: float) -> bool:
-    """Whether it is a number that a float can hold, up to rounding."""
+    """Return whether a float can hold the number, up to rounding."""
     try:
         return math.isfinite(number)
-    except OverflowError:  # a whole number beyond all floats
+    except OverflowError:  # an integer beyond all floats
         return False
