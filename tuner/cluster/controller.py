@@ -40,7 +40,7 @@ from tuner.worker.tasks import HALTED
 _SECONDS_TO_CLOSE = 20
 """A worker that cannot end its trial within this time is killed and replaced."""
 
-_SECONDS_BETWEEN_LOOKS = 0.2
+_SECONDS_BETWEEN_CHECKS = 0.2
 _SECONDS_BETWEEN_TIDYINGS = 1.0
 
 _TIMES_TOO_MANY = 3
@@ -96,7 +96,7 @@ class Controller(QueueingController):
         self._is_winding_up = False
         self._halted: set[Trial] = set()
         self._silence = Listener(driver, pool)
-        self._looked = self._tidied = 0.0
+        self._checked = self._tidied = 0.0
         self._idle: list[Trial] = []  # trials on a worker that wait for a share of total_iterations
         self._actor_manager = LaneActors(pool, on_leak=driver.leaked)
         self._insufficient_resources_manager = _NoWaitWarning()
@@ -186,8 +186,8 @@ class Controller(QueueingController):
             self._driver.tidy()
         self._watch.tick(self._pool.gpus)
         self._silence.listen({int(trial.trial_id) for trial in self._running_trials})
-        if self._watch.is_needed and time.monotonic() - self._looked >= _SECONDS_BETWEEN_LOOKS:
-            self._looked = time.monotonic()
+        if self._watch.is_needed and time.monotonic() - self._checked >= _SECONDS_BETWEEN_CHECKS:
+            self._checked = time.monotonic()
             self._end_late_trials()
         idle, self._idle = self._idle, []
         for trial in idle:

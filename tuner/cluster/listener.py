@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tuner.cluster.driver import SweepDriver
     from tuner.cluster.lanes import Pool
 
-_SECONDS_BETWEEN_LOOKS = 2.0
+_SECONDS_BETWEEN_CHECKS = 2.0
 
 _SECONDS_TO_STARVE = 15.0
 """Trials wait for resources if none reports for this time. Ray starts a task within 2 s if there is room."""
@@ -27,14 +27,14 @@ class Listener:
         self._pool = pool
         self._silence = Silence()
         self.started, self.heard = self._silence.started, self._silence.heard
-        self._looked = time.monotonic()
+        self._checked = time.monotonic()
         self._is_starved = False
 
     def listen(self, running: set[int]) -> None:
         """Check the running trials every few seconds."""
-        if time.monotonic() - self._looked < _SECONDS_BETWEEN_LOOKS:
+        if time.monotonic() - self._checked < _SECONDS_BETWEEN_CHECKS:
             return
-        self._looked = time.monotonic()
+        self._checked = time.monotonic()
         if self._driver.sweep.budget.silence is None:
             for number, seconds in self._silence.to_mention(running):
                 what = f"no result for {phrases.duration(seconds)}; budget.silence ends trials that hang"

@@ -94,7 +94,7 @@ class Loggers:
     def close(self, trials: Iterable[Trial], *, interrupted: bool) -> list[str]:
         """Close all loggers, and return what went wrong.
 
-        For trials that have not ended, a logger first closes what it keeps open for each.
+        A logger first closes what it keeps open for each trial that has not ended.
         """
         seconds = _SECONDS_TO_CLOSE_WHEN_INTERRUPTED if interrupted else _SECONDS_TO_CLOSE
         deadline = time.monotonic() + seconds

@@ -119,18 +119,18 @@ def _slots(request: Request, sweep: Sweep) -> int:
         unplaced = [part for part in parts if not any(connection.fits(part, node) for node in nodes)]
         if unplaced and not growing:
             raise ClusterError(
-                f"resources: a trial requests {_said(unplaced[0])} on one node; no node has that much"
+                f"resources: a trial requests {_bundle_text(unplaced[0])} on one node; no node has that much"
             )
         slots.append(connection.fits(whole, together))
         if slots[-1] == 0 and not growing:
             raise ClusterError(
-                f"resources: a trial requests {_said(whole)}; the {len(nodes)} nodes together have "
-                f"{_said({kind: together.get(kind, 0) for kind in whole})}"
+                f"resources: a trial requests {_bundle_text(whole)}; the {len(nodes)} nodes together have "
+                f"{_bundle_text({kind: together.get(kind, 0) for kind in whole})}"
             )
     return max(1, *slots)
 
 
-def _said(bundle: Mapping[str, float]) -> str:
+def _bundle_text(bundle: Mapping[str, float]) -> str:
     return ", ".join(f"{amount:g} {kind}" for kind, amount in bundle.items())
 
 

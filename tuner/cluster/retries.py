@@ -30,7 +30,7 @@ class _Failure:
 class Retries:
     """Decides about retries.
 
-    ``most`` is the number of retries without progress in between. ``None`` decides by the errors.
+    ``most`` is the number of retries without progress in between. ``None`` means that the errors decide.
     """
 
     def __init__(self, most: int | None) -> None:

@@ -140,7 +140,7 @@ def import_path(named: Any) -> str:
 
 
 def within(folder: Any) -> contextlib.AbstractContextManager[None]:
-    """Change the working directory to ``folder`` for a while, if that folder exists.
+    """Return a context that changes the working directory to ``folder``, if that folder exists.
 
     ``folder`` comes from a journal, so it may have any type.
     """

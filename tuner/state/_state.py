@@ -62,7 +62,7 @@ class Release:
 
 
 Instruction = Save | Conclude | Release | Decision
-"""An order to the driver. It journals a decision that ``is_notable`` before it follows the decision."""
+"""An instruction to the driver. It journals a decision that ``is_notable`` before it acts on it."""
 
 
 @dataclass(frozen=True)
@@ -203,12 +203,12 @@ class SweepState:
         return not state.has_ended or state in self._kept
 
     def front(self) -> list[TrialState]:
-        """Return the trials by number that no other dominates by its last values, failed ones left out.
+        """Return the trials whose last values no other trial dominates, by number, without failed ones.
 
-        With one objective: the best trial.
+        With one objective, return the best trial.
         """
         alive = [trial for trial in self.trials.values() if not trial.has_ended]
-        return sorted(self._foremost([*self._kept, *alive]), key=lambda trial: trial.number)
+        return sorted(self._best_trials([*self._kept, *alive]), key=lambda trial: trial.number)
 
     def give_up(self, reason: str) -> None:
         """End the sweep early: create no new trials and let the driver stop the running ones."""
@@ -244,7 +244,7 @@ class SweepState:
                 return [self._pause_again(trial)]
             if result.iteration < trial.iteration or trial.ending is None:
                 return []
-            save = [Save(trial.number)] if trial in self._foremost([*self._kept, trial]) else []
+            save = [Save(trial.number)] if trial in self._best_trials([*self._kept, trial]) else []
             return [*save, Conclude(trial.number, trial.ending)]
         assert result.value is not None
         leads = self._is_ahead(trial, result.value, of=self.incumbent)
@@ -269,7 +269,7 @@ class SweepState:
         limit = self.sweep.budget.iterations
         is_last = result.done or (limit is not None and result.iteration >= limit)
         saves = (leads and not objective.others) or (
-            is_last and trial in self._foremost([*self._kept, trial])
+            is_last and trial in self._best_trials([*self._kept, trial])
         )
         instructions: list[Instruction] = [Save(trial.number)] if saves else []
         return instructions if result.done else [*instructions, self._decide(trial)]
@@ -335,7 +335,7 @@ class SweepState:
         if event.state == "failed":
             self._failed(trial)
         ended = [*self._kept, trial]
-        self._kept = self._foremost(ended)
+        self._kept = self._best_trials(ended)
         return [Release(loser.number) for loser in ended if loser not in self._kept]
 
     def _failed(self, trial: TrialState) -> None:
@@ -348,7 +348,7 @@ class SweepState:
             for other in self.trials.values():
                 self.incumbent = self._better(other, self.incumbent)
 
-    def _foremost(self, trials: Sequence[TrialState]) -> list[TrialState]:
+    def _best_trials(self, trials: Sequence[TrialState]) -> list[TrialState]:
         """Return the best trial; with several objectives, the trials that no other trial dominates."""
         objective = self.sweep.objective
         if objective.others:

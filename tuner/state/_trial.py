@@ -23,7 +23,7 @@ class TrialState:
     ending: Ending | None = None
     """The end that was decided but may not have happened yet."""
     repeats: bool = False
-    """Whether its last result repeats an earlier one. It then restarted, or lost its latest results."""
+    """Whether its last result repeats an earlier one, after a restart from an old checkpoint or from none."""
     is_unsaved: bool = False
     """Whether it was lost during its pause, so that its last result may have no checkpoint."""
     pauses_again: bool = False

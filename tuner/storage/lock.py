@@ -25,7 +25,7 @@ FILE_NAME = "driver.lock"
 _SECONDS_BETWEEN_BEATS = 5.0
 
 _SECONDS_TO_STALE = 60.0
-"""A driver on another host counts as dead after this time. A short outage must not exceed it."""
+"""A driver on another host counts as dead after this time, which must exceed a short outage."""
 
 
 class FolderLock:

@@ -43,7 +43,7 @@ class DeviceFull(TrialError):
 def count_held(outcomes: Sequence[object], *, of: int) -> None:
     """Set ``lanes`` of each ``DeviceFull`` in a round of ``of`` trials.
 
-    The value is the number of trials that fitted, but at least half of all trials.
+    The value is the number of trials that fit, but at least half of all trials.
     """
     full = [each for each in outcomes if isinstance(each, DeviceFull)]
     if full and of > 1:

@@ -48,7 +48,7 @@ _SHARE_TO_GATHER, _SECONDS_FOR_MOST = 0.1, 0.005
 round's duration, and for at least the second value while fewer than half of the lanes are active."""
 _SECONDS_TO_KEEP = 1.0
 """While other trials are open, unused GPU memory is released at most once in this time."""
-_SECONDS_BETWEEN_LOOKS = 0.1
+_SECONDS_BETWEEN_CHECKS = 0.1
 """The interval of the checks during a round for lanes whose results are due."""
 
 
@@ -249,7 +249,7 @@ class Worker:
         Otherwise a trial that hangs would hold back earlier results of all trials in the round.
         """
         running = asyncio.ensure_future(self._in_thread(partial(self._train_round, lanes)))
-        while not (await asyncio.wait([running], timeout=_SECONDS_BETWEEN_LOOKS))[0]:
+        while not (await asyncio.wait([running], timeout=_SECONDS_BETWEEN_CHECKS))[0]:
             for task in self._tasks.values():
                 if task.due <= time.monotonic():
                     task.hand_over()
