@@ -30,7 +30,7 @@ _SIGNALS = {
 }
 """Maps the text that ``faulthandler`` writes to the signal."""
 
-_SILENT = "the process was killed by SIGKILL (as the system does when memory is full), or C code ended it"
+_SILENT = "the process was killed by SIGKILL, perhaps because memory was full, or C code ended it"
 
 _LIBRARIES = tuple({sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), "<"})
 

@@ -44,8 +44,8 @@ class WorkerHealth:
     """A worker's report when one of its trials ends. A healthy worker sends none."""
 
     fit: bool
-    """Whether the worker can run other trials. A fit worker sends a report if it has grown. Open trials may hold
-    that memory, so it should get no new trials until they have ended."""
+    """Whether the worker can run other trials. A fit worker reports if it has grown. Open trials may hold the
+    memory, so it should get no new trials until they have ended."""
     leak: MemoryLeak | None = None
 
 

@@ -69,7 +69,7 @@ class WorkerSetup:
         for name, loaded in self._files.items():
             file = Path(moved(str(loaded.path), places))
             if not file.is_file():
-                raise FileNotFoundError(f"there is no file {file} on the node {os.uname().nodename}")
+                raise FileNotFoundError(f"there is no file {file} on node {os.uname().nodename}")
             module = load_file(file, name=name, source=loaded.source)
             if not is_found(name, file.resolve(), ray_path):
                 cloudpickle.register_pickle_by_value(module)
