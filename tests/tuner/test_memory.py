@@ -111,7 +111,7 @@ def process_memory(monkeypatch):
     """A worker's memory with 960 MiB to itself; what it holds is in the answer's ``held``."""
     held = {"machine": 0}
     monkeypatch.setattr(memory, "_fair_share", lambda: (960 * 2**20, 1.0))
-    monkeypatch.setattr(memory, "_held_of_machine", lambda: held["machine"])
+    monkeypatch.setattr(memory, "_machine_memory", lambda: held["machine"])
     looked = Memory()
     return looked, held
 
@@ -148,8 +148,8 @@ def test_memory_of_gpus_is_judged_beside_that_of_the_machine(process_memory, mon
     looked, _ = process_memory
     allocated = iter(range(0, 10**12, 250 * 2**20))
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
-    monkeypatch.setattr(memory, "_total_of_gpus", lambda torch: 6400 * 2**20)
-    monkeypatch.setattr(memory, "_held_of_gpus", lambda torch: next(allocated))
+    monkeypatch.setattr(memory, "_total_gpu_memory", lambda torch: 6400 * 2**20)
+    monkeypatch.setattr(memory, "_gpu_memory", lambda torch: next(allocated))
     conditions = [looked.condition(others=0) for _ in range(4)]
     assert conditions[:3] == [None] * 3
     assert (conditions[3].leak.memory, conditions[3].leak.share) == ("gpu", 6400 * 2**20)

@@ -60,7 +60,7 @@ def test_a_node_with_other_files_in_their_place_unpacks_them(project):
 
 
 def test_without_git_environments_and_hidden_folders_stay_at_home(project, monkeypatch):
-    monkeypatch.setattr(travel, "_listed_by_git", lambda root: None)
+    monkeypatch.setattr(travel, "_list_by_git", lambda root: None)
     luggage = CodeArchive([project])
     shutil.rmtree(project)
     found = names(luggage.unpack()[project])

@@ -160,7 +160,7 @@ def test_failure_of_a_fused_step_is_that_of_its_trials_and_of_no_other(worker):
         worker._class, worker._fuses = Fusing, True
         keys = ["broken", "whole", "broken", "odd", "whole"]
         for lane, key in enumerate(keys):
-            worker._make(lane, {"config": {"key": key}})
+            worker._create(lane, {"config": {"key": key}})
         request = TrainRequest(until=3, seconds=1e9, better_than=-1e9)
         every = asyncio.gather(*(worker.train(lane, request) for lane in range(5)), return_exceptions=True)
         return await asyncio.wait_for(every, 20)
@@ -210,11 +210,11 @@ def test_worker_ends_that_a_trial_leaves_without_its_device_where_others_go_on(w
     monkeypatch.setattr(torch.cuda, "synchronize", lose_device)
     monkeypatch.setattr(os, "_exit", end)
     worker._class = Asserting
-    worker._make(0, {"config": {}})
-    worker._make(1, {"config": {}})
-    assert {lane: result["loss"] for lane, result in worker._round([0, 1]).items()} == {0: 0.0, 1: 0.0}
+    worker._create(0, {"config": {}})
+    worker._create(1, {"config": {}})
+    assert {lane: result["loss"] for lane, result in worker._train_round([0, 1]).items()} == {0: 0.0, 1: 0.0}
     with pytest.raises(Ended):
-        worker._round([0, 1])
+        worker._train_round([0, 1])
 
 
 class Measuring(Counting):
@@ -251,7 +251,7 @@ def test_memory_of_ended_trials_is_given_back_to_the_gpu_but_not_after_each_of_m
 
     async def go():
         for lane in range(5):
-            worker._make(lane, {"config": {}})
+            worker._create(lane, {"config": {}})
         for lane in range(5):
             await worker.close(lane)
 
@@ -300,7 +300,7 @@ def large(worker):
 
 def test_trial_that_the_device_has_no_memory_to_set_up_leaves_none_behind_and_says_how_many_it_holds(large):
     for lane in range(3):
-        large._make(lane, {"config": {}})
+        large._create(lane, {"config": {}})
     assert len(Large.held) == len(large._trials) == 2
     with pytest.raises(DeviceFull, match="OutOfMemoryError: CUDA out of memory") as failure:
         asyncio.run(large.call(2, "restore", ("",)))
@@ -309,7 +309,7 @@ def test_trial_that_the_device_has_no_memory_to_set_up_leaves_none_behind_and_sa
 
 def test_trial_that_the_device_has_no_memory_to_restore_says_how_many_it_holds(large):
     for lane in range(2):
-        large._make(lane, {"config": {}})
+        large._create(lane, {"config": {}})
     Large.room = 1
     with pytest.raises(DeviceFull) as failure:
         asyncio.run(large.call(1, "load_checkpoint", ("",)))
@@ -320,18 +320,18 @@ def test_trial_that_the_device_has_no_memory_to_restore_says_how_many_it_holds(l
 def test_device_that_has_no_memory_to_train_any_trial_of_a_round_may_hold_half_of_them(large, trials, lanes):
     Large.room = 5
     for lane in range(trials):
-        large._make(lane, {"config": {}})
+        large._create(lane, {"config": {}})
     Large.room = 0
-    outcomes = large._round(range(trials)).values()
+    outcomes = large._train_round(range(trials)).values()
     assert [outcome.lanes for outcome in outcomes] == [lanes] * trials
 
 
 def test_device_that_has_memory_to_train_some_trials_of_a_round_holds_these(large):
     for lane in range(2):
-        large._make(lane, {"config": {}})
+        large._create(lane, {"config": {}})
     large._trials[2] = Counting(config={})
     Large.room = 1
-    first, second, third = large._round(range(3)).values()
+    first, second, third = large._train_round(range(3)).values()
     assert (first.lanes, second.lanes, third["loss"]) == (1, 1, 0)
     del large._trials[2]
 

@@ -126,7 +126,7 @@ def take_checkpoints(
             continue
         kept.add(name)
         trial.run_metadata.checkpoint_manager.register_checkpoint(
-            TrainingResult(checkpoint=checkpoint, metrics=_reported(each, objective))
+            TrainingResult(checkpoint=checkpoint, metrics=_result_at(each, objective))
         )
     selector = pyarrow.fs.FileSelector(folder, allow_not_found=True)
     for info in system.get_file_info(selector):
@@ -135,7 +135,7 @@ def take_checkpoints(
     return damaged
 
 
-def _reported(checkpoint: StoredCheckpoint, objective: Objective) -> dict[str, Any]:
+def _result_at(checkpoint: StoredCheckpoint, objective: Objective) -> dict[str, Any]:
     """Return the trial's result at a checkpoint. A copy has no value, since the source reported it."""
     result = checkpoint.result
     values: Sequence[Any] = [math.nan] if checkpoint.is_copy else result.values or [result.value]

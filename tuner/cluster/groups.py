@@ -173,7 +173,7 @@ class PlacementGroups(ResourceManager):
         """Ask Ray for groups for overdue requests, and release an idle group if it blocks the oldest one."""
         for wait in self._waiting:
             if not wait.asked and self._is_late(wait):
-                self._ask(wait)
+                self._ask_for_group(wait)
         if self._idle and self._is_first_in_need():
             self._give_back(self._idle.pop(0))
             self._waiting[0].since = self._clock()
@@ -193,7 +193,7 @@ class PlacementGroups(ResourceManager):
         """Do nothing, since a trial never shares its process while it runs."""
 
     def request_resources(self, resource_request: ResourceRequest) -> None:
-        while (place := _like(resource_request, self._idle)) is not None:
+        while (place := _find_like(resource_request, self._idle)) is not None:
             self._idle.remove(place)
             if self._processes.is_alive(place.worker):
                 self._kept.append(place)
@@ -201,34 +201,34 @@ class PlacementGroups(ResourceManager):
             self._give_back(place)
         wait = _Wait(resource_request, self._clock())
         costs_others = self._idle and not self._has_room(resource_request)
-        like = _like(resource_request, self._taken) or _like(resource_request, self._waiting)
+        like = _find_like(resource_request, self._taken) or _find_like(resource_request, self._waiting)
         self._waiting.append(wait)
         if not (costs_others and like and self._can_stay(resource_request)):
-            self._ask(wait)
+            self._ask_for_group(wait)
 
     def cancel_resource_request(self, resource_request: ResourceRequest) -> None:
-        if (wait := _like(resource_request, self._waiting)) is not None:
+        if (wait := _find_like(resource_request, self._waiting)) is not None:
             self._withdraw(wait)
         else:
-            place = _like(resource_request, self._kept)
+            place = _find_like(resource_request, self._kept)
             assert place is not None, f"no request for {resource_request}"
             self._kept.remove(place)
             self._idle.append(place)
 
     def has_resources_ready(self, resource_request: ResourceRequest) -> bool:
-        if _like(resource_request, self._kept) is not None:
+        if _find_like(resource_request, self._kept) is not None:
             return True
         return bool(self._groups.has_resources_ready(resource_request))
 
     def acquire_resources(self, resource_request: ResourceRequest) -> AcquiredResources | None:
-        place = _like(resource_request, self._kept)
+        place = _find_like(resource_request, self._kept)
         if place is not None:
             self._kept.remove(place)
         else:
             group = self._groups.acquire_resources(resource_request)
             if group is None:
                 return None
-            wait = _like(resource_request, [wait for wait in self._waiting if wait.asked])
+            wait = _find_like(resource_request, [wait for wait in self._waiting if wait.asked])
             assert wait is not None, f"no trial waits for this group: {resource_request}"
             self._remove_wait(wait)
             place = _Place(group, self._processes.start(group))
@@ -246,7 +246,7 @@ class PlacementGroups(ResourceManager):
         elif self._is_first_in_need() and self._waiting[0].request != place.request:
             self._give_back(place)
             self._waiting[0].since = self._clock()
-        elif (wait := _like(place.request, self._waiting)) is not None:
+        elif (wait := _find_like(place.request, self._waiting)) is not None:
             self._withdraw(wait)
             self._kept.append(place)
         else:
@@ -310,7 +310,7 @@ class PlacementGroups(ResourceManager):
             left.subtract(other.required_resources)
         return all(left[kind] >= amount - 1e-6 for kind, amount in request.required_resources.items())
 
-    def _ask(self, wait: _Wait) -> None:
+    def _ask_for_group(self, wait: _Wait) -> None:
         """Ask Ray for a group, after releasing the idle groups that would block it."""
         # Release them first: Ray tries to place a new group immediately, but retries a waiting one rarely.
         while self._idle and not self._has_room(wait.request):
@@ -338,6 +338,6 @@ class PlacementGroups(ResourceManager):
 T = TypeVar("T", _Place, _Wait)
 
 
-def _like(request: ResourceRequest, candidates: Sequence[T]) -> T | None:
+def _find_like(request: ResourceRequest, candidates: Sequence[T]) -> T | None:
     """Return the first candidate with the same request."""
     return next((each for each in candidates if each.request == request), None)

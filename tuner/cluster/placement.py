@@ -48,9 +48,9 @@ def place(trainable: Any, sweep: Sweep, *, ended: Callable[[], bool]) -> Placeme
     Raises ClusterError if a trial can never fit on the cluster, and SpecError if both the sweep and the
     trainable request resources.
     """
-    resources, request = _requested(trainable, sweep)
+    resources, request = _find_request(trainable, sweep)
     if request is not None:
-        slots = _slots(request, sweep)
+        slots = _count_slots(request, sweep)
         most = sweep.budget.concurrent or slots
         apart = resources.isolation == "process"
 
@@ -64,14 +64,14 @@ def place(trainable: Any, sweep: Sweep, *, ended: Callable[[], bool]) -> Placeme
     plain = PlacementGroupFactory([resources.bundle])
 
     def start(recipe: WorkerSetup) -> WorkerPool:
-        wanted = _wanted(sweep, resources)
+        wanted = _count_wanted(sweep, resources)
         most = _most_at_once(sweep, workers=max(1, wanted()))
         return WorkerPool(recipe, resources, wanted=wanted, most=most, samples=sweep.samples)
 
     return Placement(slots, resources, lambda config: plain, start)
 
 
-def _requested(trainable: Any, sweep: Sweep) -> tuple[Resources, Request | None]:
+def _find_request(trainable: Any, sweep: Sweep) -> tuple[Resources, Request | None]:
     """Return the resources of a worker, and the request for a placement group per trial.
 
     The request is ``None`` if trials can share workers. This holds if the trainable requests nothing, or the
@@ -106,7 +106,7 @@ def _gpus(request: PlacementGroupFactory) -> float:
     return float(request.required_resources.get("GPU", 0))
 
 
-def _slots(request: Request, sweep: Sweep) -> int:
+def _count_slots(request: Request, sweep: Sweep) -> int:
     """Return how many trials can run at once. Raises ClusterError if one can never fit on the cluster."""
     groups = {request(config) for config in sweep.samples}
     nodes = connection.nodes()
@@ -134,7 +134,7 @@ def _bundle_text(bundle: Mapping[str, float]) -> str:
     return ", ".join(f"{amount:g} {kind}" for kind, amount in bundle.items())
 
 
-def _wanted(sweep: Sweep, resources: Resources) -> Callable[[], int]:
+def _count_wanted(sweep: Sweep, resources: Resources) -> Callable[[], int]:
     """Return a function for the number of workers that the sweep can use, since nodes come and go."""
     most = min(n for n in (sweep.budget.concurrent, sweep.trials, _MOST_WORKERS) if n is not None)
     if connection.can_grow_to(resources.bundle):

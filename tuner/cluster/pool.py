@@ -81,7 +81,7 @@ class WorkerPool(ResourceManager):
     def free(self) -> int:
         """The number of trials that can start now, in any process."""
         running = sum(worker.trials for worker in self._ready)
-        places = sum(self._places(worker) for worker in self._ready)
+        places = sum(self._free_places(worker) for worker in self._ready)
         return places if self._most is None else min(places, self._most - running)
 
     @property
@@ -153,7 +153,7 @@ class WorkerPool(ResourceManager):
         if not self.has_resources_ready(resource_request):
             return None
         fresh = is_fresh(resource_request)
-        worker = self._unused[0] if fresh else max(self._ready, key=self._places)
+        worker = self._unused[0] if fresh else max(self._ready, key=self._free_places)
         worker.trials += 1
         worker.served += 1
         if fresh:
@@ -237,7 +237,7 @@ class WorkerPool(ResourceManager):
             log.info("a worker is ready on %s", worker.where())
             self._ready.append(worker)
 
-    def _places(self, worker: WorkerHandle) -> int:
+    def _free_places(self, worker: WorkerHandle) -> int:
         if worker.retired or worker.doubtful or worker.alone:
             return 0
         if self.awaiting_fresh and worker in self._unused[: self.awaiting_fresh]:

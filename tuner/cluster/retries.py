@@ -36,7 +36,7 @@ class Retries:
     def __init__(self, most: int | None) -> None:
         self._most = most
         self._failures: dict[int, _Failure] = {}
-        self._own: set[str] = set()  # errors that a new process does not cure
+        self._permanent: set[str] = set()  # errors that a new process does not cure
         self._cured: dict[str, int] = {}  # number of trials without the error in a new process
 
     def tries_again(self, trial: int, error: str, *, iteration: int, used: bool) -> bool:
@@ -51,12 +51,12 @@ class Retries:
         before = self._failures.get(trial)
         stuck = before is not None and iteration <= before.iteration
         if (stuck and before is not None and before.error == what) or not (used or iteration):
-            self._own.add(what)
+            self._permanent.add(what)
         times = before.times + 1 if stuck and before is not None else 1
         self._failures[trial] = _Failure(iteration, what, times, used)
         if self._most is not None:
             return times <= self._most
-        return what not in self._own and times == 1 and (used or iteration > 0)
+        return what not in self._permanent and times == 1 and (used or iteration > 0)
 
     def progressed(self, trial: int, iteration: int) -> str | None:
         """Record a result. If it proves that an error comes from a shared process, return that error."""

@@ -30,11 +30,11 @@ def misfit(function: Callable[..., Any], name: str) -> str | None:
     The message calls the function ``name``. Without this check, such a function would fail in every trial.
     """
     short = name.rpartition(":")[2]
-    if (hydra := _of_hydra(function)) is not None:
-        return _hydra(name, short, hydra)
-    if (command := _of_click(function)) is not None:
+    if (hydra := _hydra_arguments(function)) is not None:
+        return _hydra_remedy(name, short, hydra)
+    if (command := _click_parameters(function)) is not None:
         what = f"'{name}' is a click command, {_READS} the command line"
-        return f"{what}; {_write(f'{short}.callback', command)}"
+        return f"{what}; {_call_remedy(f'{short}.callback', command)}"
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
         remedy = f"write def train(config): return asyncio.run({short}(config))"
         return f"the function '{name}' is asynchronous, so a call only returns a coroutine; {remedy}"
@@ -58,11 +58,11 @@ def misfit(function: Callable[..., Any], name: str) -> str | None:
         return None
     what = f"the function '{name}' must take one argument, the configuration, got {signature}"
     if _is_plain(first):
-        return f"{what}; {_write(short, [p.name for p in named])}"
+        return f"{what}; {_call_remedy(short, [p.name for p in named])}"
     if len(required) > 1 and required[0].name in _CONFIGURATIONS:
         others = " and ".join(f"'{p.name}'" for p in required[1:])
         return f"{what}; bind {others} with ray.tune.with_parameters"
-    return f"{what}; {_write(short, [p.name for p in required])}" if len(required) > 1 else what
+    return f"{what}; {_call_remedy(short, [p.name for p in required])}" if len(required) > 1 else what
 
 
 def _binds(signature: inspect.Signature) -> bool:
@@ -80,7 +80,7 @@ _CONFIGURATIONS = ("config", "cfg", "configuration", "params", "hparams", "hyper
 _VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
-def _of_hydra(function: Callable[..., Any]) -> dict[str, Any] | None:
+def _hydra_arguments(function: Callable[..., Any]) -> dict[str, Any] | None:
     """Return the arguments of ``@hydra.main``; ``None`` if the function has no such decorator."""
     while function is not None:
         if getattr(function, "__globals__", {}).get("__name__") == "hydra.main":
@@ -89,7 +89,7 @@ def _of_hydra(function: Callable[..., Any]) -> dict[str, Any] | None:
     return None
 
 
-def _hydra(name: str, short: str, given: dict[str, Any]) -> str:
+def _hydra_remedy(name: str, short: str, given: dict[str, Any]) -> str:
     path, config = given.get("config_path"), given.get("config_name")
     composing = (
         f"hydra.initialize(config_path={path!r}, version_base=None), then "
@@ -101,7 +101,7 @@ def _hydra(name: str, short: str, given: dict[str, Any]) -> str:
     )
 
 
-def _of_click(function: Callable[..., Any]) -> Sequence[str] | None:
+def _click_parameters(function: Callable[..., Any]) -> Sequence[str] | None:
     """Return the parameters of a click or typer command; ``None`` if the function is not one."""
     modules = {cls.__module__.partition(".")[0] for cls in type(function).__mro__}
     if not modules & {"click", "typer"}:
@@ -118,7 +118,7 @@ def _is_plain(parameter: inspect.Parameter | None) -> bool:
     return named in _PLAIN or isinstance(parameter.default, (int, float, str))
 
 
-def _write(called: str, names: Sequence[str]) -> str:
+def _call_remedy(called: str, names: Sequence[str]) -> str:
     """Return the remedy: a call of the function with its first few hyperparameters."""
     given = [f"{name}=config['{name}']" for name in names[:_SHOWN]]
     more = ["..."] if len(names) > _SHOWN else []

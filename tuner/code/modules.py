@@ -58,13 +58,13 @@ def load_module(name: str) -> Any:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
-            what = f"there is no module '{name}'{_hidden_folder(name, Path.cwd())}"
+            what = f"there is no module '{name}'{_hidden_folder_hint(name, Path.cwd())}"
             raise SpecError([Problem("", what)]) from None
-        raise SpecError([Problem("", _cannot_import(name, error, Path.cwd()))]) from error
+        raise SpecError([Problem("", _import_problem(name, error, Path.cwd()))]) from error
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # the user's code may raise anything, even SystemExit
-        raise SpecError([Problem("", _cannot_import(name, error, Path.cwd()))]) from error
+        raise SpecError([Problem("", _import_problem(name, error, Path.cwd()))]) from error
 
 
 def load_file(path: Path, *, name: str | None = None, source: bytes | None = None) -> Any:
@@ -102,7 +102,7 @@ def load_file(path: Path, *, name: str | None = None, source: bytes | None = Non
             sys.modules[name] = before
         if isinstance(error, KeyboardInterrupt):
             raise
-        raise SpecError([Problem("", _cannot_import(str(given), error, path.parent))]) from error
+        raise SpecError([Problem("", _import_problem(str(given), error, path.parent))]) from error
     LOADED_FILES[name] = LoadedFile(path, source)
     _LOADED[path, source] = module
     return module
@@ -124,10 +124,10 @@ def path_beside(path: str, folder: Path) -> str:
     """
     if not path or Path(path).is_absolute() or not (folder / path).exists():
         return path
-    return _near((folder / path).resolve())
+    return _relative_to_cwd((folder / path).resolve())
 
 
-def _near(path: Path) -> str:
+def _relative_to_cwd(path: Path) -> str:
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
@@ -135,7 +135,7 @@ def import_path(named: Any) -> str:
     """Return ``module:Name`` of a class or function, or ``file.py:Name`` if its file was loaded by path."""
     source = named.__module__
     if source in LOADED_FILES:
-        source = _near(LOADED_FILES[source].path)
+        source = _relative_to_cwd(LOADED_FILES[source].path)
     return f"{source}:{getattr(named, '__qualname__', type(named).__name__)}"
 
 
@@ -167,7 +167,7 @@ def refuse_hiding(folder: Path, *, standard: bool = False) -> None:
     except OSError:  # Python imports nothing from a folder that it cannot read
         return
     for name in sorted(names & present):
-        hiding = _hiding(folder, name)
+        hiding = _find_hiding(folder, name)
         if hiding is not None and not _is_itself(name, folder):
             kind = "folder" if hiding.is_dir() else "file"
             library = "Python's standard module" if name in sys.stdlib_module_names else "the library"
@@ -175,7 +175,7 @@ def refuse_hiding(folder: Path, *, standard: bool = False) -> None:
             raise SpecError([Problem("", what)])
 
 
-def _hiding(folder: Path, name: str) -> Path | None:
+def _find_hiding(folder: Path, name: str) -> Path | None:
     """Return the path that Python imports from a folder by this name; ``None`` if there is none.
 
     A folder without ``__init__.py`` does not count.
@@ -212,7 +212,7 @@ spec.loader.exec_module(module)
 
 
 @functools.cache
-def _shims() -> TemporaryDirectory[str]:
+def _shim_folder() -> TemporaryDirectory[str]:
     folder = TemporaryDirectory(prefix="tuner-modules-")
     sys.path.append(folder.name)
     return folder
@@ -220,16 +220,16 @@ def _shims() -> TemporaryDirectory[str]:
 
 def _make_findable(name: str, path: Path) -> None:
     """Let child processes, which inherit ``sys.path``, import a file by another name."""
-    Path(_shims().name, f"{name}.py").write_text(_SHIM.format(path=str(path)), encoding="utf-8")
+    Path(_shim_folder().name, f"{name}.py").write_text(_SHIM.format(path=str(path)), encoding="utf-8")
     importlib.invalidate_caches()
 
 
-def _cannot_import(name: str, error: BaseException, folder: Path) -> str:
-    hint = _hidden_folder(error.name or "", folder) if isinstance(error, ModuleNotFoundError) else ""
+def _import_problem(name: str, error: BaseException, folder: Path) -> str:
+    hint = _hidden_folder_hint(error.name or "", folder) if isinstance(error, ModuleNotFoundError) else ""
     return f"'{name}' cannot be imported: {said(error)}{hint}"
 
 
-def _hidden_folder(name: str, folder: Path) -> str:
+def _hidden_folder_hint(name: str, folder: Path) -> str:
     """Return a remedy if a module is not found because a library has the same name as the user's folder."""
     top, dot, _ = name.partition(".")
     own = [place / top for place in (folder, *folder.parents) if (place / top).is_dir()]

@@ -109,12 +109,12 @@ def _files(root: Path) -> Sequence[Path]:
 
     Without git, hidden folders and virtual environments are left out.
     """
-    listed = _listed_by_git(root)
-    paths = [root / name for name in listed] if listed is not None else sorted(_walked(root))
+    listed = _list_by_git(root)
+    paths = [root / name for name in listed] if listed is not None else sorted(_walk(root))
     return [path for path in paths if path.is_file() and not path.is_symlink()]
 
 
-def _listed_by_git(root: Path) -> list[str] | None:
+def _list_by_git(root: Path) -> list[str] | None:
     """Return the files that git would add from a folder, which need not be a repository.
 
     ``None`` if git is not installed.
@@ -131,7 +131,7 @@ def _listed_by_git(root: Path) -> list[str] | None:
     return [name for name in names if not _SKIPPED & set(Path(name).parts)]
 
 
-def _walked(root: Path) -> Iterable[Path]:
+def _walk(root: Path) -> Iterable[Path]:
     for folder, folders, files in os.walk(root):
         folders[:] = [name for name in folders if name not in _SKIPPED and not name.startswith(".")]
         if "pyvenv.cfg" in files:

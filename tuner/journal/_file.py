@@ -158,7 +158,7 @@ def _rows(folder: Path) -> Iterator[tuple[Any, ...]]:
     if not path.is_file():
         raise ResultsError(f"{folder}: holds no sweep; must be a results folder with a {FILE_NAME}")
     try:
-        with _readable(path) as connection:
+        with _open_readable(path) as connection:
             _refuse_newer(connection, path)
             if connection.execute("SELECT count(*) FROM sqlite_schema").fetchall() == [(0,)]:
                 return  # its driver ended before it wrote anything
@@ -177,7 +177,7 @@ def _refuse_newer(connection: sqlite3.Connection, path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _readable(path: Path) -> Iterator[sqlite3.Connection]:
+def _open_readable(path: Path) -> Iterator[sqlite3.Connection]:
     """Open a connection to a journal, or to a local copy if SQLite cannot read the original safely."""
     with contextlib.ExitStack() as stack:
         if is_shared(path.parent) or not os.access(path.parent, os.W_OK):
@@ -190,11 +190,11 @@ def _copy(path: Path, folder: Path) -> Path:
     copy, log = folder / FILE_NAME, path.with_name(f"{FILE_NAME}-wal")
     for _ in range(_ATTEMPTS_TO_COPY):
         try:
-            before = _state(path, log)
+            before = _snapshot(path, log)
             shutil.copyfile(path, copy)
             if log.exists():
                 shutil.copyfile(log, copy.with_name(log.name))
-            if _state(path, log) == before:
+            if _snapshot(path, log) == before:
                 return copy
         except FileNotFoundError:  # the log was folded into the file meanwhile
             pass
@@ -203,7 +203,7 @@ def _copy(path: Path, folder: Path) -> Path:
     raise ResultsError(f"{path}: cannot be read: it changed during every attempt to copy it; try again")
 
 
-def _state(path: Path, log: Path) -> tuple[int, int, bytes]:
+def _snapshot(path: Path, log: Path) -> tuple[int, int, bytes]:
     """Return a value that changes when the log is folded into the file or restarted, but not on append."""
     status = path.stat()
     header = b""

@@ -92,12 +92,12 @@ class TrialHistory:
             case Result():
                 self.results[event.iteration] = event
             case Decision():
-                self._decided(event)
+                self._apply_decision(event)
             case Lost():
                 self.state = "pending"
                 self._leave_worker(event)
             case Reconfigured():
-                self._reconfigured(event, history)
+                self._apply_reconfiguration(event, history)
             case Checkpointed():
                 self.kept = event.best
                 kept = [each for each in self.checkpoints if each.path == event.best]
@@ -113,7 +113,7 @@ class TrialHistory:
         if self.spans and self.spans[-1].ended is None:
             self.spans[-1].ended = event
 
-    def _decided(self, decision: Decision) -> None:
+    def _apply_decision(self, decision: Decision) -> None:
         if decision.action is Action.PAUSE:
             self.state = "paused"
             self._leave_worker(decision)
@@ -122,7 +122,7 @@ class TrialHistory:
         elif decision.action is Action.STOP:
             self.stopped_early = _BY_BUDGET not in (decision.reason or "")
 
-    def _reconfigured(self, event: Reconfigured, history: History) -> None:
+    def _apply_reconfiguration(self, event: Reconfigured, history: History) -> None:
         self.changes.append(event)
         self.results = {i: result for i, result in self.results.items() if i <= event.iteration}
         source = history.trials[event.source]

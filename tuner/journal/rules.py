@@ -53,23 +53,23 @@ def parsed(data: Any) -> dict[str, Any]:
     """Parse the JSON object in a row's data. Raises ValueError if it is not one."""
     require(isinstance(data, str), "its data must be text", data)
     require(_nesting(data) <= _MOST_NESTED, f"its data must have at most {_MOST_NESTED} levels of nesting")
-    content = json.loads(data, parse_constant=_refuse)
+    content = json.loads(data, parse_constant=_refuse_constant)
     require(isinstance(content, dict), "its data must be a JSON object", content)
-    return dict(_encodable(content) if _SURROGATE.search(data) else content)
+    return dict(_replace_surrogates(content) if _SURROGATE.search(data) else content)
 
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 """The escape of a surrogate, which JSON can express and UTF-8 cannot."""
 
 
-def _encodable(value: Any) -> Any:
+def _replace_surrogates(value: Any) -> Any:
     """Return the value with a question mark in place of each lone surrogate."""
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode("utf-8")
     if isinstance(value, list):
-        return [_encodable(item) for item in value]
+        return [_replace_surrogates(item) for item in value]
     if isinstance(value, dict):
-        return {_encodable(key): _encodable(item) for key, item in value.items()}
+        return {_replace_surrogates(key): _replace_surrogates(item) for key, item in value.items()}
     return value
 
 
@@ -84,7 +84,7 @@ def _nesting(text: str) -> int:
     return deepest
 
 
-def _refuse(constant: str) -> None:
+def _refuse_constant(constant: str) -> None:
     raise ValueError(f"a number must be finite, got {constant}")
 
 

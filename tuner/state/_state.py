@@ -115,13 +115,13 @@ class SweepState:
             case Started():
                 self.trials[event.trial].state = "running"
             case Result():
-                return self._result(event)
+                return self._apply_result(event)
             case Lost():
-                self._lost(event)
+                self._apply_loss(event)
             case Reconfigured():
-                self._reconfigured(event)
+                self._apply_reconfiguration(event)
             case Ended():
-                return self._ended(event)
+                return self._apply_end(event)
         return []
 
     def suggest(self) -> Suggested | None:
@@ -144,7 +144,7 @@ class SweepState:
         """Return the paused trial that takes a free worker; ``None`` if none is ready."""
         decision = self._scheduler.resume()
         if decision is not None:
-            trial = self._paused(decision)
+            trial = self._require_paused(decision)
             trial.state = trial.state if trial.pauses_again else "pending"
         return decision
 
@@ -152,7 +152,7 @@ class SweepState:
         """Return the paused trials that can never continue. Each is returned once."""
         decisions = self._scheduler.drop()
         for decision in decisions:
-            self._paused(decision)
+            self._require_paused(decision)
         return decisions
 
     def grant(self, trial: int) -> Grant | None:
@@ -222,7 +222,7 @@ class SweepState:
             self.is_closed = True
             self._scheduler.close()
 
-    def _paused(self, decision: Decision) -> TrialState:
+    def _require_paused(self, decision: Decision) -> TrialState:
         """Return the trial to resume or drop. Raises ValueError if it is not paused."""
         trial = self.trials[decision.trial]
         if trial.state != "paused" and not trial.pauses_again:
@@ -231,7 +231,7 @@ class SweepState:
             raise ValueError(f"{type(self._scheduler).__name__}: {what}")
         return trial
 
-    def _result(self, result: Result) -> list[Instruction]:
+    def _apply_result(self, result: Result) -> list[Instruction]:
         """Record a result and decide on it.
 
         A trial is saved at the best value of the sweep so far, and at its end if it is the best ended trial.
@@ -254,7 +254,7 @@ class SweepState:
         trial.iteration, trial.seconds, trial.resource = (
             result.iteration,
             result.seconds,
-            self._resource(result),
+            self._used_resource(result),
         )
         trial.worker_losses = 0
         trial.last, trial.last_values = result.value, result.values or (result.value,)
@@ -274,7 +274,7 @@ class SweepState:
         instructions: list[Instruction] = [Save(trial.number)] if saves else []
         return instructions if result.done else [*instructions, self._decide(trial)]
 
-    def _resource(self, result: Result) -> float:
+    def _used_resource(self, result: Result) -> float:
         """Return the resource that the trial has used, in the scheduler's unit."""
         resource = self.sweep.scheduler.resource
         known: dict[str, Any] = {ITERATIONS: result.iteration, SECONDS: result.seconds}
@@ -302,7 +302,7 @@ class SweepState:
         reason = "it was paused here before but lost without a checkpoint"
         return Decision(trial.number, Action.PAUSE, trial.resource, trial.last, reason=reason)
 
-    def _lost(self, event: Lost) -> None:
+    def _apply_loss(self, event: Lost) -> None:
         """Record a loss, after which the trial will be restarted."""
         trial = self.trials[event.trial]
         if event.lanes is None:
@@ -314,13 +314,13 @@ class SweepState:
         else:
             trial.is_unsaved = True
 
-    def _reconfigured(self, event: Reconfigured) -> None:
+    def _apply_reconfiguration(self, event: Reconfigured) -> None:
         """Record that a trial resumes from its source's last checkpoint with another configuration."""
         trial, source = self.trials[event.trial], self.trials[event.source]
         trial.config = event.config
         trial.iteration, trial.resource, trial.last = source.iteration, source.resource, source.last
 
-    def _ended(self, event: Ended) -> list[Instruction]:
+    def _apply_end(self, event: Ended) -> list[Instruction]:
         trial = self.trials[event.trial]
         if trial.has_ended:
             return []
@@ -333,12 +333,12 @@ class SweepState:
         else:
             self.searcher.finish(trial.number, event.state, None if event.state == "failed" else trial.last)
         if event.state == "failed":
-            self._failed(trial)
+            self._apply_failure(trial)
         ended = [*self._kept, trial]
         self._kept = self._best_trials(ended)
         return [Release(loser.number) for loser in ended if loser not in self._kept]
 
-    def _failed(self, trial: TrialState) -> None:
+    def _apply_failure(self, trial: TrialState) -> None:
         self._failures += 1
         limit = self.sweep.budget.failures
         if limit is not None and self._failures > limit:
@@ -346,7 +346,7 @@ class SweepState:
         if trial is self.incumbent:
             self.incumbent = None
             for other in self.trials.values():
-                self.incumbent = self._better(other, self.incumbent)
+                self.incumbent = self._better_of(other, self.incumbent)
 
     def _best_trials(self, trials: Sequence[TrialState]) -> list[TrialState]:
         """Return the best trial; with several objectives, the trials that no other trial dominates."""
@@ -356,10 +356,10 @@ class SweepState:
             return [sound[i] for i in front([objective.scores(trial.last_values) for trial in sound])]
         best: TrialState | None = None
         for trial in trials:
-            best = self._better(trial, best)
+            best = self._better_of(trial, best)
         return [] if best is None else [best]
 
-    def _better(self, trial: TrialState, than: TrialState | None) -> TrialState | None:
+    def _better_of(self, trial: TrialState, than: TrialState | None) -> TrialState | None:
         """Return ``trial`` if it has not failed and is better, else ``than``."""
         if trial.best is None or trial.state == "failed":
             return than

@@ -47,7 +47,7 @@ class FolderLock:
                 if not is_shared(folder):  # NFS cannot lock a descriptor that is open for reading only
                     fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise ResultsError(self._taken()) from None
+                raise ResultsError(self._taken_message()) from None
             self._take()
             cleanup.pop_all()
         self._heart = threading.Thread(target=self._beat, name="folder lock", daemon=True)
@@ -57,7 +57,7 @@ class FolderLock:
         """Raise ResultsError if another driver has taken over the folder."""
         if self._lost:
             what = "that sweep took over the folder while this one could not reach it"
-            raise ResultsError(f"{self._taken()}; {what}")
+            raise ResultsError(f"{self._taken_message()}; {what}")
 
     def release(self) -> None:
         """Release the lock. Repeated calls do nothing."""
@@ -71,14 +71,14 @@ class FolderLock:
         os.close(self._descriptor)
 
     def _take(self) -> None:
-        owner = {"host": _host(), "pid": os.getpid(), "began": _began(os.getpid()), "token": self.token}
+        owner = {"host": _host(), "pid": os.getpid(), "began": _start_ticks(os.getpid()), "token": self.token}
         while True:
             try:
                 descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
             except FileExistsError:
                 found = self._owner()
                 if not self._is_stale(found):
-                    raise ResultsError(self._taken()) from None
+                    raise ResultsError(self._taken_message()) from None
                 self._remove(found)
                 continue
             with os.fdopen(descriptor, "w") as file:
@@ -117,7 +117,7 @@ class FolderLock:
         except FileNotFoundError:
             return None
 
-    def _taken(self) -> str:
+    def _taken_message(self) -> str:
         owner = self._owner()
         if not {"pid", "host"} <= owner.keys():
             return f"{self._folder}: a sweep is running in it"
@@ -147,7 +147,7 @@ def _host() -> str:
     return os.uname().nodename
 
 
-def _began(pid: int) -> str | None:
+def _start_ticks(pid: int) -> str | None:
     """Return the start time of a process in kernel ticks; ``None`` if the process or its time is unknown."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
@@ -164,4 +164,4 @@ def _is_alive(pid: Any, began: Any) -> bool:
         return False
     except PermissionError:
         pass
-    return began is None or _began(pid) == began
+    return began is None or _start_ticks(pid) == began

@@ -103,10 +103,10 @@ def crashes_explained(*, on: str | None = None) -> Iterator[None]:
         for each in _chain(error):
             traceback.clear_frames(each.__traceback__)  # else the error holds the trial's memory
         where = "" if on is None else f" (on node {on})"
-        raise kind(_readable("".join(explained.format()).rstrip()) + where) from None
+        raise kind(_printable("".join(explained.format()).rstrip()) + where) from None
 
 
-def _readable(text: str) -> str:
+def _printable(text: str) -> str:
     """Return text that can be stored and printed anywhere. The middle of a long text is left out."""
     text = text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
     if len(text) <= _LONGEST_TEXT:

@@ -45,7 +45,7 @@ class GlobalRandomness:
             self._states[self._owner] = _states()
         self._owner = lane
         if (states := self._states.pop(lane, None)) is not None:
-            _set(states)
+            _set_states(states)
 
     def end(self, lane: int) -> None:
         """Forget a trial."""
@@ -63,7 +63,7 @@ def _states() -> dict[str, Any]:
     return states
 
 
-def _set(states: dict[str, Any]) -> None:
+def _set_states(states: dict[str, Any]) -> None:
     random.setstate(states["python"])
     np.random.set_state(states["numpy"])
     torch = sys.modules.get("torch")

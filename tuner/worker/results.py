@@ -30,12 +30,12 @@ def checked(
     resource is missing, not a number or not finite, or if the resource does not increase.
     """
     result = flat(result)
-    values = {metric: _number(result, metric) for metric in metrics}
+    values = {metric: _read_number(result, metric) for metric in metrics}
     seconds = plain(result.get("time_total_s", 0.0))
     seconds = float(seconds) if isinstance(seconds, Real) and _is_finite(seconds) else 0.0
     seconds = max(0.0, seconds)  # Ray measures it by the wall clock, which may be set back
     known = {ITERATIONS: iteration, SECONDS: seconds}
-    amount = known[resource] if resource in known else _number(result, resource)
+    amount = known[resource] if resource in known else _read_number(result, resource)
     if resource not in known and used is not None and amount <= used:
         raise TrialError(f"'{resource}' must increase with each result, got {amount:g} after {used:g}")
     return {
@@ -49,13 +49,13 @@ def checked(
     }
 
 
-def _number(result: Mapping[Any, Any], name: str) -> float:
+def _read_number(result: Mapping[Any, Any], name: str) -> float:
     if name not in result:
         reported = [str(other) for other in result if other not in _AUTOMATIC]
         raise TrialError(f"a result has no '{name}'{did_you_mean(name, reported) or '; it is empty'}")
     value = result[name]
     if not is_number(value):
-        raise TrialError(f"'{name}' must be a number, got {_shown(value)}")
+        raise TrialError(f"'{name}' must be a number, got {_describe_value(value)}")
     if not _is_finite(value):
         raise TrialError(f"'{name}' must be finite, got {describe(value)}")
     return float(value)
@@ -65,7 +65,7 @@ class Shown(str):
     """The description of a value that cannot be sent to the driver."""
 
 
-def _shown(value: Any) -> str:
+def _describe_value(value: Any) -> str:
     return value if isinstance(value, Shown) else describe(value)
 
 

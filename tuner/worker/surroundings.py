@@ -37,7 +37,7 @@ class Surroundings:
         self._timeout = socket.getdefaulttimeout()
         self._start_method = multiprocessing.get_start_method(allow_none=True)
         torch = sys.modules.get("torch")
-        self._torch = None if torch is None else _of_torch(torch)
+        self._torch = None if torch is None else _torch_state(torch)
         self._interop_threads = None if torch is None else torch.get_num_interop_threads()
 
     def take_streams(self) -> None:
@@ -79,9 +79,9 @@ class Surroundings:
         logging.disable(disabled)
 
     def _restore_torch(self, torch: Any) -> str | None:
-        now = _of_torch(torch)
+        now = _torch_state(torch)
         # If a trial was the first to import PyTorch, the state before was PyTorch's initial one.
-        before = self._torch if self._torch is not None else {**now, **_new_torch(torch)}
+        before = self._torch if self._torch is not None else {**now, **_initial_torch_state(torch)}
         for name, value in before.items():
             if now[name] != value:
                 _TORCH[name][1](torch, value)
@@ -130,11 +130,11 @@ _TORCH: dict[str, tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]] = {
 }
 
 
-def _of_torch(torch: Any) -> dict[str, Any]:
+def _torch_state(torch: Any) -> dict[str, Any]:
     return {name: read(torch) for name, (read, _) in _TORCH.items()}
 
 
-def _new_torch(torch: Any) -> dict[str, Any]:
+def _initial_torch_state(torch: Any) -> dict[str, Any]:
     """Return PyTorch's initial state, except the number of threads, which depends on the machine."""
     return {
         "dtype": torch.float32,
@@ -150,17 +150,17 @@ def _new_torch(torch: Any) -> dict[str, Any]:
 
 
 def _finish_wandb(wandb: Any) -> str | None:
-    return None if getattr(wandb, "run", None) is None else _finished("wandb", wandb.finish)
+    return None if getattr(wandb, "run", None) is None else _finish_run("wandb", wandb.finish)
 
 
 def _finish_mlflow(mlflow: Any) -> str | None:
     while mlflow.active_run() is not None:
-        if (left := _finished("mlflow", mlflow.end_run)) is not None:
+        if (left := _finish_run("mlflow", mlflow.end_run)) is not None:
             return left
     return None
 
 
-def _finished(name: str, finish: Callable[[], Any]) -> str | None:
+def _finish_run(name: str, finish: Callable[[], Any]) -> str | None:
     """End a tracker's run, as the end of the process would do. Return a fault; ``None`` if it ended."""
     ended = threading.Event()
 

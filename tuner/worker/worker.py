@@ -70,7 +70,7 @@ class Worker:
         self._loaded = self._thread.submit(self._load)  # takes a while; ``ready`` raises its error
         self._fuses = False
         self._trials: dict[int, Any] = {}
-        self._unmade: dict[int, TrialError] = {}  # why a lane's trial could not be created
+        self._create_errors: dict[int, TrialError] = {}  # why a lane's trial could not be created
         self._last: dict[int, dict[str, Any]] = {}  # each trial's last result
         self._tasks: dict[int, TrainTask] = {}
         self._rounds: asyncio.Task[None] | None = None
@@ -125,14 +125,14 @@ class Worker:
 
         def call() -> Any:
             if made_with is not None:
-                self._make(lane, made_with)
-            if lane in self._unmade:
-                raise self._unmade[lane]
+                self._create(lane, made_with)
+            if lane in self._create_errors:
+                raise self._create_errors[lane]
             try:
-                with self._working(lane):
+                with self._guard(lane):
                     answer = getattr(self._trials[lane], method)(*arguments)
                     if method == "restore":
-                        self._restored(lane)
+                        self._finish_restore(lane)
             except TrialError as error:
                 if method == "save":
                     blame_storage(self._trials[lane], error)
@@ -151,7 +151,7 @@ class Worker:
         Raises TrialError if the trial fails or cannot be created. Earlier results are returned first.
         """
         if made_with is not None:
-            self._thread.submit(self._make, lane, made_with)
+            self._thread.submit(self._create, lane, made_with)
         answer: asyncio.Future[list[dict[str, Any]]] = asyncio.get_running_loop().create_future()
         task = self._tasks.get(lane)
         if task is None or (task.halted and not task.results and task.error is None):
@@ -203,19 +203,19 @@ class Worker:
         free_gpu_memory()
         return lanes, why
 
-    def _make(self, lane: int, arguments: dict[str, Any]) -> None:
+    def _create(self, lane: int, arguments: dict[str, Any]) -> None:
         about = arguments["config"].get(TRIAL_INFO)
         if about is not None:
             self._names[lane] = about.trial_id
         try:
-            with self._working(lane):
+            with self._guard(lane):
                 if self._randomness is not None:
                     self._randomness.begin(lane, arguments["config"].get("seed", 0))
                 self._trials[lane] = self._class(**arguments)
         except TrialError as error:
-            self._unmade[lane] = error
+            self._create_errors[lane] = error
 
-    def _restored(self, lane: int) -> None:
+    def _finish_restore(self, lane: int) -> None:
         """Apply a trial's own configuration after it loaded a checkpoint, possibly of another trial."""
         trial: Any = self._trials[lane]
         if isinstance(trial, AppliesConfig):
@@ -228,19 +228,19 @@ class Worker:
 
     async def _run_rounds(self) -> None:
         took = 0.0
-        while active := self._active():
+        while active := self._active_lanes():
             began = time.monotonic()
             while self._fuses and len(active) < len(self._trials):
                 few = _SECONDS_FOR_MOST if 2 * len(active) < len(self._trials) else 0.0
                 if time.monotonic() - began >= max(few, _SHARE_TO_GATHER * took):
                     break
                 await asyncio.sleep(0.001)
-                active = self._active()
+                active = self._active_lanes()
             began = time.monotonic()
             outcomes = await self._run_round(active)
             took = time.monotonic() - began
             for lane, outcome in outcomes.items():
-                self._take(lane, outcome)
+                self._add_outcome(lane, outcome)
         self._rounds = None
 
     async def _run_round(self, lanes: Sequence[int]) -> dict[int, dict[str, Any] | TrialError]:
@@ -255,10 +255,10 @@ class Worker:
                     task.hand_over()
         return running.result()
 
-    def _active(self) -> list[int]:
+    def _active_lanes(self) -> list[int]:
         return [lane for lane, task in self._tasks.items() if not task.halted]
 
-    def _take(self, lane: int, outcome: dict[str, Any] | TrialError) -> None:
+    def _add_outcome(self, lane: int, outcome: dict[str, Any] | TrialError) -> None:
         """Add a round's outcome to the lane's task, and deliver the results if they are due."""
         task = self._tasks.get(lane)
         if task is None:  # the lane was closed meanwhile
@@ -281,16 +281,16 @@ class Worker:
         if len(lanes) > 1 and self._fuses:
             outcomes.update(self._train_together(lanes))
         for lane in lanes:
-            if lane in self._unmade:
-                outcomes[lane] = self._unmade[lane]
+            if lane in self._create_errors:
+                outcomes[lane] = self._create_errors[lane]
             if lane not in self._trials or lane in outcomes:
                 continue
             try:
-                with self._working(lane):
+                with self._guard(lane):
                     result = self._trials[lane].train()
-                outcomes[lane] = self._checked(lane, result)
+                outcomes[lane] = self._check_result(lane, result)
             except Exited:
-                outcomes[lane] = self._exited(lane)
+                outcomes[lane] = self._exit_outcome(lane)
             except TrialError as error:
                 outcomes[lane] = error
         count_held([each for lane, each in outcomes.items() if lane in self._trials], of=len(self._trials))
@@ -302,7 +302,7 @@ class Worker:
         groups: dict[Any, list[int]] = {}
         for lane in [lane for lane in lanes if lane in self._trials]:
             try:
-                with self._working(lane):
+                with self._guard(lane):
                     key = self._trials[lane].fusion_key()
                     if key is not None:
                         groups.setdefault(key, []).append(lane)
@@ -311,7 +311,7 @@ class Worker:
         for group in groups.values():
             if len(group) > 1:
                 try:
-                    with self._working(*group):
+                    with self._guard(*group):
                         # The trial's ``train`` then returns the stored result, or trains alone.
                         self._class.fused_step([self._trials[lane] for lane in group])
                 except TrialError as error:
@@ -319,7 +319,7 @@ class Worker:
         return failed
 
     @contextlib.contextmanager
-    def _working(self, *lanes: int) -> Iterator[None]:
+    def _guard(self, *lanes: int) -> Iterator[None]:
         """Prepare the process for a call into the lanes' trials. Convert errors to TrialErrors.
 
         If an error makes the accelerator unusable, end the process, so that other trials restart elsewhere.
@@ -344,14 +344,14 @@ class Worker:
         finally:
             self._at_work = ()
 
-    def _exited(self, lane: int) -> dict[str, Any] | TrialError:
+    def _exit_outcome(self, lane: int) -> dict[str, Any] | TrialError:
         """Return the outcome of a trial that called ``sys.exit(0)``: it completed if it has a result."""
         if lane not in self._last:
             metrics = "', '".join(self._recipe.objective.metrics)
             return TrialError(f"the trial called sys.exit without reporting '{metrics}'")
         return {RESULT_DUPLICATE: True, "done": True, "training_iteration": self._trials[lane].iteration}
 
-    def _checked(self, lane: int, result: dict[str, Any]) -> dict[str, Any]:
+    def _check_result(self, lane: int, result: dict[str, Any]) -> dict[str, Any]:
         before = self._last.get(lane)
         if RESULT_DUPLICATE in result:  # the function returned, and its last result was already sent
             if before is None:
@@ -368,11 +368,11 @@ class Worker:
 
     def _close(self, lane: int) -> WorkerHealth | None:
         trial = self._trials.pop(lane, None)
-        self._unmade.pop(lane, None)
+        self._create_errors.pop(lane, None)
         self._names.pop(lane, None)
         self._last.pop(lane, None)
         if trial is None:
-            return self._condition()
+            return self._health()
         thread = session_thread()
         try:
             with crashes_explained():
@@ -392,9 +392,9 @@ class Worker:
             if self._is_fit and (not self._trials or time.monotonic() >= self._freed + _SECONDS_TO_KEEP):
                 free_gpu_memory()
                 self._freed = time.monotonic()
-        return self._condition(stopped=thread is None or not thread.is_alive())
+        return self._health(stopped=thread is None or not thread.is_alive())
 
-    def _condition(self, *, stopped: bool = True) -> WorkerHealth | None:
+    def _health(self, *, stopped: bool = True) -> WorkerHealth | None:
         if not (self._is_fit and stopped):
             return WorkerHealth(fit=False)
         return self._memory.condition(others=len(self._trials))
