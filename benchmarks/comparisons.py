@@ -65,7 +65,7 @@ def start_ray(cpus: int) -> None:
     )
 
 
-# --- trivial trials -------------------------------------------------------------------------------
+# Trivial trials.
 
 TRIVIAL = 100
 
@@ -142,7 +142,7 @@ def trivial_optuna(folder: str) -> dict[str, Any]:
     return {"in process": "no workers, no checkpoints, no journal"}
 
 
-# --- a model-based searcher and slow trials ---------------------------------------------------------
+# A model-based searcher and slow trials.
 
 
 def sleeping(config: dict[str, Any]) -> None:
@@ -178,7 +178,7 @@ def model_based_tuner(folder: str, searcher: str) -> dict[str, Any]:
     return {}
 
 
-# --- the digits network ------------------------------------------------------------------------------
+# The digits network.
 
 NETWORKS, EPOCHS, BATCH, HIDDEN = 128, 20, 128, 128
 
@@ -380,7 +380,7 @@ def digits_tuner(folder: str, *, lanes: Any, scheduler: str) -> dict[str, Any]:
     return {"best": round(best.value or 0.0, 4), "epochs": report.iterations}
 
 
-# --- the control path ---------------------------------------------------------------------------------
+# The control path.
 
 
 def memory_tuner(folder: str) -> dict[str, Any]:
@@ -457,7 +457,7 @@ def results_tuner(folder: str) -> dict[str, Any]:
     return {}
 
 
-# --- from the command to the first result ---------------------------------------------------------------
+# From the command to the first result.
 
 FIRST_RESULT = """
 import sys
@@ -517,7 +517,7 @@ def command_line(arguments: list[str]) -> dict[str, Any]:
     return {}
 
 
-# --- lanes on a device ------------------------------------------------------------------------------------
+# Lanes on a device.
 
 
 def lanes_on_device(kind: str, lanes: int, processes: int = 1) -> dict[str, Any]:

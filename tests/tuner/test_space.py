@@ -429,7 +429,7 @@ def test_the_dict_of_a_dimension_leaves_defaults_out() -> None:
         ({"x": {"float": [0, 1], "points": 10**7}}, "x: points must be at most 1000000, got 10000000"),
         (
             {"x": Int(0, 3, when={"y": 0.7}), "y": Float(0, 1, step=0.5)},
-            "x.when: 'y' can never be 0.7; it is a number in [0, 1] by 0.5",
+            "x.when: 'y' can never be 0.7; it is a number in [0, 1] in steps of 0.5",
         ),
         (
             {"x": Int(0, 3, when={"y": [True, "a"]}), "y": Choice([1, False])},

@@ -22,8 +22,8 @@ class Pbt(SchedulerSpec):
     """Population-based training (Jaderberg et al. 2017, arXiv:1711.09846).
 
     The trials of the sweep are the population. Any searcher may choose their first configurations. At each
-    interval, trials wait for each other. Then the worst copy the weights and hyperparameters of the best
-    (truncation selection) and change the hyperparameters.
+    interval, trials wait for each other. Then the worst trials copy the weights and hyperparameters of the
+    best (truncation selection) and change the hyperparameters.
 
     A checkpoint restores the optimizer of the trial that wrote it. ``apply_config(config)`` of a trainable
     class is called after each restore. A function calls ``tuner.client.apply_config(config, optimizer)``

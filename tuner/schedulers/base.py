@@ -22,7 +22,7 @@ from tuner.spec import Count, Spec
 class Scheduler(ABC):
     """Decides which trials continue, pause and stop.
 
-    A trial starts with ``add``, reports results with a rising resource, and leaves by ``end``. After
+    A trial starts with ``add``, reports results with a rising resource, and finishes with ``end``. After
     ``Action.PAUSE`` it is paused: only ``resume`` runs it again, and only ``drop`` ends it. Once ``close``
     was called and no trial runs, ``resume`` or ``drop`` must return trials until none is paused.
     """
@@ -105,7 +105,7 @@ class SchedulerSpec(Spec):
         if self.resource == ITERATIONS and self.maximum is not None:
             return [Problem("maximum", "must be left out for iterations; set budget.iterations instead")]
         if self.needs_maximum and self.resource != ITERATIONS and self.maximum is None:
-            return [Problem("maximum", f"must say how much '{self.resource}' a trial may use; set it")]
+            return [Problem("maximum", f"must be set to the most '{self.resource}' that a trial may use")]
         if self.needs_maximum and self.most(iterations) is None:
             return [Problem("", "needs the maximum resource of a trial; set budget.iterations")]
         return []

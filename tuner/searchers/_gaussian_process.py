@@ -16,9 +16,9 @@ from scipy.optimize import minimize
 from tuner.searchers._matern import Array, matern, per_group, squares
 
 # Log-normal priors: mean and standard deviation of the logarithm. A number's range is [0, 1], which sets the
-# scale of the length scales. The wide prior on the noise allows none. Two alternatives were worse on Branin
-# and Hartmann. Length scales that grow with the root of the dimension (Hvarfner et al. 2024) lose half of the
-# gain over random search. Noise centred at 1% loses the last digits.
+# scale of the length scales. The prior of the noise is wide, because there may be none. Two alternatives were
+# worse on Branin and Hartmann. Length scales that grow with the root of the dimension (Hvarfner et al. 2024)
+# lose half of the gain over random search. Noise centred at 1% loses the last digits.
 _LENGTH = (0.0, 1.0)
 _SIGNAL = (0.0, 1.0)
 _NOISE = (-7.0, 3.0)

@@ -254,7 +254,7 @@ class _OptunaSearcher(StudySearcher):
         )
 
 
-# CMA-ES needs at least two dimensions. A single one is padded with this one, which has no meaning.
+# CMA-ES needs at least two dimensions. A single one is padded with this dimension, which has no meaning.
 _PADDING = "idle dimension"
 
 

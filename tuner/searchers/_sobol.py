@@ -15,8 +15,8 @@ from tuner.space import CONSTRAINTS, Choice, Config, Dimension, Ordered, SearchS
 # Points are drawn in blocks whose size is a power of two, which keeps the sequence balanced.
 _BLOCK = 64
 
-# Spaces that accept fewer than 1 point in 500 are refused earlier. At 1 in 500, none of 20,000 points is
-# accepted with probability below 1e-17.
+# A space must accept at least 1 draw in 200. Even at 1 in 500, the probability that none of 20,000 points is
+# accepted is below 1e-17.
 _POINTS_PER_TRIAL = 20_000
 
 

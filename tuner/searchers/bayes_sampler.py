@@ -40,7 +40,7 @@ from tuner.spec import describe
 Surrogate = Literal["gp", "rf"]
 Design = Literal["sobol", "random"]
 
-# If the rules allow 1 point in 500, all draws fail with probability below 1e-17.
+# If the rules allow 1 point in 500, the probability that all draws fail is below 1e-17.
 _MAX_BATCHES, _BATCH_SIZE = 320, 64
 
 # If none of 1,024 points is free, few or none are.
@@ -343,7 +343,7 @@ class _Utility:
 
 def _one_objective(study: Study) -> None:
     if len(study.directions) > 1:
-        raise ValueError(f"BayesSampler has one objective, got {len(study.directions)} directions")
+        raise ValueError(f"BayesSampler needs a single objective, got {len(study.directions)} directions")
 
 
 def _fits(trial: FrozenTrial, search_space: Mapping[str, BaseDistribution], *, whole: bool) -> bool:

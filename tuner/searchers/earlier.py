@@ -47,7 +47,7 @@ class Earlier:
         A trial fits under these conditions:
 
         - it has ended, and its configuration never changed
-        - each of its values lies in the new space, or has no place there
+        - each of its values lies in the new space; hyperparameters that the new space lacks are left out
         - every hyperparameter that is active in the new space has a value or a default
         - it reported the new objective, or failed
 

@@ -73,10 +73,7 @@ class Costs:
     lost_pauses: float = 0.0
     """Share of pauses whose checkpoint cannot be written, so the trial fails."""
     checkpoints: bool = True
-    """Whether a trial that was paused or lost its worker continues at its last iteration.
-
-    If not, it restarts.
-    """
+    """Whether a trial continues at its last iteration after a pause or a lost worker, or else restarts."""
 
 
 class RecordedCurves:

@@ -57,7 +57,7 @@ class Constraint:
     It may contain names of hyperparameters, numbers, texts, true, false and null (with ``==`` and ``!=``
     only), ``+ - * / // % **``, comparisons, ``and``, ``or``, ``not`` and the functions abs, max, min, log,
     log2, log10 and sqrt. A configuration that lacks one of the hyperparameters satisfies it. A configuration
-    for which it cannot be computed does not, as after a division by zero.
+    violates it if it cannot be computed, for example because of a division by zero.
     """
 
     def __init__(self, text: Any, *, numeric: Mapping[str, bool]) -> None:

@@ -1,4 +1,4 @@
-"""Layers of an architecture: writing, inserting, removing, and the checks of their kinds."""
+"""The layers of an architecture: write, insert and remove them, and check their kinds."""
 
 from __future__ import annotations
 

@@ -91,7 +91,8 @@ class Float(Ordered):
         return self._with_options({"float": [self.low, self.high]})
 
     def in_words(self) -> str:
-        return f"it is a number in [{self.low}, {self.high}]{'' if self.step is None else f' by {self.step}'}"
+        steps = "" if self.step is None else f" in steps of {self.step}"
+        return f"it is a number in [{self.low}, {self.high}]{steps}"
 
     def _index(self, value: Any) -> int:
         assert self.step is not None
@@ -168,8 +169,8 @@ class Int(Ordered):
         return self._with_options({"int": [self.low, self.high]})
 
     def in_words(self) -> str:
-        by = "" if self.step == 1 else f" by {self.step}"
-        return f"it is a whole number in [{self.low}, {self.high}]{by}"
+        steps = "" if self.step == 1 else f" in steps of {self.step}"
+        return f"it is a whole number in [{self.low}, {self.high}]{steps}"
 
     def _index(self, value: Any) -> int:
         return int((value - self.low) // self.step)

@@ -134,7 +134,7 @@ def _read_conditions(slots: dict[str, Slot], unread: set[str]) -> list[Problem]:
 
 
 def _check_sharing(slots: Mapping[str, Slot]) -> list[Problem]:
-    """Two hyperparameters may share a name if they are never active together. Return the others' problems."""
+    """Return a problem for each two hyperparameters of one name that can be active together."""
     problems = []
     by_name: dict[str, list[Slot]] = {}
     for slot in slots.values():

@@ -31,8 +31,8 @@ Config = dict[str, Any]
 _TRIAL_DRAWS = 2_000
 _MIN_ACCEPTED = 10
 
-# Spaces that accept fewer than 1 draw in 500 are refused earlier. At 1 in 500, none of 20,000 draws is
-# accepted with probability below 1e-17.
+# A space must accept at least 1 draw in 200. Even at 1 in 500, the probability that none of 20,000 draws is
+# accepted is below 1e-17.
 _MAX_DRAWS = 20_000
 
 # If this many neighbours are rejected, a new configuration is drawn.
@@ -268,7 +268,7 @@ class SearchSpace:
 
     @functools.cached_property
     def tightness(self) -> Problem | None:
-        """A problem if the constraints reject nearly all draws, with the share seen; else ``None``."""
+        """Return a problem if the constraints reject nearly all draws, with the share seen; else ``None``."""
         if not self.constraints:
             return None
         rng = np.random.default_rng(0)
