@@ -70,7 +70,7 @@ def test_name_that_is_taken_exits_with_2(command, tmp_path):
     process = command("run", "sweep.yaml", "--name", "taken")
     _, talk = process.communicate(timeout=120)
     assert process.returncode == 2
-    assert talk == "error: name: results/taken is there already; choose another name or remove it\n"
+    assert talk == "error: name: results/taken already exists; choose another name or remove it\n"
 
 
 def test_request_that_can_never_be_met_exits_with_2(command):

@@ -161,7 +161,7 @@ def test_workers_that_die_before_they_are_ready_end_the_sweep_in_one_line(cluste
     assert str(caught.value) == (
         "3 workers in a row died before they were ready: "
         "The actor died unexpectedly before finishing this task; "
-        f"once that is mended, continue with: tuner resume {tmp_path / 'sweep'}"
+        f"when this is fixed, continue with: tuner resume {tmp_path / 'sweep'}"
     )
 
 

@@ -246,7 +246,7 @@ def test_cluster_that_does_not_start_in_time_is_a_cluster_error(monkeypatch):
 
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", init)
-    said = r"^address: none can be started here: The current node timed out during startup\.$"
+    said = r"^address: cannot start Ray here: The current node timed out during startup\.$"
     with pytest.raises(ClusterError, match=said), connection.connected(None, verbose=False):
         pass
 
@@ -513,7 +513,7 @@ def test_out_that_is_a_file_is_an_error(tmp_path):
     from tuner import ResultsError
 
     (tmp_path / "file").write_text("")
-    with pytest.raises(ResultsError, match=r"out: cannot make .*file: File exists"):
+    with pytest.raises(ResultsError, match=r"out: cannot create .*file: File exists"):
         run(sweep_of("reports", tmp_path / "file"))
 
 

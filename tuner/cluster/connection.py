@@ -1,4 +1,4 @@
-"""Start or join a Ray cluster, and say what it can hold."""
+"""Start or join a Ray cluster, and find out which trials fit on it."""
 
 from __future__ import annotations
 
@@ -19,41 +19,42 @@ from tuner.code.modules import LOADED_FILES
 from tuner.errors import ClusterError
 from tuner.objective import Resources
 
-# Local to Ray: quiet defaults that a user's own environment overrides.
+# Quiet defaults for Ray. The user's environment takes precedence.
 _ENVIRONMENT = {
-    # Without it, everything but a local ray.init() ignores the token.
+    # Otherwise only a local ray.init() uses the token.
     "RAY_AUTH_MODE": "token",
-    # Trials keep the working directory, so that relative paths mean what they mean in the shell.
+    # Trials keep the working directory, so that relative paths are the same as in the shell.
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DEDUP_LOGS": "0",
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
-    # Ray would otherwise hide the GPUs from a process without any, which is what it does by default today,
-    # and warn that it will not do so in the future.
+    # This is Ray's default, which hides the GPUs from a process that requests none. Setting it avoids Ray's
+    # warning about a future change.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
 }
 
 _QUICK_START = {
-    # The raylet's first attempt to connect to its own object store comes too early. Ray 2.60 would wait 1 s
-    # until the second. The time for all attempts stays the same.
+    # The raylet's first attempt to connect to its object store is too early. Ray 2.60 would wait 1 s before
+    # the second. The total time of all attempts stays the same.
     "RAY_raylet_client_connect_timeout_milliseconds": "50",
     "RAY_raylet_client_num_connect_attempts": "200",
 }
-"""More of them for a Ray that starts here."""
+"""Additional variables for a Ray cluster that starts here."""
 
 _SECONDS_TO_ANSWER = 10.0
 
-# Machines of a cluster that is being started may take minutes to join.
+# The machines of a new cluster may need minutes to join.
 _SECONDS_TO_JOIN = 600.0
-_SECONDS_BETWEEN_WORDS = 15.0
+_SECONDS_BETWEEN_MESSAGES = 15.0
 
 
 @contextlib.contextmanager
 def connected(address: str | None, *, verbose: bool, num_cpus: int | None = None) -> Iterator[None]:
-    """A context with a Ray cluster: one already joined, the one at ``address``, else a new local one.
+    """Connect to a Ray cluster: one already joined, the one at ``address``, or else a new local one.
 
-    ``num_cpus`` is how many CPUs a new local one offers (``None``: those of the machine). What was started or
-    joined here is left again at the end. Raises ClusterError when there is none.
+    ``num_cpus`` is the number of CPUs of a new local cluster; ``None`` means all CPUs of the machine. At the
+    end, the context leaves a cluster that it joined and stops one that it started. Raises ClusterError if the
+    connection fails.
     """
     with connecting(address, verbose=verbose, num_cpus=num_cpus) as ready:
         ready()
@@ -64,9 +65,9 @@ def connected(address: str | None, *, verbose: bool, num_cpus: int | None = None
 def connecting(
     address: str | None, *, verbose: bool, num_cpus: int | None = None
 ) -> Iterator[Callable[[], None]]:
-    """The same while Ray starts in the background: call the context's value to wait until it is there."""
-    with contextlib.ExitStack() as left, warnings.catch_warnings():
-        left.enter_context(_environment(address))
+    """Do the same in the background. Call the context's value to wait for the connection."""
+    with contextlib.ExitStack() as at_exit, warnings.catch_warnings():
+        at_exit.enter_context(_environment(address))
         _ensure_token()
         if not verbose:
             warnings.simplefilter("ignore")
@@ -74,51 +75,51 @@ def connecting(
             import ray
 
         if not verbose:
-            left.enter_context(_quiet())
+            at_exit.enter_context(_quiet())
         if ray.is_initialized():
             if address is not None:
                 raise ClusterError(
-                    f"address: this process has joined a cluster already, got address={address!r}"
+                    f"address: this process has already joined a cluster, got address={address!r}"
                 )
-            yield _nothing
+            yield _do_not_wait
             return
-        # Ray reads its environment when it is imported, which a trainable's module may have done long ago.
+        # Ray reads its environment at import, and a trainable's module may have imported it earlier.
         ray._raylet.Config.initialize("")
-        _knock(address)
+        _check_address(address)
         connection = _Connection(address, verbose=verbose, num_cpus=num_cpus)
-        left.callback(connection.leave)
+        at_exit.callback(connection.leave)
         connection.start()
         yield connection.wait
 
 
-def _nothing() -> None:
-    """Wait for a cluster that is there."""
+def _do_not_wait() -> None:
+    """Return at once, for a cluster that was already joined."""
 
 
 class _Connection(threading.Thread):
-    """Starts or joins Ray, and leaves it when told to.
+    """Starts or joins Ray, and leaves it later.
 
-    Linux kills a process that Ray has started when the thread that started it ends, so one thread does both.
+    Linux kills Ray's processes when the thread that started them ends, so this thread lives as long as Ray.
     """
 
     def __init__(self, address: str | None, *, verbose: bool, num_cpus: int | None) -> None:
         super().__init__(name="ray", daemon=True)
         self._address, self._verbose, self._num_cpus = address, verbose, num_cpus
-        self._is_there, self._is_unwanted = threading.Event(), threading.Event()
+        self._is_done, self._may_leave = threading.Event(), threading.Event()
         self._error: Exception | None = None
 
     def run(self) -> None:
-        """Start or join Ray and stay until it is to be left."""
+        """Start or join Ray, and wait until ``leave`` is called."""
         import ray
 
         try:
             self._init()
-        except Exception as error:  # Ray has no exception of its own for a node that does not start in time
+        except Exception as error:  # Ray raises a plain Exception if a node does not start in time
             self._error = error
             return
         finally:
-            self._is_there.set()
-        self._is_unwanted.wait()
+            self._is_done.set()
+        self._may_leave.wait()
         ray.shutdown()
 
     def _init(self) -> None:
@@ -130,7 +131,7 @@ class _Connection(threading.Thread):
         with own_node_class(VerboseLocalNode if self._verbose else LocalNode):
             ray.init(
                 address=self._address or "local",
-                job_config=ray.job_config.JobConfig(_py_driver_sys_path=_paths_of_user_files()),
+                job_config=ray.job_config.JobConfig(_py_driver_sys_path=_user_folders()),
                 num_cpus=self._num_cpus,
                 include_dashboard=False if self._address is None else None,
                 log_to_driver=self._verbose,
@@ -139,30 +140,28 @@ class _Connection(threading.Thread):
             )
 
     def wait(self) -> None:
-        """Wait until Ray is there. Raises ClusterError when it cannot be started or joined."""
-        self._is_there.wait()
+        """Wait for the connection. Raises ClusterError if Ray cannot be started or joined."""
+        self._is_done.wait()
         if self._error is not None:
             address = self._address
-            failed = (
-                f"no Ray cluster at {address!r} can be reached" if address else "none can be started here"
-            )
+            fault = f"no Ray cluster at {address!r} can be reached" if address else "cannot start Ray here"
             said = str(self._error).splitlines() or [type(self._error).__name__]
-            raise ClusterError(f"address: {failed}: {said[0]}") from self._error
+            raise ClusterError(f"address: {fault}: {said[0]}") from self._error
 
     def leave(self) -> None:
-        """Leave Ray; stop it if it was started here."""
-        self._is_unwanted.set()
+        """Leave Ray, or stop it if it was started here."""
+        self._may_leave.set()
         self.join()
 
 
-def _paths_of_user_files() -> list[str]:
-    """The folders of the user's files, where tasks that trials start look for modules too."""
+def _user_folders() -> list[str]:
+    """Return the folders of the user's files, so that tasks of trials find modules there too."""
     return sorted({str(file.path.parent) for file in LOADED_FILES.values()})
 
 
 @contextlib.contextmanager
 def _environment(address: str | None) -> Iterator[None]:
-    """A context in which Ray's variables that the user has not set have our values."""
+    """Set our values of Ray's variables, except those that the user has set."""
     ours = _ENVIRONMENT if address else {**_ENVIRONMENT, **_QUICK_START}
     unset = [name for name in ours if name not in os.environ]
     os.environ.update({name: ours[name] for name in unset})
@@ -175,7 +174,7 @@ def _environment(address: str | None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """A context in which Ray logs nothing."""
+    """Silence Ray's loggers."""
     loggers = [logging.getLogger(name) for name in ("ray", "ray.tune", "ray.data", "ray.train")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -188,13 +187,13 @@ def _quiet() -> Iterator[None]:
 
 
 def is_joined() -> bool:
-    """Whether this process has joined a cluster."""
+    """Return whether this process has joined a cluster."""
     ray = sys.modules.get("ray")
     return ray is not None and bool(ray.is_initialized())
 
 
-def _knock(address: str | None) -> None:
-    """Raise ClusterError when nothing answers at ``host:port``; Ray itself would go on trying for minutes."""
+def _check_address(address: str | None) -> None:
+    """Raise ClusterError if nothing answers at ``host:port``. Ray would retry for minutes."""
     host, colon, port = (address or "").rpartition(":")
     if not colon or not port.isdigit() or "://" in host:
         return
@@ -206,12 +205,12 @@ def _knock(address: str | None) -> None:
 
 
 def is_spread() -> bool:
-    """Whether there are nodes other than this process's, or may be."""
+    """Return whether the cluster has, or can get, other nodes than the one of this process."""
     import ray
 
     from tuner.ray_internals.core import autoscaler_config
 
-    if not ray.is_initialized():  # what follows would start Ray
+    if not ray.is_initialized():  # the calls below would start Ray
         return False
     here = ray.get_runtime_context().get_node_id()
     config = autoscaler_config()
@@ -221,7 +220,7 @@ def is_spread() -> bool:
 
 
 def is_own() -> bool:
-    """Whether this process has started the cluster, which then has all the nodes that it ever will."""
+    """Return whether this process started the cluster, which then gets no more nodes."""
     from tuner.ray_internals.core import own_node
 
     node = own_node()
@@ -229,50 +228,49 @@ def is_own() -> bool:
 
 
 def await_node(resources: Resources, *, ended: Callable[[], bool]) -> None:
-    """Wait for a node that can hold a trial of this size, while nodes may still join; say so on stderr.
+    """Wait for a node on which a trial fits, if nodes may still join. Print a message on stderr meanwhile.
 
-    Raises KeyboardInterrupt when ``ended`` says that the user has had enough.
+    Raises KeyboardInterrupt when ``ended`` returns true.
     """
-    began = told = 0.0
+    began = printed = 0.0
     while capacity(resources) == 0 and not is_own() and not can_grow_to(resources.bundle):
         now = time.monotonic()
         began = began or now
         if ended():
             raise KeyboardInterrupt
         if now - began > _SECONDS_TO_JOIN:
-            return  # which `require` will refuse
-        if now - told > _SECONDS_BETWEEN_WORDS:
-            told = now
+            return  # the caller's `require` then raises an error
+        if now - printed > _SECONDS_BETWEEN_MESSAGES:
+            printed = now
             wanted = f"a node with cpu={resources.cpu:g}, gpu={resources.gpu:g}"
-            print(
-                f"waiting for {wanted}; none of {len(nodes())} has so much yet", file=sys.stderr, flush=True
-            )
+            message = f"waiting for {wanted}; none of {len(nodes())} nodes has that much yet"
+            print(message, file=sys.stderr, flush=True)
         time.sleep(0.5)
 
 
 def nodes() -> list[dict[str, float]]:
-    """The resources of each node that is alive."""
+    """Return the resources of each live node."""
     import ray
 
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 def total() -> dict[str, float]:
-    """The resources of all nodes that are alive together."""
-    there: dict[str, float] = {}
+    """Return the sum of the resources of all live nodes."""
+    amounts: dict[str, float] = {}
     for node in nodes():
         for kind, amount in node.items():
-            there[kind] = there.get(kind, 0) + amount
-    return there
+            amounts[kind] = amounts.get(kind, 0) + amount
+    return amounts
 
 
 def capacity(resources: Resources) -> int:
-    """How many trials of this size the nodes that are alive can hold at once."""
+    """Return how many trials with these resources fit on the live nodes at once."""
     return sum(fits(resources.bundle, node) for node in nodes())
 
 
 def require(resources: Resources) -> int:
-    """The cluster's capacity; raises ClusterError when no node can ever hold one trial."""
+    """Return the cluster's capacity. Raises ClusterError if a trial can never fit on a node."""
     slots = capacity(resources)
     if slots == 0 and not can_grow_to(resources.bundle):
         alive = nodes()
@@ -285,7 +283,7 @@ def require(resources: Resources) -> int:
 
 
 def can_grow_to(bundle: Mapping[str, float]) -> bool:
-    """Whether the cluster's autoscaler knows a kind of node that can hold so much."""
+    """Return whether the cluster's autoscaler can add a node on which the bundle fits."""
     from tuner.ray_internals.core import autoscaler_config
 
     config = autoscaler_config()
@@ -294,7 +292,7 @@ def can_grow_to(bundle: Mapping[str, float]) -> bool:
 
 
 def waiting() -> list[dict[str, float]]:
-    """What tasks and actors that Ray has no room for at present ask for, each kind of request once."""
+    """Return the resource requests of tasks and actors that wait for room. Equal requests count once."""
     from ray.core.generated.gcs_pb2 import ResourceUsageBatchData
 
     from tuner.ray_internals.core import resource_usage
@@ -305,10 +303,10 @@ def waiting() -> list[dict[str, float]]:
 
 
 def fits(bundle: Mapping[str, float], node: Mapping[str, float]) -> int:
-    """How many such bundles a node with these resources holds at once."""
-    # A tiny margin: ten times 0.1 is one.
+    """Return how many bundles fit on a node with these resources at once."""
+    # The margin makes ten times 0.1 equal to 1.
     return min(
-        # A share of a GPU is a share of one of them: three trials of 0.6 need three.
+        # A fraction of a GPU must be on one GPU, so three trials with 0.6 each need three GPUs.
         int(node.get(kind, 0)) * int(1 / amount + 1e-9)
         if kind == "GPU" and amount < 1
         else int(node.get(kind, 0) / amount + 1e-9)
@@ -318,13 +316,13 @@ def fits(bundle: Mapping[str, float], node: Mapping[str, float]) -> int:
 
 
 def _ensure_token() -> None:
-    """See to it that there is an authentication token which only its owner can read."""
+    """Create an authentication token if there is none, and let only its owner read it."""
     if os.environ["RAY_AUTH_MODE"] != "token" or "RAY_AUTH_TOKEN" in os.environ:
         return
     path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH", Path.home() / ".ray" / "auth_token"))
     if not path.exists():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError):  # another process was faster; its token is as good
+        with contextlib.suppress(FileExistsError):  # another process created a token first; use that one
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w") as file:
                 file.write(secrets.token_hex(32))

@@ -1,4 +1,4 @@
-"""``run(sweep)``: from a sweep to its report."""
+"""``run(sweep)``: runs a sweep and returns its report."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ if TYPE_CHECKING:
     from tuner.cluster.lanes import Pool
     from tuner.state import SweepState
 
-# So long a sweep may take to end in good order before another Ctrl-C ends it at once.
 _SECONDS_OF_PATIENCE = 5.0
+"""A repeated Ctrl-C aborts the orderly end of a sweep only after this time."""
 
-# An interrupted sweep waits this long for its trials to end their iterations and be saved. Clusters that send
-# SIGTERM send SIGKILL 30 s later.
+# An interrupted sweep waits this long until its trials have finished an iteration and are saved. A cluster
+# manager that sends SIGTERM sends SIGKILL 30 s later.
 _SECONDS_TO_SAVE = 20.0
 
-# What a searcher writes of what it has learned is not needed to go on, and may be large.
 _SECONDS_BETWEEN_SAVES = 30.0
+"""A searcher's model is only for inspection and may be large, so it is not saved more frequently."""
 
 _LONGEST_PATH = 440
-"""SQLite takes 512, of which the journal's files and a number behind the name need some."""
+"""SQLite allows 512 bytes, but the journal's file names and a number after the name need some."""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -54,12 +54,13 @@ CHECKPOINTS = "checkpoints"
 
 
 class Begun(NamedTuple):
-    """A sweep whose results folder is there. ``notes``: what the user is to be told of it."""
+    """A sweep with its results folder and journal."""
 
     sweep: Sweep
     folder: Path
     journal: Journal
     notes: Sequence[str] = ()
+    """Messages for the user."""
 
 
 def run(
@@ -73,17 +74,25 @@ def run(
 ) -> Report:
     """Run a sweep to its end and return its report.
 
-    ``address``: of a running Ray cluster (``"auto"``: the one on this machine); ``None``: the cluster that
-    this process has joined already, else a new local one. ``verbose``: let Ray and the trials print.
-    ``exclusive``: refuse a results folder that is there already, instead of taking the next free name.
-    ``progress``: ``True`` shows a live table in a terminal and in a notebook, else lines on stderr; ``None``
-    or ``False`` shows nothing; or an object of your own with the methods of ``Progress``.
-    ``on_report``: called with the report before Ray is stopped.
+    Ctrl-C (SIGINT) and SIGTERM end the sweep in an orderly way, and the report's reason is then
+    ``interrupted``. A failed trial raises no error.
 
-    Ctrl-C (SIGINT) and SIGTERM end it in good order: the report then says ``interrupted``. Raises SpecError
-    for a wrong sweep, ClusterError for a cluster that cannot be had or is too small, ResultsError for a
-    results folder that cannot be written; all of them before any trial starts, but for workers that cannot
-    load the trainable. A trial that fails does not raise.
+    Args:
+        sweep: The sweep to run.
+        address: The address of a running Ray cluster; ``"auto"`` means the one on this machine. ``None`` uses
+            the cluster that this process has joined, or else starts a local one.
+        progress: ``True`` shows a live table in a terminal or notebook, and lines on stderr elsewhere.
+            ``False`` and ``None`` show nothing. It can also be an object with the methods of ``Progress``.
+        verbose: Show the output of Ray and of the trials.
+        exclusive: Refuse an existing results folder instead of choosing the next free name.
+        on_report: Called with the report before Ray is stopped.
+
+    Raises:
+        SpecError: The sweep is invalid.
+        ClusterError: The cluster cannot be started or joined, or is too small, or a worker cannot load the
+            trainable.
+        ResultsError: The results folder cannot be written.
+        LoggerError: A logger failed.
     """
 
     began = time.time()
@@ -125,11 +134,10 @@ def carry_out(
     verbose: bool,
     on_report: Callable[[Report], object] | None = None,
 ) -> Report:
-    """Run a sweep to its end, from where ``events`` leave it; ``begin`` is called when all else is ready."""
+    """Run a sweep to its end, continuing after ``events``. Call ``begin`` when everything else is ready."""
     interrupted = _Interruption()
-    # What is left to do when the cluster has been left.
-    with _alone(), interrupted.listening(), contextlib.ExitStack() as at_end:
-        # No cluster starts or grows for a sweep that is wrong without a look at its data.
+    with _alone(), interrupted.listening(), contextlib.ExitStack() as at_end:  # runs after leaving Ray
+        # Start no cluster for a sweep with mistakes that can be found without its data.
         if not sweep.is_plausible():
             sweep.check()
         is_joined = connection.is_joined()
@@ -143,7 +151,7 @@ def carry_out(
 
             trainable = sweep.trainable.load()
             if not is_joined:
-                sweep.check()  # reads the data while Ray starts
+                sweep.check()  # read the data while Ray starts
             ready()
             placement = place(trainable, sweep, ended=interrupted.is_set)
             threads = placement.resources.threads
@@ -151,7 +159,7 @@ def carry_out(
             pool = placement.start(recipe)
             try:
                 if is_joined:
-                    sweep.check()  # reads the data while the workers import what they need
+                    sweep.check()  # read the data while the workers import their modules
                 shared = share(sweep)
                 loggers = Loggers(sweep, sweep_id)
                 sweep, folder, journal, notes = begin()
@@ -188,10 +196,10 @@ _RUNNING = threading.Lock()
 
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
-    """A context in which no other sweep runs in this process: Ray Tune has one registry for all of it."""
+    """Raise ClusterError if another sweep runs in this process, since Ray Tune has one global registry."""
     if not _RUNNING.acquire(blocking=False):
-        what = "another sweep is running in this process; run them one after the other, or in a process each"
-        raise ClusterError(what)
+        what = "another sweep is running in this process"
+        raise ClusterError(f"{what}; run them one after another, or each in its own process")
     try:
         yield
     finally:
@@ -200,15 +208,15 @@ def _alone() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _resumable(folder: Path) -> Iterator[None]:
-    """Say of an error of the results folder, the cluster or a logger that the sweep can be continued."""
+    """Add to an error of the results folder, the cluster or a logger how to resume the sweep."""
     try:
         with writing(folder):
             yield
     except (ResultsError, ClusterError, LoggerError) as error:
         if not folder.is_dir():
             raise
-        mended = f"{error}; once that is mended, continue with: tuner resume {folder}"
-        raise type(error)(mended) from error
+        message = f"{error}; when this is fixed, continue with: tuner resume {folder}"
+        raise type(error)(message) from error
 
 
 def _drive(
@@ -222,7 +230,7 @@ def _drive(
     interrupted: _Interruption,
     notes: Sequence[str],
 ) -> None:
-    """Run trials until they have all ended, a budget is used up, or the user has had enough."""
+    """Run trials until all have ended, a budget is used up, or the user interrupts the sweep."""
     with importing():
         from ray.tune import Trainable
 
@@ -238,7 +246,7 @@ def _drive(
     driver.seconds_before = history.clock.driven
     for event in events:
         driver.recent.add(event)
-    # Ray wants a registered class; what runs is what the workers have loaded.
+    # Ray requires a registered class, but the workers run the trainable that they have loaded.
     experiment = StoredExperiment(CHECKPOINTS, Trainable, storage_path=str(folder.resolve()))
     controller = Controller(driver, pool, experiment, **parts)
     controller.take_over(history, pending)
@@ -263,7 +271,7 @@ def _drive(
                 progress.show(driver)
         if state.reason == "interrupted":
             deadline = time.monotonic() + _SECONDS_TO_SAVE
-            driver.notes.append("interrupted: running trials are saved; Ctrl-C again ends the sweep at once")
+            driver.notes.append("interrupted: saving running trials; press Ctrl-C again to end immediately")
             if progress is not None:
                 progress.show(driver)
             controller.wind_up(enough=lambda: interrupted.times > 1 or time.monotonic() >= deadline)
@@ -274,7 +282,7 @@ def _drive(
         if progress is not None:
             progress.show(driver)
     driver.save(folder)
-    # A sweep that has finished is not resumed, so nobody would do it later.
+    # A finished sweep is not resumed, so discarded checkpoints must be deleted now.
     driver.tidy()
     journal.sync()
     _remove_leftovers(state, folder / CHECKPOINTS)
@@ -282,17 +290,16 @@ def _drive(
 
 
 def _remove_leftovers(state: SweepState, folder: Path) -> None:
-    """Delete the checkpoints of trials that have ended and are not kept, and those that are not whole.
+    """Delete checkpoints that are incomplete, or that no trial needs any more.
 
-
-    A driver that crashes may leave them behind, and so may a worker that dies as it writes one.
+    A driver that crashes leaves them behind, and so does a worker that dies while it writes one.
     """
     from tuner.storage.checkpoints import PARTIAL
 
     for number in state.trials:
         trial_dir = folder / f"{number:05d}"
-        for left in trial_dir.glob(f"*{PARTIAL}") if state.keeps(number) else [trial_dir]:
-            shutil.rmtree(left, ignore_errors=True)
+        for leftover in trial_dir.glob(f"*{PARTIAL}") if state.keeps(number) else [trial_dir]:
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _saves(sweep: Sweep, trainable: Any) -> Saves:
@@ -302,7 +309,7 @@ def _saves(sweep: Sweep, trainable: Any) -> Saves:
 
 
 def _claim_folder(sweep: Sweep, *, exclusive: bool) -> tuple[Sweep, Path]:
-    """Make the results folder: ``<out>/<name>``, or the first of ``<name>-2``, ``-3``, ... that is free."""
+    """Create the results folder: ``<out>/<name>``, or the first of ``<name>-2``, ``-3``, ... that is free."""
     out = Path(os.path.expanduser(sweep.out))
     names = [sweep.name] if exclusive else _numbered(sweep.name)
     length = len(os.fsencode(out.absolute() / sweep.name))
@@ -312,7 +319,7 @@ def _claim_folder(sweep: Sweep, *, exclusive: bool) -> tuple[Sweep, Path]:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ResultsError(f"out: cannot make {out}: {error.strerror}") from error
+        raise ResultsError(f"out: cannot create {out}: {error.strerror}") from error
     for name in names:
         folder = out / name
         try:
@@ -320,9 +327,9 @@ def _claim_folder(sweep: Sweep, *, exclusive: bool) -> tuple[Sweep, Path]:
         except FileExistsError:
             continue
         except OSError as error:
-            raise ResultsError(f"out: cannot make {folder}: {error.strerror}") from error
+            raise ResultsError(f"out: cannot create {folder}: {error.strerror}") from error
         return sweep.model_copy(update={"name": name}), folder
-    raise ResultsError(f"name: {out / sweep.name} is there already; choose another name or remove it")
+    raise ResultsError(f"name: {out / sweep.name} already exists; choose another name or remove it")
 
 
 def _numbered(name: str) -> Iterator[str]:
@@ -334,33 +341,33 @@ def _numbered(name: str) -> Iterator[str]:
 
 
 class _Interruption(threading.Event):
-    """Set by SIGINT, SIGTERM or SIGHUP while it listens; after a while, another raises KeyboardInterrupt.
+    """An event that SIGINT, SIGTERM or SIGHUP sets. A later signal raises KeyboardInterrupt.
 
-    ``times``: how many signals there were. SIGHUP that the process ignores, as under nohup, stays ignored.
+    If the process ignores SIGHUP, as under nohup, it still does so.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.times = 0
-        self._first = 0.0
+        self.times = 0  # the number of signals so far
+        self._first = 0.0  # when the first signal came
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """A context in which the signals are ours; afterwards they are as before."""
-        if threading.current_thread() is not threading.main_thread():  # which alone may handle signals
+        """Handle the signals, and restore the former handlers at the end."""
+        if threading.current_thread() is not threading.main_thread():  # only that one can handle signals
             yield
             return
         before = {number: signal.getsignal(number) for number in _SIGNALS}
         for number, handler in before.items():
-            if number != signal.SIGHUP or handler is not signal.SIG_IGN:  # by nohup
-                signal.signal(number, self._take)
+            if number != signal.SIGHUP or handler is not signal.SIG_IGN:
+                signal.signal(number, self._handle)
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _take(self, number: int, frame: Any) -> None:
+    def _handle(self, number: int, frame: Any) -> None:
         self.times += 1
         if self.is_set() and time.monotonic() - self._first > _SECONDS_OF_PATIENCE:
             raise KeyboardInterrupt

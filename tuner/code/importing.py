@@ -1,4 +1,4 @@
-"""``importing`` and ``import_tune``: large imports that take less time."""
+"""``importing`` and ``import_tune``: make large imports faster."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from types import ModuleType
 from typing import Any
 
 _NAMED_BY_RAY_TUNE = ("pandas", "ray.data")
-"""Ray Tune 2.60 imports these modules, more than half of its import time, and uses them in type annotations
-and in functions that a sweep does not call."""
+"""Ray Tune 2.60 imports these modules, which takes more than half of its import time. It uses them only in
+type annotations and in functions that a sweep does not call."""
 
 
 @contextlib.contextmanager
 def importing() -> Iterator[None]:
     """Pause the garbage collector during large imports.
 
-    It would walk the new objects again and again, for a third of the time that torch takes to import, and
-    find nothing to free.
+    It finds no garbage there, but visits every new object repeatedly. This takes a third of the time of
+    ``import torch``.
     """
     was_enabled = gc.isenabled()
     gc.disable()
@@ -32,23 +32,23 @@ def importing() -> Iterator[None]:
 
 
 def import_tune() -> None:
-    """Import ``ray.tune`` without pandas and ``ray.data``; both load when something first uses them."""
+    """Import ``ray.tune`` without pandas and ``ray.data``. Each is imported at its first use."""
     if "ray.tune" in sys.modules:
         return
     with importing():
-        standing_in = [_StandIn(name) for name in _NAMED_BY_RAY_TUNE if name not in sys.modules]
-        sys.modules.update({module.__name__: module for module in standing_in})
+        stand_ins = [_StandIn(name) for name in _NAMED_BY_RAY_TUNE if name not in sys.modules]
+        sys.modules.update({module.__name__: module for module in stand_ins})
         try:
             importlib.import_module("ray.tune")
         finally:
-            for module in standing_in:
+            for module in stand_ins:
                 module.leave()
 
 
 class _StandIn(ModuleType):
-    """Takes a module's place during an import; afterwards forwards to the module, which it imports if needed.
+    """Replaces a module during an import. Later it imports the real module on demand and forwards to it.
 
-    The modules of Ray that it was imported by keep it, and nothing else sees it.
+    Only the Ray modules that imported it keep a reference to it.
     """
 
     def __getattr__(self, name: str) -> Any:
