@@ -12,8 +12,11 @@ from pydantic.fields import FieldInfo
 
 from tuner.code.importing import importing
 from tuner.errors import Problem, said
+from tuner.hints import for_key
 from tuner.space import RESERVED, Config, Float, Int, SearchSpace
-from tuner.spec import did_you_mean, nearest, problems_of
+from tuner.space.foreign import as_dimensions, in_our_form
+from tuner.spec import ALIKE, did_you_mean, likely, problems_of
+from tuner.synonyms import synonym
 
 _SAMPLES = 32
 """Configurations shown to a trainable's ``check``: enough to meet each value of a few small choices."""
@@ -26,6 +29,9 @@ class Given(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def listed(self) -> bool: ...
 
     def given(self, config: Config, *, seed: int, sweep_seed: int) -> dict[str, Any]: ...
 
@@ -63,6 +69,13 @@ def settings_problems(spec: Given, trainable: Any, space: SearchSpace | None) ->
             there = space is not None and key in space.names
             what = "it is already there, so remove it here" if there else "move it there"
             problems.append(Problem(where, f"is a hyperparameter, so it belongs under 'space'; {what}"))
+        elif (
+            model is not None
+            and likely(key, fields) is None
+            and (name := synonym(key, fields_of(trainable, "Config")))
+        ):
+            what = f"is a hyperparameter, so it belongs under 'space'; write '{name}' there"
+            problems.append(Problem(where, what))
         else:
             continue
         del rest[key]
@@ -89,12 +102,13 @@ def space_problems(spec: Given, trainable: Any, space: SearchSpace) -> list[Prob
         elif model is not None and name not in hyperparameters and model.model_config.get("extra") == "allow":
             continue  # `check` judges it
         elif model is not None and name not in hyperparameters:
-            misspelled.add(nearest(name, hyperparameters))
-            hint = did_you_mean(name, hyperparameters)
+            misspelled.add(likely(name, hyperparameters))
+            hint = _hint(spec, name, space, hyperparameters, settings)
             problems.append(Problem(where, f"{spec.name} has no hyperparameter '{name}'{hint}"))
         elif model is not None:
             wrong = _wrong_values(model, name, space)
-            problems += [Problem(where, f"{what} ({spec.name})") for what in wrong]
+            remedy = _remedy(model, name, space) if wrong else ""
+            problems += [Problem(where, f"{what} ({spec.name}){remedy}") for what in wrong]
     for name, field in hyperparameters.items():
         if not field.is_required() or name in misspelled or name in spec.settings:
             continue
@@ -104,6 +118,29 @@ def space_problems(spec: Given, trainable: Any, space: SearchSpace) -> list[Prob
             what = f"must have no condition ('when'): {spec.name} has no default for it"
             problems.append(Problem(f"space.{name}", what))
     return problems
+
+
+def _hint(
+    spec: Given, name: str, space: SearchSpace, hyperparameters: Collection[str], settings: Collection[str]
+) -> str:
+    """What to write for a name that is no hyperparameter of a trainable."""
+    if likely(name, hyperparameters, likeness=ALIKE) is None:
+        if setting := synonym(name, settings):
+            return f"; write its setting '{setting}' under 'trainable'"
+        value = space.constants.get(name, {})
+        if elsewhere := for_key(name, value, hyperparameters):
+            return elsewhere
+    return did_you_mean(name, hyperparameters, see="tuner list trainables" if spec.listed else "")
+
+
+def _remedy(model: type[BaseModel], name: str, space: SearchSpace) -> str:
+    """What to write for a constant that the model refuses, and that was hardly meant as one."""
+    value = space.constants.get(name)
+    if isinstance(value, (list, tuple)):
+        fits = value and not any(invalid(model, {name: each}, only=name) for each in value)
+        return f"; to search it, write {' or '.join(as_dimensions(value))}" if fits else ""
+    ours = in_our_form(value) if isinstance(value, Mapping) else None
+    return f"; write {ours}" if ours else ""
 
 
 def model_of(trainable: Any, part: str) -> type[BaseModel] | None:

@@ -12,6 +12,7 @@ from pydantic import Field
 from tuner.code.importing import import_tune
 from tuner.errors import Problem, SpecError, said
 from tuner.spec import Spec, describe, kind_and_settings, locate
+from tuner.synonyms import tracker
 
 if TYPE_CHECKING:
     from ray.tune import Callback
@@ -66,6 +67,8 @@ class LoggerSpec(Spec):
         import_tune()
         from ray.tune import Callback
 
+        if self.kind not in LOGGERS and (path := tracker(self.kind)) is not None:
+            raise SpecError([Problem("", f"unknown logger '{self.kind}'; write {path}")])
         found = locate(self.kind, LOGGERS, what="logger")
         if not (inspect.isclass(found) and issubclass(found, Callback)):
             raise SpecError([Problem("", f"'{self.kind}' must be a subclass of ray.tune.Callback")])

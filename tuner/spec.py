@@ -1,4 +1,4 @@
-"""``Spec``, the base of all that a sweep file can say; ``locate``, which turns a name into an object."""
+"""``Spec``, the base of all parts of a sweep, and its errors; ``locate`` imports what a name means."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from pydantic_core import ErrorDetails
 
 from tuner.code.modules import load_file, load_module
 from tuner.errors import Problem, SpecError
+from tuner.hints import for_key, sections
+from tuner.synonyms import others, squeezed, synonym
+from tuner.synonyms.table import KIND_KEYS
 
 Number = Annotated[float, Strict(), AllowInfNan(False)]
 """A finite number; text that looks like one is refused."""
@@ -42,9 +45,9 @@ class Spec(BaseModel):
 
 
 def unwrapped(value: Any, *, arrays: bool = False) -> Any:
-    """``value`` with each scalar of NumPy in it, also in lists and dicts, as a plain value.
+    """Return ``value`` with NumPy's scalars in it, also in lists and dicts, as plain values.
 
-    ``arrays``: arrays, too, as lists. What holds none is returned as it is.
+    ``arrays``: turn arrays into lists, too. A value without any is returned as it is.
     """
     if hasattr(value, "dtype") and hasattr(value, "tolist") and not isinstance(value, type):
         return value.tolist() if arrays or getattr(value, "ndim", 1) == 0 else value
@@ -59,14 +62,20 @@ def unwrapped(value: Any, *, arrays: bool = False) -> Any:
 
 
 def problems_of(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
-    """Every mistake in a pydantic error as a sentence, unknown keys with the nearest right spelling."""
+    """Return every mistake in a pydantic error as a sentence, with the nearest right spelling or synonym."""
     problems = []
     details = error.errors(include_url=False)
     unknown = [detail["loc"] for detail in details if detail["type"] == "extra_forbidden"]
-    misspelled = {(*loc[:-1], nearest(loc[-1], model.model_fields)) for loc in unknown}
+    meant = {(*loc[:-1], likely(loc[-1], model.model_fields)) for loc in unknown}
+    meant |= {
+        (section,)
+        for detail in details
+        if detail["type"] == "extra_forbidden" and len(detail["loc"]) == 1
+        for section in sections(detail["loc"][0], detail["input"])
+    }
     for detail in details:
-        if detail["type"] == "missing" and detail["loc"] in misspelled:
-            continue  # the unknown key says it: one mistake, one problem
+        if detail["type"] == "missing" and detail["loc"] in meant:
+            continue  # the unknown key's problem says it
         where = ".".join(map(str, detail["loc"]))
         cause = detail.get("ctx", {}).get("error")
         if isinstance(cause, SpecError):
@@ -76,17 +85,58 @@ def problems_of(error: ValidationError, model: type[BaseModel]) -> list[Problem]
     return problems
 
 
+ALIKE = 0.85
+"""How like a word must be to another, in [0, 1], to be its misspelling rather than a synonym."""
+
+_SPELT = 0.8
+"""From this likeness to a key of the same part on, in [0, 1], a key is not looked for in the other parts."""
+
+_SHORT_LIST = 8
+"""An error lists so many alternatives in full."""
+
+_NEAREST = 5
+"""An error names so many of more alternatives."""
+
+
 def nearest(name: object, known: Iterable[str], *, likeness: float = 0.6) -> str | None:
-    """The known spelling most like ``name``; ``None`` when none is as like as ``likeness``, in [0, 1]."""
+    """Return the known spelling most like ``name``; ``None``: none is as like as ``likeness``, in [0, 1]."""
     return next(iter(difflib.get_close_matches(str(name), sorted(known), n=1, cutoff=likeness)), None)
 
 
-def did_you_mean(name: object, known: Iterable[str], *, likeness: float = 0.6) -> str:
-    """``; did you mean 'x'?`` with the nearest known spelling, else the list of what is known."""
+def likely(name: object, known: Iterable[str], *, likeness: float = 0.6) -> str | None:
+    """Return the known name that ``name`` misspells or means; ``None``: there is none."""
+    return _meant(name, sorted(known), likeness)[0]
+
+
+def did_you_mean(name: object, known: Iterable[str], *, likeness: float = 0.6, see: str = "") -> str:
+    """Return ``; did you mean 'x'?`` or ``; write 'x'``, or else what is known, of much the nearest five.
+
+    ``see``: the command that lists all.
+    """
     known = sorted(known)
-    if near := nearest(name, known, likeness=likeness):
-        return f"; did you mean '{near}'?"
+    found, spelling = _meant(name, known, likeness)
+    if found is not None:
+        return f"; did you mean '{found}'?" if spelling else f"; write '{found}'"
+    if len(known) > _SHORT_LIST:
+        near = difflib.get_close_matches(str(name), known, n=_NEAREST, cutoff=0)
+        listed = f", see {see}" if see else ""
+        return f"; must be one of {len(known)} names{listed}; the nearest are {', '.join(near)}"
     return f"; must be one of {', '.join(known)}" if known else ""
+
+
+def _meant(name: object, known: list[str], likeness: float) -> tuple[str | None, bool]:
+    """The known name that ``name`` misspells or means, and whether by its spelling."""
+    if (same := next((each for each in known if squeezed(each) == squeezed(name)), None)) is not None:
+        return same, True
+    if (near := nearest(name, known, likeness=ALIKE)) is not None:
+        return near, True
+    if (same := synonym(name, known)) is not None:
+        return same, False
+    if (near := nearest(name, known, likeness=likeness)) is not None:
+        return near, True
+    theirs = dict(others(known))
+    misspelled = nearest(squeezed(name), theirs, likeness=ALIKE)
+    return (None, True) if misspelled is None else (theirs[misspelled], True)
 
 
 def kind_and_settings(value: Mapping[Any, Any], *, what: str) -> tuple[Any, dict[str, Any]]:
@@ -94,6 +144,9 @@ def kind_and_settings(value: Mapping[Any, Any], *, what: str) -> tuple[Any, dict
     if "kind" not in value:
         if misspelled := nearest("kind", map(str, value)):
             raise SpecError([Problem("", f"unknown key '{misspelled}'; did you mean 'kind'?")])
+        for key in KIND_KEYS:
+            if isinstance(named := value.get(key), str):
+                raise SpecError([Problem("kind", f"must be given, got {key}: {named}; write kind: {named}")])
         raise SpecError([Problem("kind", f"must be given: the {what}'s name")])
     kind = value["kind"]
     if not (isinstance(kind, str) or callable(kind)):
@@ -171,7 +224,10 @@ def _problem(detail: ErrorDetails, model: type[BaseModel]) -> Problem:
         for each in RENAMED:
             if path == [each.before] and each.now in model.model_fields:
                 return Problem(each.before, f"is called '{each.now}'{each.why}")
-        hint = did_you_mean(path[-1], model.model_fields) if len(path) == 1 else ""
+        keys = model.model_fields
+        hint = "" if len(path) > 1 else did_you_mean(path[0], keys)
+        if len(path) == 1 and nearest(path[0], keys, likeness=_SPELT) is None:
+            hint = for_key(path[0], got, keys) or hint
         return Problem(".".join(path[:-1]), f"unknown key '{path[-1]}'{hint}")
     if kind == "missing":
         return Problem(where, "must be given")
@@ -184,7 +240,8 @@ def _problem(detail: ErrorDetails, model: type[BaseModel]) -> Problem:
         whole = isinstance(bound, float) and bound.is_integer()
         return Problem(where, f"must be {word} {int(bound) if whole else bound}, got {got!r}")
     if kind in _EXPECTED:
-        return Problem(where, f"must be {_EXPECTED[kind]}, got {describe(got)}")
+        remedy = f"; write [{got}]" if _EXPECTED[kind] == "a list" and isinstance(got, str) else ""
+        return Problem(where, f"must be {_EXPECTED[kind]}, got {describe(got)}{remedy}")
     if "error" in context:
         return Problem(where, str(context["error"]))
     return Problem(where, f"{re.sub('^[A-Za-z]+ should', 'must', detail['msg'])}, got {describe(got)}")

@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Self
 
 import numpy as np
 from pydantic import (
@@ -21,7 +21,8 @@ from pydantic import (
 )
 
 from tuner import rules
-from tuner.code.modules import import_path, refuse_hiding
+from tuner.code.modules import refuse_hiding
+from tuner.components import component, written_out
 from tuner.errors import Problem, SpecError
 from tuner.logger import LoggerSpec
 from tuner.lookup import looked_up
@@ -29,47 +30,12 @@ from tuner.objective import Budget, Objective, Resources, Seconds
 from tuner.schedulers import SCHEDULERS, Fifo, SchedulerSpec
 from tuner.searchers import SEARCHERS, Random, SearcherSpec, beginning, start
 from tuner.space import SearchSpace
-from tuner.spec import Seed, Spec, describe, did_you_mean, locate
+from tuner.spec import Seed, Spec, describe
 from tuner.trainable import TrainableSpec
 from tuner.yaml12 import override, read_yaml, to_yaml
 
-_S = TypeVar("_S", bound=Spec)
-
 _SAMPLES = 32
 """Enough to estimate how often two trials have the same shape, and few enough to build at once."""
-
-
-def _component(value: Any, base: type[_S], table: Mapping[str, type[_S]], what: str) -> _S:
-    """Build a searcher or scheduler from a name, a mapping with ``kind``, or the object itself."""
-    if isinstance(value, base):
-        return value
-    if isinstance(value, str):
-        value = {"kind": value}
-    if not isinstance(value, Mapping):
-        raise SpecError([Problem("", f"must be a name or a mapping with 'kind', got {describe(value)}")])
-    kind = value.get("kind")
-    if not isinstance(kind, str):
-        raise SpecError([Problem("kind", f"must be given: one of {', '.join(table)}")])
-    if ":" in kind:
-        cls = locate(kind, {}, what=what)
-        if not (isinstance(cls, type) and issubclass(cls, base)):
-            raise SpecError(
-                [Problem("kind", f"'{kind}' must be a subclass of {base.__module__}.{base.__name__}")]
-            )
-        return cls(**{str(key): item for key, item in value.items() if key != "kind"})
-    if kind not in table:
-        raise SpecError([Problem("", f"unknown {what} '{kind}'{did_you_mean(kind, table)}")])
-    return table[kind](**{str(key): item for key, item in value.items()})
-
-
-def _dump(component: Spec) -> dict[str, Any]:
-    cls = type(component)
-    known = cls in SEARCHERS.values() or cls in SCHEDULERS.values()
-    settings = component.model_dump()
-    kind = settings["kind"] if known else import_path(cls)
-    # `initial_points` and `warm_start` are not settings of the method, and are usually empty.
-    empty = [name for name in ("initial_points", "warm_start") if name in settings and not settings[name]]
-    return {"kind": kind, **{k: value for k, value in settings.items() if k not in ("kind", *empty)}}
 
 
 _LONGEST_NAME = 200
@@ -121,15 +87,15 @@ class Sweep(Spec):
     budget: Budget = Field(description="limits of the sweep and of each of its trials")
     searcher: Annotated[
         SearcherSpec,
-        PlainValidator(lambda value: _component(value, SearcherSpec, SEARCHERS, "searcher")),
-        PlainSerializer(_dump),
+        PlainValidator(lambda value: component(value, SearcherSpec, SEARCHERS, "searcher")),
+        PlainSerializer(written_out),
     ] = Field(
         default=Random(), description="proposes configurations: a name, or a mapping with kind and settings"
     )
     scheduler: Annotated[
         SchedulerSpec,
-        PlainValidator(lambda value: _component(value, SchedulerSpec, SCHEDULERS, "scheduler")),
-        PlainSerializer(_dump),
+        PlainValidator(lambda value: component(value, SchedulerSpec, SCHEDULERS, "scheduler")),
+        PlainSerializer(written_out),
     ] = Field(default=Fifo(), description="stops trials early: a name, or a mapping with kind and settings")
     resources: Resources = Field(
         default=Resources(), description="devices of one worker process, and how trials share it"

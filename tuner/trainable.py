@@ -27,6 +27,7 @@ from tuner.declarations import (
     split_error,
 )
 from tuner.errors import Problem, SpecError, said
+from tuner.hints import for_file
 from tuner.space import Config, SearchSpace, is_json, misplaced_problems
 from tuner.spec import (
     Spec,
@@ -35,6 +36,7 @@ from tuner.spec import (
     kind_and_settings,
     locate,
 )
+from tuner.synonyms import estimator
 
 if TYPE_CHECKING:
     from ray.tune import Trainable
@@ -115,6 +117,11 @@ class TrainableSpec(Spec):
             return self.kind
         return import_path(self.kind)
 
+    @property
+    def listed(self) -> bool:
+        """Whether ``tuner list trainables`` shows it."""
+        return isinstance(self.kind, str) and self.kind in trainables()
+
     def is_importable(self) -> bool:
         """Return whether another process can find the trainable by its name alone."""
         if isinstance(self.kind, str):
@@ -137,22 +144,25 @@ class TrainableSpec(Spec):
             paths = {name: entry.path for name, entry in trainables().items()}
             if found in paths:
                 import_tune()  # before a class of Ray Tune's imports it in full
+            elif (remedy := _remedy(found)) is not None:
+                raise SpecError([Problem("", f"unknown trainable '{found}'; {remedy}")])
             found = locate(found, paths, what="trainable")
         if inspect.isclass(found):
             import_tune()
             from ray.tune import Trainable
 
             if not issubclass(found, Trainable):
-                raise SpecError(
-                    [Problem("", f"'{self.name}' must be a subclass of ray.tune.Trainable or a function")]
-                )
+                what = f"'{self.name}' must be a subclass of ray.tune.Trainable or a function"
+                estimator = hasattr(found, "fit") and hasattr(found, "predict")
+                what += f"; write {{kind: sklearn, estimator: {self.name}}}" if estimator else ""
+                raise SpecError([Problem("", what)])
             return found
         if not callable(found):
             raise SpecError(
                 [Problem("", f"'{self.name}' must be a class or a function, got {describe(found)}")]
             )
-        if (what := misfit(found, self.name)) is not None:
-            raise SpecError([Problem("", what)])
+        if (reason := misfit(found, self.name)) is not None:
+            raise SpecError([Problem("", reason)])
         return found
 
     def problems(
@@ -310,3 +320,19 @@ class TrainableSpec(Spec):
     def given(self, config: Config, *, seed: int, sweep_seed: int) -> dict[str, Any]:
         """Return the mapping that the trainable receives: hyperparameters, settings and the two seeds."""
         return {**config, **self.settings, "seed": seed, "sweep_seed": sweep_seed}
+
+
+def _remedy(name: str) -> str | None:
+    """What to write for a name that is no trainable but reads like a file, a command or an import path."""
+    if ":" in name:
+        return None
+    if (known := estimator(name)) is not None:
+        return f"write {{kind: sklearn, estimator: {known}}}"
+    if (file := for_file(name)) is not None:
+        return f"name the function or class in it, as in {file}"
+    module, _, attribute = name.rpartition(".")
+    if not module or not attribute.isidentifier():
+        return None
+    path = f"{module}:{attribute}"
+    estimators = ("sklearn", "xgboost", "lightgbm", "catboost")
+    return f"write {{kind: sklearn, estimator: {path}}}" if module.startswith(estimators) else f"write {path}"
