@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     BeforeValidator,
+    ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
     ValidationError,
@@ -20,8 +21,11 @@ from pydantic import (
 from pydantic.config import JsonDict
 from pydantic.json_schema import SkipJsonSchema
 
+from tuner import hints
 from tuner.errors import Problem, SpecError
+from tuner.hints import flow
 from tuner.spec import Count, Number, Spec, describe
+from tuner.synonyms import mode_of
 
 ITERATIONS = "iterations"
 """The default fidelity: what schedulers measure trials by."""
@@ -32,30 +36,42 @@ Ending = Literal["completed", "stopped", "failed"]
 """How a trial ended: on its own or at its maximum; by a decision or a budget; or with an error."""
 
 
+def _without_mode(schema: JsonDict) -> None:
+    """Let a JSON Schema require no mode."""
+    schema["required"] = ["metric"]
+
+
 class Objective(Spec):
     """The metric to optimise and its direction.
 
     A sweep file writes several objectives as a list. The methods that take single values use the first one.
+    The name of a standard metric is enough, as in ``objective: val_accuracy``.
     """
+
+    model_config = ConfigDict(json_schema_extra=_without_mode)
 
     metric: Annotated[str, Field(min_length=1)] = Field(
         description="name of the metric to optimise, as trials report it"
     )
-    mode: Literal["min", "max"] = Field(description="whether to minimise or maximise the metric")
+    mode: Literal["min", "max"] = Field(
+        description="whether to minimise or maximise the metric; a standard metric, such as val_accuracy or "
+        "loss, needs none"
+    )
     others: SkipJsonSchema[tuple[Objective, ...]] = Field(
         default=(), description="further objectives of equal weight; a sweep file writes a list instead"
     )
 
     @model_validator(mode="before")
     @classmethod
-    def _from_list(cls, data: Any) -> Any:
+    def _from_other_forms(cls, data: Any) -> Any:
+        """Read a list of objectives, the name of a standard metric, and a mapping without a mode."""
         if not isinstance(data, (list, tuple)):
-            return data
+            return _completed(data)
         parts: list[Objective] = []
         problems: list[Problem] = []
         for number, part in enumerate(data):
             try:
-                parts.append(part if isinstance(part, Objective) else cls(**_as_mapping(part)))
+                parts.append(part if isinstance(part, Objective) else cls(**_completed(part)))
             except SpecError as error:
                 problems += [problem.inside(str(number)) for problem in error.problems]
         if not data:
@@ -111,10 +127,26 @@ class Objective(Spec):
         return min(values) if self.mode == "max" else max(values)
 
 
-def _as_mapping(part: Any) -> Mapping[str, Any]:
-    if not isinstance(part, Mapping):
-        raise SpecError([Problem("", f"must be a mapping with 'metric' and 'mode', got {describe(part)}")])
-    return part
+def _completed(data: Any) -> dict[str, Any]:
+    """One objective as a mapping, with the mode of a standard metric. Raises SpecError for anything else."""
+    if isinstance(data, str):
+        if mode := mode_of(data):
+            return {"metric": data, "mode": mode}
+        what = "must be a standard metric, or a mapping with 'metric' and 'mode'"
+        raise SpecError([Problem("", f"{what}, got {describe(data)}; write {hints.objective(data)}")])
+    if not isinstance(data, Mapping):
+        what = f"must be a mapping with 'metric' and 'mode', got {describe(data)}"
+        raise SpecError([Problem("", what)])
+    metric, given = data.get("metric"), {str(key): value for key, value in data.items()}
+    if isinstance(metric, str) and metric and data.keys() == {"metric"}:
+        if mode := mode_of(metric):
+            return {**given, "mode": mode}
+        what = f"must be given, since '{metric}' is no standard metric"
+        raise SpecError([Problem("mode", f"{what}; write {hints.objective(given)}")])
+    if hints.meant_as_objective(given):
+        what = f"must have 'metric' and 'mode', got {flow(given)}; write {hints.objective(given)}"
+        raise SpecError([Problem("", what)])
+    return given
 
 
 _UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
@@ -189,6 +221,16 @@ class Budget(Spec):
         description="number of retries of a trial after errors with no progress in between, each in a fresh "
         "process and from its last checkpoint; none: one, unless the error is known to occur there too",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_a_single_value(cls, data: Any) -> Any:
+        count = isinstance(data, int) and not isinstance(data, bool)
+        if count or (isinstance(data, str) and re.fullmatch(_DURATION, data)):
+            limit = "trials" if count else "seconds"
+            what = f"must be a mapping, got {describe(data)}; write {{{limit}: {data}}}"
+            raise SpecError([Problem("", what)])
+        return data
 
     @property
     def is_limited(self) -> bool:

@@ -15,6 +15,7 @@ from tuner.objective import Budget
 from tuner.schedulers import SCHEDULERS, SchedulerSpec
 from tuner.searchers import SEARCHERS, SearcherSpec, beginning
 from tuner.space import CONSTRAINTS, misplaced_problems
+from tuner.synonyms import mode_of
 from tuner.trainable import TrainableSpec
 
 
@@ -126,6 +127,7 @@ def metrics_of(objective: Any) -> list[str]:
     """Return the metric names in an unchecked objective."""
     parts = objective if isinstance(objective, list) else [objective]
     named = [part.get("metric") for part in parts if isinstance(part, Mapping)]
+    named += [part for part in parts if isinstance(part, str) and mode_of(part)]
     return [metric for metric in named if isinstance(metric, str) and metric]
 
 

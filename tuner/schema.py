@@ -48,12 +48,14 @@ def sweep_schema() -> Schema:
         parts[name] |= {"anyOf": _component(table, refs), "default": parts[name]["default"]["kind"]}
     parts["trainable"] |= {"anyOf": _trainable(refs, definitions)}
     parts["loggers"] |= {"items": {"anyOf": _logger()}}
+    one: list[Schema] = [
+        {"$ref": "#/$defs/Objective"},
+        {"type": "string", "description": "a standard metric"},
+    ]
+    several = {"type": "array", "minItems": 1, "items": {"anyOf": one}}
     parts["objective"] = {
         "description": parts["objective"]["description"],
-        "anyOf": [
-            {"$ref": "#/$defs/Objective"},
-            {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/Objective"}},
-        ],
+        "anyOf": [*one, several],
     }
     parts["space"] |= {"$ref": "#/$defs/space"}
     for model in chain(*map(_models, trainables().values())):

@@ -149,7 +149,7 @@ def override(data: dict[str, Any], text: str) -> None:
     for part in path:
         inner = data.get(part)
         if isinstance(inner, str):  # `searcher: optuna` becomes `{kind: optuna, ...}`
-            inner = {"kind": inner}
+            inner = {"metric" if part == "objective" else "kind": inner}
         elif inner is None:
             inner = {}
         elif isinstance(inner, dict):
