@@ -43,13 +43,12 @@ def refused(where, instead, got):
         ),
         (
             {"a": {"min": 0, "max": 1}},
-            f'a: {ONE_OF}, or a constant, as {{choice: [{{"min": 0, "max": 1}}]}}, '
-            'got {"min": 0, "max": 1}',
+            f'a: {ONE_OF}, got {{"min": 0, "max": 1}}; write {{int: [0, 1]}}, '
+            'or {choice: [{"min": 0, "max": 1}]} for a constant',
         ),
         (
             {"a": {"grid_search": [1, 2]}},
-            f'a: {ONE_OF}, or a constant, as {{choice: [{{"grid_search": [1, 2]}}]}}, '
-            'got {"grid_search": [1, 2]}',
+            f'a: {ONE_OF}, got {{"grid_search": [1, 2]}}; write {{choice: [1, 2]}}',
         ),
         ({"a": {"flaot": [1, 2], "log": True}}, "a: unknown key 'flaot'; did you mean 'float'?"),
     ],

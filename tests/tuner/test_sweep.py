@@ -50,7 +50,7 @@ SENTENCES: dict[str, list[str]] = {
     "bound_infinite": ["space.lr: high must be finite, got inf"],
     "bound_not_a_number": ["space.lr: low must be finite, got nan"],
     "bounds_not_a_list": ["space.lr.float: must be [low, high], got 0.1"],
-    "bounds_three": ["space.lr.float: must be [low, high], got 3 values"],
+    "bounds_three": ["space.lr.float: must be [low, high], got 3 values; write {choice: [0.001, 0.01, 0.1]}"],
     "budget_missing": ["budget: must be given"],
     "budget_without_end": ["budget: must have 'trials' or 'seconds', or the sweep would never end"],
     "choice_empty": ["space.optimizer: a choice needs at least one value"],
@@ -132,7 +132,7 @@ SENTENCES: dict[str, list[str]] = {
         "trainable.batch_size: is a hyperparameter, so it belongs under 'space'; move it there"
     ],
     "hyperparameter_unknown": [
-        "space.leaning_rate: mlp has no hyperparameter 'leaning_rate'; must be one of activation, amp, batch_size, beta1, beta2, clip_norm, clip_value, compile, decay_epochs, decay_factor, depth, dropout, epsilon, groups, hidden, init_bias, init_scale, initialization, l1, l2, label_smoothing, lr, min_change, min_lr_ratio, missing, missing_neighbors, missing_value, mixup, momentum, noise, normalization, optimizer, outlier_limit, outlier_rule, outliers, patience, plateau_patience, rho, scaling, schedule, warmup, weight_decay, whitening, whitening_variance"
+        "space.leaning_rate: mlp has no hyperparameter 'leaning_rate'; did you mean 'lr'?"
     ],
     "iterations_missing": ["budget.iterations: must be given: a class trainable runs until it is stopped"],
     "key_is_a_number": ["a key must be text, got 7"],
@@ -146,7 +146,7 @@ SENTENCES: dict[str, list[str]] = {
     ],
     "logger_unknown": ["loggers.1: unknown logger 'tensorbord'; did you mean 'tensorboard'?"],
     "logger_without_kind": ["loggers.0: unknown key 'knd'; did you mean 'kind'?"],
-    "loggers_is_a_word": ["loggers: must be a list, got the text 'csv'"],
+    "loggers_is_a_word": ["loggers: must be a list, got the text 'csv'; write [csv]"],
     "low_above_high": ["space.lr: low must be below high, got low=0.1, high=0.001"],
     "low_equals_high": ["space.depth: low must be below high, got low=2, high=2"],
     "metric_empty": ["objective.metric: must have at least 1 character, got the text ''"],
@@ -158,7 +158,10 @@ SENTENCES: dict[str, list[str]] = {
         "space.momentum: must be below 1, got 1.5 (mlp)",
         "space.dropuot: mlp has no hyperparameter 'dropuot'; did you mean 'dropout'?",
     ],
-    "mode_missing": ["objective.mode: must be given"],
+    "mode_missing": [
+        "objective.mode: must be given, since 'gain' is no standard metric; write {metric: gain, mode: min} or mode: max",
+        "objective.metric: mlp reports no 'gain'; must be one of epoch_seconds, gradient_norm, learning_rate, parameters, train_loss, val_accuracy, val_loss",
+    ],
     "name_with_a_slash": [
         "name: must begin with a letter or digit and contain only letters, digits, '.', '_' and '-', got the text 'results/mine'"
     ],
@@ -168,11 +171,12 @@ SENTENCES: dict[str, list[str]] = {
     "not_yaml_but_tabs": [
         "{file}: line 3: not valid YAML: found character '\\t' that cannot start any token"
     ],
-    "objective_is_a_word": ["objective: must be a mapping, got the text 'val_accuracy'"],
+    "objective_is_a_word": [
+        "objective: must be a standard metric, or a mapping with 'metric' and 'mode', got the text 'gain'; write {metric: gain, mode: min} or mode: max",
+    ],
     "objective_missing": ["objective: must be given"],
     "objectives_faulty": [
-        "objective.1.mode: unknown value 'maximum'; did you mean 'max'?",
-        "objective.2: must be a mapping with 'metric' and 'mode', got the text 'val_loss'",
+        "objective.1.mode: unknown value 'maximum'; write 'max'",
     ],
     "objectives_for_one": [
         "searcher: supports a single objective, got several; use grid or optuna or random or sobol",
@@ -203,7 +207,7 @@ SENTENCES: dict[str, list[str]] = {
     "searcher_setting_as_text": ["searcher.gamma: must be a number, got the text '0.25'"],
     "searcher_setting_too_small": ["searcher.startup_trials: must be at least 1, got 0"],
     "searcher_without_kind": [
-        "searcher.kind: must be given: one of grid, random, sobol, optuna, hyperopt, bayes, evolution, reinforce"
+        "searcher.kind: must be given, got sampler: tpe; write {kind: optuna, sampler: tpe}"
     ],
     "seed_fractional": ["seed: must be a whole number, got 1.5"],
     "seed_in_the_space": ["space.seed: tuner sets this from the sweep's 'seed'; choose another name"],
@@ -218,7 +222,7 @@ SENTENCES: dict[str, list[str]] = {
     ],
     "several_mistakes": [
         "space.lr: low must be below high, got low=0.1, high=0.001",
-        "objective.mode: unknown value 'maximise'; must be one of max, min",
+        "objective.mode: unknown value 'maximise'; write 'max'",
         "budget.trials: must be at least 1, got 0",
         "budget: unknown key 'iteration'; did you mean 'iterations'?",
         "searcher: unknown searcher 'optunna'; did you mean 'optuna'?",
@@ -264,7 +268,7 @@ SENTENCES: dict[str, list[str]] = {
     "typo_in_a_dimension": ["space.lr: unknown key 'flaot'; did you mean 'float'?"],
     "typo_in_a_dimension_option": ["space.lr: unknown key 'lgo'; did you mean 'log'?"],
     "typo_in_a_metric": ["objective.metric: mlp reports no 'val_acuracy'; did you mean 'val_accuracy'?"],
-    "typo_in_a_mode": ["objective.mode: unknown value 'maximum'; did you mean 'max'?"],
+    "typo_in_a_mode": ["objective.mode: unknown value 'maximum'; write 'max'"],
     "typo_in_a_sampler": ["searcher.sampler: unknown value 'tpee'; did you mean 'tpe'?"],
     "typo_in_a_scheduler": ["scheduler: unknown scheduler 'hyperbnd'; did you mean 'hyperband'?"],
     "typo_in_a_scheduler_setting": [
@@ -658,7 +662,7 @@ def test_a_searcher_of_the_user_is_imported_and_written_by_its_path() -> None:
          "did you mean 'patience'?"),
         ("no_such_module:Patient", "searcher: there is no module 'no_such_module'"),
         (["random"], "searcher: must be a name or a mapping with 'kind', got ['random']"),
-        (None, "searcher: must be a name or a mapping with 'kind', got nothing"),
+        (None, "searcher: must be a name or a mapping with 'kind', got nothing; leave the key out for the default"),
     ],
 )  # fmt: skip
 def test_a_searcher_that_is_none_is_refused(searcher: Any, sentence: str) -> None:

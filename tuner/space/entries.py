@@ -10,6 +10,7 @@ from tuner.errors import Problem, SpecError
 from tuner.space.architecture import Architecture
 from tuner.space.choices import Choice, Ordinal
 from tuner.space.dimension import Dimension
+from tuner.space.foreign import in_our_form
 from tuner.space.kinds import (
     KINDS,
     is_nameless,
@@ -18,8 +19,9 @@ from tuner.space.kinds import (
     options_of,
     shown,
 )
-from tuner.space.values import decoded, is_value, raise_any, written
+from tuner.space.values import decoded, is_number, is_value, raise_any, written
 from tuner.spec import describe, did_you_mean, nearest, unwrapped
+from tuner.synonyms import form_of, role_of, synonym
 
 _ONE_OF = f"must say one of {', '.join([*KINDS][:-1])} and {[*KINDS][-1]}"
 
@@ -34,10 +36,10 @@ _OF_ITS_OWN = "write it as a hyperparameter of its own, or list whole values wit
 
 
 def parse(entry: Any) -> Any:
-    """A dimension for the mapping of a sweep file; whatever is no such mapping is a constant.
+    """Return the dimension that a sweep file's mapping means; anything else is a constant.
 
-    What stands in the groups of a choice is read, too. Raises SpecError also for what looks like a dimension
-    inside a constant or an option, where nothing would be searched.
+    The groups of a choice are read, too. Raises SpecError for a dimension that is written as for another
+    tool, and for one inside a constant or an option, where nothing would be searched.
     """
     entry = unwrapped(entry, arrays=True)
     if isinstance(entry, Choice) and entry.groups:
@@ -53,10 +55,16 @@ def parse(entry: Any) -> Any:
         if len(kinds) > 1:
             raise SpecError([Problem("", f"{_ONE_OF}, got {' and '.join(kinds)}")])
         _refuse_half_written(entry)
+    elif isinstance(entry, str) and (ours := in_our_form(entry)):
+        what = f"must be a mapping, got {describe(entry)}; write {ours}, or {{choice: ['{entry}']}} for text"
+        raise SpecError([Problem("", what)])
     raise_any(misplaced_problems(entry, instead=_OF_ITS_OWN))
     entry = decoded(entry)
     if not is_value(entry):
-        raise SpecError([Problem("", f"a constant must be a value that JSON can write, got {entry!r}")])
+        ours = in_our_form(entry)
+        remedy = f"; write {ours}" if ours else ""
+        what = f"a constant must be a value that JSON can write, got {entry!r}{remedy}"
+        raise SpecError([Problem("", what)])
     return entry
 
 
@@ -66,6 +74,11 @@ def _refuse_half_written(entry: Mapping[Any, Any]) -> None:
     unknown = [key for key in entry if key not in options]
     if not unknown:
         raise SpecError([Problem("", f"{_ONE_OF}, got {dict(entry)}")])
+    if (ours := in_our_form(entry)) and entry.keys() != {"value"}:
+        telling = any(form_of(key) is not None or role_of(key) == "form" for key in entry)
+        plain = of_another_tool(entry) and not telling
+        constant = f", or {{choice: [{written(entry)}]}} for a constant" if plain else ""
+        raise SpecError([Problem("", f"{_ONE_OF}, got {written(entry)}; write {ours}{constant}")])
     if of_another_tool(entry):
         what = f"{_ONE_OF}, or a constant, as {{choice: [{written(entry)}]}}"
         raise SpecError([Problem("", f"{what}, got {written(entry)}")])
@@ -97,8 +110,8 @@ def _dimension(kind: str, entry: dict[str, Any]) -> Dimension:
         entry = {key: decoded(value) if key == "default" else value for key, value in entry.items()}
     options = options_of(cls)
     problems = [
-        Problem("", f"unknown key '{key}'{did_you_mean(key, [kind, *options])}")
-        for key in entry
+        Problem("", f"unknown key '{key}'{_option_hint(key, value, [kind, *options])}")
+        for key, value in entry.items()
         if key not in options
     ]
     if cls is Architecture:
@@ -107,11 +120,30 @@ def _dimension(kind: str, entry: dict[str, Any]) -> Dimension:
     listed = kind in ("choice", "ordinal")
     if not isinstance(body, (list, tuple)) and not (kind == "choice" and isinstance(body, Mapping)):
         need = "a list of values" if listed else "[low, high]"
-        problems.append(Problem(kind, f"must be {need}, got {describe(body)}"))
+        problems.append(Problem(kind, f"must be {need}, got {describe(body)}{_remedy(kind, body)}"))
     elif not listed and len(body) != 2:
-        problems.append(Problem(kind, f"must be [low, high], got {len(body)} values"))
+        remedy = _remedy(kind, body)
+        problems.append(Problem(kind, f"must be [low, high], got {len(body)} values{remedy}"))
     raise_any(problems)
     return parse(make(body, **entry)) if listed else make(*body, **entry)
+
+
+def _option_hint(key: object, value: Any, options: list[str]) -> str:
+    log = synonym(key, options) == "log" and not isinstance(value, bool)
+    return "; write log: true" if log else did_you_mean(key, options)
+
+
+def _remedy(kind: str, body: Any) -> str:
+    """What to write for a dimension whose kind is right and whose body is not; empty: that is not clear."""
+    if isinstance(body, (list, tuple)) and (len(body) > 3 or (len(body) == 3 and not _is_step(*body))):
+        return f"; write {{choice: {written(list(body))}}}"
+    ours = in_our_form({kind: body}) if isinstance(body, (Mapping, list, tuple)) else None
+    return f"; write {ours}" if ours else ""
+
+
+def _is_step(low: Any, high: Any, step: Any) -> bool:
+    """Whether the third number of a list reads like a step: it does not continue the first two."""
+    return all(map(is_number, (low, high, step))) and 0 < step <= high - low and step < high
 
 
 def _with_groups_read(choice: Choice) -> Choice:

@@ -17,6 +17,7 @@ from tuner.space.conditions import Constant
 from tuner.space.constraints import Constraint
 from tuner.space.coverage import covered
 from tuner.space.dimension import UNSET, Dimension, check_grid_size
+from tuner.space.foreign import named_entries
 from tuner.space.reading import CONSTRAINTS, Slot, read
 from tuner.space.values import encoded, same
 from tuner.spec import describe
@@ -320,7 +321,9 @@ class SearchSpace:
             if isinstance(value, SearchSpace):
                 return value
             if not isinstance(value, Mapping):
-                raise SpecError([Problem("", f"must be a mapping of hyperparameters, got {describe(value)}")])
+                ours = named_entries(value) if isinstance(value, list) else None
+                what = f"must be a mapping of hyperparameters, got {describe(value)}"
+                raise SpecError([Problem("", f"{what}; write {ours}" if ours else what)])
             return cls(value)
 
         return core_schema.no_info_plain_validator_function(
