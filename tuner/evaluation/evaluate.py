@@ -113,7 +113,9 @@ def _repeat_and_test(
     seeds = np.random.SeedSequence([sweep.seed, len(report.trials)]).generate_state(2, np.uint32)
     with connection.connected(address, verbose=verbose):
         compared = _run(
-            _part(sweep, "repeats", report.folder, shared, sweep.objective, configs, iterations, seeds[0]),
+            _fixed_sweep(
+                sweep, "repeats", report.folder, shared, sweep.objective, configs, iterations, seeds[0]
+            ),
             verbose=verbose,
             progress=progress,
         )
@@ -127,7 +129,9 @@ def _repeat_and_test(
         settings, metric = final_of(chosen.iteration or 1)
         objective = Objective(metric=metric, mode=sweep.objective.mode)
         tested = _run(
-            _part(sweep, "test", report.folder, settings, objective, [chosen.config] * repeats, 1, seeds[1]),
+            _fixed_sweep(
+                sweep, "test", report.folder, settings, objective, [chosen.config] * repeats, 1, seeds[1]
+            ),
             verbose=verbose,
             progress=progress,
         )
@@ -179,7 +183,7 @@ def _final_settings(sweep: Sweep) -> Callable[[int], tuple[dict[str, Any], str]]
     )
 
 
-def _part(
+def _fixed_sweep(
     sweep: Sweep,
     name: str,
     folder: Path,

@@ -50,12 +50,12 @@ class _BayesSearcher(StudySearcher):
         super().__init__(sampler, objective)
 
     def suggest(self, trial: int) -> Config:
-        self._void(trial)
+        self._discard(trial)
         asked = self._open[trial] = self._study.ask()
         return self._space.build(lambda key, _: self._parameters[key].ask(asked))
 
     def take(self, trial: int, config: Config) -> None:
-        self._void(trial)
+        self._discard(trial)
         chosen = self._space.by_key(config)
         self._study.enqueue_trial({key: self._parameters[key].told(value) for key, value in chosen.items()})
         asked = self._open[trial] = self._study.ask()
@@ -71,7 +71,7 @@ class _BayesSearcher(StudySearcher):
         else:
             self._study.tell(asked, state=self._states.PRUNED)
 
-    def _void(self, trial: int) -> None:
+    def _discard(self, trial: int) -> None:
         if trial in self._open:
             # Optuna ignores a trial that is pruned before its first value.
             self._study.tell(self._open.pop(trial), state=self._states.PRUNED)

@@ -103,7 +103,7 @@ class _HyperOptSearcher(Searcher):
     def suggest(self, trial: int) -> Config:
         from hyperopt.base import spec_from_misc
 
-        self._void(trial)
+        self._discard(trial)
         [identifier] = self._trials.new_trial_ids(1)
         [document] = self._draw(identifier, trial)
         self._insert(trial, document)
@@ -116,7 +116,7 @@ class _HyperOptSearcher(Searcher):
         return self._space.build(choose)
 
     def take(self, trial: int, config: Config) -> None:
-        self._void(trial)
+        self._discard(trial)
         [identifier] = self._trials.new_trial_ids(1)
         chosen = self._space.by_key(config)
         point = {key: told(self._space.dimensions[key], value) for key, value in chosen.items()}
@@ -173,7 +173,7 @@ class _HyperOptSearcher(Searcher):
         self._trials.refresh()
         self._running[trial] = self._trials.trials[-1]
 
-    def _void(self, trial: int) -> None:
+    def _discard(self, trial: int) -> None:
         if trial in self._running:
             self._running.pop(trial)["state"] = self._hyperopt.JOB_STATE_ERROR  # HyperOpt ignores such trials
             self._trials.refresh()

@@ -147,7 +147,7 @@ class _OptunaSearcher(StudySearcher):
         self._attempts: dict[int, int] = {}  # used by samplers that do not learn
 
     def suggest(self, trial: int) -> Config:
-        self._void(trial)
+        self._discard(trial)
         if not self._spec.learns:
             # The suggestion must not depend on earlier calls.
             attempt = self._attempts[trial] = self._attempts.get(trial, -1) + 1
@@ -161,7 +161,7 @@ class _OptunaSearcher(StudySearcher):
         return self._space.build(lambda key, _: chosen[key])
 
     def take(self, trial: int, config: Config) -> None:
-        self._void(trial)
+        self._discard(trial)
         chosen = self._space.by_key(config)
         told = {key: self._parameters[key].told(value) for key, value in chosen.items()}
         if self._spec.sampler in _JOINT:
@@ -202,7 +202,7 @@ class _OptunaSearcher(StudySearcher):
             failed, worst = due[0][0], [value for _, value in due]
             self._study.tell(self._open.pop(failed), worst, state=self._states.COMPLETE)
 
-    def _void(self, trial: int) -> None:
+    def _discard(self, trial: int) -> None:
         if trial in self._open:
             self._study.tell(self._open.pop(trial), state=self._states.FAIL)
 

@@ -72,17 +72,17 @@ class _Trial:
 
     state: TrialState
     curve: LearningCurve
-    behind: int = 0
+    iterations_to_repeat: int = 0
     """Number of its iterations that it must repeat."""
     is_dropped: bool = False
     """Whether it is paused and about to end."""
-    since: float = 0.0
+    worker_since: float = 0.0
     """When it got its worker."""
-    held: float = 0.0
+    seconds_before: float = 0.0
     """Seconds that it held workers before."""
     began: float = 0.0
     """When it would have started, had it done all its iterations without a break."""
-    upto: int = 0
+    target: int = 0
     """The iteration at which the simulation looks at it next."""
     losses: int = 0
     """How many times its worker has died."""
@@ -92,7 +92,7 @@ class _Trial:
         return self.state.number
 
     @property
-    def following(self) -> int:
+    def next_report(self) -> int:
         """Return the iteration of its next report.
 
         With another trial's checkpoint, its current iteration may lie between two of its reports.
@@ -128,27 +128,27 @@ class _Run:
         self.drop()
         while self.free > 0 and self.state.reason is None:
             was_closed = self.state.is_closed
-            trial = self.next()
+            trial = self.next_trial()
             if trial is None:
                 self.drop()
                 if self.state.is_closed is was_closed:
                     break
                 continue  # no trial will be added, so a paused one may resume now
             self.free -= 1
-            trial.since = self.now
+            trial.worker_since = self.now
             self.start(trial, at=self.now + self.costs.trial)
 
-    def next(self) -> _Trial | None:
+    def next_trial(self) -> _Trial | None:
         """Return the trial that takes a free worker."""
         if (decision := self.state.resume()) is not None:
             self.decided.append(decision)
-            return self.resumed(decision)
+            return self.resumed_trial(decision)
         if (suggested := self.state.suggest()) is not None:
             self.decided.append(suggested)
-            return self.new(suggested)
+            return self.new_trial(suggested)
         return None
 
-    def new(self, suggested: Suggested) -> _Trial:
+    def new_trial(self, suggested: Suggested) -> _Trial:
         rng = np.random.default_rng([self.sweep.seed, suggested.trial, 1])
         curve = self.curves(suggested.config, suggested.trial)
         if rng.random() < self.costs.failures:
@@ -156,7 +156,7 @@ class _Run:
         self.trials.append(_Trial(self.state.trials[suggested.trial], curve))
         return self.trials[-1]
 
-    def resumed(self, decision: Decision) -> _Trial:
+    def resumed_trial(self, decision: Decision) -> _Trial:
         """Return the trial of a decision to resume.
 
         A trial that copies a source gets the curve that the source would have with the trial's new
@@ -171,7 +171,7 @@ class _Run:
             self.decided.append(event)
             trial.curve = trial.curve.continued(self.curves(config, decision.source))
         if not self.costs.checkpoints:
-            trial.behind = trial.state.iteration
+            trial.iterations_to_repeat = trial.state.iteration
         return trial
 
     def drop(self) -> None:
@@ -199,16 +199,16 @@ class _Run:
             self.idle.append(trial)
             return
         # Trials measured by seconds may be decided on at each result.
-        limit = min(grant.until or trial.following, self.sweep.budget.iterations or math.inf)
-        trial.upto = math.ceil(max(trial.following, limit) / curve.every) * curve.every
-        trial.began = at - (trial.state.iteration - trial.behind) * curve.seconds
+        limit = min(grant.until or trial.next_report, self.sweep.budget.iterations or math.inf)
+        trial.target = math.ceil(max(trial.next_report, limit) / curve.every) * curve.every
+        trial.began = at - (trial.state.iteration - trial.iterations_to_repeat) * curve.seconds
         interruptions = [curve.fails_at or math.inf, len(curve.values), *curve.losses[trial.losses :][:1]]
-        arrival = trial.began + min(trial.upto, *interruptions) * curve.seconds
+        arrival = trial.began + min(trial.target, *interruptions) * curve.seconds
         self.expect(max(at, min(arrival, self.time_is_up(trial))), trial, "arrives")
 
     def time_is_up(self, trial: _Trial) -> float:
         """Return when a running trial exceeds ``budget.trial_seconds``."""
-        return trial.since + (self.sweep.budget.trial_seconds or math.inf) - trial.held
+        return trial.worker_since + (self.sweep.budget.trial_seconds or math.inf) - trial.seconds_before
 
     def advance(self) -> None:
         """Process the next event, or the end of the sweep's budget."""
@@ -232,7 +232,7 @@ class _Run:
         running = [trial for trial in self.trials if trial.state.state == "running"]
         gpus = self.sweep.resources.gpu
         if self.sweep.budget.gpu_seconds is not None and running and gpus > 0:
-            used = self.worker_seconds + sum(self.now - trial.since for trial in running)
+            used = self.worker_seconds + sum(self.now - trial.worker_since for trial in running)
             left = self.sweep.budget.gpu_seconds / gpus - used
             ends.append((self.now + left / len(running), "gpu_seconds"))
         return min(ends)
@@ -240,19 +240,19 @@ class _Run:
     def arrive(self, trial: _Trial, at: float, deadline: tuple[float, str]) -> None:
         """Process a trial's results up to the time ``at`` and act on the decisions."""
         curve = trial.curve
-        while trial.state.iteration < trial.upto:
-            following = trial.following
-            moment = trial.began + following * curve.seconds
+        while trial.state.iteration < trial.target:
+            next_report = trial.next_report
+            moment = trial.began + next_report * curve.seconds
             if min(moment, at) > deadline[0]:  # other trials may have earlier results
                 self.now, self.cutoff = deadline[0], deadline
                 return None
             if moment > self.time_is_up(trial):
                 return self.leave(trial, "stopped", at=at)
-            if following >= min(curve.losses[trial.losses :], default=math.inf):
+            if next_report >= min(curve.losses[trial.losses :], default=math.inf):
                 return self.lose(trial, at=at)
-            if following >= (curve.fails_at or math.inf):
+            if next_report >= (curve.fails_at or math.inf):
                 return self.leave(trial, "failed", at=at)
-            if following > len(curve.values):
+            if next_report > len(curve.values):
                 return self.leave(trial, "completed", at=at)
             action = self.report(trial, moment)
             if self.state.reason is not None:
@@ -276,13 +276,13 @@ class _Run:
         if self.state.starts_left(trial.number) == 0:
             return self.leave(trial, "failed", at=at)
         self.state.apply(Lost(trial.number, "its worker died"))
-        trial.behind = 0 if self.costs.checkpoints else trial.state.iteration
+        trial.iterations_to_repeat = 0 if self.costs.checkpoints else trial.state.iteration
         return self.start(trial, at=at + self.costs.trial)
 
     def report(self, trial: _Trial, moment: float) -> Action:
         """Give the trial's next result to the state and return the scheduler's action."""
-        trial.behind = 0
-        iteration = trial.following
+        trial.iterations_to_repeat = 0
+        iteration = trial.next_report
         values = trial.curve.at(iteration)
         instructions = self.state.apply(
             Result(
@@ -304,7 +304,7 @@ class _Run:
         return decision.action
 
     def pause(self, trial: _Trial, *, at: float) -> None:
-        self.give_up_worker(trial, at=at)
+        self.free_worker(trial, at=at)
         if self.costs.lost_pauses > 0:
             rng = np.random.default_rng([self.sweep.seed, trial.number, trial.state.iteration, 3])
             if rng.random() < self.costs.lost_pauses:
@@ -312,13 +312,13 @@ class _Run:
 
     def leave(self, trial: _Trial, ending: Ending, *, at: float) -> None:
         """End a running trial and free its worker."""
-        self.give_up_worker(trial, at=at)
+        self.free_worker(trial, at=at)
         self.end(trial, ending)
 
-    def give_up_worker(self, trial: _Trial, *, at: float) -> None:
+    def free_worker(self, trial: _Trial, *, at: float) -> None:
         self.now = at
-        self.worker_seconds += at - trial.since
-        trial.held += at - trial.since
+        self.worker_seconds += at - trial.worker_since
+        trial.seconds_before += at - trial.worker_since
         self.free += 1
 
     def end(self, trial: _Trial, ending: Ending) -> None:
