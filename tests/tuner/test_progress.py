@@ -162,6 +162,27 @@ def test_time_left_is_at_most_that_of_the_budget(tmp_path):
     assert pace.remaining(driver.state) == pytest.approx(50.0)
 
 
+def test_lines_tell_the_opening_and_the_best_without_any_control_character(tmp_path):
+    stream = io.StringIO()
+    driver, lines = driving(tmp_path, running=2), Lines(stream)
+    lines.open(driver.sweep, tmp_path, 2)
+    for iteration, value in enumerate((0.5, 0.25, 0.75), start=1):
+        report(driver, 0, iteration, value)
+        lines._drawn = 0.0
+        lines.show(driver)
+    lines.close()
+    opening, *told = stream.getvalue().splitlines()
+    assert opening == (
+        f"64 trials of toys.py:Toy, searcher random, scheduler fifo, 2 workers; results in {tmp_path}"
+    )
+    assert [re.findall(r"^2/64 trials · 2 running · .*; best loss (\S+) \(", line) for line in told] == [
+        ["0.5"],
+        ["0.25"],
+        ["0.25"],
+    ]
+    assert not re.search(r"[\x00-\x09\x0b-\x1f]", stream.getvalue())
+
+
 class Terminal(io.StringIO):
     """A stream that is a terminal."""
 
