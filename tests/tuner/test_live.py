@@ -132,7 +132,7 @@ def test_every_line_fits_every_terminal(views, name, size):
 @pytest.mark.parametrize("size", [(80, 24), (60, 15), (80, 6), (40, 4)], ids=str)
 def test_what_leads_and_the_progress_are_on_every_screen(views, name, size):
     lines = drawn(views[name], *size)
-    leads = r"no result yet|loss [\d.e-]+|\d+ trials on the Pareto|validation/accuracy"
+    leads = r"no result yet|loss [\d.e-]+|\d+ trials on the Pareto|validation/accuracy_of_… \d"
     assert any(re.match(rf"best +({leads})", line) for line in lines)
     assert any(re.search(r"\b0\.0 s", line) for line in lines)
     if (trials := views[name].trials) and size[1] > 4:
@@ -337,6 +337,18 @@ def test_time_left_of_a_resumed_sweep_leaves_out_what_earlier_runs_used():
     sweep.clock.now += 10
     assert sweep.view().seconds_left == pytest.approx(20.0)
     assert sweep.view().done == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "done"), [("fifo", 0.25), ({"kind": "pbt", "interval": 5}, 0.25), ("asha_stop", 0.0)]
+)
+def test_iterations_count_where_no_trial_is_stopped(scheduler, done):
+    sweep = Watched(running=2, scheduler=scheduler, budget={"trials": 2, "iterations": 20})
+    for number in range(2):
+        for iteration in range(1, 6):
+            if sweep.state.trials[number].state == "running":
+                sweep.report(number, iteration, 1.0)
+    assert sweep.view().done == pytest.approx(done)
 
 
 def test_iterations_in_all_tell_the_time_left():

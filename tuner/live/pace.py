@@ -85,17 +85,14 @@ class Pace:
 
 
 def _through(state: SweepState) -> float:
-    """Count the trials that are through, and the part of their iterations that running trials have done.
+    """Count the trials that are through, and the part of their iterations that the others have done.
 
-    Nobody knows how far a running trial will go where a scheduler stops some. It counts when it has left.
+    Nobody knows how far a trial will go where a scheduler stops some. It counts when it has left its worker.
     """
-    counts = state.counts()
-    done = float(counts["completed"] + counts["stopped"] + counts["failed"] + counts["paused"])
-    limit = state.sweep.budget.iterations
-    if limit is not None and not state.sweep.scheduler.compares:
-        done += sum(
-            min(trial.iteration / limit, 1.0)
-            for trial in state.trials.values()
-            if trial.state in ("running", "pending")
-        )
-    return done
+    counts, limit, scheduler = state.counts(), state.sweep.budget.iterations, state.sweep.scheduler
+    done = counts["completed"] + counts["stopped"] + counts["failed"]
+    # A scheduler that reconfigures trials, such as pbt, stops none.
+    if limit is None or (scheduler.compares and not scheduler.reconfigures):
+        return float(done + counts["paused"])
+    alive = (trial for trial in state.trials.values() if not trial.has_ended)
+    return done + sum(min(trial.iteration / limit, 1.0) for trial in alive)

@@ -38,6 +38,7 @@ class Recent:
 
     def __init__(self, sweep: Sweep) -> None:
         self._resource = sweep.scheduler.resource
+        self._several = bool(sweep.objective.others)
         self._promotes = not sweep.scheduler.reconfigures
         self._lines: deque[str] = deque(maxlen=_MOST_KEPT)
         self._concluded: set[int] = set()  # trials that a decision has ended
@@ -90,7 +91,8 @@ class Recent:
             case Action.CONTINUE if decision.rank is None:
                 return None
             case Action.COMPLETE:
-                value = "" if decision.value is None else f": {phrases.short(decision.value)}"
+                is_all = decision.value is not None and not self._several
+                value = f": {phrases.short(decision.value)}" if is_all else ""
                 return f"completed {self._where(decision)}{value}"
             case Action.RESUME:
                 what = "promoted" if self._promotes and decision.rung is not None else "continues"

@@ -20,7 +20,9 @@ _LEAST_FOR_LABELS = 50
 
 _SHORTEST_BAR, _LONGEST_BAR = 5, 50
 _MOST_OF_BEST = 6
-_LONGEST_METRIC = 16
+
+# Characters of a metric's name before the best value, and cells of its column.
+_LONGEST_NAME, _LONGEST_METRIC = 24, 16
 
 # Below this, a configuration says nothing.
 _LEAST_CONFIG = 12
@@ -115,7 +117,9 @@ def _shares(there: Mapping[str, int], height: int) -> dict[str, int]:
 
 def _best(view: LiveView, width: int, label: int, *, most: int) -> list[Text]:
     """The best trial and its configuration in ``most`` lines, or the front and its extremes."""
-    leads = _labelled("best", [words.best(view)], label, style="bold green" if view.leaders else "")
+    leads = _labelled(
+        "best", [words.best(view, longest=_LONGEST_NAME)], label, style="bold green" if view.leaders else ""
+    )
     if view.front is None:
         for leader in view.leaders:
             leads += _labelled("", _wrapped(words.pairs(leader.config), width - label, most=most - 1), label)

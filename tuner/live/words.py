@@ -13,9 +13,12 @@ _STATES = ("running", "paused", "pending", "completed", "stopped", "failed")
 _EXTREME = {"min": "lowest", "max": "highest"}
 
 
-def best(view: LiveView) -> str:
-    """The best value, its trial and iteration; with several objectives, the size of the front."""
-    metrics = [phrases.clean(metric) for metric in view.metrics]
+def best(view: LiveView, *, longest: int | None = None) -> str:
+    """The best value, its trial and iteration; with several objectives, the size of the front.
+
+    ``longest``: characters of the metric's name that are shown.
+    """
+    metrics = [_shortened(phrases.clean(metric), longest) for metric in view.metrics]
     if not view.leaders:
         return "no result yet"
     if view.front is not None:
@@ -25,6 +28,10 @@ def best(view: LiveView) -> str:
         f"{metrics[0]} {phrases.short(leader.values[0])} "
         f"(trial {leader.trial:05d}, iteration {leader.iteration:,})"
     )
+
+
+def _shortened(text: str, longest: int | None) -> str:
+    return text if longest is None or len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def extreme(view: LiveView, place: int) -> str:
