@@ -5,6 +5,7 @@ import runpy
 from pathlib import Path
 from xml.etree import ElementTree
 
+import pytest
 from watched import Watched
 
 from tuner.live import WorkerCounts
@@ -28,3 +29,9 @@ def test_a_picture_is_drawn_of_what_the_terminal_shows():
     assert "digits: 4 trials" in shown
     assert "loss 0.25 (trial 00000, iteration 1)" in shown
     assert not re.search(r"url\(.?http", svg)  # it loads nothing
+
+
+@pytest.mark.parametrize("part", ["best", "progress", "trials", "workers", "decisions"])
+def test_the_picture_of_the_documentation_has_every_part(part):
+    shown = texts((DOCS / "images" / "live.svg").read_text(encoding="utf-8"))
+    assert any(text.strip() == part for text in shown)

@@ -223,7 +223,7 @@ def test_pausing_and_promotion_are_told_with_their_ranks():
         "00000 paused at rung 1: 1st of 1",
         "00001 paused at rung 1: 2nd of 2",
         "00002 paused at rung 1: 3rd of 3",
-        "00000 promoted at rung 1: 1st of 3",
+        "00000 promoted from rung 1: 1st of 3",
         "00001 stopped",
     ]
 
@@ -264,7 +264,8 @@ def test_what_trials_are_measured_by_is_named():
         (WorkerCounts(2, 0, 1, 1, 2), "1 of 2 busy"),
         (WorkerCounts(2, 1, 2, 7, 8), "2 of 2 busy · 7 of 8 lanes in use · 1 starting"),
         (WorkerCounts(0, 2, 0, 0, 0), "2 starting"),
-        (WorkerCounts(0, 2, 0, 0, None), "the best number of lanes is being measured · 2 starting"),
+        (WorkerCounts(0, 2, 0, 0, None), "2 starting"),
+        (WorkerCounts(1, 1, 0, 0, None), "0 of 1 busy · lanes not measured yet · 1 starting"),
         (None, ""),
     ],
 )
@@ -306,10 +307,14 @@ def test_several_objectives_have_a_front_and_its_extremes():
     assert words.best(view) == f"{view.front} trials on the Pareto front of accuracy and parameters"
     assert words.extreme(view, 1).startswith("lowest parameters 100 (trial 00000, accuracy 0.5)")
     lines = drawn(view, 80, 24)
-    assert [line.split(" (")[0].strip() for line in lines[2:4]] == [
+    assert [line.split(" (")[0].strip() for line in lines[2:5:2]] == [
         "highest accuracy 0.8",
         "lowest parameters 100",
     ]
+    configs = [" ".join(words.pairs(leader.config)) for leader in view.leaders]
+    assert [line.strip() for line in lines[3:6:2]] == configs
+    short = drawn(view, 60, 15)
+    assert "lowest parameters 100" in short[3]
 
 
 def test_the_front_is_that_of_all_trials_that_have_not_failed():

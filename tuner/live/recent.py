@@ -95,7 +95,9 @@ class Recent:
                 value = f": {phrases.short(decision.value)}" if is_all else ""
                 return f"completed {self._where(decision)}{value}"
             case Action.RESUME:
-                what = "promoted" if self._promotes and decision.rung is not None else "continues"
+                if self._promotes and decision.rung is not None:
+                    return f"promoted from rung {decision.rung:,}{_why(decision)}"
+                what = "continues"
             case Action.CONTINUE:
                 what = "continues"
             case Action.PAUSE:

@@ -19,7 +19,7 @@ _LABEL_WIDTH = 12
 _LEAST_FOR_LABELS = 50
 
 _SHORTEST_BAR, _LONGEST_BAR = 5, 50
-_MOST_OF_BEST = 6
+_MOST_OF_BEST = 7
 
 # Characters of a metric's name before the best value, and cells of its column.
 _LONGEST_NAME, _LONGEST_METRIC = 24, 16
@@ -124,9 +124,13 @@ def _best(view: LiveView, width: int, label: int, *, most: int) -> list[Text]:
         for leader in view.leaders:
             leads += _labelled("", _wrapped(words.pairs(leader.config), width - label, most=most - 1), label)
         return leads
+    has_room = most > 2 * len(view.leaders)
     for place, leader in enumerate(view.leaders):
-        config = phrases.changed(leader.config)
-        leads.append(_text(" " * label, (words.extreme(view, place), "green"), f" · {config}"))
+        extreme, config = (words.extreme(view, place), "green"), phrases.changed(leader.config)
+        if has_room:
+            leads += [_text(" " * label, extreme), _text(" " * label, f"  {config}")]
+        else:
+            leads.append(_text(" " * label, extreme, f" · {config}"))
     return leads
 
 

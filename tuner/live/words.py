@@ -73,7 +73,7 @@ def workers(counts: WorkerCounts | None) -> str:
         return ""
     parts = [f"{counts.busy:,} of {counts.workers:,} busy"] if counts.workers else []
     if counts.lanes is None:
-        parts.append("the best number of lanes is being measured")
+        parts += ["lanes not measured yet"] if counts.workers else []
     elif counts.lanes != counts.workers:
         parts.append(f"{counts.trials:,} of {phrases.several(counts.lanes, 'lane')} in use")
     if counts.starting:
