@@ -191,20 +191,27 @@ def test_command_line_is_frozen():
             option
             for action in parser._actions
             for option in (action.option_strings or [action.dest])
-            if option not in ("-h", "--help", "--debug")
+            if option not in ("-h", "--help", "--debug", "--json")
         )
         for verb, parser in verbs.items()
     }
+    common = [
+        {option for action in parser._actions for option in action.option_strings}
+        for parser in verbs.values()
+    ]
+    assert all({"--json", "--debug"} <= options for options in common)
     assert found == {
         "check": ["--set", "sweep"],
-        "run": ["--address", "--json", "--name", "--out", "--set", "--verbose", "sweep"],
-        "resume": ["--address", "--json", "--trust", "--verbose", "results"],
-        "plan": ["--address", "--curves", "--format", "--out", "--set", "--workers", "sweep"],
+        "run": ["--address", "--name", "--out", "--set", "--verbose", "sweep"],
+        "resume": ["--address", "--trust", "--verbose", "results"],
+        "stop": ["results"],
+        "plan": ["--address", "--curves", "--out", "--set", "--workers", "sweep"],
         "report": ["--decisions", "--errors", "--format", "--limit", "--metrics", "--replay", "results"],
         "evaluate": ["--address", "--repeats", "--top", "--trust", "results"],
         "export": ["--out", "--trust", "results"],
         "list": ["what"],
         "schema": [],
+        "mcp": [],
         "logs": ["results", "trial"],
     }
 

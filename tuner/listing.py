@@ -73,6 +73,46 @@ LISTS: Mapping[str, Callable[[int], Iterator[str]]] = {
 """Name of a list -> function that returns its lines for a terminal of the given width in columns."""
 
 
+def as_data(what: str) -> dict[str, Any]:
+    """Return a list as JSON: each name with its description and the JSON Schemas of its settings.
+
+    ``what``: a name in ``LISTS``.
+    """
+    if what == "sweep":
+        whole = sweep_schema()
+        return {
+            name: {
+                "description": part.get("description", ""),
+                "required": name in whole["required"],
+                "settings": {}
+                if name in {*_ELSEWHERE, "space"}
+                else whole["$defs"].get(_definition_of(part), {}).get("properties", {}),
+            }
+            for name, part in whole["properties"].items()
+        }
+    if what == "trainables":
+        from tuner.trainable import trainables
+
+        return {
+            name: {
+                "description": entry.summary,
+                "settings": _properties(locate(entry.settings, {}, what="model")),
+                "hyperparameters": _properties(locate(entry.config, {}, what="model")),
+            }
+            for name, entry in trainables().items()
+        }
+    table: Mapping[str, type[BaseModel]] = SEARCHERS if what == "searchers" else SCHEDULERS
+    return {
+        name: {"description": " ".join(about(model)), "settings": _properties(model)}
+        for name, model in table.items()
+    }
+
+
+def _properties(model: type[BaseModel]) -> Schema:
+    """Return a setting's name -> its JSON Schema."""
+    return {name: part for name, part in schema_of(model)["properties"].items() if name != "kind"}
+
+
 def _methods(
     what: str, table: Mapping[str, type[BaseModel]], base: type[BaseModel], width: int
 ) -> Iterator[str]:

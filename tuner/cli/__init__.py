@@ -11,10 +11,11 @@ import argparse
 import contextlib
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import tuner
 from tuner.cli import reference, results, sweeps
-from tuner.cli.options import INTERRUPTED, NOTHING_FINISHED, OK, WRONG_INPUT, complain
+from tuner.cli.options import INTERRUPTED, NOTHING_FINISHED, OK, WRONG_INPUT, complain, print_json
 from tuner.errors import SpecError, TunerError
 
 __all__ = ["INTERRUPTED", "NOTHING_FINISHED", "OK", "WRONG_INPUT", "main", "parser"]
@@ -30,11 +31,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         for problem in error.problems:
             complain(problem)
+        if options.json:
+            print_json({"error": "SpecError", "problems": [asdict(problem) for problem in error.problems]})
         return WRONG_INPUT
     except TunerError as error:
         if options.debug:
             raise
         complain(error)
+        if options.json:
+            print_json({"error": type(error).__name__, "problems": [{"where": "", "what": str(error)}]})
         return WRONG_INPUT
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -26,9 +27,15 @@ def complain(about: object) -> None:
     print(f"error: {clean(str(about))}", file=sys.stderr)
 
 
+def print_json(answer: object) -> None:
+    """Print an answer for programs on stdout, as strict JSON."""
+    print(json.dumps(answer, indent=2, allow_nan=False))
+
+
 def add_verb(verbs: Any, name: str, function: Any, summary: str) -> argparse.ArgumentParser:
     """Add a verb that calls a function with the parsed options."""
     parser: argparse.ArgumentParser = verbs.add_parser(name, help=summary, description=summary)
+    parser.add_argument("--json", action="store_true", help="print the answer, or the error, as JSON")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.set_defaults(verb=function)
     return parser
@@ -65,7 +72,6 @@ def add_results(parser: argparse.ArgumentParser) -> None:
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what running and resuming a sweep take."""
     parser.add_argument("--address", help="a running Ray cluster; 'auto' for the one on this machine")
-    parser.add_argument("--json", action="store_true", help="print the outcome as one JSON object")
     parser.add_argument("--verbose", action="store_true", help="show what Ray and the trials print")
 
 

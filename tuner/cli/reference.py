@@ -1,19 +1,35 @@
-"""Verbs about what a sweep file can say: ``list``, ``schema``."""
+"""Verbs for people and programs that write sweep files: ``list``, ``schema``, ``mcp``."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
+from importlib.util import find_spec
 from typing import Any
 
-from tuner.cli.options import OK, add_verb
+from tuner.cli.options import OK, add_verb, print_json
+from tuner.errors import Problem, SpecError
 
 
 def add_to(verbs: Any) -> None:
     """Add these verbs to the command line."""
     _list_verb(verbs)
     _schema_verb(verbs)
+    _mcp_verb(verbs)
+
+
+def _mcp_verb(verbs: Any) -> None:
+    add_verb(verbs, "mcp", _mcp, "serve the commands to agents as tools (Model Context Protocol, stdio)")
+
+
+def _mcp(options: argparse.Namespace) -> int:
+    if find_spec("mcp") is None:
+        what = "needs the official MCP SDK, which is not installed; pip install 'tuner-ray[mcp]'"
+        raise SpecError([Problem("tuner mcp", what)])
+    from tuner.cli.mcp_server import server
+
+    server.run()
+    return OK
 
 
 def _list_verb(verbs: Any) -> None:
@@ -22,8 +38,11 @@ def _list_verb(verbs: Any) -> None:
 
 
 def _list(options: argparse.Namespace) -> int:
-    from tuner.listing import LISTS
+    from tuner.listing import LISTS, as_data
 
+    if options.json:
+        print_json(as_data(options.what))
+        return OK
     for line in LISTS[options.what](shutil.get_terminal_size().columns):
         print(line)
     return OK
@@ -36,5 +55,5 @@ def _schema_verb(verbs: Any) -> None:
 def _schema(options: argparse.Namespace) -> int:
     from tuner.schema import sweep_schema
 
-    print(json.dumps(sweep_schema(), indent=2))
+    print_json(sweep_schema())
     return OK

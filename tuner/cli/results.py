@@ -16,6 +16,7 @@ from tuner.cli.options import (
     add_trust,
     add_verb,
     count,
+    print_json,
     trusting,
 )
 from tuner.errors import Problem, ResultsError, SpecError
@@ -35,7 +36,7 @@ def add_to(verbs: Any) -> None:
 def _report_verb(verbs: Any) -> None:
     report = add_verb(verbs, "report", _report, "show the results of a sweep, also while it runs")
     add_results(report)
-    report.add_argument("--format", choices=("table", "json", "csv", "html"), default="table")
+    report.add_argument("--format", choices=("table", "csv", "html"), default="table")
     report.add_argument("--limit", type=int, default=20, metavar="N", help="rows of the table (default: 20)")
     report.add_argument(
         "--metrics",
@@ -54,6 +55,9 @@ def _report(options: argparse.Namespace) -> int:
     from tuner.report import Report, renderings
 
     report = Report.read(options.results)
+    if options.json:
+        print_json(_data(report, options))
+        return OK
     width, color = shutil.get_terminal_size((120, 24)).columns, sys.stdout.isatty()
     if options.errors:
         text = renderings.errors(report)
@@ -63,8 +67,6 @@ def _report(options: argparse.Namespace) -> int:
         from tuner.sweep import Sweep
 
         text = Sweep(**report.replay()).to_yaml()
-    elif options.format == "json":
-        text = renderings.json(report)
     elif options.format == "csv":
         text = renderings.csv(report)
     elif options.format == "html":
@@ -74,6 +76,18 @@ def _report(options: argparse.Namespace) -> int:
         text = renderings.table(report, limit=options.limit, width=width, color=color, metrics=metrics)
     sys.stdout.write(text)
     return OK
+
+
+def _data(report: Report, options: argparse.Namespace) -> object:
+    """Return what ``report --json`` prints: the whole report, or the part that was asked for."""
+    if options.errors:
+        failed = [trial for trial in report.trials if trial.state == "failed"]
+        return [{"trial": trial.number, "config": trial.config, "error": trial.error} for trial in failed]
+    if options.decisions:
+        return report.decisions()
+    if options.replay:
+        return report.replay()
+    return report.to_dict()
 
 
 def _evaluate_verb(verbs: Any) -> None:
@@ -110,6 +124,9 @@ def _evaluate(options: argparse.Namespace) -> int:
     report = trusting(options, act)
     if report is None:
         return INTERRUPTED
+    if options.json:
+        print_json(report.to_dict())
+        return OK
     width, color = shutil.get_terminal_size((120, 24)).columns, sys.stdout.isatty()
     sys.stdout.write(renderings.evaluation(report, width=width, color=color))
     return OK
@@ -127,7 +144,10 @@ def _export(options: argparse.Namespace) -> int:
 
     with contextlib.redirect_stdout(sys.stderr):  # what the user's module prints is talk
         checkpoint = trusting(options, lambda trust: export(options.results, options.out, trust=trust))
-    print(f"{options.out}: the model of {checkpoint}")
+    if options.json:
+        print_json({"out": options.out, "checkpoint": str(checkpoint)})
+    else:
+        print(f"{options.out}: the model of {checkpoint}")
     return OK
 
 
@@ -147,8 +167,11 @@ def _logs(options: argparse.Namespace) -> int:
     if options.trial not in trials:
         raise ResultsError(f"{options.results}: has no trial {options.trial}; must be below {len(trials)}")
     path = Path(options.results, "logs", f"{trials[options.trial].id}.log")
-    if path.is_file():
-        sys.stdout.write(clean(path.read_text(encoding="utf-8", errors="replace")))
+    printed = clean(path.read_text(encoding="utf-8", errors="replace")) if path.is_file() else ""
+    if options.json:
+        print_json({"trial": options.trial, "printed": printed})
+    elif printed:
+        sys.stdout.write(printed)
     else:
         print(f"trial {options.trial} has printed nothing", file=sys.stderr)
     return OK

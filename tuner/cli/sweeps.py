@@ -1,10 +1,9 @@
-"""Verbs about sweeps: ``check``, ``run``, ``resume``, ``plan``."""
+"""Verbs about sweeps: ``check``, ``run``, ``resume``, ``stop``, ``plan``."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import shutil
 import sys
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tuner.cli.options import (
     INTERRUPTED,
     OK,
+    add_results,
     add_run_arguments,
     add_sweep_arguments,
     add_trust,
@@ -21,9 +21,10 @@ from tuner.cli.options import (
     counts,
     exit_code,
     placed,
+    print_json,
     trusting,
 )
-from tuner.errors import Problem, SpecError
+from tuner.errors import Problem, ResultsError, SpecError
 
 if TYPE_CHECKING:
     from tuner.report import Report
@@ -35,6 +36,7 @@ def add_to(verbs: Any) -> None:
     _check_verb(verbs)
     _run_verb(verbs)
     _resume_verb(verbs)
+    _stop_verb(verbs)
     _plan_verb(verbs)
 
 
@@ -51,7 +53,11 @@ def _check(options: argparse.Namespace) -> int:
         sweep = Sweep.read(options.sweep, options.overrides)
         _build_loggers(sweep)
         lanes = sweep.trainable.lanes(sweep.samples) if sweep.resources.lanes != 1 else None
-    print(f"{options.sweep}: {opening(sweep, None)}")
+    summary = opening(sweep, None)
+    if options.json:
+        print_json({"summary": summary, "lanes": lanes, "sweep": sweep.to_dict()})
+        return OK
+    print(f"{options.sweep}: {summary}")
     if lanes is not None:
         print(f"lanes: {lanes}")
     return OK
@@ -89,6 +95,27 @@ def _resume(options: argparse.Namespace) -> int:
     return trusting(options, lambda trust: _carried_out(options, resume, options.results, trust=trust))
 
 
+def _stop_verb(verbs: Any) -> None:
+    stop = add_verb(verbs, "stop", _stop, "interrupt a running sweep; resume continues it")
+    add_results(stop)
+
+
+def _stop(options: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from tuner.storage.lock import interrupt_owner
+
+    folder = Path(options.results)
+    if not folder.is_dir():
+        raise ResultsError(f"{folder}: there is no such folder")
+    pid = interrupt_owner(folder)
+    if options.json:
+        print_json({"results": options.results, "pid": pid})
+    else:
+        print(f"{options.results}: process {pid} saves its running trials and ends")
+    return OK
+
+
 def _plan_verb(verbs: Any) -> None:
     plan = add_verb(
         verbs, "plan", _plan, "forecast value, time and worker-hours for each scheduler, by simulation"
@@ -110,7 +137,6 @@ def _plan_verb(verbs: Any) -> None:
         "--out", metavar="DIR", help="where the pilot's results folder is made (default: the sweep's)"
     )
     plan.add_argument("--address", help="a running Ray cluster for the pilot")
-    plan.add_argument("--format", choices=("table", "json"), default="table")
 
 
 def _plan(options: argparse.Namespace) -> int:
@@ -135,12 +161,11 @@ def _plan(options: argparse.Namespace) -> int:
         print(f"curves of the pilot: {folder}", file=sys.stderr)
     curves = RecordedCurves.read(Path(folder), space=sweep.space, objective=sweep.objective)
     forecasts = plan(sweep, curves, workers=options.workers)
-    if options.format == "json":
-        text = json.dumps([forecast.to_dict() for forecast in forecasts], indent=2) + "\n"
-    else:
-        width, color = shutil.get_terminal_size((120, 24)).columns, sys.stdout.isatty()
-        text = renderings.drawn(table(forecasts, sweep.objective.metric), width=width, color=color)
-    sys.stdout.write(text)
+    if options.json:
+        print_json([forecast.to_dict() for forecast in forecasts])
+        return OK
+    width, color = shutil.get_terminal_size((120, 24)).columns, sys.stdout.isatty()
+    sys.stdout.write(renderings.drawn(table(forecasts, sweep.objective.metric), width=width, color=color))
     return OK
 
 

@@ -1,4 +1,4 @@
-"""Reads the search space of a journal's sweep: one entry for each name of a hyperparameter."""
+"""``hyperparameters``: a space as a sweep writes it, by the names that its configurations have."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from tuner.journal.rules import is_number
 
 _MOST_LAYERS = 1_000
 
-# The default of an architecture.
-_LAYERS = (1, 4)
+_LAYERS = (1, 4)  # of an architecture that does not say it
 
 
 def hyperparameters(space: Mapping[str, Any]) -> dict[str, Any]:
-    """Return name -> entry: a constant, a range, a list of choices or an architecture.
+    """Name -> what a configuration can have there: a constant, a range, a list of choices or an architecture.
 
-    Names in groups follow the choice that holds the groups. Entries with the same name are merged.
+    Names in groups come after the choice that holds them; of several of one name, one entry holds them all.
     """
     found: dict[str, list[Any]] = {}
     for name, entry in _walk({name: entry for name, entry in space.items() if name != "constraints"}):
@@ -26,12 +25,12 @@ def hyperparameters(space: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_searched(entry: Any) -> bool:
-    """Whether an entry is a dimension. Anything that is no sound dimension counts as a constant."""
+    """Whether an entry is a dimension and no constant; anything that is no sound dimension is a constant."""
     return bounds(entry) is not None or layers(entry) is not None or choices(entry) is not None
 
 
 def bounds(entry: Any) -> tuple[float, float] | None:
-    """Return the lowest and the highest value of a ``float`` or ``int``; ``None`` for anything else."""
+    """The least and the largest value of a ``float`` or ``int``; ``None`` for anything else."""
     if not isinstance(entry, Mapping):
         return None
     pair = entry.get("float", entry.get("int"))
@@ -41,7 +40,7 @@ def bounds(entry: Any) -> tuple[float, float] | None:
 
 
 def choices(entry: Any) -> list[Any] | None:
-    """Return the values of a ``choice`` or ``ordinal``; ``None`` for anything else."""
+    """The values of a ``choice`` or ``ordinal``; ``None`` for anything else."""
     if not isinstance(entry, Mapping):
         return None
     values = entry.get("choice", entry.get("ordinal"))
@@ -49,7 +48,7 @@ def choices(entry: Any) -> list[Any] | None:
 
 
 def layers(entry: Any) -> tuple[int, int] | None:
-    """Return the fewest and the most layers of an ``architecture``; ``None`` for anything else."""
+    """The fewest and the most layers of an ``architecture``; ``None`` for anything else."""
     if not isinstance(entry, Mapping) or not isinstance(entry.get("architecture"), Mapping):
         return None
     pair = entry.get("layers", _LAYERS)
@@ -70,13 +69,13 @@ def _walk(space: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def has_types(value: Any) -> bool:
-    """Whether a value in a space has a type that JSON lacks, such as a tuple. Imports no NumPy."""
+    """Whether something in a space has a type that JSON does not have, as a tuple; found without imports."""
     text = json.dumps(value)
     return '"tuple"' in text or '"pairs"' in text
 
 
 def _with_types(entry: Any) -> Any:
-    """Return the entry with its listed values in their own types."""
+    """The entry with the values that it lists in their own types."""
     if not has_types(entry):
         return entry
     from tuner.space import decoded  # imports NumPy
@@ -104,7 +103,7 @@ def _union(entries: list[Any]) -> Any:
 
 
 def _range(entry: Any) -> tuple[float, float] | None:
-    """Return the range of an entry, which may be a number; ``None``: it is neither."""
+    """The range of an entry, which may be a number; ``None`` where it is none."""
     return (entry, entry) if is_number(entry) else bounds(entry)
 
 

@@ -12,6 +12,7 @@ import fcntl
 import json
 import os
 import secrets
+import signal
 import tempfile
 import threading
 from pathlib import Path
@@ -132,6 +133,24 @@ class FolderLock:
                 token = self._owner().get("token")
                 self._lost = token is not None and token != self.token
                 os.utime(self._path)
+
+
+def interrupt_owner(folder: Path) -> int:
+    """Send SIGINT to the driver that holds a folder's lock and return its process id.
+
+    Raises ResultsError if no driver holds the lock, or if it runs on another host or as another user.
+    """
+    owner = read_owner(folder / FILE_NAME)
+    pid, host = owner.get("pid"), owner.get("host")
+    if not isinstance(pid, int) or (host == _host() and not _is_alive(pid, owner.get("began"))):
+        raise ResultsError(f"{folder}: no sweep is running in it")
+    if host != _host():
+        raise ResultsError(f"{folder}: its sweep runs on {host}; stop it there")
+    try:
+        os.kill(pid, signal.SIGINT)
+    except PermissionError:
+        raise ResultsError(f"{folder}: its sweep (process {pid}) belongs to another user") from None
+    return pid
 
 
 def read_owner(path: Path) -> dict[str, Any]:

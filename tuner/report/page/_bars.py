@@ -11,16 +11,13 @@ from tuner.report.phrases import duration
 _MOST_SPANS = 2_000
 _MOST_LANES = 96
 
-# Heights of a lane in pixels: with few, some and many lanes.
+# Pixels of a lane, for few and for many of them.
 _LANE_HEIGHTS = (22, 14, 8)
 _MOST_MARKS = 400
 
 
 def importance(page: PageData) -> Figure | None:
-    """Draw how much each hyperparameter matters, or say why that is unknown.
-
-    ``None``: no hyperparameter is searched.
-    """
+    """Draw how much each hyperparameter matters, or say why that is unknown; ``None``: none is searched."""
     if not page.dimensions:
         return None
     title = f"Importance of hyperparameters for {page.metric}"
