@@ -13,7 +13,7 @@ _MOST_LANES = 96
 
 # Pixels of a lane, for few and for many of them.
 _LANE_HEIGHTS = (22, 14, 8)
-_MOST_MARKS = 400
+_MOST_MARKS = 150
 
 
 def importance(page: PageData) -> Figure | None:

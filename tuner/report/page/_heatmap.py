@@ -26,6 +26,9 @@ _BINS = 10
 
 _LONGEST_LABEL = 12
 
+# Labels with more characters in all are slanted, to fit on a narrow display. The script has the same number.
+_MOST_LEVEL = 26
+
 _CODES = "0123456789abcdefghijklmnopqrstuvwxyz"
 _INACTIVE = "-"
 
@@ -204,8 +207,9 @@ def _svg(
                 f'y="{(y.count - up - 0.5) * height:.2f}%" dy="4">{text(brief(float(f"{value:.3g}")))}</text>'
             )
     shift = 0.5 if x.is_exact else 0.0
+    is_slanted = len("".join(x.labels[:: 1 if x.is_exact else 2])) > _MOST_LEVEL
     parts += [
-        f'<text class="x{" slanted" if x.count > 5 else ""}" x="{(number + shift) * width:.2f}%" y="100%" '
+        f'<text class="x{" slanted" if is_slanted else ""}" x="{(number + shift) * width:.2f}%" y="100%" '
         f'dy="16">{text(label)}</text>'
         for number, label in enumerate(x.labels)
         if x.is_exact or number % 2 == 0
@@ -218,7 +222,8 @@ def _svg(
         if y.is_exact or number % 2 == 0
     ]
     return (
-        f'<div class="plot heat" id="heat"><div class="yname">{text(names[1])}</div>'
+        f'<div class="plot heat{" steep" if is_slanted else ""}" id="heat">'
+        f'<div class="yname">{text(names[1])}</div>'
         f'<div class="area" style="height:{min(420, max(160, 34 * y.count))}px">'
         f'<svg class="chart" role="img" aria-label="{text(names[1])} against {text(names[0])}">'
         f'{"".join(parts)}</svg></div><div class="xname">{text(names[0])}</div></div>'

@@ -7,6 +7,7 @@
   const PAGE_ROWS = 100;
   const LONGEST_CELL = 60;
   const LEVELS = 9;
+  const MOST_LEVEL = 26;
   const SVG = "http://www.w3.org/2000/svg";
 
   const element = (name, attributes = {}, text = "") => {
@@ -164,8 +165,9 @@
         }
       }
       const isShown = (axis, number) => axis.exact || number % 2 === 0;
+      const isSlanted = x.labels.filter((_, number) => isShown(x, number)).join("").length > MOST_LEVEL;
       x.labels.forEach((label, number) => isShown(x, number) && parts.push(drawing("text", {
-        class: across > 5 ? "x slanted" : "x", x: `${(number + (x.exact ? 0.5 : 0)) * width}%`, y: "100%", dy: 16,
+        class: isSlanted ? "x slanted" : "x", x: `${(number + (x.exact ? 0.5 : 0)) * width}%`, y: "100%", dy: 16,
       }, label)));
       y.labels.forEach((label, number) => isShown(y, number) && parts.push(drawing("text", {
         class: "y", x: "0%", y: `${(up - number - (y.exact ? 0.5 : 0)) * height}%`, dx: -7, dy: 4,
@@ -173,6 +175,7 @@
       chart.replaceChildren(...parts);
       chart.setAttribute("aria-label", `${y.name} against ${x.name}`);
       const heat = document.getElementById("heat");
+      heat.classList.toggle("steep", isSlanted);
       heat.querySelector(".xname").textContent = x.name;
       heat.querySelector(".yname").textContent = y.name;
       heat.querySelector(".area").style.height = `${Math.min(420, Math.max(160, 34 * up))}px`;
