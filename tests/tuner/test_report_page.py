@@ -578,7 +578,7 @@ def test_the_table_has_all_trials_and_metrics_for_sorting(writer: Writer) -> Non
 def test_decisions_are_told_with_what_led_to_them_the_newest_first(mixed: Report) -> None:
     text = page_of(mixed).sections["decisions"]
     assert "at rung 1: 3rd of 4, value 0.3, cut-off 0.45" in text
-    assert "at 1 iterations: 2nd of 3, value 0.4, cut-off 0.45" in text
+    assert "after 1 iteration: 2nd of 3, value 0.4, cut-off 0.45" in text
     assert text.index("00003") < text.index("00001")
 
 

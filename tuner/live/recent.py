@@ -122,14 +122,8 @@ class Recent:
 
 def _why(decision: Decision, *, with_reason: bool = True) -> str:
     if decision.rank is not None and decision.of is not None:
-        return f": {_ordinal(decision.rank)} of {decision.of:,}"
+        return f": {phrases.ordinal(decision.rank)} of {decision.of:,}"
     return f": {phrases.clean(decision.reason)}" if decision.reason and with_reason else ""
-
-
-def _ordinal(number: int) -> str:
-    if number % 100 in (11, 12, 13):
-        return f"{number:,}th"
-    return f"{number:,}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th') }"
 
 
 def _last_line(error: str | None) -> str:

@@ -61,6 +61,13 @@ def several(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
+def ordinal(number: int) -> str:
+    """Return a rank: ``1st``, ``2nd``, ``11th``."""
+    if number % 100 in (11, 12, 13):
+        return f"{number:,}th"
+    return f"{number:,}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th') }"
+
+
 def counted(counts: Mapping[Any, int]) -> str:
     """The counts that are not zero, as ``3 completed, 1 failed``."""
     return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)

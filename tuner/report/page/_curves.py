@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tuner.objective import ITERATIONS
 from tuner.report.page._plot import Figure, Plot, legend, line_key
 from tuner.report.page._scales import linear, of_values, visible
 from tuner.report.page._words import brief, thinned
@@ -70,7 +71,7 @@ def _add_curve(plot: Plot, trial: TrialData, most: int, *, is_best: bool) -> Non
 
 def _add_rungs(plot: Plot, page: PageData) -> bool:
     """Draw the rungs and cut-offs, where the scheduler measures trials by iterations."""
-    if page.resource != "iterations" or not page.rungs:
+    if page.resource != ITERATIONS or not page.rungs:
         return False
     for resource in sorted({rung.resource for rung in page.rungs}):
         here = [rung for rung in page.rungs if rung.resource == resource]

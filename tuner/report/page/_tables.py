@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from json import dumps
 from typing import Any, Literal
 
+from tuner.objective import ITERATIONS
 from tuner.report.page._plot import state_label
 from tuner.report.page._words import brief, cut, rounded, text
 from tuner.report.page.data import DecisionData, PageData
-from tuner.report.phrases import clean
+from tuner.report.phrases import clean, ordinal, several
 
 _MOST_ROWS = 100
 """Rows that are shown without scripts."""
@@ -183,7 +184,7 @@ def in_words(decision: DecisionData, resource: str) -> str:
     """What led to a decision, in a few words."""
     parts = []
     if decision.rank is not None and decision.of is not None:
-        parts.append(f"{_ordinal(decision.rank)} of {decision.of}")
+        parts.append(f"{ordinal(decision.rank)} of {decision.of}")
     if decision.value is not None:
         parts.append(f"value {brief(float(decision.value))}")
     if decision.cutoff is not None:
@@ -192,12 +193,16 @@ def in_words(decision: DecisionData, resource: str) -> str:
         parts.append(f"bracket {decision.bracket}")
     if decision.reason:
         parts.append(clean(decision.reason))
-    at = (
-        f"at rung {brief(decision.rung)}"
-        if decision.rung is not None
-        else f"at {brief(decision.resource)} {resource}"
-    )
+    at = _where(decision, resource)
     return f"{at}: {', '.join(parts)}" if parts else at
+
+
+def _where(decision: DecisionData, resource: str) -> str:
+    if decision.rung is not None:
+        return f"at rung {brief(decision.rung)}"
+    if resource == ITERATIONS:
+        return f"after {several(int(decision.resource), 'iteration')}"
+    return f"at {resource} {brief(decision.resource)}"
 
 
 _PAST = {"pause": "paused", "resume": "resumed", "stop": "stopped"}
@@ -223,12 +228,6 @@ def _decided(action: str) -> str:
         if past != "resumed"
         else state_label("running").replace("running</span>", "resumed</span>")
     )
-
-
-def _ordinal(number: int) -> str:
-    if 10 <= number % 100 <= 20:
-        return f"{number}th"
-    return f"{number}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th') }"
 
 
 def _head(used: Sequence[Column]) -> str:
