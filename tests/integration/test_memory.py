@@ -132,5 +132,5 @@ def test_user_is_told_of_the_first_and_of_how_many(tmp_path):
         resources=Resources(lanes=1),
     )
     report = run(sweep, progress=Lines(told))
-    assert told.getvalue().count("trials leave memory behind: between trials a worker held ") == 1
+    assert told.getvalue().count("trials leak memory: between trials a worker held ") == 1
     assert "2 workers replaced, in which trials had left up to" in renderings.summary(report)

@@ -17,12 +17,12 @@ from tuner.state import SweepState
 from tuner.worker.memory import MemoryLeak
 
 LEAK = (
-    "trials leave GPU memory behind: between trials a worker held 400 MB at first and 1.9 GB now; its share "
+    "trials leak GPU memory: between trials a worker held 400 MB at first and 1.9 GB now; its share "
     "is 10.0 GB; the worker is replaced, and others will be"
 )
 LANES = (
-    "the device's memory does not hold all lanes of a worker: it continues with 4 trials at once, and other "
-    "workers may follow; trials that had no room start again"
+    "the device's memory is too small for all lanes of a worker: it continues with 4 trials at once, and "
+    "other workers may follow; trials that found no room are restarted"
 )
 
 

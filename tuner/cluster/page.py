@@ -1,4 +1,4 @@
-"""``LivePage``: the page of a sweep, written again and again while it runs, and at its end."""
+"""``LivePage``: writes the report page of a sweep repeatedly while it runs, and at its end."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ REPORT_FILE = "report.html"
 
 _SECONDS_BETWEEN_PAGES = 10.0
 
-# Writing pages takes this share of the time at most. The page of a large sweep takes a second of a core.
 _SHARE = 0.02
+"""The largest fraction of the time for writing pages. The page of a large sweep needs one CPU second."""
 
 
 def write_page(folder: Path) -> Report:
-    """Write ``report.html``, whole or not at all, and return what it shows.
+    """Write ``report.html`` atomically, and return its report.
 
-    Raises ResultsError when the journal cannot be read or the page cannot be written.
+    Raises ResultsError if the journal cannot be read or the page cannot be written.
     """
     report = Report.read(folder)
     unfinished = folder / f".{REPORT_FILE}.part"
@@ -36,7 +36,7 @@ def write_page(folder: Path) -> Report:
 
 
 class LivePage:
-    """A context in which ``report.html`` follows the journal of the sweep in a folder."""
+    """A context that keeps ``report.html`` of a results folder up to date."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -55,7 +55,7 @@ class LivePage:
         try:
             write_page(self._folder)
         except ResultsError as unwritten:
-            # The outcome, or the error that ends the sweep, is more important than its page.
+            # If the sweep ended with an error, that error is more important than the page.
             if error is None:
                 remedy = f"the outcome is in the journal: tuner report {self._folder}"
                 print(f"warning: {REPORT_FILE}: {unwritten}; {remedy}", file=sys.stderr)
@@ -64,6 +64,6 @@ class LivePage:
         pause = 0.0
         while not self._over.wait(pause):
             began = time.thread_time()
-            with contextlib.suppress(ResultsError):  # writing the last page reports an error that stays
+            with contextlib.suppress(ResultsError):  # the last page reports an error that persists
                 write_page(self._folder)
             pause = max(_SECONDS_BETWEEN_PAGES, (time.thread_time() - began) / _SHARE)

@@ -1,4 +1,4 @@
-"""What a user sees while a sweep runs: a live table in a terminal or a notebook, plain lines elsewhere."""
+"""Show a running sweep: a live view in a terminal or notebook, and plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -24,53 +24,56 @@ _SECONDS_BETWEEN_NOTEBOOK_FRAMES = 1.0
 _SECONDS_BETWEEN_LINES = 10.0
 _SECONDS_BETWEEN_BESTS = 1.0
 
-# Terminals that cannot move the cursor.
-_TYPEWRITERS = ("dumb", "unknown")
+_PLAIN_TERMINALS = ("dumb", "unknown")
+"""Terminals that cannot move the cursor."""
 
 
 class Progress(Protocol):
-    """Something that shows a running sweep; ``show`` is called many times a second."""
+    """An object that shows a running sweep."""
 
     def open(self, sweep: Sweep, folder: Path, slots: int) -> None:
-        """The sweep begins, with this many workers at once at present."""
+        """Show that a sweep begins, with its results folder and its current number of workers."""
 
     def show(self, driver: SweepDriver) -> None:
-        """Something may have changed."""
+        """Show the current state. The driver calls this many times per second."""
 
     def close(self) -> None:
-        """No trial runs any more, or an error ended it all."""
+        """End the display, since no trial is running or an error has ended the sweep."""
 
 
 def chosen(progress: Progress | bool | None) -> Progress | None:
-    """Return what ``run`` shows: ``True``: what suits the place; ``False`` and ``None``: nothing."""
+    """Return the display for ``run``.
+
+    ``True`` selects one that suits the terminal or notebook. ``False`` and ``None`` select none.
+    """
     if progress is True:
         return Notebook() if _is_notebook() else for_stream(sys.stderr)
     return None if progress is False else progress
 
 
 def for_stream(stream: Any) -> Lines | Live:
-    """Return the live table where ``stream`` is a terminal that can draw it, else lines."""
-    return Live() if stream.isatty() and os.environ.get("TERM") not in _TYPEWRITERS else Lines(stream)
+    """Return a live view if ``stream`` is a terminal that can draw it, else plain lines."""
+    return Live() if stream.isatty() and os.environ.get("TERM") not in _PLAIN_TERMINALS else Lines(stream)
 
 
 def _is_notebook() -> bool:
-    """Whether a notebook's kernel runs this."""
+    """Return whether this process is the kernel of a notebook."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return getattr(shell, "kernel", None) is not None
 
 
 class _Shown:
-    """What the ways of showing a sweep share: the view of the moment, and what has been told already."""
+    """The common part of all displays."""
 
     def __init__(self) -> None:
         self._viewer = Viewer()
-        self._told: set[str] = set()
-        self._drawn = 0.0
+        self._told: set[str] = set()  # warnings that were already shown
+        self._drawn = 0.0  # when the display was last drawn
         self._heading = ""
 
     def _see(self, driver: SweepDriver) -> list[str]:
-        """Note what the time left depends on; return the warnings that are new."""
+        """Update the estimate of the remaining time, and return new warnings."""
         self._viewer.see(driver.state, before=driver.seconds_before)
         return untold(driver, self._told)
 
@@ -79,7 +82,7 @@ class _Shown:
         return self._viewer.view(driver.state, driver.recent, workers)
 
     def _is_due(self, seconds: float) -> bool:
-        """Whether the last drawing is so long ago; then the next one is taken to be now."""
+        """Return whether the last drawing is at least ``seconds`` old. If so, the caller must draw now."""
         if time.monotonic() - self._drawn < seconds:
             return False
         self._drawn = time.monotonic()
@@ -87,7 +90,7 @@ class _Shown:
 
 
 class Lines(_Shown):
-    """One line at the start, whenever the best improves, and every few seconds."""
+    """Prints a line at the start, when the best value improves, and every few seconds."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         super().__init__()
@@ -116,7 +119,7 @@ class Lines(_Shown):
 
 
 class Live(_Shown):
-    """A picture that is drawn anew in place, fits the terminal, and leaves the screen at the end."""
+    """A view that is redrawn in place, fits the terminal, and disappears at the end."""
 
     def __init__(self, console: Console | None = None) -> None:
         super().__init__()
@@ -140,19 +143,19 @@ class Live(_Shown):
         for warning in self._see(driver):
             self._tell(warning)
         if self._is_due(_SECONDS_BETWEEN_FRAMES):
-            self._start_anew_if_resized()
+            self._restart_if_resized()
             self._live.update(Frame(self._view(driver), self._heading), refresh=True)
 
     def close(self) -> None:
         from rich.text import Text
 
         if self._live.is_started:
-            self._start_anew_if_resized()
+            self._restart_if_resized()
             self._live.update(Text(), refresh=True)
             self._live.stop()
 
     def _tell(self, warning: str) -> None:
-        """Print what stays above the picture."""
+        """Print a line that stays above the view."""
         self._console.print(warning, highlight=False, markup=False)
 
     def _new_live(self) -> RichLive:
@@ -160,8 +163,8 @@ class Live(_Shown):
 
         return RichLive(console=self._console, auto_refresh=False, transient=True, vertical_overflow="crop")
 
-    def _start_anew_if_resized(self) -> None:
-        """Clear a screen that has been resized: nobody knows where the terminal has put the old lines."""
+    def _restart_if_resized(self) -> None:
+        """Clear a resized screen, since the terminal has moved the old lines to unknown positions."""
         if self._console.size == self._size:
             return
         self._size = self._console.size
@@ -174,7 +177,7 @@ class Live(_Shown):
 
 
 class Notebook(_Shown):
-    """The output of a notebook's cell, where it stays."""
+    """A view in the output of a notebook's cell. It remains there at the end."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -207,39 +210,39 @@ class Notebook(_Shown):
 
 
 def untold(driver: SweepDriver, told: set[str]) -> list[str]:
-    """Return the warnings about the workers that are not among ``told``, and add them to it."""
-    leaks = [_of_leak(leak) for leak in driver.leaks[:1]]
-    said = [*leaks, *(_of_lanes(lanes) for lanes in driver.lanes_held[:1]), *driver.notes]
-    new = [warning for warning in said if warning not in told]
+    """Return the driver's warnings and notes that are not in ``told``, and add them to ``told``."""
+    leaks = [_leak_warning(leak) for leak in driver.leaks[:1]]
+    warnings = [*leaks, *(_lanes_warning(lanes) for lanes in driver.lanes_held[:1]), *driver.notes]
+    new = [warning for warning in warnings if warning not in told]
     told.update(new)
     return new
 
 
-def _of_lanes(lanes: int) -> str:
-    """Say that memory limits the lanes, told when the first worker has to continue with fewer."""
+def _lanes_warning(lanes: int) -> str:
+    """Return the warning that memory limits the lanes. Only the first worker's case is shown."""
     at_once = "one trial" if lanes == 1 else f"{lanes} trials"
     continues = f"it continues with {at_once} at once, and other workers may follow"
     return (
-        f"the device's memory does not hold all lanes of a worker: {continues}; "
-        "trials that had no room start again"
+        f"the device's memory is too small for all lanes of a worker: {continues}; "
+        "trials that found no room are restarted"
     )
 
 
-def _of_leak(leak: MemoryLeak) -> str:
-    """Say that trials leave memory behind, told when the first worker is replaced for it."""
-    of = "GPU memory" if leak.memory == "gpu" else "memory"
+def _leak_warning(leak: MemoryLeak) -> str:
+    """Return the warning that trials leak memory. Only the first worker's case is shown."""
+    memory = "GPU memory" if leak.memory == "gpu" else "memory"
     before, after, share = (phrases.size(count) for count in (leak.before, leak.after, leak.share))
     held = f"between trials a worker held {before} at first and {after} now; its share is {share}"
-    return f"trials leave {of} behind: {held}; the worker is replaced, and others will be"
+    return f"trials leak {memory}: {held}; the worker is replaced, and others will be"
 
 
 def opening(sweep: Sweep, slots: int | None) -> str:
-    """Say what is about to run: how many trials, by which methods, and how many at once (if known)."""
+    """Describe a sweep before it starts: its trials, its methods, and its number of workers if known."""
     return "; ".join(_parts_of_opening(sweep, slots))
 
 
 def _parts_of_opening(sweep: Sweep, slots: int | None) -> list[str]:
-    """What is about to run, and then what a user may not expect of it."""
+    """Return the description of a sweep, followed by facts that may surprise the user."""
     count, asked = sweep.trials, sweep.budget.concurrent
     trials = "as many trials as time allows" if count is None else phrases.several(count, "trial")
     searcher, scheduler = (
