@@ -133,4 +133,4 @@ def test_user_is_told_of_the_first_and_of_how_many(tmp_path):
     )
     report = run(sweep, progress=Lines(told))
     assert told.getvalue().count("trials leak memory: between trials a worker held ") == 1
-    assert "2 workers replaced, in which trials had left up to" in renderings.summary(report)
+    assert "2 workers replaced because trials left up to" in renderings.summary(report)

@@ -159,7 +159,7 @@ def test_a_report_tells_what_was_found_and_refuses_to_look_again(results):
     report = Report.read(folder)
     said = (
         "test_loss of trial 00000: mean 0.8, standard deviation 0.07, 2 seeds; "
-        "the search had claimed val_loss 0.5"
+        "the search claimed val_loss 0.5"
     )
     assert said in renderings.table(report)
     assert said in renderings.html(report)

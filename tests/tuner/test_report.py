@@ -434,7 +434,7 @@ def test_the_summary_says_all_that_a_user_needs(mixed: Report) -> None:
         "\n"
         "trials      4: 1 completed, 1 stopped, 1 failed, 1 paused\n"
         "errors      ValueError: loss is nan\n"
-        "failed      trial 00002 had reached accuracy 0.99 in iteration 1 before its error\n"
+        "failed      trial 00002 reached accuracy 0.99 in iteration 1 before its error\n"
         "unfinished  1 paused when the sweep ended\n"
         "iterations  6, against 14 without early stopping (43%)\n"
         "wall time   22.0 s\n"
@@ -446,7 +446,7 @@ def test_the_summary_says_all_that_a_user_needs(mixed: Report) -> None:
 @pytest.mark.parametrize(
     ("reason", "text"),
     [
-        ("seconds", "the time of budget.seconds was up"),
+        ("seconds", "budget.seconds is used up"),
         ("failures", "more trials failed than budget.failures allows"),
         ("interrupted", "it was interrupted"),
     ],
@@ -464,7 +464,7 @@ def test_reports_say_how_many_workers_were_replaced_for_memory(writer: Writer) -
         about = {"node": "127.0.0.1", "memory": "machine", "before": 300_000_000, "share": 4_000_000_000}
         put(writer.journal, "leaked", after=after, **about)
     report = writer.finish()
-    told = "2 workers replaced, in which trials had left up to 1.4 GB behind"
+    told = "2 workers replaced because trials left up to 1.4 GB in memory"
     assert f"memory      {told}\n" in renderings.summary(report)
     assert told in page(report)
     assert [leak["after"] for leak in report.to_dict()["leaks"]] == [1_700_000_000, 800_000_000]
@@ -478,7 +478,7 @@ def test_the_summary_of_a_running_sweep_says_so_far(writer: Writer) -> None:
     assert text.startswith(
         "No trial has finished.\nbest accuracy so far: 0.7 (max), trial 00000, iteration 1 of 1\n"
     )
-    assert "ended       not yet: it is running, or was killed\n" in text
+    assert "ended       not yet: it is running or was killed\n" in text
 
 
 def test_when_all_failed_the_summary_names_the_commonest_error(writer: Writer) -> None:
@@ -501,7 +501,7 @@ def test_a_failed_trial_that_had_been_ahead_is_named(writer: Writer) -> None:
     writer.run(1, 0.8, 0.9, state="failed", error=ERROR)
     text = renderings.summary(writer.finish())
     assert text.startswith("best accuracy: 0.7 (max), trial 00000")
-    assert "failed      trial 00001 had reached accuracy 0.9 in iteration 2 before its error\n" in text
+    assert "failed      trial 00001 reached accuracy 0.9 in iteration 2 before its error\n" in text
 
 
 def test_an_empty_sweep_has_every_rendering(writer: Writer) -> None:
@@ -616,7 +616,7 @@ def test_the_whole_schedule_of_the_best_is_shown_and_how_to_train_it_again(write
     writer.end(0)
     report = writer.finish()
     schedule = (
-        "schedule    the hyperparameters changed as it trained; these are the last\n"
+        "schedule    the hyperparameters changed during training; these are the last ones\n"
         "  from the start: lr=0.5 depth=2\n"
         "  after iteration 2: lr=0.4\n"
         "  after iteration 4: lr=0.2\n"

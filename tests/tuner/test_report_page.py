@@ -527,6 +527,8 @@ def test_pbt_shows_schedules_and_who_copied_whom(tmp_path: Path) -> None:
     lineage = section(report, "lineage")
     assert lineage.count('<use href="#arrow-') == copies
     assert all(f">{trial.id}</text>" in lineage for trial in report.trials)
+    assert "newest cut-off" not in section(report, "curves")
+    assert "tuner evaluate" not in section(report, "next")  # which refuses trials that changed
     schedules = section(report, "schedules")
     assert 'class="c best"' in schedules
     assert "lr" in schedules

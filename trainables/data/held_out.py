@@ -8,7 +8,7 @@ from trainables.configs import SplitSettings, parse
 
 
 class HeldOut:
-    """A mixin for trainables whose ``Settings`` are ``SplitSettings``. The test rows are always the same."""
+    """A mixin for trainables whose ``Settings`` are ``SplitSettings``. It keeps the search's test rows."""
 
     Settings: ClassVar[type[SplitSettings]]
 

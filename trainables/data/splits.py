@@ -50,7 +50,7 @@ def folds(source: Source, settings: SplitSettings, *, sweep_seed: int, count: in
             raise ValueError(
                 f"folds: each class must have a row in each fold, got {count} folds of {len(rows)}"
             )
-        # Each class starts at the fold after that of the last row, so folds differ by at most 1 row.
+        # Each class continues where the class before ended, so folds differ by at most 1 row.
         fold_of[rows] = (np.arange(len(rows)) + first) % count
         first += len(rows)
     return [

@@ -150,7 +150,7 @@ class Estimator(SharedRows, HeldOut, Trainable):
             for _ in range(self.settings.refit):
                 self._fit()
         else:
-            self._fits = self.settings.refit - 1  # the next fit uses the share of samples of that iteration
+            self._fits = self.settings.refit - 1  # with samples, fit to the share of iteration `refit`
             self._fit()
         return {
             f"test_{name}": value for name, value in self._scores(self.dataset, self.dataset.test).items()

@@ -102,7 +102,7 @@ def frame_of(table: RawTable, rows: Any) -> pd.DataFrame:
 
 
 def takes_gaps(estimator: Any) -> bool:
-    """Return whether an estimator may receive missing values. Only scikit-learn's own can be known not to."""
+    """Return whether an estimator may receive missing values. Only scikit-learn's own can rule it out."""
     steps = [step for _, step in estimator.steps] if isinstance(estimator, Pipeline) else [estimator]
     for step in steps:
         module = type(step).__module__

@@ -45,7 +45,7 @@ class Signature(NamedTuple):
 
     @property
     def kind(self) -> Signature:
-        """The signature without ``rows``, which differ in each process and sweep."""
+        """The signature without ``rows``, which differ between processes and sweeps."""
         return self._replace(rows=())
 
 

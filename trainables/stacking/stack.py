@@ -170,7 +170,7 @@ _NO_SURPRISES = ("torch.nn.", "trainables.")
 
 
 def _stacked(tensors: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Return by name one tensor for all lanes: lanes x the shape of each."""
+    """Stack the lanes' tensors by name, each to lanes x its shape."""
     return {
         name: torch.stack([lane[name].detach() for lane in tensors]).requires_grad_(value.requires_grad)
         for name, value in tensors[0].items()

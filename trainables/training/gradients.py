@@ -26,7 +26,7 @@ class GradientRules:
             return tensor if stacked else tensor[0]
 
         self._l1, self._l2 = values([c.l1 for c in configs]), values([c.l2 for c in configs])
-        # 0 stands for no limit, which becomes infinity.
+        # 0 means no limit, which is written as infinity.
         self._value, self._norm = (
             None if limits is None else torch.where(limits == 0, torch.inf, limits)
             for limits in (

@@ -1,4 +1,4 @@
-"""What came of a sweep: ``Report`` and its ``Trial``s, read from the journal alone.
+"""The outcome of a sweep: ``Report`` and its ``Trial``s, read from the journal alone.
 
 ``tuner.report.renderings`` turns a report into text: JSON, CSV, tables for a terminal, a web page.
 """

@@ -1,4 +1,4 @@
-"""What ``tuner evaluate`` found, as rows and sentences."""
+"""The results of ``tuner evaluate``, as rows and sentences."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from tuner.errors import ResultsError
 from tuner.report.phrases import short
 
 EVALUATION_FILE = "evaluation.json"
-"""What ``tuner evaluate`` writes into the results folder."""
+"""The file that ``tuner evaluate`` writes into the results folder."""
 
 
 def read_evaluation(folder: Path) -> dict[str, Any] | None:
-    """What ``tuner evaluate`` found; ``None``: it did not run. Raises ResultsError for any other file."""
+    """Return the results of ``tuner evaluate``; ``None``: it did not run.
+
+    Raises ResultsError for a file that it did not write.
+    """
     path = folder / EVALUATION_FILE
     if not path.is_file():
         return None
@@ -24,7 +27,7 @@ def read_evaluation(folder: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, RecursionError) as error:
         raise ResultsError(f"{path}: cannot be read: {error}") from None
     if not _is_evaluation(found):
-        raise ResultsError(f"{path}: cannot be read: it is not what tuner evaluate writes")
+        raise ResultsError(f"{path}: cannot be read: tuner evaluate did not write it")
     return dict(found)
 
 
@@ -67,7 +70,7 @@ def _is_number(value: Any) -> bool:
 
 
 def rows(evaluation: dict[str, Any]) -> list[dict[str, str]]:
-    """One row per candidate: what the search claimed, and what came of repeating it."""
+    """Return one row per candidate: the value that the search claimed, and the values of its repeats."""
     return [
         {
             "trial": candidate["trial"],
@@ -82,13 +85,13 @@ def rows(evaluation: dict[str, Any]) -> list[dict[str, str]]:
 
 
 def title(evaluation: dict[str, Any]) -> str:
-    """What the rows are."""
+    """Return a title for the rows."""
     repeats = evaluation["repeats"]
     return f"evaluation: {evaluation['metric']} over {repeats} fresh seeds and divisions of the rows"
 
 
 def verdict(evaluation: dict[str, Any]) -> str:
-    """What the test rows said of the chosen configuration, and what the search had claimed."""
+    """Return the test value of the chosen configuration, and the value that the search claimed."""
     test = evaluation["test"]
     [claimed] = [
         each["claimed"] for each in evaluation["candidates"] if each["trial"] == evaluation["chosen"]
@@ -97,7 +100,7 @@ def verdict(evaluation: dict[str, Any]) -> str:
     seeds = f"{len(test['values'])} seed{'' if len(test['values']) == 1 else 's'}"
     return (
         f"{test['metric']} of trial {evaluation['chosen']}: mean {short(test['mean'])}{spread}, {seeds}; "
-        f"the search had claimed {evaluation['metric']} {short(claimed)}"
+        f"the search claimed {evaluation['metric']} {short(claimed)}"
     )
 
 

@@ -1,4 +1,4 @@
-"""``hyperparameters``: a space as a sweep writes it, by the names that its configurations have."""
+"""Reads the search space of a journal's sweep: one entry for each name of a hyperparameter."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from tuner.journal.rules import is_number
 
 _MOST_LAYERS = 1_000
 
-_LAYERS = (1, 4)  # of an architecture that does not say it
+# The default of an architecture.
+_LAYERS = (1, 4)
 
 
 def hyperparameters(space: Mapping[str, Any]) -> dict[str, Any]:
-    """Name -> what a configuration can have there: a constant, a range, a list of choices or an architecture.
+    """Return name -> entry: a constant, a range, a list of choices or an architecture.
 
-    Names in groups come after the choice that holds them; of several of one name, one entry holds them all.
+    Names in groups follow the choice that holds the groups. Entries with the same name are merged.
     """
     found: dict[str, list[Any]] = {}
     for name, entry in _walk({name: entry for name, entry in space.items() if name != "constraints"}):
@@ -25,12 +26,12 @@ def hyperparameters(space: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_searched(entry: Any) -> bool:
-    """Whether an entry is a dimension and no constant; anything that is no sound dimension is a constant."""
+    """Whether an entry is a dimension. Anything that is no sound dimension counts as a constant."""
     return bounds(entry) is not None or layers(entry) is not None or choices(entry) is not None
 
 
 def bounds(entry: Any) -> tuple[float, float] | None:
-    """The least and the largest value of a ``float`` or ``int``; ``None`` for anything else."""
+    """Return the lowest and the highest value of a ``float`` or ``int``; ``None`` for anything else."""
     if not isinstance(entry, Mapping):
         return None
     pair = entry.get("float", entry.get("int"))
@@ -40,7 +41,7 @@ def bounds(entry: Any) -> tuple[float, float] | None:
 
 
 def choices(entry: Any) -> list[Any] | None:
-    """The values of a ``choice`` or ``ordinal``; ``None`` for anything else."""
+    """Return the values of a ``choice`` or ``ordinal``; ``None`` for anything else."""
     if not isinstance(entry, Mapping):
         return None
     values = entry.get("choice", entry.get("ordinal"))
@@ -48,7 +49,7 @@ def choices(entry: Any) -> list[Any] | None:
 
 
 def layers(entry: Any) -> tuple[int, int] | None:
-    """The fewest and the most layers of an ``architecture``; ``None`` for anything else."""
+    """Return the fewest and the most layers of an ``architecture``; ``None`` for anything else."""
     if not isinstance(entry, Mapping) or not isinstance(entry.get("architecture"), Mapping):
         return None
     pair = entry.get("layers", _LAYERS)
@@ -69,13 +70,13 @@ def _walk(space: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def has_types(value: Any) -> bool:
-    """Whether something in a space has a type that JSON does not have, as a tuple; found without imports."""
+    """Whether a value in a space has a type that JSON lacks, such as a tuple. Imports no NumPy."""
     text = json.dumps(value)
     return '"tuple"' in text or '"pairs"' in text
 
 
 def _with_types(entry: Any) -> Any:
-    """The entry with the values that it lists in their own types."""
+    """Return the entry with its listed values in their own types."""
     if not has_types(entry):
         return entry
     from tuner.space import decoded  # imports NumPy
@@ -103,7 +104,7 @@ def _union(entries: list[Any]) -> Any:
 
 
 def _range(entry: Any) -> tuple[float, float] | None:
-    """The range of an entry, which may be a number; ``None`` where it is none."""
+    """Return the range of an entry, which may be a number; ``None``: it is neither."""
     return (entry, entry) if is_number(entry) else bounds(entry)
 
 

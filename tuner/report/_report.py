@@ -1,4 +1,4 @@
-"""``Report``, the answer to a sweep as its journal tells it, and ``Trial``, one row of it."""
+"""``Report``: the outcome of a sweep, read from its journal."""
 
 from __future__ import annotations
 
@@ -23,34 +23,38 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Report:
-    """What came, or has come so far, of the sweep in ``folder``.
-
-    ``sweep``: resolved; its ``out`` is where the folder is now. ``trials``: by number. ``start``: when the
-    sweep was asked for, in seconds since 1970. ``seconds``: from then to the newest event, without the time
-    between its end and a resumption. ``reason``: why the sweep ended (``trials``, ``seconds``, ``failures``,
-    ``interrupted``); ``None``: it is running, or was killed. ``leaks``: for each worker that was
-    replaced since its trials had left memory behind, what the journal says. ``evaluation``: what ``tuner
-    evaluate`` found. ``started_in``: the folder from which relative paths of the sweep are meant.
-    """
+    """The outcome of the sweep in ``folder``, final or so far."""
 
     folder: Path
     sweep: dict[str, Any]
+    """All settings, defaults included. ``out`` is the folder that now holds the results folder."""
     objective: Objective
     trials: tuple[Trial, ...]
+    """By number."""
     start: float
+    """The time at which the sweep was requested, in seconds since 1970."""
     seconds: float
+    """From ``start`` to the newest event, without the time between an end and a resumption."""
     reason: str | None
-    _results: list[tuple[float, int, float]] = field(repr=False)  # (time, trial, value), in order
+    """Why the sweep ended: ``trials``, ``failures``, ``interrupted``, or the budget that was used up.
+
+    ``None``: it is running, or was killed.
+    """
+    _results: list[tuple[float, int, float]] = field(repr=False)
+    """(time, trial, value) in order."""
     _decisions: list[dict[str, Any]] = field(repr=False)
     leaks: list[dict[str, Any]] = field(default_factory=list, repr=False)
+    """The journal's data about each worker that was replaced for a memory leak."""
     evaluation: dict[str, Any] | None = field(default=None, repr=False)
+    """The results of ``tuner evaluate``; ``None``: it did not run."""
     started_in: Any = field(default=None, repr=False)
+    """The folder to which relative paths in the sweep refer."""
     _clock: Clock = field(default_factory=Clock, repr=False)
     _histories: tuple[TrialHistory, ...] = field(default=(), repr=False)
 
     @classmethod
     def read(cls, folder: str | Path) -> Report:
-        """Read a results folder, also while its sweep runs. Raises ResultsError if it holds no sweep."""
+        """Read a results folder, also during the sweep. Raises ResultsError if it holds no sweep."""
         folder = Path(folder)
         history = History.read(folder)
         sweep = history.sweep_of(folder)
@@ -85,15 +89,19 @@ class Report:
         )
 
     def best(self) -> Trial | None:
-        """The best trial that did not fail, of equals the one with the lowest number; ``None``: none.
+        """Return the best trial that did not fail; ``None``: there is none.
 
-        Of several objectives, it is the one of the front that is best by the first.
+        The lowest number decides between equal values. With several objectives, this is the trial of the
+        Pareto front that is best by the first objective.
         """
         front = self.front()
         return min(front, key=lambda trial: -self.objective.score(trial.value or 0.0)) if front else None
 
     def front(self) -> list[Trial]:
-        """The trials that did not fail and that no other dominates, by number; of one objective, the best."""
+        """Return the Pareto front of the trials that did not fail, by number.
+
+        With a single objective, it holds the best trial only.
+        """
         sound = [trial for trial in self.trials if _is_sound(trial)]
         if self.objective.others:
             from tuner.pareto import front  # it imports NumPy
@@ -102,9 +110,9 @@ class Report:
         return sound and [min(sound, key=lambda trial: -self.objective.score(trial.value or 0.0))]
 
     def ranked(self) -> list[Trial]:
-        """Every trial, best value first; then those without a value, and the failed ones last.
+        """Return all trials from best to worst, then those without a value, then the failed ones.
 
-        Of several objectives, front by front.
+        With several objectives, the trials are in order of their fronts.
         """
         if self.objective.others:
             from tuner.pareto import ranking  # it imports NumPy
@@ -115,7 +123,6 @@ class Report:
         return self._by_value()
 
     def _by_value(self) -> list[Trial]:
-
         def rank(trial: Trial) -> tuple[bool, bool, float, int]:
             score = 0.0 if trial.value is None else self.objective.score(trial.value)
             return trial.state == "failed", trial.value is None, -score, trial.number
@@ -123,26 +130,26 @@ class Report:
         return sorted(self.trials, key=rank)
 
     def counts(self) -> dict[State, int]:
-        """How many trials there are in each state, all six, in the order of ``STATES``."""
+        """Return the number of trials in each of the six states, in the order of ``STATES``."""
         states = [trial.state for trial in self.trials]
         return {state: states.count(state) for state in STATES}
 
     @property
     def resource(self) -> str:
-        """What the scheduler measured trials by."""
+        """The scheduler's measure of a trial's progress."""
         return str((self.sweep.get("scheduler") or {}).get("resource", "iterations"))
 
     @property
     def iterations(self) -> int:
-        """Iterations done by all trials; those that were repeated after a loss count once."""
+        """The iterations of all trials. An iteration that was repeated after a loss counts once."""
         return sum(trial.iterations for trial in self.trials)
 
     @property
     def iterations_without_stopping(self) -> int | None:
-        """What all trials would have done if the scheduler had stopped none of them.
+        """The iterations of all trials if the scheduler had stopped none.
 
-        Those that it stopped count in full length, the others as what they did. ``None``: the sweep sets no
-        length.
+        A trial that it stopped counts with ``budget.iterations``, any other trial with its own iterations.
+        ``None``: the sweep sets no such budget.
         """
         length = (self.sweep.get("budget") or {}).get("iterations")
         if length is None:
@@ -153,15 +160,18 @@ class Report:
         )
 
     def decisions(self) -> list[dict[str, Any]]:
-        """The scheduler's decisions in order: ``trial`` (id), ``time`` (since 1970) and their own keys."""
+        """Return the scheduler's decisions in order, each with ``trial`` (id) and ``time`` (since 1970)."""
         return [dict(decision) for decision in self._decisions]
 
     def elapsed(self, time: float) -> float:
-        """How long the sweep had run at a time (since 1970), in seconds; see ``seconds``."""
+        """Return the seconds that the sweep had run at a time (in seconds since 1970); see ``seconds``."""
         return self._clock.elapsed(time)
 
     def incumbents(self) -> list[tuple[float, str, float]]:
-        """(seconds since the start, trial id, value) each time the best improved; failed trials left out."""
+        """Return (seconds since the start, trial id, value) for each improvement of the best value.
+
+        Failed trials do not count.
+        """
         failed = {trial.number for trial in self.trials if trial.state == "failed"}
         best: float | None = None
         incumbents = []
@@ -172,9 +182,10 @@ class Report:
         return incumbents
 
     def schedule(self, trial: Trial) -> list[tuple[int, dict[str, Any]]]:
-        """(iteration, configuration from there on) of all that led to the trial's best, beginning at 0.
+        """Return (iteration, configuration from there on) for the way to the trial's best, beginning at 0.
 
-        One entry, unless hyperparameters changed; then also those of the trials that it went on from.
+        It has one entry unless hyperparameters changed. A trial that copied a checkpoint begins with the
+        schedule of the trial that wrote it.
         """
         by_number = {each.number: each for each in self.trials}
         schedule: list[tuple[int, dict[str, Any]]] = []
@@ -186,9 +197,9 @@ class Report:
         return [(0, trial.first_config), *schedule]
 
     def changes(self, trial: Trial) -> list[tuple[int, dict[str, Any]]]:
-        """(iteration, hyperparameters that changed after it, with their new values) up to the trial's best.
+        """Return (iteration, hyperparameters that changed after it) up to the trial's best.
 
-        The first entry, at iteration 0, is the whole configuration; there are others only where it changed.
+        The first entry, at iteration 0, is the whole configuration.
         """
         (_, first), *later = self.schedule(trial)
         changes = [(0, first)]
@@ -200,9 +211,9 @@ class Report:
         return changes
 
     def replay(self) -> dict[str, Any]:
-        """A sweep that trains the best trial's schedule once more, from the beginning.
+        """Return a sweep that trains the best trial's schedule again from the beginning.
 
-        Raises ResultsError when no trial is best, or the journal does not have the whole sweep.
+        Raises ResultsError if no trial has a value, or if the journal lacks parts of the sweep.
         """
         best = self.best()
         if best is None:
@@ -213,7 +224,7 @@ class Report:
         space = dict(first)
         changes = []
         for iteration, changed in later:
-            space = {**changed, **space}  # what comes in later must be among the names
+            space = {**changed, **space}  # a name that appears later must be in the space
             changes.append({"at": iteration, "set": changed})
         return {
             "trainable": self.sweep["trainable"],
@@ -229,17 +240,17 @@ class Report:
         }
 
     def space(self) -> dict[str, Any]:
-        """The hyperparameters by name, in the sweep's order; one entry where groups share a name."""
+        """Return the hyperparameters by name, in the sweep's order. Groups may share a name."""
         names = dict.fromkeys(name for trial in self.trials for name in trial.config)
         space = hyperparameters(self.sweep.get("space") or {})
         return {**space, **{name: None for name in names if name not in space}}
 
     def searched(self) -> dict[str, Mapping[str, Any]]:
-        """Those of ``space`` that are dimensions and no constants."""
+        """Return the entries of ``space`` that are dimensions, not constants."""
         return {name: entry for name, entry in self.space().items() if is_searched(entry)}
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row per trial: its numbers, the error's last line, ``config.<name>``, ``metric.<name>``."""
+        """Return one row per trial: numbers, the error's last line, ``config.<name>``, ``metric.<name>``."""
         names, metrics = list(self.space()), self.metrics()
         further = self._further()
         return [
@@ -259,7 +270,7 @@ class Report:
         ]
 
     def columns(self) -> list[str]:
-        """The keys of ``rows``, known also when there are none."""
+        """Return the keys of ``rows``, also if there are no trials."""
         own = ["id", "state", "value", *self._further(), "iterations", "seconds", "seed", "error"]
         return [
             *own,
@@ -268,20 +279,20 @@ class Report:
         ]
 
     def metrics(self) -> list[str]:
-        """The metrics beside the objectives that any trial reported, in the order in which they came."""
+        """Return the names of all reported metrics except the objectives, in order of appearance."""
         return list(dict.fromkeys(name for trial in self.trials for name in trial.metrics))
 
     def values(self, trial: Trial) -> list[float | None]:
-        """The trial's value of each objective."""
+        """Return the trial's value of each objective."""
         values = trial.values or (trial.value,)
         return [*values, *[None] * (len(self.objective.metrics) - len(values))]
 
     def _further(self) -> list[str]:
-        """The columns of the objectives after the first."""
+        """Return the columns of the objectives after the first."""
         return [f"value.{other.metric}" for other in self.objective.others]
 
     def table(self) -> pandas.DataFrame:
-        """``rows`` as a data frame; whole numbers stay whole where a condition leaves gaps."""
+        """Return ``rows`` as a data frame. A column of whole numbers stays one if it has gaps."""
         import pandas
 
         rows = self.rows()
@@ -293,13 +304,13 @@ class Report:
         )
 
     def _repr_html_(self) -> str:
-        """The report in a notebook: the best, the top trials and the learning curves."""
+        """Return the best, the top trials and the learning curves for a notebook."""
         from tuner.report.page import html_snippet
 
         return html_snippet(self)
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as strict JSON can write it."""
+        """Return the report as strict JSON can write it."""
         best = self.best()
         return {
             "sweep": self.sweep,
@@ -317,7 +328,7 @@ class Report:
         }
 
     def _best_to_dict(self, best: Trial) -> dict[str, Any]:
-        """The best trial with its checkpoint, and its schedule where hyperparameters changed."""
+        """Return the best trial with its checkpoint, and with its schedule if hyperparameters changed."""
         changes = [{"iteration": iteration, "config": changed} for iteration, changed in self.changes(best)]
         return {
             **best.to_dict(),
@@ -328,7 +339,7 @@ class Report:
 
 
 def _results(history: History) -> Iterator[Result]:
-    """All results that count."""
+    """Yield all results that count."""
     return (result for trial in history.trials.values() for result in trial.results.values())
 
 
@@ -339,12 +350,12 @@ def _restoring(space: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
 
     try:
         return SearchSpace(space).restored
-    except (SpecError, TypeError, AttributeError):  # a space of another version, which is only shown
+    except (SpecError, TypeError, AttributeError):  # the space of another version can still be shown
         return dict
 
 
 def _is_sound(trial: Trial) -> bool:
-    """Whether it can be among the best."""
+    """Whether the trial can be among the best."""
     return trial.state != "failed" and trial.value is not None
 
 
@@ -353,7 +364,7 @@ def _transposed(rows: list[dict[str, Any]], report: Report) -> Iterable[tuple[st
 
 
 def _dtype(name: str, values: list[Any]) -> Any:
-    """The pandas type of a column; ``None``: the one that pandas finds."""
+    """Return the pandas type of a column; ``None``: pandas chooses."""
     present = [value for value in values if value is not None]
     if name in ("value", "seconds") or name.startswith("value."):
         return "float64"

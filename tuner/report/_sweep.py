@@ -1,4 +1,4 @@
-"""``checked_sweep``: the parts of a sweep that a report reads, as a journal from anywhere may have them."""
+"""Checks those parts of a journal's sweep that a report reads; a journal may come from anywhere."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tuner.objective import Objective
 
 
 def checked_sweep(sweep: Mapping[str, Any], *, source: str) -> dict[str, Any]:
-    """The sweep, if its parts are of the right types. Raises ResultsError, which names ``source``."""
+    """Return the sweep if its parts have the right types; else raise ResultsError, which names ``source``."""
     checked = dict(sweep)
     for part, kinds, what in (
         ("name", (str,), "text"),

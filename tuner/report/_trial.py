@@ -1,4 +1,4 @@
-"""``Trial``: one row of a report, and how it comes of a trial's history."""
+"""``Trial``: one row of a report, read from a trial's history."""
 
 from __future__ import annotations
 
@@ -14,60 +14,68 @@ from tuner.objective import Objective
 
 @dataclass(frozen=True)
 class Reconfiguration:
-    """A trial went on after ``iteration``, from trial ``source``'s checkpoint of it, with ``config``."""
+    """A change of a running trial's hyperparameters."""
 
     iteration: int
+    """The last iteration before the change."""
     source: int
+    """The trial whose checkpoint of that iteration it continues from; may be itself."""
     config: dict[str, Any]
+    """The configuration from there on."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One trial as the journal knows it.
-
-    ``value``: the best objective of its life, ``None`` without any. ``iterations``: the highest that it
-    reported. ``seconds``: training time. ``error``: the whole traceback of a failed trial. ``checkpoint``:
-    the path of the one kept for that value, below the folder that was read; ``None`` when it is not there.
-    ``gone``: the name of that checkpoint, where the journal has one that is not there. ``curve``: (iteration,
-    value), iterations rising; where a trial was started again and repeated an iteration, the last report of
-    it stands. ``config``: that it had at its best, where hyperparameters changed. ``changes``: when they did,
-    in order. ``first_config``: before them. ``values``: of all objectives, where there are several; then the
-    last count, also as ``value``. ``metrics``: what else it reported at its best (of several objectives: at
-    its end); a metric that is missing there has the nearest value before, else the next one after.
-    ``stopped_early``: whether a scheduler has stopped it, and no budget.
-    """
+    """One trial of a sweep."""
 
     id: str
+    """The number with five digits."""
     number: int
     config: dict[str, Any]
+    """The configuration that it had at its best."""
     state: State
     value: float | None
+    """The best objective that it reported; with several objectives, the last value of the first one."""
     iterations: int
+    """The highest iteration that it reported."""
     seconds: float
+    """Training time."""
     seed: int | None
     error: str | None
+    """The whole traceback of a failed trial."""
     checkpoint: str | None
+    """The path of the checkpoint kept for ``value``, below the folder that was read; ``None``: not there."""
     curve: list[tuple[int, float]]
+    """(iteration, value) with rising iterations. A repeated iteration has its last report."""
     changes: tuple[Reconfiguration, ...] = ()
+    """Changes of its hyperparameters, in order."""
     first_config: dict[str, Any] = field(default_factory=dict)
+    """The configuration before ``changes``."""
     values: tuple[float, ...] = ()
+    """The last values of all objectives; empty with a single one."""
     metrics: dict[str, Any] = field(default_factory=dict)
+    """Other metrics at its best, or at its end with several objectives.
+
+    A metric that is missing there has its nearest earlier value, else the next later one.
+    """
     gone: str | None = None
+    """The name of the checkpoint in the journal, if the folder does not hold it."""
     stopped_early: bool = False
+    """Whether a scheduler stopped it, not a budget."""
 
     @property
     def best_iteration(self) -> int:
-        """The first iteration with ``value``; of several objectives the last one; 0 without any."""
+        """The first iteration with ``value``; with several objectives the last iteration; 0: no value."""
         return self.iterations if self.values else reached(self.curve, self.value)
 
     @property
     def cause(self) -> str | None:
-        """The last line of the error, which names it; ``None`` without one."""
+        """The last line of the traceback, which names the error; ``None``: there is no error."""
         lines = (self.error or "").strip().splitlines()
         return lines[-1].strip() if lines else None
 
     def to_dict(self) -> dict[str, Any]:
-        """The trial as ``Report.to_dict`` lists it, JSON-ready."""
+        """Return the trial as JSON can write it."""
         names = ("id", "config", "state", "value", "iterations", "seconds", "seed", "error", "metrics")
         several = {"values": list(self.values)} if self.values else {}
         own = {name: getattr(self, name) for name in names} | several
@@ -80,10 +88,13 @@ def trial_of(
     folder: Path,
     restored: Callable[[dict[str, Any]], dict[str, Any]],
 ) -> Trial:
-    """A trial's row of the report.
+    """Return a trial's row of the report.
 
-    ``folder``: of the results; the checkpoint is looked for there. ``restored`` gives a configuration the
-    types that its values have in the space.
+    Args:
+        history: The trial's events, folded.
+        objective: The sweep's objectives.
+        folder: The results folder, which may hold the checkpoint.
+        restored: Gives the values of a configuration the types that they have in the search space.
     """
     results = [history.results[iteration] for iteration in sorted(history.results)]
     curve = [(result.iteration, result.value) for result in results if result.value is not None]
@@ -121,7 +132,7 @@ def trial_of(
 
 
 def _metrics(results: Sequence[Result], at: int, *, without: tuple[str, ...]) -> dict[str, Any]:
-    """The metrics at an iteration, in the order in which they were first reported."""
+    """Return the metrics at an iteration, in the order of their first report."""
     known: dict[str, Any] = {}
     for result in results:
         known |= dict.fromkeys(_flat(result.metrics))
@@ -132,29 +143,29 @@ def _metrics(results: Sequence[Result], at: int, *, without: tuple[str, ...]) ->
 
 
 def reached(curve: list[tuple[int, float]], value: float | None) -> int:
-    """The first iteration of a curve with this value; 0: none."""
+    """Return the first iteration of a curve with this value; 0: there is none."""
     return next((iteration for iteration, found in curve if found == value), 0)
 
 
 def trial_id(number: int) -> str:
-    """A trial's number as reports write it."""
+    """Return a trial's number as reports write it."""
     return f"{number:05d}"
 
 
 def reached_at(trial: Trial) -> str:
-    """Where in its training a trial had its value."""
+    """Return the iteration at which a trial reached its value, in words."""
     return f"iteration {trial.best_iteration:,} of {trial.iterations:,}"
 
 
 def checkpoint(trial: Trial) -> str:
-    """Where a trial's checkpoint is, or that there is none."""
+    """Return the path of a trial's checkpoint, or say that there is none."""
     if trial.gone is not None:
         return f"gone: there is no {trial.gone} in the results folder"
     return trial.checkpoint or "none"
 
 
 def _find(name: str, folder: Path) -> str | None:
-    """Where a checkpoint is in a results folder; ``None``: it is not there."""
+    """Return the path of a checkpoint in a results folder; ``None``: it is not there."""
     if not is_checkpoint_name(name):
         return None
     path = folder / name
@@ -162,7 +173,7 @@ def _find(name: str, folder: Path) -> str | None:
 
 
 def _flat(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested metrics as ``outer/inner``, as the engine writes them."""
+    """Return nested metrics under the names ``outer/inner``, which Ray Tune also uses."""
     flat: dict[str, Any] = {}
     for name, value in metrics.items():
         if isinstance(value, dict):

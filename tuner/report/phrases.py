@@ -1,4 +1,4 @@
-"""How a report writes numbers, durations, and text that comes from users."""
+"""Writes numbers, durations and users' text for a report."""
 
 from __future__ import annotations
 
@@ -7,42 +7,51 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-# Colours and cursor movements in a traceback, and other characters that a terminal would obey.
+# Colours and cursor movements in a traceback, and other control characters of a terminal.
 _ESCAPES = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
 )
 
-# What spreadsheets begin a formula with, or skip before one; some also take the wide forms of East Asia.
+# Characters with which a spreadsheet begins a formula, or which it skips before one. The last four are the
+# wide forms of East Asia.
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 _REASONS = {
-    None: "not yet: it is running, or was killed",
+    None: "not yet: it is running or was killed",
     "trials": "every trial was run",
-    "seconds": "the time of budget.seconds was up",
-    "total_iterations": "budget.total_iterations are used up",
-    "gpu_seconds": "budget.gpu_seconds are used up",
+    "seconds": "budget.seconds is used up",
+    "total_iterations": "budget.total_iterations is used up",
+    "gpu_seconds": "budget.gpu_seconds is used up",
     "failures": "more trials failed than budget.failures allows",
     "interrupted": "it was interrupted",
 }
 
 
 def clean(text: str) -> str:
-    """The text without terminal escapes and control characters, safe to show and to store."""
+    """Return the text without terminal escapes and control characters, safe to show and to store."""
     return _ESCAPES.sub("", text).encode("utf-8", "replace").decode("utf-8")
 
 
 def short(value: Any) -> str:
-    """A value in little space: four significant digits, whole numbers in full."""
-    return f"{value:.4g}" if isinstance(value, float) else full(value)
+    """Return a value with four significant digits, also inside lists; whole numbers and text in full."""
+    return f"{value:.4g}" if isinstance(value, float) else full(_rounded(value))
 
 
 def full(value: Any) -> str:
-    """A value with every digit; text as it is, the rest as JSON writes it."""
+    """Return a value with every digit; text as it is, other values as JSON."""
     return clean(value) if isinstance(value, str) else clean(json.dumps(value, ensure_ascii=False))
 
 
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.4g}")
+    if isinstance(value, (list, tuple)):
+        return [_rounded(each) for each in value]
+    return {name: _rounded(each) for name, each in value.items()} if isinstance(value, dict) else value
+
+
 def duration(seconds: float) -> str:
-    """A duration in its two largest units."""
+    """Return a duration in its two largest units."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     whole = round(seconds)
@@ -52,12 +61,12 @@ def duration(seconds: float) -> str:
 
 
 def size(count: float) -> str:
-    """A number of bytes, in MB below 1 GB (10^9 bytes)."""
+    """Return a number of bytes in MB, or in GB from 1 GB on (10^9 bytes)."""
     return f"{count / 1e6:.0f} MB" if count < 1e9 else f"{count / 1e9:.1f} GB"
 
 
 def several(count: int, what: str) -> str:
-    """A number of things, as ``1 trial`` and ``2 trials``."""
+    """Return a count with its noun: ``1 trial``, ``2 trials``."""
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
@@ -69,14 +78,14 @@ def ordinal(number: int) -> str:
 
 
 def counted(counts: Mapping[Any, int]) -> str:
-    """The counts that are not zero, as ``3 completed, 1 failed``."""
+    """Return the counts above zero: ``3 completed, 1 failed``."""
     return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
 
 
 def cell(value: Any) -> Any:
-    """A value as a cell of a CSV file: numbers as they are, nothing for ``None``, all else as text.
+    """Return a value as a cell of a CSV file: numbers and ``None`` as they are, all else as text.
 
-    A text that a spreadsheet would take for a formula begins with an apostrophe.
+    An apostrophe precedes text that a spreadsheet would read as a formula.
     """
     if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)):
         return value
@@ -85,20 +94,20 @@ def cell(value: Any) -> Any:
 
 
 def savings(done: int, without_stopping: int | None) -> str:
-    """Iterations done, and what they would have been without early stopping, where that is more."""
+    """Return the iterations done, and what early stopping saved."""
     if not without_stopping or without_stopping <= done:
         return f"{done:,}"
     return f"{done:,}, against {without_stopping:,} without early stopping ({done / without_stopping:.0%})"
 
 
 def left_behind(leaks: Sequence[Mapping[str, Any]]) -> str:
-    """What trials had left in the memory of workers, at least one, that were replaced for it."""
+    """Return how many workers were replaced for memory leaks, at least one, and the largest leak."""
     left = size(max(leak["after"] - leak["before"] for leak in leaks))
-    return f"{several(len(leaks), 'worker')} replaced, in which trials had left up to {left} behind"
+    return f"{several(len(leaks), 'worker')} replaced because trials left up to {left} in memory"
 
 
 def ended(reason: str | None, counts: Mapping[Any, int] | None = None) -> str:
-    """Why a sweep ended, as a sentence's end; with ``counts``, by state, also how its trials did."""
+    """Return why a sweep ended; with ``counts`` by state also how many trials failed."""
     text = _REASONS.get(reason) or clean(str(reason))
     if reason != "trials" or counts is None or not counts["failed"]:
         return text
@@ -108,10 +117,10 @@ def ended(reason: str | None, counts: Mapping[Any, int] | None = None) -> str:
 
 
 def changed(config: Mapping[str, Any]) -> str:
-    """Hyperparameters in a line, as ``lr=0.1 momentum=0.9``."""
+    """Return hyperparameters in one line: ``lr=0.1 momentum=0.9``."""
     return " ".join(f"{clean(name)}={short(value)}" for name, value in config.items())
 
 
 def since(iteration: int) -> str:
-    """From where in its training a trial had a part of its schedule."""
+    """Return the point of the training from which a part of a schedule holds."""
     return f"after iteration {iteration:,}" if iteration else "from the start"

@@ -35,13 +35,13 @@ if TYPE_CHECKING:
 
 __all__ = ["csv", "decisions", "drawn", "errors", "evaluation", "html", "json", "summary", "table"]
 
-# A narrower terminal wraps the lines itself; columns of a few characters would be unreadable.
+# A narrower terminal wraps the lines itself, since columns of a few characters are unreadable.
 _MIN_WIDTH = 80
 
-# A configuration in one column takes at least the first, and the second where metrics would make it narrow.
+# The least width of a configuration in one column: without, and with columns of metrics after it.
 _LEAST_LINE = (20, 36)
 
-# What any other column takes, with the space around it.
+# The least width of any other column, with the space around it.
 _LEAST_COLUMN = 4
 
 _FRONT_SHOWN = 12
@@ -50,14 +50,15 @@ _CHANGES = ("pause", "resume", "stop")
 
 
 def json(report: Report) -> str:
-    """``Report.to_dict`` as strict, indented JSON."""
+    """Return ``Report.to_dict`` as strict, indented JSON."""
     return dumps(report.to_dict(), indent=2, allow_nan=False) + "\n"
 
 
 def csv(report: Report) -> str:
-    """A header and one row per trial; lists and mappings as JSON, nothing for what a trial does not have.
+    """Return a header and one row per trial.
 
-    A text that a spreadsheet would take for a formula begins with an apostrophe.
+    Lists and mappings are JSON, a missing value is empty. An apostrophe precedes text that a spreadsheet
+    would read as a formula.
     """
     out = StringIO()
     rows = writer(out, lineterminator="\n")
@@ -74,9 +75,14 @@ def table(
     color: bool = False,
     metrics: Sequence[str] | None = None,
 ) -> str:
-    """The best ``limit`` trials, best first, then the counts by state; ``width`` in characters.
+    """Return the best trials, best first, then the counts by state.
 
-    ``metrics``: which of those beside the objective have columns; ``None``: as many as fit.
+    Args:
+        report: The report.
+        limit: The most rows.
+        width: Characters in a line.
+        color: Whether to use terminal colours.
+        metrics: The metrics that have columns, apart from the objectives; ``None``: those that fit.
     """
     shown = report.ranked()[:limit]
     counts = (
@@ -96,16 +102,16 @@ def table(
 def _trials_drawn(
     report: Report, trials: list[Trial], metrics: Sequence[str] | None, *, width: int, color: bool
 ) -> tuple[str, list[str]]:
-    """The trials as a table, and the metrics for which there was no room."""
+    """Return the trials as a table, and the metrics that did not fit."""
     known = report.metrics()
-    # Each with fewer metrics than the one before. Hyperparameters have columns of their own if they fit.
+    # Try fewer and fewer metrics until each hyperparameter has a column.
     most = min(len(known), width // _LEAST_COLUMN)
     tries = [list(metrics)] if metrics is not None else [known[:count] for count in range(most, -1, -1)]
     for names in tries:
         text = _drawn(_trial_table(report, trials, names, columns=True), width=width, color=color)
         if text is not None:
             return text, [] if metrics is not None else known[len(names) :]
-    # There are too many hyperparameters for columns of their own.
+    # There is no room for a column for each hyperparameter.
     tables = [(names, _trial_table(report, trials, names, columns=False)) for names in tries]
     names, table = next((each for each in tables if _least_width(each[1]) <= width), tables[-1])
     text = _drawn(table, width=width, color=color, fold=True) or ""
@@ -113,7 +119,7 @@ def _trials_drawn(
 
 
 def evaluation(report: Report, *, width: int = 100, color: bool = False) -> str:
-    """What ``tuner evaluate`` found; nothing where it did not run."""
+    """Return the results of ``tuner evaluate``; empty if it did not run."""
     if report.evaluation is None:
         return ""
     text = drawn(_evaluation.rows(report.evaluation), width=width, color=color)
@@ -122,7 +128,7 @@ def evaluation(report: Report, *, width: int = 100, color: bool = False) -> str:
 
 
 def errors(report: Report) -> str:
-    """Each failed trial: its id, its configuration, the whole traceback."""
+    """Return the id, the configuration and the whole traceback of each failed trial."""
     failed = [trial for trial in report.trials if trial.state == "failed"]
     if not failed:
         return "no trial failed\n"
@@ -134,7 +140,10 @@ def errors(report: Report) -> str:
 
 
 def decisions(report: Report, *, width: int = 100, color: bool = False) -> str:
-    """Who was paused, resumed or stopped, when (seconds since the start), and what led to it."""
+    """Return a table of the trials that were paused, resumed or stopped: when, and why.
+
+    Times are seconds since the start.
+    """
     rows = [_decision(report, each) for each in report.decisions() if each.get("action") in _CHANGES]
     if not rows:
         return "no trial was paused, resumed or stopped\n"
@@ -142,7 +151,7 @@ def decisions(report: Report, *, width: int = 100, color: bool = False) -> str:
 
 
 def drawn(rows: Sequence[Mapping[str, str]], *, width: int = 100, color: bool = False) -> str:
-    """At least one row as a table; columns in which all are empty are left out, words stand at the left."""
+    """Return the rows, at least one, as a table. It omits empty columns, and aligns words to the left."""
     from rich.text import Text
 
     used = [name for name in rows[0] if any(row[name] for row in rows)]
@@ -156,7 +165,7 @@ def drawn(rows: Sequence[Mapping[str, str]], *, width: int = 100, color: bool = 
 
 
 def summary(report: Report) -> str:
-    """What a user is told when a sweep ends."""
+    """Return the summary that a sweep prints at its end."""
     lines = [*_headline(report), ""]
     counts = report.counts()
     facts = [("trials", f"{len(report.trials):,}: {counted(counts)}" if report.trials else "none")]
@@ -173,7 +182,7 @@ def summary(report: Report) -> str:
         facts.insert(1, ("errors", failure))
     if (ahead := _failed_ahead(report)) is not None:
         at = f"{clean(report.objective.metric)} {short(ahead.value)} in iteration {ahead.best_iteration}"
-        facts.insert(2, ("failed", f"trial {ahead.id} had reached {at} before its error"))
+        facts.insert(2, ("failed", f"trial {ahead.id} reached {at} before its error"))
     if report.leaks:
         facts.insert(-3, ("memory", left_behind(report.leaks)))
     lines += [f"{name:<12}{clean(value)}" for name, value in facts]
@@ -181,7 +190,7 @@ def summary(report: Report) -> str:
 
 
 def _failed_ahead(report: Report) -> Trial | None:
-    """The best of the failed trials, if it had been ahead of all others."""
+    """Return the best of the failed trials if it was better than all other trials."""
     failed = [trial for trial in report.trials if trial.state == "failed" and trial.value is not None]
     if not failed or report.objective.others:
         return None
@@ -225,12 +234,12 @@ def _headline(report: Report) -> list[str]:
 
 
 def _schedule_lines(report: Report, trial: Trial) -> list[str]:
-    """When the hyperparameters changed on the way to the trial's best; nothing where they did not."""
+    """Return lines on the changes of hyperparameters up to the trial's best; none if nothing changed."""
     changes = report.changes(trial)
     if len(changes) < 2:
         return []
     return [
-        f"{'schedule':<12}the hyperparameters changed as it trained; these are the last",
+        f"{'schedule':<12}the hyperparameters changed during training; these are the last ones",
         *(f"  {since(at)}: {changed(new)}" for at, new in changes),
         f"  to train it again: tuner report {clean(str(report.folder))} --replay > replay.yaml",
     ]
@@ -259,7 +268,7 @@ def _commonest_error(report: Report) -> str | None:
 
 
 def _config(trial: Trial, indent: str) -> str:
-    """The configuration, one hyperparameter per line."""
+    """Return the configuration, one hyperparameter per line."""
     names = {name: clean(name) for name in trial.config}
     longest = max(map(len, names.values()), default=0)
     return "\n".join(
@@ -341,7 +350,7 @@ def _new_table() -> Table:
 
 
 def _drawn(drawn: Table, *, width: int, color: bool, fold: bool = False) -> str | None:
-    """The table as text; ``None`` when it needs more than ``width`` and must not be folded."""
+    """Return the table as text; ``None``: it is too wide and must not be folded."""
     out = StringIO()
     console = _console(out, width=width, color=color)
     unbounded = console.options.update(max_width=100_000)

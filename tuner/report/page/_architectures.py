@@ -8,19 +8,19 @@ from tuner.report.page.data import PageData, TrialData
 
 _DRAWN = 6
 
-# Of a drawing, in pixels. A box leaves room for arcs on both sides.
+# Sizes of a drawing in pixels. Arcs have room on both sides of a box.
 _WIDTH = 300
 _BOX = (42, 216, 26)  # left edge, width, height
 _STEP = 40
 _TOP = 4
 
-# Longer architectures have a part left out in the middle.
+# A longer architecture loses its middle.
 _MOST_LAYERS = 14
 _LONGEST = 34
 
 
 def architectures(page: PageData) -> Figure | None:
-    """Draw the best different architectures; ``None`` where none is searched, or no trial has a value."""
+    """Draw the best different architectures; ``None``: none is searched, or no trial has a value."""
     searched = [each.name for each in page.dimensions if each.kind == "layers"]
     by_number = {trial.number: trial for trial in page.trials}
     ranked = [by_number[number] for number in page.ranked]

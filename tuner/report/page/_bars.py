@@ -11,13 +11,16 @@ from tuner.report.phrases import duration
 _MOST_SPANS = 2_000
 _MOST_LANES = 96
 
-# Pixels of a lane, for few and for many of them.
+# Heights of a lane in pixels: with few, some and many lanes.
 _LANE_HEIGHTS = (22, 14, 8)
 _MOST_MARKS = 150
 
 
 def importance(page: PageData) -> Figure | None:
-    """Draw how much each hyperparameter matters, or say why that is unknown; ``None``: none is searched."""
+    """Draw how much each hyperparameter matters, or say why that is unknown.
+
+    ``None``: no hyperparameter is searched.
+    """
     if not page.dimensions:
         return None
     title = f"Importance of hyperparameters for {page.metric}"

@@ -53,7 +53,12 @@ def learning_curves(page: PageData) -> Figure | None:
         f"Learning curves: {page.metric} by iteration",
         plot.html(),
         tuple(notes),
-        legend=_legend(drawn, has_rungs=has_rungs, has_best=best is not None),
+        legend=_legend(
+            drawn,
+            has_rungs=has_rungs,
+            has_cutoffs=has_rungs and any(rung.cutoff is not None for rung in page.rungs),
+            has_best=best is not None,
+        ),
     )
 
 
@@ -85,13 +90,13 @@ def _add_rungs(plot: Plot, page: PageData) -> bool:
     return True
 
 
-def _legend(drawn: list[TrialData], *, has_rungs: bool, has_best: bool) -> str:
-    states = {trial.state for trial in drawn}
+def _legend(drawn: list[TrialData], *, has_rungs: bool, has_cutoffs: bool, has_best: bool) -> str:
+    states = {trial.state for trial in (drawn[:-1] if has_best else drawn)}
     items = [("best", "best trial")] if has_best else []
     items += [(line_key(f"c {state}"), state) for state in ("completed", "stopped") if state in states]
     items += [(state, state) for state in ("failed", "running", "paused", "pending") if state in states]
-    if has_rungs:
-        items += [(line_key("rung"), "rung"), (line_key("cutoff"), "newest cut-off")]
+    items += [(line_key("rung"), "rung")] if has_rungs else []
+    items += [(line_key("cutoff"), "newest cut-off")] if has_cutoffs else []
     return legend(items)
 
 

@@ -21,7 +21,7 @@ def headline(page: PageData) -> str:
 
 
 def next_commands(page: PageData) -> str:
-    """Return what a user can do next."""
+    """Return the section of helpful commands."""
     rows = "".join(
         f"<dt><code>{text(each.command)}</code></dt><dd>{text(each.purpose)}</dd>" for each in page.commands
     )
@@ -31,7 +31,7 @@ def next_commands(page: PageData) -> str:
 
 
 def evaluated(page: PageData) -> str:
-    """Return the table of what ``tuner evaluate`` found, or nothing."""
+    """Return the results of ``tuner evaluate``; empty if it did not run."""
     if page.evaluation is None:
         return ""
     rows = _evaluation.rows(page.evaluation)
@@ -46,7 +46,7 @@ def evaluated(page: PageData) -> str:
 
 
 def facts(pairs: Iterable[tuple[str, str]], *, css: str = "") -> str:
-    """A list of terms; both sides are HTML."""
+    """Return a list of terms; both sides are HTML."""
     items = "".join(f"<dt>{term}</dt><dd>{value}</dd>" for term, value in pairs)
     return f'<dl class="{css}">{items}</dl>'
 
@@ -78,7 +78,7 @@ def _best_card(page: PageData) -> str:
 
 
 def _honest(page: PageData) -> str:
-    """The value that repeats gave, beside the claimed one."""
+    """Return the claimed value and the values of repeats."""
     found = page.evaluation
     if found is None:
         if len(page.objectives) > 1 or len(page.trials) < 2:

@@ -55,7 +55,10 @@ class Bins:
 
 
 def heat_map(page: PageData) -> Figure | None:
-    """Draw the two most important hyperparameters; ``None``: there are not two of them, or not two values."""
+    """Draw the two most important hyperparameters.
+
+    ``None``: the sweep has fewer than two hyperparameters, or fewer than two trials with a value.
+    """
     counted = _counted(page)
     if len(counted) < 2 or len(page.dimensions) < 2:
         return None
@@ -80,7 +83,7 @@ def heat_map(page: PageData) -> Figure | None:
 
 
 def cells_data(page: PageData) -> dict[str, Any] | None:
-    """What the page's script draws other pairs from: the trials' cells as text, one character each."""
+    """Return the data for other pairs: the cells of the trials along each axis, a character each."""
     counted = _counted(page)
     if len(counted) < 2 or len(page.dimensions) < 2:
         return None
@@ -105,7 +108,7 @@ def cells_data(page: PageData) -> dict[str, Any] | None:
 
 
 def level(value: float, worst: float, best: float) -> int:
-    """The colour of a value, from 0 for the worst."""
+    """Return the colour of a value, from 0 for the worst."""
     share = 1.0 if worst == best else (value - worst) / (best - worst)
     return min(LEVELS - 1, max(0, math.floor(share * LEVELS)))
 
@@ -115,7 +118,7 @@ def _counted(page: PageData) -> list[TrialData]:
 
 
 def _default_pair(page: PageData) -> tuple[int, int]:
-    """The positions of the two hyperparameters that matter most, in the order of the space."""
+    """Return the positions of the two most important hyperparameters, in the order of the space."""
     names = [dimension.name for dimension in page.dimensions]
     known = [names.index(row.name) for row in page.importances.rows]
     by_activity = sorted(
@@ -134,7 +137,7 @@ def _bins(page: PageData, number: int, counted: Sequence[TrialData]) -> Bins:
     different = sorted({at for at in places if at is not None})
     if dimension.is_whole and dimension.high - dimension.low < _MOST_VALUES:
         different = [float(at) for at in range(int(dimension.low), int(dimension.high) + 1)]
-    # Values of a float that do not repeat come from a range, of which cells of one value would say nothing.
+    # Values of a float that do not repeat were drawn from a range: a cell for each would hold one trial.
     is_listed = dimension.kind != "number" or dimension.is_whole or 2 * len(different) <= len(counted)
     if 0 < len(different) <= _MOST_VALUES and is_listed:
         labels = tuple(_number(at, dimension) for at in different)
@@ -171,7 +174,7 @@ def _number(value: float, dimension: DimensionData) -> str:
 def _best_values(
     counted: Sequence[TrialData], x: Bins, y: Bins, *, maximises: bool
 ) -> dict[tuple[int, int], tuple[float, int]]:
-    """Cell -> the best value in it, and how many trials it holds."""
+    """Return cell -> (its best value, the number of its trials)."""
     better = max if maximises else min
     cells: dict[tuple[int, int], tuple[float, int]] = {}
     for trial, across, up in zip(counted, x.codes, y.codes, strict=True):
@@ -231,7 +234,7 @@ def _svg(
 
 
 def _controls(page: PageData, first: int, second: int) -> str:
-    """What chooses another pair; shown where scripts run."""
+    """Return the controls for another pair, which appear if scripts run."""
     if len(page.dimensions) == 2:
         return ""
 

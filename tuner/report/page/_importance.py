@@ -22,6 +22,11 @@ _BEST_SHARE = 0.1
 
 _RESAMPLES = 30
 
+# A bootstrap sample may hold few different trials. Its importances are then equal, which widens the interval.
+_EXPECTED_WARNINGS = (
+    "Some regimes for parameter|Target and region quantiles|The number of trials is too small"
+)
+
 # More trials would take seconds, and narrow the intervals by little.
 _MOST_TRIALS = 1_000
 
@@ -31,8 +36,8 @@ def importances(
 ) -> ImportancesData:
     """Return how much each dimension matters for reaching one of the best values.
 
-    ``trials``: all of them. Trials without a value and failed ones do not count. The intervals hold the
-    middle 90% of the importances over trials that are drawn again with replacement.
+    Failed trials and trials without a value do not count. An interval holds the middle 90% of the
+    importances over bootstrap samples of the trials.
     """
     counted = [trial for trial in trials if trial.value is not None and trial.state != "failed"]
     if len(dimensions) < 2:
@@ -68,13 +73,15 @@ def _note(used: int, counted: int, best_share: float, metric: str) -> str:
 def _evaluate(
     dimensions: Sequence[DimensionData], trials: Sequence[TrialData], *, best_share: float, maximises: bool
 ) -> tuple[list[float], list[list[float]]]:
-    """The shares of the dimensions, of all trials and of each resample."""
+    """Return the shares of the dimensions over all trials, and over each bootstrap sample."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    # ``catch_warnings`` would also change the filters of other threads.
+    warnings.filterwarnings("ignore", message=_EXPECTED_WARNINGS)
 
     class Resampled(optuna.Study):
-        """A study whose trials are replaced by a sample of them."""
+        """A study that shows a sample of the trials."""
 
         sample: list[FrozenTrial]
 
@@ -93,10 +100,7 @@ def _evaluate(
     def shares(sample: list[FrozenTrial]) -> list[float]:
         study.sample = sample
         active = [each for each in names if any(each in trial.params for trial in sample)]
-        with warnings.catch_warnings():
-            # A resample may hold too few different trials; its importances are then equal, as they should be.
-            warnings.simplefilter("ignore")
-            found = evaluator.evaluate(study, active)
+        found = evaluator.evaluate(study, active)
         total = sum(found.values())
         return [found.get(each, 0.0) / total if total > 0 else 1 / len(names) for each in names]
 
@@ -105,7 +109,7 @@ def _evaluate(
 
 
 def _frozen(dimensions: Sequence[DimensionData], trials: Sequence[TrialData]) -> list[FrozenTrial]:
-    """The trials as Optuna has them; dimensions are named by their positions."""
+    """Return the trials in Optuna's terms; dimensions are named by their positions."""
     from optuna.trial import FrozenTrial, TrialState
 
     distributions = {str(number): _distribution(each) for number, each in enumerate(dimensions)}

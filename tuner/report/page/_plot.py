@@ -17,7 +17,7 @@ _UNITS = 1000
 
 STATES = ("completed", "stopped", "failed", "running", "paused", "pending")
 
-# Each state has its own shape, so that it can be told without colours. The shapes are 10 units wide.
+# Each state has its own shape, about 8 units wide. A reader need not tell the colours apart.
 _SHAPES = {
     "completed": '<circle r="3.6"/>',
     "stopped": '<rect x="-3.2" y="-3.2" width="6.4" height="6.4"/>',
@@ -45,7 +45,7 @@ class Figure:
 
 
 def symbols() -> str:
-    """The marks, defined once for the whole page."""
+    """Return the definitions of the marks, which a page needs once."""
     shapes = "".join(
         f'<g id="m-{name}" class="tuner-mark {name}">{shape}</g>' for name, shape in _SHAPES.items()
     )
@@ -53,23 +53,23 @@ def symbols() -> str:
 
 
 def mark(state: str) -> str:
-    """The mark of a state, to stand in a line of text."""
+    """Return the mark of a state, as large as text."""
     return f'<svg class="glyph" viewBox="-8 -8 16 16" aria-hidden="true"><use href="#m-{state}"/></svg>'
 
 
 def state_label(state: str) -> str:
-    """A state's mark and name."""
+    """Return a state's mark and name."""
     return f'<span class="state">{mark(state)}{text(state)}</span>'
 
 
 def legend(items: Iterable[tuple[str, str]]) -> str:
-    """A legend of (mark, text); a mark is a state's name, or HTML."""
+    """Return a legend of (mark, text); a mark is a state's name, or HTML."""
     parts = (f"<span>{mark(name) if name in _SHAPES else name}{text(label)}</span>" for name, label in items)
     return f'<p class="legend">{"".join(parts)}</p>'
 
 
 def line_key(css: str) -> str:
-    """A piece of a line of this class, for a legend."""
+    """Return a piece of a line of this class, for a legend."""
     return (
         f'<svg class="linekey" viewBox="0 0 24 8" aria-hidden="true"><path class="{css}" d="M0 4H24"/></svg>'
     )
@@ -100,7 +100,7 @@ class Plot:
         self._lines.append(f'<polyline class="{css}" points="{path}">{hint(title)}</polyline>')
 
     def mark(self, x: float, y: float, state: str, title: str = "", *, css: str = "") -> None:
-        """Add the mark of a state; what lies outside the plot is left out."""
+        """Add the mark of a state, unless it lies outside the plot."""
         at, up = self._x.at(x), self._y.at(y)
         if -0.02 <= at <= 1.02 and -0.02 <= up <= 1.02:
             attributes = f' class="{css}"' if css else ""
@@ -114,7 +114,7 @@ class Plot:
         self._marks.append(f'<line class="{css}" x1="{at}" x2="{at}" y1="0%" y2="100%">{hint(title)}</line>')
 
     def dash(self, x: float, y: float, css: str, title: str = "") -> None:
-        """Add a short level line at a point, 2% of the width to either side."""
+        """Add a short horizontal line at a point, 2% of the width to either side."""
         at, up = self._x.at(x), self._y.at(y)
         if 0 <= up <= 1:
             ends = f'x1="{percent(max(0.0, at - 0.02))}" x2="{percent(min(1.0, at + 0.02))}"'
@@ -122,7 +122,7 @@ class Plot:
             self._marks.append(f'<line class="{css}" {ends} y1="{level}" y2="{level}">{hint(title)}</line>')
 
     def html(self) -> str:
-        """The plot as HTML."""
+        """Return the plot as HTML."""
         name = f"{self._labels[1]} against {self._labels[0]}"
         return "".join(
             [
@@ -143,7 +143,7 @@ class Plot:
 
 
 def x_ticks(scale: Scale, *, y: str = "100%") -> list[str]:
-    """Tick marks and labels below a level axis."""
+    """Return the tick marks and labels below a horizontal axis."""
     parts = [f'<line class="axis" x1="0%" x2="100%" y1="{y}" y2="{y}"/>']
     for value, label in scale.ticks:
         at = scale.at(value)

@@ -17,7 +17,7 @@ _ROW = 20
 
 
 def schedules(page: PageData) -> Figure | None:
-    """Draw the values of each hyperparameter that changed; ``None`` where none changed."""
+    """Draw the values of each hyperparameter that changed; ``None``: none changed."""
     changed = [
         (number, dimension)
         for number, dimension in enumerate(page.dimensions)
@@ -51,7 +51,7 @@ def schedules(page: PageData) -> Figure | None:
 
 
 def lineage(page: PageData) -> Figure | None:
-    """Draw which trial copied the checkpoint of which; ``None`` where none did."""
+    """Draw which trials copied checkpoints of others; ``None``: no trial did."""
     copies = [
         (trial, change) for trial in page.trials for change in trial.changes if change.source != trial.number
     ]
@@ -134,7 +134,7 @@ def _changes_in(trial: TrialData, name: str) -> bool:
 
 
 def _ancestry(page: PageData) -> list[tuple[int, int, int]]:
-    """(from iteration, to iteration, trial) on the way to the best value, the beginning first."""
+    """Return (from iteration, to iteration, trial) for the way to the best value, in order."""
     best = page.best_trial
     if best is None:
         return []
@@ -155,7 +155,7 @@ def _is_on_way(page: PageData, trial: TrialData, iteration: int) -> bool:
 def _steps(
     trial: TrialData, dimension: DimensionData, *, since: int = 0, until: int | None = None
 ) -> list[tuple[float, float]]:
-    """The values of a hyperparameter over the trial's iterations, as level pieces with steps between."""
+    """Return the values of a hyperparameter over the trial's iterations, as a staircase."""
     until = trial.iterations if until is None else until
     pieces = [(0, trial.first_config), *((change.iteration, change.config) for change in trial.changes)]
     steps: list[tuple[float, float]] = []

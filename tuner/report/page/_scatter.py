@@ -10,7 +10,7 @@ from tuner.report.page._words import brief, thinned
 from tuner.report.page.data import DimensionData, PageData, TrialData
 from tuner.report.phrases import several
 
-# In all plots of a figure together.
+# The most marks in all plots of a figure together.
 _MOST_MARKS = 5_000
 _LEAST_MARKS = 50
 
@@ -55,7 +55,7 @@ def scatters(page: PageData) -> Figure | None:
 
 
 def axis_name(dimension: DimensionData) -> str:
-    """The label of a hyperparameter's axis."""
+    """Return the label of a hyperparameter's axis."""
     if dimension.kind == "layers":
         return f"{dimension.name} (number of layers)"
     return (
@@ -64,14 +64,14 @@ def axis_name(dimension: DimensionData) -> str:
 
 
 def state_legend(trials: Iterable[TrialData], *, best: TrialData | None) -> str:
-    """A legend of the states of these trials, and of the best one."""
+    """Return a legend for the states of the trials and for the best trial."""
     states = {trial.state for trial in trials}
     first = [] if best is None else [("best", "best trial")]
     return legend([*first, *((state, state) for state in STATES if state in states)])
 
 
 def _spread(dimension: DimensionData, trial: TrialData, at: float) -> float:
-    """Where a mark is drawn: those of a choice are spread to the sides, so that they can be told apart."""
+    """Return the position of a mark. Marks of equal choices are spread to the sides."""
     if dimension.kind == "number":
         return at
     return at + (trial.number * _SPREAD % 1 - 0.5) * 0.5
@@ -124,7 +124,7 @@ def fronts(page: PageData) -> Figure | None:
 
 
 def _objective_scale(counted: Sequence[TrialData], number: int, front: Sequence[TrialData]) -> Scale:
-    """A scale over the front and most of the other trials."""
+    """Return a scale over the front and most of the other trials."""
     values = [_at(trial, number) for trial in counted]
     whole = all(value.is_integer() for value in values)
     low, high, _ = visible(values, None)
@@ -141,7 +141,7 @@ def _at(trial: TrialData, number: int) -> float:
 
 
 def _steps(front: Sequence[TrialData], page: PageData) -> list[tuple[float, float]]:
-    """The border of what the front of two objectives dominates, as a staircase."""
+    """Return the border of the region that the front dominates, as a staircase."""
     ordered = sorted(front, key=lambda trial: (_at(trial, 1), _at(trial, 0)))
     wants_more = page.objectives[1].mode == "max"
     steps: list[tuple[float, float]] = []
@@ -149,7 +149,7 @@ def _steps(front: Sequence[TrialData], page: PageData) -> list[tuple[float, floa
         x, y = _at(trial, 1), _at(trial, 0)
         if steps:
             before = steps[-1]
-            # Between two trials, what is reachable is only as good as the worse of them.
+            # The step between two trials has the worse value of both in each objective.
             steps.append((before[0], y) if wants_more else (x, before[1]))
         steps.append((x, y))
     return steps

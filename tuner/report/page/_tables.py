@@ -1,7 +1,7 @@
 """The table of trials, the decisions, and the errors.
 
-Without scripts the best trials are shown. The page's script shows all of them from ``rows_data``, sorted and
-filtered as asked.
+The HTML holds the best trials. The page's script replaces them by all trials from ``rows_data``, which it can
+sort and filter.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from tuner.report.page.data import DecisionData, PageData
 from tuner.report.phrases import clean, ordinal, several
 
 _MOST_ROWS = 100
-"""Rows that are shown without scripts."""
+"""Rows without scripts."""
 
-# Of the embedded data, in characters; a page of 10,000 trials stays below 3 MB.
+# The most characters of embedded data. A page of 10,000 trials stays below 3 MB.
 _MOST_DATA = 1_200_000
 
 _MOST_COLUMNS = 120
@@ -66,7 +66,7 @@ def columns(page: PageData) -> list[Column]:
 
 
 def top_table(page: PageData, limit: int) -> str:
-    """Return a plain table of the best trials; nothing where there are none."""
+    """Return a plain table of the best trials; empty if there are none."""
     if not page.trials:
         return ""
     used = columns(page)[:_MOST_COLUMNS]
@@ -118,7 +118,7 @@ def trials_table(page: PageData) -> str:
 
 
 def rows_data(page: PageData) -> dict[str, Any]:
-    """Return all trials for the page's script, column by column, as far as there is room."""
+    """Return the trials for the page's script, column by column, as many as there is room for."""
     count = rows_in_data(page)
     front = set(page.front)
     return {
@@ -135,7 +135,7 @@ def rows_data(page: PageData) -> dict[str, Any]:
 
 
 def rows_in_data(page: PageData) -> int:
-    """How many trials the embedded data have."""
+    """Return the number of trials in the embedded data."""
     if not page.trials:
         return 0
     sample = columns(page)[:_MOST_COLUMNS]
@@ -147,7 +147,7 @@ def rows_in_data(page: PageData) -> int:
 
 
 def decisions(page: PageData) -> str:
-    """Return the section of what the scheduler decided; nothing where it decided nothing."""
+    """Return the section of the scheduler's decisions; empty if there are none."""
     if not page.decisions:
         return ""
     recent = page.decisions[-_RECENT:][::-1]
@@ -164,7 +164,7 @@ def decisions(page: PageData) -> str:
 
 
 def errors(page: PageData) -> str:
-    """Return the section of failed trials, those with the same last line together."""
+    """Return the section of failed trials, grouped by the last lines of their tracebacks."""
     if not page.errors:
         return ""
     blocks = "".join(
@@ -181,7 +181,7 @@ def errors(page: PageData) -> str:
 
 
 def in_words(decision: DecisionData, resource: str) -> str:
-    """What led to a decision, in a few words."""
+    """Return the reasons for a decision in a few words."""
     parts = []
     if decision.rank is not None and decision.of is not None:
         parts.append(f"{ordinal(decision.rank)} of {decision.of}")

@@ -1,4 +1,4 @@
-"""How the page writes numbers and text: at most four significant digits, and nothing that HTML would read."""
+"""Writes numbers with at most four significant digits, and text without HTML."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _LONGEST_WHOLE = 10**12
 
 
 def text(value: str) -> str:
-    """A text as HTML, without control characters."""
+    """Return a text as HTML, without control characters."""
     return escape(clean(value))
 
 
 def brief(value: Any) -> str:
-    """A value with numbers of at most four significant digits; text as it is, the rest like JSON."""
+    """Return a value as text: numbers with four significant digits, text unchanged, the rest like JSON."""
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, bool) or value is None:
@@ -38,7 +38,7 @@ def brief(value: Any) -> str:
 
 
 def rounded(value: Any) -> Any:
-    """A value for the embedded data: floats have four significant digits, other numbers are as they are."""
+    """Return a value for the embedded data. Floats have four significant digits."""
     if isinstance(value, float):
         return float(f"{value:.4g}")
     if value is None or (isinstance(value, int) and abs(value) < _LONGEST_WHOLE):
@@ -47,12 +47,12 @@ def rounded(value: Any) -> Any:
 
 
 def cut(value: str, length: int) -> str:
-    """A text with at most so many characters."""
+    """Return the text, shortened to a number of characters."""
     return value if len(value) <= length else value[: length - 1] + "…"
 
 
 def thinned(items: Sequence[_T], most: int) -> list[_T]:
-    """At most ``most`` (at least 2) of the items, evenly spread, the first and the last included."""
+    """Return at most ``most`` (at least 2) of the items, evenly spread, with the first and the last."""
     if len(items) <= most:
         return list(items)
     return [items[round(index * (len(items) - 1) / (most - 1))] for index in range(most)]

@@ -1,4 +1,4 @@
-"""``page_data``: all that the page shows, gathered from a report."""
+"""Gathers the data of the page from a report."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tuner.report.page.data import (
 )
 from tuner.report.phrases import clean, duration, ended, left_behind, savings
 
-# Limits that keep the page of a very large sweep small; the page says where one applies.
+# These limits keep the page of a large sweep small. The page says when one applies.
 _MOST_ERRORS = 20
 _LONGEST_ERROR = 8_000
 
@@ -35,7 +35,7 @@ _NO_CAUSE = "no error was recorded"
 
 
 def page_data(report: Report) -> PageData:
-    """Return all that the page of a report shows."""
+    """Return the data of a report's page."""
     axes = [axis_of(name, entry) for name, entry in report.searched().items()]
     dimensions = tuple(dimension for dimension, _ in axes)
     places = [place for _, place in axes]
@@ -111,7 +111,7 @@ def _constants(report: Report, dimensions: Iterable[DimensionData]) -> dict[str,
 
 
 def _rungs(report: Report) -> list[RungData]:
-    """The rungs at which trials were compared, the lowest first."""
+    """Return the rungs at which trials were compared, the lowest first."""
     cutoffs: dict[tuple[float, int | None], float | None] = {}
     stopped: Counter[tuple[float, int | None]] = Counter()
     for decision in report.decisions():
@@ -139,7 +139,7 @@ def _decisions(report: Report) -> Iterable[DecisionData]:
 
 
 def _checkpoint(report: Report, trial: Trial) -> str:
-    """Where a trial's checkpoint is, seen from the page, which lies in the same folder."""
+    """Return the path of a trial's checkpoint relative to the results folder, which also holds the page."""
     if trial.gone is not None or trial.checkpoint is None:
         return checkpoint(trial)
     return Path(trial.checkpoint).relative_to(report.folder).as_posix()
@@ -156,14 +156,15 @@ def _errors(trials: Iterable[Trial]) -> Iterable[ErrorData]:
 
 
 def _commands(report: Report, best: Trial | None) -> Iterable[CommandData]:
-    """What a user can do next, the most useful first."""
+    """Yield helpful commands, the most useful first."""
     folder = clean(report.folder.name or "DIR")
     if report.reason in (None, "interrupted"):
         yield CommandData(f"tuner resume {folder}", "continue the sweep if nothing runs it any more")
     if report.reason is None:
         command = f"tuner report {folder} --format html > report.html"
         yield CommandData(command, "write this page as it is now")
-    if best is not None and report.evaluation is None and not report.objective.others:
+    is_fixed = best is not None and not best.changes  # other configurations cannot be repeated
+    if is_fixed and report.evaluation is None and not report.objective.others:
         what = "repeat the best configurations over fresh seeds, and score the winner on test rows"
         yield CommandData(f"tuner evaluate {folder}", what)
     if best is not None and best.checkpoint is not None:
