@@ -34,7 +34,7 @@ sweep = tuner.Sweep(
 )
 report = tuner.run(sweep)
 """
-COUNT = "print(len(report.trials), {trial.cause for trial in report.trials})"
+COUNT = "print(len(report.trials), sorted({str(trial.cause) for trial in report.trials}))"
 
 
 class WatchingClient(NotebookClient):
@@ -70,4 +70,4 @@ def test_a_sweep_in_a_notebook_has_one_live_output(tmp_path):
     assert not any(tag in version for version in client.versions for tag in ("<b>bad", "<img", "<script"))
     printed = "".join(output.get("text", "") for output in run.outputs)
     assert "\x1b" not in printed
-    assert count.outputs[0].text == "6 {None, 'ValueError: <img src=x>'}\n"
+    assert count.outputs[0].text == "6 ['None', 'ValueError: <img src=x>']\n"
