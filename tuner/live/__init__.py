@@ -1,4 +1,4 @@
-"""What a user sees of a running sweep: plain values, and how a terminal, a notebook or a line shows them."""
+"""The live view of a running sweep: its values, and their drawing in a terminal, a notebook or a line."""
 
 from tuner.live import cell, words
 from tuner.live.pace import Pace

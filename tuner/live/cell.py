@@ -35,7 +35,7 @@ overflow:hidden;text-overflow:ellipsis}
 
 
 def html(view: LiveView, heading: str, notes: Sequence[str] = ()) -> str:
-    """Return the cell: what leads, how far the sweep is, and what happens in it."""
+    """Return the cell's HTML. ``notes``: warnings; the latest five are shown."""
     lists = [
         ("best", [words.best(view), *_configurations(view)]),
         ("progress", [words.times(view)]),
@@ -60,7 +60,7 @@ def opening(heading: str) -> str:
 
 
 def _failures(view: LiveView) -> list[str]:
-    """The most frequent kinds, and how many more there are."""
+    """The most frequent kinds of failures, and the number of other kinds."""
     more = len(view.failures) - _MOST_KINDS
     shown = [words.failure(failure) for failure in view.failures[:_MOST_KINDS]]
     return [*shown, f"and {phrases.several(more, 'other kind')}"] if more > 0 else shown

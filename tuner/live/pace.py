@@ -53,7 +53,7 @@ class Pace:
                 self._trained = max(self._started, self._clock() - max(reported, default=math.inf))
 
     def remaining(self, state: SweepState) -> float | None:
-        """Guess the seconds that are left; ``None`` before there is anything to guess from."""
+        """Estimate the seconds that are left; ``None`` if it is too early."""
         guesses = []
         if self._trained is not None:
             taken = self._clock() - self._trained
@@ -65,7 +65,7 @@ class Pace:
         return min(guesses, default=None)
 
     def done(self, state: SweepState) -> float | None:
-        """Return the share of the sweep that is done, from 0 to 1; ``None`` when nobody knows its end."""
+        """Return the share of the sweep that is done, from 0 to 1; ``None`` if its end is unknown."""
         shares = [done / most for done, _, most in self._limits(state) if most]
         if state.sweep.budget.seconds is not None:
             shares.append(self._driven_for() / state.sweep.budget.seconds)
@@ -87,7 +87,7 @@ class Pace:
 def _through(state: SweepState) -> float:
     """Count the trials that are through, and the part of their iterations that the others have done.
 
-    Nobody knows how far a trial will go where a scheduler stops some. It counts when it has left its worker.
+    A scheduler that stops trials may stop any of them early, so a trial counts once it has left its worker.
     """
     counts, limit, scheduler = state.counts(), state.sweep.budget.iterations, state.sweep.scheduler
     done = counts["completed"] + counts["stopped"] + counts["failed"]

@@ -55,7 +55,7 @@ _FROM_TOP = (
     *("failed", "stopping", "decisions", "gap", "running"),
 )
 
-# A terminal without UTF-8 has none of these.
+# Replacements for a terminal without UTF-8.
 _PLAIN = str.maketrans({"…": "~", "·": ",", "━": "=", "─": "-"})
 
 
@@ -228,7 +228,7 @@ def _shortened(text: str, width: int) -> str:
 
 
 def _text(*parts: Any) -> Text:
-    """One line of these parts, each a text or (text, style). Line breaks in them become spaces."""
+    """Join parts, each a text or (text, style), to one line. Line breaks become spaces."""
     from rich.text import Text
 
     line = Text(no_wrap=True, overflow="ellipsis", end="\n")

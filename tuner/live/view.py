@@ -1,4 +1,4 @@
-"""``LiveView``: a running sweep at one moment, as plain values. Others draw them."""
+"""``LiveView``: a running sweep at one moment, as plain values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tuner.state import SweepState, TrialState
 # More rows than any terminal shows.
 _MOST_RUNNING = 200
 
-# To compare thousands of trials by several objectives takes tens of milliseconds.
+# Finding the front of thousands of trials takes about 0.1 s.
 _SECONDS_BETWEEN_FRONTS = 2.0
 
 
@@ -39,7 +39,7 @@ class Leader:
     metric: str
     trial: int
     iteration: int
-    """At which it had its values."""
+    """The iteration of its values."""
     values: tuple[float, ...]
     """Of all objectives, in their order."""
     config: Mapping[str, Any]
@@ -69,38 +69,38 @@ class LiveView:
     trials: int
     """Suggested so far."""
     total: int | None
-    """How many there will be; ``None``: nobody knows."""
+    """Trials in all; ``None``: unknown."""
     counts: Mapping[str, int]
     """Trials by state."""
     iterations: int
     """Of all trials."""
     most_iterations: int | None
-    """Of all trials, at most; ``None``: nobody knows."""
+    """The most that all trials can do; ``None``: unknown."""
     trial_iterations: int | None
-    """Of one trial, at most."""
+    """The most that one trial can do; ``None``: unknown."""
     seconds: float
     """Since the sweep was first shown."""
     seconds_left: float | None
-    """A guess; ``None`` before there is anything to guess from."""
+    """An estimate; ``None``: too early for one."""
     done: float | None
-    """The share of the sweep that is done, from 0 to 1; ``None``: nobody knows its end."""
+    """The share of the sweep that is done, from 0 to 1; ``None``: its end is unknown."""
     leaders: tuple[Leader, ...]
-    """The best trial; with several objectives, the best by each. Empty before the first result."""
+    """The best trial, or the best trial by each of several objectives. Empty before the first result."""
     front: int | None
-    """Trials that no other dominates, with several objectives."""
+    """The number of non-dominated trials; ``None`` with one objective."""
     workers: WorkerCounts | None
     failures: tuple[FailureKind, ...]
     """The most frequent first."""
     decisions: tuple[str, ...]
     """In words, the latest first."""
     running: tuple[RunningTrial, ...]
-    """By number; ``counts`` has how many there are in all, where these are the first."""
+    """The first 200 by number. ``counts`` has the number of all."""
     reason: str | None
     """Why the sweep stops before every trial is run, as in ``SweepState.reason``."""
 
 
 class Viewer:
-    """Follows a running sweep, and makes a ``LiveView`` of it when asked."""
+    """Follows a running sweep and returns a ``LiveView`` on request."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -109,14 +109,14 @@ class Viewer:
         self._compared: float | None = None
 
     def see(self, state: SweepState, *, before: float = 0.0) -> None:
-        """Note what the time left depends on; to be called often.
+        """Update the estimate of the time left. Call it several times a second.
 
         ``before``: seconds of ``budget.seconds`` that earlier runs of the sweep have used.
         """
         self._pace.see(state, before=before)
 
     def view(self, state: SweepState, recent: Recent, workers: WorkerCounts | None = None) -> LiveView:
-        """Return the sweep as it is now."""
+        """Return the view of this moment."""
         objective, budget = state.sweep.objective, state.sweep.budget
         several = bool(objective.others)
         running = [trial for trial in state.trials.values() if trial.state == "running"]
@@ -170,7 +170,7 @@ def _incumbent(state: SweepState) -> tuple[Leader, ...]:
 
 
 def _most_iterations(state: SweepState) -> int | None:
-    """The iterations of all trials at most, as far as the budget says so."""
+    """The most iterations that the budget allows all trials together; ``None``: no limit."""
     budget = state.sweep.budget
     of_trials = state.total * budget.iterations if state.total and budget.iterations else None
     return min((most for most in (of_trials, budget.total_iterations) if most is not None), default=None)

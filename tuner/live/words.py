@@ -1,4 +1,4 @@
-"""A ``LiveView`` in words, without any layout."""
+"""Phrases that describe a ``LiveView``. The terminal, the notebook and the plain lines use them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _EXTREME = {"min": "lowest", "max": "highest"}
 
 
 def best(view: LiveView, *, longest: int | None = None) -> str:
-    """The best value, its trial and iteration; with several objectives, the size of the front.
+    """Return the best value with its trial and iteration, or the size of the front.
 
-    ``longest``: characters of the metric's name that are shown.
+    A name of a metric is cut to ``longest`` characters; ``None``: no limit.
     """
     metrics = [_shortened(phrases.clean(metric), longest) for metric in view.metrics]
     if not view.leaders:
@@ -35,7 +35,7 @@ def _shortened(text: str, longest: int | None) -> str:
 
 
 def extreme(view: LiveView, place: int) -> str:
-    """The best trial of the front by one objective, with its other values."""
+    """Return the best value of the front by one objective, with the trial's other values."""
     leader = view.leaders[place]
     values = [
         f"{phrases.clean(m)} {phrases.short(v)}" for m, v in zip(view.metrics, leader.values, strict=True)
@@ -45,30 +45,30 @@ def extreme(view: LiveView, place: int) -> str:
 
 
 def trials(view: LiveView) -> str:
-    """How many there are, of how many, and in which states."""
+    """Count the trials, and those in each state."""
     states = phrases.counted({state: view.counts.get(state, 0) for state in _STATES}) or "none running yet"
     return f"{of_all(view)} · {states}"
 
 
 def of_all(view: LiveView) -> str:
-    """How many trials there are, and will be."""
+    """Return the number of trials so far and in all, as ``12/64``."""
     return f"{view.trials:,}" if view.total is None else f"{view.trials:,}/{view.total:,}"
 
 
 def iterations(view: LiveView) -> str:
-    """How many iterations all trials have done, and will do at most."""
+    """Count the iterations of all trials, with the most that they can do."""
     most = "" if view.most_iterations is None else f" of at most {view.most_iterations:,}"
     return f"{view.iterations:,}{most}"
 
 
 def times(view: LiveView) -> str:
-    """How long the sweep has run, and a guess of how long it still will."""
+    """Return the time so far and the time left."""
     left = "" if view.seconds_left is None else f", about {phrases.duration(view.seconds_left)} left"
     return f"{phrases.duration(view.seconds)}{left}"
 
 
 def workers(counts: WorkerCounts | None) -> str:
-    """How many workers and lanes are in use; empty where that is not known."""
+    """Count the workers and lanes in use; empty if ``counts`` is ``None``."""
     if counts is None:
         return ""
     parts = [f"{counts.busy:,} of {counts.workers:,} busy"] if counts.workers else []
@@ -82,36 +82,36 @@ def workers(counts: WorkerCounts | None) -> str:
 
 
 def failures(kinds: Sequence[FailureKind]) -> str:
-    """How many trials failed, and how many for each kind; empty without any."""
+    """Count the failed trials, and those of each kind; empty if none failed."""
     total = sum(kind.count for kind in kinds)
     return f"{total:,}: {phrases.counted({kind.kind: kind.count for kind in kinds})}" if total else ""
 
 
 def failure(kind: FailureKind) -> str:
-    """How many trials failed for one kind, and its latest message."""
+    """Count the failed trials of one kind, with the latest message."""
     message = f": {kind.message}" if kind.message else ""
     return f"{kind.count:,} {kind.kind}{message}"
 
 
 def reason(view: LiveView) -> str:
-    """Why the sweep stops early; empty while it does not."""
+    """Say why the sweep stops early; empty if it does not."""
     return "" if view.reason is None else phrases.ended(view.reason)
 
 
 def pairs(config: Mapping[str, Any]) -> list[str]:
-    """The hyperparameters, as ``lr=0.1``."""
+    """Return the hyperparameters, each as ``lr=0.1``."""
     return [phrases.changed({name: value}) for name, value in config.items()]
 
 
 def status(view: LiveView) -> str:
-    """Trials by state, the time so far and the time left, in one line."""
+    """Return the trials by state, the time so far and the time left in one line."""
     states = phrases.counted({state: view.counts.get(state, 0) for state in _STATES}) or "none running yet"
     left = [] if view.seconds_left is None else [f"about {phrases.duration(view.seconds_left)} left"]
     return " · ".join([f"{of_all(view)} trials", states, phrases.duration(view.seconds), *left])
 
 
 def result(view: LiveView) -> str:
-    """What leads, with its configuration, in one line."""
+    """Return the best value and its configuration in one line, or the front and its extremes."""
     if not view.leaders:
         return best(view)
     if view.front is not None:
