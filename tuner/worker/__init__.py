@@ -2,4 +2,4 @@
 
 from tuner.code.importing import import_tune
 
-import_tune()  # before a module of this package imports all of it
+import_tune()  # must run before a module of this package imports ray.tune
