@@ -6,7 +6,7 @@ from tuner import Sweep
 from tuner.errors import SpecError
 from tuner.space import Int, SearchSpace
 
-OWN = "write it as a hyperparameter of its own, or list whole values with {choice: [...]}"
+OWN = "write it as a separate hyperparameter, or list whole values with {choice: [...]}"
 GROUP = (
     "give each option a group, as {choice: {name: {hyperparameter: {int: [1, 3]}}}}, "
     "or write a hyperparameter with 'when'"

@@ -32,14 +32,14 @@ _MARKS = ("log", "points", "when", "prior")
 _MIN_SIMILARITY = 0.75
 """Minimum similarity in [0, 1] of a key to a kind to count as its misspelling."""
 
-_OF_ITS_OWN = "write it as a hyperparameter of its own, or list whole values with {choice: [...]}"
+_WRITE_SEPARATELY = "write it as a separate hyperparameter, or list whole values with {choice: [...]}"
 
 
 def parse(entry: Any) -> Any:
     """Return the dimension that a sweep file's mapping means; anything else is a constant.
 
-    The groups of a choice are read, too. Raises SpecError for a dimension that is written as for another
-    tool, and for one inside a constant or an option, where nothing would be searched.
+    Groups of a choice are parsed too. Raises SpecError for a dimension in the form of another tool. It also
+    raises SpecError for a dimension inside a constant or an option, where nothing would be searched.
     """
     entry = unwrapped(entry, arrays=True)
     if isinstance(entry, Choice) and entry.groups:
@@ -58,7 +58,7 @@ def parse(entry: Any) -> Any:
     elif isinstance(entry, str) and (ours := in_our_form(entry)):
         what = f"must be a mapping, got {describe(entry)}; write {ours}, or {{choice: ['{entry}']}} for text"
         raise SpecError([Problem("", what)])
-    raise_any(misplaced_problems(entry, instead=_OF_ITS_OWN))
+    raise_any(misplaced_problems(entry, instead=_WRITE_SEPARATELY))
     entry = decoded(entry)
     if not is_value(entry):
         ours = in_our_form(entry)
@@ -134,7 +134,7 @@ def _option_hint(key: object, value: Any, options: list[str]) -> str:
 
 
 def _remedy(kind: str, body: Any) -> str:
-    """What to write for a dimension whose kind is right and whose body is not; empty: that is not clear."""
+    """Return what to write for a dimension with the right kind and a wrong body; empty if that is unclear."""
     if isinstance(body, (list, tuple)) and (len(body) > 3 or (len(body) == 3 and not _is_step(*body))):
         return f"; write {{choice: {written(list(body))}}}"
     ours = in_our_form({kind: body}) if isinstance(body, (Mapping, list, tuple)) else None
@@ -142,7 +142,7 @@ def _remedy(kind: str, body: Any) -> str:
 
 
 def _is_step(low: Any, high: Any, step: Any) -> bool:
-    """Whether the third number of a list reads like a step: it does not continue the first two."""
+    """Return whether the third number of a list looks like a step: it does not continue the first two."""
     return all(map(is_number, (low, high, step))) and 0 < step <= high - low and step < high
 
 

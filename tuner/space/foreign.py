@@ -1,6 +1,6 @@
-"""``in_our_form``: a dimension that is written as for another tool, as a sweep file writes it.
+"""``in_our_form``: translate a dimension of another tool into the form of a sweep file.
 
-Read are the mappings, texts and objects of Ray Tune, Optuna, HyperOpt, Weights & Biases, Ax, Syne Tune, NNI,
+It reads the mappings, texts and objects of Ray Tune, Optuna, HyperOpt, Weights & Biases, Ax, Syne Tune, NNI,
 Katib, Vizier, SageMaker, Hydra and SciPy.
 """
 
@@ -18,22 +18,22 @@ from tuner.space.values import is_number, is_value
 from tuner.synonyms import form_of, role_of
 
 _SPREAD = 2.5
-"""Standard deviations from the middle to an end of a range with a normal prior (see ``Ordered``)."""
+"""Standard deviations from the centre to an end of a range with a normal prior (see ``Ordered``)."""
 
 _LOG_WORDS = ("log", "log10", "ln", "logarithmic", "unit_log_scale", "log2", "reverse_log")
 
 _WIDE = 100
-"""From this ratio of its ends on, a range is more often searched on the logarithmic scale."""
+"""If the ends of a range have at least this ratio, it is usually searched on the logarithmic scale."""
 
 
 def in_our_form(entry: Any) -> str | None:
-    """What to write for a dimension of another tool; ``None``: it is none that is known."""
+    """Return what a sweep file writes for a dimension of another tool; ``None`` if the form is unknown."""
     found = _read(entry)
     return None if found is None else flow(found)
 
 
 def as_dimensions(values: Sequence[Any]) -> list[str]:
-    """The dimensions that a list of values may mean: a choice, and of two numbers a range."""
+    """Return the dimensions that a list of values may mean: a choice, and for two numbers also a range."""
     forms = [flow({"choice": list(values)})]
     if len(values) == 2 and all(map(is_number, values)) and values[0] < values[1]:
         low, high = values
@@ -44,7 +44,7 @@ def as_dimensions(values: Sequence[Any]) -> list[str]:
 
 
 def named_entries(entries: Sequence[Any]) -> str | None:
-    """A list of dimensions that each have a name, as a space; ``None``: it is none."""
+    """Return a list of named dimensions as a space; ``None`` if it is not such a list."""
     found = {}
     for entry in entries:
         if not isinstance(entry, Mapping):
@@ -60,7 +60,7 @@ def named_entries(entries: Sequence[Any]) -> str | None:
 
 
 def _read(entry: Any) -> Any:
-    """The mapping of a sweep file for a dimension of another tool; ``None``: it is none that is known."""
+    """Return a sweep file's mapping for a dimension of another tool; ``None`` if the form is unknown."""
     if isinstance(entry, str):
         return _read_text(entry)
     if isinstance(entry, Mapping):
@@ -69,12 +69,12 @@ def _read(entry: Any) -> Any:
 
 
 def _read_text(text: str) -> Any:
-    """A call such as ``loguniform(1e-4, 1e-1)`` or ``tag(log, interval(1, 9))``."""
+    """Read a call such as ``loguniform(1e-4, 1e-1)`` or ``tag(log, interval(1, 9))``."""
     called = re.fullmatch(r"([A-Za-z_][A-Za-z0-9_.]*)\(.*\)", text.strip(), re.DOTALL)
     if called is None or (form_of(called[1]) is None and called[1] not in ("tag", "int")):
         return None
     try:
-        with warnings.catch_warnings(action="ignore"):  # of odd escapes in the text
+        with warnings.catch_warnings(action="ignore"):  # the text may contain invalid escapes
             call = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
@@ -83,7 +83,7 @@ def _read_text(text: str) -> Any:
 
 def _read_call(call: ast.Call) -> Any:
     name = ast.unparse(call.func).rpartition(".")[2]
-    if name == "tag" and len(call.args) == 2 and isinstance(call.args[1], ast.Call):  # Hydra's
+    if name == "tag" and len(call.args) == 2 and isinstance(call.args[1], ast.Call):  # as in Hydra
         found = _read_call(call.args[1])
         log = ast.unparse(call.args[0]) == "log" and isinstance(found, dict) and "choice" not in found
         return {**found, "log": True} if log else found
@@ -98,7 +98,7 @@ def _read_call(call: ast.Call) -> Any:
         return None
     named = ast.unparse(call.func).startswith(("hp.", "trial.", "suggest"))
     if named and arguments and isinstance(arguments[0], str):
-        del arguments[0]  # the hyperparameter's name
+        del arguments[0]  # drop the hyperparameter's name
     return None if form is None else _from_parts(form, arguments, _roles(options))
 
 
@@ -129,7 +129,7 @@ def _read_mapping(entry: Mapping[Any, Any]) -> Any:
 
 
 def _roles(entry: Mapping[Any, Any]) -> dict[str, Any]:
-    """The parts of a dimension by what they hold; ``unknown``: a key of which nothing is known."""
+    """Return the parts of a dimension by their role; a part with an unknown key has the role ``unknown``."""
     found: dict[str, Any] = {}
     for key, value in entry.items():
         role = role_of(key) or "unknown"
@@ -143,7 +143,7 @@ def _roles(entry: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def _from_parts(form: str, arguments: list[Any], parts: Mapping[str, Any]) -> Any:
-    """The mapping of a sweep file for a form of ``DISTRIBUTIONS`` and the numbers or values that it has."""
+    """Return a sweep file's mapping for a form of ``DISTRIBUTIONS`` and its numbers or values."""
     if "unknown" in parts:
         return None
     if form == "constant" or (form == "any" and parts.keys() - {"ignored"} == {"value"}):
@@ -189,7 +189,7 @@ def _bounds(arguments: list[Any], parts: Mapping[str, Any]) -> list[Any]:
 
 
 def _number(value: Any) -> Any:
-    """A number, also from the text that Katib and SageMaker write; ``None``: it is none."""
+    """Return a number, also from a text, as Katib and SageMaker write it; ``None`` if it is not one."""
     if isinstance(value, str):
         try:
             value = float(value) if re.search("[.eE]", value) else int(value)
@@ -201,12 +201,16 @@ def _number(value: Any) -> Any:
 def _range(form: str, low: Any, high: Any, step: Any, parts: Mapping[str, Any]) -> Any:
     scale = parts.get("log")
     log = "log" in form.split() or scale is True or (isinstance(scale, str) and scale.lower() in _LOG_WORDS)
-    if log and low <= 0 and "int" not in form:  # HyperOpt and W&B write the exponents
+    if log and low <= 0 and "int" not in form:  # HyperOpt and W&B write exponents
         low, high = _rounded(math.exp(low)), _rounded(math.exp(min(high, 700)))
     kinds = [form_of(each) for each in (parts.get("type"), parts.get("form")) if isinstance(each, str)]
-    said = next((kind.split()[-1] for kind in kinds if kind not in (None, "any") and kind), None)
+    named_kind = next((kind.split()[-1] for kind in kinds if kind not in (None, "any") and kind), None)
     plain = isinstance(low, int) and isinstance(high, int)
-    whole = "int" in form.split() or (form == "any" and plain and said in (None, "int")) or said == "int"
+    whole = (
+        "int" in form.split()
+        or (form == "any" and plain and named_kind in (None, "int"))
+        or named_kind == "int"
+    )
     if whole and low == int(low) and high == int(high):
         low, high = int(low), int(high) - ("below" in form)
     else:
@@ -238,21 +242,21 @@ def _rounded(number: float) -> float:
 
 
 def _read_object(entry: Any) -> Any:
-    """A dimension of a library: of Ray Tune, Syne Tune, Optuna, ConfigSpace, or a distribution of SciPy."""
+    """Read a dimension object of Ray Tune, Syne Tune, Optuna or ConfigSpace, or a distribution of SciPy."""
     if entry is None or isinstance(entry, (bool, int, float, list, tuple)):
         return None
     if (frozen := getattr(entry, "dist", None)) is not None and hasattr(frozen, "name"):
         return _read_scipy(entry, str(frozen.name))
     parts = dict(_attributes(entry))
-    own = type(entry).__name__
+    type_name = type(entry).__name__
     if "categories" in parts or "choices" in parts:
         return _from_parts("choice", [], {"values": parts.get("categories", parts.get("choices"))})
-    form = form_of(own)
+    form = form_of(type_name)
     if "mean" in parts:
         form = "normal"
     elif form is None or not {"low", "high"} <= parts.keys():
         return None
-    # Ray's whole numbers end below `upper`; in a quantised domain they include it.
+    # Ray's integers end below `upper`, but a quantised domain includes it.
     ray = type(entry).__module__.startswith("ray.") and form == "int"
     below = ray and not parts.get("step")
     return _from_parts(f"{form} below" if below else form, [], parts)
@@ -266,7 +270,7 @@ _ATTRIBUTES = {
 
 def _attributes(entry: Any) -> Iterator[tuple[str, Any]]:
     sampler = getattr(entry, "sampler", None)
-    inner = getattr(sampler, "sampler", sampler)  # of a quantised domain
+    inner = getattr(sampler, "sampler", sampler)  # unwraps a quantised domain
     for name, role in _ATTRIBUTES.items():
         for holder in (entry, sampler, inner):
             if is_number(value := getattr(holder, name, None)):
@@ -279,7 +283,7 @@ def _attributes(entry: Any) -> Iterator[tuple[str, Any]]:
 
 def _read_scipy(entry: Any, name: str) -> Any:
     arguments, keywords = list(getattr(entry, "args", ())), dict(getattr(entry, "kwds", {}))
-    if name == "uniform":  # from loc to loc + scale
+    if name == "uniform":  # ranges from loc to loc + scale
         low = keywords.get("loc", arguments[0] if arguments else 0)
         width = keywords.get("scale", arguments[1] if len(arguments) > 1 else 1)
         return _from_parts("float", [low, low + width], {})
