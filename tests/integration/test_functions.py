@@ -299,4 +299,4 @@ def test_a_trial_that_prints_nothing_has_no_log(tmp_path, capsys):
     report = run_each("prints_nothing", tmp_path, x=[1, 2])
     assert not (report.folder / "logs").exists()
     assert main(["logs", str(report.folder), "0"]) == 0
-    assert capsys.readouterr().err == "trial 0 has printed nothing\n"
+    assert capsys.readouterr().err == "trial 0 printed nothing\n"

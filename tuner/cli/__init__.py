@@ -1,8 +1,11 @@
-"""The command ``tuner``: verbs in, exit codes out. Data goes to stdout, talk to stderr.
+"""The command ``tuner``. Data goes to stdout, messages go to stderr.
 
-Exit codes: 0, the sweep has a finished trial and stayed inside its failure budget (other verbs: done); 1, it
-has none, or too many failed, or no trial completed while some failed; 2, wrong input, found before any trial
-started; 130, interrupted.
+Exit codes:
+
+- 0: the sweep has a finished trial and stayed within its failure budget, or another verb did its work
+- 1: the sweep has no finished trial, too many trials failed, or none completed while some failed
+- 2: wrong input, found before a trial started
+- 130: interrupted
 """
 
 from __future__ import annotations
@@ -44,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:  # the reader of stdout, `head` say, has seen enough
+    except BrokenPipeError:  # the reader of stdout, such as `head`, has closed it
         with contextlib.suppress(OSError):
             sys.stdout.close()
         return OK

@@ -1,7 +1,7 @@
 """``tuner mcp``: a server of the Model Context Protocol that offers the commands as tools.
 
-Each tool runs a command in a process of its own and returns its JSON. An edited training script is therefore
-read anew, and a sweep outlives the server.
+Each tool starts a command in a new process and returns its JSON. The command sees the latest edits of
+a training script, and a sweep outlives the server.
 """
 
 from __future__ import annotations

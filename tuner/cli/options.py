@@ -1,4 +1,4 @@
-"""What verbs share: exit codes, arguments, and how they complain."""
+"""Exit codes, arguments and output that several verbs share."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ OK, NOTHING_FINISHED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
 def complain(about: object) -> None:
-    """Say on stderr what is wrong."""
+    """Print an error on stderr."""
     from tuner.report.phrases import clean
 
     print(f"error: {clean(str(about))}", file=sys.stderr)
 
 
 def print_json(answer: object) -> None:
-    """Print an answer for programs on stdout, as strict JSON."""
+    """Print an answer on stdout as strict JSON."""
     print(json.dumps(answer, indent=2, allow_nan=False))
 
 
@@ -46,12 +46,12 @@ def add_trust(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--trust",
         action="store_true",
-        help="run the code that the folder names, although another user or machine began its sweep",
+        help="run the code that the folder names even if another user or machine began its sweep",
     )
 
 
 def trusting(options: argparse.Namespace, act: Callable[[bool], _T]) -> _T:
-    """Do what may need trust in a results folder, which a user at a terminal is asked for."""
+    """Call ``act`` with whether the results folder is trusted. At a terminal, ask the user if it must be."""
     try:
         return act(options.trust)
     except UntrustedError as error:
@@ -65,12 +65,12 @@ def trusting(options: argparse.Namespace, act: Callable[[bool], _T]) -> _T:
 
 
 def add_results(parser: argparse.ArgumentParser) -> None:
-    """Add the results folder."""
+    """Add the argument for the results folder."""
     parser.add_argument("results", metavar="DIR", help="a results folder")
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what running and resuming a sweep take."""
+    """Add the options of verbs that run or resume a sweep."""
     parser.add_argument("--address", help="a running Ray cluster; 'auto' for the one on this machine")
     parser.add_argument("--verbose", action="store_true", help="show what Ray and the trials print")
 
@@ -89,7 +89,7 @@ def add_sweep_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def count(text: str) -> int:
-    """A whole number from 1; raises ArgumentTypeError for anything else."""
+    """Return a whole number of at least 1. Raises ArgumentTypeError for anything else."""
     found = counts(text)
     if len(found) > 1:
         raise argparse.ArgumentTypeError(f"must be a whole number from 1, got '{text}'")
@@ -97,7 +97,7 @@ def count(text: str) -> int:
 
 
 def counts(text: str) -> list[int]:
-    """Whole numbers from 1, with commas between them; raises ArgumentTypeError for anything else."""
+    """Return whole numbers of at least 1, given with commas. Raises ArgumentTypeError for anything else."""
     try:
         counts = [int(part) for part in text.split(",")]
     except ValueError:
@@ -114,13 +114,13 @@ def placed(sweep: Sweep, options: argparse.Namespace) -> Sweep:
 
 
 def exit_code(report: Report) -> int:
-    """Return the exit code for what came of a sweep."""
+    """Return the exit code for a sweep's outcome."""
     counts = report.counts()
     if report.reason == "interrupted":
         return INTERRUPTED
     if report.reason == "failures" or counts["completed"] + counts["stopped"] == 0 or report.best() is None:
         return NOTHING_FINISHED
-    # Every trial was run, and whoever was not stopped failed.
+    # Every trial ran, and each was stopped or failed.
     if report.reason == "trials" and not counts["completed"] and counts["failed"]:
         return NOTHING_FINISHED
     return OK

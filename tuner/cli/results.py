@@ -34,20 +34,22 @@ def add_to(verbs: Any) -> None:
 
 
 def _report_verb(verbs: Any) -> None:
-    report = add_verb(verbs, "report", _report, "show the results of a sweep, also while it runs")
+    report = add_verb(verbs, "report", _report, "show the results of a finished or running sweep")
     add_results(report)
     report.add_argument("--format", choices=("table", "csv", "html"), default="table")
     report.add_argument("--limit", type=int, default=20, metavar="N", help="rows of the table (default: 20)")
     report.add_argument(
         "--metrics",
         metavar="NAME,...",
-        help="columns of the table for these metrics beside the objective; all, none (default: what fits)",
+        help="metrics to show in columns besides the objective; or all, none (default: as many as fit)",
     )
     what = report.add_mutually_exclusive_group()
-    what.add_argument("--errors", action="store_true", help="the failed trials with their tracebacks")
-    what.add_argument("--decisions", action="store_true", help="who was paused, resumed or stopped, and why")
+    what.add_argument("--errors", action="store_true", help="failed trials with their tracebacks")
     what.add_argument(
-        "--replay", action="store_true", help="a sweep file that trains the best trial's schedule once more"
+        "--decisions", action="store_true", help="which trials paused, resumed or stopped, and why"
+    )
+    what.add_argument(
+        "--replay", action="store_true", help="a sweep file that repeats the best trial's schedule"
     )
 
 
@@ -135,14 +137,14 @@ def _evaluate(options: argparse.Namespace) -> int:
 def _export_verb(verbs: Any) -> None:
     export = add_verb(verbs, "export", _export, "write the best trial's model for use elsewhere")
     add_results(export)
-    export.add_argument("--out", metavar="DIR", required=True, help="where it is written")
+    export.add_argument("--out", metavar="DIR", required=True, help="folder to write the model to")
     add_trust(export)
 
 
 def _export(options: argparse.Namespace) -> int:
     from tuner.export import export
 
-    with contextlib.redirect_stdout(sys.stderr):  # what the user's module prints is talk
+    with contextlib.redirect_stdout(sys.stderr):  # the user's module may print
         checkpoint = trusting(options, lambda trust: export(options.results, options.out, trust=trust))
     if options.json:
         print_json({"out": options.out, "checkpoint": str(checkpoint)})
@@ -152,9 +154,9 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _logs_verb(verbs: Any) -> None:
-    logs = add_verb(verbs, "logs", _logs, "show what a trial has printed")
+    logs = add_verb(verbs, "logs", _logs, "show what a trial printed")
     add_results(logs)
-    logs.add_argument("trial", type=int, metavar="TRIAL", help="its number")
+    logs.add_argument("trial", type=int, metavar="TRIAL", help="number of the trial")
 
 
 def _logs(options: argparse.Namespace) -> int:
@@ -173,12 +175,12 @@ def _logs(options: argparse.Namespace) -> int:
     elif printed:
         sys.stdout.write(printed)
     else:
-        print(f"trial {options.trial} has printed nothing", file=sys.stderr)
+        print(f"trial {options.trial} printed nothing", file=sys.stderr)
     return OK
 
 
 def _metrics(report: Report, asked: str | None) -> list[str] | None:
-    """The metrics that the table is to have; ``None``: those that fit."""
+    """Return the metrics for the table's columns; ``None`` means as many as fit."""
     from tuner.spec import did_you_mean
 
     known = report.metrics()

@@ -41,7 +41,7 @@ def add_to(verbs: Any) -> None:
 
 
 def _check_verb(verbs: Any) -> None:
-    check = add_verb(verbs, "check", _check, "check a sweep file and say what it would run")
+    check = add_verb(verbs, "check", _check, "check a sweep file and describe what it would run")
     add_sweep_arguments(check)
 
 
@@ -49,7 +49,7 @@ def _check(options: argparse.Namespace) -> int:
     from tuner.cluster.progress import opening
     from tuner.sweep import Sweep
 
-    with contextlib.redirect_stdout(sys.stderr):  # what the user's module prints is talk
+    with contextlib.redirect_stdout(sys.stderr):  # the user's module may print
         sweep = Sweep.read(options.sweep, options.overrides)
         _build_loggers(sweep)
         lanes = sweep.trainable.lanes(sweep.samples) if sweep.resources.lanes != 1 else None
@@ -69,7 +69,7 @@ def _run_verb(verbs: Any) -> None:
     run.add_argument(
         "--name", help="name of the results folder (default: the sweep's, numbered if it is taken)"
     )
-    run.add_argument("--out", metavar="DIR", help="where results folders are made (default: the sweep's)")
+    run.add_argument("--out", metavar="DIR", help="parent of the results folder (default: the sweep's)")
     add_run_arguments(run)
 
 
@@ -83,7 +83,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _resume_verb(verbs: Any) -> None:
-    resume = add_verb(verbs, "resume", _resume, "go on with a sweep that was killed or interrupted")
+    resume = add_verb(verbs, "resume", _resume, "continue a sweep that was killed or interrupted")
     resume.add_argument("results", metavar="DIR", help="its results folder")
     add_run_arguments(resume)
     add_trust(resume)
@@ -126,7 +126,7 @@ def _plan_verb(verbs: Any) -> None:
         type=counts,
         default="1,8,64",
         metavar="N,N,...",
-        help="how many workers (default: 1,8,64)",
+        help="numbers of workers (default: 1,8,64)",
     )
     plan.add_argument(
         "--curves",
@@ -134,7 +134,7 @@ def _plan_verb(verbs: Any) -> None:
         help="results of a sweep without early stopping (default: a short pilot is run)",
     )
     plan.add_argument(
-        "--out", metavar="DIR", help="where the pilot's results folder is made (default: the sweep's)"
+        "--out", metavar="DIR", help="parent of the pilot's results folder (default: the sweep's)"
     )
     plan.add_argument("--address", help="a running Ray cluster for the pilot")
 
@@ -170,7 +170,7 @@ def _plan(options: argparse.Namespace) -> int:
 
 
 def _build_loggers(sweep: Sweep) -> None:
-    """Raise SpecError when a logger cannot be made, which only making it shows."""
+    """Build each logger, since nothing less shows its problems. Raises SpecError with all of them."""
     problems: list[Problem] = []
     for number, logger in enumerate(sweep.loggers):
         try:
@@ -184,7 +184,7 @@ def _build_loggers(sweep: Sweep) -> None:
 def _carried_out(
     options: argparse.Namespace, carry_out: Callable[..., Report], what: Any, **parts: Any
 ) -> int:
-    """Run or resume a sweep, and print what came of it before Ray is stopped."""
+    """Run or resume a sweep and print its outcome before Ray stops. Return the exit code."""
     from tuner.cluster.progress import for_stream
     from tuner.report import renderings
 
@@ -194,7 +194,7 @@ def _carried_out(
         stdout.write(renderings.json(report) if options.json else renderings.summary(report))
         stdout.flush()
 
-    # Ray prints what happens to its nodes on stdout, whatever it was told.
+    # Ray prints node events on stdout, whatever its settings.
     with (
         open(os.devnull, "w") as nowhere,
         contextlib.redirect_stdout(sys.stderr if options.verbose else nowhere),
