@@ -113,6 +113,18 @@ def _properties(model: type[BaseModel]) -> Schema:
     return {name: part for name, part in schema_of(model)["properties"].items() if name != "kind"}
 
 
+def note_of(field: Schema, *, required: bool) -> str:
+    """Return which values a setting takes, and its default, in words."""
+    notes = [_values(field, known=field.get("description", ""))]
+    if required:
+        notes.append("required")
+    elif field.get("default", {}) is None:
+        notes.append("optional")
+    elif "default" in field and not isinstance(field["default"], dict):
+        notes.append(f"default {_written(field['default'])}")
+    return "; ".join(filter(None, notes))
+
+
 def _methods(
     what: str, table: Mapping[str, type[BaseModel]], base: type[BaseModel], width: int
 ) -> Iterator[str]:
@@ -138,14 +150,7 @@ def _settings(schema: Schema, width: int, *, without: Collection[str] = ()) -> I
 
 def _setting(name: str, field: Schema, *, required: bool, indent: str, width: int) -> Iterator[str]:
     description = field.get("description", "")
-    notes = [_values(field, known=description)]
-    if required:
-        notes.append("required")
-    elif field.get("default", {}) is None:
-        notes.append("optional")
-    elif "default" in field and not isinstance(field["default"], dict):
-        notes.append(f"default {_written(field['default'])}")
-    note = "; ".join(filter(None, notes))
+    note = note_of(field, required=required)
     text = f"{description} [{note}]" if note else description
     rest = indent + " " * (_NAMES + 1)
     yield from _wrapped(text, width, first=f"{indent}{name:<{_NAMES}} ", rest=rest)

@@ -1,0 +1,80 @@
+"""The pages show only what works: every block is run, in order, in one folder per page."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import shutil
+from pathlib import Path
+
+import pytest
+from blocks import DOCS, ROOT, blocks, written_pages
+from execution import run_block
+
+from tuner import Sweep, run
+
+NOT_RUN: dict[str, list[str]] = {
+    "README.md": [".ci/run installs the package and runs this sweep", ".ci/run runs the tests"],
+    "docs/clusters.md": [
+        "needs a Ray cluster that runs outside the test",
+        "needs an AWS account",
+        "needs an AWS account",
+    ],
+    "docs/index.md": [".ci/run installs the package and runs this sweep"],
+    "docs/migration.md": ["needs an account of W&B"],
+    "docs/results.md": ["tests/integration/test_evaluate.py runs it"],
+}
+"""Page -> why some of its blocks are not run, in order. A block that is not run is counted here."""
+
+PAGES = {str(path.relative_to(ROOT)): path for path in written_pages()}
+
+
+@pytest.fixture(scope="session")
+def digits(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results folder of a short run of the sweep that README begins with."""
+    out = tmp_path_factory.mktemp("results")
+    overrides = ["budget.trials=6", "budget.iterations=9", "resources.cpu=4", f"out={out}"]
+    report = run(Sweep.read(ROOT / "sweeps" / "digits.yaml", overrides), progress=None)
+    assert report.counts()["failed"] == 0
+    return report.folder
+
+
+@pytest.fixture
+def desk(digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, modules_as_before: None) -> Path:
+    """The current folder of a reader: a clone of the repository in which that sweep has run."""
+    shutil.copytree(ROOT / "sweeps", tmp_path / "sweeps")
+    shutil.copytree(digits, tmp_path / "results" / "digits")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "100")
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_block_of_a_page_works(page: str, desk: Path) -> None:
+    for block in blocks(PAGES[page]):
+        if "not run" not in block.marks:
+            run_block(block, desk)
+
+
+def test_blocks_that_are_not_run_are_counted() -> None:
+    found = {
+        page: reasons
+        for page, path in PAGES.items()
+        if (reasons := [block.marks["not run"] for block in blocks(path) if "not run" in block.marks])
+    }
+    assert found == NOT_RUN
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    named = set(re.findall(r": (\S+\.md)$", navigation, re.MULTILINE))
+    assert named == {str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md")}
+
+
+@pytest.mark.parametrize("name", ["sweep-file", "searchers", "schedulers", "trainables", "command-line"])
+def test_a_page_of_the_reference_is_what_the_code_says(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    pages = runpy.run_path(str(DOCS / "settings.py"))["pages"]()
+    text = (DOCS / "reference" / f"{name}.md").read_text(encoding="utf-8")
+    assert text == pages[f"{name}.md"], "run python docs/settings.py"
