@@ -16,7 +16,7 @@ _FENCE = re.compile(
 _MARKS = re.compile(r"((?:^ *<!--(?:(?!-->).)*-->\s*)+)\Z", re.MULTILINE | re.DOTALL)
 _MARK = re.compile(r"<!--\s*(?P<name>[a-z ]+):\s*(?P<value>.*?)\s*-->", re.DOTALL)
 
-MARKS = {"not run", "run with", "first", "exit code", "part of", "in"}
+MARKS = {"not run", "run with", "first", "exit code", "part of", "wrong"}
 """What a comment before a block may say.
 
 - ``not run: REASON``: no test runs the block.
@@ -24,7 +24,7 @@ MARKS = {"not run", "run with", "first", "exit code", "part of", "in"}
 - ``first: COMMANDS``: run before the block, one per line.
 - ``exit code: N``: of the last command.
 - ``part of: FILE``: the YAML replaces these keys of a sweep file of the page.
-- ``in: FOLDER``: where the block's file is written.
+- ``wrong: REASON``: the sweep file is not valid, and a later block shows why.
 """
 
 

@@ -12,20 +12,24 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from blocks import Block
+from jsonschema import Draft202012Validator
 
+from tests.docs.blocks import Block
 from tuner import Sweep
 from tuner.cli import OK, main
+from tuner.schema import sweep_schema
 from tuner.yaml12 import read_yaml, to_yaml
 
 _SECONDS = 120
+
+_SCHEMA = Draft202012Validator(sweep_schema())
 
 _FORMS = doctest.ELLIPSIS
 """In expected output, ``...`` is any text."""
 
 
 def run_block(block: Block, folder: Path) -> None:
-    """Run a block in ``folder``, the current one. Raise AssertionError if it fails or prints something else."""
+    """Run a block in ``folder``, the current one. Raise AssertionError if it does something else."""
     for command in block.marks.get("first", "").splitlines():
         _expect(block, command.strip(), None, code=OK)
     runner = _RUNNERS.get(block.language)
@@ -54,10 +58,9 @@ def _run_console(block: Block, folder: Path) -> None:
 def _run_yaml(block: Block, folder: Path) -> None:
     """Check a sweep file; a fragment takes the place of those keys in the file that its mark names."""
     if block.title is not None:
-        path = folder / block.marks.get("in", ".") / block.title
-        path.parent.mkdir(exist_ok=True)
+        path = folder / block.title
         path.write_text(block.text, encoding="utf-8")
-        if not {"trainable", "space"} <= read_yaml(path).keys():
+        if block.marks.get("wrong") is not None or not {"trainable", "space"} <= read_yaml(path).keys():
             return
     else:
         base = block.marks.get("part of")
@@ -66,6 +69,8 @@ def _run_yaml(block: Block, folder: Path) -> None:
         fragment.write_text(block.text, encoding="utf-8")
         path = folder / ".sweep.yaml"
         path.write_text(to_yaml({**read_yaml(folder / base), **read_yaml(fragment)}), encoding="utf-8")
+    problems = [error.message for error in _SCHEMA.iter_errors(read_yaml(path))]
+    assert problems == [], f"{block}: {problems}"
     Sweep.read(path)
 
 

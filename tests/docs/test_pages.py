@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 import runpy
 import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from blocks import DOCS, ROOT, blocks, written_pages
-from execution import run_block
 
+from tests.docs.blocks import DOCS, ROOT, blocks, written_pages
+from tests.docs.execution import run_block
 from tuner import Sweep, run
+from tuner.code.modules import LOADED_FILES
 
 NOT_RUN: dict[str, list[str]] = {
     "README.md": [".ci/run installs the package and runs this sweep", ".ci/run runs the tests"],
@@ -25,6 +28,8 @@ NOT_RUN: dict[str, list[str]] = {
     "docs/results.md": ["tests/integration/test_evaluate.py runs it"],
 }
 """Page -> why some of its blocks are not run, in order. A block that is not run is counted here."""
+
+_RUNS = re.compile(r"tuner run|results/|fit\(|run\(sweep")
 
 PAGES = {str(path.relative_to(ROOT)): path for path in written_pages()}
 
@@ -40,21 +45,40 @@ def digits(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def desk(digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, modules_as_before: None) -> Path:
-    """The current folder of a reader: a clone of the repository in which that sweep has run."""
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The current folder of a reader: a clone of the repository. Files of a page are forgotten after it."""
     shutil.copytree(ROOT / "sweeps", tmp_path / "sweeps")
-    shutil.copytree(digits, tmp_path / "results" / "digits")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr("sys.path", [str(tmp_path), *sys.path])
     monkeypatch.setenv("COLUMNS", "100")
-    return tmp_path
+    yield tmp_path
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None)).startswith(str(tmp_path)):
+            del sys.modules[name]
+            LOADED_FILES.pop(name, None)
 
 
-@pytest.mark.parametrize("page", PAGES)
+def needs_ray(page: str) -> bool:
+    """Whether some block of a page runs a sweep, or reads the results of one."""
+    return any(_RUNS.search(block.text + block.marks.get("first", "")) for block in blocks(PAGES[page]))
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("page", [page for page in PAGES if needs_ray(page)])
+def test_every_block_of_a_page_with_sweeps_works(page: str, desk: Path, digits: Path) -> None:
+    shutil.copytree(digits, desk / "results" / "digits")
+    run_page(page, desk)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if not needs_ray(page)])
 def test_every_block_of_a_page_works(page: str, desk: Path) -> None:
+    run_page(page, desk)
+
+
+def run_page(page: str, folder: Path) -> None:
     for block in blocks(PAGES[page]):
         if "not run" not in block.marks:
-            run_block(block, desk)
+            run_block(block, folder)
 
 
 def test_blocks_that_are_not_run_are_counted() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from blocks import ROOT, blocks
+from tests.docs.blocks import ROOT, blocks
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 

@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 
 import pytest
-from blocks import DOCS, ROOT
+
+from tests.docs.blocks import DOCS, ROOT
 
 QUOTED = re.findall(r"^\| `([^`]+)`", (DOCS / "troubleshooting.md").read_text(encoding="utf-8"), re.MULTILINE)
 

@@ -1,7 +1,6 @@
 """The JSON Schema of a sweep file: right files pass, and files of a wrong shape do not."""
 
 import json
-import re
 from pathlib import Path
 
 import pytest
@@ -120,19 +119,6 @@ def test_it_is_a_schema_that_the_command_prints(capsys):
 @pytest.mark.parametrize("path", sorted((ROOT / "sweeps").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_example_passes(path):
     assert messages(read_yaml(path)) == []
-
-
-def readme_blocks():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    return re.findall(r"^```yaml\n(.*?)^```", readme, flags=re.MULTILINE | re.DOTALL)
-
-
-@pytest.mark.parametrize("block", readme_blocks(), ids=lambda block: block.split(":")[0])
-def test_every_sweep_in_the_readme_passes(block, tmp_path):
-    (tmp_path / "sweep.yaml").write_text(block)
-    parts = read_yaml(tmp_path / "sweep.yaml")
-    base = {**PARTS, **({"trainable": "file.py:train"} if "space" in parts else {})}
-    assert messages({**base, **parts}) == []
 
 
 @pytest.mark.parametrize("kind", SEARCHERS)
