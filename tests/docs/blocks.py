@@ -61,5 +61,5 @@ def _block(path: Path, text: str, found: re.Match[str]) -> Block:
 
 
 def written_pages() -> list[Path]:
-    """Return README and every page of the documentation that is written by hand."""
-    return [ROOT / "README.md", *sorted(DOCS.glob("*.md")), *sorted(DOCS.glob("reference/python.md"))]
+    """Return every page that is written by hand."""
+    return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md")), *sorted(DOCS.glob("reference/python.md"))]

@@ -17,6 +17,7 @@ from tuner import Sweep, run
 from tuner.code.modules import LOADED_FILES
 
 NOT_RUN: dict[str, list[str]] = {
+    "CONTRIBUTING.md": ["installs packages, and .ci/run does the same", "needs a GPU"],
     "README.md": [".ci/run installs the package and runs this sweep", ".ci/run runs the tests"],
     "docs/clusters.md": [
         "needs a Ray cluster that runs outside the test",
