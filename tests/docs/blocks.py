@@ -62,4 +62,9 @@ def _block(path: Path, text: str, found: re.Match[str]) -> Block:
 
 def written_pages() -> list[Path]:
     """Return every page that is written by hand."""
-    return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md")), *sorted(DOCS.glob("reference/python.md"))]
+    return [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        *sorted(DOCS.glob("*.md")),
+        *sorted(DOCS.glob("reference/python.md")),
+    ]
