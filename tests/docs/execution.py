@@ -7,6 +7,7 @@ import doctest
 import io
 import runpy
 import shlex
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from jsonschema import Draft202012Validator
 from tests.docs.blocks import Block
 from tuner import Sweep
 from tuner.cli import OK, main
+from tuner.journal import FILE_NAME
 from tuner.schema import sweep_schema
 from tuner.yaml12 import read_yaml, to_yaml
 
@@ -84,6 +86,13 @@ def _run_python(block: Block, folder: Path) -> None:
         _expect(block, command, None, code=OK)
 
 
+def _compare_schema(block: Block, folder: Path) -> None:
+    """Compare the SQL with that of the journal of the reader's sweep."""
+    with contextlib.closing(sqlite3.connect(folder / "results" / "digits" / FILE_NAME)) as journal:
+        [(sql,)] = journal.execute("SELECT sql FROM sqlite_schema").fetchall()
+    assert block.text.strip() == sql, f"{block}: the journal has\n{sql}"
+
+
 def _show(block: Block, folder: Path) -> None:
     """A file of another kind is written; a block without a file shows text, which nothing runs."""
     if block.title is not None:
@@ -95,6 +104,7 @@ _RUNNERS: dict[str, Callable[[Block, Path], None]] = {
     "console": _run_console,
     "yaml": _run_yaml,
     "python": _run_python,
+    "sql": _compare_schema,
     "text": _show,
     "csv": _show,
 }
