@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import argparse
+import ast
+import inspect
 import json
 import os
 from collections.abc import Collection, Iterator, Mapping
@@ -14,6 +16,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from tuner.cli import INTERRUPTED, NOTHING_FINISHED, OK, WRONG_INPUT, parser
+from tuner.journal import events
 from tuner.listing import note_of
 from tuner.schedulers import SCHEDULERS, SchedulerSpec
 from tuner.schema import Schema, about, schema_of, sweep_schema
@@ -37,6 +40,7 @@ def pages() -> dict[str, str]:
         "schedulers.md": _page(_methods("Schedulers", SCHEDULERS, SchedulerSpec)),
         "trainables.md": _page(_trainables()),
         "command-line.md": _page(_command_line()),
+        "journal.md": _page(_journal()),
     }
 
 
@@ -180,6 +184,47 @@ def _command_line() -> Iterator[str]:
 def _sentence(summary: str | None) -> str:
     text = summary or ""
     return f"{text[:1].upper()}{text[1:].rstrip('.')}."
+
+
+def _journal() -> Iterator[str]:
+    yield "# Events of the journal\n"
+    yield "[The journal](../results.md#the-journal) shows the table. `data` holds these fields as JSON."
+    yield "A field that has its default is left out.\n"
+    tree = ast.parse(inspect.getsource(events))
+    for node in tree.body:
+        if not isinstance(node, ast.ClassDef) or not (kind := _kind(node)):
+            continue
+        yield f"## {kind}\n"
+        yield f"{_plain(ast.get_docstring(node) or '')}\n"
+        rows = list(_fields(node))
+        if rows:
+            yield "| field | meaning |"
+            yield "|---|---|"
+            yield from (f"| `{name}` | {_cell(_plain(text))} |" for name, text in rows)
+            yield ""
+
+
+def _kind(node: ast.ClassDef) -> str | None:
+    """The kind of an event, which its class assigns; ``None`` for any other class."""
+    for each in node.body:
+        match each:
+            case ast.Assign(targets=[ast.Name(id="kind")], value=ast.Constant(value=str(kind))):
+                return kind
+    return None
+
+
+def _fields(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
+    """The annotated fields of a class, each with the text below it."""
+    for each, below in zip(node.body, [*node.body[1:], None], strict=True):
+        match each, below:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                yield name, text
+            case ast.AnnAssign(target=ast.Name(id=name)), _:
+                yield name, ""
+
+
+def _plain(docstring: str) -> str:
+    return " ".join(docstring.replace("``", "`").split())
 
 
 def _argument(action: argparse.Action) -> str:

@@ -97,7 +97,9 @@ def test_every_page_is_in_the_navigation() -> None:
     assert named == {str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md")}
 
 
-@pytest.mark.parametrize("name", ["sweep-file", "searchers", "schedulers", "trainables", "command-line"])
+@pytest.mark.parametrize(
+    "name", ["sweep-file", "searchers", "schedulers", "trainables", "command-line", "journal"]
+)
 def test_a_page_of_the_reference_is_what_the_code_says(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "100")
     pages = runpy.run_path(str(DOCS / "settings.py"))["pages"]()

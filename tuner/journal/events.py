@@ -148,7 +148,9 @@ class Suggested(TrialEvent):
     kind = "suggested"
 
     config: Annotated[dict[str, Any], rules.OBJECT]
+    """The hyperparameters."""
     seed: Annotated[int, rules.COUNT]
+    """The seed of the trial."""
 
 
 @dataclass(frozen=True)
@@ -170,11 +172,13 @@ class Result(TrialEvent):
     kind = "result"
 
     iteration: Annotated[int, rules.COUNT]
+    """The number of the iteration, from 1."""
     value: Annotated[float | None, rules.MAYBE_NUMBER]
     """The value of the first objective."""
     seconds: Annotated[float, rules.AMOUNT]
     """The training time so far."""
     metrics: Annotated[dict[str, Any], rules.OBJECT]
+    """The metrics that the trial reported."""
     values: Annotated[tuple[float, ...], rules.NUMBERS] = ()
     """The values of all objectives, if there are several."""
     done: Annotated[bool, rules.FLAG] = False
@@ -201,6 +205,7 @@ class Decision(TrialEvent):
     kind = "decision"
 
     action: Annotated[Action, _ACTION]
+    """``continue``, ``pause``, ``resume``, ``stop`` or ``complete``."""
     resource: Annotated[float, rules.NUMBER]
     """The resource that the trial had used: iterations, unless the sweep sets ``resource``."""
     value: Annotated[float | None, rules.NUMBER] = None
