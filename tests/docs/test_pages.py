@@ -13,7 +13,6 @@ import pytest
 
 from tests.docs.blocks import DOCS, ROOT, blocks, written_pages
 from tests.docs.execution import run_block
-from tuner import Sweep, run
 from tuner.code.modules import LOADED_FILES
 
 NOT_RUN: dict[str, list[str]] = {
@@ -35,16 +34,6 @@ _RUNS = re.compile(r"tuner run|results/|fit\(|run\(sweep")
 PAGES = {str(path.relative_to(ROOT)): path for path in written_pages()}
 
 
-@pytest.fixture(scope="session")
-def digits(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The results folder of a short run of the sweep that README begins with."""
-    out = tmp_path_factory.mktemp("results")
-    overrides = ["budget.trials=6", "budget.iterations=9", "resources.cpu=4", f"out={out}"]
-    report = run(Sweep.read(ROOT / "sweeps" / "digits.yaml", overrides), progress=None)
-    assert report.counts()["failed"] == 0
-    return report.folder
-
-
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The current folder of a reader: a clone of the repository. Files of a page are forgotten after it."""
@@ -62,13 +51,6 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def needs_ray(page: str) -> bool:
     """Whether some block of a page runs a sweep, or reads the results of one."""
     return any(_RUNS.search(block.text + block.marks.get("first", "")) for block in blocks(PAGES[page]))
-
-
-@pytest.mark.ray
-@pytest.mark.parametrize("page", [page for page in PAGES if needs_ray(page)])
-def test_every_block_of_a_page_with_sweeps_works(page: str, desk: Path, digits: Path) -> None:
-    shutil.copytree(digits, desk / "results" / "digits")
-    run_page(page, desk)
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if not needs_ray(page)])
