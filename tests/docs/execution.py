@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import doctest
 import io
+import json
 import runpy
 import shlex
 import sqlite3
@@ -99,11 +100,12 @@ def _show(block: Block, folder: Path) -> None:
         (folder / block.title).write_text(block.text, encoding="utf-8")
 
 
-_RUNNERS: dict[str, Callable[[Block, Path], None]] = {
+_RUNNERS: dict[str, Callable[[Block, Path], object]] = {
     "sh": _run_shell,
     "console": _run_console,
     "yaml": _run_yaml,
     "python": _run_python,
+    "json": lambda block, folder: json.loads(block.text),
     "sql": _compare_schema,
     "text": _show,
     "csv": _show,
