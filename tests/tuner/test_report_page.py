@@ -612,6 +612,15 @@ def test_the_winner_after_repeats_is_beside_the_claimed_best(writer: Writer) -> 
     assert "<dt>mean of 2 repeats</dt><dd><b>0.78</b> ± 0.01</dd>" in text
     assert "<dt>test_accuracy on test rows</dt><dd><b>0.76</b> ± 0.014</dd>" in text
     assert "tuner evaluate" not in section(report, "next")
+    drawn = section(report, "evaluation")
+    hints = re.findall(r'<use href="#m-(claim|dot)" x[^>]*><title>([^<]*)', drawn)
+    assert hints == [
+        ("claim", "claimed 0.9"),
+        ("dot", "mean 0.7"),
+        ("claim", "claimed 0.8"),
+        ("dot", "mean 0.78"),
+    ]
+    assert re.findall(r'<text class="y"[^>]*>(0000.)', drawn) == ["00000", "00001"]
 
 
 @pytest.mark.parametrize(
@@ -641,6 +650,13 @@ def test_the_next_commands_are_understood_by_the_command_line(mixed: Report) -> 
         name, *words = command.command.split(">")[0].split()
         assert name == "tuner"
         assert parser().parse_args(words).results == mixed.folder.name
+
+
+def test_the_command_line_prints_the_page(mixed: Report, capsys: pytest.CaptureFixture[str]) -> None:
+    from tuner.cli import main
+
+    assert main(["report", str(mixed.folder), "--format", "html"]) == 0
+    assert capsys.readouterr().out == renderings.html(mixed)
 
 
 def test_errors_of_one_kind_are_told_once(writer: Writer) -> None:

@@ -13,6 +13,7 @@ from tuner.report._report import Report
 from tuner.report.page import _headline, _tables
 from tuner.report.page._architectures import architectures
 from tuner.report.page._bars import importance, timeline
+from tuner.report.page._candidates import candidates
 from tuner.report.page._curves import incumbent, learning_curves
 from tuner.report.page._heatmap import cells_data, heat_map
 from tuner.report.page._parallel import parallel_coordinates
@@ -24,6 +25,7 @@ from tuner.report.page.data import PageData
 from tuner.report.page.gather import page_data
 
 FIGURES: tuple[tuple[str, Callable[[PageData], Figure | None]], ...] = (
+    ("Evaluation", candidates),
     ("Pareto front", fronts),
     ("Curves", learning_curves),
     ("Best so far", incumbent),
@@ -60,7 +62,6 @@ def html(report: Report) -> str:
             _headline.headline(page),
             _contents(page, drawn),
             _headline.next_commands(page),
-            _headline.evaluated(page),
             *(_figure(figure) for _, figure in drawn),
             "" if any(figure.key == "curves" for _, figure in drawn) else _no_result(),
             _tables.trials_table(page),
@@ -112,7 +113,6 @@ def _no_result() -> str:
 
 def _contents(page: PageData, drawn: list[tuple[str, Figure]]) -> str:
     links = [("next", "Next"), *((figure.key, name) for name, figure in drawn), ("trials", "Trials")]
-    links += [("evaluation", "Evaluation")] if page.evaluation is not None else []
     links += [("decisions", "Decisions")] if page.decisions else []
     links += [("errors", "Errors")] if page.errors else []
     links.append(("sweep", "Sweep"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
-from tuner.report import _evaluation
 from tuner.report.page._plot import state_label
 from tuner.report.page._words import brief, text
 from tuner.report.page.data import PageData, TrialData
@@ -28,21 +27,6 @@ def next_commands(page: PageData) -> str:
     where = f"Run these where the folder <code>{text(page.folder)}</code> is."
     commands = f'<p class="soft">{where}</p><dl class="commands">{rows}</dl>'
     return f'<section id="next"><h2>Next</h2>{commands}</section>'
-
-
-def evaluated(page: PageData) -> str:
-    """Return the results of ``tuner evaluate``; empty if it did not run."""
-    if page.evaluation is None:
-        return ""
-    rows = _evaluation.rows(page.evaluation)
-    head = "".join(f'<th scope="col">{text(name)}</th>' for name in rows[0])
-    body = "".join(f"<tr>{''.join(f'<td>{text(cell)}</td>' for cell in row.values())}</tr>" for row in rows)
-    title = _evaluation.title(page.evaluation)
-    verdict = text(_evaluation.verdict(page.evaluation))
-    return (
-        f'<section id="evaluation"><h2>{text(title[0].upper() + title[1:])}</h2><div class="scroll"><table>'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div><p>{verdict}</p></section>"
-    )
 
 
 def facts(pairs: Iterable[tuple[str, str]], *, css: str = "") -> str:

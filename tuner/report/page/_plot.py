@@ -26,6 +26,7 @@ _SHAPES = {
     "paused": '<path d="M-3.4-3.8h2.4v7.6h-2.4zM1-3.8h2.4v7.6h-2.4z"/>',
     "pending": '<circle r="3.2"/>',
     "lost": '<path d="M0-4.4L4.4 3.4L-4.4 3.4Z"/>',
+    "claim": '<path d="M0-5L5 0L0 5L-5 0Z"/>',
     "dot": '<circle r="3.6"/>',
     "best": '<path d="M0-7L2-2.2L7-2.2L3 1L4.4 6L0 3L-4.4 6L-3 1L-7-2.2L-2-2.2Z"/>',
 }
