@@ -20,6 +20,7 @@ from rich.console import Console
 
 from tuner import Sweep, run
 from tuner.cluster.driver import SweepDriver
+from tuner.cluster.page import REPORT_FILE, write_page
 from tuner.cluster.progress import opening
 from tuner.live import LiveView, Viewer
 from tuner.live.terminal import Frame
@@ -28,7 +29,9 @@ IMAGES = Path(__file__).with_name("images")
 ROOT = Path(__file__).resolve().parent.parent
 
 _WIDTH, _HEIGHT = 80, 24
-_PAGE_SIZE = "1200,1500"
+
+# Down to the end of the learning curves.
+_PAGE_SIZE = "1200,1350"
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 # The sweep is shown when this share of it is done.
@@ -91,13 +94,14 @@ def photograph(page: Path, to: Path) -> None:
 
 
 def main() -> None:
-    """Run the sweep and take both pictures, or the page's only."""
+    """Run the sweep and take both pictures, or only the picture of a page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--results", type=Path, help="take report.png only, of this results folder")
+    parser.add_argument("--results", type=Path, help="only take report.png, of this results folder")
     options = parser.parse_args()
     IMAGES.mkdir(exist_ok=True)
     if options.results is not None:
-        photograph(options.results / "report.html", IMAGES / "report.png")
+        write_page(options.results)
+        photograph(options.results / REPORT_FILE, IMAGES / "report.png")
         return
     with tempfile.TemporaryDirectory() as out:
         path = ROOT / "sweeps" / "digits.yaml"
@@ -108,7 +112,7 @@ def main() -> None:
         title = f"tuner run {path.relative_to(ROOT)}"
         drawn = svg(photographer.view, photographer.heading, title=title)
         (IMAGES / "live.svg").write_text(drawn, encoding="utf-8")
-        photograph(report.folder / "report.html", IMAGES / "report.png")
+        photograph(report.folder / REPORT_FILE, IMAGES / "report.png")
 
 
 if __name__ == "__main__":

@@ -31,6 +31,15 @@ def test_a_picture_is_drawn_of_what_the_terminal_shows():
     assert not re.search(r"url\(.?http", svg)  # it loads nothing
 
 
+def test_without_a_browser_the_picture_of_the_page_stays_as_it_is(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    picture = tmp_path / "report.png"
+    picture.write_bytes(b"earlier")
+    with pytest.raises(SystemExit, match=r"no browser \(chromium, .*\): report.png is left as it is"):
+        runpy.run_path(str(DOCS / "pictures.py"))["photograph"](tmp_path / "report.html", picture)
+    assert picture.read_bytes() == b"earlier"
+
+
 @pytest.mark.parametrize("part", ["best", "progress", "trials", "workers", "decisions"])
 def test_the_picture_of_the_documentation_has_every_part(part):
     shown = texts((DOCS / "images" / "live.svg").read_text(encoding="utf-8"))
