@@ -113,7 +113,7 @@ class SweepBegan(Event):
     sweep: Annotated[dict[str, Any], rules.OBJECT]
     """The resolved sweep, without ``out``."""
     version: Annotated[Any, rules.ANYTHING] = None
-    """The version of tuner."""
+    """The version of tuner that began the sweep."""
     id: Annotated[str | None, rules.TEXT] = None
     """A unique identifier of the sweep."""
     began: Annotated[float | None, rules.AMOUNT] = None
@@ -209,6 +209,7 @@ class Decision(TrialEvent):
     resource: Annotated[float, rules.NUMBER]
     """The resource that the trial had used: iterations, unless the sweep sets ``resource``."""
     value: Annotated[float | None, rules.NUMBER] = None
+    """The value that the scheduler compared."""
     cutoff: Annotated[float | None, rules.NUMBER] = None
     """The worst value that may continue, if the decision used a cut-off."""
     rank: Annotated[int | None, rules.COUNT] = None
@@ -242,6 +243,7 @@ class Reconfigured(TrialEvent):
     iteration: Annotated[int, rules.COUNT]
     """The iteration of that checkpoint."""
     config: Annotated[dict[str, Any], rules.OBJECT]
+    """The trial's new hyperparameters."""
     checkpoint: Annotated[str, _STORED_PATH] = ""
     """The path of the trial's own copy, from ``checkpoints/`` onwards."""
     contents: Annotated[tuple[int, int] | None, rules.CONTENTS] = None
@@ -257,6 +259,7 @@ class Checkpointed(TrialEvent):
     path: Annotated[str, _STORED_PATH]
     """Its path from ``checkpoints/`` onwards."""
     iteration: Annotated[int, rules.COUNT]
+    """The iteration after which it was taken."""
     best: Annotated[str, _STORED_PATH]
     """The path of the checkpoint that is kept for the trial's best value."""
     contents: Annotated[tuple[int, int] | None, rules.CONTENTS] = None
@@ -270,6 +273,7 @@ class Lost(TrialEvent):
     kind = "lost"
 
     error: Annotated[str, rules.TEXT]
+    """The reason for the restart."""
     lanes: Annotated[int | None, rules.COUNT] = None
     """The number of trials that fit into the memory of the device. If given, the worker is still alive."""
     died: Annotated[bool, rules.FLAG] = True
@@ -278,19 +282,20 @@ class Lost(TrialEvent):
 
 @dataclass(frozen=True)
 class Leaked(Event):
-    """A worker is replaced because its trials leaked memory (see ``tuner.worker.memory.Leak``)."""
+    """A worker is replaced because its trials leaked memory (see ``tuner.worker.memory.MemoryLeak``)."""
 
     kind = "leaked"
 
     memory: Annotated[str, rules.TEXT]
     """``machine`` or ``gpu``."""
     before: Annotated[float, rules.AMOUNT]
-    """Bytes held after the worker's first trial."""
+    """The bytes that the worker held between its first trials."""
     after: Annotated[float, rules.AMOUNT]
-    """Bytes held now."""
+    """The bytes that it holds now, without a trial."""
     share: Annotated[float, rules.AMOUNT]
-    """Bytes that the worker may use."""
+    """The bytes that it may use."""
     node: Annotated[str | None, rules.TEXT] = None
+    """The address of its machine."""
 
 
 @dataclass(frozen=True)
@@ -300,6 +305,7 @@ class Ended(TrialEvent):
     kind = "ended"
 
     state: Annotated[Ending, rules.one_of("completed", "stopped", "failed")]
+    """``completed``, ``stopped`` or ``failed``."""
     error: Annotated[str | None, rules.TEXT] = None
     """The traceback of a failed trial."""
 
@@ -311,6 +317,7 @@ class Resumed(Event):
     kind = "resumed"
 
     version: Annotated[Any, rules.ANYTHING] = None
+    """The version of tuner that resumed the sweep."""
     began: Annotated[float | None, rules.AMOUNT] = None
     """When the user requested it, in seconds since 1970."""
     changed: Annotated[Any, rules.ANYTHING] = None
@@ -324,6 +331,7 @@ class Spent(Event):
     kind = "spent"
 
     gpu_seconds: Annotated[float, rules.AMOUNT]
+    """The number of GPUs that trials held, integrated over time in seconds."""
 
 
 @dataclass(frozen=True)

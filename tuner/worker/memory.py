@@ -32,11 +32,11 @@ class MemoryLeak:
 
     memory: Literal["machine", "gpu"]
     before: int
-    """Held between the worker's first trials."""
+    """The memory that the worker held between its first trials."""
     after: int
-    """Held now, when no trial is open."""
+    """The memory that it holds now, without a trial."""
     share: int
-    """The memory that the worker may use."""
+    """The memory that it may use."""
 
 
 @dataclass(frozen=True)
