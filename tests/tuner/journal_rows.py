@@ -1,4 +1,4 @@
-"""Journals written by hand."""
+"""Write journals row by row, as a test needs them."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from tuner.journal.events import EVENTS
 
 
 def put(journal: Journal, kind: str, trial: int | None = None, /, **data: Any) -> None:
-    """Append the event of this kind whose row has these data."""
+    """Append an event of kind ``kind`` whose row holds these data."""
     journal.write(EVENTS[kind].from_json(data, trial=trial))

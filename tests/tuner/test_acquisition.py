@@ -1,4 +1,4 @@
-"""The acquisition functions against SciPy's integrals, and their derivatives against differences."""
+"""Acquisition functions against SciPy's integrals, and their derivatives against finite differences."""
 
 import math
 
@@ -19,7 +19,7 @@ CASES = [(0.0, 1.0, 0.0), (0.3, 0.5, -0.2), (-1.0, 2.0, 0.5), (2.0, 0.7, -1.0)]
 
 
 @pytest.mark.parametrize(("mean", "deviation", "best"), CASES)
-def test_expected_improvement_is_the_integral(mean, deviation, best):
+def test_expected_improvement_equals_its_integral(mean, deviation, best):
     def gain(value):
         return (best - value) * stats.norm.pdf(value, mean, deviation)
 
@@ -29,23 +29,23 @@ def test_expected_improvement_is_the_integral(mean, deviation, best):
 
 
 @pytest.mark.parametrize(("mean", "deviation", "best"), CASES)
-def test_probability_of_improvement_is_the_share_below_the_best(mean, deviation, best):
+def test_probability_of_improvement_equals_the_share_below_the_best(mean, deviation, best):
     value, _, _ = log_probability_of_improvement(np.array([mean]), np.array([deviation]), best)
     assert value == pytest.approx(stats.norm.logcdf(best, mean, deviation), rel=1e-12)
 
 
-def test_the_confidence_bound_is_passed_with_the_probability_of_two_deviations():
+def test_the_confidence_bound_lies_two_deviations_below_the_mean():
     value, _, _ = confidence_bound(np.array([1.0]), np.array([0.5]), 0.0)
     assert stats.norm.cdf(-value, 1.0, 0.5) == pytest.approx(stats.norm.cdf(-2))
 
 
 @pytest.mark.parametrize("u", [3.0, 0.0, -0.99, -1.01, -5.0, -24.9, -25.1, -300.0, -9.9e4, -1.1e5, -1e8])
-def test_the_logarithm_of_expected_improvement_is_exact_where_it_underflows(u):
+def test_log_expected_improvement_is_exact_where_the_improvement_underflows(u):
     import mpmath
 
     with mpmath.workdps(60):
         x = mpmath.mpf(u)
-        # phi(x) + x Phi(x) by Mills' ratio: the digits that cancel are asked for beforehand.
+        # phi(x) + x Phi(x) by Mills' ratio; the working precision includes the digits that cancel.
         below = mpmath.erfc(-x / mpmath.sqrt(2)) / 2
         h = mpmath.exp(-(x**2) / 2) / mpmath.sqrt(2 * mpmath.pi) + x * below
         expected = float(mpmath.log(h))
@@ -53,7 +53,7 @@ def test_the_logarithm_of_expected_improvement_is_exact_where_it_underflows(u):
     assert value == pytest.approx(expected, rel=1e-9)
 
 
-def test_log_expected_improvement_of_a_small_deviation_scales():
+def test_log_expected_improvement_scales_down_to_tiny_deviations():
     small, _, _ = log_expected_improvement(np.array([1e-3]), np.array([1e-3]), 0.0)
     large, _, _ = log_expected_improvement(np.array([1.0]), np.array([1.0]), 0.0)
     assert small - large == pytest.approx(math.log(1e-3))
@@ -61,7 +61,7 @@ def test_log_expected_improvement_of_a_small_deviation_scales():
 
 @pytest.mark.parametrize("name", ACQUISITIONS)
 @pytest.mark.parametrize(("mean", "deviation", "best"), [*CASES, (6.0, 0.5, 0.0), (20.0, 0.5, 0.0)])
-def test_derivatives_are_those_of_the_value(name, mean, deviation, best):
+def test_derivatives_equal_finite_differences(name, mean, deviation, best):
     def value(at):
         return float(ACQUISITIONS[name](at[:1], at[1:], best)[0][0])
 

@@ -1,4 +1,4 @@
-"""``Architecture``: texts of layers and the decisions that lead to them."""
+"""``Architecture``: texts of layers and the decisions that produce them."""
 
 import json
 
@@ -34,7 +34,7 @@ def architectures(draw):
 
 
 @given(architectures(), st.integers(0, 2**32 - 1))
-def test_a_text_and_its_tokens_are_the_same_thing(dimension, seed):
+def test_a_text_and_its_tokens_convert_into_each_other(dimension, seed):
     text = dimension.sample(np.random.default_rng(seed))
     tokens = dimension.tokens(text)
     assert dimension.contains(text)
@@ -43,7 +43,7 @@ def test_a_text_and_its_tokens_are_the_same_thing(dimension, seed):
 
 
 @given(architectures(), st.integers(0, 2**32 - 1))
-def test_a_sweep_file_gives_the_same_dimension_back(dimension, seed):
+def test_an_architecture_dimension_survives_a_sweep_file(dimension, seed):
     space = SearchSpace({"architecture": dimension})
     again = SearchSpace(json.loads(json.dumps(space.to_dict())))
     assert again == space
@@ -60,7 +60,7 @@ def test_a_neighbour_differs_and_lies_in_the_space(dimension, seed):
 
 
 @given(architectures(), st.integers(0, 2**32 - 1))
-def test_every_step_is_one_of_the_vocabulary(dimension, seed):
+def test_every_token_is_in_the_vocabulary(dimension, seed):
     known = {step.name: step.options for step in dimension.vocabulary()}
     asked = []
     rng = np.random.default_rng(seed)
@@ -70,7 +70,7 @@ def test_every_step_is_one_of_the_vocabulary(dimension, seed):
 
 
 @given(architectures())
-def test_extremes_have_every_value_of_every_field(dimension):
+def test_extreme_architectures_cover_every_value_of_every_field(dimension):
     extremes = dimension.extremes()
     assert all(map(dimension.contains, extremes))
     words = {(text.split(" ")[0], word) for text in extremes for word in text.split("; ")[0].split(" ")[1:]}
@@ -82,8 +82,8 @@ def test_extremes_have_every_value_of_every_field(dimension):
     }
 
 
-def test_a_grid_has_every_architecture_once():
-    # 4 layers alone; two of them, the second with the input or without.
+def test_a_grid_holds_every_architecture_once():
+    # 4 single layers; two layers, the second with or without the input as a skip.
     assert SMALL.size == 4 + 4 * 4 * 2
     found = SMALL.values()
     assert len(set(found)) == len(found) == SMALL.size
@@ -92,14 +92,14 @@ def test_a_grid_has_every_architecture_once():
     assert found[-1] == "dense width=16 activation=tanh; dense width=16 activation=tanh skip=0"
 
 
-def test_a_large_space_has_no_grid_but_a_size():
+def test_a_large_space_has_a_size_but_no_grid():
     dimension = Architecture(DENSE, layers=(1, 8), skip=True)
     with pytest.raises(SpecError, match="the grid must have at most 1000000 configurations"):
         dimension.values()
     assert dimension.size == sum(4**n * 2 ** (n * (n - 1) // 2) for n in range(1, 9))
 
 
-def test_neighbours_of_one_decision_reach_the_whole_space():
+def test_single_decision_neighbours_reach_the_whole_space():
     rng = np.random.default_rng(0)
     text, seen = SMALL.values()[0], set()
     for _ in range(2000):
@@ -108,20 +108,20 @@ def test_neighbours_of_one_decision_reach_the_whole_space():
     assert seen == set(SMALL.values())
 
 
-def test_a_layer_taken_out_leaves_the_other_skips_where_they_went():
+def test_removing_a_layer_keeps_the_targets_of_the_other_skips():
     dimension = Architecture({"a": {}, "b": {}}, layers=(3, 4), skip=True)
     rng = np.random.default_rng(0)
     near = {dimension.neighbour("a; b; a skip=0; b skip=1,2", rng) for _ in range(500)}
     assert {text for text in near if text.count(";") == 2} == {
         "b; a skip=0; b skip=1",
         "a; a skip=0; b skip=1",
-        "a; b; b skip=1",  # layer 2 has become the one before, whose output it gets anyway
+        "a; b; b skip=1",  # layer 2 is now the previous layer, whose output it gets anyway
         "a; b; a skip=0",
     }
 
 
-def test_all_numbers_of_layers_are_drawn_alike():
-    """600 draws of one layer or two, 300 each: more than 80 from that has odds below 1 in 10 billion."""
+def test_all_numbers_of_layers_are_equally_likely():
+    """600 draws with one or two layers, 300 of each expected. A deviation above 80 has odds below 1e-10."""
     rng = np.random.default_rng(0)
     single = sum(";" not in SMALL.sample(rng) for _ in range(600))
     assert abs(single - 300) < 80
@@ -149,14 +149,14 @@ def test_all_numbers_of_layers_are_drawn_alike():
         None,
     ],
 )
-def test_other_texts_are_no_architectures_of_the_space(text):
+def test_other_texts_are_outside_the_space(text):
     assert not SMALL.contains(text)
 
 
 @pytest.mark.parametrize(
     "tokens", [[], [0], [0, 0, 0], [2, 0, 0, 0], [0, 0, 0, 0, 0], [0, 0, -1, 0]], ids=str
 )
-def test_tokens_that_lead_nowhere_are_refused(tokens):
+def test_tokens_that_form_no_architecture_are_refused(tokens):
     with pytest.raises(ValueError, match=r"has no option|tokens are left|the tokens end at"):
         SMALL.text(tokens)
 
@@ -219,14 +219,14 @@ def test_tokens_that_lead_nowhere_are_refused(tokens):
         ({"architecture": DENSE, "skips": True}, "x: unknown key 'skips'; did you mean 'skip'?"),
     ],
 )
-def test_a_wrong_architecture_is_refused_with_what_must_hold(entry, problem):
+def test_an_invalid_architecture_entry_is_refused_with_what_must_hold(entry, problem):
     with pytest.raises(SpecError) as caught:
         SearchSpace({"x": entry})
     assert str(caught.value) == problem
 
 
 @pytest.mark.parametrize("searcher", [Optuna(), HyperOpt(), Sobol()], ids=lambda searcher: searcher.kind)
-def test_a_searcher_that_cannot_do_it_is_refused_before_the_sweep(searcher):
+def test_a_searcher_without_architectures_is_refused_before_the_sweep(searcher):
     with pytest.raises(
         SpecError, match=r"^searcher: cannot search the architecture 'architecture'; random, ev"
     ):
@@ -239,6 +239,6 @@ def test_a_searcher_that_cannot_do_it_is_refused_before_the_sweep(searcher):
         )
 
 
-def test_a_grid_counts_architectures_with_the_rest():
+def test_a_grid_multiplies_architectures_by_the_other_dimensions():
     space = SearchSpace({"architecture": SMALL, "batch_size": {"choice": [16, 32]}})
     assert Grid().size(space) == 2 * SMALL.size

@@ -1,4 +1,4 @@
-"""What ``bayes`` learns from which trials, and that it is one optimiser under conditions and in parallel."""
+"""``bayes``: which trials it learns from, and how it searches in parallel and under conditions."""
 
 import json
 import math
@@ -53,7 +53,7 @@ def test_the_highest_iteration_with_enough_values_is_modelled():
     assert observations(trials, enough=4).values == [3.0, 2.0, 4.0, 1.0]
 
 
-def test_where_none_is_reached_by_enough_it_is_the_one_reached_by_most():
+def test_without_enough_values_the_iteration_with_most_values_is_modelled():
     trials = [stopped(_1=3.0), stopped(_1=2.0, _3=1.5)]
     assert observations(trials, enough=5).values == [3.0, 2.0]
 
@@ -70,7 +70,7 @@ def test_running_trials_are_pending_until_they_have_reached_the_iteration():
     assert seen.pending == [before]
 
 
-def test_failed_trials_are_known_as_failed_whatever_they_reported():
+def test_failed_trials_count_as_failed_whatever_they_reported():
     seen = observations([trial(TrialState.FAIL, _1=1.0), completed(1.0)], enough=1)
     assert len(seen.failed) == 1
     assert seen.values == [1.0]
@@ -79,7 +79,7 @@ def test_failed_trials_are_known_as_failed_whatever_they_reported():
 @pytest.mark.parametrize(
     "values", [[1.0, 2.0, 4.0], [1e308, -1e308, 0.0], [5e-324, 0.0, -5e-324], [math.inf, 1.0, 2.0], [3.0] * 3]
 )
-def test_values_of_any_size_are_standardised(values):
+def test_values_of_any_magnitude_are_standardised(values):
     found = standardised(np.array(values))
     assert np.isfinite(found).all()
     assert found.mean() == pytest.approx(0.0, abs=1e-9)
@@ -88,7 +88,7 @@ def test_values_of_any_size_are_standardised(values):
 
 
 @BOTH
-def test_all_sixteen_values_of_a_small_space_are_tried_before_one_comes_again(surrogate):
+def test_all_sixteen_configurations_of_a_small_space_are_tried_before_one_repeats(surrogate):
     space = SearchSpace({"a": Int(0, 3), "b": Choice(("p", "q", "r", "s"))})
     searcher = Bayes(surrogate=surrogate, initial=4).build(space, objective=LOSS, seed=1)
     seen = []
@@ -109,7 +109,7 @@ def test_all_sixteen_values_of_a_small_space_are_tried_before_one_comes_again(su
 )
 @pytest.mark.parametrize("design", ["sobol", "random"])
 @pytest.mark.parametrize("initial", [4, 20], ids=["modelled", "drawn"])
-def test_no_two_trials_of_a_small_space_are_the_same_while_others_are_left(space, design, initial):
+def test_no_configuration_of_a_small_space_repeats_while_others_are_left(space, design, initial):
     space = SearchSpace(space)
     searcher = Bayes(initial=initial, initial_design=design).build(space, objective=LOSS, seed=0)
     seen = []
@@ -139,8 +139,8 @@ def test_a_stopped_trial_is_not_run_again_while_others_are_left(surrogate):
 
 
 @BOTH
-def test_trials_at_the_same_time_spread_over_what_is_unknown(surrogate):
-    """Of ten suggestions at once for a wavy function, no two lie within 0.001 of one another."""
+def test_simultaneous_suggestions_spread_over_the_unknown_region(surrogate):
+    """Ten simultaneous suggestions for a wavy function are pairwise at least 0.001 apart."""
     space = SearchSpace({"x": Float(0.0, 1.0), "y": Float(0.0, 1.0)})
     searcher = Bayes(surrogate=surrogate).build(space, objective=LOSS, seed=0)
     for number in range(15):
@@ -152,10 +152,10 @@ def test_trials_at_the_same_time_spread_over_what_is_unknown(surrogate):
 
 
 @BOTH
-def test_what_is_learnt_under_one_condition_serves_the_other(surrogate):
-    """x matters alike whichever way is taken; after 30 trials of one way, 3 bad ones of the other suffice.
+def test_one_branch_of_a_condition_learns_from_the_other(surrogate):
+    """x has the same effect in both branches, so 30 trials of one branch and 3 bad ones of the other suffice.
 
-    Drawn at random, |x - 0.25| <= 0.15 comes 3 in 10 times, 5 times of 5 1 in 400 times.
+    A uniform draw satisfies |x - 0.25| <= 0.15 with probability 0.3; five of five do so once in 400 times.
     """
     unit = FloatDistribution(0.0, 1.0)
     way = CategoricalDistribution(("old", "new"))
@@ -184,8 +184,8 @@ def test_what_is_learnt_under_one_condition_serves_the_other(surrogate):
 
 
 @BOTH
-def test_stopped_trials_are_learned_from(surrogate):
-    """After 15 trials, all stopped, the next three lie near the best (drawn at random: 1 in 100 times)."""
+def test_bayes_learns_from_stopped_trials(surrogate):
+    """After 15 stopped trials the next three lie near the best; random draws do so once in 100 times."""
     searcher = Bayes(surrogate=surrogate).build(SearchSpace({"x": Float(0.0, 1.0)}), objective=LOSS, seed=2)
     for number in range(18):
         x = searcher.suggest(number)["x"]
@@ -195,7 +195,7 @@ def test_stopped_trials_are_learned_from(surrogate):
         searcher.finish(number, "stopped", (x - 0.3) ** 2 + 1 / 2)
 
 
-def test_another_way_of_starting_and_another_acquisition_give_other_trials():
+def test_initial_design_and_acquisition_change_the_trials():
     space = SearchSpace({"x": Float(0.0, 1.0), "y": Float(0.0, 1.0)})
 
     def trials(**settings):
@@ -213,8 +213,8 @@ def test_another_way_of_starting_and_another_acquisition_give_other_trials():
     assert len({json.dumps(way[5:]) for way in [sobol, ways[1], ways[2]]}) == 3
 
 
-def test_the_initial_design_is_even():
-    """Of 16 points of Sobol's sequence, one lies in each sixteenth of each dimension."""
+def test_the_initial_design_covers_each_dimension_evenly():
+    """The first 16 points of Sobol's sequence put one point in each sixteenth of each dimension."""
     space = SearchSpace({"x": Float(0.0, 1.0), "y": Float(0.0, 1.0)})
     searcher = Bayes(initial=16).build(space, objective=LOSS, seed=3)
     configs = [searcher.suggest(number) for number in range(16)]
@@ -222,8 +222,8 @@ def test_the_initial_design_is_even():
         assert sorted(int(config[name] * 16) for config in configs) == list(range(16))
 
 
-def test_in_plain_optuna_it_finds_the_least_of_a_function_defined_by_run():
-    """Within 0.1 of the least, which is 0, by 30 trials."""
+def test_the_sampler_minimises_a_define_by_run_function_in_plain_optuna():
+    """30 trials come within 0.1 of the minimum, which is 0."""
 
     def loss(asked):
         x = asked.suggest_float("x", -3, 3)
@@ -236,8 +236,8 @@ def test_in_plain_optuna_it_finds_the_least_of_a_function_defined_by_run():
     assert study.best_value < 0.1
 
 
-def test_no_two_threads_limit_the_pools_of_the_process_at_once(monkeypatch):
-    """The last one out would leave them limited for good."""
+def test_only_one_thread_at_a_time_limits_the_thread_pools(monkeypatch):
+    """With two at once, the last to leave would restore the other's limit, for good."""
     inside, most = 0, 0
 
     @contextmanager
@@ -264,7 +264,7 @@ def test_no_two_threads_limit_the_pools_of_the_process_at_once(monkeypatch):
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_wrong_settings_are_refused(settings, message):
+def test_invalid_settings_are_refused(settings, message):
     for made in (Bayes, BayesSampler):
         with pytest.raises(SpecError) as caught:
             made(**settings)
@@ -272,13 +272,13 @@ def test_wrong_settings_are_refused(settings, message):
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32, 0.5])
-def test_a_sampler_takes_no_seed_that_it_could_not_use(seed):
+def test_a_sampler_refuses_an_unusable_seed(seed):
     with pytest.raises(SpecError, match=r"seed: must be a whole number, at least 0 and below 2\*\*32, got"):
         BayesSampler(seed=seed)
 
 
-def test_worse_half_is_placed_by_its_ranks():
-    """The better half, which stays, gives the spread; the worst of eight lies where a normal one would."""
+def test_the_worse_half_is_placed_by_rank():
+    """The better half is unchanged and gives the spread; the worst of eight lies at its normal quantile."""
     values = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8e9])
     warped = half_ranked(values)
     spread = np.sqrt(np.mean(np.square([3.5, 2.5, 1.5, 0.5])))
@@ -296,7 +296,7 @@ def test_equal_values_are_left_as_they_are():
     [
         (lambda rng: rng.normal(size=60), False),
         (lambda rng: rng.uniform(size=60), False),
-        (lambda rng: -np.exp(3 * rng.normal(size=60)), False),  # it is the good values that lie far off
+        (lambda rng: -np.exp(3 * rng.normal(size=60)), False),  # the outliers are good values
         (lambda rng: np.exp(3 * rng.normal(size=60)), True),
         (lambda rng: np.append(rng.normal(size=59), 1e6), True),
         (lambda rng: np.ones(60), False),
@@ -304,12 +304,15 @@ def test_equal_values_are_left_as_they_are():
     ],
     ids=["normal", "uniform", "good tail", "bad tail", "one diverged", "equal", "all but one equal"],
 )
-def test_only_a_tail_of_bad_values_is_heavy(draw, heavy):
+def test_only_a_tail_of_bad_values_counts_as_heavy(draw, heavy):
     assert heavy_tailed(draw(np.random.default_rng(0))) == heavy
 
 
-def best_of(surrogate, space, loss, *, seed, trials=60, goal=-math.inf):
-    """The least loss of a search, which ends below ``goal``; how many trials failed (loss ``None``)."""
+def search_result(surrogate, space, loss, *, seed, trials=60, goal=-math.inf):
+    """Return the lowest loss of a search and its number of failed trials (loss ``None``).
+
+    The search ends at the first loss below ``goal``.
+    """
     searcher = Bayes(surrogate=surrogate).build(SearchSpace(space), objective=LOSS, seed=seed)
     values = []
     for number in range(trials):
@@ -321,29 +324,32 @@ def best_of(surrogate, space, loss, *, seed, trials=60, goal=-math.inf):
     return min(value for value in values if value is not None), values.count(None)
 
 
-def test_values_of_many_sizes_do_not_hide_the_good_ones():
-    """Within 0.5 of the least of a function up to e^14 in 4 of 5 searches; the median of random ones is 8."""
+def test_values_of_many_magnitudes_do_not_hide_the_good_ones():
+    """4 of 5 searches come within 0.5 of the minimum of a function that rises to e^14.
+
+    The median of random searches is 8.
+    """
     space = {name: Float(0.0, 1.0) for name in "xyz"}
 
     def loss(config):
         away = abs(config["x"] - 0.3) + abs(config["y"] - 0.6) + abs(config["z"] - 0.45)
         return math.exp(8 * away) - 1
 
-    assert sum(best_of("gp", space, loss, seed=seed, goal=0.5)[0] < 0.5 for seed in range(5)) >= 4
+    assert sum(search_result("gp", space, loss, seed=seed, goal=0.5)[0] < 0.5 for seed in range(5)) >= 4
 
 
-def beyond_a_sum(config):
+def fails_above_a_sum(config):
     if config["x"] + config["y"] > 1.225:
         return None
     return math.dist(list(config.values()), (0.9, 0.6, 0.3, 0.5)) ** 2
 
 
-def out_of_a_ball(config):
+def fails_inside_a_ball(config):
     away = math.dist(list(config.values()), (0.5, 0.5, 0.5))
     return None if away < 0.415 else away
 
 
-def diverges(config):
+def fails_at_a_high_rate(config):
     size = math.log10(config["lr"])
     return None if size > -1.5 else (size + 1.3) ** 2 + (config["m"] - 0.7) ** 2 + 0.2 * (config["k"] != "a")
 
@@ -352,27 +358,27 @@ def diverges(config):
 @pytest.mark.parametrize(
     ("space", "loss", "good"),
     [
-        ({name: Float(0.0, 1.0) for name in "xyzw"}, beyond_a_sum, {"gp": 0.042, "rf": 0.15}),
-        ({name: Float(0.0, 1.0) for name in "xyz"}, out_of_a_ball, {"gp": 0.43, "rf": 0.45}),
+        ({name: Float(0.0, 1.0) for name in "xyzw"}, fails_above_a_sum, {"gp": 0.042, "rf": 0.15}),
+        ({name: Float(0.0, 1.0) for name in "xyz"}, fails_inside_a_ball, {"gp": 0.43, "rf": 0.45}),
         (
             {"lr": Float(1e-5, 1.0, log=True), "m": Float(0.0, 1.0), "k": Choice(("a", "b", "c"))},
-            diverges,
+            fails_at_a_high_rate,
             {"gp": 0.05, "rf": 0.3},
         ),
     ],
     ids=["sum", "ball", "rate"],
 )
-def test_at_most_a_third_fails_where_the_best_lies_beside_what_fails(surrogate, space, loss, good):
-    """Three in ten points of the space fail; the least losses beside them are 0.038, 0.415 and 0.04."""
+def test_at_most_a_third_of_trials_fail_where_the_best_borders_on_failure(surrogate, space, loss, good):
+    """30 % of the space fails; the lowest losses next to it are 0.038, 0.415 and 0.04."""
     for seed in range(2):
-        best, failed = best_of(surrogate, space, loss, seed=seed)
+        best, failed = search_result(surrogate, space, loss, seed=seed)
         assert failed <= 20
         assert best < good[surrogate]
 
 
 @pytest.mark.parametrize(("surrogate", "noise"), [("gp", 0.0), ("gp", 0.05), ("rf", 0.0)])
-def test_a_small_good_part_of_a_plateau_is_found_about_as_often_as_at_random(surrogate, noise):
-    """30 trials, a box of 4 % of the space. Fewer than 6 of 12 random searches find it once in 28."""
+def test_a_small_optimum_on_a_plateau_is_found_about_as_often_as_at_random(surrogate, noise):
+    """30 trials, a box of 4 % of the space. Fewer than 6 of 12 random searches find it once in 28 times."""
     space = {"x": Float(0.0, 1.0), "y": Float(0.0, 1.0)}
     rng = np.random.default_rng(0)
 
@@ -380,15 +386,15 @@ def test_a_small_good_part_of_a_plateau_is_found_about_as_often_as_at_random(sur
         away = max(abs(config["x"] - 0.7), abs(config["y"] - 0.35))
         return float(away > 0.1) + noise * rng.normal()
 
-    searches = [best_of(surrogate, space, loss, seed=seed, trials=30, goal=0.5)[0] for seed in range(12)]
-    assert sum(least < 0.5 for least in searches) >= 6
+    losses = [search_result(surrogate, space, loss, seed=seed, trials=30, goal=0.5)[0] for seed in range(12)]
+    assert sum(loss < 0.5 for loss in losses) >= 6
 
 
 @BOTH
-def test_a_plateau_beside_worse_values_is_searched_all_over(surrogate):
-    """No quarter of the better half, where all are equal, has fewer than 4 of the last 40 trials.
+def test_the_whole_of_a_good_plateau_is_searched(surrogate):
+    """The better half is a plateau; each of its four quarters gets at least 4 of the last 40 trials.
 
-    A fifth of 40 uniform draws are 10 in each; fewer than 4 come once in 200 times.
+    Of 40 uniform draws over the quarters, 10 fall into each on average; fewer than 4 do once in 200 times.
     """
     searcher = Bayes(surrogate=surrogate).build(
         SearchSpace({"x": Float(0.0, 1.0), "y": Float(0.0, 1.0)}), objective=LOSS, seed=0
@@ -403,7 +409,7 @@ def test_a_plateau_beside_worse_values_is_searched_all_over(surrogate):
 
 
 def trials_off_the_floor(surrogate, noise):
-    """Of trials 30 to 60 in a noisy valley, how many leave its floor, which is a tenth of the space."""
+    """Count which of trials 30 to 60 leave the floor of a noisy valley; the floor is a tenth of the space."""
     searcher = Bayes(surrogate=surrogate).build(SearchSpace({"x": Float(0.0, 1.0)}), objective=LOSS, seed=0)
     away = 0
     for number in range(60):
@@ -414,7 +420,7 @@ def trials_off_the_floor(surrogate, noise):
 
 
 @BOTH
-def test_the_longer_nothing_better_is_found_the_more_trials_are_drawn(surrogate):
+def test_more_trials_are_drawn_at_random_the_longer_no_better_value_is_found(surrogate):
     rng = np.random.default_rng(0)
 
     def one_lucky_trial(number):
@@ -423,7 +429,7 @@ def test_the_longer_nothing_better_is_found_the_more_trials_are_drawn(surrogate)
     assert trials_off_the_floor(surrogate, one_lucky_trial) >= 15
 
 
-def test_what_is_better_by_no_more_than_noise_is_not_better():
-    """Where lucky trials are taken for progress, 8 to 13 trials leave the floor."""
+def test_an_improvement_within_the_noise_is_no_progress():
+    """A searcher that takes lucky trials for progress leaves the floor with 8 to 13 trials."""
     rng = np.random.default_rng(0)
     assert trials_off_the_floor("gp", lambda number: 0.03 * rng.normal()) >= 15

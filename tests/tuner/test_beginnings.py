@@ -1,4 +1,4 @@
-"""What a searcher begins with: points of the user, defaults of the space, trials of an earlier sweep."""
+"""The points that a searcher begins with: the user's, the defaults, and trials of an earlier sweep."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def suggestions(searcher: Searcher, trials: int) -> list[Any]:
 
 @pytest.fixture
 def earlier(tmp_path: Path) -> Path:
-    """A sweep over ``lr`` of 40 trials whose loss is the distance from 0.7, and some that fit no more."""
+    """Return a sweep over ``lr`` of 40 trials whose loss is the distance from 0.7, and some unfit ones."""
     journal = Journal(tmp_path)
     put(journal, "sweep", sweep={"objective": {"metric": "loss", "mode": "min"}}, version="0")
     number = 0
@@ -89,7 +89,7 @@ def earlier(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("spec", ANY, ids=lambda spec: spec.__name__)
-def test_every_searcher_begins_with_the_points_that_it_is_given(spec: type[SearcherSpec]) -> None:
+def test_every_searcher_begins_with_the_given_points(spec: type[SearcherSpec]) -> None:
     points = (
         {"optimizer": "adam", "lr": 0.25},
         {"optimizer": "sgd", "momentum": 0.5, "lr": 1.0, "batch": 64},
@@ -102,7 +102,7 @@ def test_every_searcher_begins_with_the_points_that_it_is_given(spec: type[Searc
     assert all(map(SPACE.contains, found))
 
 
-def test_what_a_point_leaves_open_is_drawn_from_the_seed() -> None:
+def test_missing_values_of_a_point_are_drawn_from_the_seed() -> None:
     [one] = suggestions(begun(Random(initial_points=({"optimizer": "sgd"},)), seed=1), 1)
     [same] = suggestions(begun(Optuna(initial_points=({"optimizer": "sgd"},)), seed=1), 1)
     [other] = suggestions(begun(Random(initial_points=({"optimizer": "sgd"},)), seed=2), 1)
@@ -119,7 +119,7 @@ def test_a_search_begins_with_the_defaults_of_its_space(spec: type[SearcherSpec]
     assert found[2] not in found[:2]
 
 
-def test_points_tell_one_from_true() -> None:
+def test_points_distinguish_one_from_true() -> None:
     space = SearchSpace({"x": Choice([1, True, 2]), "on": True})
     found = suggestions(begun(Random(initial_points=({"x": 1}, {"x": True})), space), 2)
     assert [type(config["x"]) for config in found] == [int, bool]
@@ -127,12 +127,12 @@ def test_points_tell_one_from_true() -> None:
     assert str(problem) == "initial_points.0.on: can never be 1; it is true"
 
 
-def test_points_do_not_shift_what_a_random_search_draws_apart_from_them() -> None:
+def test_points_do_not_shift_the_draws_of_a_random_search() -> None:
     plain = suggestions(begun(Sobol()), 6)
     assert suggestions(begun(Sobol(initial_points=({"optimizer": "adam", "lr": 0.25},))), 7)[1:] == plain
 
 
-def test_a_grid_takes_points_first_and_each_configuration_once() -> None:
+def test_a_grid_runs_points_first_and_each_configuration_once() -> None:
     points = ({"optimizer": "adam", "lr": 0.3}, {"optimizer": "adam", "lr": 0.25})
     spec = Grid(initial_points=points)
     found = suggestions(begun(spec), spec.size(SPACE))
@@ -141,19 +141,19 @@ def test_a_grid_takes_points_first_and_each_configuration_once() -> None:
     assert sum(config["lr"] == 0.25 and config["optimizer"] == "adam" for config in found) == 1
 
 
-def test_a_point_of_a_grid_must_be_whole() -> None:
+def test_a_point_of_a_grid_must_be_complete() -> None:
     [problem] = beginning.problems(Grid(initial_points=({"lr": 0.3},)), SPACE)
     assert str(problem) == "initial_points.0: must be a complete configuration for a grid"
 
 
-def test_a_point_that_no_configuration_completes_within_the_constraints_is_refused() -> None:
+def test_a_point_that_the_constraints_rule_out_is_refused() -> None:
     space = SearchSpace({"a": Int(1, 9), "b": Int(1, 9), "constraints": ["a + b <= 9"]})
     [problem] = beginning.problems(Random(initial_points=({"a": 9},)), space)
     assert problem.where == "initial_points.0.constraints"
     assert problem.what == "none of 20000 draws meets them with a=9"
 
 
-def test_trials_of_an_earlier_sweep_fit_or_are_counted_by_reason(earlier: Path) -> None:
+def test_earlier_trials_are_reused_or_counted_by_reason(earlier: Path) -> None:
     found = Earlier.read(earlier, space=SPACE, objective=LOSS)
     assert len(found.trials) == 42
     assert found.trials[3].config == {"optimizer": "adam", "lr": 0.075, "batch": 64}
@@ -174,7 +174,7 @@ def test_trials_of_an_earlier_sweep_fit_or_are_counted_by_reason(earlier: Path) 
     )
 
 
-def test_what_fits_is_said_before_a_sweep_runs(earlier: Path) -> None:
+def test_the_number_of_reused_trials_is_printed_before_a_sweep_runs(earlier: Path) -> None:
     sweep = Sweep(
         trainable="tests.tuner.test_beginnings:train",
         space=SPACE,
@@ -188,10 +188,10 @@ def test_what_fits_is_said_before_a_sweep_runs(earlier: Path) -> None:
 
 
 def train(config: dict[str, Any]) -> None:
-    """Never run."""
+    """Serve as a trainable that no test calls."""
 
 
-def test_a_dimension_that_is_new_has_its_default_in_earlier_trials(earlier: Path) -> None:
+def test_earlier_trials_get_the_default_of_a_new_dimension(earlier: Path) -> None:
     space = SearchSpace(
         {
             "optimizer": Choice(
@@ -212,9 +212,7 @@ def test_a_dimension_that_is_new_has_its_default_in_earlier_trials(earlier: Path
 
 
 @pytest.mark.parametrize("spec", [*ANY, Grid], ids=lambda spec: spec.__name__)
-def test_an_earlier_sweep_without_anything_in_common_is_refused(
-    earlier: Path, spec: type[SearcherSpec]
-) -> None:
+def test_an_earlier_sweep_with_nothing_in_common_is_refused(earlier: Path, spec: type[SearcherSpec]) -> None:
     space = SearchSpace({"width": Int(1, 9), "batch": 64})
     [problem] = beginning.source_problems(spec(warm_start=str(earlier)), space, objective=LOSS)
     assert str(problem) == (
@@ -251,12 +249,12 @@ def test_another_metric_is_taken_from_what_the_trials_reported(earlier: Path) ->
     assert [trial.ending for trial in unknown.trials] == ["failed"]
 
 
-def test_several_objectives_are_all_told(earlier: Path) -> None:
+def test_earlier_values_of_all_objectives_are_used(earlier: Path) -> None:
     goals = Objective(metric="loss", mode="min", others=(Objective(metric="accuracy", mode="max"),))
     searcher: Any = start(Optuna(warm_start=str(earlier)), SPACE, objective=goals, seed=0)
     told = searcher._searcher._study.trials
     assert told[3].values == [pytest.approx(0.625), pytest.approx(0.375)]
-    # A failed one, the worst of each.
+    # A failed trial: the worst value of each objective.
     assert told[41].values == [0.9, pytest.approx(0.1)]
     assert SPACE.contains(searcher.suggest(0))
 
@@ -266,10 +264,10 @@ def test_several_objectives_are_all_told(earlier: Path) -> None:
     [Optuna, HyperOpt, Evolution, lambda **k: Optuna(sampler="cmaes", **k)],
     ids=["optuna", "hyperopt", "evolution", "cmaes"],
 )
-def test_a_learning_searcher_goes_on_from_an_earlier_sweep(earlier: Path, spec: Any) -> None:
-    """Of its first 12 trials, the mean distance from the best learning rate is below that of random draws.
+def test_a_learning_searcher_continues_from_an_earlier_sweep(earlier: Path, spec: Any) -> None:
+    """The first 12 trials lie nearer to the best learning rate, on average, than random draws do.
 
-    The distance of a uniform draw from 0.7 has mean 0.29 and standard deviation 0.19: the mean of 5 x 12
+    The distance of a uniform draw from 0.7 has mean 0.29 and standard deviation 0.19. The mean of 5 x 12
     draws lies below 0.2 once in 5,000 times.
     """
     distances = []
@@ -284,12 +282,12 @@ def test_a_learning_searcher_goes_on_from_an_earlier_sweep(earlier: Path, spec: 
 
 
 @pytest.mark.parametrize("spec", [Random, Sobol], ids=lambda spec: spec.__name__)
-def test_a_sequence_goes_on_behind_an_earlier_sweep(earlier: Path, spec: type[SearcherSpec]) -> None:
+def test_a_sequence_continues_after_an_earlier_sweep(earlier: Path, spec: type[SearcherSpec]) -> None:
     plain = suggestions(begun(spec()), 46)
     assert suggestions(begun(spec(warm_start=str(earlier))), 4) == plain[42:]
 
 
-def test_a_grid_does_not_run_again_what_was_completed(earlier: Path) -> None:
+def test_a_grid_skips_completed_configurations(earlier: Path) -> None:
     spec = Grid(warm_start=str(earlier))
     left = suggestions(begun(spec), spec.size(SPACE))
     done = [{"optimizer": "adam", "lr": lr, "batch": 64} for lr in (0.0, 0.25, 0.5, 0.75)]
@@ -297,7 +295,7 @@ def test_a_grid_does_not_run_again_what_was_completed(earlier: Path) -> None:
     assert len(left) == 11
 
 
-def test_a_grid_of_which_nothing_is_left_is_refused(earlier: Path) -> None:
+def test_a_grid_with_nothing_left_is_refused(earlier: Path) -> None:
     space = SearchSpace({"optimizer": "adam", "lr": Float(0.0, 0.5, points=3), "batch": 64})
     [problem] = beginning.source_problems(Grid(warm_start=str(earlier)), space, objective=LOSS)
     assert str(problem) == "warm_start: has completed every configuration; nothing is left to run"
@@ -311,12 +309,12 @@ def test_a_warm_start_without_results_is_refused(tmp_path: Path) -> None:
     assert problem.where == "warm_start"
 
 
-def test_a_stopped_trial_is_told_as_stopped_and_a_failed_one_as_bad(earlier: Path) -> None:
+def test_the_searcher_learns_stopped_trials_as_stopped_and_failed_ones_as_bad(earlier: Path) -> None:
     from optuna.trial import TrialState
 
     searcher: Any = begun(Optuna(warm_start=str(earlier)))
     told = searcher._searcher._study.trials
     assert [trial.state for trial in told[39:41]] == [TrialState.COMPLETE, TrialState.PRUNED]
     assert told[40].intermediate_values == {1: 0.9}
-    # Optuna knows no failure: it is told the worst value so far.
+    # Optuna has no failed trials under several objectives: it gets the worst value so far.
     assert (told[41].state, told[41].value) == (TrialState.COMPLETE, 0.9)

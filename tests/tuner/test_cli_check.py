@@ -1,4 +1,4 @@
-"""``tuner check`` says whether trials can share lanes, and if not, why."""
+"""``tuner check`` says whether trials can share lanes and, if not, why."""
 
 import pytest
 
@@ -43,7 +43,7 @@ class Plain(Trainable):
 
 @pytest.fixture
 def check(tmp_path, monkeypatch, capsys):
-    """``check(trainable, space)``: the exit code, stdout's lines after the first, and stderr."""
+    """Return a function that checks a sweep: exit code, lines of stdout after the first, and stderr."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "check_models.py").write_text(MODELS)
 
@@ -65,7 +65,7 @@ def test_trials_of_one_shape_train_together(check):
     )
 
 
-def test_trials_without_a_fellow_are_not_counted(check):
+def test_trials_that_match_no_other_are_not_counted(check):
     space = "{hidden: {int: [1, 64]}}"
     _, [line], _ = check("mlp", space)
     count = int(line.split("(")[1].split()[0])
@@ -76,41 +76,41 @@ def test_trials_without_a_fellow_are_not_counted(check):
     assert check("mlp", space)[1] == [line]
 
 
-def test_trials_of_as_many_shapes_train_one_after_the_other(check):
+def test_trials_of_different_shapes_train_one_after_another(check):
     _, lines, _ = check("mlp", "{batch_size: {int: [1, 1000000]}}")
     assert lines == [
         "lanes: trials train one after another: no two of 32 sampled trials have the same batch size"
     ]
 
 
-def test_model_that_cannot_be_stacked_is_told_why(check):
+def test_a_model_that_cannot_be_stacked_gets_the_reason(check):
     code, [line], _ = check("check_models.py:Unstackable", "{lr: {float: [0.001, 0.1]}}")
     assert code == OK
     assert line.startswith("lanes: trials train one after another: vmap: called random operation")
 
 
-def test_loss_that_each_trial_has_for_itself_is_named(check):
+def test_a_loss_that_differs_between_trials_is_named(check):
     _, lines, _ = check("check_models.py:OwnLoss", "{lr: {float: [0.001, 0.1]}}")
     assert lines == ["lanes: trials train one after another: no two of 32 sampled trials have the same loss"]
 
 
-def test_trials_that_train_alone_leave_the_others_together(check):
+def test_trials_that_train_alone_are_not_counted_as_matches(check):
     space = "{amp: {choice: [none, bf16]}, lr: {float: [0.001, 0.1]}}"
     _, [line], _ = check("mlp", space)
     count = int(line.split("(")[1].split()[0])
     assert 2 <= count < 32
 
 
-def test_nothing_is_said_where_lanes_are_turned_off(check):
+def test_check_prints_nothing_about_lanes_that_are_turned_off(check):
     assert check("mlp", "{lr: {float: [0.001, 0.1]}}", "--set", "resources.lanes=1") == (OK, [], "")
 
 
-def test_nothing_is_said_of_a_trainable_without_lanes(check):
+def test_check_prints_nothing_about_a_trainable_without_lanes(check):
     code, lines, talk = check("check_models.py:Plain", "{x: {float: [0.0, 1.0]}}", metric="loss", settings="")
     assert (code, lines, talk) == (OK, [], "")
 
 
-def test_model_that_cannot_be_built_is_wrong_input(check):
+def test_a_model_that_cannot_be_built_is_wrong_input(check):
     code, _, talk = check("check_models.py:Broken", "{lr: {float: [0.001, 0.1]}}")
     assert code == WRONG_INPUT
     assert talk == (

@@ -1,4 +1,4 @@
-"""``tuner list`` says what each part of a sweep file takes."""
+"""``tuner list`` describes the settings of each part of a sweep file."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tuner.cli import OK, main
 
 @pytest.fixture
 def printed(capsys, monkeypatch):
-    """``printed(what)``: what ``tuner list what`` prints in a terminal of 80 columns."""
+    """Return a function that gives the output of ``tuner list`` in a terminal of 80 columns."""
     monkeypatch.setenv("COLUMNS", "80")
 
     def call(what):
@@ -19,7 +19,7 @@ def printed(capsys, monkeypatch):
 
 @pytest.fixture
 def listed(printed):
-    """``listed(what)``: the same with all blanks and line ends as one blank."""
+    """Return the same function with every run of white space replaced by one space."""
     return lambda what: " ".join(printed(what).split())
 
 
@@ -36,14 +36,14 @@ def test_a_setting_is_listed_with_its_meaning_its_values_and_its_default(printed
     ) in printed("schedulers")
 
 
-def test_values_that_the_description_names_are_not_listed_again(listed):
+def test_values_named_in_the_description_are_not_listed_twice(listed):
     assert "sequence for qmc: the quasi-random sequence; none: sobol [one of sobol, halton; optional]" in (
         listed("searchers")
     )
     assert "rmsprop, adam, adamw [default adam]" in listed("trainables")
 
 
-def test_settings_that_all_methods_have_are_listed_once(printed):
+def test_settings_common_to_all_methods_are_listed_once(printed):
     assert printed("schedulers").count("    resource  ") == 1
     assert printed("searchers").count("    warm_start  ") == 1
 

@@ -1,4 +1,4 @@
-"""What training scripts call, with PyTorch's own optimizers."""
+"""The functions that training scripts call, with PyTorch's own optimizers."""
 
 import subprocess
 import sys
@@ -29,7 +29,7 @@ def test_betas_are_set_one_by_one():
 
 
 @pytest.mark.parametrize("kind", ["step", "lambda", "exponential"])
-def test_a_schedule_goes_on_from_where_it_was_with_another_initial_rate(kind):
+def test_a_restored_schedule_continues_with_another_initial_rate(kind):
     def schedule(optimizer):
         if kind == "step":
             return torch.optim.lr_scheduler.StepLR(optimizer, 2, gamma=0.1)
@@ -52,7 +52,7 @@ def test_a_schedule_goes_on_from_where_it_was_with_another_initial_rate(kind):
     assert rates(1.0, then=0.25)[3:] == pytest.approx(rates(0.25)[3:])
 
 
-def test_it_imports_the_standard_library_only():
+def test_the_client_imports_the_standard_library_only():
     code = (
         "import sys; before = set(sys.modules); import tuner.client; print(sorted(set(sys.modules) - before))"
     )

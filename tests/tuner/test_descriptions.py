@@ -1,4 +1,4 @@
-"""Every setting that a sweep file can hold says what it means."""
+"""Every setting that a sweep file can hold has a description."""
 
 import pytest
 
@@ -20,12 +20,12 @@ TRAINABLES = {
 
 @pytest.mark.parametrize("model", [*PARTS, *sorted(TRAINABLES, key=lambda model: model.__name__)])
 def test_every_setting_has_a_description(model):
-    # `kind` is the name of what the docstring describes.
+    # `kind` names what the docstring describes.
     settings = {name: field for name, field in model.model_fields.items() if name != "kind"}
     assert [name for name, field in settings.items() if not field.description] == []
 
 
 @pytest.mark.parametrize("model", PARTS)
-def test_a_setting_that_is_none_by_default_says_what_none_means(model):
+def test_a_setting_with_default_none_says_what_none_means(model):
     optional = {name: field for name, field in model.model_fields.items() if field.default is None}
     assert [name for name, field in optional.items() if "none: " not in (field.description or "")] == []

@@ -1,4 +1,4 @@
-"""How far a trial may train before it answers, and what is known of its worker."""
+"""How many iterations a trial trains before it answers, and what the driver knows of its worker."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def stretch(tmp_path, *, running, **budget):
 
 
 @pytest.mark.parametrize(("running", "seconds"), [(1, 0.25), (10, 0.25), (40, 0.8), (500, 1.0)])
-def test_the_more_trials_run_the_less_often_each_answers(running, seconds, tmp_path):
+def test_each_trial_answers_less_often_when_more_trials_run(running, seconds, tmp_path):
     assert stretch(tmp_path, running=running).seconds == pytest.approx(seconds)
 
 
@@ -30,7 +30,7 @@ def test_a_trial_answers_several_times_before_it_counts_as_silent(silence, tmp_p
     assert stretch(tmp_path, running=500, silence=silence).seconds == min(1.0, silence / 4)
 
 
-def test_trial_that_had_no_room_counts_also_after_a_restart_as_no_loss_of_its_worker(tmp_path):
+def test_lack_of_device_memory_is_no_worker_loss_even_after_a_resume(tmp_path):
     sweep = Sweep(
         trainable="toys.py:Toy",
         space={"x": Float(0, 1)},

@@ -1,4 +1,4 @@
-"""Which configuration an evaluation chooses, what it refuses, and what a report says of it."""
+"""Which configuration an evaluation chooses, what it refuses, and what a report says about it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def trial(number: int, *values: float, state: str = "completed", **parts: Any) -
     )
 
 
-def test_a_candidate_is_judged_where_the_mean_over_its_repeats_is_best():
+def test_a_candidate_is_judged_at_the_best_mean_over_its_repeats():
     repeats = [trial(0, 3.0, 1.0, 2.5), trial(1, 3.0, 2.0, 0.5), trial(2, 3.0, 0.3, 1.8)]
     found = _candidate(trial(7, 0.2), repeats, LOSS)
     assert (found.claimed, found.iteration, found.values) == (0.2, 2, [1.0, 2.0, 0.3])
@@ -46,7 +46,7 @@ def test_a_candidate_is_judged_where_the_mean_over_its_repeats_is_best():
     assert found.spread == pytest.approx(0.8544003745)  # ((.1**2 + .9**2 + .8**2) / 2) ** .5
 
 
-def test_repeats_that_ended_early_are_compared_where_all_have_a_value():
+def test_repeats_are_compared_at_iterations_that_all_of_them_reached():
     found = _candidate(trial(7, 0.2), [trial(0, 3.0, 2.0), trial(1, 3.0, 2.5, 0.1)], LOSS)
     assert (found.iteration, found.mean) == (2, 2.25)
 
@@ -60,7 +60,7 @@ def test_a_candidate_with_a_failed_repeat_has_no_mean_and_is_not_chosen():
         _chosen([broken], LOSS, _report(None))
 
 
-def test_the_choice_is_by_mean_and_not_by_what_the_search_claimed():
+def test_the_choice_uses_the_mean_and_not_the_value_claimed_by_the_search():
     lucky = _candidate(trial(0, 0.1), [trial(0, 0.9), trial(1, 0.5)], LOSS)
     steady = _candidate(trial(1, 0.2), [trial(0, 0.4), trial(1, 0.4)], LOSS)
     assert _chosen([lucky, steady], LOSS, _report(None)) is steady
@@ -82,7 +82,10 @@ def _report(folder) -> Report:
 
 @pytest.fixture
 def results(tmp_path):
-    """Write a finished sweep of `mlp` with these parts changed; its folder."""
+    """Return a function that writes a finished sweep of `mlp` with some parts changed.
+
+    It returns the folder.
+    """
 
     def write(objective=LOSS, values=(0.5,), **settings: Any):
         sweep = Sweep(
@@ -133,7 +136,7 @@ def test_a_sweep_without_a_finished_trial_is_refused(results):
         evaluate(results(values=()))
 
 
-def test_a_report_tells_what_was_found_and_refuses_to_look_again(results):
+def test_a_report_shows_the_evaluation_and_a_second_one_is_refused(results):
     folder = results()
     found = {
         "metric": "val_loss",
@@ -168,6 +171,6 @@ def test_a_report_tells_what_was_found_and_refuses_to_look_again(results):
         evaluate(folder)
 
 
-def test_given_configurations_can_be_of_any_space():
+def test_given_configurations_may_belong_to_any_space():
     space = SearchSpace({"layers": {"architecture": {"dense": {"width": [4, 8]}}, "layers": [1, 2]}})
     assert FixedList(configs=({"layers": "dense(width=4)"},)).problems(space) == []

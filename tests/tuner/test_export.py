@@ -1,4 +1,4 @@
-"""`tuner export` finds the best trial's checkpoint and hands it to the trainable."""
+"""`tuner export` finds the best trial's checkpoint and passes it to the trainable."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tuner.journal import Journal
 
 
 class Exporting(Trainable):
-    """It copies what it is given."""
+    """A trainable whose export copies the checkpoint."""
 
     @classmethod
     def export(cls, checkpoint_dir: str, out_dir: str) -> None:
@@ -27,7 +27,7 @@ class Exporting(Trainable):
 
 @pytest.fixture
 def results(tmp_path):
-    """A results folder whose journal says that the best trial's checkpoint is at this place."""
+    """Return a function that writes a results folder whose best trial has its checkpoint at this path."""
 
     def write(checkpoint: str | None, *, content: str = "1 2 3"):
         folder = tmp_path / "results"
@@ -52,30 +52,30 @@ def results(tmp_path):
 
 
 @pytest.mark.parametrize("was_at", ["{folder}", "/somewhere/else"], ids=["in its place", "moved"])
-def test_the_checkpoint_is_found_also_where_the_folder_was_moved(results, tmp_path, was_at):
+def test_the_checkpoint_is_found_even_in_a_moved_folder(results, tmp_path, was_at):
     folder = results(f"{was_at}/checkpoints/00000/checkpoint_000001")
     found = export(folder, tmp_path / "model", trust=True)
     assert found == folder / "checkpoints" / "00000" / "checkpoint_000001"
     assert (tmp_path / "model" / "copy").read_text() == "1 2 3"
 
 
-def test_a_best_trial_without_a_checkpoint_is_named(results, tmp_path):
+def test_a_best_trial_without_a_checkpoint_is_named_in_the_error(results, tmp_path):
     with pytest.raises(ResultsError, match=r"best trial, 00000, has no checkpoint$"):
         export(results(None), tmp_path / "model")
 
 
-def test_a_checkpoint_that_is_elsewhere_is_named(results, tmp_path):
+def test_a_checkpoint_outside_the_folder_is_named_in_the_error(results, tmp_path):
     with pytest.raises(ResultsError, match=r"is missing: this folder has no 's3://bucket/checkpoint'"):
         export(results("s3://bucket/checkpoint"), tmp_path / "model")
 
 
-def test_what_the_trainable_says_of_the_checkpoint_is_the_error(results, tmp_path):
+def test_the_trainable_s_complaint_about_the_checkpoint_is_the_error(results, tmp_path):
     folder = results("{folder}/checkpoints/00000/checkpoint_000001", content="torn")
     with pytest.raises(ResultsError, match=r"cannot export it: its weights are torn$"):
         export(folder, tmp_path / "model", trust=True)
 
 
-def test_a_folder_that_holds_something_is_left_alone(results, tmp_path):
+def test_a_folder_that_is_not_empty_is_left_unchanged(results, tmp_path):
     folder = results("{folder}/checkpoints/00000/checkpoint_000001")
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "mine").write_text("keep")

@@ -1,4 +1,4 @@
-"""How likely success is, by the classifier that keeps ``bayes`` away from what fails."""
+"""The classifier that keeps ``bayes`` away from failing configurations."""
 
 import math
 
@@ -20,7 +20,7 @@ def data():
     return columns, columns[:, 0] + columns[:, 1] < 1.2, rng.uniform(size=(2000, 3))
 
 
-def test_the_gradient_of_the_loss_is_its_own(data):
+def test_the_gradient_of_the_loss_equals_finite_differences(data):
     columns, succeeded, _ = data
     model = Feasibility(GROUPS).fit(columns, succeeded)
     priors = np.array([_LENGTH, _LENGTH, _SIGNAL])
@@ -32,7 +32,7 @@ def test_the_gradient_of_the_loss_is_its_own(data):
 
 
 @pytest.mark.parametrize("what", ["log_probability", "penalty"])
-def test_the_gradient_of_what_is_predicted_is_its_own(data, what):
+def test_the_gradient_of_a_prediction_equals_finite_differences(data, what):
     columns, succeeded, points = data
     model = Feasibility(GROUPS).fit(columns, succeeded)
     for point in points[:20]:
@@ -42,8 +42,11 @@ def test_the_gradient_of_what_is_predicted_is_its_own(data, what):
         assert gradient == pytest.approx(differences, rel=1e-3, abs=1e-3)
 
 
-def test_it_divides_the_space_as_that_of_scikit_learn_does(data):
-    """Theirs has a logit and no mean: probabilities differ a little, but hardly ever on which side of 1/2."""
+def test_the_classifier_divides_the_space_as_scikit_learn_s_does(data):
+    """Scikit-learn uses a logit link and no mean, so probabilities differ slightly.
+
+    The predicted class hardly ever differs.
+    """
     columns, succeeded, points = data
     model = Feasibility(np.arange(3)).fit(columns, succeeded)
     kernel = ConstantKernel(model._signal) * Matern(np.exp(model.parameters[:3]), nu=2.5)
@@ -53,7 +56,7 @@ def test_it_divides_the_space_as_that_of_scikit_learn_does(data):
 
 
 @pytest.mark.parametrize("share", [0.2, 0.7, 0.95])
-def test_far_from_all_trials_success_is_as_frequent_as_it_was(share):
+def test_far_from_all_trials_the_prediction_is_the_observed_success_rate(share):
     rng = np.random.default_rng(0)
     columns = 0.05 * rng.uniform(size=(100, 8))
     succeeded = np.arange(100) < 100 * share
@@ -61,7 +64,7 @@ def test_far_from_all_trials_success_is_as_frequent_as_it_was(share):
     assert far == pytest.approx([share], abs=0.1)
 
 
-def test_of_what_is_said_to_succeed_at_least_as_much_does(data):
+def test_predicted_success_rates_do_not_exceed_the_observed_ones(data):
     columns, succeeded, points = data
     model = Feasibility(np.arange(3)).fit(columns, succeeded)
     found = np.exp(model.log_probability(points))
@@ -72,7 +75,7 @@ def test_of_what_is_said_to_succeed_at_least_as_much_does(data):
 
 
 @pytest.mark.parametrize(("failed", "least"), [(0.1, 0.7), (0.25, 0.7), (0.3, 0.85), (0.5, 0.95)])
-def test_the_more_have_failed_the_surer_a_trial_must_be(failed, least):
+def test_the_required_probability_rises_with_the_number_of_failures(failed, least):
     columns = np.random.default_rng(0).uniform(size=(100, 2))
     model = Feasibility(np.arange(2)).fit(columns, np.arange(100) >= 100 * failed)
     assert model.required == pytest.approx(least)

@@ -1,4 +1,4 @@
-"""Functions that are no trainables, as ``check`` finds them: what is wrong, and what to write instead."""
+"""Objects that ``check`` refuses as trainables: the fault, and what to write instead."""
 
 import functools
 import importlib.util
@@ -125,23 +125,23 @@ def hydra(tmp_path) -> Iterator[types.ModuleType]:
 
 
 @pytest.mark.parametrize("text", REFUSED, ids=lambda text: text.split("def ")[1].splitlines()[0])
-def test_what_is_no_function_of_the_configuration_is_refused_with_the_way_to_write_it(text):
+def test_an_unsuitable_function_is_refused_with_the_way_to_write_it(text):
     assert misfit(function_of(text), "train.py:run") == f"the function 'train.py:run' {REFUSED[text]}"
 
 
 @pytest.mark.parametrize("text", TAKEN)
-def test_a_function_of_the_configuration_is_taken(text):
+def test_a_function_of_the_configuration_is_accepted(text):
     assert misfit(function_of(text), "train.py:run") is None
 
 
-def test_what_is_bound_or_wrapped_is_looked_at_as_it_is_called():
+def test_a_bound_or_wrapped_function_is_judged_by_how_it_is_called():
     assert misfit(functools.partial(function_of("def run(config, data): ..."), data=3), "x:run") is None
     assert misfit(print, "builtins:print") is None
     wrapped = functools.wraps(function_of("def run(lr=0.1): ..."))(lambda *given: None)
     assert "got (lr=0.1)" in misfit(wrapped, "x:run")
 
 
-def test_a_program_of_hydra_is_refused_with_the_way_to_compose_its_configuration(hydra):
+def test_a_hydra_program_is_refused_with_the_way_to_compose_its_configuration(hydra):
     @hydra.main(config_path="conf", config_name="train", version_base=None)
     def run(cfg): ...
 
@@ -154,7 +154,7 @@ def test_a_program_of_hydra_is_refused_with_the_way_to_compose_its_configuration
     )
 
 
-def test_a_command_of_click_is_refused_with_the_way_to_call_it():
+def test_a_click_command_is_refused_with_the_way_to_call_it():
     click = pytest.importorskip("click")
 
     @click.command()

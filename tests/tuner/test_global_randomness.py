@@ -1,4 +1,4 @@
-"""A trial draws the same from the global generators whatever runs in its process."""
+"""A trial draws the same numbers from the global generators whatever else runs in its process."""
 
 import random
 import subprocess
@@ -36,7 +36,7 @@ def test_a_trial_s_draws_depend_on_its_seed_alone():
     assert seen == expected
 
 
-def test_trials_of_different_seeds_and_of_later_iterations_draw_something_else():
+def test_draws_differ_between_seeds_and_between_iterations():
     randomness = GlobalRandomness()
     found = set()
     for seed, iteration in [(1, 0), (2, 0), (1, 3), (1, 4)]:
@@ -45,7 +45,7 @@ def test_trials_of_different_seeds_and_of_later_iterations_draw_something_else()
     assert len(found) == 4
 
 
-def test_torch_that_a_trial_is_the_first_to_import_is_seeded():
+def test_torch_is_seeded_when_a_trial_is_the_first_to_import_it():
     code = (
         "from tuner.worker.randomness import GlobalRandomness; r = GlobalRandomness(); r.begin(0, 7)\n"
         "import sys; assert 'torch' not in sys.modules\n"

@@ -1,4 +1,4 @@
-"""Which placement groups are kept for a later trial and which are given back, on a cluster of two CPUs."""
+"""Which placement groups are kept for a later trial and which are released, on a cluster of two CPUs."""
 
 import pytest
 from ray.air.execution.resources import AcquiredResources, ResourceManager
@@ -18,7 +18,7 @@ TOTAL = {"CPU": 2.0, "GPU": 1.0}
 
 
 class Ray(ResourceManager):
-    """Two CPUs and a GPU, given to whom they suffice for."""
+    """Two CPUs and a GPU, handed out to any request that fits."""
 
     def __init__(self):
         self.asked, self.placed = [], []
@@ -53,7 +53,7 @@ class Group(AcquiredResources):
 
 
 class Processes:
-    """They start, are ready and answer, until they are ended or die."""
+    """Workers that start, are ready and answer until they are ended or die."""
 
     def __init__(self):
         self.running = []
@@ -63,7 +63,7 @@ class Processes:
         return self.running[-1]
 
     def is_ready(self, worker):
-        return True  # whatever has become of it since
+        return True  # even if it has died since
 
     def is_alive(self, worker):
         return worker in self.running
@@ -81,7 +81,7 @@ class Clock:
 
 
 class Cluster:
-    """Placement groups and what they rest on."""
+    """Placement groups with a fake Ray, fake worker processes and a clock of the test's own."""
 
     def __init__(self, *, most=2, apart=False):
         self.ray, self.processes, self.clock = Ray(), Processes(), Clock()
@@ -90,7 +90,7 @@ class Cluster:
         )
 
     def begin(self, request):
-        """The lease of a trial that asks for this and need not wait for it."""
+        """Return the lease of a trial whose request is granted without waiting."""
         self.groups.request_resources(request)
         assert self.groups.has_resources_ready(request)
         lease = self.groups.acquire_resources(request)
@@ -111,14 +111,14 @@ def cluster():
     return Cluster()
 
 
-def test_next_trial_that_asks_for_the_same_has_the_same_process(cluster):
+def test_the_next_trial_with_the_same_request_gets_the_same_process(cluster):
     first = cluster.begin(ONE)
     cluster.end(first)
     assert cluster.begin(PlacementGroupFactory([{"CPU": 1.0}])).worker is first.worker
     assert cluster.sizes == [1]
 
 
-def test_trial_that_asks_for_something_else_has_another_process(cluster):
+def test_a_trial_with_another_request_gets_another_process(cluster):
     first = cluster.begin(ONE)
     cluster.end(first)
     assert cluster.begin(OTHER).worker is not first.worker
@@ -126,47 +126,47 @@ def test_trial_that_asks_for_something_else_has_another_process(cluster):
 
 
 @pytest.mark.parametrize("request_", [SPREAD, HEADLESS], ids=["two bundles", "empty head"])
-def test_group_in_which_a_trial_can_start_more_goes_with_it(cluster, request_):
+def test_a_group_with_room_for_tasks_of_the_trial_is_released_with_it(cluster, request_):
     cluster.end(cluster.begin(request_))
     assert (cluster.ray.placed, cluster.processes.running) == ([], [])
 
 
-def test_workers_are_counted_with_those_that_are_idle_or_awaited(cluster):
+def test_the_count_of_workers_includes_idle_and_requested_ones(cluster):
     first, _ = cluster.begin(ONE), cluster.begin(ONE)
     cluster.groups.request_resources(ONE)
-    assert cluster.groups.counts() == (2, 0, 2, 2, 2)  # two places at most, so a third is not asked for
+    assert cluster.groups.counts() == (2, 0, 2, 2, 2)  # at most two groups, so no third one is requested
     cluster.end(first)
     assert cluster.groups.counts().busy == 1
 
 
-def test_trials_that_are_to_be_apart_share_no_process():
+def test_trials_with_fresh_processes_share_none():
     cluster = Cluster(apart=True)
     cluster.end(cluster.begin(ONE))
     assert (cluster.ray.placed, cluster.processes.running) == ([], [])
 
 
-def test_process_that_was_killed_is_not_used_again(cluster):
+def test_a_killed_process_is_not_reused(cluster):
     lease = cluster.begin(ONE)
     cluster.groups.kill(lease)
     cluster.end(lease)
     assert cluster.ray.placed == []
 
 
-def test_process_that_a_trial_leaves_unclean_is_not_used_again(cluster, monkeypatch):
+def test_a_process_that_a_trial_leaves_unclean_is_not_reused(cluster, monkeypatch):
     lease = cluster.begin(ONE)
     monkeypatch.setattr(lease.lane, "is_clean", lambda: False)
     cluster.end(lease)
     assert (cluster.ray.placed, cluster.processes.running) == ([], [])
 
 
-def test_process_that_was_not_ready_when_its_trial_ended_is_not_used_again(cluster, monkeypatch):
+def test_a_process_that_was_not_ready_when_its_trial_ended_is_not_reused(cluster, monkeypatch):
     lease = cluster.begin(ONE)
     monkeypatch.setattr(cluster.processes, "is_ready", lambda worker: False)
     cluster.end(lease)
     assert (cluster.ray.placed, cluster.processes.running) == ([], [])
 
 
-def test_process_that_has_died_without_a_trial_is_not_used_again(cluster):
+def test_a_process_that_died_idle_is_not_reused(cluster):
     lease = cluster.begin(ONE)
     cluster.end(lease)
     cluster.processes.running.remove(lease.worker)
@@ -174,21 +174,21 @@ def test_process_that_has_died_without_a_trial_is_not_used_again(cluster):
     assert cluster.sizes == [1]
 
 
-def test_idle_group_is_given_back_at_once_where_its_room_is_needed(cluster):
+def test_an_idle_group_is_released_at_once_when_its_resources_are_needed(cluster):
     cluster.end(cluster.begin(ONE))
     assert cluster.begin(BOTH).worker in cluster.processes.running
     assert cluster.sizes == [2]
 
 
-def test_longest_idle_group_is_given_back_where_there_would_be_too_many(cluster):
+def test_the_longest_idle_group_is_released_when_there_would_be_too_many(cluster):
     first, second = cluster.begin(ONE), cluster.begin(HALF)
     cluster.end(second, first)
     cluster.begin(QUARTER)
     assert cluster.sizes == [0.25, 1]
 
 
-def test_idle_groups_that_the_sums_leave_room_beside_are_given_back_after_a_while(cluster, monkeypatch):
-    """Ray may have its reasons: the room is in pieces, or others have it."""
+def test_idle_groups_are_released_after_a_while_even_if_the_totals_suffice(cluster, monkeypatch):
+    """Ray may still be unable to place a group: free resources may be fragmented or used by others."""
     cluster.end(cluster.begin(ONE))
     monkeypatch.setattr(cluster.ray, "has_resources_ready", lambda request: cluster.ray.placed == [])
     cluster.groups.request_resources(OTHER)
@@ -200,7 +200,7 @@ def test_idle_groups_that_the_sums_leave_room_beside_are_given_back_after_a_whil
     assert cluster.groups.has_resources_ready(OTHER)
 
 
-def test_idle_group_stays_where_giving_it_back_is_no_help():
+def test_an_idle_group_is_kept_when_releasing_it_does_not_help():
     cluster = Cluster(most=3)
     running, ended = cluster.begin(ONE), cluster.begin(ONE)
     cluster.groups.request_resources(BOTH)
@@ -214,7 +214,7 @@ def test_idle_group_stays_where_giving_it_back_is_no_help():
     assert cluster.groups.has_resources_ready(BOTH)
 
 
-def test_trial_that_waits_for_the_same_comes_first_while_the_first_has_not_waited_long():
+def test_a_matching_process_goes_to_a_later_trial_at_first():
     cluster = Cluster(most=4)
     lease, _ = cluster.begin(ONE), cluster.begin(ONE)
     cluster.groups.request_resources(OTHER)
@@ -224,7 +224,7 @@ def test_trial_that_waits_for_the_same_comes_first_while_the_first_has_not_waite
     assert cluster.ray.asked == [OTHER]
 
 
-def test_trial_that_has_waited_long_comes_before_one_that_waits_for_the_same():
+def test_after_a_long_wait_the_first_trial_precedes_a_matching_one():
     cluster = Cluster(most=4)
     lease, _ = cluster.begin(ONE), cluster.begin(ONE)
     cluster.groups.request_resources(OTHER)
@@ -235,7 +235,7 @@ def test_trial_that_has_waited_long_comes_before_one_that_waits_for_the_same():
     assert not cluster.groups.has_resources_ready(ONE)
 
 
-def test_trial_waits_a_little_for_its_like_before_an_idle_process_goes_for_it(cluster):
+def test_a_trial_waits_briefly_for_a_matching_process_before_an_idle_one_is_ended(cluster):
     running, idle = cluster.begin(ONE), cluster.begin(OTHER)
     cluster.end(idle)
     cluster.groups.request_resources(ONE)
@@ -245,7 +245,7 @@ def test_trial_waits_a_little_for_its_like_before_an_idle_process_goes_for_it(cl
     assert cluster.begin(OTHER).worker is idle.worker
 
 
-def test_trial_whose_like_runs_on_gets_the_room_of_an_idle_process(cluster):
+def test_a_trial_gets_the_resources_of_an_idle_process_while_matching_ones_are_busy(cluster):
     running, idle = cluster.begin(ONE), cluster.begin(OTHER)
     cluster.end(idle)
     cluster.groups.request_resources(ONE)
@@ -255,7 +255,7 @@ def test_trial_whose_like_runs_on_gets_the_room_of_an_idle_process(cluster):
     assert [group.resource_request for group in cluster.ray.placed] == [ONE, ONE]
 
 
-def test_request_that_is_withdrawn_before_ray_is_asked_is_never_asked(cluster):
+def test_a_request_withdrawn_in_time_never_reaches_ray(cluster):
     _, idle = cluster.begin(ONE), cluster.begin(OTHER)
     cluster.end(idle)
     cluster.groups.request_resources(ONE)
@@ -265,8 +265,8 @@ def test_request_that_is_withdrawn_before_ray_is_asked_is_never_asked(cluster):
     assert (cluster.sizes, cluster.ray.asked) == ([1, 1], [])
 
 
-def test_no_more_groups_are_asked_for_than_there_may_be():
-    """A trial that has lost its process asks again, maybe after a new one has asked for its place."""
+def test_no_more_groups_are_requested_than_allowed():
+    """A trial that lost its process asks again, perhaps after a new trial has requested its place."""
     cluster = Cluster(most=1)
     cluster.groups.request_resources(ONE)
     cluster.groups.request_resources(OTHER)
@@ -280,7 +280,7 @@ def test_no_more_groups_are_asked_for_than_there_may_be():
     assert cluster.sizes == []
 
 
-def test_trial_that_has_waited_long_takes_over_from_its_like():
+def test_a_trial_that_has_waited_long_takes_over_a_matching_process():
     cluster = Cluster(most=4)
     lease, _ = cluster.begin(ONE), cluster.begin(ONE)
     cluster.groups.request_resources(ONE)
@@ -289,7 +289,7 @@ def test_trial_that_has_waited_long_takes_over_from_its_like():
     assert cluster.groups.acquire_resources(ONE).worker is lease.worker
 
 
-def test_wait_counts_from_when_a_trial_is_the_first_that_waits():
+def test_waiting_time_starts_when_a_trial_is_first_in_the_queue():
     cluster = Cluster(most=5)
     lease, _ = cluster.begin(ONE), cluster.begin(ONE)
     for request in (ONE, OTHER, ONE):
@@ -303,7 +303,7 @@ def test_wait_counts_from_when_a_trial_is_the_first_that_waits():
     assert cluster.groups.acquire_resources(ONE).worker is lease.worker
 
 
-def test_one_group_at_a_time_is_given_back_for_a_trial_that_waits():
+def test_one_group_at_a_time_is_released_for_a_waiting_trial():
     cluster = Cluster(most=3)
     leases = cluster.begin(ONE), cluster.begin(ONE)
     cluster.groups.request_resources(OTHER)
@@ -313,7 +313,7 @@ def test_one_group_at_a_time_is_given_back_for_a_trial_that_waits():
     assert cluster.sizes == [1]
 
 
-def test_group_that_gets_free_is_given_back_only_if_ray_needs_its_room():
+def test_a_free_group_is_released_only_if_ray_needs_its_resources():
     cluster = Cluster(most=4)
     _, other, idle = cluster.begin(ONE), cluster.begin(HALF), cluster.begin(QUARTER)
     cluster.end(idle)
@@ -326,7 +326,7 @@ def test_group_that_gets_free_is_given_back_only_if_ray_needs_its_room():
     assert cluster.groups.has_resources_ready(ONE)
 
 
-def test_request_that_is_withdrawn_leaves_the_process_to_others(cluster):
+def test_a_withdrawn_request_leaves_the_process_to_other_trials(cluster):
     lease = cluster.begin(ONE)
     cluster.end(lease)
     cluster.groups.request_resources(ONE)
@@ -335,21 +335,21 @@ def test_request_that_is_withdrawn_leaves_the_process_to_others(cluster):
     assert cluster.begin(ONE).worker is lease.worker
 
 
-def test_request_that_is_withdrawn_while_it_waits_is_not_asked_of_ray_any_more(cluster):
+def test_a_request_withdrawn_while_waiting_is_cancelled_at_ray(cluster):
     cluster.begin(BOTH)
     cluster.groups.request_resources(ONE)
     cluster.groups.cancel_resource_request(ONE)
     assert cluster.ray.asked == []
 
 
-def test_only_trials_that_run_hold_gpus_and_places(cluster):
+def test_only_running_trials_hold_gpus_and_slots(cluster):
     leases = cluster.begin(HALF), cluster.begin(HALF)
     assert (cluster.groups.gpus, cluster.groups.free) == (1.0, 0)
     cluster.end(leases[0])
     assert (cluster.groups.gpus, cluster.groups.free) == (0.5, 1)
 
 
-def test_nothing_is_left_in_the_end(cluster):
+def test_no_group_and_no_process_is_left_at_the_end(cluster):
     cluster.end(cluster.begin(ONE))
     cluster.begin(OTHER)
     cluster.groups.clear()
