@@ -208,7 +208,7 @@ def _alone() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _resumable(folder: Path) -> Iterator[None]:
-    """Add to an error of the results folder, the cluster or a logger how to resume the sweep."""
+    """Tell the user how to resume after an error of the results folder, the cluster or a logger."""
     try:
         with writing(folder):
             yield
@@ -341,7 +341,7 @@ def _numbered(name: str) -> Iterator[str]:
 
 
 class _Interruption(threading.Event):
-    """An event that SIGINT, SIGTERM or SIGHUP sets. A later signal raises KeyboardInterrupt.
+    """An event that a signal sets. After ``_SECONDS_OF_PATIENCE``, another signal raises KeyboardInterrupt.
 
     If the process ignores SIGHUP, as under nohup, it still does so.
     """
