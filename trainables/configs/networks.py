@@ -173,7 +173,9 @@ class MLPConfig(TrainingConfig):
 class CNNConfig(TrainingConfig, ImageConfig):
     """Hyperparameters of a small convolutional network."""
 
-    channels: int = Field(16, ge=1, description="channels of the first block; later blocks double them")
+    channels: int = Field(
+        16, ge=1, description="channels of the first block; each further block doubles them"
+    )
     blocks: int = Field(2, ge=1, description="blocks of convolution, normalization, activation and pooling")
     whitening: Literal["none", "zca"] = Field("none", description="whitening of the image's pixels")
     kernel: Literal[1, 3, 5, 7] = Field(3, description="height and width of the convolutions, in pixels")
@@ -200,7 +202,7 @@ class TransformerConfig(TrainingConfig):
     width: int = Field(32, ge=1, description="features per token; must be a multiple of heads")
     heads: int = Field(4, ge=1, description="attention heads of each block")
     depth: int = Field(2, ge=1, description="blocks of attention and feed-forward network")
-    expansion: int = Field(2, ge=1, description="hidden units of a feed-forward network, in widths")
+    expansion: int = Field(2, ge=1, description="hidden units of a feed-forward network, per unit of width")
     activation: Activation = Field(
         "gelu", description=f"nonlinearity of the feed-forward networks: {_names(Activation)}"
     )
