@@ -1,4 +1,4 @@
-"""The searcher and the scheduler of a sweep, as a sweep file names them."""
+"""Read and write the searcher and the scheduler of a sweep as a sweep file names them."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _S = TypeVar("_S", bound=Spec)
 def component(
     value: Any, base: type[_S], table: Mapping[str, type[_S]], what: Literal["searcher", "scheduler"]
 ) -> _S:
-    """Return the settings that a name, a mapping with ``kind``, or the object itself gives.
+    """Return a method's settings object from a name, a mapping with ``kind``, or the object itself.
 
-    Raises SpecError.
+    Raises SpecError for an unknown method or invalid settings.
     """
     if isinstance(value, base):
         return value
@@ -47,7 +47,7 @@ def component(
 
 
 def _without_kind(value: Mapping[Any, Any], table: Mapping[str, type[Spec]], what: Any) -> Problem:
-    """What is wrong with a mapping that has no ``kind``, or one that is no name."""
+    """Return the problem of a mapping without ``kind``, or with a ``kind`` that is not a name."""
     if "kind" in value:
         return Problem("kind", f"must be one of {', '.join(table)}, got {describe(value['kind'])}")
     for key, item in value.items():

@@ -123,7 +123,7 @@ def space_problems(spec: Given, trainable: Any, space: SearchSpace) -> list[Prob
 def _hint(
     spec: Given, name: str, space: SearchSpace, hyperparameters: Collection[str], settings: Collection[str]
 ) -> str:
-    """What to write for a name that is no hyperparameter of a trainable."""
+    """Return the remedy for a name that is not a hyperparameter of the trainable."""
     if likely(name, hyperparameters, likeness=ALIKE) is None:
         if setting := synonym(name, settings):
             return f"; write its setting '{setting}' under 'trainable'"
@@ -134,7 +134,7 @@ def _hint(
 
 
 def _remedy(model: type[BaseModel], name: str, space: SearchSpace) -> str:
-    """What to write for a constant that the model refuses, and that was hardly meant as one."""
+    """Return the remedy for a constant that the model refuses, if it looks like a dimension; else empty."""
     value = space.constants.get(name)
     if isinstance(value, (list, tuple)):
         fits = value and not any(invalid(model, {name: each}, only=name) for each in value)

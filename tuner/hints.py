@@ -1,4 +1,4 @@
-"""Remedies that errors name, for words of other tools and for keys in the wrong place of a sweep file."""
+"""Remedies in errors for other tools' words, and for keys in the wrong place of a sweep file."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ _METRIC_KEYS = (
     *("metric", "name", "attribute", "metric_name", "objectiveMetricName", "objective", "objective_name"),
     *("metrics", "objectives"),
 )
-"""Keys with which a sweep file, or that of another tool, names a metric."""
+"""Keys that name a metric in a sweep file, or in another tool's file."""
 
 _MODE_KEYS = ("mode", "goal", "direction", "type", "optimize", "directions", "modes", "goals")
+"""Keys that name a metric's direction in a sweep file, or in another tool's file."""
 
 
 def flow(value: Any) -> str:
-    """A value in YAML's flow style, as a sweep file writes it."""
+    """Return a value in YAML's flow style, as a sweep file writes it."""
     if isinstance(value, Mapping):
         return f"{{{', '.join(f'{key}: {flow(each)}' for key, each in value.items())}}}"
     if isinstance(value, (list, tuple)):
@@ -33,7 +34,7 @@ def flow(value: Any) -> str:
 
 
 def for_method(name: object, what: Literal["searcher", "scheduler"]) -> str | None:
-    """What to write for a searcher or scheduler that another tool calls ``name``; ``None``: not known."""
+    """Return the remedy for another tool's name of a searcher or scheduler, or ``None`` if it is unknown."""
     found = list(dict.fromkeys((key, flow(ours)) for key, ours in method(name)))
     own = [ours for key, ours in found if key == what]
     other = [f"{key}: {ours}" for key, ours in found if key != what]
@@ -43,9 +44,9 @@ def for_method(name: object, what: Literal["searcher", "scheduler"]) -> str | No
 
 
 def for_key(key: object, value: Any, known: Collection[str]) -> str | None:
-    """What to write for an unknown key of one part of a sweep that belongs elsewhere; ``None``: not known.
+    """Return the remedy for an unknown key that belongs elsewhere, or ``None`` if there is none.
 
-    ``known``: the keys of the part.
+    ``known``: the keys of the part that has the unknown key.
     """
     at_top = "trainable" in known and "space" in known
     if at_top and isinstance(value, Mapping) and any(kind in value for kind in _DIMENSIONS):
@@ -58,7 +59,7 @@ def for_key(key: object, value: Any, known: Collection[str]) -> str | None:
     place, ours = found
     own = {"searcher": "initial_points", "scheduler": "resource"}
     if own.get(place) in known:
-        return None  # another method has it, or this one under another name
+        return None  # another method has the key, or this method has it under another name
     if place == "sweep":
         return _at_top(ours, value) if at_top else None
     if synonym(key, known) is not None and not at_top:
@@ -72,7 +73,7 @@ def for_key(key: object, value: Any, known: Collection[str]) -> str | None:
 
 
 def sections(key: object, value: Any) -> set[str]:
-    """The parts of a sweep in which an unknown key at its top belongs, or the keys in its mapping."""
+    """Return the parts of a sweep that an unknown key at its top, or the keys in its mapping, belong to."""
     found = place_of(key)
     own = {found[1] if found[0] == "sweep" else found[0]} if found is not None else set()
     if isinstance(value, Mapping) and (found is None or found == ("sweep", "budget")):
@@ -81,7 +82,7 @@ def sections(key: object, value: Any) -> set[str]:
 
 
 def _each(values: Mapping[Any, Any], known: Collection[str]) -> str | None:
-    """The remedies for the keys of a section that a sweep file does not have."""
+    """Join the remedies for the keys of a section that sweep files do not have."""
     skipped = _MODE_KEYS if any(key in values for key in _METRIC_KEYS) else ()
     hints = [for_key(key, value, known) for key, value in values.items() if key not in skipped]
     advice = [hint.removeprefix("; write ") for hint in hints if hint is not None]
@@ -103,13 +104,13 @@ def _at_top(ours: str, value: Any) -> str | None:
 
 
 def for_file(name: str) -> str | None:
-    """The name of a function in a file or module that ``name`` names alone; ``None``: it names neither."""
+    """Return ``path.py:function`` for a text that contains a Python file, or ``None`` if it contains none."""
     path = re.search(r"[^\s'\"]+\.py", name)
     return f"{path[0]}:function" if path else None
 
 
 def meant_as_objective(value: Mapping[Any, Any]) -> bool:
-    """Whether a mapping says an objective in another form, as ``{name: val_loss, goal: minimize}`` does."""
+    """Return whether a mapping is an objective in another form, as ``{name: val_loss, goal: minimize}`` is."""
     if len(value) == 1:
         [(key, item)] = value.items()
         return key not in _MODE_KEYS and bool(_mode(key) or _mode(item))
@@ -118,7 +119,10 @@ def meant_as_objective(value: Mapping[Any, Any]) -> bool:
 
 
 def objective(value: Any, key: str = "metric") -> str:
-    """An objective in the form of a sweep file, from what was written instead of one or of its ``key``."""
+    """Return an objective as a sweep file writes it.
+
+    ``value`` is an objective in another form, or the value of the objective's key ``key``.
+    """
     metric, mode = "...", None
     if isinstance(value, Mapping):
         named = next((value[each] for each in _METRIC_KEYS if each in value), None)
@@ -140,7 +144,7 @@ def objective(value: Any, key: str = "metric") -> str:
 
 
 def _from_text(text: str) -> tuple[str, Literal["min", "max"] | None]:
-    """The metric and the mode of a text such as ``min val_loss``, ``-loss`` or ``val_loss:min``."""
+    """Return the metric and the mode of a text such as ``min val_loss``, ``-loss`` or ``val_loss:min``."""
     words = [word for word in re.split(r"[\s:=,()]+", text) if word]
     modes = [mode for word in words if (mode := _mode(word))]
     others = [word for word in words if not _mode(word)]
@@ -153,7 +157,7 @@ def _from_text(text: str) -> tuple[str, Literal["min", "max"] | None]:
 
 
 def _switch(value: Mapping[Any, Any]) -> Literal["min", "max"] | None:
-    """The mode that a switch such as ``minimize: true`` says; ``None``: there is none."""
+    """Return the mode of a switch such as ``minimize: true``, or ``None`` if there is none."""
     for key, on in value.items():
         if (mode := _mode(key)) is not None and isinstance(on, bool):
             return mode if on else "min" if mode == "max" else "max"

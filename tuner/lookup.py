@@ -1,4 +1,4 @@
-"""``looked_up``: a sweep file's paths, found in its own folder first and then in the current one."""
+"""``looked_up``: resolve a sweep file's paths, first in the file's folder, then in the current one."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from tuner.errors import SpecError
 from tuner.trainable import TrainableSpec
 
 _NAMING = ("trainable", "searcher", "scheduler", "loggers")
-"""The parts of a sweep that name the user's code and files."""
+"""The parts of a sweep that name code and files of the user."""
 
 _PATHS = ("warm_start", "controller")
 """Settings of searchers that name files."""
 
 
 def looked_up(data: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """A sweep as it is read, with each path and ``file.py:Name`` as it is found from the current directory.
+    """Return a sweep with its paths and ``file.py:Name`` rewritten to be valid from the current directory.
 
-    A setting of a trainable names files if its type in ``Settings`` is a path, or if the field's
-    ``json_schema_extra`` has ``lookup: file``. What is not in ``folder`` stays as it is.
+    A trainable's setting names files if its type in ``Settings`` is a path, or if the field's
+    ``json_schema_extra`` has ``lookup: file``. A path that is not in ``folder`` is unchanged.
     """
 
     def part(value: Any) -> Any:
@@ -60,7 +60,7 @@ def _with_settings(spec: TrainableSpec, folder: Path) -> dict[str, Any]:
 
 
 def _setting(value: Any, folder: Path) -> Any:
-    """A setting, one path or several, as it is found from the current directory."""
+    """Return a setting, one path or several, with paths that are valid from the current directory."""
     if isinstance(value, str):
         return path_beside(value, folder) if beside(value, folder) == value else beside(value, folder)
     if isinstance(value, list):

@@ -37,7 +37,7 @@ Ending = Literal["completed", "stopped", "failed"]
 
 
 def _without_mode(schema: JsonDict) -> None:
-    """Let a JSON Schema require no mode."""
+    """Make ``mode`` optional in the JSON Schema."""
     schema["required"] = ["metric"]
 
 
@@ -54,8 +54,8 @@ class Objective(Spec):
         description="name of the metric to optimise, as trials report it"
     )
     mode: Literal["min", "max"] = Field(
-        description="whether to minimise or maximise the metric; a standard metric, such as val_accuracy or "
-        "loss, needs none"
+        description="whether to minimise or maximise the metric; not needed for a standard metric, such as "
+        "val_accuracy or loss"
     )
     others: SkipJsonSchema[tuple[Objective, ...]] = Field(
         default=(), description="further objectives of equal weight; a sweep file writes a list instead"
@@ -128,7 +128,7 @@ class Objective(Spec):
 
 
 def _completed(data: Any) -> dict[str, Any]:
-    """One objective as a mapping, with the mode of a standard metric. Raises SpecError for anything else."""
+    """Return one objective as a mapping, with the mode of a standard metric. Raises SpecError otherwise."""
     if isinstance(data, str):
         if mode := mode_of(data):
             return {"metric": data, "mode": mode}
@@ -141,7 +141,7 @@ def _completed(data: Any) -> dict[str, Any]:
     if isinstance(metric, str) and metric and data.keys() == {"metric"}:
         if mode := mode_of(metric):
             return {**given, "mode": mode}
-        what = f"must be given, since '{metric}' is no standard metric"
+        what = f"must be given, since '{metric}' is not a standard metric"
         raise SpecError([Problem("mode", f"{what}; write {hints.objective(given)}")])
     if hints.meant_as_objective(given):
         what = f"must have 'metric' and 'mode', got {flow(given)}; write {hints.objective(given)}"

@@ -1,4 +1,4 @@
-"""``Spec``, the base of all parts of a sweep, and its errors; ``locate`` imports what a name means."""
+"""``Spec``, the base of all parts of a sweep, and its errors. ``locate`` imports the object of a name."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from tuner.synonyms import others, squeezed, synonym
 from tuner.synonyms.table import KIND_KEYS
 
 Number = Annotated[float, Strict(), AllowInfNan(False)]
-"""A finite number; text that looks like one is refused."""
+"""A finite number, not text that looks like one."""
 
 Count = Annotated[int, Strict(), Field(ge=1)]
 """A whole number, at least 1."""
 
 Flag = Annotated[bool, Strict()]
-"""True or false, not 1 or a text that reads so."""
+"""True or false, not 1 or text."""
 
 Seed = Annotated[int, Strict(), Field(ge=0, lt=2**32)]
 """A whole number, at least 0 and below 2**32."""
@@ -45,9 +45,9 @@ class Spec(BaseModel):
 
 
 def unwrapped(value: Any, *, arrays: bool = False) -> Any:
-    """Return ``value`` with NumPy's scalars in it, also in lists and dicts, as plain values.
+    """Return ``value`` with NumPy scalars as plain values, also inside lists and dicts.
 
-    ``arrays``: turn arrays into lists, too. A value without any is returned as it is.
+    ``arrays``: also turn arrays into lists. A value without NumPy objects is returned unchanged.
     """
     if hasattr(value, "dtype") and hasattr(value, "tolist") and not isinstance(value, type):
         return value.tolist() if arrays or getattr(value, "ndim", 1) == 0 else value
@@ -62,7 +62,7 @@ def unwrapped(value: Any, *, arrays: bool = False) -> Any:
 
 
 def problems_of(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
-    """Return every mistake in a pydantic error as a sentence, with the nearest right spelling or synonym."""
+    """Return a problem for each mistake in a pydantic error, with the nearest known spelling or synonym."""
     problems = []
     details = error.errors(include_url=False)
     unknown = [detail["loc"] for detail in details if detail["type"] == "extra_forbidden"]
@@ -75,7 +75,7 @@ def problems_of(error: ValidationError, model: type[BaseModel]) -> list[Problem]
     }
     for detail in details:
         if detail["type"] == "missing" and detail["loc"] in meant:
-            continue  # the unknown key's problem says it
+            continue  # the problem of the unknown key mentions it
         where = ".".join(map(str, detail["loc"]))
         cause = detail.get("ctx", {}).get("error")
         if isinstance(cause, SpecError):
@@ -86,32 +86,32 @@ def problems_of(error: ValidationError, model: type[BaseModel]) -> list[Problem]
 
 
 ALIKE = 0.85
-"""How like a word must be to another, in [0, 1], to be its misspelling rather than a synonym."""
+"""Smallest likeness of two words, in [0, 1], at which one is a misspelling of the other, not a synonym."""
 
 _SPELT = 0.8
-"""From this likeness to a key of the same part on, in [0, 1], a key is not looked for in the other parts."""
+"""Smallest likeness to a key of the same part, in [0, 1], at which other parts are not searched."""
 
 _SHORT_LIST = 8
-"""An error lists so many alternatives in full."""
+"""Most alternatives that an error lists in full."""
 
 _NEAREST = 5
-"""An error names so many of more alternatives."""
+"""Number of alternatives that an error names if there are more."""
 
 
 def nearest(name: object, known: Iterable[str], *, likeness: float = 0.6) -> str | None:
-    """Return the known spelling most like ``name``; ``None``: none is as like as ``likeness``, in [0, 1]."""
+    """Return the known spelling nearest to ``name``, or ``None`` if none has ``likeness``, in [0, 1]."""
     return next(iter(difflib.get_close_matches(str(name), sorted(known), n=1, cutoff=likeness)), None)
 
 
 def likely(name: object, known: Iterable[str], *, likeness: float = 0.6) -> str | None:
-    """Return the known name that ``name`` misspells or means; ``None``: there is none."""
+    """Return the known name that ``name`` misspells or means, or ``None`` if there is none."""
     return _meant(name, sorted(known), likeness)[0]
 
 
 def did_you_mean(name: object, known: Iterable[str], *, likeness: float = 0.6, see: str = "") -> str:
-    """Return ``; did you mean 'x'?`` or ``; write 'x'``, or else what is known, of much the nearest five.
+    """Return ``; did you mean 'x'?`` for a misspelling, ``; write 'x'`` for a synonym, else known names.
 
-    ``see``: the command that lists all.
+    Of more than 8 known names, only the nearest 5 are listed. ``see``: the command that lists all of them.
     """
     known = sorted(known)
     found, spelling = _meant(name, known, likeness)
@@ -125,7 +125,7 @@ def did_you_mean(name: object, known: Iterable[str], *, likeness: float = 0.6, s
 
 
 def _meant(name: object, known: list[str], likeness: float) -> tuple[str | None, bool]:
-    """The known name that ``name`` misspells or means, and whether by its spelling."""
+    """Return the known name that ``name`` misspells or means, and whether it is a misspelling."""
     if (same := next((each for each in known if squeezed(each) == squeezed(name)), None)) is not None:
         return same, True
     if (near := nearest(name, known, likeness=ALIKE)) is not None:
@@ -140,7 +140,7 @@ def _meant(name: object, known: list[str], likeness: float) -> tuple[str | None,
 
 
 def kind_and_settings(value: Mapping[Any, Any], *, what: str) -> tuple[Any, dict[str, Any]]:
-    """A part that a sweep writes as ``{kind: ..., setting: ...}``. Raises SpecError for a wrong kind."""
+    """Split a sweep's entry ``{kind: ..., setting: ...}``. Raises SpecError for a wrong kind."""
     if "kind" not in value:
         if misspelled := nearest("kind", map(str, value)):
             raise SpecError([Problem("", f"unknown key '{misspelled}'; did you mean 'kind'?")])
@@ -155,12 +155,14 @@ def kind_and_settings(value: Mapping[Any, Any], *, what: str) -> tuple[Any, dict
 
 
 def locate(name: str, table: Mapping[str, str], *, what: str) -> Any:
-    """Return the object that a name stands for.
+    """Return the object that a name refers to.
 
-    A name without a colon is looked up in ``table`` (short name -> ``module:Name``); one with a colon is
-    imported: ``package.module:Name`` or ``path/to/file.py:Name``, a path being relative to the current
-    directory. Raises SpecError when there is no such name, module, file or attribute; an error raised by
-    the user's module itself is reported with its type and message.
+    - A name without a colon is a key of ``table`` (short name -> ``module:Name``).
+    - A name with a colon is imported: ``package.module:Name`` or ``path/to/file.py:Name``. A path is relative
+      to the current directory.
+
+    Raises SpecError when there is no such name, module, file or attribute. An error raised by the user's
+    module is reported with its type and message.
     """
     if ":" not in name:
         if name not in table:
@@ -168,7 +170,7 @@ def locate(name: str, table: Mapping[str, str], *, what: str) -> Any:
         name = table[name]
     source, _, attribute = name.rpartition(":")
     if not source or not attribute or (source.startswith(".") and not source.endswith(".py")):
-        raise SpecError([Problem("", f"must read package.module:Name or path/to/file.py:Name, got '{name}'")])
+        raise SpecError([Problem("", f"must be package.module:Name or path/to/file.py:Name, got '{name}'")])
     module = load_file(Path(source)) if source.endswith(".py") else load_module(source)
     found: Any = module
     for part in attribute.split("."):
@@ -200,13 +202,15 @@ _BOUNDS = {
 
 
 class Renamed(NamedTuple):
-    """A setting that earlier versions named otherwise."""
+    """A setting with another name in earlier versions."""
 
     part: str
-    """Of the sweep."""
+    """Part of the sweep."""
+
     before: str
     now: str
     why: str = ""
+    """End of the message: the reason for the new name."""
 
 
 RENAMED = (
@@ -251,16 +255,17 @@ def _literals(expected: str) -> list[str]:
     return [part.strip().strip("'") for part in expected.replace(" or ", ", ").split(",")]
 
 
-_LONGEST_VALUE = 200  # characters of it that an error shows
+_LONGEST_VALUE = 200
+"""Most characters of a value that an error shows."""
 
 _LONGEST_NUMBER = 1024
-"""Bits of a whole number that an error writes out; Python refuses to write very long ones."""
+"""Most bits of a whole number that an error writes out. Python refuses to write very long numbers."""
 
 
 def describe(value: object) -> str:
-    """A value as an error names it: text is said to be text, so that ``1e-4`` is told from ``'1e-4'``.
+    """Return a value as an error names it. Text is marked as such, so that ``1e-4`` differs from ``'1e-4'``.
 
-    A long one is cut.
+    Long values are cut.
     """
     if isinstance(value, str):
         return f"the text '{_cut(value)}'"

@@ -323,7 +323,7 @@ class TrainableSpec(Spec):
 
 
 def _remedy(name: str) -> str | None:
-    """What to write for a name that is no trainable but reads like a file, a command or an import path."""
+    """Return the remedy for an unknown name that looks like a file, a command or an import path."""
     if ":" in name:
         return None
     if (known := estimator(name)) is not None:

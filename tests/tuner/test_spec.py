@@ -251,9 +251,9 @@ class TestLocate:
             ("no_such.module:X", "there is no module 'no_such.module'"),
             ("json.no_such:X", "there is no module 'json.no_such'"),
             ("json:dupms", "'json' has no 'dupms'; did you mean 'dumps'?"),
-            (":X", "must read package.module:Name or path/to/file.py:Name, got ':X'"),
-            ("json:", "must read package.module:Name or path/to/file.py:Name, got 'json:'"),
-            (".json:X", "must read package.module:Name or path/to/file.py:Name, got '.json:X'"),
+            (":X", "must be package.module:Name or path/to/file.py:Name, got ':X'"),
+            ("json:", "must be package.module:Name or path/to/file.py:Name, got 'json:'"),
+            (".json:X", "must be package.module:Name or path/to/file.py:Name, got '.json:X'"),
         ],
     )
     def test_what_cannot_be_found_is_named(self, name: str, sentence: str) -> None:

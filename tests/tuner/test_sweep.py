@@ -159,7 +159,7 @@ SENTENCES: dict[str, list[str]] = {
         "space.dropuot: mlp has no hyperparameter 'dropuot'; did you mean 'dropout'?",
     ],
     "mode_missing": [
-        "objective.mode: must be given, since 'gain' is no standard metric; write {metric: gain, mode: min} or mode: max",
+        "objective.mode: must be given, since 'gain' is not a standard metric; write {metric: gain, mode: min} or mode: max",
         "objective.metric: mlp reports no 'gain'; must be one of epoch_seconds, gradient_norm, learning_rate, parameters, train_loss, val_accuracy, val_loss",
     ],
     "name_with_a_slash": [
@@ -254,7 +254,7 @@ SENTENCES: dict[str, list[str]] = {
     "trainable_module_missing": ["trainable: there is no module 'no_such_package.model'"],
     "trainable_without_kind": ["trainable.kind: must be given: the trainable's name"],
     "trainable_without_module": [
-        "trainable: must read package.module:Name or path/to/file.py:Name, got ':Model'"
+        "trainable: must be package.module:Name or path/to/file.py:Name, got ':Model'"
     ],
     "trials_fractional": ["budget.trials: must be a whole number, got 4.0"],
     "trials_zero": ["budget.trials: must be at least 1, got 0"],

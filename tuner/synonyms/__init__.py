@@ -1,6 +1,6 @@
-"""Finds our word for a word of another tool, for errors.
+"""Find our word for another tool's word, for error messages.
 
-Names are compared by their letters and digits alone, in lower case: ``LearningRate`` is ``learning_rate``.
+Names are compared by letters and digits only, in lower case, so ``LearningRate`` equals ``learning_rate``.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from tuner.synonyms.table import (
 
 
 def squeezed(name: object) -> str:
-    """The letters and digits of a name, in lower case."""
+    """Return the letters and digits of a name, in lower case."""
     return re.sub("[^a-z0-9]", "", str(name).lower())
 
 
 def _turned(table: Mapping[str, str]) -> dict[str, list[str]]:
-    """Squeezed name of others -> our words for it."""
+    """Return another tool's squeezed name -> our words for it."""
     found: dict[str, list[str]] = {}
     for ours, theirs in table.items():
         for name in theirs.split():
@@ -53,7 +53,7 @@ _MODES = {squeezed(name): mode for mode, names in METRICS.items() for name in na
 
 
 def synonym(name: object, known: Iterable[str]) -> str | None:
-    """Return the one of ``known`` that means the same as ``name``; ``None``: there is none."""
+    """Return the name in ``known`` that means the same as ``name``, or ``None`` if there is none."""
     by_name = {squeezed(each): each for each in known}
     for own in (squeezed(name), _without_ending(name)):
         if own in by_name:
@@ -64,7 +64,7 @@ def synonym(name: object, known: Iterable[str]) -> str | None:
 
 
 def others(known: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Each name that others have for one of ``known``, and that one."""
+    """Yield each of another tool's names for a name in ``known``, together with that name."""
     known = set(known)
     for table in _WORDS:
         for name, ours in table.items():
@@ -79,7 +79,7 @@ _PLACES: tuple[Place, ...] = (
 
 
 def place_of(name: object) -> tuple[Place, str] | None:
-    """The place and the key that a sweep file has for ``name``; ``None``: it has none."""
+    """Return the place and the key that a sweep file has for ``name``, or ``None`` if it has none."""
     own = squeezed(name)
     for place in _PLACES:
         keys = {squeezed(key): key for key in KEYS[place]}
@@ -94,24 +94,24 @@ _METHOD_ENDINGS = ("sampler", "searcher", "search", "scheduler", "pruner", "algo
 
 
 def _without_ending(name: object) -> str:
-    """The squeezed name of a class without what it is, as in ``TPESampler``."""
+    """Return a class's squeezed name without its role, as in ``TPESampler``."""
     own = squeezed(str(name).rpartition(".")[2])
     found = (own.removesuffix(end) for end in _METHOD_ENDINGS if own.endswith(end) and own != end)
     return next(found, own)
 
 
 def estimator(name: object) -> str | None:
-    """Return the import path of an estimator that goes by ``name``; ``None``: not known."""
+    """Return the import path of an estimator known as ``name``, or ``None``."""
     return _ESTIMATORS.get(squeezed(name))
 
 
 def tracker(name: object) -> str | None:
-    """Return the import path of a logger that goes by ``name``; ``None``: not known."""
+    """Return the import path of a logger known as ``name``, or ``None``."""
     return _TRACKERS.get(squeezed(name))
 
 
 def method(name: object) -> Iterator[tuple[Literal["searcher", "scheduler"], str | Mapping[str, Any]]]:
-    """What a sweep file writes for the methods that go by ``name``, and under which key."""
+    """Yield the key and the value that a sweep file has for each method known as ``name``."""
     own, short = squeezed(str(name).rpartition(".")[2]), _without_ending(name)
     for key, table in METHODS.items():
         for ours, theirs in table:
@@ -122,7 +122,7 @@ def method(name: object) -> Iterator[tuple[Literal["searcher", "scheduler"], str
 
 
 def mode_of(metric: str) -> Literal["min", "max"] | None:
-    """Return the mode of a standard metric, with or without a word for its rows; ``None``: it is none."""
+    """Return the mode of a standard metric, with or without a word for its rows; ``None`` for others."""
     if not re.fullmatch("[A-Za-z][A-Za-z0-9_./@-]*", metric):
         return None
     words = re.findall("[A-Z]?[a-z0-9]+|[A-Z0-9]+", re.sub("(?<=[a-z0-9])(?=[A-Z])", " ", metric))
@@ -135,7 +135,7 @@ def mode_of(metric: str) -> Literal["min", "max"] | None:
 
 
 def _cores(words: list[str]) -> Iterator[list[str]]:
-    """The words of a metric without some of its first and last, if these only say of which rows it is."""
+    """Yield the words of a metric without leading and trailing words that only name its rows."""
     qualifiers = QUALIFIERS.split()
     for start in range(len(words)):
         for end in range(len(words), start, -1):
@@ -144,7 +144,7 @@ def _cores(words: list[str]) -> Iterator[list[str]]:
 
 
 def form_of(name: object) -> str | None:
-    """The form of a dimension, as in ``DISTRIBUTIONS``, that another tool's name means; ``None``: none."""
+    """Return the form in ``DISTRIBUTIONS`` that another tool's name means, or ``None`` if it is unknown."""
     own = squeezed(str(name).rpartition(".")[2]).removeprefix("suggest").removeprefix("hp")
     for end in ("distribution", "hyperparameter", "parameter", "valuespec", "uniformvalues"):
         if own != end and own not in _FORMS:
@@ -153,5 +153,5 @@ def form_of(name: object) -> str | None:
 
 
 def role_of(key: object) -> str | None:
-    """What a key of another tool's dimension holds, as in ``ROLES``; ``None``: nothing known."""
+    """Return the role in ``ROLES`` of a key of another tool's dimension, or ``None`` if it is unknown."""
     return _ROLES.get(squeezed(key))

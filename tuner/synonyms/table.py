@@ -1,4 +1,4 @@
-"""The words that other tools have for what a sweep file says. A test checks that each word of ours exists."""
+"""Other tools' words for the words of a sweep file. A test checks that each of our words exists."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 Place = Literal["sweep", "objective", "budget", "resources", "searcher", "scheduler", "trainable", "space"]
-"""Where a sweep file has a key: at its top (``sweep``), or in one of its parts."""
+"""The place of a key in a sweep file: its top level (``sweep``), or one of its parts."""
 
 KEYS: Mapping[Place, Mapping[str, str]] = {
     "sweep": {
@@ -148,7 +148,7 @@ KEYS: Mapping[Place, Mapping[str, str]] = {
         "whitening": "pca whiten",
     },
 }
-"""Place -> our key -> the names that others have for it."""
+"""Place -> our key -> other tools' names for it."""
 
 OPTIONS: Mapping[str, str] = {
     "log": "log_scale scale logscale is_log use_log scaling sampling",
@@ -157,7 +157,7 @@ OPTIONS: Mapping[str, str] = {
     "default": "init initial initial_value default_value",
     "when": "condition conditions depends_on active_if only_if",
 }
-"""Option of a dimension -> the names that others have for it."""
+"""Option of a dimension -> other tools' names for it."""
 
 VALUES: Mapping[str, str] = {
     "max": "maximize maximise maximum maximization higher_is_better up",
@@ -197,7 +197,7 @@ VALUES: Mapping[str, str] = {
     "ucb": "lcb upper_confidence_bound",
     "pi": "probability_of_improvement poi",
 }
-"""Value -> the names that others have for it."""
+"""Value -> other tools' names for it."""
 
 OPTUNA_TPE = {"kind": "optuna", "sampler": "tpe"}
 
@@ -247,10 +247,10 @@ METHODS: Mapping[Literal["searcher", "scheduler"], tuple[tuple[str | Mapping[str
         ("replay", "pbt_replay population_based_training_replay"),
     ),
 }
-"""What a sweep file writes for a method -> the names that others have for it."""
+"""Value of the key in a sweep file -> other tools' names for the method."""
 
 KIND_KEYS = ("name", "type", "class", "model", "kind_name", "trainable", "algorithm")
-"""Keys with which other tools name the kind of a part."""
+"""Other tools' keys for the kind of a part."""
 
 ESTIMATORS: Mapping[str, str] = {
     "xgboost:XGBClassifier": "xgboost xgb xgb_classifier gradient_boosted_trees",
@@ -267,7 +267,7 @@ ESTIMATORS: Mapping[str, str] = {
     "sklearn.neighbors:KNeighborsClassifier": "knn nearest_neighbors",
     "sklearn.tree:DecisionTreeClassifier": "decision_tree tree",
 }
-"""Estimator for the trainable ``sklearn`` -> the names that a user may give instead of a trainable."""
+"""Estimator for the trainable ``sklearn`` -> names that a user may write in place of a trainable."""
 
 TRACKERS: Mapping[str, str] = {
     "ray.air.integrations.wandb:WandbLoggerCallback": "wandb weights_and_biases wandb_logger_callback",
@@ -275,7 +275,7 @@ TRACKERS: Mapping[str, str] = {
     "ray.air.integrations.comet:CometLoggerCallback": "comet comet_ml comet_logger_callback",
     "ray.tune.logger.aim:AimLoggerCallback": "aim aim_logger_callback",
 }
-"""Logger by its import path -> the names that a user may give instead."""
+"""Import path of a logger -> names that a user may write in its place."""
 
 METRICS: Mapping[Literal["min", "max"], str] = {
     "max": "accuracy acc balanced_accuracy top_1_accuracy top_5_accuracy categorical_accuracy auc roc_auc "
@@ -288,13 +288,13 @@ METRICS: Mapping[Literal["min", "max"], str] = {
     "nll negative_log_likelihood cross_entropy binary_cross_entropy bce ce hinge_loss huber_loss kl "
     "kl_divergence brier brier_score ece perplexity ppl wer cer regret fid deviance",
 }
-"""Mode -> the standard metrics that are optimised with it, without what says of which rows they are."""
+"""Mode -> the standard metrics to optimise with it, without words for their rows."""
 
 QUALIFIERS = (
     "train training val valid validation test eval evaluation dev holdout cv oof mean avg average best final "
     "last epoch step ema smoothed"
 )
-"""Words for the rows, or the results, that a metric is computed from."""
+"""Words for the rows or results from which a metric is computed."""
 
 DISTRIBUTIONS: Mapping[str, str] = {
     "float": "float uniform float_uniform double real continuous number float_range q_uniform "
@@ -315,7 +315,7 @@ DISTRIBUTIONS: Mapping[str, str] = {
     "constant": "constant const fixed value",
     "any": "range interval parameter",
 }
-"""Form of a dimension -> the distributions of other tools that mean it.
+"""Form of a dimension -> other tools' names of such distributions.
 
 ``below``: the upper end is excluded. ``by``: the third number is a step.
 """
@@ -334,4 +334,4 @@ ROLES: Mapping[str, str] = {
     "ignored": "name parameter_name parameter_id is_ordered sort_values probabilities base",
     "inner": "feasible_space domain_kwargs kwargs attributes",
 }
-"""Part of a dimension -> the keys with which other tools write it."""
+"""Part of a dimension -> other tools' keys for it."""
