@@ -110,7 +110,7 @@ def for_file(name: str) -> str | None:
 
 
 def meant_as_objective(value: Mapping[Any, Any]) -> bool:
-    """Return whether a mapping is an objective in another form, as ``{name: val_loss, goal: minimize}`` is."""
+    """Return whether a mapping is another form of an objective, like ``{name: val_loss, goal: minimize}``."""
     if len(value) == 1:
         [(key, item)] = value.items()
         return key not in _MODE_KEYS and bool(_mode(key) or _mode(item))
