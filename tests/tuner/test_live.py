@@ -1,6 +1,8 @@
 """What a user sees of a running sweep: the view, the picture in a terminal of any size, and the cell."""
 
+import dataclasses
 import io
+import json
 import re
 from html.parser import HTMLParser
 
@@ -293,6 +295,13 @@ def test_a_lost_trial_says_why_it_starts_again():
 
 
 # The view
+
+
+@pytest.mark.parametrize("name", SITUATIONS)
+def test_a_view_holds_only_what_json_can_write(views, name):
+    written = json.loads(json.dumps(dataclasses.asdict(views[name])))
+    assert written["trials"] == views[name].trials
+    assert len(written["running"]) == min(200, views[name].counts["running"])
 
 
 def test_several_objectives_have_a_front_and_its_extremes():

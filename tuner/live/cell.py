@@ -108,7 +108,7 @@ def _table(view: LiveView) -> str:
         cells = [f"{row.trial:05d}", f"{row.iteration:,}{limit}", *values, *best]
         numbers = "".join(f"<td>{_text(cell)}</td>" for cell in cells)
         body += f'<tr>{numbers}<td title="{config}">{config}</td></tr>'
-    more = view.counts.get("running", 0) - len(rows)
+    more = view.counts["running"] - len(rows)
     left = f'<div class="soft">and {more:,} more</div>' if more > 0 else ""
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{left}"
 

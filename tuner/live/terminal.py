@@ -90,7 +90,7 @@ class Frame:
             "decisions": _labelled("decisions", view.decisions, label),
             "gap": [_text("")] if view.running else [],
         }
-        running = view.counts.get("running", 0)
+        running = view.counts["running"]
         taken = _shares({**{name: len(part) for name, part in parts.items()}, "running": running}, height)
         parts["best"] = _best(view, width, label, most=taken["best"])
         parts["running"] = _running(view, width, taken["running"])
@@ -156,7 +156,7 @@ def _failures(view: LiveView, label: int) -> list[Text]:
 
 def _running(view: LiveView, width: int, height: int) -> list[Text]:
     """A table of running trials in ``height`` lines. The last line counts the trials without a row."""
-    total = view.counts.get("running", 0)
+    total = view.counts["running"]
     shown = total if height > total else height - 2
     if shown < 1:
         return []

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from tuner.journal.history import STATES
 from tuner.live.pace import Pace
 from tuner.live.recent import FailureKind, Recent
 from tuner.state import SweepState, TrialState
@@ -71,7 +72,7 @@ class LiveView:
     total: int | None
     """Trials in all; ``None``: unknown."""
     counts: Mapping[str, int]
-    """Trials by state."""
+    """Trials in each state, also in those that no trial is in."""
     iterations: int
     """Of all trials."""
     most_iterations: int | None
@@ -118,14 +119,14 @@ class Viewer:
     def view(self, state: SweepState, recent: Recent, workers: WorkerCounts | None = None) -> LiveView:
         """Return the view of this moment."""
         objective, budget = state.sweep.objective, state.sweep.budget
-        several = bool(objective.others)
+        several, counts = bool(objective.others), state.counts()
         running = [trial for trial in state.trials.values() if trial.state == "running"]
         return LiveView(
             metrics=objective.metrics,
             modes=tuple(one.mode for one in objective.all),
             trials=len(state.trials),
             total=state.total,
-            counts=state.counts(),
+            counts={name: counts[name] for name in STATES},
             iterations=state.iterations,
             most_iterations=_most_iterations(state),
             trial_iterations=budget.iterations,
