@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -83,6 +83,17 @@ def data_of(report: Report) -> Any:
     found = re.search(r'<script type="application/json" id="data">(.*?)</script>', renderings.html(report))
     assert found is not None
     return json.loads(found[1])
+
+
+def cells_of(report: Report) -> dict[str, tuple[str, list[Any]]]:
+    """The kind and the cells of each column that the page gives its script."""
+    return {
+        column["name"]: (
+            column["kind"],
+            [column["values"][cell] for cell in column["cells"]] if "values" in column else column["cells"],
+        )
+        for column in data_of(report)["trials"]["columns"]
+    }
 
 
 def recorded(name: str, folder: Path) -> Report:
@@ -567,14 +578,27 @@ def test_the_table_has_all_trials_and_metrics_for_sorting(writer: Writer) -> Non
         metrics = {"f1": trial / 3, "note": "x"}
         put(writer.journal, "result", trial, iteration=1, value=trial / 10, seconds=1.0, metrics=metrics)
         writer.end(trial)
-    data = data_of(writer.finish())["trials"]
-    columns = {column["name"]: column for column in data["columns"]}
+    report = writer.finish()
+    columns = cells_of(report)
     assert list(columns) == ["trial", "state", "accuracy", "iterations", "seconds", "lr", "f1", "note"]
-    assert columns["trial"]["cells"] == ["00002", "00001", "00000"]
-    assert columns["f1"]["cells"] == [0.6667, 0.3333, 0.0]
-    assert columns["lr"]["cells"] == [0.1235] * 3
-    assert [columns[name]["kind"] for name in ("f1", "note", "state")] == ["number", "text", "state"]
-    assert data["top"] == [0]
+    assert columns["trial"] == ("text", ["00002", "00001", "00000"])
+    assert columns["f1"] == ("number", [0.6667, 0.3333, 0.0])
+    assert columns["lr"] == ("number", [0.1235] * 3)
+    assert columns["note"] == ("text", ["x"] * 3)
+    assert columns["state"] == ("state", ["completed"] * 3)
+    assert data_of(report)["trials"]["top"] == [0]
+
+
+def test_texts_that_repeat_are_packed_with_their_types(writer: Writer) -> None:
+    writer.sweep(space={"flag": {"choice": [True, 1, "1", None, [1, 2]]}})
+    for trial in range(20):
+        writer.start(trial, {"flag": [True, 1, "1", None, [1, 2]][trial % 5]})
+        writer.results(trial, -float(trial))
+        writer.end(trial)
+    report = writer.finish()
+    packed = next(each for each in data_of(report)["trials"]["columns"] if each["name"] == "flag")
+    assert packed["values"] == [True, 1, "1", None, "[1, 2]"]
+    assert cells_of(report)["flag"][1][:6] == [True, 1, "1", None, "[1, 2]", True]
 
 
 def test_decisions_are_told_with_what_led_to_them_the_newest_first(mixed: Report) -> None:
@@ -730,18 +754,15 @@ def test_the_page_of_a_large_sweep_stays_small_and_says_what_it_left_out(large: 
     assert len(data_of(large)["trials"]["columns"][0]["cells"]) == 1_050
 
 
-def test_ten_thousand_trials_make_a_page_of_at_most_3_mb(large: Report) -> None:
-    """The parts that grow with the trials are measured at a tenth, and those that do not are counted once."""
-    from dataclasses import replace
-
-    copies = 10_000 // len(large.trials) + 1
+def test_ten_thousand_trials_with_many_columns_make_a_page_of_at_most_3_mb(large: Report) -> None:
+    metrics = {f"metric_{number}": 0.123456 for number in range(20)}
+    copies = range(10_000 // len(large.trials) + 1)
     trials = [
-        replace(trial, number=number * len(large.trials) + trial.number)
-        for number in range(copies)
+        replace(trial, number=copy * len(large.trials) + trial.number, metrics=metrics)
+        for copy in copies
         for trial in large.trials
     ]
-    metrics = {f"metric_{number}": 0.123456 for number in range(20)}
-    huge = replace(large, trials=tuple(replace(trial, metrics=metrics) for trial in trials[:10_000]))
+    huge = replace(large, trials=tuple(trials[:10_000]))
     text = renderings.html(huge)
     assert len(huge.trials) == 10_000
     assert len(text.encode()) <= 3_000_000

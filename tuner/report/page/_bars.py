@@ -8,7 +8,7 @@ from tuner.report.page._words import brief, text, thinned
 from tuner.report.page.data import PageData, SpanData
 from tuner.report.phrases import duration
 
-_MOST_SPANS = 2_000
+_MOST_SPANS = 1_500
 _MOST_LANES = 96
 
 # Heights of a lane in pixels: with few, some and many lanes.

@@ -10,7 +10,7 @@ from functools import cache
 from importlib.resources import files
 
 from tuner.report._report import Report
-from tuner.report.page import _headline, _tables
+from tuner.report.page import _decisions, _headline
 from tuner.report.page._architectures import architectures
 from tuner.report.page._bars import importance, timeline
 from tuner.report.page._candidates import candidates
@@ -20,6 +20,7 @@ from tuner.report.page._parallel import parallel_coordinates
 from tuner.report.page._plot import Figure, symbols
 from tuner.report.page._population import lineage, schedules
 from tuner.report.page._scatter import fronts, scatters
+from tuner.report.page._trials import TrialsTable
 from tuner.report.page._words import brief, text
 from tuner.report.page.data import PageData
 from tuner.report.page.gather import page_data
@@ -48,7 +49,8 @@ def html(report: Report) -> str:
     page = page_data(report)
     drawn = [(name, figure) for name, draw in FIGURES if (figure := draw(page)) is not None]
     script = _asset("page.js")
-    data = {"trials": _tables.rows_data(page), "cells": cells_data(page)}
+    table = TrialsTable.of(page)
+    data = {"trials": table.data(), "cells": cells_data(page)}
     name = text(page.name)
     settings = text(json.dumps(page.sweep, indent=2, ensure_ascii=False))
     return "\n".join(
@@ -64,9 +66,9 @@ def html(report: Report) -> str:
             _headline.next_commands(page),
             *(_figure(figure) for _, figure in drawn),
             "" if any(figure.key == "curves" for _, figure in drawn) else _no_result(),
-            _tables.trials_table(page),
-            _tables.decisions(page),
-            _tables.errors(page),
+            table.section(),
+            _decisions.decisions(page),
+            _decisions.errors(page),
             '<section id="sweep"><h2>Sweep</h2><details><summary>Every setting, defaults included</summary>',
             f"<pre>{settings}</pre></details></section></main>",
             f'<script type="application/json" id="data">{_embedded(data)}</script>',
@@ -94,7 +96,7 @@ def html_snippet(report: Report) -> str:
     return (
         f'<div class="tuner snippet"><style>{_asset("style.css")}</style>{_symbols()}'
         f'<h2>{text(page.name)}</h2><p>{outcome}</p><p class="soft">{counts}</p>'
-        f"{_tables.top_table(page, _SNIPPET_ROWS)}{'' if curves is None else _figure(curves)}</div>"
+        f"{TrialsTable.of(page).short(_SNIPPET_ROWS)}{'' if curves is None else _figure(curves)}</div>"
     )
 
 

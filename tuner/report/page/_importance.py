@@ -28,7 +28,7 @@ _EXPECTED_WARNINGS = (
 )
 
 # More trials would take seconds, and narrow the intervals by little.
-_MOST_TRIALS = 1_000
+_MOST_TRIALS = 500
 
 
 def importances(

@@ -11,7 +11,7 @@ from tuner.report.page.data import DimensionData, PageData, TrialData
 from tuner.report.phrases import several
 
 # The most marks in all plots of a figure together.
-_MOST_MARKS = 5_000
+_MOST_MARKS = 4_000
 _LEAST_MARKS = 50
 
 # The golden ratio spreads neighbours evenly, the same on every drawing.
@@ -32,10 +32,10 @@ def scatters(page: PageData) -> Figure | None:
     plots = []
     for number, dimension in enumerate(page.dimensions):
         here = [trial for trial in counted if trial.places[number] is not None and trial is not best]
-        fell = [trial for trial in failed if trial.places[number] is not None]
+        fell = thinned([trial for trial in failed if trial.places[number] is not None], most // 4)
         lowest = y.low
         plot = Plot(of_dimension(dimension), y, height=190, labels=(axis_name(dimension), page.metric))
-        for trial in [*thinned(fell, most), *thinned(here, most)]:
+        for trial in [*fell, *thinned(here, most)]:
             at = _spread(dimension, trial, trial.places[number] or 0.0)
             value = lowest if trial.state == "failed" else trial.value
             plot.mark(at, value or 0.0, trial.state, _hint(dimension, trial))

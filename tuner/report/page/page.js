@@ -33,7 +33,8 @@
 
   const table = document.getElementById("table");
   if (table) {
-    const columns = data.trials.columns;
+    const columns = data.trials.columns.map((column) =>
+      column.values ? { ...column, cells: column.cells.map((position) => column.values[position]) } : column);
     const count = columns[0].cells.length;
     const top = new Set(data.trials.top);
     const headers = [...table.tHead.rows[0].cells];
