@@ -176,4 +176,5 @@ def _commands(report: Report, best: Trial | None) -> Iterable[CommandData]:
         yield CommandData(f"tuner report {folder} --errors", "print every traceback")
     if any(each["action"] in _CHANGES for each in report.decisions()):
         yield CommandData(f"tuner report {folder} --decisions", "print every decision of the scheduler")
-    yield CommandData(f"tuner report {folder} --format csv", "print all trials as CSV (also: json)")
+    yield CommandData(f"tuner report {folder} --format csv", "print all trials as CSV")
+    yield CommandData(f"tuner report {folder} --json", "print all results as JSON")
