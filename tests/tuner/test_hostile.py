@@ -1,4 +1,4 @@
-"""Results folders that are damaged, or a stranger's: one line says what is wrong, and no code runs."""
+"""Results folders that are damaged or come from a stranger: one line names the fault, and no code runs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LOSS = Objective(metric="loss", mode="min")
 
 
 def sweep(**parts: Any) -> dict[str, Any]:
-    """A sweep of a file's function, as a journal has it."""
+    """Return the settings of a sweep over a file's function, as a journal stores them."""
     made = Sweep(
         trainable="train.py:train",
         space={"lr": Float(0.01, 0.5)},
@@ -40,7 +40,7 @@ def sweep(**parts: Any) -> dict[str, Any]:
 
 
 def suggestions() -> list[dict[str, Any]]:
-    """The data of the first two suggestions of the sweep, as its state makes them."""
+    """Return the data of the sweep's first two suggestions, as its state makes them."""
     state = SweepState.begin(Sweep(**sweep()))
     return [suggested.to_json() for suggested in (state.suggest(), state.suggest()) if suggested is not None]
 
@@ -71,7 +71,7 @@ EVENTS: list[tuple[str, int | None, dict[str, Any]]] = [
 
 
 def write(folder: Path, rows: list[tuple[Any, Any, Any, Any]]) -> Path:
-    """A journal with these rows, whatever they hold."""
+    """Write a journal with these rows, whatever they hold."""
     folder.mkdir(exist_ok=True)
     (folder / FILE_NAME).unlink(missing_ok=True)
     connection = sqlite3.connect(folder / FILE_NAME)
@@ -90,7 +90,7 @@ def rows(
 
 
 def use_all(folder: Path) -> list[str]:
-    """Do everything with a folder that reads its journal; what is said of it."""
+    """Run everything that reads the journal of a folder, and return the error messages."""
     said = []
     new = {"space": {"lr": Float(0.01, 0.5)}, "trainable": "mlp", "budget": Budget(trials=3, iterations=2)}
 
@@ -112,7 +112,7 @@ def use_all(folder: Path) -> list[str]:
         for text in texts:
             text.encode("utf-8")
             assert "\x1b" not in text
-            assert texts[0].count("<script") == 2  # the page's own: its data and what sorts them
+            assert texts[0].count("<script") == 2  # the page's own scripts: its data and the sorting
 
     def recovered() -> None:
         events = list(read(folder))
@@ -157,7 +157,7 @@ ANYTHING = st.one_of(
 )
 
 
-def test_the_sound_journal_is_read(tmp_path: Path) -> None:
+def test_the_undamaged_journal_is_read(tmp_path: Path) -> None:
     report = Report.read(write(tmp_path, rows()))
     assert [trial.state for trial in report.trials] == ["completed", "failed"]
 
@@ -231,7 +231,7 @@ def test_any_order_of_events_gives_results_or_one_error(tmp_path: Path, order: l
     ],
     ids=["key", "state", "negative", "unknown", "twice"],
 )  # fmt: skip
-def test_an_event_that_is_wrong_is_named(
+def test_an_invalid_event_is_named(
     kind: str, trial: int, data: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     write(tmp_path, [*rows()[:2], (1e9, kind, trial, json.dumps(data))])
@@ -248,7 +248,7 @@ def test_a_broken_evaluation_is_one_error(tmp_path: Path) -> None:
             Report.read(tmp_path)
 
 
-def test_a_formula_is_a_text_in_csv_and_numbers_stay_numbers(tmp_path: Path) -> None:
+def test_a_formula_becomes_text_in_csv_and_numbers_stay_numbers(tmp_path: Path) -> None:
     evil = "=HYPERLINK(1)"
     sound = EVENTS[3][2] | {"metrics": {"note": "+1", "@name": -0.25, "tab": "\t=1"}}
     config = {"lr": -0.1, evil: evil, "minus": "-2"}
@@ -269,12 +269,12 @@ def test_a_formula_is_a_text_in_csv_and_numbers_stay_numbers(tmp_path: Path) -> 
     assert row["metric.tab"] == "'\t=1"
 
 
-# Whose code runs
+# Which code runs
 
 
 @pytest.fixture
 def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A results folder that came with a file which must not be imported."""
+    """Return a results folder that came with a file which must not be imported."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     (tmp_path / "train.py").write_text("open('ran', 'w').close()\ndef train(config): pass\n")
@@ -283,7 +283,7 @@ def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("verb", [["resume"], ["evaluate"], ["export", "--out", "model"]], ids=lambda v: v[0])
-def test_code_that_a_stranger_names_is_not_imported(
+def test_code_named_by_a_stranger_is_not_imported(
     verb: list[str], stranger: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([verb[0], "results", *verb[1:]]) == 2
@@ -301,17 +301,17 @@ def test_reading_results_imports_nothing(stranger: Path, capsys: pytest.CaptureF
     assert not Path("ran").exists()
 
 
-def test_the_owner_of_a_sweep_is_not_asked_also_after_it_was_moved(stranger: Path) -> None:
+def test_the_owner_of_a_sweep_is_not_asked_even_after_moving_it(stranger: Path) -> None:
     journal_rows = rows()
     signed = {"sweep": sweep(), "id": "a1b2", "folder": "/p", "signature": signature(sweep(), "a1b2", "/p")}
     write(stranger, [(1e9, "sweep", None, json.dumps(signed)), *journal_rows[1:5], journal_rows[13]])
     moved = stranger.rename(stranger.with_name("moved"))
-    with pytest.raises(TunerError, match=r"cannot export '.*'"):  # it was imported: it has no `export`
+    with pytest.raises(TunerError, match=r"cannot export '.*'"):  # the file was imported; it has no `export`
         export(moved, "model")
     assert Path("ran").exists()
 
 
-def test_a_signature_is_void_when_the_folder_of_the_code_was_changed(stranger: Path) -> None:
+def test_a_signature_is_void_after_a_change_of_the_code_folder(stranger: Path) -> None:
     signed = {"sweep": sweep(), "id": "a1b2", "folder": "/p", "signature": signature(sweep(), "a1b2", "/p")}
     signed["folder"] = str(stranger)
     write(stranger, [(1e9, "sweep", None, json.dumps(signed)), *rows()[1:5], rows()[13]])
@@ -319,7 +319,7 @@ def test_a_signature_is_void_when_the_folder_of_the_code_was_changed(stranger: P
         resume(stranger)
 
 
-def test_a_signature_is_void_when_the_code_was_changed(stranger: Path) -> None:
+def test_a_signature_is_void_after_a_change_of_the_code(stranger: Path) -> None:
     signed = {"sweep": sweep(), "id": "a1b2", "folder": "/p", "signature": signature(sweep(), "a1b2", "/p")}
     signed["sweep"] = sweep(trainable={"kind": "evil.py:train"})
     write(stranger, [(1e9, "sweep", None, json.dumps(signed)), *rows()[1:5], rows()[13]])
@@ -327,7 +327,7 @@ def test_a_signature_is_void_when_the_code_was_changed(stranger: Path) -> None:
         resume(stranger, progress=None)
 
 
-def test_trust_is_a_flag(stranger: Path) -> None:
+def test_the_trust_flag_allows_the_import(stranger: Path) -> None:
     with pytest.raises(TunerError, match=r"cannot export '.*'"):
         export(stranger, "model", trust=True)
     assert Path("ran").exists()

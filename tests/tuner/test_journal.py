@@ -1,4 +1,4 @@
-"""The journal: events come back as they were written, in order, at any time."""
+"""The journal returns events as they were written, in order, at any time."""
 
 import contextlib
 import math
@@ -50,7 +50,7 @@ def test_an_event_can_be_read_while_the_writer_is_open(tmp_path: Path) -> None:
     writer.close()
 
 
-def test_a_written_event_survives_the_death_of_the_writer(tmp_path: Path) -> None:
+def test_a_written_event_survives_a_killed_writer(tmp_path: Path) -> None:
     program = (
         "import os, pathlib, sys; from tuner.journal import Journal; "
         "from tuner.journal.events import SweepBegan; "
@@ -60,7 +60,7 @@ def test_a_written_event_survives_the_death_of_the_writer(tmp_path: Path) -> Non
     assert list(journal.read(tmp_path)) == [SweepBegan({"seed": 7})]
 
 
-def test_a_value_that_is_no_number_never_enters_the_journal(tmp_path: Path) -> None:
+def test_a_value_that_is_not_a_number_never_enters_the_journal(tmp_path: Path) -> None:
     writer = Journal(tmp_path)
     put(writer, "sweep", sweep={})
     with pytest.raises(ValueError, match="Out of range float values are not JSON compliant"):
@@ -76,7 +76,7 @@ def test_a_folder_without_a_journal_holds_no_sweep(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_is_no_journal_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_journal_is_named(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).write_text("not a database, though long enough to be taken for one\n" * 100)
     with pytest.raises(ResultsError) as refusal:
         list(journal.read(tmp_path))
@@ -85,7 +85,7 @@ def test_a_file_that_is_no_journal_is_named(tmp_path: Path) -> None:
     )
 
 
-def test_a_database_without_events_is_no_journal(tmp_path: Path) -> None:
+def test_a_database_without_events_is_not_a_journal(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / FILE_NAME)
     connection.execute("CREATE TABLE other (x)")
     connection.close()
@@ -96,7 +96,7 @@ def test_a_database_without_events_is_no_journal(tmp_path: Path) -> None:
     )
 
 
-def test_a_journal_whose_driver_wrote_nothing_is_not_called_damaged(tmp_path: Path) -> None:
+def test_an_empty_journal_is_not_called_damaged(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).touch()
     with pytest.raises(ResultsError) as refusal:
         resume(tmp_path)
@@ -110,7 +110,7 @@ def test_a_journal_whose_driver_wrote_nothing_is_not_called_damaged(tmp_path: Pa
         ("UPDATE events SET number = -7 WHERE number = 3", "event 1 is missing; the next one is -7"),
     ],
 )
-def test_a_journal_that_lacks_an_event_is_refused(damage: str, sentence: str, tmp_path: Path) -> None:
+def test_a_journal_with_a_missing_event_is_refused(damage: str, sentence: str, tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     for _ in range(3):
         put(journal, "closed")
@@ -139,7 +139,7 @@ def test_a_journal_has_one_writer_at_a_time(tmp_path: Path) -> None:
     Journal(tmp_path).close()
 
 
-def test_a_journal_is_gone_on_with(tmp_path: Path) -> None:
+def test_a_journal_can_be_continued(tmp_path: Path) -> None:
     for number in (0, 1, 2):
         journal = Journal(tmp_path)
         if number == 0:
@@ -164,12 +164,12 @@ sys.stdin.readline()
 
 @pytest.fixture
 def shared(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every folder counts as one that hosts share."""
+    """Treat every folder as one shared between hosts."""
     monkeypatch.setattr("tuner.journal._file.is_shared", lambda folder: True)
 
 
 @pytest.mark.parametrize("number", [3, 3000])
-def test_a_journal_that_hosts_share_is_read_beside_its_writer(
+def test_a_journal_on_shared_storage_can_be_read_while_it_is_written(
     tmp_path: Path, shared: None, number: int
 ) -> None:
     command = [sys.executable, "-c", WRITE, str(tmp_path), str(number)]
@@ -177,7 +177,7 @@ def test_a_journal_that_hosts_share_is_read_beside_its_writer(
     assert writer.stdout is not None
     assert writer.stdout.readline() == "written\n"
     assert [event.gpu_seconds for event in read(tmp_path)] == list(range(number))
-    assert not (tmp_path / f"{FILE_NAME}-shm").exists()  # no memory map on a disk that hosts share
+    assert not (tmp_path / f"{FILE_NAME}-shm").exists()  # no memory map on shared storage
     writer.kill()
     writer.communicate()
     assert [event.gpu_seconds for event in read(tmp_path)] == list(range(number))
@@ -187,7 +187,7 @@ def test_a_journal_that_hosts_share_is_read_beside_its_writer(
     assert len(list(read(tmp_path))) == number + 1
 
 
-def test_a_journal_in_a_folder_that_cannot_be_written_is_read(tmp_path: Path, monkeypatch: Any) -> None:
+def test_a_journal_in_a_read_only_folder_is_read(tmp_path: Path, monkeypatch: Any) -> None:
     journal = Journal(tmp_path)
     put(journal, "spent", gpu_seconds=0.0)
     monkeypatch.setattr("os.access", lambda path, mode: False)
@@ -206,7 +206,7 @@ def test_a_journal_of_a_newer_format_is_refused(tmp_path: Path) -> None:
         Journal(tmp_path)
 
 
-def test_the_file_alone_lacks_no_more_than_the_last_seconds(tmp_path: Path, monkeypatch: Any) -> None:
+def test_the_main_file_alone_lacks_only_the_last_seconds(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr("tuner.journal._file._SECONDS_BETWEEN_FOLDS", 0.0)
     journal = Journal(tmp_path)
     put(journal, "spent", gpu_seconds=0.0)

@@ -1,4 +1,4 @@
-"""Every command answers in JSON, with frozen exit codes; agents call the same commands as MCP tools."""
+"""Every command answers in JSON with frozen exit codes; agents call the same commands as MCP tools."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ Json = Callable[..., tuple[int, Any]]
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Make a folder with a script and a sweep file the working directory."""
+    """Create a folder with a script and a sweep file, and make it the working directory."""
     (tmp_path / "train.py").write_text(FUNCTION)
     (tmp_path / "sweep.yaml").write_text(SWEEP)
     monkeypatch.chdir(tmp_path)
@@ -55,7 +55,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def command(project: Path, capsys: pytest.CaptureFixture[str], modules_as_before: None) -> Json:
-    """Run a command with ``--json``; its exit code and what it printed."""
+    """Return a function that runs a command with ``--json`` and gives its exit code and output."""
 
     def call(*arguments: str) -> tuple[int, Any]:
         code = main([*arguments, "--json"])
@@ -71,14 +71,14 @@ def test_check_answers_with_the_resolved_sweep(command: Json) -> None:
     assert (answer["sweep"]["seed"], answer["sweep"]["searcher"]["kind"]) == (3, "grid")
 
 
-def test_problems_are_json_too(command: Json) -> None:
+def test_problems_are_reported_in_json(command: Json) -> None:
     code, answer = command("check", "sweep.yaml", "--set", "budget.trails=3", "--set", "seed=-1")
     assert code == 2
     assert answer["error"] == "SpecError"
     assert [problem["where"] for problem in answer["problems"]] == ["budget", "seed"]
 
 
-def test_a_missing_results_folder_is_json_too(command: Json) -> None:
+def test_a_missing_results_folder_is_reported_in_json(command: Json) -> None:
     code, answer = command("report", "nowhere")
     assert (code, answer["error"]) == (2, "ResultsError")
     assert "nowhere" in answer["problems"][0]["what"]
@@ -94,12 +94,12 @@ def test_lists_describe_every_name(command: Json, what: str) -> None:
     ] in answer
 
 
-def test_a_stop_without_a_running_sweep_is_wrong_input(command: Json, project: Path) -> None:
+def test_stopping_without_a_running_sweep_is_wrong_input(command: Json, project: Path) -> None:
     code, answer = command("stop", str(project))
     assert (code, answer["problems"][0]["what"]) == (2, f"{project}: no sweep is running in it")
 
 
-def test_the_documented_exit_codes_are_those_of_the_code() -> None:
+def test_the_documented_exit_codes_match_the_code() -> None:
     from tuner.cli import INTERRUPTED, NOTHING_FINISHED, OK, WRONG_INPUT
 
     assert (OK, NOTHING_FINISHED, WRONG_INPUT, INTERRUPTED) == (0, 1, 2, 130)
@@ -108,7 +108,7 @@ def test_the_documented_exit_codes_are_those_of_the_code() -> None:
 
 
 def tools(*calls: tuple[str, dict[str, Any]], folder: Path) -> list[Any]:
-    """Start ``tuner mcp`` in a folder as an agent does, and call tools one after the other."""
+    """Start ``tuner mcp`` in a folder, as an agent does, and call tools in sequence."""
     from mcp import Client, StdioServerParameters
 
     async def talk() -> list[Any]:
@@ -126,7 +126,7 @@ def _environment() -> dict[str, str]:
     return dict(os.environ)
 
 
-def test_tools_have_schemas_and_answer_mistakes_with_the_command_s_words(project: Path) -> None:
+def test_tools_have_schemas_and_report_mistakes_as_the_command_does(project: Path) -> None:
     listed, wrong, right, missing = tools(
         ("check", {"sweep": "sweep.yaml", "overrides": ["budget.trails=3"]}),
         ("check", {"sweep": "sweep.yaml"}),
@@ -192,7 +192,7 @@ def _reason(folder: Path) -> str:
     return str(json.loads(done.stdout)["reason"])
 
 
-def test_another_process_with_the_id_of_a_dead_driver_is_left_alone(project: Path) -> None:
+def test_another_process_with_the_id_of_a_dead_driver_gets_no_signal(project: Path) -> None:
     from tuner.errors import ResultsError
     from tuner.storage.lock import FILE_NAME, interrupt_owner
 

@@ -1,4 +1,4 @@
-"""What Optuna and HyperOpt are given unless a sweep says otherwise is what they do by themselves."""
+"""Unless a sweep says otherwise, Optuna and HyperOpt use their own defaults."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SAMPLERS = {
     "random": "RandomSampler",
 }
 
-# (sampler, argument) -> why it is not Optuna's default.
+# (sampler, argument) -> why it differs from Optuna's default.
 ON_PURPOSE = {
     ("qmc", "scramble"): "else every seed would give the same sequence, which begins at a corner",
     ("cmaes", "consider_pruned_trials"): "trials that the scheduler stopped are learned from",
@@ -52,7 +52,7 @@ def loss(config: Mapping[str, Any]) -> float:
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_optuna_is_given_its_own_defaults(sampler: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_optuna_gets_its_own_defaults(sampler: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     theirs = getattr(optuna.samplers, SAMPLERS[sampler])
     given: dict[str, Any] = {}
 
@@ -80,7 +80,7 @@ def test_optuna_is_given_its_own_defaults(sampler: Any, monkeypatch: pytest.Monk
     ],
     ids=["tpe", "anneal"],
 )
-def test_hyperopt_is_given_its_own_defaults(algorithm: Callable[..., Any], names: Mapping[str, str]) -> None:
+def test_hyperopt_gets_its_own_defaults(algorithm: Callable[..., Any], names: Mapping[str, str]) -> None:
     spec = HyperOpt(algorithm="tpe" if "gamma" in names else "anneal")
     own = {name: one.default for name, one in inspect.signature(algorithm).parameters.items()}
     set_by_us = {name: value for name, value in spec.model_dump().items() if name in names}
@@ -89,7 +89,7 @@ def test_hyperopt_is_given_its_own_defaults(algorithm: Callable[..., Any], names
 
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("sampler", ["tpe", "nsga2"])
-def test_optuna_suggests_what_it_would_by_itself(sampler: Any, seed: int) -> None:
+def test_suggestions_equal_those_of_optuna_alone(sampler: Any, seed: int) -> None:
     study = optuna.create_study(sampler=getattr(optuna.samplers, SAMPLERS[sampler])(seed=seed))
     searcher = start(Optuna(sampler=sampler), SPACE, objective=LOSS, seed=seed)
     for trial in range(60):
@@ -108,7 +108,7 @@ def test_optuna_suggests_what_it_would_by_itself(sampler: Any, seed: int) -> Non
 
 @pytest.mark.parametrize("multivariate", [None, True, False])
 @pytest.mark.parametrize("objectives", [1, 2])
-def test_tpe_warns_of_nothing_under_conditions(multivariate: bool | None, objectives: int) -> None:
+def test_tpe_does_not_warn_about_conditions(multivariate: bool | None, objectives: int) -> None:
     goals = [{"metric": "loss", "mode": "min"}, {"metric": "size", "mode": "min"}][:objectives]
     objective = Objective.model_validate(goals)
     searcher = start(Optuna(multivariate=multivariate), UNDER_CONDITIONS, objective=objective, seed=0)

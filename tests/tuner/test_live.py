@@ -1,4 +1,4 @@
-"""What a user sees of a running sweep: the view, the picture in a terminal of any size, and the cell."""
+"""What a user sees of a running sweep: the view, the terminal picture of any size, and the notebook cell."""
 
 import dataclasses
 import io
@@ -112,7 +112,7 @@ def views():
 
 
 def drawn(view, width, height, **options):
-    """The lines that a console of this size shows."""
+    """Return the lines that a console of this size shows."""
     stream = io.StringIO()
     options = {"force_terminal": True, "color_system": None, "legacy_windows": False, **options}
     Console(file=stream, width=width, height=height, **options).print(Frame(view, HEADING))
@@ -124,7 +124,7 @@ def drawn(view, width, height, **options):
 def test_every_line_fits_every_terminal(views, name, size):
     width, height = size
     lines = drawn(views[name], width, height)
-    assert len(lines) <= max(1, height - 1)  # the last line is the cursor's
+    assert len(lines) <= max(1, height - 1)  # the last line is left to the cursor
     assert max(cell_len(line) for line in lines) <= width
     assert "..." not in "".join(lines)
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f]", "".join(lines))
@@ -132,7 +132,7 @@ def test_every_line_fits_every_terminal(views, name, size):
 
 @pytest.mark.parametrize("name", SITUATIONS)
 @pytest.mark.parametrize("size", [(80, 24), (60, 15), (80, 6), (40, 4)], ids=str)
-def test_what_leads_and_the_progress_are_on_every_screen(views, name, size):
+def test_the_best_value_and_the_progress_are_on_every_screen(views, name, size):
     lines = drawn(views[name], *size)
     leads = r"no result yet|loss [\d.e-]+|\d+ trials on the Pareto|validation/accuracy_of_… \d"
     assert any(re.match(rf"best +({leads})", line) for line in lines)
@@ -141,7 +141,7 @@ def test_what_leads_and_the_progress_are_on_every_screen(views, name, size):
         assert any(re.match(rf"trials +{trials}(/\d+)? · ", line) for line in lines)
 
 
-def test_rows_give_way_to_all_else_and_it_is_said_how_many_are_left_out(views):
+def test_rows_of_trials_are_left_out_first_and_their_number_is_shown(views):
     lines = drawn(views["16 running"], 80, 24)
     rows = [line for line in lines if re.match(r"\d{5} +0/27 ", line)]
     assert 8 <= len(rows) < 16
@@ -164,7 +164,7 @@ def test_a_configuration_is_cut_with_an_ellipsis(views):
     assert any(line.endswith("…") for line in configs)
 
 
-def test_a_picture_of_one_objective():
+def test_the_picture_of_one_objective_is_as_expected():
     sweep = Watched(running=4, workers=WorkerCounts(2, 1, 1, 4, 8))
     sweep.clock.now += 30
     for number, value in enumerate((0.5, 0.25, 0.75)):
@@ -201,7 +201,7 @@ def recent_lines(sweep):
     return list(reversed(sweep.view().decisions))
 
 
-def test_a_stopping_rung_is_told_with_its_rank():
+def test_a_stop_at_a_rung_shows_the_rank():
     sweep = Watched(running=12)
     for number in range(12):
         sweep.report(number, 1, float(number))
@@ -215,7 +215,7 @@ def test_a_stopping_rung_is_told_with_its_rank():
     ]
 
 
-def test_pausing_and_promotion_are_told_with_their_ranks():
+def test_pauses_and_promotions_show_the_rank():
     sweep = Watched(running=3, scheduler="asha")
     for number in range(3):
         sweep.report(number, 1, float(number))
@@ -230,7 +230,7 @@ def test_pausing_and_promotion_are_told_with_their_ranks():
     ]
 
 
-def test_copies_of_a_population_name_their_source():
+def test_a_copy_in_a_population_names_its_source():
     lines = recent_lines(pbt())
     assert re.fullmatch(r"00007 copies 0000[01] at rung 2: 8th of 8", lines[1])
     assert lines[2:] == [
@@ -239,7 +239,7 @@ def test_copies_of_a_population_name_their_source():
     ]
 
 
-def test_an_end_is_told_once_with_its_value():
+def test_the_end_of_a_trial_is_shown_once_with_its_value():
     sweep = Watched(running=3, scheduler="fifo", budget={"trials": 3, "iterations": 4})
     for iteration in (1, 2, 3, 4):
         sweep.report(0, iteration, 0.5)
@@ -253,7 +253,7 @@ def test_an_end_is_told_once_with_its_value():
     ]
 
 
-def test_what_trials_are_measured_by_is_named():
+def test_the_resource_that_measures_trials_is_named():
     sweep = Watched(budget={"trials": 3, "seconds": 60}, scheduler={"kind": "median", "resource": "seconds"})
     sweep.decide(Decision(0, Action.CONTINUE, 1.0))
     sweep.recent.add(Decision(0, Action.STOP, 12.5, 0.5, reason="its best is worse"))
@@ -271,11 +271,11 @@ def test_what_trials_are_measured_by_is_named():
         (None, ""),
     ],
 )
-def test_workers_are_told_with_lanes_where_they_have_several(counts, said):
+def test_workers_are_shown_with_their_lanes_if_they_have_several(counts, said):
     assert words.workers(counts) == said
 
 
-def test_failures_are_counted_by_kind_with_the_latest_message():
+def test_failures_are_counted_by_kind_with_the_most_recent_message():
     failures = failing().view().failures
     assert [(failure.kind, failure.count) for failure in failures] == [
         ("ValueError", 3),
@@ -287,7 +287,7 @@ def test_failures_are_counted_by_kind_with_the_latest_message():
     assert words.failures(failures).startswith("6: 3 ValueError, 1 OutOfMemoryError, ")
 
 
-def test_a_lost_trial_says_why_it_starts_again():
+def test_a_lost_trial_shows_why_it_is_started_again():
     line = next(line for line in recent_lines(failing()) if "again" in line)
     assert line == (
         "00008 starts again: the process crashed: segmentation fault (SIGSEGV) at model.py:3 in train"
@@ -304,7 +304,7 @@ def test_a_view_holds_only_what_json_can_write(views, name):
     assert len(written["running"]) == min(200, views[name].counts["running"])
 
 
-def test_several_objectives_have_a_front_and_its_extremes():
+def test_several_objectives_show_a_front_and_its_extremes():
     view = two_objectives().view()
     assert view.front is not None
     accuracies = [0.5 + (number % 7) / 20 for number in range(12)]
@@ -326,7 +326,7 @@ def test_several_objectives_have_a_front_and_its_extremes():
     assert "lowest parameters 100" in short[3]
 
 
-def test_the_front_is_that_of_all_trials_that_have_not_failed():
+def test_the_front_includes_all_trials_that_have_not_failed():
     sweep = Watched(objective=BOTH, scheduler="fifo", running=4)
     for number, (accuracy, size) in enumerate([(0.9, 10.0), (0.8, 20.0), (0.5, 5.0), (0.95, 1.0)]):
         sweep.report(number, 1, accuracy, size)
@@ -335,17 +335,17 @@ def test_the_front_is_that_of_all_trials_that_have_not_failed():
     assert [trial.number for trial in sweep.state.front()] == [0, 2]
 
 
-def test_the_share_that_is_done_is_that_of_the_nearest_limit():
+def test_the_share_done_is_that_of_the_nearest_limit():
     sweep = Watched(running=2, scheduler="fifo", budget={"trials": 10, "iterations": 4, "seconds": 100})
     sweep.clock.now += 20
     for iteration in (1, 2, 3, 4):
         sweep.report(0, iteration, 0.5)
-    assert sweep.view().done == pytest.approx(0.2)  # by time; one trial of ten is through
+    assert sweep.view().done == pytest.approx(0.2)  # by time; one of ten trials is done
     sweep.clock.now += 1000
     assert sweep.view().done == 1.0
 
 
-def test_time_left_of_a_resumed_sweep_leaves_out_what_earlier_runs_used():
+def test_time_left_of_a_resumed_sweep_ignores_the_time_of_earlier_runs():
     sweep = Watched(running=2, scheduler="fifo", budget={"seconds": 100})
     sweep.viewer.see(sweep.state, before=70.0)
     sweep.clock.now += 10
@@ -356,7 +356,7 @@ def test_time_left_of_a_resumed_sweep_leaves_out_what_earlier_runs_used():
 @pytest.mark.parametrize(
     ("scheduler", "done"), [("fifo", 0.25), ({"kind": "pbt", "interval": 5}, 0.25), ("asha_stop", 0.0)]
 )
-def test_iterations_count_where_no_trial_is_stopped(scheduler, done):
+def test_iterations_measure_progress_if_no_trial_is_stopped_early(scheduler, done):
     sweep = Watched(running=2, scheduler=scheduler, budget={"trials": 2, "iterations": 20})
     for number in range(2):
         for iteration in range(1, 6):
@@ -365,7 +365,7 @@ def test_iterations_count_where_no_trial_is_stopped(scheduler, done):
     assert sweep.view().done == pytest.approx(done)
 
 
-def test_iterations_in_all_tell_the_time_left():
+def test_total_iterations_determine_the_time_left():
     sweep = Watched(running=2, scheduler="fifo", budget={"total_iterations": 100, "iterations": 50})
     for iteration in range(1, 11):
         sweep.clock.now += 1
@@ -380,7 +380,7 @@ def test_iterations_in_all_tell_the_time_left():
 
 
 class Texts(HTMLParser):
-    """Collects the tags and the text of a cell."""
+    """Collect the tags and the text of a cell."""
 
     def __init__(self):
         super().__init__()
@@ -399,7 +399,7 @@ class Texts(HTMLParser):
 
 
 @pytest.mark.parametrize("name", SITUATIONS)
-def test_a_cell_is_well_formed_small_and_needs_no_script(views, name):
+def test_a_cell_is_well_formed_and_small_and_needs_no_script(views, name):
     html = cell.html(views[name], HEADING, ["a <note> & more"])
     parser = Texts()
     parser.feed(html)
@@ -410,7 +410,7 @@ def test_a_cell_is_well_formed_small_and_needs_no_script(views, name):
     assert "a <note> & more" in parser.text
 
 
-def test_a_cell_escapes_what_users_write():
+def test_a_cell_escapes_user_text():
     sweep = Watched(
         space={"<b>": Choice(["<script>alert(1)</script>", '"&']), "x": Float(0, 1)},
         objective=Objective(metric="<i>loss", mode="min"),
@@ -431,11 +431,11 @@ def test_a_cell_shows_the_most_frequent_kinds_of_failures():
     for number in range(8):
         sweep.tell(Ended(number, "failed", f"the process ended by os._exit({number})"))
     html = cell.html(sweep.view(), HEADING)
-    assert html.count("1 the process ended by os._exit") == 10  # each also as a title
+    assert html.count("1 the process ended by os._exit") == 10  # each once more as a title
     assert "and 3 other kinds" in html
 
 
-def test_a_cell_has_what_the_terminal_has(views):
+def test_a_cell_shows_what_the_terminal_shows(views):
     parser = Texts()
     parser.feed(cell.html(views["failures"], HEADING))
     for part in (HEADING, "3 ValueError: lr must be positive", "2 of 2 busy", "00008 starts again"):

@@ -1,4 +1,4 @@
-"""One driver at a time in a results folder, also where hosts share it."""
+"""A results folder has one driver at a time, even on storage shared between hosts."""
 
 import json
 import os
@@ -20,7 +20,7 @@ HOLD += "lock = FolderLock(pathlib.Path(sys.argv[1])); print('held', flush=True)
 
 @pytest.fixture
 def holding(tmp_path):
-    """A process that holds the lock of a folder."""
+    """Start a process that holds the lock of a folder."""
     process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "held\n"
     yield process
@@ -30,7 +30,7 @@ def holding(tmp_path):
 
 @pytest.fixture
 def shared(monkeypatch):
-    """Every folder counts as one that hosts share, so that the kernel's lock is not asked."""
+    """Treat every folder as one shared between hosts, so that the kernel's lock is not used."""
     monkeypatch.setattr("tuner.storage.lock.is_shared", lambda folder: True)
 
 
@@ -39,31 +39,31 @@ def owned_by(folder, **owner):
     return folder / FILE_NAME
 
 
-def test_a_folder_that_is_held_is_refused_with_its_owner(tmp_path, holding):
+def test_a_locked_folder_is_refused_with_the_name_of_its_owner(tmp_path, holding):
     with pytest.raises(ResultsError) as refusal:
         FolderLock(tmp_path)
     owner = f"process {holding.pid} on {os.uname().nodename}"
     assert str(refusal.value) == f"{tmp_path}: a sweep is running in it ({owner})"
 
 
-def test_a_shared_folder_that_is_held_is_refused(tmp_path, holding, shared):
+def test_a_locked_shared_folder_is_refused(tmp_path, holding, shared):
     with pytest.raises(ResultsError, match="a sweep is running in it"):
         FolderLock(tmp_path)
 
 
-def test_a_lock_of_a_killed_process_is_taken_over(tmp_path, holding, shared):
+def test_the_lock_of_a_killed_process_is_taken_over(tmp_path, holding, shared):
     holding.kill()
     holding.wait()
     FolderLock(tmp_path).release()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_lock_of_another_process_with_the_same_number_is_taken_over(tmp_path, shared):
+def test_the_lock_of_a_dead_process_whose_id_was_reused_is_taken_over(tmp_path, shared):
     owned_by(tmp_path, host=os.uname().nodename, pid=os.getpid(), began="1")
     FolderLock(tmp_path).release()
 
 
-def test_a_driver_on_another_host_holds_a_folder_as_long_as_it_beats(tmp_path):
+def test_a_driver_on_another_host_keeps_a_folder_while_its_heartbeat_lasts(tmp_path):
     path = owned_by(tmp_path)
     with pytest.raises(ResultsError, match="process 7 on elsewhere; it counts as dead after 60 s without"):
         FolderLock(tmp_path)
@@ -74,26 +74,26 @@ def test_a_driver_on_another_host_holds_a_folder_as_long_as_it_beats(tmp_path):
 
 
 @pytest.mark.parametrize("torn", ["", "{]", "5"])
-def test_a_lock_that_a_crash_has_torn_is_taken_over_on_a_local_disk(torn, tmp_path):
+def test_a_lock_file_torn_by_a_crash_is_taken_over_on_a_local_disk(torn, tmp_path):
     (tmp_path / FILE_NAME).write_text(torn)
     FolderLock(tmp_path).release()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_error_of_pyarrow_names_the_folder_in_which_it_cannot_write(tmp_path):
+def test_a_write_error_of_pyarrow_names_the_folder(tmp_path):
     (tmp_path / "checkpoints").touch()
     said = f"^{tmp_path}: cannot be written: Cannot create directory"
     with pytest.raises(ResultsError, match=said), writing(tmp_path):
         LocalFileSystem().create_dir(f"{tmp_path}/checkpoints")
 
 
-def test_a_lock_that_is_being_written_counts_as_held_on_a_shared_disk(tmp_path, shared):
+def test_a_lock_that_is_being_written_counts_as_held_on_shared_storage(tmp_path, shared):
     (tmp_path / FILE_NAME).touch()
     with pytest.raises(ResultsError, match="a sweep is running in it"):
         FolderLock(tmp_path)
 
 
-def test_a_driver_whose_folder_was_taken_over_stops(tmp_path, monkeypatch):
+def test_a_driver_stops_when_another_takes_over_its_folder(tmp_path, monkeypatch):
     monkeypatch.setattr("tuner.storage.lock._SECONDS_BETWEEN_BEATS", 0.01)
     lock = FolderLock(tmp_path)
     lock.check()
@@ -106,7 +106,7 @@ def test_a_driver_whose_folder_was_taken_over_stops(tmp_path, monkeypatch):
     assert (tmp_path / FILE_NAME).exists()
 
 
-def test_a_held_lock_is_touched_again_and_again(tmp_path, monkeypatch):
+def test_a_held_lock_is_touched_repeatedly(tmp_path, monkeypatch):
     monkeypatch.setattr("tuner.storage.lock._SECONDS_BETWEEN_BEATS", 0.01)
     lock = FolderLock(tmp_path)
     os.utime(tmp_path / FILE_NAME, (0, 0))
@@ -116,7 +116,7 @@ def test_a_held_lock_is_touched_again_and_again(tmp_path, monkeypatch):
     lock.release()
 
 
-def test_of_many_that_find_a_lock_stale_one_gets_it(tmp_path, shared):
+def test_only_one_of_many_processes_takes_over_a_stale_lock(tmp_path, shared):
     owned_by(tmp_path, host=os.uname().nodename, pid=2**22 + 1)
     processes = [
         subprocess.Popen(
@@ -135,11 +135,11 @@ def test_of_many_that_find_a_lock_stale_one_gets_it(tmp_path, shared):
         process.communicate()
 
 
-def test_a_local_folder_is_not_shared(tmp_path):
+def test_a_local_folder_does_not_count_as_shared(tmp_path):
     assert not is_shared(tmp_path)
 
 
-def test_a_folder_of_a_file_system_in_user_space_is_shared(tmp_path):
+def test_a_folder_on_a_file_system_in_user_space_counts_as_shared(tmp_path):
     source, mounted = tmp_path / "source", tmp_path / "a b"
     source.mkdir()
     mounted.mkdir()

@@ -1,4 +1,4 @@
-"""What loggers are told, what CSV files hold, and what is said of a logger that cannot be used."""
+"""What loggers receive, what CSV files hold, and the error for an unusable logger."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HERE = Path(__file__)
 
 
 class Trial(SimpleNamespace):
-    """What a logger of Ray's uses of a trial."""
+    """The attributes of a trial that Ray's loggers use."""
 
     def __init__(self, number: int, folder: Path | None = None) -> None:
         super().__init__(
@@ -43,7 +43,7 @@ class Trial(SimpleNamespace):
 
 
 class Recorder(LoggerCallback):
-    """It notes what it is told."""
+    """A logger that records every call."""
 
     told: ClassVar[list[str]] = []
 
@@ -61,14 +61,14 @@ class Recorder(LoggerCallback):
 
 
 class Hanging(Callback):
-    """It never closes, as if its server did not answer."""
+    """A logger that never closes, as if its server did not answer."""
 
     def on_experiment_end(self, trials: Any, **info: Any) -> None:
         threading.Event().wait()
 
 
 class Broken(Callback):
-    """It fails at everything."""
+    """A logger whose every call raises."""
 
     def setup(self, **info: Any) -> None:
         raise ValueError("no key found")
@@ -81,7 +81,7 @@ class Broken(Callback):
 
 
 class Lacking(Callback):
-    """Its library is not installed."""
+    """A logger whose library is not installed."""
 
     def __init__(self) -> None:
         import no_such_library  # type: ignore[import-not-found]  # noqa: F401
@@ -104,7 +104,7 @@ def named(what: str) -> str:
 
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    LoggerSpec(kind=named("Recorder")).build()  # the file is a module of its own when it is named
+    LoggerSpec(kind=named("Recorder")).build()  # the file becomes a module of its own when a sweep names it
     import sys
 
     recorder = sys.modules[LoggerSpec(kind=named("Recorder")).check().__module__].Recorder
@@ -113,7 +113,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
-def test_trials_have_names_of_their_sweep_and_no_other_sweeps(told: list[str]) -> None:
+def test_trial_names_belong_to_one_sweep_only(told: list[str]) -> None:
     for sweep_id in ("aaaa", "bbbb"):
         one = Loggers(sweep(named("Recorder")), sweep_id)
         trial = Trial(0)
@@ -131,7 +131,7 @@ def test_trials_have_names_of_their_sweep_and_no_other_sweeps(told: list[str]) -
     ]
 
 
-def test_trials_that_an_interruption_leaves_open_are_closed(told: list[str]) -> None:
+def test_trials_left_open_by_an_interruption_are_closed(told: list[str]) -> None:
     one = Loggers(sweep(named("Recorder")), "aaaa")
     trials = [Trial(0), Trial(1)]
     one.started(trials[0], iteration=1, trials=trials)
@@ -139,19 +139,19 @@ def test_trials_that_an_interruption_leaves_open_are_closed(told: list[str]) -> 
     assert told[1:] == ["end digits_aaaa_00000", "over ['digits_aaaa_00000', 'digits_aaaa_00001']"]
 
 
-def test_a_trial_that_never_ran_has_no_end(told: list[str]) -> None:
+def test_a_trial_that_never_ran_is_not_ended(told: list[str]) -> None:
     one = Loggers(sweep(named("Recorder")), "aaaa")
     one.ended(Trial(0), iteration=1, trials=[])
     assert told == []
 
 
-def test_a_logger_that_does_not_close_is_cut_off_and_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_logger_that_does_not_close_is_abandoned_with_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loggers, "_SECONDS_TO_CLOSE_WHEN_INTERRUPTED", 0.1)
     said = Loggers(sweep(named("Hanging")), "aaaa").close([], interrupted=True)
     assert said == [f"logger '{named('Hanging')}' was cut off after 0.1 s; it may not have sent everything"]
 
 
-def test_a_logger_that_fails_is_named_with_what_it_said() -> None:
+def test_a_failing_logger_is_named_with_its_error() -> None:
     broken = Loggers(sweep(named("Broken")), "aaaa")
     with pytest.raises(LoggerError) as refused:
         broken.setup()
@@ -182,7 +182,7 @@ def test_a_logger_without_its_library_is_refused_with_the_remedy(
     assert str(refused.value) == f"'{kind}' needs {package}, which is not installed; pip install {package}"
 
 
-def test_check_makes_the_loggers_and_says_what_is_missing(
+def test_check_creates_the_loggers_and_names_missing_packages(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "sweep.yaml"
@@ -207,7 +207,7 @@ def rows(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_metrics_that_come_late_have_a_column_and_none_is_lost(tmp_path: Path) -> None:
+def test_late_metrics_get_a_column_and_none_is_lost(tmp_path: Path) -> None:
     logger, trial = CsvLogger(), Trial(0, tmp_path / "00000")
     for iteration in range(1, 6):
         result = {"training_iteration": iteration, "loss": 1 / iteration, "config": {"lr": 1}}
@@ -232,7 +232,7 @@ def test_a_trial_that_is_started_again_continues_its_file(tmp_path: Path) -> Non
     first.log_trial_result(1, trial, {"training_iteration": 1, "=x": "=1"})
     first.log_trial_end(trial)
     with (tmp_path / "00000" / FILE_NAME).open("a") as file:
-        file.write("2,un")  # by a process that was killed
+        file.write("2,un")  # written by a process that was killed
     second = CsvLogger()
     second.log_trial_start(trial)
     second.log_trial_result(2, trial, {"=x": "b", "training_iteration": 2, "f1": -1})
@@ -243,7 +243,7 @@ def test_a_trial_that_is_started_again_continues_its_file(tmp_path: Path) -> Non
     ]
 
 
-def test_ray_s_other_loggers_keep_metrics_that_come_late(tmp_path: Path) -> None:
+def test_ray_s_other_loggers_keep_late_metrics(tmp_path: Path) -> None:
     trial = Trial(0, tmp_path / "00000")
     trial.evaluated_params = {"lr": 0.1}
     trial.init_local_path()

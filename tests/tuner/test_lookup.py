@@ -1,4 +1,4 @@
-"""Relative paths in a sweep file: found in its own folder first, then in the current one."""
+"""Relative paths in a sweep file are looked up in its own folder first, then in the current one."""
 
 import sys
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ def train(config): ...
 
 @pytest.fixture
 def sweeps(tmp_path, monkeypatch) -> Iterator[Path]:
-    """A folder of sweep files, with files in it, below the current one."""
+    """Return a folder of sweep files, and other files, below the current folder."""
     folder = tmp_path / "sweeps"
     folder.mkdir()
     (folder / "typed_settings.py").write_text(TYPED)
@@ -92,12 +92,12 @@ def sweeps(tmp_path, monkeypatch) -> Iterator[Path]:
     ],
     ids=str,
 )
-def test_a_setting_that_names_a_file_is_looked_for_beside_the_sweep_file(sweeps, trainable, expected):
+def test_a_file_named_in_a_setting_is_looked_up_next_to_the_sweep_file(sweeps, trainable, expected):
     expected = expected or {**trainable, "kind": "sweeps/typed_settings.py:Nothing"}
     assert looked_up({"trainable": trainable, "seed": 3}, sweeps) == {"trainable": expected, "seed": 3}
 
 
-def test_what_a_searcher_begins_from_is_looked_for_beside_the_sweep_file(sweeps):
+def test_the_warm_start_folder_is_looked_up_next_to_the_sweep_file(sweeps):
     given = {"searcher": {"kind": "grid", "warm_start": "earlier"}}
     assert looked_up(given, sweeps) == {"searcher": {"kind": "grid", "warm_start": "sweeps/earlier"}}
     given = {"searcher": {"kind": "reinforce", "controller": "controller.pt", "warm_start": None}}
@@ -118,7 +118,7 @@ def train(config): ...
 """
 
 
-def test_the_user_s_code_is_written_as_it_is_found_again(sweeps):
+def test_the_user_s_code_is_stored_under_a_path_that_finds_it_again(sweeps):
     (sweeps / "own_searcher.py").write_text(SEARCHER)
     (sweeps / "sweep.yaml").write_text(
         "trainable: own_searcher.py:train\nsearcher: {kind: own_searcher.py:Patient}\n"

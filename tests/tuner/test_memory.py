@@ -1,4 +1,4 @@
-"""What a worker makes of its memory, from numbers; a step of growth is 10."""
+"""How a worker judges its memory, tested with made-up figures. A step of growth is 10."""
 
 import gc
 import math
@@ -10,7 +10,7 @@ from tuner.worker.memory import Memory, MemoryMeter, WorkerHealth
 
 
 class Process:
-    """One that holds what it ``keeps`` for good, and more of which a collection frees it."""
+    """A process that keeps ``keeps`` for good and holds ``garbage`` that a collection frees."""
 
     def __init__(self, *, keeps=100, garbage=0):
         self.meter = MemoryMeter(10)
@@ -18,7 +18,7 @@ class Process:
         self.collections = 0
 
     def ends_a_trial(self, *, leaves=0, others=0, each=0):
-        """Whether memory was left behind; ``others`` trials hold so much ``each``."""
+        """Return whether a leak is found; ``others`` open trials hold ``each`` apiece."""
         self.keeps += leaves
         held = self.keeps + others * each
         if self.meter.expects(held + self.garbage, others=others):
@@ -32,25 +32,25 @@ def trials_until_replaced(process, **trial):
 
 
 @pytest.mark.parametrize(("leaves", "trials"), [(100, 4), (11, 4), (5, 10), (1, 34)])
-def test_leak_is_seen_when_it_has_grown_by_three_steps_since_the_first_trial(leaves, trials):
+def test_a_leak_is_found_after_three_steps_of_growth_since_the_first_trial(leaves, trials):
     process = Process()
     assert trials_until_replaced(process, leaves=leaves) == trials
     assert process.collections == 4
 
 
-def test_process_that_gets_all_back_is_collected_once():
+def test_a_process_that_frees_everything_is_collected_once():
     process = Process()
     assert trials_until_replaced(process) is None
     assert process.collections == 1
 
 
-def test_garbage_is_no_growth_and_is_not_collected_after_each_trial():
+def test_garbage_is_no_growth_and_is_not_collected_after_every_trial():
     process = Process(garbage=1000)
     assert trials_until_replaced(process) is None
     assert process.collections == 1
 
 
-def test_garbage_that_varies_is_collected_now_and_then():
+def test_varying_garbage_is_collected_occasionally():
     process = Process()
     for number in range(1000):
         process.garbage = number * 7919 % 100
@@ -58,18 +58,18 @@ def test_garbage_that_varies_is_collected_now_and_then():
     assert process.collections <= 10
 
 
-def test_leak_is_seen_under_garbage():
+def test_a_leak_is_found_despite_garbage():
     assert trials_until_replaced(Process(garbage=1000), leaves=11) == 4
 
 
-def test_library_that_is_loaded_late_and_a_cache_that_fills_do_no_harm():
+def test_a_late_import_and_a_filling_cache_are_no_leak():
     process = Process()
     assert [process.ends_a_trial(leaves=500 if number in (3, 70) else 0) for number in range(200)] == (
         [False] * 200
     )
 
 
-def test_worker_that_never_is_without_trials_is_doubted_and_judged_without_any():
+def test_a_worker_that_always_has_trials_becomes_doubtful_and_is_judged_once_empty():
     process = Process()
     while not process.meter.is_doubtful:
         assert not process.ends_a_trial(leaves=4, others=3, each=5)
@@ -77,7 +77,7 @@ def test_worker_that_never_is_without_trials_is_doubted_and_judged_without_any()
     assert process.ends_a_trial(leaves=4, others=0)
 
 
-def test_what_was_the_trials_own_is_forgiven_when_they_have_ended():
+def test_doubt_ends_when_the_trials_free_their_own_memory():
     process = Process()
     for each in (20, 40, 60, 80):
         process.ends_a_trial(others=3, each=each)
@@ -88,8 +88,8 @@ def test_what_was_the_trials_own_is_forgiven_when_they_have_ended():
     assert not process.meter.is_doubtful
 
 
-def test_leak_that_the_first_trials_own_memory_hides_is_seen_at_the_second_look():
-    """What they hold is taken for the process's own until there is a look without any of them."""
+def test_a_leak_hidden_by_the_first_trials_is_found_at_the_second_look():
+    """The memory of open trials counts as the process's own until a look finds the worker empty."""
     process, verdicts = Process(), []
     while not any(verdicts):
         while not process.meter.is_doubtful:
@@ -98,7 +98,7 @@ def test_leak_that_the_first_trials_own_memory_hides_is_seen_at_the_second_look(
     assert verdicts == [False, True]
 
 
-def test_more_trials_at_once_than_ever_are_no_growth():
+def test_a_new_peak_of_open_trials_is_no_growth():
     process = Process()
     for others in range(100):
         assert not process.ends_a_trial(others=others, each=50)
@@ -108,7 +108,7 @@ def test_more_trials_at_once_than_ever_are_no_growth():
 
 @pytest.fixture
 def process_memory(monkeypatch):
-    """A worker's memory with 960 MiB to itself; what it holds is in the answer's ``held``."""
+    """Return the memory of a worker whose share is 960 MiB, and a dict whose ``machine`` is the usage."""
     held = {"machine": 0}
     monkeypatch.setattr(memory, "_fair_share", lambda: (960 * 2**20, 1.0))
     monkeypatch.setattr(memory, "_machine_memory", lambda: held["machine"])
@@ -116,7 +116,7 @@ def process_memory(monkeypatch):
     return looked, held
 
 
-def test_leak_is_told_with_what_was_held_before_and_after(process_memory):
+def test_a_leak_is_reported_with_the_usage_before_and_after(process_memory):
     looked, held = process_memory
     conditions = []
     for number in range(4):
@@ -134,7 +134,7 @@ def test_leak_is_told_with_what_was_held_before_and_after(process_memory):
     )
 
 
-def test_worker_with_open_trials_is_doubtful_and_still_fit(process_memory):
+def test_a_doubtful_worker_with_open_trials_is_still_fit(process_memory):
     looked, held = process_memory
     for number in range(4):
         held["machine"] = 100 * number * 2**20
@@ -142,7 +142,7 @@ def test_worker_with_open_trials_is_doubtful_and_still_fit(process_memory):
     assert condition == WorkerHealth(fit=True)
 
 
-def test_memory_of_gpus_is_judged_beside_that_of_the_machine(process_memory, monkeypatch):
+def test_gpu_memory_is_judged_as_well_as_machine_memory(process_memory, monkeypatch):
     import torch
 
     looked, _ = process_memory
@@ -155,8 +155,8 @@ def test_memory_of_gpus_is_judged_beside_that_of_the_machine(process_memory, mon
     assert (conditions[3].leak.memory, conditions[3].leak.share) == ("gpu", 6400 * 2**20)
 
 
-def test_what_can_be_freed_is_freed_before_it_counts(monkeypatch):
-    """Garbage that only the collector finds, in memory that only the C library gives back."""
+def test_freeable_memory_is_freed_before_it_counts(monkeypatch):
+    """The garbage is cyclic, so only the collector finds it, and only a trim of the C heap returns it."""
     monkeypatch.setattr(memory, "_fair_share", lambda: (0.0, 1.0))
     looked = Memory()
     gc.disable()
@@ -170,8 +170,8 @@ def test_what_can_be_freed_is_freed_before_it_counts(monkeypatch):
         gc.enable()
 
 
-def test_process_without_ray_stays_so_and_has_no_limit(monkeypatch):
-    """Ray starts a cluster by itself for whoever asks it for more than whether there is one."""
+def test_a_process_without_ray_does_not_start_it_and_has_no_limit(monkeypatch):
+    """Almost any call to Ray starts a cluster; only ``is_initialized`` does not."""
     monkeypatch.setattr(memory.ray, "is_initialized", lambda: False)
     monkeypatch.setattr(memory.ray, "get_runtime_context", lambda: pytest.fail("starts a cluster"))
     assert memory._fair_share() == (math.inf, 1.0)

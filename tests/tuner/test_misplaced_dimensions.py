@@ -1,4 +1,4 @@
-"""What looks like a dimension where nothing is searched is refused; a dictionary of values is a constant."""
+"""A dimension outside the search space is refused; a dictionary of values is a constant."""
 
 import pytest
 
@@ -53,7 +53,7 @@ def refused(where, instead, got):
         ({"a": {"flaot": [1, 2], "log": True}}, "a: unknown key 'flaot'; did you mean 'float'?"),
     ],
 )
-def test_a_dimension_where_nothing_is_searched_is_refused(space, sentence):
+def test_a_dimension_in_a_place_without_search_is_refused(space, sentence):
     with pytest.raises(SpecError) as refusal:
         SearchSpace(space)
     assert str(refusal.value) == sentence
@@ -81,7 +81,7 @@ def test_a_dictionary_of_values_is_a_constant(constant):
     assert SearchSpace(space.to_dict()) == space
 
 
-def test_a_constant_that_reads_like_a_dimension_is_said_by_a_choice_of_one():
+def test_a_constant_that_looks_like_a_dimension_can_be_written_as_a_choice_of_one():
     space = SearchSpace({"clip": {"choice": [{"min": 0, "max": 1}]}})
     assert space.dimensions["clip"].values() == [{"min": 0, "max": 1}]
 
@@ -90,7 +90,7 @@ def test_a_constant_that_reads_like_a_dimension_is_said_by_a_choice_of_one():
     ("settings", "where"),
     [({"units": {"int": [1, 3]}}, "units"), ({"a": [{"b": {"int": [1, 3]}}]}, "a.0.b")],
 )
-def test_a_dimension_under_trainable_is_refused(settings, where):
+def test_a_dimension_in_the_trainable_settings_is_refused(settings, where):
     with pytest.raises(SpecError) as refusal:
         Sweep(
             trainable={"kind": "train.py:train", **settings},
@@ -102,7 +102,7 @@ def test_a_dimension_under_trainable_is_refused(settings, where):
     assert str(refusal.value) == refused(f"trainable.{where}", instead, '{"int": [1, 3]}')
 
 
-def test_a_dimension_in_the_settings_of_a_logger_is_refused():
+def test_a_dimension_in_logger_settings_is_refused():
     with pytest.raises(SpecError, match=r"loggers\.0\.experiment_name: looks like a dimension, but nothing"):
         Sweep(
             trainable={"kind": "mlp", "dataset": "iris"},

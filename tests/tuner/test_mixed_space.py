@@ -1,4 +1,4 @@
-"""Vectors of mixed and conditional spaces."""
+"""Vectors that represent configurations of mixed and conditional spaces."""
 
 import math
 
@@ -24,7 +24,7 @@ def only_b_has_layers(params):
     return DISTRIBUTIONS.keys() - (set() if params["kind"] == "b" else {"layers"})
 
 
-def test_values_survive_being_a_vector():
+def test_values_survive_the_round_trip_through_a_vector():
     space = MixedSpace(DISTRIBUTIONS)
     rng = np.random.default_rng(0)
     for row in space.from_cube(rng.uniform(size=(200, len(space)))):
@@ -34,7 +34,7 @@ def test_values_survive_being_a_vector():
         assert space.params(space.vector(params)) == pytest.approx(params)
 
 
-def test_the_ends_of_a_range_are_within_reach():
+def test_both_ends_of_a_range_can_be_reached():
     space = MixedSpace(DISTRIBUTIONS)
     low, high = (space.params(row) for row in space.from_cube(np.array([[0.0] * 6, [1.0 - 1e-12] * 6])))
     assert low == pytest.approx(
@@ -50,7 +50,7 @@ def test_a_logarithmic_range_is_halved_at_its_geometric_mean():
     assert space.params(np.array([0.5]))["lr"] == pytest.approx(1e-2)
 
 
-def test_two_categories_are_one_apart():
+def test_two_different_categories_have_distance_one():
     space = MixedSpace({"kind": DISTRIBUTIONS["kind"]})
     columns = space.columns(np.array([[0.0], [1.0], [2.0]]), np.ones((3, 1), bool), inactive=0.5)
     distances = [np.linalg.norm(columns[i] - columns[j]) for i, j in ((0, 1), (0, 2), (1, 2))]
@@ -58,7 +58,7 @@ def test_two_categories_are_one_apart():
     assert space.groups.tolist() == [0, 0, 0]
 
 
-def test_rules_say_what_is_active_and_what_is_not_allowed():
+def test_rules_tell_active_parameters_and_forbidden_configurations():
     space = MixedSpace(DISTRIBUTIONS, Rules(only_b_has_layers, deciding=["kind"]))
     row = space.from_cube(np.full((1, 6), 0.5))[0]
     rows = np.stack([row, row, row])
@@ -68,7 +68,7 @@ def test_rules_say_what_is_active_and_what_is_not_allowed():
     assert active[:2, 2].tolist() == [False, True]
 
 
-def test_inactive_parameters_do_not_tell_configurations_apart():
+def test_inactive_parameters_do_not_distinguish_configurations():
     space = MixedSpace(DISTRIBUTIONS, Rules(only_b_has_layers, deciding=["kind"]))
     one, other = space.from_cube(np.array([[0.5, 0.5, low, 0.5, 0.0, 0.5] for low in (0.1, 0.9)]))
     active, _ = space.activity(np.stack([one, other]))
@@ -77,7 +77,7 @@ def test_inactive_parameters_do_not_tell_configurations_apart():
     assert columns[0].tolist() == columns[1].tolist()
 
 
-def test_what_a_trial_does_not_have_is_not_a_number():
+def test_missing_parameters_are_nan():
     space = MixedSpace(DISTRIBUTIONS)
     vector = space.vector({"kind": "b"})
     assert [math.isnan(value) for value in vector] == [True, True, True, True, False, True]
@@ -94,7 +94,7 @@ def test_what_a_trial_does_not_have_is_not_a_number():
     ],
     ids=repr,
 )
-def test_numbers_beyond_those_of_a_machine_survive_being_a_vector(distribution, values):
+def test_numbers_beyond_float_precision_survive_the_round_trip(distribution, values):
     space = MixedSpace({"n": distribution})
     for value in values:
         found = space.params(space.vector({"n": value}))["n"]

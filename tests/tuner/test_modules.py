@@ -1,4 +1,4 @@
-"""Where the user's code is found."""
+"""Where the user's code is looked up."""
 
 import re
 import sys
@@ -20,7 +20,7 @@ MODEL = "def train(config):\n    return {number}\n"
 pytestmark = pytest.mark.usefixtures("modules_as_before")
 
 
-def test_a_file_is_looked_for_in_the_sweep_file_s_folder_first(tmp_path, monkeypatch):
+def test_a_file_is_looked_up_in_the_sweep_file_s_folder_first(tmp_path, monkeypatch):
     (tmp_path / "sweeps").mkdir()
     (tmp_path / "sweeps" / "sweep.yaml").write_text(SWEEP)
     (tmp_path / "model.py").write_text(MODEL.format(number=1))
@@ -32,7 +32,7 @@ def test_a_file_is_looked_for_in_the_sweep_file_s_folder_first(tmp_path, monkeyp
     assert sweep.trainable.load()({}) == 2
 
 
-def test_a_file_outside_the_current_directory_is_named_in_full(tmp_path, monkeypatch):
+def test_a_file_outside_the_current_directory_is_named_by_its_full_path(tmp_path, monkeypatch):
     (tmp_path / "here").mkdir()
     (tmp_path / "model.py").write_text(MODEL.format(number=1))
     monkeypatch.chdir(tmp_path / "here")
@@ -53,7 +53,7 @@ def test_a_file_that_hides_a_library_is_refused(name, tmp_path):
     assert str(tmp_path) not in sys.path
 
 
-def test_a_file_that_hides_a_module_of_python_s_own_is_refused(tmp_path):
+def test_a_file_that_hides_a_standard_module_is_refused(tmp_path):
     (tmp_path / "model.py").write_text(MODEL.format(number=1))
     (tmp_path / "profile.py").write_text("")
     with pytest.raises(SpecError) as refusal:
@@ -63,7 +63,7 @@ def test_a_file_that_hides_a_module_of_python_s_own_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["wave.py", "test.py", "sys.py", "utils.py", "datasets.py"])
-def test_a_file_that_hides_nothing_that_is_needed_is_taken(name, tmp_path):
+def test_a_file_that_hides_nothing_needed_is_accepted(name, tmp_path):
     (tmp_path / "model.py").write_text(MODEL.format(number=1))
     (tmp_path / name).write_text("")
     assert load_file(tmp_path / "model.py").train({}) == 1
@@ -79,7 +79,7 @@ def test_a_package_that_hides_a_library_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("searcher", ["optuna", "random"])
-def test_no_sweep_is_built_where_workers_would_not_find_a_library(searcher, tmp_path, monkeypatch):
+def test_a_sweep_whose_workers_could_not_find_a_library_is_refused(searcher, tmp_path, monkeypatch):
     (tmp_path / "optuna.py").write_text("1 / 0")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SpecError) as refusal:
@@ -94,7 +94,7 @@ def test_no_sweep_is_built_where_workers_would_not_find_a_library(searcher, tmp_
     assert str(refusal.value) == f"the file '{tmp_path / 'optuna.py'}' {what}"
 
 
-def test_a_folder_that_a_library_hides_is_named(tmp_path, monkeypatch):
+def test_a_folder_hidden_by_a_library_is_named(tmp_path, monkeypatch):
     (tmp_path / "trainables").mkdir()
     (tmp_path / "trainables" / "mine.py").write_text(MODEL.format(number=1))
     (tmp_path / "trainables" / "yours.py").write_text("from trainables.mine import train\n")
@@ -110,7 +110,7 @@ def test_a_folder_that_a_library_hides_is_named(tmp_path, monkeypatch):
     assert str(refusal.value).endswith(f"ModuleNotFoundError: No module named 'trainables.mine'; {hint}")
 
 
-def test_a_file_that_changes_back_is_the_first_module_again(tmp_path):
+def test_a_file_that_returns_to_its_old_content_is_the_first_module_again(tmp_path):
     path = tmp_path / "model.py"
     modules = []
     for number in (1, 2, 1):

@@ -1,4 +1,4 @@
-"""A forest's suggestions come back to a category that few trials made look bad."""
+"""A forest's suggestions return to a category that a few bad trials made look poor."""
 
 import numpy as np
 import optuna
@@ -34,11 +34,11 @@ def rows(*kinds, way=NAN):
     ],
     ids=["nothing tried", "one trial", "never", "3 of 16", "4 of 16", "where it is active"],
 )
-def test_each_category_is_due_the_logarithm_of_the_trials(tried, expected):
+def test_each_category_deserves_the_logarithm_of_the_number_of_trials(tried, expected):
     assert neglected(SPACE, tried) == expected
 
 
-def test_a_category_on_which_nothing_depends_is_due_nothing():
+def test_a_category_without_dependents_deserves_no_trials():
     space = MixedSpace(DIMENSIONS, Rules(lambda drawn: DIMENSIONS.keys(), deciding=["way"]))
     assert neglected(space, rows(*[0] * 10, way=0)) == [(2, 1)]
     assert neglected(MixedSpace(DIMENSIONS), rows(*[0] * 10, way=0)) == []
@@ -51,7 +51,7 @@ class _Least:
         return -columns[:, SPACE.groups == 0] @ np.array([0.0, 1.0, 1.0]) - columns[:, 3]
 
 
-def test_what_is_held_is_kept_though_another_category_promises_more():
+def test_a_fixed_category_is_kept_even_if_another_promises_more():
     found = maximise(
         _Least(),
         SPACE,
@@ -65,7 +65,7 @@ def test_what_is_held_is_kept_though_another_category_promises_more():
     assert found[0][1] < 0.1
 
 
-def test_nothing_is_found_where_the_held_category_is_ruled_out():
+def test_nothing_is_found_if_the_fixed_category_is_ruled_out():
     space = MixedSpace({"kind": KIND, "x": UNIT}, Rules(lambda drawn: {"x"}, deciding=["kind"]))
     rng = np.random.default_rng(0)
     incumbents = np.array([[0.0, 0.1]])
@@ -73,10 +73,10 @@ def test_nothing_is_found_where_the_held_category_is_ruled_out():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_category_that_was_bad_twice_gets_its_due(seed):
+def test_a_category_that_was_bad_twice_gets_its_share_of_trials(seed):
     """After 40 trials of "flat" and 2 bad ones of "steep", 4 of the next 12 are "steep": log2(51) > 5.
 
-    "other" is forbidden, so it never gets its due, which must not be in the way.
+    "other" is forbidden, so it never gets its share; this must not block the others.
     """
     active = {"flat": {"kind", "x"}, "steep": {"kind", "x", "slope"}, "other": None}
     sampler = BayesSampler(

@@ -1,4 +1,4 @@
-"""NumPy's numbers are taken as plain ones wherever a user can give a number."""
+"""NumPy numbers are accepted as plain ones wherever a user can give a number."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ONE, NINE, HALF, TRUE = np.int64(1), np.int32(9), np.float32(0.5), np.True_
 
 
 def plain(value: Any) -> bool:
-    """Whether it is made of Python's own types."""
+    """Return whether a value consists of Python's own types."""
     if isinstance(value, dict):
         return all(type(key) is str and plain(item) for key, item in value.items())
     if isinstance(value, (list, tuple)):
@@ -60,13 +60,13 @@ def plain(value: Any) -> bool:
     ],
     ids=repr,
 )
-def test_a_dimension_is_that_of_plain_numbers(dimension: Any, same: Any) -> None:
+def test_a_dimension_of_numpy_numbers_equals_one_of_plain_numbers(dimension: Any, same: Any) -> None:
     assert dimension == same
     assert repr(dimension) == repr(same)
     assert plain(dimension.to_dict())
 
 
-def test_constants_and_written_dimensions_are_plain() -> None:
+def test_constants_and_written_dimensions_become_plain() -> None:
     space = SearchSpace(
         {
             "batch": np.int64(64),
@@ -85,7 +85,7 @@ def test_constants_and_written_dimensions_are_plain() -> None:
 
 
 @pytest.mark.parametrize("spec", [Random, Optuna, Bayes])
-def test_points_are_plain(spec: Any) -> None:
+def test_points_become_plain(spec: Any) -> None:
     space = SearchSpace({"n": Int(1, 9), "x": Float(0, 1), "sizes": Choice(([8, 8], [16]))})
     points = [{"n": np.int64(5), "x": np.float32(0.5), "sizes": np.array([8, 8])}]
     config = start(spec(initial_points=points), space, objective=LOSS, seed=0).suggest(0)
@@ -93,7 +93,7 @@ def test_points_are_plain(spec: Any) -> None:
     assert plain(config)
 
 
-def test_a_whole_sweep_of_numpy_numbers_is_that_of_plain_ones() -> None:
+def test_a_whole_sweep_of_numpy_numbers_equals_one_of_plain_numbers() -> None:
     def sweep(whole: Any, real: Any) -> Sweep:
         return Sweep(
             trainable={"kind": "tests.tuner.test_numpy_values:train", "size": whole(3), "sizes": [whole(3)]},
@@ -111,7 +111,7 @@ def test_a_whole_sweep_of_numpy_numbers_is_that_of_plain_ones() -> None:
     assert Budget(trials=np.int64(3)) == Budget(trials=3)
 
 
-def test_what_is_wrong_with_a_numpy_number_is_said_as_of_a_plain_one() -> None:
+def test_an_invalid_numpy_number_gets_the_same_message_as_a_plain_one() -> None:
     with pytest.raises(SpecError, match=r"trials: must be a whole number, got 2\.5"):
         Budget(trials=np.float64(2.5))
     with pytest.raises(SpecError, match="low must be below high, got low=9, high=1"):
@@ -121,4 +121,4 @@ def test_what_is_wrong_with_a_numpy_number_is_said_as_of_a_plain_one() -> None:
 
 
 def train(config: dict[str, Any]) -> None:
-    """Never run."""
+    """Serve as a trainable that no test calls."""

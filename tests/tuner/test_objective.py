@@ -51,7 +51,7 @@ def test_a_wrong_objective_is_refused(given: dict[str, Any], sentence: str) -> N
     assert str(refusal.value) == sentence
 
 
-def test_a_budget_is_without_limits_unless_given() -> None:
+def test_a_budget_has_no_limits_by_default() -> None:
     assert Budget().model_dump() == {
         "trials": None,
         "iterations": None,
@@ -66,7 +66,7 @@ def test_a_budget_is_without_limits_unless_given() -> None:
     }
 
 
-def test_no_failure_at_all_can_be_tolerated() -> None:
+def test_a_budget_can_tolerate_no_failure_at_all() -> None:
     assert Budget(failures=0).failures == 0
 
 

@@ -1,4 +1,4 @@
-"""Population-based training without a cluster: who exploits whom, and what is explored."""
+"""Population-based training without a cluster: which trial copies which, and what is explored."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ RESUME = Decision(0, Action.RESUME, 10, 1.0, source=1)
 
 
 def population(spec, losses, *, iterations=20, seed=0):
-    """A scheduler whose trials have all reported at the first interval."""
+    """Return a scheduler whose trials have all reported at the first interval."""
     scheduler = spec.build(objective=LOSS, iterations=iterations, seed=seed)
     for trial in range(len(losses)):
         scheduler.add(trial)
@@ -31,19 +31,19 @@ def resumed(scheduler):
     return decisions
 
 
-def test_the_worst_quarter_goes_on_from_the_best_quarter():
+def test_the_worst_quarter_continues_from_the_best_quarter():
     scheduler = population(Pbt(interval=2), [3, 1, 8, 2, 7, 4, 5, 6])
     sources = {each.trial: each.source for each in resumed(scheduler)}
     assert {trial for trial, source in sources.items() if source is not None} == {2, 4}
     assert {sources[2], sources[4]} <= {1, 3}
 
 
-def test_who_exploits_comes_first_while_the_sources_still_wait():
+def test_exploiting_trials_start_before_their_sources_resume():
     decisions = resumed(population(Pbt(interval=2), [3, 1, 8, 2, 7, 4, 5, 6]))
     assert [each.source is not None for each in decisions] == [True] * 2 + [False] * 6
 
 
-def test_sources_are_drawn_by_the_seed():
+def test_the_seed_determines_the_sources():
     losses = list(range(40))
     drawn = [
         [each.source for each in resumed(population(Pbt(interval=2), losses, seed=seed))]
@@ -52,11 +52,11 @@ def test_sources_are_drawn_by_the_seed():
     assert drawn[0] == drawn[1] != drawn[2]
 
 
-def test_nobody_exploits_an_equal():
+def test_no_trial_exploits_an_equal_one():
     assert {each.source for each in resumed(population(Pbt(interval=2), [1, 1, 1, 1]))} == {None}
 
 
-def test_population_waits_for_the_last_of_its_members():
+def test_the_population_waits_for_its_last_member():
     scheduler = Pbt(interval=2).build(objective=LOSS, iterations=20)
     scheduler.add(0)
     scheduler.report(0, 2, 1.0)
@@ -85,7 +85,7 @@ def test_population_waits_for_the_last_of_its_members():
         (Choice(["a", "b"]), "a", 1.2, "a"),
     ],
 )
-def test_perturbed_values_are_within_bounds_and_on_the_grid(dimension, value, factor, expected):
+def test_perturbed_values_stay_within_bounds_and_on_the_grid(dimension, value, factor, expected):
     moved = perturbed(value, dimension, factor)
     assert moved == pytest.approx(expected)
     assert type(moved) is type(value)
@@ -105,14 +105,14 @@ SPACE = SearchSpace(
 
 
 @given(seed=st.integers(0, 2**32 - 1), mutate=st.sampled_from([None, ("lr",), ("optimizer", "size")]))
-def test_what_is_explored_is_in_the_space(seed, mutate):
+def test_explored_configurations_are_in_the_space(seed, mutate):
     rng = np.random.default_rng(seed)
     config = SPACE.sample(rng)
     assert SPACE.contains(Pbt(mutate=mutate).reconfigured(config, RESUME, space=SPACE, rng=rng))
 
 
 @given(seed=st.integers(0, 2**32 - 1))
-def test_only_what_is_named_is_mutated(seed):
+def test_only_named_hyperparameters_are_mutated(seed):
     rng = np.random.default_rng(seed)
     config = SPACE.sample(rng)
     explored = Pbt(mutate=["lr"], resample=0).reconfigured(config, RESUME, space=SPACE, rng=rng)
@@ -127,4 +127,4 @@ def test_resampled_values_are_drawn_from_the_whole_dimension():
     config = SPACE.sample(rng)
     spec = Pbt(mutate=["lr"], resample=1)
     drawn = np.log10([spec.reconfigured(config, RESUME, space=SPACE, rng=rng)["lr"] for _ in range(500)])
-    assert np.histogram(drawn, bins=4, range=(-4, 0))[0].min() > 80  # of 125 expected: odds below 1e-5
+    assert np.histogram(drawn, bins=4, range=(-4, 0))[0].min() > 80  # 125 expected: odds below 1e-5

@@ -1,4 +1,4 @@
-"""What a user is shown while a sweep runs."""
+"""The progress display of a running sweep."""
 
 import io
 import re
@@ -31,7 +31,7 @@ LANES = (
     [Lines, lambda stream: Live(Console(file=stream, width=200, force_terminal=True))],
     ids=["lines", "live"],
 )
-def test_what_is_wrong_with_workers_is_told_once(shown, tmp_path):
+def test_each_problem_of_the_workers_is_shown_once(shown, tmp_path):
     sweep = Sweep(
         trainable="toys.py:Toy",
         space={"x": Float(0, 1)},
@@ -57,7 +57,7 @@ def test_what_is_wrong_with_workers_is_told_once(shown, tmp_path):
 
 
 class Clock:
-    """A time that a test sets."""
+    """A clock that a test sets."""
 
     now = 100.0
 
@@ -66,7 +66,7 @@ class Clock:
 
 
 def driving(tmp_path, *, trials=64, iterations=20, scheduler="fifo", seconds=None, running=0):
-    """A driver of a sweep of which so many trials run."""
+    """Return the driver of a sweep with this number of running trials."""
     sweep = Sweep(
         trainable="toys.py:Toy",
         space={f"a_long_hyperparameter_{i}": Float(0, 1) for i in range(6)},
@@ -87,7 +87,7 @@ def report(driver, number, iteration, value, *, seconds=1.0):
     driver.result(number, {**result, **metrics, "metrics": metrics})
 
 
-def test_the_states_have_the_words_that_the_report_has(tmp_path):
+def test_states_have_the_same_names_as_in_the_report(tmp_path):
     driver = driving(tmp_path, running=4)
     driver.state.trials[0].state = "paused"
     driver.state.trials[1].state = "pending"
@@ -100,7 +100,7 @@ def test_time_left_does_not_count_the_start_up(tmp_path):
     clock = Clock()
     pace = Pace(clock)
     driver = driving(tmp_path, trials=10)
-    clock.now += 600  # ten minutes until there is a cluster
+    clock.now += 600  # the cluster takes ten minutes to appear
     pace.see(driver.state)
     assert pace.remaining(driver.state) is None
     for number in range(2):
@@ -116,7 +116,7 @@ def test_time_left_does_not_count_the_start_up(tmp_path):
     assert pace.seconds == 605
 
 
-def test_time_left_counts_what_running_trials_have_done_where_none_is_stopped_early(tmp_path):
+def test_time_left_counts_running_trials_if_none_is_stopped_early(tmp_path):
     clock = Clock()
     pace = Pace(clock)
     driver = driving(tmp_path, trials=2, running=2)
@@ -128,18 +128,18 @@ def test_time_left_counts_what_running_trials_have_done_where_none_is_stopped_ea
     assert pace.remaining(driver.state) == pytest.approx(30.0)
 
 
-def test_time_left_does_not_count_what_a_trial_needs_until_it_trains(tmp_path):
+def test_time_left_does_not_count_the_set_up_of_a_trial(tmp_path):
     clock = Clock()
     pace = Pace(clock)
     driver = driving(tmp_path, trials=2, iterations=20, running=2)
     pace.see(driver.state)
-    clock.now += 30  # of which it has trained for one
+    clock.now += 30  # it has trained for one of them
     report(driver, 0, 1, 1.0)
     pace.see(driver.state)
     assert pace.remaining(driver.state) == pytest.approx(39.0)
 
 
-def test_time_left_of_a_resumed_sweep_is_by_what_was_done_since(tmp_path):
+def test_time_left_of_a_resumed_sweep_uses_the_speed_since_then(tmp_path):
     clock = Clock()
     driver = driving(tmp_path, trials=10, running=8)
     for number in range(6):
@@ -152,7 +152,7 @@ def test_time_left_of_a_resumed_sweep_is_by_what_was_done_since(tmp_path):
     assert pace.remaining(driver.state) == pytest.approx(30.0)
 
 
-def test_time_left_is_at_most_that_of_the_budget(tmp_path):
+def test_time_left_is_at_most_the_time_budget(tmp_path):
     clock = Clock()
     pace = Pace(clock)
     driver = driving(tmp_path, trials=None, seconds=60)
@@ -162,7 +162,7 @@ def test_time_left_is_at_most_that_of_the_budget(tmp_path):
     assert pace.remaining(driver.state) == pytest.approx(50.0)
 
 
-def test_lines_tell_the_opening_and_the_best_without_any_control_character(tmp_path):
+def test_plain_lines_show_the_opening_and_the_best_without_control_characters(tmp_path):
     stream = io.StringIO()
     driver, lines = driving(tmp_path, running=2), Lines(stream)
     lines.open(driver.sweep, tmp_path, 2)
@@ -184,7 +184,7 @@ def test_lines_tell_the_opening_and_the_best_without_any_control_character(tmp_p
 
 
 class Terminal(io.StringIO):
-    """A stream that is a terminal."""
+    """A stream that claims to be a terminal."""
 
     encoding = "utf-8"
 
@@ -197,17 +197,17 @@ class Terminal(io.StringIO):
     [
         (io.StringIO(), "xterm", Lines),
         (Terminal(), "xterm", Live),
-        (Terminal(), "dumb", Lines),  # such as an editor's shell
+        (Terminal(), "dumb", Lines),  # for example an editor's shell
     ],
 )
-def test_only_a_terminal_that_moves_its_cursor_gets_the_picture(stream, term, kind, monkeypatch):
+def test_only_a_terminal_with_a_movable_cursor_gets_the_picture(stream, term, kind, monkeypatch):
     monkeypatch.setenv("TERM", term)
     assert isinstance(for_stream(stream), kind)
 
 
 @pytest.fixture
 def live(tmp_path, monkeypatch):
-    """A live picture in a terminal of 80 x 24, with 16 trials that run."""
+    """Return a live picture in a terminal of 80 x 24, with 16 running trials."""
     monkeypatch.setenv("TERM", "xterm-256color")
     stream = Terminal()
     console = Console(file=stream, width=80, height=24, force_terminal=True, color_system=None)
@@ -225,14 +225,14 @@ def live(tmp_path, monkeypatch):
     live.close()
 
 
-def test_a_resized_terminal_is_cleared_and_drawn_to_its_new_size(live):
+def test_a_resized_terminal_is_cleared_and_redrawn_at_its_new_size(live):
     _, driver, console, show = live
     driver.notes.append("a warning")
     assert "\x1b[2J" not in show()
     console.size = 60, 15
     shown = show()
     after = shown.partition("\x1b[2J")[2]
-    assert "a warning" in after  # it stays above the picture
+    assert "a warning" in after  # this line stays above the picture
     picture = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", after.rpartition("a warning")[2]).split("\n")
     lines = [line.rpartition("\r")[2] for line in picture if line.strip()]
     assert max(map(len, lines)) <= 60
@@ -250,7 +250,7 @@ def test_the_picture_leaves_the_screen_at_the_end(live):
     assert "trials" not in closing
 
 
-def test_what_is_unusual_about_a_sweep_is_told_above_the_picture(tmp_path):
+def test_warnings_appear_above_the_picture(tmp_path):
     sweep = Sweep(
         trainable="toys.py:Toy",
         space={"x": Float(0, 1, points=3)},
@@ -267,15 +267,15 @@ def test_what_is_unusual_about_a_sweep_is_told_above_the_picture(tmp_path):
     assert told in stream.getvalue().replace("\n", " ")
 
 
-def test_progress_can_be_silenced_and_be_an_object_of_ones_own():
+def test_progress_can_be_off_or_an_object_of_the_user():
     own = Lines(io.StringIO())
     assert chosen(None) is None
     assert chosen(False) is None
     assert chosen(own) is own
-    assert isinstance(chosen(True), Lines)  # the tests' stderr is no terminal
+    assert isinstance(chosen(True), Lines)  # stderr is no terminal in tests
 
 
-def test_a_notebook_has_one_output_that_is_drawn_anew(tmp_path, monkeypatch):
+def test_a_notebook_has_one_output_that_is_updated_in_place(tmp_path, monkeypatch):
     shown = []
 
     class WorkerHandle:

@@ -1,4 +1,4 @@
-"""Journals that the first format's writer left stay readable: ``journals/`` has four, and what they tell."""
+"""The four recorded journals of the first format, in ``journals/``, remain readable."""
 
 import json
 import shutil
@@ -17,12 +17,12 @@ EXPECTED = json.loads((RECORDED / "expected.json").read_text())
 
 @pytest.fixture(params=EXPECTED)
 def recorded(request, tmp_path):
-    """The name of a recorded sweep, and a results folder with its journal."""
+    """Return the name of a recorded sweep and a results folder that holds its journal."""
     shutil.copy(RECORDED / f"{request.param}.sqlite", tmp_path / FILE_NAME)
     return request.param, tmp_path
 
 
-def test_report_tells_what_it_told_then(recorded):
+def test_the_report_equals_the_recorded_one(recorded):
     name, folder = recorded
     report = Report.read(folder)
     trials = [
@@ -48,7 +48,7 @@ def test_report_tells_what_it_told_then(recorded):
     assert told == EXPECTED[name]
 
 
-def test_sweep_can_be_resumed_from_wherever_it_broke_off(recorded):
+def test_a_sweep_can_be_resumed_after_any_event(recorded):
     _, folder = recorded
     events = list(read(folder))
     sweep = Sweep(**events[0].settings)
@@ -65,7 +65,7 @@ def test_sweep_can_be_resumed_from_wherever_it_broke_off(recorded):
         }
 
 
-def test_settings_with_the_names_of_earlier_versions_are_understood():
+def test_setting_names_of_earlier_versions_are_understood():
     searcher = {"kind": "random", "points": [{"x": 0.5}]}
     began = SweepBegan({"searcher": searcher, "scheduler": {"kind": "median", "peers": 5}, "seed": 1})
     assert began.settings == {
@@ -73,4 +73,4 @@ def test_settings_with_the_names_of_earlier_versions_are_understood():
         "scheduler": {"kind": "median", "min_trials": 5},
         "seed": 1,
     }
-    assert began.sweep["searcher"] is searcher  # what its signature is of
+    assert began.sweep["searcher"] is searcher  # the text that its signature covers

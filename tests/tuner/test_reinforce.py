@@ -1,4 +1,4 @@
-"""The controller's probabilities and gradient, what the searcher rewards, and that it learns."""
+"""The controller's probabilities and gradient, the rewards of the searcher, and that it learns."""
 
 import math
 import subprocess
@@ -38,7 +38,7 @@ def build(spec=None, space=SPACE, seed=0, mode="max"):
     return (spec or Reinforce()).build(space, objective=Objective(metric="reward", mode=mode), seed=seed)
 
 
-def test_a_sequence_has_the_probability_with_which_it_was_drawn():
+def test_the_log_probability_of_a_sequence_equals_that_of_its_draw():
     source = controller()
     draws = [drawn(source, *names) for names in (["a", "b"], ["b"], ["b", "a", "c", "b"])]
     probabilities, _ = source.judge(draws)
@@ -50,13 +50,13 @@ def test_probabilities_of_all_sequences_sum_to_one_and_give_the_entropy():
     pairs = [source.recall([("a", a), ("b", b)]) for a in range(2) for b in range(3)]
     probabilities = np.exp([draw.log_probability for draw in pairs])
     assert probabilities.sum() == pytest.approx(1, rel=1e-12)
-    # The entropy along a sequence is that of its own conditionals; its mean is that of the whole.
+    # The entropy of a sequence's conditionals, averaged over sequences, is the total entropy.
     _, entropies = source.judge(pairs)
     mean = float((torch.tensor(probabilities) * entropies.detach()).sum())
     assert mean == pytest.approx(-(probabilities * np.log(probabilities)).sum(), rel=1e-12)
 
 
-def test_a_higher_temperature_evens_the_odds():
+def test_a_higher_temperature_flattens_the_distribution():
     source = controller()
     with torch.no_grad():
         source.network.head.bias[:2] = torch.tensor([5.0, 0.0])
@@ -68,10 +68,10 @@ def test_a_higher_temperature_evens_the_odds():
     assert 0.4 < hot < 0.72
 
 
-def test_the_gradient_of_the_loss_is_that_of_finite_differences():
+def test_the_gradient_of_the_loss_equals_finite_differences():
     source = controller()
     draws = [drawn(source, "a", "b", "a"), drawn(source, "b"), drawn(source, "c", "b")]
-    # One that was drawn when it was likelier counts less: its weight is held fixed in the gradient.
+    # A sequence drawn when it was likelier counts less; the gradient holds its weight fixed.
     draws[1] = draws[1]._replace(log_probability=draws[1].log_probability + 0.7)
     advantages = [1.5, -0.5, 0.25]
     parameters = list(source.network.parameters())
@@ -96,8 +96,8 @@ def test_the_gradient_of_the_loss_is_that_of_finite_differences():
             assert gradient[index].item() == pytest.approx((ends[0] - ends[1]) / (2 * step), abs=1e-7)
 
 
-def test_the_expected_gradient_is_that_of_the_expected_reward():
-    """Over all sequences, weighted by their probabilities: the policy gradient theorem, for one step."""
+def test_the_expected_gradient_equals_that_of_the_expected_reward():
+    """Check the policy gradient theorem for one step, over all sequences weighted by probability."""
     source = controller()
     rewards = [1.0, 0.2, -0.5]
     draws = [source.recall([("b", option)]) for option in range(3)]
@@ -119,7 +119,7 @@ def test_the_expected_gradient_is_that_of_the_expected_reward():
         torch.testing.assert_close(one, other)
 
 
-def test_adam_is_torch_adam():
+def test_adam_equals_torch_adam():
     start = torch.randn(4, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     ours, theirs = (torch.nn.Parameter(start.clone()) for _ in range(2))
     own, reference = Adam([ours], learning_rate=0.05), torch.optim.Adam([theirs], lr=0.05)
@@ -139,7 +139,7 @@ def test_a_reward_above_the_average_makes_its_sequence_likelier():
     assert source.recall([("b", 2)]).log_probability < bad.log_probability
 
 
-def test_entropy_alone_evens_the_odds():
+def test_entropy_alone_flattens_the_distribution():
     source = controller(learning_rate=0.02)
     with torch.no_grad():
         source.network.head.bias[:2] = torch.tensor([2.0, 0.0])
@@ -148,17 +148,17 @@ def test_entropy_alone_evens_the_odds():
     assert math.exp(source.recall([("a", 0)]).log_probability) == pytest.approx(0.5, abs=0.01)
 
 
-def test_the_baseline_is_a_moving_average_and_advantages_are_in_deviations():
+def test_the_baseline_is_a_moving_average_and_advantages_are_standardised():
     rewards = _Rewards(0.5)
     # The first batch: mean 2, mean square 1.
     assert rewards.advantages((1.0, 3.0)) == [-1.0, 1.0]
     # The second: 4 above a baseline of 2, mean square 16; then 0.5 * 1 + 0.5 * 16 = 8.5.
     assert rewards.advantages((6.0, 6.0)) == pytest.approx([4 / math.sqrt(8.5)] * 2)
-    # The baseline is 4 now, and the square 0.5 * 8.5 + 0.5 * 4.
+    # The baseline is now 4, and the mean square 0.5 * 8.5 + 0.5 * 4.
     assert rewards.advantages((2.0,)) == pytest.approx([-2 / math.sqrt(6.25)])
 
 
-def test_equal_rewards_teach_nothing_and_far_ones_count_three_deviations():
+def test_equal_rewards_teach_nothing_and_outliers_are_clipped_at_three_deviations():
     rewards = _Rewards(0.9)
     assert rewards.advantages((5.0, 5.0)) == [0.0, 0.0]
     assert rewards.advantages((5.0, 6.0) * 20 + (-1e300,))[-1] == -3.0
@@ -185,7 +185,7 @@ def test_a_stopped_trial_counts_with_its_last_value():
     assert [stopped.suggest(n) for n in range(2, 8)] == [completed.suggest(n) for n in range(2, 8)]
 
 
-def test_no_configuration_is_suggested_twice_while_there_are_others():
+def test_no_configuration_repeats_while_others_are_left():
     searcher = build()
     seen = []
     for trial in range(80):
@@ -195,17 +195,20 @@ def test_no_configuration_is_suggested_twice_while_there_are_others():
 
 
 def reward(config):
-    """To be found: three layers, all of width 64, with tanh; a little noise, the same for the same text."""
+    """Return a reward that is highest for three tanh layers of width 64.
+
+    The noise depends on the text alone.
+    """
     layers = config["architecture"].split("; ")
     good = fmean(("width=64" in layer) + ("tanh" in layer) for layer in layers)
     return good - 0.5 * abs(len(layers) - 3) + 0.1 * (config["batch_size"] == 16)
 
 
-def test_it_learns_a_reward_of_texts():
-    """120 trials, 4 at once: in the median of 3 seeds the mean reward rises to above 0.8.
+def test_reinforce_learns_a_reward_of_texts():
+    """120 trials, 4 at once: the median of the mean rewards of 3 seeds rises above 0.8.
 
-    Over 24 seeds the last quarter's mean was 1.43, with a standard deviation of 0.22, and the least 0.94: it
-    fails once in 10 million times. Random search's was never above 0.2.
+    Over 24 seeds the last quarter's mean was 1.43 with a standard deviation of 0.22; the lowest was 0.94. The
+    test fails by chance once in 10 million times. Random search never exceeded 0.2.
     """
 
     def quarters(spec, seed):
@@ -228,7 +231,7 @@ def test_it_learns_a_reward_of_texts():
     assert max(quarters(Random(), 0)) < 0.4
 
 
-def test_a_configuration_that_someone_else_chose_is_learned_from():
+def test_reinforce_learns_from_configurations_chosen_elsewhere():
     told, untold = build(Reinforce(batch=2)), build(Reinforce(batch=2))
     config = {"architecture": "dense width=64 activation=tanh", "batch_size": 64}
     for searcher in (told, untold):
@@ -239,10 +242,10 @@ def test_a_configuration_that_someone_else_chose_is_learned_from():
     assert [told.suggest(n) for n in range(1, 9)] != [untold.suggest(n) for n in range(1, 9)]
 
 
-def test_a_value_between_two_options_counts_as_the_nearer_one():
+def test_a_value_between_two_options_counts_as_the_nearer_option():
     space = SearchSpace({"lr": Float(1e-4, 1.0, log=True, points=3), "depth": Int(1, 4)})
     between, at = build(Reinforce(batch=2), space), build(Reinforce(batch=2), space)
-    for searcher, lr in ((between, 0.05), (at, 0.01)):  # on the logarithmic scale
+    for searcher, lr in ((between, 0.05), (at, 0.01)):  # nearer on the logarithmic scale
         for trial, depth in ((-2, 2), (-1, 3)):
             searcher.take(trial, {"lr": lr, "depth": depth})
             searcher.finish(trial, "completed", float(depth))
@@ -267,11 +270,11 @@ def test_a_value_between_two_options_counts_as_the_nearer_one():
     ],
     ids=["float", "int", "huge int"],
 )
-def test_dimensions_without_a_short_list_of_values_are_refused(dimension, problem):
+def test_dimensions_with_many_values_are_refused(dimension, problem):
     assert list(map(str, Reinforce().problems(SearchSpace({"lr": dimension})))) == [problem]
 
 
-def test_a_saved_controller_goes_on_where_it_was(tmp_path):
+def test_a_saved_controller_continues_where_it_stopped(tmp_path):
     teacher = build()
     for trial in range(60):
         teacher.finish(trial, "completed", reward(teacher.suggest(trial)))
@@ -282,7 +285,7 @@ def test_a_saved_controller_goes_on_where_it_was(tmp_path):
     assert goes_on > starts_anew + 0.3
 
 
-def test_a_saved_controller_is_tensors_and_numbers(tmp_path):
+def test_a_saved_controller_holds_only_tensors_and_numbers(tmp_path):
     searcher = build()
     searcher.save(tmp_path)
     state = torch.load(tmp_path / "controller.pt", weights_only=True)
@@ -333,7 +336,7 @@ print(sorted({"torch._dynamo", "sympy"} & sys.modules.keys()))
     assert done.stdout.strip() == "[]"
 
 
-def test_the_number_of_threads_is_as_before():
+def test_the_number_of_threads_is_restored():
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
@@ -343,6 +346,6 @@ def test_the_number_of_threads_is_as_before():
         torch.set_num_threads(before)
 
 
-def test_draws_hold_tokens_of_the_vocabulary():
+def test_drawn_tokens_belong_to_the_vocabulary():
     assert drawn(controller(), "c").tokens == (5,)
     assert isinstance(drawn(controller(), "a"), Draw)

@@ -1,4 +1,4 @@
-"""What a report says of a journal, in values and in the words a user reads."""
+"""The values and the words of a report on a journal."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Writer]:
 
 @pytest.fixture
 def mixed(writer: Writer) -> Report:
-    """A finished sweep with a trial in each way to end, and one that is still paused."""
+    """Return a finished sweep with one trial for each kind of ending and one that is still paused."""
     writer.sweep()
     writer.start(0, SGD, seed=11)
     writer.results(0, 0.5, 0.9, 0.8)
@@ -136,7 +136,7 @@ def page(report: Report) -> str:
 # Reading
 
 
-def test_a_trial_is_what_its_events_say(mixed: Report) -> None:
+def test_a_trial_reflects_its_events(mixed: Report) -> None:
     trial = mixed.trials[0]
     assert (trial.id, trial.number, trial.config, trial.seed) == ("00000", 0, SGD, 11)
     assert (trial.state, trial.value, trial.iterations, trial.seconds) == ("completed", 0.9, 3, 1.5)
@@ -163,16 +163,16 @@ def test_a_failed_trial_is_never_best(mixed: Report) -> None:
     assert mixed.trials[2].value == 0.99
 
 
-def test_wall_time_runs_from_the_first_event_to_the_last(mixed: Report) -> None:
+def test_wall_time_spans_the_first_to_the_last_event(mixed: Report) -> None:
     assert mixed.seconds == 22.0
 
 
-def test_only_trials_that_a_scheduler_stopped_would_have_gone_on(mixed: Report) -> None:
+def test_only_trials_stopped_by_a_scheduler_would_have_continued(mixed: Report) -> None:
     assert mixed.iterations == 6
     assert mixed.iterations_without_stopping == 3 + 9 + 1 + 1
 
 
-def test_without_a_length_nothing_is_said_of_full_lengths(writer: Writer) -> None:
+def test_without_a_maximum_no_full_trainings_are_counted(writer: Writer) -> None:
     writer.sweep(iterations=None)
     writer.run(0, 0.5)
     assert writer.finish().iterations_without_stopping is None
@@ -223,7 +223,7 @@ def test_best_follows_the_mode(writer: Writer, mode: str, value: float) -> None:
 
 
 @pytest.mark.parametrize("mode", ["max", "min"])
-def test_of_equal_trials_the_earlier_is_best(writer: Writer, mode: str) -> None:
+def test_the_earlier_of_two_equal_trials_is_best(writer: Writer, mode: str) -> None:
     writer.sweep(mode=mode)
     for trial in (1, 0, 2):
         writer.run(trial, 0.5)
@@ -232,7 +232,7 @@ def test_of_equal_trials_the_earlier_is_best(writer: Writer, mode: str) -> None:
     assert best.id == "00000"
 
 
-def test_incumbents_are_the_moments_at_which_the_best_improved(writer: Writer) -> None:
+def test_incumbents_list_each_improvement_of_the_best_value(writer: Writer) -> None:
     writer.sweep(mode="min")
     writer.start(0)
     writer.start(1)
@@ -243,7 +243,7 @@ def test_incumbents_are_the_moments_at_which_the_best_improved(writer: Writer) -
     assert writer.read().incumbents() == [(5.0, "00000", 0.5), (7.0, "00001", 0.2)]
 
 
-def test_incumbents_leave_failed_trials_out(mixed: Report) -> None:
+def test_incumbents_exclude_failed_trials(mixed: Report) -> None:
     assert mixed.incumbents() == [(3.0, "00000", 0.5), (4.0, "00000", 0.9)]
 
 
@@ -275,7 +275,7 @@ def test_a_running_sweep_can_be_read(writer: Writer) -> None:
     assert report.trials[0].value == 0.7
 
 
-def test_a_sweep_that_went_on_after_its_end_has_not_ended(writer: Writer) -> None:
+def test_a_sweep_that_continued_after_its_end_has_not_ended(writer: Writer) -> None:
     writer.sweep()
     writer.run(0, 0.5)
     assert writer.finish("interrupted").reason == "interrupted"
@@ -295,11 +295,11 @@ def test_a_journal_without_a_sweep_is_refused(writer: Writer) -> None:
         writer.read()
 
 
-def test_reading_a_report_needs_no_heavy_library(writer: Writer) -> None:
+def test_reading_a_report_imports_no_heavy_library(writer: Writer) -> None:
     writer.sweep()
     writer.run(0, 0.5)
     writer.finish()
-    # The package's own __init__ may import more; what is loaded by the report alone is asked here.
+    # ``tuner/__init__.py`` may import more; this checks what the report module alone imports.
     code = (
         "import sys, types, pathlib, importlib.util\n"
         "package = types.ModuleType('tuner')\n"
@@ -317,7 +317,7 @@ def test_reading_a_report_needs_no_heavy_library(writer: Writer) -> None:
 # Data
 
 
-def test_json_is_the_documented_dictionary(mixed: Report) -> None:
+def test_json_matches_the_documented_dictionary(mixed: Report) -> None:
     data = json.loads(renderings.json(mixed))
     assert data == mixed.to_dict()
     assert data["trials"][0] == {
@@ -362,7 +362,7 @@ def test_csv_has_a_row_per_trial_and_the_columns_of_the_space(mixed: Report) -> 
     assert rows[2]["error"] == "ValueError: loss is nan"
 
 
-def test_the_data_frame_keeps_whole_numbers_where_a_condition_leaves_gaps(mixed: Report) -> None:
+def test_the_data_frame_keeps_integers_despite_gaps_from_conditions(mixed: Report) -> None:
     frame = mixed.table()
     assert list(frame["id"]) == ["00000", "00001", "00002", "00003"]
     assert frame["config.hidden"].dtype == "Int64"
@@ -374,31 +374,31 @@ def test_the_data_frame_keeps_whole_numbers_where_a_condition_leaves_gaps(mixed:
 # For a terminal
 
 
-def test_the_table_shows_the_best_first_and_says_how_many_there_are(mixed: Report) -> None:
+def test_the_table_shows_the_best_first_and_the_number_of_trials(mixed: Report) -> None:
     lines = renderings.table(mixed, limit=2).splitlines()
     assert [line.split()[0] for line in lines[2:4]] == ["00000", "00001"]
     assert "0.1235" in lines[2]
     assert lines[-1] == "the best 2 of 4 trials: 1 completed, 1 stopped, 1 failed, 1 paused"
 
 
-def test_the_table_puts_failed_trials_last_whatever_their_value(mixed: Report) -> None:
+def test_the_table_lists_failed_trials_last_whatever_their_value(mixed: Report) -> None:
     lines = renderings.table(mixed).splitlines()
     assert [line.split()[0] for line in lines[2:6]] == ["00000", "00001", "00003", "00002"]
 
 
-def test_a_table_with_too_many_columns_writes_the_configuration_in_one(mixed: Report) -> None:
+def test_a_table_with_too_many_columns_puts_the_configuration_into_one(mixed: Report) -> None:
     text = renderings.table(mixed, width=80)
     assert "configuration" in text
     assert "lr=0.1235" in text
     assert max(map(len, text.splitlines())) <= 80
 
 
-def test_colour_comes_only_when_asked_for(mixed: Report) -> None:
+def test_colour_appears_only_on_request(mixed: Report) -> None:
     assert "\x1b[" not in renderings.table(mixed)
     assert "\x1b[" in renderings.table(mixed, color=True)
 
 
-def test_errors_give_the_configuration_and_the_whole_traceback(mixed: Report) -> None:
+def test_errors_show_the_configuration_and_the_whole_traceback(mixed: Report) -> None:
     assert renderings.errors(mixed) == (
         "trial 00002 failed after 1 iteration\n"
         "  lr          0.01\n"
@@ -408,7 +408,7 @@ def test_errors_give_the_configuration_and_the_whole_traceback(mixed: Report) ->
     )
 
 
-def test_decisions_say_who_was_paused_and_why(mixed: Report) -> None:
+def test_decisions_show_which_trial_was_paused_and_why(mixed: Report) -> None:
     header, _, _, row = renderings.decisions(mixed).splitlines()
     assert header.split() == ["seconds", "trial", "action", "iterations", "value", "cut-off", "rank", "rung"]
     assert row.split() == ["21.0", "00003", "pause", "1", "0.3", "0.45", "3", "of", "4", "1"]
@@ -422,7 +422,7 @@ def test_a_sweep_without_stops_says_so(writer: Writer) -> None:
     assert renderings.errors(report) == "no trial failed\n"
 
 
-def test_the_summary_says_all_that_a_user_needs(mixed: Report) -> None:
+def test_the_summary_shows_outcome_counts_and_next_steps(mixed: Report) -> None:
     assert renderings.summary(mixed) == (
         "best accuracy: 0.9 (max), trial 00000, iteration 2 of 3\n"
         "  lr          0.123456789\n"
@@ -457,7 +457,7 @@ def test_the_summary_says_why_the_sweep_ended(writer: Writer, reason: str, text:
     assert f"ended       {text}\n" in renderings.summary(writer.finish(reason))
 
 
-def test_reports_say_how_many_workers_were_replaced_for_memory(writer: Writer) -> None:
+def test_reports_count_the_workers_replaced_because_of_memory(writer: Writer) -> None:
     writer.sweep()
     writer.run(0, 0.5)
     for after in (1_700_000_000, 800_000_000):
@@ -481,7 +481,7 @@ def test_the_summary_of_a_running_sweep_says_so_far(writer: Writer) -> None:
     assert "ended       not yet: it is running or was killed\n" in text
 
 
-def test_when_all_failed_the_summary_names_the_commonest_error(writer: Writer) -> None:
+def test_if_all_trials_failed_the_summary_names_the_most_common_error(writer: Writer) -> None:
     writer.sweep()
     writer.run(0, state="failed", error="Traceback:\nKeyError: 'x'")
     writer.run(1, 0.9, state="failed", error=ERROR)
@@ -495,7 +495,7 @@ def test_when_all_failed_the_summary_names_the_commonest_error(writer: Writer) -
     assert "No trial has a value of accuracy." in page(report)
 
 
-def test_a_failed_trial_that_had_been_ahead_is_named(writer: Writer) -> None:
+def test_a_failed_trial_that_led_is_named(writer: Writer) -> None:
     writer.sweep()
     writer.run(0, 0.7)
     writer.run(1, 0.8, 0.9, state="failed", error=ERROR)
@@ -516,7 +516,7 @@ def test_an_empty_sweep_has_every_rendering(writer: Writer) -> None:
     assert report.table().empty
 
 
-def test_terminal_escapes_in_a_traceback_are_not_passed_on(writer: Writer) -> None:
+def test_terminal_escapes_in_a_traceback_are_removed(writer: Writer) -> None:
     writer.sweep()
     writer.run(
         0, state="failed", error="\x1b[36mray::Trainable\x1b[39m\x1b]0;title\x07\nOSError: \x1b[2J\ud800"
@@ -527,18 +527,18 @@ def test_terminal_escapes_in_a_traceback_are_not_passed_on(writer: Writer) -> No
     page(report).encode("utf-8")
 
 
-def test_markup_in_user_text_is_shown_as_it_is(writer: Writer) -> None:
+def test_markup_in_user_text_is_shown_verbatim(writer: Writer) -> None:
     writer.sweep(space={"optimizer": {"choice": ["[red]sgd[/red]", "adam"]}})
     put(writer.journal, "suggested", 0, config={"optimizer": "[red]sgd[/red]"}, seed=1)
     assert "[red]sgd[/red]" in renderings.table(writer.read())
 
 
-# Metrics beside the objective
+# Metrics other than the objective
 
 
 @pytest.fixture
 def measured(writer: Writer) -> Report:
-    """Trials with metrics, some of which come late or are missing at the best."""
+    """Return trials with metrics, some of which appear late or are missing at the best iteration."""
     writer.sweep(mode="min", space={"lr": {"float": [0.0, 1.0]}})
     for trial, shift in ((0, 0.0), (1, 0.1)):
         writer.start(trial, {"lr": 0.1 + shift})
@@ -563,7 +563,7 @@ def measured(writer: Writer) -> Report:
     return writer.finish()
 
 
-def test_metrics_are_those_at_the_best_with_the_nearest_where_one_is_missing(measured: Report) -> None:
+def test_metrics_are_taken_at_the_best_iteration_or_the_nearest_with_a_value(measured: Report) -> None:
     assert measured.trials[0].metrics == {"f1": 0.3, "early": 1, "val/loss": 0.3, "late": "x"}
     assert measured.metrics() == ["f1", "early", "val/loss", "late"]
 
@@ -579,7 +579,7 @@ def test_metrics_are_in_every_rendering(measured: Report) -> None:
     assert "<dt>f1</dt><dd>0.3</dd>" in text
 
 
-def test_the_table_has_the_metrics_that_fit_and_names_the_others(measured: Report) -> None:
+def test_the_table_shows_the_metrics_that_fit_and_names_the_others(measured: Report) -> None:
     wide = renderings.table(measured, width=110)
     assert wide.splitlines()[0].split()[-4:] == ["f1", "early", "val/loss", "late"]
     assert "more metrics" not in wide
@@ -589,7 +589,7 @@ def test_the_table_has_the_metrics_that_fit_and_names_the_others(measured: Repor
     assert max(map(len, narrow.splitlines())) <= 80
 
 
-def test_the_table_has_the_metrics_that_are_asked_for(measured: Report) -> None:
+def test_the_table_shows_the_requested_metrics(measured: Report) -> None:
     chosen = renderings.table(measured, width=80, metrics=["late"])
     assert chosen.splitlines()[0].split()[-1] == "late"
     assert "more metrics" not in chosen
@@ -598,7 +598,7 @@ def test_the_table_has_the_metrics_that_are_asked_for(measured: Report) -> None:
 # Schedules
 
 
-def test_the_whole_schedule_of_the_best_is_shown_and_how_to_train_it_again(writer: Writer) -> None:
+def test_the_schedule_of_the_best_trial_is_shown_with_the_replay_command(writer: Writer) -> None:
     writer.sweep(mode="min", space={"lr": {"float": [0.0, 1.0]}, "depth": 2})
     writer.start(0, {"lr": 0.5, "depth": 2})
     writer.results(0, 0.9, 0.8)
@@ -651,7 +651,7 @@ def test_a_searched_architecture_has_a_column(writer: Writer) -> None:
 # Time and outcome
 
 
-def test_wall_time_has_the_start_and_leaves_out_the_time_until_a_resumption(writer: Writer) -> None:
+def test_wall_time_includes_the_start_and_excludes_the_time_before_a_resume(writer: Writer) -> None:
     objective = {"metric": "accuracy", "mode": "max"}
     put(writer.journal, "sweep", sweep={"objective": objective}, version="0", began=999_990.0)
     writer.run(0, 0.5)  # 1000001 to 1000004
@@ -676,7 +676,7 @@ def test_wall_time_has_the_start_and_leaves_out_the_time_until_a_resumption(writ
     ],
     ids=["sound", "one failed", "none completed", "all failed", "stopped"],
 )
-def test_what_is_said_of_the_end_and_the_exit_code_fit(
+def test_the_text_about_the_end_matches_the_exit_code(
     writer: Writer, states: tuple[str, ...], text: str, code: int
 ) -> None:
     from tuner.cli.options import exit_code
@@ -690,21 +690,21 @@ def test_what_is_said_of_the_end_and_the_exit_code_fit(
     assert exit_code(report) == code
 
 
-def test_trials_that_end_by_themselves_or_by_a_budget_are_not_stopped_early(writer: Writer) -> None:
+def test_trials_that_end_alone_or_by_a_budget_do_not_count_as_stopped_early(writer: Writer) -> None:
     writer.sweep()
-    writer.run(0, 0.5)  # it ended by itself
+    writer.run(0, 0.5)  # the trial ended of its own accord
     writer.start(1)
     writer.results(1, 0.4)
     reason = "its time (budget.trial_seconds) is up"
     put(writer.journal, "decision", 1, action="stop", resource=1, value=0.4, reason=reason)
     writer.end(1, "stopped")
-    writer.run(2, 0.3, state="stopped")  # the sweep's time was up
+    writer.run(2, 0.3, state="stopped")  # the sweep's time budget was used up
     report = writer.finish("seconds")
     assert report.iterations_without_stopping == report.iterations == 3
     assert "without early stopping" not in renderings.summary(report) + page(report)
 
 
-def test_the_best_value_comes_with_the_iteration_that_had_it(writer: Writer) -> None:
+def test_the_best_value_is_shown_with_its_iteration(writer: Writer) -> None:
     writer.sweep()
     writer.run(0, 0.2, 0.9, 0.5, 0.4)
     report = writer.finish()
