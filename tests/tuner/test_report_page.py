@@ -1,4 +1,4 @@
-"""What the page of a report shows, for each kind of sweep."""
+"""The HTML page of a report, for each kind of sweep."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ VOID = {"meta", "br", "input"}
 
 
 class Page(HTMLParser):
-    """A page, read strictly: its sections, its texts outside scripts and style, its attributes."""
+    """A strictly parsed page: its sections, its attributes, and its texts outside scripts and styles."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class Page(HTMLParser):
                 self.sections[self.section] += f" {data}"
 
     def values(self, name: str) -> list[str]:
-        """The values of an attribute."""
+        """Return all values of an attribute."""
         return [value for _, found, value in self.attributes if found == name]
 
 
@@ -72,14 +72,14 @@ def page_of(report: Report) -> Page:
 
 
 def section(report: Report, key: str) -> str:
-    """The HTML of a section."""
+    """Return the HTML of a section."""
     found = re.search(rf'<section id="{key}">.*?</section>', renderings.html(report), re.DOTALL)
     assert found is not None, key
     return found[0]
 
 
 def data_of(report: Report) -> Any:
-    """The data that the page gives its script."""
+    """Return the data that the page passes to its script."""
     found = re.search(r'<script type="application/json" id="data">(.*?)</script>', renderings.html(report))
     assert found is not None
     return json.loads(found[1])
@@ -102,7 +102,7 @@ def recorded(name: str, folder: Path) -> Report:
 
 
 def many(writer: Writer, count: int, *, space: dict[str, Any] | None = None) -> Report:
-    """A finished sweep in which ``lr`` decides and ``depth`` does nothing."""
+    """Return a finished sweep in which ``lr`` decides and ``depth`` has no effect."""
     writer.sweep(
         space=space or {"lr": {"float": [0.0, 1.0]}, "depth": {"int": [1, 3]}, "kind": {"choice": ["a", "b"]}}
     )
@@ -115,7 +115,7 @@ def many(writer: Writer, count: int, *, space: dict[str, Any] | None = None) -> 
 
 
 def grid(writer: Writer) -> Report:
-    """A grid of 2 x 3 values, each trained twice."""
+    """Return a grid of 2 x 3 values, each trained twice."""
     writer.sweep(space={"x": {"choice": [0.1, 0.2]}, "y": {"ordinal": [8, 16, 32]}})
     for trial in range(12):
         x, y = (0.1, 0.2)[trial % 2], (8, 16, 32)[trial // 2 % 3]
@@ -173,7 +173,7 @@ def test_an_empty_sweep_and_a_single_trial_have_a_page(writer: Writer) -> None:
     assert not {"heatmap", "parallel", "hyperparameters"} & single.sections.keys()
 
 
-def test_all_that_the_page_shows_is_strict_json(mixed: Report) -> None:
+def test_the_data_of_the_page_are_strict_json(mixed: Report) -> None:
     data = page_data(mixed).to_dict()
     again = json.loads(json.dumps(data, allow_nan=False))
     assert again["trials"][0]["curve"] == [[1, 0.5], [2, 0.9], [3, 0.8]]
@@ -223,7 +223,7 @@ def test_the_page_needs_no_network(mixed: Report) -> None:
     assert policy.startswith("default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-")
 
 
-def test_without_scripts_the_trials_and_figures_are_there(mixed: Report) -> None:
+def test_trials_and_figures_are_visible_without_scripts(mixed: Report) -> None:
     text = re.sub(r"<script.*?</script>", "", renderings.html(mixed), flags=re.DOTALL)
     page = Page(text)
     assert all(f" {trial.id}" in page.sections["trials"] for trial in mixed.trials)
@@ -305,7 +305,7 @@ def test_the_page_shows_the_best_and_the_counts(mixed: Report) -> None:
     assert re.search(r'<div class="big" title="0.9">0.9</div>', text)
     assert "6, against 14 without early stopping (43%)" in text
     assert section(mixed, "curves").count('<polyline class="c best"') == 1
-    assert section(mixed, "curves").count("<polyline") == 1  # the others have one result each
+    assert section(mixed, "curves").count("<polyline") == 1  # the others have one result each, so no curve
     plots = re.findall(r'aria-label="accuracy against ([^"]*)"', section(mixed, "hyperparameters"))
     assert plots == ["lr (log)", "momentum", "optimizer", "hidden"]
     assert "1 &times; ValueError: loss is nan" in text
@@ -330,7 +330,7 @@ def test_rungs_and_cut_offs_are_on_the_learning_curves(mixed: Report) -> None:
     assert "rung 1: the cut-off is 0.45" in curves
 
 
-def test_a_scheduler_that_measures_by_another_resource_has_no_rungs_on_the_curves(writer: Writer) -> None:
+def test_rungs_of_another_resource_are_not_drawn_on_the_curves(writer: Writer) -> None:
     sweep = {"objective": {"metric": "accuracy", "mode": "max"}, "scheduler": {"resource": "samples"}}
     put(writer.journal, "sweep", sweep=sweep, version="0")
     writer.start(0)
@@ -412,7 +412,7 @@ def test_ranges_are_binned_and_any_pair_can_be_chosen(writer: Writer) -> None:
     assert [int(code) for code in lr["codes"][:5]] == [int(trial * 0.618034 % 1 * 10) for trial in range(5)]
 
 
-def test_lines_of_parallel_coordinates_have_gaps_for_inactive_hyperparameters(writer: Writer) -> None:
+def test_parallel_coordinates_have_gaps_for_inactive_hyperparameters(writer: Writer) -> None:
     writer.sweep()
     for trial, config in enumerate([SGD, ADAM, SGD]):
         writer.start(trial, config)
@@ -423,14 +423,16 @@ def test_lines_of_parallel_coordinates_have_gaps_for_inactive_hyperparameters(wr
         (trial, path) for path, trial in re.findall(r'<path[^>]* d="([^"]*)"><title>trial (\d+)', parallel)
     )
     assert paths["00000"].count("M") == 1
-    assert paths["00000"].count("L") == len(SPACE) - 1  # to each further dimension, and to the value
+    assert (
+        paths["00000"].count("L") == len(SPACE) - 1
+    )  # one segment to each further dimension, and one to the value
     # lr | momentum is inactive | optimizer | hidden is inactive | value
     assert paths["00001"].count("M") == 3
     assert "L" not in paths["00001"]
     assert "A line has a gap where a hyperparameter is inactive." in parallel
 
 
-def test_importance_finds_what_decides_and_has_intervals(writer: Writer) -> None:
+def test_importance_finds_the_decisive_hyperparameter_and_has_intervals(writer: Writer) -> None:
     report = many(writer, 60)
     found = page_data(report).importances
     first, *rest = found.rows
@@ -442,12 +444,12 @@ def test_importance_finds_what_decides_and_has_intervals(writer: Writer) -> None
     assert "PED-ANOVA over 60 trials" in section(report, "importance")
 
 
-def test_importance_is_the_same_each_time(writer: Writer) -> None:
+def test_importance_is_reproducible(writer: Writer) -> None:
     report = many(writer, 30)
     assert page_data(report).importances == page_data(report).importances
 
 
-def test_importance_says_that_there_are_too_few_trials(writer: Writer) -> None:
+def test_importance_reports_too_few_trials(writer: Writer) -> None:
     text = page_of(many(writer, 19)).sections["importance"]
     assert "Too few trials: there are 19 of the 20 trials with a value that importance needs." in text
 
@@ -487,7 +489,7 @@ def test_the_timeline_has_a_row_for_each_lane_of_each_worker(writer: Writer) -> 
     assert section(writer.read(), "timeline").count("<rect") == 4
 
 
-def test_a_trial_of_a_killed_run_is_lost_at_its_end(writer: Writer) -> None:
+def test_a_trial_of_a_killed_run_is_marked_lost_where_the_run_ended(writer: Writer) -> None:
     writer.sweep()
     writer.start(0)
     writer.results(0, 0.5)
@@ -531,7 +533,7 @@ def test_the_front_has_a_line_and_pale_dominated_trials(tmp_path: Path) -> None:
     assert all(a[0] == b[0] or a[1] == b[1] for a, b in pairwise(points))
 
 
-def test_pbt_shows_schedules_and_who_copied_whom(tmp_path: Path) -> None:
+def test_pbt_shows_schedules_and_copies(tmp_path: Path) -> None:
     report = recorded("pbt", tmp_path)
     copies = sum(change.source != trial.number for trial in report.trials for change in trial.changes)
     assert copies > 0
@@ -539,7 +541,7 @@ def test_pbt_shows_schedules_and_who_copied_whom(tmp_path: Path) -> None:
     assert lineage.count('<use href="#arrow-') == copies
     assert all(f">{trial.id}</text>" in lineage for trial in report.trials)
     assert "newest cut-off" not in section(report, "curves")
-    assert "tuner evaluate" not in section(report, "next")  # which refuses trials that changed
+    assert "tuner evaluate" not in section(report, "next")  # it refuses trials that changed
     schedules = section(report, "schedules")
     assert 'class="c best"' in schedules
     assert "lr" in schedules
@@ -554,7 +556,7 @@ def test_the_best_architectures_are_drawn_with_their_skip_connections(writer: Wr
         writer.results(trial, 0.5 + trial)
         writer.end(trial)
     drawn = section(writer.finish(), "architectures")
-    assert drawn.count('<svg class="net"') == 2  # equal ones once
+    assert drawn.count('<svg class="net"') == 2  # equal architectures are drawn once
     assert drawn.count('<path class="skip"') == 1
     assert drawn.count('<rect class="box"') == 3
     assert "trial 00002: accuracy 2.5" in drawn
@@ -601,14 +603,14 @@ def test_texts_that_repeat_are_packed_with_their_types(writer: Writer) -> None:
     assert cells_of(report)["flag"][1][:6] == [True, 1, "1", None, "[1, 2]", True]
 
 
-def test_decisions_are_told_with_what_led_to_them_the_newest_first(mixed: Report) -> None:
+def test_decisions_are_listed_with_their_reasons_newest_first(mixed: Report) -> None:
     text = page_of(mixed).sections["decisions"]
     assert "at rung 1: 3rd of 4, value 0.3, cut-off 0.45" in text
     assert "after 1 iteration: 2nd of 3, value 0.4, cut-off 0.45" in text
     assert text.index("00003") < text.index("00001")
 
 
-def test_the_winner_after_repeats_is_beside_the_claimed_best(writer: Writer) -> None:
+def test_the_winner_after_repeats_is_shown_next_to_the_claimed_best(writer: Writer) -> None:
     for_candidates = {"config": {}, "iteration": 1, "values": [0.6, 0.8], "failures": 0}
     writer.sweep()
     writer.run(0, 0.9)
@@ -667,7 +669,7 @@ def test_next_commands_fit_the_state_of_the_sweep(
     assert all(f" {writer.folder.name}" in command.command for command in page_data(report).commands)
 
 
-def test_the_next_commands_are_understood_by_the_command_line(mixed: Report) -> None:
+def test_the_next_commands_are_valid_commands(mixed: Report) -> None:
     from tuner.cli import parser
 
     for command in page_data(mixed).commands:
@@ -683,7 +685,7 @@ def test_the_command_line_prints_the_page(mixed: Report, capsys: pytest.CaptureF
     assert capsys.readouterr().out == renderings.html(mixed)
 
 
-def test_errors_of_one_kind_are_told_once(writer: Writer) -> None:
+def test_errors_of_one_kind_are_shown_once(writer: Writer) -> None:
     writer.sweep()
     for trial in range(3):
         writer.run(trial, state="failed", error=ERROR)
@@ -745,7 +747,7 @@ def large(writer: Writer) -> Report:
     return writer.finish()
 
 
-def test_the_page_of_a_large_sweep_stays_small_and_says_what_it_left_out(large: Report) -> None:
+def test_the_page_of_a_large_sweep_stays_small_and_names_what_it_leaves_out(large: Report) -> None:
     text = renderings.html(large)
     assert len(text.encode()) < 1_000_000
     assert "600 of 1,050 curves are drawn." in text
@@ -791,7 +793,7 @@ def test_a_notebook_shows_an_empty_sweep(writer: Writer) -> None:
     assert "no trials yet" in shown
 
 
-def test_the_style_of_a_snippet_reaches_nothing_else_in_a_notebook(mixed: Report) -> None:
+def test_the_style_of_a_snippet_affects_nothing_else_in_a_notebook(mixed: Report) -> None:
     [style] = re.findall(r"<style>(.*?)</style>", mixed._repr_html_(), re.DOTALL)
     rules = re.sub(r"/\*.*?\*/", "", style, flags=re.DOTALL)
     selectors = re.findall(r"([^{}]+)\{[^{}]*\}", re.sub(r"@media[^{]*\{", "", rules))
