@@ -40,16 +40,18 @@ _SECONDS_BETWEEN_LOOKS = 0.25
 
 
 class Photographer:
-    """Shows nothing, and takes the view of one moment of a running sweep."""
+    """A display that draws nothing and keeps the view of one moment."""
 
     def __init__(self) -> None:
         self.heading = ""
         self.view: LiveView | None = None
         self._viewer = Viewer()
         self._looked = 0.0
+        self._slots = 1
 
     def open(self, sweep: Sweep, folder: Path, slots: int) -> None:
         self.heading = f"{sweep.name}: {opening(sweep, slots)}"
+        self._slots = slots
 
     def show(self, driver: SweepDriver) -> None:
         self._viewer.see(driver.state, before=driver.seconds_before)
@@ -58,7 +60,7 @@ class Photographer:
         self._looked = time.monotonic()
         workers = None if driver.count_workers is None else driver.count_workers()
         view = self._viewer.view(driver.state, driver.recent, workers)
-        if view.running and view.leaders:
+        if len(view.running) >= self._slots and view.leaders:
             self.view = view
 
     def close(self) -> None:
@@ -69,7 +71,7 @@ class Photographer:
 
 
 def svg(view: LiveView, heading: str, *, title: str) -> str:
-    """Return the picture of a terminal that shows a view; it loads nothing from elsewhere."""
+    """Return the picture of a terminal that shows a view. It has no links to other files."""
     console = Console(
         file=io.StringIO(),
         record=True,
