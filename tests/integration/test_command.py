@@ -139,7 +139,7 @@ def test_killed_sweep_can_still_be_reported(command, tmp_path):
     process.kill()
     process.communicate(timeout=60)
     assert "<h1>killed</h1>" in (tmp_path / "results" / "killed" / "report.html").read_text()
-    report = command("report", "results/killed", "--format", "json")
+    report = command("report", "results/killed", "--json")
     out, _ = report.communicate(timeout=60)
     assert report.returncode == 0
     assert json.loads(out)["counts"]["running"] >= 1

@@ -296,7 +296,14 @@ def test_code_named_by_a_stranger_is_not_imported(
 
 
 def test_reading_results_imports_nothing(stranger: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in ([], ["--format", "json"], ["--format", "csv"], ["--decisions"], ["--replay"]):
+    for arguments in (
+        [],
+        ["--json"],
+        ["--format", "csv"],
+        ["--format", "html"],
+        ["--decisions"],
+        ["--replay"],
+    ):
         assert main(["report", "results", *arguments]) == 0
     assert not Path("ran").exists()
 
