@@ -1,4 +1,4 @@
-"""What a worker makes of a result before anyone else sees it."""
+"""A worker's checks of a result before it reaches the driver."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from tuner.errors import TrialError
 from tuner.worker.results import Shown, checked
 
 
-def test_a_clock_that_is_set_back_gives_no_negative_time() -> None:
+def test_a_clock_set_back_gives_no_negative_time() -> None:
     result = checked({"loss": 1.0, "time_total_s": -1795829920.0}, ["loss"], iteration=1, resource="seconds")
     assert (result["time_total_s"], result["__resource__"]) == (0.0, 0.0)
 
@@ -26,7 +26,7 @@ def test_a_clock_that_is_set_back_gives_no_negative_time() -> None:
     ],
     ids=["text", "object", "none", "flag", "long", "huge", "nan"],
 )
-def test_an_objective_that_does_not_count_is_named_briefly(value: Any, sentence: str) -> None:
+def test_an_invalid_objective_value_is_named_briefly(value: Any, sentence: str) -> None:
     with pytest.raises(TrialError) as error:
         checked({"loss": value}, ["loss"], iteration=1)
     assert str(error.value) == f"'loss' {sentence}"

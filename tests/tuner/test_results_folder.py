@@ -1,4 +1,4 @@
-"""A results folder can be moved, and what is not in it any more is said to be gone."""
+"""A results folder can be moved; files that it has lost are reported as missing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tuner.sweep import Sweep
 
 
 def sweep_in(folder: Path, checkpoint: str, *, value: float = 0.5, kind: str = "a") -> Path:
-    """A sweep of one trial, whose checkpoint the journal has under this path."""
+    """Return a sweep of one trial whose checkpoint the journal stores under this path."""
     folder.mkdir(parents=True)
     journal = Journal(folder)
     objective = {"metric": "loss", "mode": "min"}
@@ -41,7 +41,7 @@ def add_checkpoint(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("written", ["relative", "absolute"])
-def test_a_moved_sweep_names_its_own_checkpoint_also_when_another_took_its_place(
+def test_a_moved_sweep_names_its_own_checkpoint_even_if_another_took_its_place(
     written: str, tmp_path: Path
 ) -> None:
     results = tmp_path / "results"
@@ -57,10 +57,10 @@ def test_a_moved_sweep_names_its_own_checkpoint_also_when_another_took_its_place
     assert f"checkpoint  {best.checkpoint}\n" in renderings.summary(Report.read(results / "old"))
 
 
-def test_a_checkpoint_that_is_gone_is_said_to_be_gone(tmp_path: Path) -> None:
+def test_a_lost_checkpoint_is_reported_as_missing(tmp_path: Path) -> None:
     name = "checkpoints/00000/checkpoint_000000"
     folder = sweep_in(tmp_path / "a", f"{tmp_path}/b/{name}")
-    elsewhere = tmp_path / "b" / name  # of another sweep
+    elsewhere = tmp_path / "b" / name  # belongs to another sweep
     elsewhere.mkdir(parents=True)
     report = Report.read(folder)
     best = report.best()
@@ -73,13 +73,13 @@ def test_a_checkpoint_that_is_gone_is_said_to_be_gone(tmp_path: Path) -> None:
     assert (data["checkpoint"], data["checkpoint_gone"]) == (None, name)
 
 
-def test_a_checkpoint_outside_of_the_folder_is_not_looked_for(tmp_path: Path) -> None:
+def test_a_checkpoint_outside_the_folder_is_not_searched(tmp_path: Path) -> None:
     (tmp_path / "secret").mkdir()
     folder = sweep_in(tmp_path / "a", "checkpoints/../../secret")
     assert Report.read(folder).trials[0].checkpoint is None
 
 
-def test_the_page_names_no_folder_of_this_machine(tmp_path: Path) -> None:
+def test_the_page_names_no_folder_of_the_machine(tmp_path: Path) -> None:
     folder = sweep_in(tmp_path / "a", "checkpoints/00000/checkpoint_000000")
     add_checkpoint(folder)
     text = renderings.html(Report.read(folder))
@@ -97,7 +97,7 @@ def test_the_page_names_no_folder_of_this_machine(tmp_path: Path) -> None:
     ],
     ids=["below another", "relative", "object storage", "foreign"],
 )  # fmt: skip
-def test_a_checkpoints_name_is_its_path_in_the_folder(path: str, name: str) -> None:
+def test_a_checkpoint_is_named_by_its_path_in_the_folder(path: str, name: str) -> None:
     assert checkpoint_name(path) == name
 
 
@@ -112,14 +112,14 @@ def sweep(**searcher: str) -> Sweep:
     )
 
 
-def test_what_is_stored_of_a_sweep_does_not_say_where_it_is() -> None:
+def test_a_stored_sweep_does_not_name_its_folder() -> None:
     entry = beginning(sweep(), "abcd1234")
     assert "/somewhere" not in json.dumps(entry.to_json())
     assert "/somewhere" not in sweep().to_yaml(leave_out=("out",))
     assert Sweep(**entry.sweep).out == "results"
 
 
-def test_a_warm_start_whose_folder_holds_another_sweep_now_is_refused(tmp_path: Path) -> None:
+def test_a_warm_start_folder_that_now_holds_another_sweep_is_refused(tmp_path: Path) -> None:
     earlier = sweep_in(tmp_path / "a", "checkpoints/00000/c")
     made = sweep(warm_start=str(earlier))
     sources = beginning(made, "abcd1234").sources
@@ -134,7 +134,7 @@ def test_a_warm_start_whose_folder_holds_another_sweep_now_is_refused(tmp_path: 
     )
 
 
-def test_a_replay_is_written_beside_the_folder_that_was_read(
+def test_a_replay_is_written_next_to_the_folder_that_was_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "moved" / "a"

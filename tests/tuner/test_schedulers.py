@@ -1,4 +1,4 @@
-"""What a scheduler promises beyond the contract: its own method, on curves made by hand."""
+"""Methods of single schedulers, on curves made by hand. The contract is tested elsewhere."""
 
 from collections import Counter
 
@@ -31,7 +31,7 @@ LOSS = Objective(metric="loss", mode="min")
 
 
 def started(spec, iterations, trials):
-    """A scheduler with so many trials running."""
+    """Return a scheduler with this number of running trials."""
     scheduler = spec.build(objective=LOSS, iterations=iterations)
     for trial in range(trials):
         scheduler.add(trial)
@@ -39,7 +39,7 @@ def started(spec, iterations, trials):
 
 
 def train(scheduler, trial, losses, *, after=0):
-    """Report one loss after another until the trial may not simply go on; the last decision."""
+    """Report losses until the trial may not simply continue, and return the last decision."""
     for iteration, loss in enumerate(losses, start=after + 1):
         decision = scheduler.report(trial, iteration, loss)
         if decision.action is not Action.CONTINUE:
@@ -48,7 +48,7 @@ def train(scheduler, trial, losses, *, after=0):
 
 
 def reached(run):
-    """Resource -> how many trials came as far, where they were compared or completed."""
+    """Return, per resource, how many trials came that far, where they were compared or completed."""
     decisions = [decision for event in run.calls("report") for decision in event.answers]
     return Counter(each.resource for each in decisions if each.action is not Action.CONTINUE)
 
@@ -58,27 +58,27 @@ def test_successive_halving_doubles_the_budget_of_the_better_half():
     assert reached(run) == {1: 16, 2: 8, 4: 4, 8: 2, 16: 1}
 
 
-def test_successive_halving_begins_anew_with_the_next_trials():
+def test_successive_halving_starts_a_new_bracket_for_the_next_trials():
     run = simulate(SuccessiveHalving(size=8, reduction_factor=2), Scenario(trials=16, slots=3, iterations=8))
     assert reached(run) == {1: 16, 2: 8, 4: 4, 8: 2}
 
 
 @pytest.mark.parametrize(("trials", "wrong"), [(None, True), (8, False)])
-def test_successive_halving_of_all_needs_to_know_how_many_there_are(trials, wrong):
+def test_successive_halving_of_all_trials_needs_their_number(trials, wrong):
     assert bool(SuccessiveHalving().problems(9, trials=trials)) is wrong
     assert not SuccessiveHalving(size=4).problems(9, trials=trials)
 
 
 def test_median_compares_the_best_with_the_running_averages_of_the_others():
     scheduler = started(Median(), 9, 4)
-    for trial, losses in enumerate([[9, 3], [9, 5], [9, 7]]):  # averages 6, 7 and 8
+    for trial, losses in enumerate([[9, 3], [9, 5], [9, 7]]):  # their running averages are 6, 7 and 8
         assert train(scheduler, trial, losses).action is Action.CONTINUE
     assert train(scheduler, 3, [9, 8]).action is Action.STOP
     scheduler.add(4)
     assert train(scheduler, 4, [9, 7]).action is Action.CONTINUE
 
 
-def test_median_explains_whom_it_stops():
+def test_median_explains_each_stop():
     scheduler = started(Median(), 9, 4)
     for trial, loss in enumerate([1, 2, 3]):
         scheduler.report(trial, 1, loss)
@@ -87,7 +87,7 @@ def test_median_explains_whom_it_stops():
     assert decision.reason == "its best is worse than the median of the others' averages"
 
 
-def test_median_lets_nobody_go_before_enough_others_came_as_far():
+def test_median_stops_no_trial_before_enough_others_came_as_far():
     scheduler = started(Median(min_trials=3), 9, 3)
     assert [scheduler.report(trial, 1, trial).action for trial in range(3)] == [Action.CONTINUE] * 3
 
@@ -100,8 +100,8 @@ def test_percentile_keeps_the_best_quarter_of_the_others():
     assert scheduler.report(9, 1, 1.0).action is Action.CONTINUE
 
 
-def test_asha_promotes_by_front_where_there_are_several_objectives():
-    """Three trade-offs that nobody dominates are promoted, and not those that one of them dominates."""
+def test_asha_promotes_by_front_under_several_objectives():
+    """Three undominated trade-offs are promoted; the trials that they dominate are not."""
     objective = Objective.model_validate(
         [{"metric": "loss", "mode": "min"}, {"metric": "acc", "mode": "max"}]
     )
@@ -117,7 +117,7 @@ def test_asha_promotes_by_front_where_there_are_several_objectives():
 
 
 def test_pasha_stays_low_while_the_ranking_holds():
-    """Parallel curves: the first two rungs tell all."""
+    """Parallel curves: the first two rungs already show the final ranking."""
     scheduler = started(Pasha(reduction_factor=3), 81, 0)
     for trial in range(30):
         scheduler.add(trial)
@@ -131,7 +131,7 @@ def test_pasha_stays_low_while_the_ranking_holds():
 
 
 def test_pasha_adds_rungs_when_the_ranking_changes():
-    """At each rung neighbours in the ranking change places, and never the same two again."""
+    """At each rung two neighbours in the ranking swap places, a different pair each time."""
 
     def loss(trial, iteration):
         if iteration > 1:
@@ -150,7 +150,7 @@ def test_pasha_adds_rungs_when_the_ranking_changes():
     assert furthest == 27
 
 
-def test_pasha_takes_trials_whose_curves_cross_again_and_again_for_equal():
+def test_pasha_treats_trials_whose_curves_cross_repeatedly_as_equal():
     scheduler = started(Pasha(reduction_factor=2), 16, 8)
     for trial in range(8):
         train(scheduler, trial, [1 + trial / 1000])
@@ -159,7 +159,7 @@ def test_pasha_takes_trials_whose_curves_cross_again_and_again_for_equal():
     for trial in (0, 1):
         assert scheduler.resume().trial == trial
         train(scheduler, trial, waves[trial][1:], after=1)
-    assert scheduler._top == 2  # they overtook each other once: the order has changed
+    assert scheduler._top == 2  # one overtook the other once: the order has changed
     curves = {0: {1: 0.0, 2: 0.2, 3: 0.0, 4: 0.3}, 1: {1: 0.1, 2: 0.1, 3: 0.1, 4: 0.1}}
     scheduler._curves.update(curves)
     assert scheduler._tolerance([0, 1]) == pytest.approx(0.2)
@@ -177,7 +177,7 @@ def test_curve_stops_a_trial_that_diverges():
     assert (decision.action, decision.reason) == (Action.STOP, "diverges")
 
 
-def test_curve_stops_who_will_not_beat_the_best_and_not_who_will():
+def test_curve_stops_only_trials_unlikely_to_beat_the_best():
     scheduler = started(Curve(patience=None), 81, 3)
     iterations = np.arange(1, 82)
     assert train(scheduler, 0, 0.2 + 0.8 / iterations).action is Action.COMPLETE
@@ -188,8 +188,8 @@ def test_curve_stops_who_will_not_beat_the_best_and_not_who_will():
     assert train(scheduler, 2, 0.1 + 0.9 / np.sqrt(iterations)).action is Action.COMPLETE
 
 
-def test_probability_of_one_shape_is_that_of_linear_regression(monkeypatch):
-    """Against SciPy's regression and the textbook's prediction interval."""
+def test_probability_for_one_shape_equals_linear_regression(monkeypatch):
+    """Compare with SciPy's regression and the textbook's prediction interval."""
     at, maximum, target = np.arange(1.0, 9.0), 27.0, 0.62
     monkeypatch.setattr("tuner.schedulers._curve._family", lambda at, most: [(1 / at, 1 / most)])
     scores = 0.6 - 0.3 / at + np.random.default_rng(0).normal(0, 0.02, len(at))
@@ -202,7 +202,7 @@ def test_probability_of_one_shape_is_that_of_linear_regression(monkeypatch):
 
 
 def test_probability_is_calibrated_on_curves_of_the_family():
-    """Of curves that are given a chance of one half or more, most get there: binomial, odds below 1e-6."""
+    """Most curves with a predicted chance of at least one half reach the value: binomial, odds below 1e-6."""
     rng = np.random.default_rng(1)
     at, everywhere = np.arange(1.0, 10.0), np.arange(1.0, 82.0)
     hits = {True: [], False: []}
@@ -215,8 +215,8 @@ def test_probability_is_calibrated_on_curves_of_the_family():
     assert np.mean(hits[False]) < 0.2
 
 
-def ended_by_themselves(spec, *, trials, length, iterations, seed=0):
-    """A simulated sweep whose trials end by themselves after ``length`` of ``iterations``."""
+def ended_early(spec, *, trials, length, iterations, seed=0):
+    """Return a simulated sweep whose trials end of their own accord after ``length`` of ``iterations``."""
     sweep = Sweep(
         trainable=TrainableSpec(kind="nothing"),
         space={"x": Float(0.0, 1.0)},
@@ -236,22 +236,22 @@ def ended_by_themselves(spec, *, trials, length, iterations, seed=0):
 @pytest.mark.parametrize(
     "spec", [Asha(), AshaStop(), Pasha(), HyperBand(), SuccessiveHalving(), Median(), Percentile()]
 )
-def test_trials_that_end_by_themselves_are_stopped_like_those_that_reach_the_maximum(spec, length):
-    run = ended_by_themselves(spec, trials=27, length=length, iterations=27)
-    full = ended_by_themselves(spec, trials=27, length=27, iterations=27)
+def test_trials_with_an_early_end_are_stopped_like_those_that_reach_the_maximum(spec, length):
+    run = ended_early(spec, trials=27, length=length, iterations=27)
+    full = ended_early(spec, trials=27, length=27, iterations=27)
     assert run.endings["completed"] <= max(
         full.endings["completed"], sum(n > length for n in full.iterations_of)
     )
     assert run.iterations <= full.iterations
 
 
-def test_asha_trains_one_trial_in_full_where_all_end_by_themselves():
-    run = ended_by_themselves(Asha(), trials=27, length=20, iterations=27)
+def test_asha_trains_one_trial_in_full_if_all_end_early():
+    run = ended_early(Asha(), trials=27, length=20, iterations=27)
     assert run.endings == {"completed": 1, "stopped": 26}
 
 
 @pytest.mark.parametrize("spec", [Asha(), Pasha()])
-def test_asha_trains_the_better_of_two_further_though_the_other_ended_early(spec):
+def test_asha_trains_the_better_of_two_further_even_if_the_other_ended_early(spec):
     scheduler = started(spec, 27, 2)
     scheduler.close()
     scheduler.report(0, 1, 0.9)
@@ -263,7 +263,7 @@ def test_asha_trains_the_better_of_two_further_though_the_other_ended_early(spec
     assert scheduler.resume() is None
 
 
-def test_asha_drops_what_is_behind_a_trial_that_ended_by_itself():
+def test_asha_drops_trials_worse_than_one_that_ended_early():
     scheduler = started(Asha(), 27, 2)
     scheduler.close()
     scheduler.report(0, 1, 0.9)
@@ -274,16 +274,16 @@ def test_asha_drops_what_is_behind_a_trial_that_ended_by_itself():
     assert [decision.trial for decision in scheduler.drop()] == [0]
 
 
-def test_asha_trains_further_what_is_ahead_of_a_trial_that_ended_by_itself():
+def test_asha_continues_trials_better_than_one_that_ended_early():
     scheduler = started(Asha(), 27, 2)
     scheduler.close()
-    scheduler.end(0, "completed")  # before its first rung, without a value
+    scheduler.end(0, "completed")  # ended before its first rung, without a value
     scheduler.report(1, 1, 0.5)
     assert scheduler.resume().trial == 1
 
 
 @pytest.mark.parametrize("spec", [Median(min_trials=2), Percentile(min_trials=2)])
-def test_a_trial_that_ended_by_itself_stands_by_its_last_value_at_later_points(spec):
+def test_a_trial_that_ended_early_keeps_its_last_value_at_later_points(spec):
     scheduler = started(spec, 9, 3)
     for trial in (0, 1):
         assert train(scheduler, trial, [1.0, 1.0]).action is Action.CONTINUE
@@ -292,7 +292,7 @@ def test_a_trial_that_ended_by_itself_stands_by_its_last_value_at_later_points(s
     assert (decision.action, decision.cutoff, decision.of) == (Action.STOP, 1.0, 3)
 
 
-def test_a_trial_that_failed_says_nothing_about_later_points():
+def test_a_failed_trial_counts_for_nothing_at_later_points():
     scheduler = started(Median(min_trials=2), 9, 3)
     for trial in (0, 1):
         scheduler.report(trial, 1, 1.0)

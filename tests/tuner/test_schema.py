@@ -1,4 +1,4 @@
-"""The JSON Schema of a sweep file: right files pass, and files of a wrong shape do not."""
+"""The JSON Schema of a sweep file accepts valid files and rejects files of a wrong shape."""
 
 import json
 from pathlib import Path
@@ -97,7 +97,7 @@ def is_valid(**parts):
 
 
 def wrong_sweeps():
-    """The wrong sweep files that are YAML mappings at all; an editor says it of the others by itself."""
+    """Return the wrong sweep files that are YAML mappings; an editor reports the others without a schema."""
     for path in sorted((ROOT / "tests" / "tuner" / "wrong_sweeps").glob("*.yaml")):
         try:
             yield path.stem, read_yaml(path)
@@ -108,7 +108,7 @@ def wrong_sweeps():
 WRONG_SWEEPS = dict(wrong_sweeps())
 
 
-def test_it_is_a_schema_that_the_command_prints(capsys):
+def test_the_command_prints_a_json_schema(capsys):
     assert main(["schema"]) == OK
     printed = json.loads(capsys.readouterr().out)
     assert printed == json.loads(json.dumps(SCHEMA))
@@ -117,26 +117,26 @@ def test_it_is_a_schema_that_the_command_prints(capsys):
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "sweeps").glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_example_passes(path):
+def test_every_example_is_valid(path):
     assert messages(read_yaml(path)) == []
 
 
 @pytest.mark.parametrize("kind", SEARCHERS)
-def test_every_searcher_passes_by_name_and_resolved(kind):
+def test_every_searcher_is_valid_by_name_and_resolved(kind):
     resolved = Sweep(**PARTS, searcher=kind).to_dict()
     assert messages({**PARTS, "searcher": kind}) == []
     assert messages(resolved) == []
 
 
 @pytest.mark.parametrize("kind", SCHEDULERS)
-def test_every_scheduler_passes_by_name_and_resolved(kind):
+def test_every_scheduler_is_valid_by_name_and_resolved(kind):
     resolved = Sweep(**PARTS, scheduler=kind).to_dict()
     assert messages({**PARTS, "scheduler": kind}) == []
     assert messages(resolved) == []
 
 
 @pytest.mark.parametrize("kind", trainables())
-def test_every_hyperparameter_of_a_known_trainable_passes_with_its_default(kind):
+def test_every_hyperparameter_of_a_known_trainable_is_valid_with_its_default(kind):
     entry = trainables()[kind]
     settings = {"kind": kind, **({"estimator": "package:Class"} if kind == "sklearn" else {})}
     model = locate(entry.config, {}, what="config")
@@ -146,11 +146,11 @@ def test_every_hyperparameter_of_a_known_trainable_passes_with_its_default(kind)
 
 
 @pytest.mark.parametrize("name", WRONG_SWEEPS)
-def test_a_sweep_of_a_wrong_shape_does_not_pass(name):
+def test_a_sweep_of_a_wrong_shape_is_invalid(name):
     assert VALIDATOR.is_valid(WRONG_SWEEPS[name]) == (name in BEYOND_A_SCHEMA)
 
 
-def test_most_wrong_sweeps_do_not_pass():
+def test_most_wrong_sweeps_are_invalid():
     assert WRONG_SWEEPS.keys() >= BEYOND_A_SCHEMA
     assert len(BEYOND_A_SCHEMA) < 0.4 * len(WRONG_SWEEPS)
 
@@ -175,7 +175,7 @@ ENTRIES = st.recursive(
 
 
 @given(ENTRIES)
-def test_whatever_a_space_takes_passes(entry):
+def test_every_entry_that_a_space_accepts_is_valid(entry):
     space = {"width": entry, "a": {"choice": ["a", "b", 4]}}
     try:
         SearchSpace(space)
@@ -200,7 +200,7 @@ def test_whatever_a_space_takes_passes(entry):
     ],
     ids=str,
 )
-def test_other_forms_of_a_part_pass(part):
+def test_other_forms_of_a_part_are_valid(part):
     assert messages({**PARTS, **part}) == []
 
 
@@ -219,17 +219,17 @@ def test_other_forms_of_a_part_pass(part):
     ],
     ids=str,
 )
-def test_a_mistake_in_a_part_does_not_pass(part):
+def test_a_mistake_in_a_part_is_invalid(part):
     assert not is_valid(**part)
 
 
-def test_each_sampler_has_its_own_settings_only():
+def test_each_sampler_accepts_only_its_own_settings():
     for sampler in ("tpe", "gp", "cmaes", "nsga2", "qmc", "random"):
         assert is_valid(searcher={**Optuna(sampler=sampler).model_dump(mode="json"), "kind": "optuna"})
 
 
 @pytest.mark.parametrize("kind", [*SEARCHERS, *SCHEDULERS])
-def test_every_setting_is_explained_where_an_editor_shows_it(kind):
+def test_every_setting_has_a_description_for_editors(kind):
     model = {**SEARCHERS, **SCHEDULERS}[kind]
     settings = {**SCHEMA["$defs"][model.__name__]["properties"]}
     del settings["kind"]

@@ -1,4 +1,4 @@
-"""The settings of searchers that offer several algorithms: each algorithm takes its own and no other's."""
+"""Searchers with several algorithms: each algorithm accepts its own settings and no other's."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ from tuner.searchers import start
     ],
     ids=str,
 )
-def test_the_sweep_writes_out_what_the_algorithm_takes_and_reads_it_back(spec: Any, settings: Any) -> None:
+def test_the_settings_of_an_algorithm_survive_the_round_trip_through_a_sweep(
+    spec: Any, settings: Any
+) -> None:
     sweep = Sweep(
         trainable="tests.tuner.test_searcher_settings:train",
         space={"lr": Float(0, 1)},
@@ -109,7 +111,7 @@ def test_a_tournament_is_no_larger_than_the_population() -> None:
     ],
     ids=str,
 )
-def test_optuna_takes_every_setting(settings: dict[str, Any]) -> None:
+def test_optuna_accepts_every_setting(settings: dict[str, Any]) -> None:
     space = SearchSpace({"x": Float(0, 1), "n": Int(1, 9), "c": Choice(["a", "b"])})
     searcher = start(Optuna(**settings), space, objective=Objective(metric="loss", mode="min"), seed=0)
     for trial in range(9):
@@ -119,7 +121,7 @@ def test_optuna_takes_every_setting(settings: dict[str, Any]) -> None:
         searcher.finish(trial, "completed", float(config["x"]))
 
 
-def test_what_trials_of_a_grid_are_given_is_in_the_grid_however_tight_its_constraints_are() -> None:
+def test_grid_trials_stay_in_the_grid_under_tight_constraints() -> None:
     sweep = Sweep(
         trainable="tests.tuner.test_searcher_settings:train",
         space={"a": Int(0, 999), "b": Int(0, 999), "constraints": ["a + b == 1"]},
@@ -132,4 +134,4 @@ def test_what_trials_of_a_grid_are_given_is_in_the_grid_however_tight_its_constr
 
 
 def train(config: dict[str, Any]) -> None:
-    """Never run."""
+    """Serve as a trainable that no test calls."""

@@ -1,4 +1,4 @@
-"""Promises of single searchers beyond the contract: evolution's population, a Sobol sequence's evenness."""
+"""Single searchers beyond the contract: evolution's population and the evenness of a Sobol sequence."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GENES = SearchSpace({name: Int(0, 9) for name in "abcd"})
 
 
 def population(*fates: tuple[Ending, list[float]], size: int | None = None) -> tuple[Searcher, list[Any]]:
-    """A search whose founders had these fates, and their configurations; every tournament is of all."""
+    """Return a search whose founders ended like this, and their configurations; a tournament includes all."""
     size = size or len(fates)
     searcher = start(Evolution(population=size, tournament=size), GENES, objective=LOSS, seed=0)
     configs = []
@@ -45,16 +45,16 @@ def test_a_child_differs_in_one_gene_from_the_fittest(fates: Any, parent: int) -
     assert [apart(searcher.suggest(trial), configs[parent]) for trial in range(3, 9)] == [1] * 6
 
 
-def test_the_oldest_dies_however_fit_it_is() -> None:
+def test_the_oldest_member_dies_however_fit_it_is() -> None:
     searcher, configs = population(("completed", [0.1]), ("completed", [0.9]), ("completed", [0.5]))
     child = searcher.suggest(3)
     assert apart(child, configs[0]) == 1
     searcher.finish(3, "completed", 0.7)
-    # The best had been the first; of those that live, the third is.
+    # The first was the best; of those still alive, the third is.
     assert apart(searcher.suggest(4), configs[2]) == 1
 
 
-def test_a_failed_trial_never_lives_and_another_founder_takes_its_place() -> None:
+def test_a_failed_trial_is_replaced_by_another_founder() -> None:
     searcher, configs = population(("completed", [0.5]), ("failed", [0.0]), ("completed", [0.9]), size=3)
     founder = searcher.suggest(3)
     assert all(apart(founder, config) > 1 for config in configs)
@@ -70,7 +70,7 @@ def test_children_are_bred_while_founders_still_run() -> None:
 
 
 def test_a_sobol_sequence_covers_the_space_more_evenly_than_random_draws() -> None:
-    """Of 20 seeds each, every sequence of 64 points has a lower discrepancy than every random one."""
+    """For 20 seeds each, every Sobol sequence of 64 points has a lower discrepancy than every random one."""
     from scipy.stats import qmc
 
     space = SearchSpace({name: Float(0.0, 1.0) for name in "xyz"})
@@ -83,7 +83,7 @@ def test_a_sobol_sequence_covers_the_space_more_evenly_than_random_draws() -> No
     assert max(sobol) < min(random)
 
 
-def test_a_sobol_sequence_goes_on_where_constraints_leave_points_out() -> None:
+def test_a_sobol_sequence_continues_past_points_that_constraints_exclude() -> None:
     entries = {name: Float(0.0, 1.0) for name in "xy"}
     free = start(Sobol(), SearchSpace(entries), objective=LOSS, seed=0)
     bound = start(Sobol(), SearchSpace({**entries, "constraints": ["x + y <= 1"]}), objective=LOSS, seed=0)

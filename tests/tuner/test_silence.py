@@ -1,4 +1,4 @@
-"""When a quiet trial is mentioned."""
+"""When the display mentions a quiet trial."""
 
 from tuner.cluster.silence import Silence
 
@@ -22,7 +22,7 @@ def test_a_trial_is_mentioned_once_after_two_minutes():
     assert silence.to_mention({3}) == []
 
 
-def test_a_trial_whose_results_come_slowly_is_not_mentioned():
+def test_a_trial_with_slow_results_is_not_mentioned():
     clock = Clock()
     silence = Silence(clock=clock)
     silence.started(0)
@@ -34,7 +34,7 @@ def test_a_trial_whose_results_come_slowly_is_not_mentioned():
     assert silence.to_mention({0}) == [(0, 501)]
 
 
-def test_trials_that_do_not_run_are_not_mentioned_and_of_many_only_a_few():
+def test_idle_trials_are_not_mentioned_and_long_lists_are_cut():
     clock = Clock()
     silence = Silence(clock=clock)
     for trial in range(9):

@@ -1,4 +1,4 @@
-"""A sweep on a simulated cluster: its clock, its costs, and what is forecast from it."""
+"""Sweeps on a simulated cluster: the clock, the costs, and forecasts."""
 
 import json
 import math
@@ -34,7 +34,7 @@ def steady(config, trial):
     return LearningCurve([float(trial)] * 3, 1.0)
 
 
-def test_clock_adds_up_start_trials_and_iterations():
+def test_the_clock_adds_up_start_up_trials_and_iterations():
     run = simulate(sweep(), steady, workers=2, costs=Costs(start=5, trial=1))
     assert run.seconds == 5 + 2 * (1 + 3)
     assert run.worker_seconds == 4 * (1 + 3)
@@ -43,7 +43,7 @@ def test_clock_adds_up_start_trials_and_iterations():
     assert run.best == 0
 
 
-def test_trial_whose_curve_ends_completes_and_frees_its_worker():
+def test_a_trial_whose_curve_ends_completes_and_frees_its_worker():
     def short(config, trial):
         return LearningCurve([1.0] * (trial + 1), 2.0)
 
@@ -51,17 +51,17 @@ def test_trial_whose_curve_ends_completes_and_frees_its_worker():
     assert (run.seconds, run.iterations_of) == (12, [1, 2, 3])
 
 
-def test_time_budget_cuts_off_what_comes_later():
+def test_the_time_budget_cuts_off_later_results():
     run = simulate(sweep(budget=Budget(trials=4, iterations=3, seconds=4.5)), steady, workers=2)
     assert (run.seconds, run.iterations) == (4.5, 8)
 
 
-def test_trial_is_stopped_when_its_time_on_workers_is_up():
+def test_a_trial_is_stopped_when_its_time_on_workers_is_used_up():
     run = simulate(sweep(budget=Budget(trials=2, iterations=3, trial_seconds=2.5)), steady, workers=1)
     assert (run.seconds, run.iterations_of, run.endings) == (5.0, [2, 2], {"stopped": 2})
 
 
-def test_gpu_budget_counts_what_all_trials_hold():
+def test_the_gpu_budget_counts_the_gpus_of_all_trials():
     resources = {"gpu": 2}
     budget = Budget(trials=4, iterations=3, gpu_seconds=10)
     run = simulate(sweep(budget=budget, resources=resources), steady, workers=2)
@@ -86,22 +86,22 @@ def test_several_objectives_are_simulated_together():
     assert run.best == 0
 
 
-def test_total_iterations_are_not_passed():
+def test_total_iterations_are_not_exceeded():
     run = simulate(sweep(budget=Budget(trials=4, iterations=3, total_iterations=7)), steady, workers=2)
     assert run.iterations == 7
 
 
 @pytest.mark.parametrize(("checkpoints", "seconds"), [(True, 1 + 4 + 1 + 5), (False, 1 + 4 + 1 + 9)])
-def test_lost_worker_costs_what_was_not_saved(checkpoints, seconds):
+def test_a_lost_worker_costs_the_unsaved_iterations(checkpoints, seconds):
     def loses(config, trial):
         return LearningCurve([1.0] * 9, losses=(5,))
 
     costs = Costs(trial=1, checkpoints=checkpoints)
     run = simulate(sweep(budget=Budget(trials=1, iterations=9)), loses, workers=1, costs=costs)
-    assert (run.seconds, run.iterations) == (seconds + 1, 9)  # and the iteration in which it was lost
+    assert (run.seconds, run.iterations) == (seconds + 1, 9)  # plus the iteration in which it was lost
 
 
-def test_trial_that_reports_seldom_is_stopped_at_its_first_report_beyond_the_limit():
+def test_a_trial_that_reports_rarely_is_stopped_at_its_first_report_past_the_limit():
     run = simulate(
         sweep(budget=Budget(trials=1, iterations=9)),
         lambda config, trial: LearningCurve([1.0] * 20, every=4),
@@ -110,7 +110,7 @@ def test_trial_that_reports_seldom_is_stopped_at_its_first_report_beyond_the_lim
     assert (run.seconds, run.iterations_of) == (12, [12])
 
 
-def test_whoever_is_left_when_time_is_up_is_stopped():
+def test_trials_left_at_the_end_of_the_time_are_stopped():
     budget = Budget(trials=4, iterations=3, seconds=4.5)
     run = simulate(sweep(budget=budget, scheduler="asha"), steady, workers=2)
     assert run.endings["stopped"] + run.endings["completed"] == len(run.iterations_of)
@@ -124,8 +124,8 @@ def test_trials_can_be_measured_by_seconds():
     assert max(run.iterations_of) * 0.25 <= 9 + 0.75
 
 
-def test_failed_trials_are_as_many_as_asked_for_and_never_best():
-    """A share of 0.3 of 500: within 4.5 standard deviations, odds below 1e-5 (and the seed is fixed)."""
+def test_the_requested_share_of_trials_fails_and_none_is_best():
+    """A share of 0.3 of 500 trials, within 4.5 standard deviations: odds below 1e-5 (the seed is fixed)."""
     run = simulate(
         sweep(budget=Budget(trials=500, iterations=3)), steady, workers=7, costs=Costs(failures=0.3)
     )
@@ -157,19 +157,19 @@ def test_every_searcher_works_with_every_scheduler(searcher, scheduler):
 
 
 @pytest.mark.parametrize("name", ["asha", "hyperband"])
-def test_same_sweep_gives_the_same_simulation(name):
+def test_the_same_sweep_gives_the_same_simulation(name):
     asked = sweep(budget=Budget(trials=60, iterations=27), scheduler=name, searcher="optuna")
     first, second = (simulate(asked, PowerLawCurves(27, noise=0.1), workers=5) for _ in range(2))
     assert first == second
 
 
-def test_asha_gets_faster_with_workers_nearly_in_proportion():
+def test_asha_speeds_up_almost_in_proportion_to_the_workers():
     asked = sweep(budget=Budget(trials=4000, iterations=27), scheduler=Asha())
     alone, many = (simulate(asked, PowerLawCurves(27), workers=workers).seconds for workers in (1, 64))
     assert alone / (64 * many) >= 0.8
 
 
-def test_iterations_until_a_value_is_reached():
+def test_the_iterations_until_a_value_are_counted():
     run = simulate(sweep(), lambda config, trial: LearningCurve([3.0, 2.0, 1.0]), workers=1)
     assert run.iterations_until(2.0, better_is_higher=False) == 2
     assert run.iterations_until(0.5, better_is_higher=False) is None
@@ -194,7 +194,7 @@ SPACE = SearchSpace(
         ({"lr": 2e-3, "depth": 1, "optimizer": "sgd", "momentum": 0.8}, 3),
     ],
 )
-def test_configuration_gets_the_curve_of_the_nearest_one(config, nearest):
+def test_a_configuration_gets_the_curve_of_the_nearest_one(config, nearest):
     recorded = [
         {"lr": 1e-3, "depth": 1, "optimizer": "adam"},
         {"lr": 1e-1, "depth": 1, "optimizer": "adam"},
@@ -205,7 +205,7 @@ def test_configuration_gets_the_curve_of_the_nearest_one(config, nearest):
     assert RecordedCurves(SPACE, recorded, curves, Costs())(config, 0).values == [nearest]
 
 
-def test_architecture_gets_the_curve_of_the_one_with_most_layers_in_common():
+def test_an_architecture_gets_the_curve_of_the_one_with_most_layers_in_common():
     dimension = Architecture({"dense": {"width": [8, 16]}}, layers=(1, 3))
     recorded = [
         {"architecture": text}
@@ -224,7 +224,10 @@ def test_architecture_gets_the_curve_of_the_one_with_most_layers_in_common():
 
 @pytest.fixture
 def recorded(tmp_path, monkeypatch):
-    """A results folder: 12 trials of 9 iterations, 0.5 s each, 0.2 s beside; the sweep started after 2 s."""
+    """Return a results folder of 12 trials of 9 iterations.
+
+    An iteration takes 0.5 s plus 0.2 s of overhead; the sweep starts after 2 s.
+    """
     moments = iter(())
     monkeypatch.setattr("tuner.journal._file.time.time", lambda: next(moments))
     journal = Journal(tmp_path)
@@ -245,7 +248,7 @@ def recorded(tmp_path, monkeypatch):
             write(at, "result", trial, iteration=iteration, value=value, seconds=iteration * 0.5, metrics={})
         write(began + 4.7, "ended", trial, state="completed" if trial else "stopped", error=None)
     journal.close()
-    monkeypatch.undo()  # the clock is that of the whole process
+    monkeypatch.undo()  # this clock applies to the whole process
     return tmp_path
 
 
@@ -262,7 +265,7 @@ def test_curves_of_another_objective_are_refused(recorded):
         RecordedCurves.read(recorded, space=SearchSpace({"x": Float(0, 1)}), objective=other)
 
 
-def test_plan_forecasts_every_scheduler_for_each_number_of_workers(recorded, tmp_path, capsys):
+def test_a_plan_forecasts_every_scheduler_for_each_number_of_workers(recorded, tmp_path, capsys):
     path = tmp_path / "planned.yaml"
     path.write_text(
         "trainable: {kind: 'toys.py:Toy'}\nspace: {x: {float: [0.0, 1.0]}}\n"
@@ -283,14 +286,14 @@ def test_plan_forecasts_every_scheduler_for_each_number_of_workers(recorded, tmp
     assert math.isclose(full[1]["best"], full[4]["best"])
 
 
-def test_plan_wants_whole_numbers_of_workers(capsys):
+def test_a_plan_needs_whole_numbers_of_workers(capsys):
     with pytest.raises(SystemExit):
         main(["plan", "sweep.yaml", "--workers", "1,none"])
     assert "must be whole numbers from 1, as in 1,8,64, got '1,none'" in capsys.readouterr().err
 
 
 def true_curve(config, trial):
-    """Rankings change on the way; no two configurations have the same curve."""
+    """Rankings change over the iterations, and no two configurations have the same curve."""
     rate = -math.log10(config["lr"]) / 5
     rng = np.random.default_rng(int(1e9 * rate))
     at = np.arange(1, 28)
@@ -316,8 +319,8 @@ def pilot_curves(asked, seed):
 
 
 @pytest.mark.parametrize("scheduler", ["asha", "asha_stop", "pasha", "median"])
-def test_forecast_from_twelve_curves_is_right_more_often_than_not(scheduler):
-    """By ten pilots: the median is within a fifth of the true wall time; most ranges hold it and the value.
+def test_most_forecasts_from_twelve_curves_are_right(scheduler):
+    """Ten pilots: the median is within a fifth of the true wall time; most ranges hold it and the value.
 
     With the curve of the nearest of the twelve, many trials tied: 1.47 times the time for asha_stop.
     """
@@ -352,7 +355,7 @@ def test_curves_vary_from_trial_to_trial_and_with_the_seed():
     [([0.0, 0.02], 0, 1), ([0.98, 1.0], 0, 1), ([0.1, 30.0], 0, math.inf), ([-0.1, -5.0], -math.inf, 0)],
     ids=["near 0", "near 1", "positive", "negative"],
 )
-def test_varied_curves_stay_where_values_of_the_metric_lie(values, low, high):
+def test_varied_curves_stay_within_the_range_of_the_metric(values, low, high):
     space = SearchSpace({"x": Float(0, 1)})
     recorded = [LearningCurve([value]) for value in values]
     curves = RecordedCurves(space, [{"x": 0.2}, {"x": 0.8}], recorded, Costs())

@@ -1,4 +1,4 @@
-"""``Float``, ``Int``, ``Choice`` and ``SearchSpace``: what is in a space, what is drawn, what a grid has."""
+"""``Float``, ``Int``, ``Choice`` and ``SearchSpace``: membership, draws and grids."""
 
 import json
 import math
@@ -65,7 +65,7 @@ DIMENSIONS = floats() | ints() | CHOICES | ORDINALS
 
 @st.composite
 def spaces(draw: st.DrawFn) -> SearchSpace:
-    """Up to two dimensions and a constant, beside conditions, a range or groups, in any order."""
+    """Draw up to two dimensions, a constant, and conditions, a range or groups, in any order."""
     entries: dict[str, Any] = {f"d{i}": draw(DIMENSIONS) for i in range(draw(st.integers(0, 2)))}
     entries["constant"] = draw(st.sampled_from([1, "text", None, [1, 2], 0.5]))
     match draw(st.sampled_from(["conditions", "range", "groups"])):
@@ -96,7 +96,7 @@ def test_every_sample_is_in_the_space(space: SearchSpace, seed: int) -> None:
 
 
 @given(dimension=DIMENSIONS, seed=SEEDS)
-def test_a_dimension_contains_all_that_it_gives(dimension: Any, seed: int) -> None:
+def test_a_dimension_contains_its_own_draws_and_grid(dimension: Any, seed: int) -> None:
     drawn = dimension.sample(np.random.default_rng(seed))
     assert all(dimension.contains(value) for value in [drawn, *dimension.values()])
 
@@ -111,7 +111,7 @@ def test_a_neighbour_is_another_value_of_the_dimension(dimension: Any, seed: int
 
 
 @pytest.mark.parametrize("kind", [Choice, Ordinal])
-def test_a_mutation_tells_one_from_true(kind: Any) -> None:
+def test_a_mutation_distinguishes_one_from_true(kind: Any) -> None:
     space = SearchSpace({"x": kind([1, True])})
     rng = np.random.default_rng(0)
     assert all(space.mutated({"x": 1}, rng)["x"] is True for _ in range(20))
@@ -139,14 +139,14 @@ def test_a_mutation_moves_one_dimension_and_repairs_its_children() -> None:
 
 
 @given(space=spaces())
-def test_a_grid_has_no_duplicates_and_nothing_outside_the_space(space: SearchSpace) -> None:
+def test_a_grid_holds_no_duplicates_and_nothing_outside_the_space(space: SearchSpace) -> None:
     grid = space.grid()
     assert all(space.contains(config) for config in grid)
     assert len({repr(config) for config in grid}) == len(grid)
 
 
 @given(space=spaces())
-def test_the_dict_of_a_space_gives_the_space_back(space: SearchSpace) -> None:
+def test_a_space_survives_the_round_trip_through_a_dict(space: SearchSpace) -> None:
     again = SearchSpace(space.to_dict())
     assert again == space
     assert hash(again) == hash(space)
@@ -175,7 +175,7 @@ def test_a_grid_starts_and_ends_at_the_ends_of_a_range(dimension: Any) -> None:
     assert (values[0], values[-1]) == (pytest.approx(dimension.low), pytest.approx(dimension.high))
 
 
-# Of 400 draws, each value below is missed with a chance of less than 4 * (1 - 0.07)**400 < 1e-11.
+# 400 draws miss a given value below with a chance of less than 4 * (1 - 0.07)**400 < 1e-11.
 @pytest.mark.parametrize(
     ("dimension", "values"),
     [
@@ -192,11 +192,11 @@ def test_every_value_of_a_small_dimension_is_drawn(dimension: Any, values: set[A
     assert {dimension.sample(rng) for _ in range(400)} == values
 
 
-def test_the_ends_of_an_int_on_the_log_scale_have_their_share_of_it() -> None:
+def test_the_ends_of_a_log_int_have_their_share_of_the_draws() -> None:
     rng = np.random.default_rng(0)
     drawn = np.array([Int(1, 8, log=True).sample(rng) for _ in range(4000)])
     # The share of value v is log((v + 0.5) / (v - 0.5)) / log(8.5 / 0.5). Standard errors are below 0.008,
-    # so that 0.04 is missed by chance in fewer than one of a million runs of other seeds.
+    # so that 0.04 is exceeded by chance for fewer than one of a million seeds.
     for value in (1, 8):
         share = math.log((value + 0.5) / (value - 0.5)) / math.log(17)
         assert np.mean(drawn == value) == pytest.approx(share, abs=0.04)
@@ -205,7 +205,8 @@ def test_the_ends_of_an_int_on_the_log_scale_have_their_share_of_it() -> None:
 def test_a_float_on_the_log_scale_is_uniform_in_its_logarithm() -> None:
     rng = np.random.default_rng(0)
     drawn = np.array([Float(1e-4, 1.0, log=True).sample(rng) for _ in range(4000)])
-    # Half of it is below 1e-2; the standard error is 0.008, and five of them are missed once in 1.7 million.
+    # Half of the draws are below 1e-2; the standard error is 0.008; five of them are exceeded once in 1.7
+    # million runs.
     assert np.mean(drawn < 1e-2) == pytest.approx(0.5, abs=0.04)
 
 
@@ -226,7 +227,7 @@ def test_a_float_on_the_log_scale_is_uniform_in_its_logarithm() -> None:
     ],
     ids=repr,
 )
-def test_a_grid_takes_the_values_that_were_asked_for(dimension: Any, values: list[Any]) -> None:
+def test_a_grid_holds_the_requested_values(dimension: Any, values: list[Any]) -> None:
     assert [type(value) for value in dimension.values()] == [type(value) for value in values]
     assert [float(value) for value in dimension.values()] == pytest.approx([float(value) for value in values])
 
@@ -305,7 +306,7 @@ CONDITIONAL = SearchSpace(
     ],
     ids=["no branch", "one level", "two levels", "one parent of two"],
 )
-def test_completing_drops_the_inactive_and_puts_constants_in(
+def test_completing_drops_inactive_values_and_adds_constants(
     chosen: dict[str, Any], config: dict[str, Any]
 ) -> None:
     completed = CONDITIONAL.complete(chosen)
@@ -329,7 +330,7 @@ def test_completing_drops_the_inactive_and_puts_constants_in(
     ],
     ids=repr,
 )
-def test_a_space_does_not_contain_what_is_incomplete_or_foreign(config: dict[str, Any]) -> None:
+def test_a_space_does_not_contain_incomplete_or_foreign_configurations(config: dict[str, Any]) -> None:
     assert not CONDITIONAL.contains(config)
 
 
@@ -354,11 +355,11 @@ def test_a_dimension_does_not_contain_values_of_another_kind(dimension: Any, val
     assert not dimension.contains(value)
 
 
-def test_a_number_is_the_same_choice_as_integer_and_float() -> None:
+def test_an_integer_and_an_equal_float_are_the_same_option() -> None:
     assert Choice([1, 2]).contains(1.0)
 
 
-def test_a_choice_tells_one_from_true() -> None:
+def test_a_choice_distinguishes_one_from_true() -> None:
     choice = Choice([1, True, "1"])
     assert [choice.index(value) for value in (True, "1", 1)] == [1, 2, 0]
 
@@ -376,7 +377,7 @@ def test_parents_come_before_their_children() -> None:
     assert space.conditional
 
 
-def test_a_condition_on_a_constant_is_settled_by_it() -> None:
+def test_a_constant_decides_the_conditions_on_it() -> None:
     space = SearchSpace({"optimizer": "sgd", "momentum": Float(0, 1, when={"optimizer": "sgd"})})
     assert set(space.sample(np.random.default_rng(0))) == {"optimizer", "momentum"}
 
@@ -385,7 +386,7 @@ def test_a_space_without_dimensions_has_one_configuration() -> None:
     assert SearchSpace({"lr": 0.1}).grid() == [{"lr": 0.1}]
 
 
-def test_the_dict_of_a_dimension_leaves_defaults_out() -> None:
+def test_the_dict_of_a_dimension_omits_defaults() -> None:
     space = SearchSpace(
         {"a": Float(0, 1), "b": Int(1, 2), "c": Choice(["x"]), "d": Int(2, 6, step=2, points=2)}
     )
@@ -452,7 +453,7 @@ def test_a_wrong_space_is_refused(entries: dict[Any, Any], sentence: str) -> Non
     assert str(refusal.value) == sentence
 
 
-def test_a_faulty_parent_is_not_held_against_its_child() -> None:
+def test_a_faulty_parent_causes_no_error_about_its_child() -> None:
     with pytest.raises(SpecError) as refusal:
         SearchSpace(
             {"optimizer": {"choice": []}, "momentum": {"float": [0, 1], "when": {"optimizer": "sgd"}}}

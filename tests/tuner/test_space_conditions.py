@@ -1,4 +1,4 @@
-"""Groups, ranges in conditions, constraints, priors and encodings of a ``SearchSpace``."""
+"""Groups, range conditions, constraints, priors and encodings of a ``SearchSpace``."""
 
 from collections import Counter
 from typing import Any
@@ -42,7 +42,7 @@ def refusal(entries: dict[str, Any]) -> str:
     return str(error.value)
 
 
-def test_groups_hold_hyperparameters_of_one_name_and_different_ranges() -> None:
+def test_groups_may_give_one_name_different_ranges() -> None:
     rng = np.random.default_rng(0)
     drawn = [OPTIMIZER.sample(rng) for _ in range(60)]
     assert {tuple(config) for config in drawn} == {
@@ -54,7 +54,7 @@ def test_groups_hold_hyperparameters_of_one_name_and_different_ranges() -> None:
     assert all(config["decoupled"] is False for config in drawn if config["optimizer"] == "sgd")
 
 
-def test_dimensions_in_groups_go_by_their_path() -> None:
+def test_dimensions_in_groups_are_named_by_their_path() -> None:
     assert list(OPTIMIZER.dimensions) == [
         "depth",
         "optimizer",
@@ -86,16 +86,16 @@ def test_dimensions_in_groups_go_by_their_path() -> None:
     ],
     ids=["adam", "sgd", "the other group's range", "another constant", "no constant", "another group's"],
 )
-def test_membership_goes_by_the_group_that_is_chosen(config: dict[str, Any], inside: bool) -> None:
+def test_membership_depends_on_the_chosen_group(config: dict[str, Any], inside: bool) -> None:
     assert OPTIMIZER.contains(config) is inside
 
 
-def test_a_grid_goes_through_each_group_once() -> None:
-    # For each depth: 2 learning rates x (none, plain x 2 rates), and 2 x 2 of adam.
+def test_a_grid_visits_each_group_once() -> None:
+    # For each depth: 2 learning rates x (none, plain x 2 rates), and 2 x 2 for adam.
     assert len(OPTIMIZER.grid()) == 3 * (2 * 3 + 2 * 2)
 
 
-def test_groups_are_the_nested_way_to_write_conditions() -> None:
+def test_groups_equal_the_conditions_that_they_abbreviate() -> None:
     flat = SearchSpace(
         {
             "optimizer": Choice(["sgd", "adam"]),
@@ -110,7 +110,7 @@ def test_groups_are_the_nested_way_to_write_conditions() -> None:
     ]
 
 
-def test_a_hyperparameter_that_every_group_has_is_always_there() -> None:
+def test_a_hyperparameter_in_every_group_is_always_active() -> None:
     assert OPTIMIZER.always("lr")
     assert OPTIMIZER.always("depth")
     assert not OPTIMIZER.always("rate")
@@ -150,7 +150,7 @@ def test_wrong_groups_are_refused(entries: dict[str, Any], sentence: str) -> Non
     assert refusal(entries) == sentence
 
 
-def test_the_values_of_groups_are_text() -> None:
+def test_the_names_of_groups_are_text() -> None:
     with pytest.raises(SpecError, match="the value of a group must be text, got 1; use 'when' instead"):
         Choice({1: {"lr": 0.1}})
 
@@ -187,7 +187,7 @@ def test_a_condition_can_be_a_range_of_its_parent(when: dict[str, Any], values: 
 
 
 @pytest.mark.parametrize("low", [-100.0, 0.0, 0.1])
-def test_a_step_is_the_number_that_is_written(low: float) -> None:
+def test_a_step_is_the_written_decimal_number(low: float) -> None:
     space = SearchSpace(
         {
             "x": Float(low, 1.0, step=0.1),
@@ -244,7 +244,7 @@ def test_a_wrong_range_is_refused(when: dict[str, Any], sentence: str) -> None:
     assert refusal({**RANGES, "child": {"int": [0, 1], "when": when}}) == f"child.when: {sentence}"
 
 
-def test_a_condition_on_a_name_that_groups_share_holds_in_each_of_them() -> None:
+def test_a_condition_on_a_name_shared_by_groups_applies_in_each_group() -> None:
     space = SearchSpace(
         {
             "o": Choice({"sgd": {"lr": Int(1, 4)}, "adam": {"lr": Int(3, 9)}, "none": None}),
@@ -279,7 +279,7 @@ NUMERIC = {"hidden": True, "depth": True, "norm": False}
         ("norm == null or hidden == true or norm == false", 1, False),
     ],
 )
-def test_a_constraint_says_what_its_arithmetic_says(text: str, hidden: int, holds: bool) -> None:
+def test_a_constraint_evaluates_as_its_arithmetic(text: str, hidden: int, holds: bool) -> None:
     constraint = Constraint(text, numeric={**NUMERIC, "width": True})
     assert constraint.holds({"hidden": hidden, "depth": 2, "norm": "batch"}) is holds
 
@@ -309,17 +309,17 @@ def test_a_constraint_says_what_its_arithmetic_says(text: str, hidden: int, hold
         ("hidden > \0", "is not an expression; write it like hidden * depth <= 2048"),
     ],
 )
-def test_what_is_no_arithmetic_is_refused(text: str, sentence: str) -> None:
+def test_anything_but_arithmetic_is_refused(text: str, sentence: str) -> None:
     with pytest.raises(SpecError) as error:
         Constraint(text, numeric=NUMERIC)
     assert str(error.value) == f"'{text[:60]}' {sentence}"
 
 
-def test_deeply_nested_arithmetic_is_still_arithmetic() -> None:
+def test_deeply_nested_arithmetic_is_accepted() -> None:
     assert Constraint("hidden > " + "-" * 280 + "1", numeric=NUMERIC).holds({"hidden": 2})
 
 
-def test_every_draw_and_every_mutation_meets_the_constraints() -> None:
+def test_every_draw_and_every_mutation_satisfies_the_constraints() -> None:
     space = SearchSpace({**CONSTRAINED, "constraints": ["hidden * depth <= 2048", "hidden % 8 == 0"]})
     rng = np.random.default_rng(0)
     for _ in range(50):
@@ -330,7 +330,7 @@ def test_every_draw_and_every_mutation_meets_the_constraints() -> None:
     assert not space.contains({"hidden": 1024, "depth": 3, "norm": "none"})
 
 
-def test_a_constraint_does_not_apply_where_one_of_its_names_is_not_there() -> None:
+def test_a_constraint_does_not_apply_if_one_of_its_names_is_inactive() -> None:
     space = SearchSpace(
         {
             "kind": Choice({"wide": {"hidden": Int(1, 9)}, "deep": None}),
@@ -342,12 +342,12 @@ def test_a_constraint_does_not_apply_where_one_of_its_names_is_not_there() -> No
     assert not space.contains({"kind": "wide", "hidden": 9, "depth": 9})
 
 
-def test_a_grid_leaves_out_what_the_constraints_forbid() -> None:
+def test_a_grid_omits_configurations_that_the_constraints_forbid() -> None:
     space = SearchSpace({"a": Int(1, 3), "b": Int(1, 3), "constraints": ["a + b == 4"]})
     assert space.grid() == [{"a": 1, "b": 3}, {"a": 2, "b": 2}, {"a": 3, "b": 1}]
 
 
-def test_constraints_that_hardly_anything_meets_are_named_with_the_share_seen() -> None:
+def test_constraints_that_few_draws_satisfy_are_named_with_the_observed_share() -> None:
     space = SearchSpace({"a": Float(0, 1), "b": Float(0, 1), "constraints": ["a + b <= 0.01"]})
     assert str(space.tightness) == (
         "constraints: must be met by at least 0.5% of the space, got 0 of 2000 draws (0.00%); "
@@ -356,7 +356,7 @@ def test_constraints_that_hardly_anything_meets_are_named_with_the_share_seen() 
     assert SearchSpace({"a": Float(0, 1), "constraints": ["a <= 0.1"]}).tightness is None
 
 
-def test_a_faulty_hyperparameter_is_not_held_against_a_constraint() -> None:
+def test_a_faulty_hyperparameter_causes_no_error_about_a_constraint() -> None:
     assert refusal({"a": {"int": [2, 1]}, "constraints": ["a < 3"]}) == (
         "a: low must be below high, got low=2, high=1"
     )
@@ -365,7 +365,7 @@ def test_a_faulty_hyperparameter_is_not_held_against_a_constraint() -> None:
     )
 
 
-# A share of 4,000 draws has a standard error below 0.008; 0.04 is missed once in 1.7 million.
+# A share of 4,000 draws has a standard error below 0.008; 0.04 is exceeded once in 1.7 million runs.
 @pytest.mark.parametrize(
     ("dimension", "low", "high", "share"),
     [
@@ -385,7 +385,7 @@ def test_a_normal_prior_lies_around_the_default(dimension: Any, low: Any, high: 
 
 
 @given(share=st.floats(0.001, 0.999), default=st.sampled_from([0.0, 0.3, 1.0]))
-def test_quantile_and_share_are_inverse(share: float, default: float) -> None:
+def test_quantile_and_share_are_inverse_functions(share: float, default: float) -> None:
     dimension = Float(0, 1, default=default, prior="normal")
     assert dimension.share(dimension.quantile(share)) == pytest.approx(share, abs=1e-9)
 
@@ -415,7 +415,7 @@ def test_a_wrong_prior_or_default_is_refused(entry: dict[str, Any], sentence: st
     assert refusal({"x": entry}) == sentence
 
 
-def test_a_default_of_zero_or_nothing_survives_the_round_trip() -> None:
+def test_a_default_of_zero_or_none_survives_the_round_trip() -> None:
     space = SearchSpace({"a": Int(0, 3, default=0), "b": Choice([None, 1], default=None)})
     assert space.to_dict() == {
         "a": {"int": [0, 3], "default": 0},
@@ -424,7 +424,7 @@ def test_a_default_of_zero_or_nothing_survives_the_round_trip() -> None:
     assert SearchSpace(space.to_dict()).defaults() == {"a": 0, "b": None}
 
 
-def test_an_encoding_has_a_place_for_numbers_and_a_column_for_each_choice() -> None:
+def test_an_encoding_has_one_column_per_number_and_one_per_option() -> None:
     space = SearchSpace(
         {
             "lr": Float(1e-4, 1.0, log=True),
@@ -443,7 +443,7 @@ def test_an_encoding_has_a_place_for_numbers_and_a_column_for_each_choice() -> N
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_decoding_gives_a_configuration_back(seed: int) -> None:
+def test_decoding_an_encoding_returns_the_configuration(seed: int) -> None:
     encoding = Encoding(OPTIMIZER)
     config = OPTIMIZER.sample(np.random.default_rng(seed))
     decoded = encoding.decode(encoding.encode(config)[0])

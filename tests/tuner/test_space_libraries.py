@@ -1,4 +1,4 @@
-"""A space in the terms of Optuna and HyperOpt: the same configurations, conditions included."""
+"""A space translated for Optuna and HyperOpt yields the same configurations, conditions included."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_hyperopt_draws_configurations_of_the_space_with_its_conditions(space: S
         point = sample(nodes, rng=rng)
         config = space.from_hyperopt(point)
         assert space.contains(config) or not space.allows(config)
-        # What HyperOpt switches off is what is not active, and the other way round.
+        # HyperOpt switches off exactly the inactive dimensions.
         active = space.by_key(config)
         assert {key for key, value in point.items() if value == -1} == point.keys() - active.keys()
 
@@ -45,7 +45,7 @@ def test_hyperopt_draws_configurations_of_the_space_with_its_conditions(space: S
 @pytest.mark.parametrize("space", ALL.values(), ids=ALL)
 @settings(max_examples=20)
 @given(seed=st.integers(0, 2**32 - 1))
-def test_what_the_libraries_are_told_reads_back(space: SearchSpace, seed: int) -> None:
+def test_values_passed_to_the_libraries_can_be_read_back(space: SearchSpace, seed: int) -> None:
     config = space.sample(np.random.default_rng(seed))
     for numeric in (False, True):
         asked = parameters(space.dimensions, numeric=numeric)
@@ -81,5 +81,5 @@ def test_hyperopt_minimises_over_the_expression() -> None:
         verbose=False,
         show_progressbar=False,
     )
-    # HyperOpt's best has only what was active, by key.
+    # HyperOpt's best holds the active dimensions only, by key.
     assert space.from_hyperopt(best)["rate"] < 0.2

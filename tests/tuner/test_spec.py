@@ -1,4 +1,4 @@
-"""``Spec`` (unknown keys, types, bounds), the sentences of pydantic's errors, and ``locate``."""
+"""``Spec`` (unknown keys, types, bounds), pydantic's errors as sentences, and ``locate``."""
 
 import sys
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ class Car(Spec):
 
 
 class Theirs(BaseModel):
-    """A model of a user, with checks of its own."""
+    """A model of the user with its own checks."""
 
     width: Annotated[int, Field(multiple_of=8)] = 8
     label: Annotated[str, Field(min_length=2)] = "ab"
@@ -43,7 +43,7 @@ class Theirs(BaseModel):
 
 @pytest.fixture
 def _imports() -> Iterator[None]:
-    """Forget what a test imported."""
+    """Forget the modules that a test imported."""
     path, modules, files = list(sys.path), dict(sys.modules), dict(LOADED_FILES)
     yield
     sys.path[:] = path
@@ -102,7 +102,7 @@ def test_every_mistake_of_a_part_is_reported() -> None:
     )
 
 
-def test_a_missing_key_is_still_reported_beside_an_unrelated_unknown_one() -> None:
+def test_a_missing_key_is_reported_as_well_as_an_unrelated_unknown_key() -> None:
     known = "colour, electric, engine, seed, weight"
     assert refusal_of(Car, doors=4) == (f"colour: must be given\nunknown key 'doors'; must be one of {known}")
 
@@ -116,13 +116,13 @@ def test_a_missing_key_is_still_reported_beside_an_unrelated_unknown_one() -> No
         ({"power": 2}, "power: must be odd, got 2"),
     ],
 )
-def test_a_user_s_model_is_reported_in_the_same_words(given: dict[str, Any], sentence: str) -> None:
+def test_errors_of_a_user_s_model_have_the_same_wording(given: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValidationError) as error:
         Theirs(**given)
     assert list(map(str, problems_of(error.value, Theirs))) == [sentence]
 
 
-def test_a_spec_is_an_error_of_values_too() -> None:
+def test_a_spec_error_is_also_a_value_error() -> None:
     with pytest.raises(ValueError, match="colour: must be given"):
         Car()  # type: ignore[call-arg]
 
@@ -140,12 +140,12 @@ def test_a_hint_is_the_nearest_name_or_all_of_them(name: Any, hint: str) -> None
     assert did_you_mean(name, ["random", "optuna", "grid"]) == hint
 
 
-def test_there_is_no_hint_where_nothing_is_known() -> None:
+def test_there_is_no_hint_without_known_names() -> None:
     assert did_you_mean("x", []) == ""
     assert nearest("x", []) is None
 
 
-def test_a_problem_is_seen_from_the_part_that_holds_it() -> None:
+def test_a_problem_is_located_relative_to_the_enclosing_part() -> None:
     assert str(Problem("lr", "is wrong").inside("space")) == "space.lr: is wrong"
     assert str(Problem("", "is wrong").inside("space").inside("")) == "space: is wrong"
     assert str(Problem("", "is wrong")) == "is wrong"
@@ -165,7 +165,7 @@ class TestLocate:
             "unknown vehicle 'tram'; must be one of bus, car"
         )
 
-    def test_an_attribute_may_lie_deeper(self) -> None:
+    def test_an_attribute_may_be_nested(self) -> None:
         assert locate("os:path.join", {}, what="function")("a", "b") == str(Path("a", "b"))
 
     def test_a_file_is_loaded_by_its_path(self, tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ class TestLocate:
         monkeypatch.chdir(tmp_path)
         assert locate("my_package.my_model:answer", {}, what="trainable") == 42
 
-    def test_files_of_one_name_in_two_folders_are_two_modules(self, tmp_path: Path) -> None:
+    def test_two_files_of_one_name_are_two_modules(self, tmp_path: Path) -> None:
         for folder in ("one", "two"):
             (tmp_path / folder).mkdir()
             (tmp_path / folder / "my_model.py").write_text(f"class Model: folder = '{folder}'\n")
@@ -208,7 +208,7 @@ class TestLocate:
         assert sys.modules[one.__module__].Model is one
         assert sys.modules[two.__module__].Model is two
 
-    def test_a_file_does_not_take_the_place_of_an_imported_library(self, tmp_path: Path) -> None:
+    def test_a_file_does_not_replace_an_imported_library(self, tmp_path: Path) -> None:
         library = sys.modules["pytest"]
         (tmp_path / "pytest.py").write_text("answer = 42\n")
         assert locate(f"{tmp_path / 'pytest.py'}:answer", {}, what="trainable") == 42
@@ -256,10 +256,10 @@ class TestLocate:
             (".json:X", "must be package.module:Name or path/to/file.py:Name, got '.json:X'"),
         ],
     )
-    def test_what_cannot_be_found_is_named(self, name: str, sentence: str) -> None:
+    def test_a_missing_object_is_named(self, name: str, sentence: str) -> None:
         assert refusal_of(locate, name, {}, what="trainable") == sentence
 
-    def test_a_missing_file_is_named_with_where_it_was_looked_for(
+    def test_a_missing_file_is_named_with_the_folders_searched(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.chdir(tmp_path)
