@@ -115,6 +115,20 @@ def test_sweep_that_is_interrupted_while_ray_starts_exits_with_130(number, comma
     assert not alive
 
 
+def test_ray_does_not_take_over_a_handler_of_sigterm():
+    code = """if True:
+        import os, signal, time
+        from tuner.cluster import connection
+        received = []
+        signal.signal(signal.SIGTERM, lambda number, frame: received.append(number))
+        with connection.connecting(None, verbose=False) as ready:
+            ready()
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert received == [signal.SIGTERM]
+    """
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_signal_that_comes_while_ray_ends_does_no_harm(tmp_path):
     (tmp_path / "sweep.yaml").write_text(SWEEP.format(toys=TOYS, toy="Rising", trials=2, iterations=1))
     code = """if True:

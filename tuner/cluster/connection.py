@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import logging
 import os
 import secrets
+import signal
 import socket
 import sys
 import threading
@@ -128,7 +130,7 @@ class _Connection(threading.Thread):
         from tuner.cluster.local_node import LocalNode, VerboseLocalNode
         from tuner.ray_internals.core import own_node_class
 
-        with own_node_class(VerboseLocalNode if self._verbose else LocalNode):
+        with _unchanged_sigterm(), own_node_class(VerboseLocalNode if self._verbose else LocalNode):
             ray.init(
                 address=self._address or "local",
                 job_config=ray.job_config.JobConfig(_py_driver_sys_path=_user_folders()),
@@ -152,6 +154,22 @@ class _Connection(threading.Thread):
         """Leave Ray, or stop it if it was started here."""
         self._may_leave.set()
         self.join()
+
+
+@contextlib.contextmanager
+def _unchanged_sigterm() -> Iterator[None]:
+    """Restore the process's handler of SIGTERM at the end.
+
+    Ray's library installs a handler that aborts the process. Python can set a handler in the main thread
+    only, so we copy the one of the C library.
+    """
+    libc = ctypes.CDLL(None)
+    handler = ctypes.create_string_buffer(1024)  # holds a `struct sigaction`, which is smaller everywhere
+    libc.sigaction(signal.SIGTERM, None, handler)
+    try:
+        yield
+    finally:
+        libc.sigaction(signal.SIGTERM, handler, None)
 
 
 def _user_folders() -> list[str]:
