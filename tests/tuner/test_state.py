@@ -1,4 +1,4 @@
-"""``SweepState``: events in, instructions out; nothing runs."""
+"""``SweepState`` without a cluster: events in, instructions out."""
 
 import pytest
 
@@ -10,7 +10,7 @@ LOSS = Objective(metric="loss", mode="min")
 
 
 def state_of(*, trials=3, started=0, **parts):
-    """A state of a sweep of which so many trials have started."""
+    """Return the state of a sweep with this number of started trials."""
     budget = {"trials": trials, "iterations": 3, **parts.pop("budget", {})}
     sweep = Sweep(
         **{
@@ -32,21 +32,21 @@ def report(state, trial, iteration, value, *, done=False, **metrics):
     return state.apply(Result(trial, iteration, value, float(iteration), metrics, done=done))
 
 
-def test_each_best_value_so_far_is_saved():
+def test_each_new_best_value_is_saved():
     state = state_of(started=2)
     assert report(state, 0, 1, 0.5) == [Save(0), Decision(0, Action.CONTINUE, 1, 0.5)]
     assert report(state, 1, 1, 0.6) == [Decision(1, Action.CONTINUE, 1, 0.6)]
     assert report(state, 1, 2, 0.4) == [Save(1), Decision(1, Action.CONTINUE, 2, 0.4)]
 
 
-def test_of_equals_the_first_trial_is_saved():
+def test_the_first_of_equal_trials_is_saved():
     state = state_of(started=2)
     report(state, 1, 1, 0.5)
     assert report(state, 0, 1, 0.5)[0] == Save(0)
     assert Save(1) not in report(state, 1, 2, 0.5)
 
 
-def test_nothing_follows_from_a_result_that_is_repeated():
+def test_a_repeated_result_has_no_effect():
     state = state_of(started=1)
     report(state, 0, 1, 0.5)
     report(state, 0, 2, 0.4)
@@ -56,7 +56,7 @@ def test_nothing_follows_from_a_result_that_is_repeated():
     assert (state.trials[0].best, state.iterations) == (0.4, 2)
 
 
-def test_a_trial_that_repeats_its_last_result_ends_as_was_decided():
+def test_a_trial_that_repeats_its_last_result_ends_as_decided_before():
     state = state_of(started=1)
     for iteration in (1, 2, 3):
         decision = report(state, 0, iteration, 1 / iteration)[-1]
@@ -65,12 +65,12 @@ def test_a_trial_that_repeats_its_last_result_ends_as_was_decided():
     assert report(state, 0, 3, 1 / 3) == [Save(0), Conclude(0, "completed")]
 
 
-def test_no_scheduler_decides_on_a_trial_that_is_done():
+def test_the_scheduler_does_not_decide_on_a_trial_that_is_done():
     state = state_of(started=1)
     assert report(state, 0, 1, 0.5, done=True) == [Save(0)]
 
 
-def test_checkpoints_are_released_but_those_of_the_best_that_has_ended():
+def test_all_checkpoints_but_those_of_the_best_ended_trial_are_released():
     state = state_of(started=3)
     for trial, value in ((0, 0.5), (1, 0.4), (2, 0.6)):
         report(state, trial, 1, value)
@@ -80,7 +80,7 @@ def test_checkpoints_are_released_but_those_of_the_best_that_has_ended():
     assert [state.keeps(trial) for trial in range(3)] == [False, True, False]
 
 
-def test_a_trial_that_has_ended_ends_once():
+def test_a_trial_ends_only_once():
     state = state_of(started=1)
     report(state, 0, 1, 0.5)
     state.apply(Ended(0, "stopped"))
@@ -88,7 +88,7 @@ def test_a_trial_that_has_ended_ends_once():
     assert state.trials[0].state == "stopped"
 
 
-def test_the_incumbent_is_never_a_trial_that_failed():
+def test_the_incumbent_is_never_a_failed_trial():
     state = state_of(started=2)
     report(state, 0, 1, 0.1)
     report(state, 1, 1, 0.5)
@@ -115,13 +115,13 @@ def test_a_worker_may_die_twice_without_progress():
     assert state.starts_left(0) == 2
 
 
-def test_a_trial_waits_while_the_others_may_use_up_the_iterations():
+def test_a_trial_waits_while_others_may_use_up_the_iterations():
     state = state_of(started=2, budget={"total_iterations": 4})
     assert [state.grant(0), state.grant(1)] == [Grant(3), Grant(1)]
     report(state, 1, 1, 0.5)
     assert state.grant(1) is None
     report(state, 0, 1, 0.5)
-    state.apply(Ended(0, "failed", "an error"))  # it leaves two iterations
+    state.apply(Ended(0, "failed", "an error"))  # two iterations are left over
     assert state.grant(1) == Grant(3)
     report(state, 1, 2, 0.4)
     assert state.reason is None

@@ -1,4 +1,4 @@
-"""The Gaussian process against scikit-learn's, the forest's variance against one worked out by hand."""
+"""The Gaussian process against scikit-learn's, and the forest's variance against a calculation by hand."""
 
 import math
 
@@ -30,7 +30,7 @@ def textbook(data):
     return GaussianProcessRegressor(kernel, optimizer=None).fit(columns, values)
 
 
-def test_the_posterior_is_that_of_scikit_learn(data, textbook):
+def test_the_posterior_equals_scikit_learn_s(data, textbook):
     columns, values, points = data
     mean, deviation = GaussianProcess(EACH).fixed(columns, values, PARAMETERS).predict(points)
     expected, with_noise = textbook.predict(points, return_std=True)
@@ -38,16 +38,16 @@ def test_the_posterior_is_that_of_scikit_learn(data, textbook):
     assert deviation == pytest.approx(np.sqrt(with_noise**2 - NOISE))
 
 
-def test_the_likelihood_is_that_of_scikit_learn(data, textbook):
+def test_the_likelihood_equals_scikit_learn_s(data, textbook):
     columns, values, _ = data
-    flat = np.array([(parameter, 1.0) for parameter in PARAMETERS])  # priors that say nothing here
+    flat = np.array([(parameter, 1.0) for parameter in PARAMETERS])  # uninformative priors
     loss, _ = GaussianProcess(EACH)._loss(PARAMETERS, columns, values, flat)
     assert loss == pytest.approx(
         -textbook.log_marginal_likelihood_value_ - len(values) / 2 * math.log(2 * math.pi)
     )
 
 
-def test_the_gradient_of_the_loss_is_its_own_also_where_columns_share_a_scale(data):
+def test_the_gradient_of_the_loss_equals_finite_differences_also_with_shared_scales(data):
     columns, values, _ = data
     process = GaussianProcess(np.array([0, 1, 1]))
     priors = np.array([_LENGTH, _LENGTH, _SIGNAL, _NOISE])
@@ -57,7 +57,7 @@ def test_the_gradient_of_the_loss_is_its_own_also_where_columns_share_a_scale(da
     assert gradient == pytest.approx(differences, rel=1e-4, abs=1e-4)
 
 
-def test_the_gradient_of_a_prediction_is_its_own(data):
+def test_the_gradient_of_a_prediction_equals_finite_differences(data):
     columns, values, points = data
     process = GaussianProcess(EACH).fixed(columns, values, PARAMETERS)
     mean, deviation, mean_gradient, deviation_gradient = process.predict_with_gradient(points[0])
@@ -67,7 +67,7 @@ def test_the_gradient_of_a_prediction_is_its_own(data):
         assert gradient == pytest.approx(differences, rel=1e-3, abs=1e-5)
 
 
-def test_an_expected_result_moves_no_mean_and_takes_uncertainty_away(data):
+def test_an_expected_result_keeps_the_mean_and_reduces_the_uncertainty(data):
     columns, values, points = data
     before = GaussianProcess(EACH).fixed(columns, values, PARAMETERS)
     after = before.expecting(points[:3])
@@ -88,8 +88,8 @@ def test_a_dimension_without_influence_gets_a_long_scale():
     [(1.0, 0.0, 0.0, 0.0), (1.0, 0.3, 0.15, 0.5), (0.0, 1.0, 0.7, 1.0)],
     ids=["a smooth function", "with noise", "noise alone"],
 )
-def test_noise_is_found_where_there_is_some(signal, noise, low, high):
-    """Of values with standard deviation 1."""
+def test_the_fitted_noise_matches_the_true_noise(signal, noise, low, high):
+    """The values are scaled to standard deviation 1."""
     rng = np.random.default_rng(2)
     columns = rng.uniform(size=(40, 2))
     values = signal * np.sin(6 * columns[:, 0]) + noise * rng.normal(size=40)
@@ -97,15 +97,15 @@ def test_noise_is_found_where_there_is_some(signal, noise, low, high):
     assert low <= process.noise <= high
 
 
-def test_a_tree_taken_at_random_varies_within_its_leaf_and_with_the_tree():
-    """Three trees: means 1, 2, 6 and variances 0, 3, 0: mean 3, variance (0 + 3 + 0)/3 + (4 + 1 + 9)/3."""
+def test_the_variance_over_trees_adds_that_within_leaves_and_between_trees():
+    """Means 1, 2, 6 and variances 0, 3, 0 give mean 3 and variance (0 + 3 + 0)/3 + (4 + 1 + 9)/3."""
     mean, variance = over_trees(np.array([[1.0], [2.0], [6.0]]), np.array([[0.0], [3.0], [0.0]]))
     assert mean.tolist() == [3.0]
     assert variance.tolist() == [pytest.approx(1 + 14 / 3)]
 
 
-def test_the_forest_reads_means_and_variances_off_its_leaves():
-    """A split cannot tell equal rows apart: all trees are one leaf of bootstrapped values."""
+def test_the_forest_combines_means_and_variances_of_its_leaves():
+    """Equal rows cannot be split, so each tree is a single leaf of bootstrapped values."""
     values = np.array([0.0, 0.0, 3.0, 3.0] * 10)
     forest = Forest().fit(np.zeros((40, 1)), values, seed=3)
     roots = [(tree.value[0, 0, 0], tree.impurity[0]) for tree in forest._trees]
@@ -116,7 +116,7 @@ def test_the_forest_reads_means_and_variances_off_its_leaves():
     assert deviation == pytest.approx([1.5], abs=0.1)
 
 
-def test_the_forest_tells_an_inactive_number_from_all_active_ones():
+def test_the_forest_distinguishes_an_inactive_number_from_active_ones():
     columns = np.array([[value] for value in [Forest.inactive] * 10 + [0.0] * 10 + [1.0] * 10])
     values = np.array([5.0] * 10 + [0.0] * 10 + [1.0] * 10)
     mean, _ = Forest().fit(columns, values, seed=0).predict(np.array([[Forest.inactive], [0.0], [1.0]]))

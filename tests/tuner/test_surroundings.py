@@ -1,4 +1,4 @@
-"""What a process has once is put back between trials."""
+"""Process-wide state is restored between trials."""
 
 import logging
 import multiprocessing
@@ -15,8 +15,8 @@ import torch
 from tuner.worker.surroundings import Surroundings
 
 
-def once():
-    """What a process has once."""
+def process_state():
+    """Return a snapshot of the process-wide state."""
     return (
         torch.get_default_dtype(),
         torch.get_num_threads(),
@@ -33,9 +33,9 @@ def once():
     )
 
 
-def test_what_a_trial_changed_is_as_before(tmp_path):
+def test_changes_by_a_trial_are_undone(tmp_path):
     before = Surroundings()
-    state = once()
+    state = process_state()
     torch.set_default_dtype(torch.float64)
     torch.set_num_threads(torch.get_num_threads() + 1)
     torch.set_float32_matmul_precision("medium")
@@ -56,10 +56,10 @@ def test_what_a_trial_changed_is_as_before(tmp_path):
     assert before.restore() is None
     opened.close()
     assert torch.is_grad_enabled()
-    assert state == once()
+    assert state == process_state()
 
 
-def test_torch_that_a_trial_imported_first_is_as_when_it_was_new(monkeypatch):
+def test_torch_first_imported_by_a_trial_gets_its_initial_state_back(monkeypatch):
     monkeypatch.delitem(sys.modules, "torch")
     before = Surroundings()
     monkeypatch.undo()
@@ -68,7 +68,7 @@ def test_torch_that_a_trial_imported_first_is_as_when_it_was_new(monkeypatch):
     assert torch.get_default_dtype() is torch.float32
 
 
-def test_a_process_group_makes_the_process_unfit(tmp_path):
+def test_an_open_process_group_makes_the_process_unfit(tmp_path):
     before = Surroundings()
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{tmp_path / 'group'}", rank=0, world_size=1
@@ -86,7 +86,7 @@ def test_changed_interop_threads_make_the_process_unfit(monkeypatch):
 
 @pytest.fixture
 def module(monkeypatch):
-    """A function that puts a module into the place of one that is not installed here."""
+    """Return a function that puts a module in place of one that is not installed."""
 
     def put(name, **parts):
         found = types.SimpleNamespace(**parts)
@@ -96,7 +96,7 @@ def module(monkeypatch):
     return put
 
 
-def test_a_run_of_a_tracker_is_ended(module):
+def test_an_open_run_of_a_tracker_is_ended(module):
     ended = []
     wandb = module("wandb", run="r1", finish=lambda: ended.append("wandb"))
     runs = ["inner", "outer"]

@@ -1,4 +1,4 @@
-"""``Sweep``: strict YAML, overrides, names, round trips, and what a user reads about a wrong file."""
+"""``Sweep``: strict YAML, overrides, names, round trips, and the messages about a wrong file."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -38,9 +38,9 @@ PARTS: dict[str, Any] = {
     "budget": {"trials": 4, "iterations": 3},
 }
 
-# ruff: noqa: E501 (a sentence stands in one line, as users read it)
+# ruff: noqa: E501 (each message is on one line, as users read it)
 
-# File name -> every sentence that it gets, in order.
+# File name -> its messages, in order.
 SENTENCES: dict[str, list[str]] = {
     "alias_of_itself": ["space.lr: must not hold itself (by an alias)"],
     "alias_unknown": ["{file}: line 2: not valid YAML: found undefined alias 'common'"],
@@ -298,7 +298,7 @@ SENTENCES: dict[str, list[str]] = {
 
 
 class Patient(SearcherSpec):
-    """A searcher of a user: not in the table, with a setting of its own."""
+    """A user's searcher: not in the table, with a setting of its own."""
 
     patience: int = 3
 
@@ -308,7 +308,7 @@ class Patient(SearcherSpec):
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[[str], Path]:
-    """``write(text)`` gives the path of a sweep file with that text."""
+    """Return a function that writes a sweep file with this text and gives its path."""
 
     def write(text: str) -> Path:
         path = tmp_path / "mine.yaml"
@@ -330,7 +330,7 @@ def write(tmp_path: Path) -> Callable[[str], Path]:
         ("9" * 5000, f"line 1: not valid YAML: cannot read the text '{'9' * 200}...' as int"),
     ],
 )
-def test_a_value_that_cannot_be_read_is_refused_with_its_place(
+def test_an_unreadable_value_is_refused_with_its_position(
     value: str, sentence: str, write: Callable[[str], Path]
 ) -> None:
     path = write(f"seed: {value}")
@@ -342,7 +342,7 @@ def test_a_value_that_cannot_be_read_is_refused_with_its_place(
     assert str(refusal.value) == f"--set seed: {sentence}"
 
 
-def test_an_error_cuts_a_long_value() -> None:
+def test_an_error_shortens_a_long_value() -> None:
     with pytest.raises(SpecError) as refusal:
         Sweep(**{**PARTS, "seed": "x" * 10_000, "space": {"lr": {"float": [1, 10**400]}}})
     assert str(refusal.value).splitlines() == [
@@ -351,7 +351,7 @@ def test_an_error_cuts_a_long_value() -> None:
     ]
 
 
-def test_the_example_sweep_is_read_in_full() -> None:
+def test_the_example_sweep_is_read_completely() -> None:
     sweep = Sweep.read(DIGITS)
     assert sweep.trainable.name == "mlp"
     assert sweep.trainable.settings == {"dataset": "digits"}
@@ -370,7 +370,7 @@ def test_the_example_sweep_is_read_in_full() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(SENTENCES))
-def test_a_wrong_sweep_is_refused_with_a_sentence_for_each_mistake(name: str) -> None:
+def test_a_wrong_sweep_is_refused_with_one_sentence_per_mistake(name: str) -> None:
     path = WRONG_SWEEPS / f"{name}.yaml"
     with pytest.raises(SpecError) as refusal:
         Sweep.read(path)
@@ -380,11 +380,11 @@ def test_a_wrong_sweep_is_refused_with_a_sentence_for_each_mistake(name: str) ->
     ] == SENTENCES[name]
 
 
-def test_every_wrong_sweep_has_its_sentences() -> None:
+def test_every_wrong_sweep_file_is_tested() -> None:
     assert {path.stem for path in WRONG_SWEEPS.iterdir()} == SENTENCES.keys()
 
 
-def test_the_text_of_an_error_has_a_line_for_each_problem() -> None:
+def test_the_text_of_an_error_has_one_line_per_problem() -> None:
     with pytest.raises(SpecError) as refusal:
         Sweep(**{**PARTS, "seed": -1, "budget": {"trials": 0}})
     assert refusal.value.problems == (
@@ -394,14 +394,14 @@ def test_the_text_of_an_error_has_a_line_for_each_problem() -> None:
     assert str(refusal.value) == "budget.trials: must be at least 1, got 0\nseed: must be at least 0, got -1"
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "none.yaml"
     with pytest.raises(SpecError) as refusal:
         Sweep.read(path)
     assert str(refusal.value) == f"{path}: there is no such file"
 
 
-def test_a_folder_is_no_sweep_file(tmp_path: Path) -> None:
+def test_a_folder_is_not_a_sweep_file(tmp_path: Path) -> None:
     with pytest.raises(SpecError) as refusal:
         Sweep.read(tmp_path)
     assert str(refusal.value).startswith(f"{tmp_path}: cannot be read: ")
@@ -453,7 +453,7 @@ def test_a_plain_scalar_is_read_as_yaml_1_2_says(write: Callable[[str], Path], t
     assert (read, type(read)) == (value, type(value))
 
 
-def test_infinity_and_not_a_number_are_read_as_such(write: Callable[[str], Path]) -> None:
+def test_infinity_and_nan_are_read_as_such(write: Callable[[str], Path]) -> None:
     assert str(read_yaml(write("x: [.inf, -.Inf, .nan]"))["x"]) == "[inf, -inf, nan]"
 
 
@@ -470,7 +470,7 @@ def test_the_resolved_sweep_reads_back_as_the_same(write: Callable[[str], Path])
     assert again.to_yaml() == sweep.to_yaml()
 
 
-def test_the_resolved_sweep_writes_every_default_out() -> None:
+def test_the_resolved_sweep_contains_every_default() -> None:
     assert Sweep(**PARTS).to_dict() == {
         "trainable": {"kind": "mlp"},
         "space": {"lr": {"float": [0.001, 0.1]}},
@@ -537,19 +537,19 @@ def test_every_constant_survives_the_round_trip_through_yaml(
     assert repr(read) == repr(sweep.space.constants)
 
 
-def test_the_name_is_the_file_s_unless_the_sweep_has_one(write: Callable[[str], Path]) -> None:
+def test_the_default_name_of_a_sweep_is_that_of_the_file(write: Callable[[str], Path]) -> None:
     text = DIGITS.read_text()
     assert Sweep.read(write(text)).name == "mine"
     assert Sweep.read(write(text + "name: given\n")).name == "given"
 
 
 @pytest.mark.parametrize("name", ["a", "7", "digits.v2", "A_b-c.d"])
-def test_a_name_that_can_name_a_folder_is_taken(name: str) -> None:
+def test_a_name_suitable_for_a_folder_is_accepted(name: str) -> None:
     assert Sweep(**PARTS, name=name).name == name
 
 
 @pytest.mark.parametrize("name", ["", "..", ".hidden", "-x", "a/b", "a b", "\u00fcber", "a\n"])
-def test_a_name_that_cannot_name_a_folder_is_refused(name: str) -> None:
+def test_a_name_unsuitable_for_a_folder_is_refused(name: str) -> None:
     with pytest.raises(SpecError) as refusal:
         Sweep(**PARTS, name=name)
     assert str(refusal.value) == (
@@ -559,7 +559,7 @@ def test_a_name_that_cannot_name_a_folder_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("seed", [0, 7, 2**32 - 1])
-def test_a_seed_of_32_bits_is_taken(seed: int) -> None:
+def test_a_seed_of_32_bits_is_accepted(seed: int) -> None:
     assert Sweep(**PARTS, seed=seed).seed == seed
 
 
@@ -577,7 +577,7 @@ def test_a_seed_of_32_bits_is_taken(seed: int) -> None:
         ("budget.seconds=1e2", ("budget", "seconds"), 100.0),
     ],
 )
-def test_an_override_sets_what_its_key_names(override: str, where: tuple[str, ...], value: Any) -> None:
+def test_an_override_sets_the_value_at_its_key(override: str, where: tuple[str, ...], value: Any) -> None:
     resolved: Any = Sweep.read(DIGITS, [override]).to_dict()
     for key in where:
         resolved = resolved[key]
@@ -589,15 +589,15 @@ def test_an_override_of_a_bare_name_keeps_the_name() -> None:
     assert sweep.searcher == HyperOpt(startup_trials=5)
 
 
-def test_overrides_act_in_their_order() -> None:
+def test_overrides_apply_in_order() -> None:
     assert Sweep.read(DIGITS, ["seed=1", "seed=2"]).seed == 2
 
 
-def test_an_override_can_add_a_part_that_the_file_leaves_out() -> None:
+def test_an_override_can_add_a_part_missing_from_the_file() -> None:
     assert Sweep.read(DIGITS, ["resources.cpu=0.5"]).resources == Resources(cpu=0.5)
 
 
-def test_an_override_leaves_what_an_alias_shares_alone(write: Callable[[str], Path]) -> None:
+def test_an_override_does_not_change_values_shared_by_an_alias(write: Callable[[str], Path]) -> None:
     path = write(
         "trainable: {kind: mlp, dataset: iris}\n"
         "space: {lr: &range {float: [0.001, 0.1]}, weight_decay: *range}\n"
@@ -636,7 +636,7 @@ def test_a_wrong_override_is_refused(override: str, sentence: str) -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(SEARCHERS))
-def test_a_searcher_can_be_given_as_name_mapping_or_object(kind: str) -> None:
+def test_a_searcher_can_be_a_name_a_mapping_or_an_object(kind: str) -> None:
     parts = {**PARTS, "space": {"depth": {"choice": [1, 2, 3, 4]}}}
     as_name, as_mapping, as_object = (
         Sweep(**parts, searcher=searcher) for searcher in (kind, {"kind": kind}, SEARCHERS[kind]())
@@ -644,7 +644,7 @@ def test_a_searcher_can_be_given_as_name_mapping_or_object(kind: str) -> None:
     assert as_name == as_mapping == as_object
 
 
-def test_a_searcher_of_the_user_is_imported_and_written_by_its_path() -> None:
+def test_a_user_s_searcher_is_imported_and_written_by_its_path() -> None:
     path = f"{__name__}:Patient"
     sweep = Sweep(**PARTS, searcher={"kind": path, "patience": 5})
     assert sweep.searcher == Patient(patience=5)
@@ -665,18 +665,18 @@ def test_a_searcher_of_the_user_is_imported_and_written_by_its_path() -> None:
         (None, "searcher: must be a name or a mapping with 'kind', got nothing; leave the key out for the default"),
     ],
 )  # fmt: skip
-def test_a_searcher_that_is_none_is_refused(searcher: Any, sentence: str) -> None:
+def test_an_object_that_is_not_a_searcher_is_refused(searcher: Any, sentence: str) -> None:
     with pytest.raises(SpecError) as refusal:
         Sweep(**PARTS, searcher=searcher)
     assert str(refusal.value) == sentence
 
 
-def test_without_searcher_and_scheduler_trials_are_random_and_run_to_their_end() -> None:
+def test_by_default_trials_are_random_and_run_to_their_end() -> None:
     sweep = Sweep(**PARTS)
     assert (sweep.searcher, sweep.scheduler) == (Random(), Fifo())
 
 
-def test_a_grid_says_how_many_trials_there_are() -> None:
+def test_a_grid_determines_the_number_of_trials() -> None:
     space = {"depth": Choice([1, 2, 3]), "hidden": {"int": [8, 16], "step": 8}}
     sweep = Sweep(**{**PARTS, "space": space, "budget": {}, "searcher": Grid()})
     assert sweep.trials == 6
@@ -684,7 +684,7 @@ def test_a_grid_says_how_many_trials_there_are() -> None:
 
 
 @pytest.mark.parametrize(("asked", "run"), [(4, 4), (6, 6), (9, 6)])
-def test_of_a_grid_and_budget_trials_the_smaller_counts_and_is_said(asked: int, run: int) -> None:
+def test_the_smaller_of_grid_size_and_trial_budget_applies_and_is_reported(asked: int, run: int) -> None:
     space = {"depth": Choice([1, 2, 3]), "hidden": {"int": [8, 16], "step": 8}}
     sweep = Sweep(**{**PARTS, "space": space, "budget": {"trials": asked}, "searcher": Grid()})
     assert sweep.trials == run
@@ -703,14 +703,12 @@ def test_of_a_grid_and_budget_trials_the_smaller_counts_and_is_said(asked: int, 
         ("试验.yaml", "sweep"),
     ],
 )
-def test_a_file_name_that_cannot_name_a_folder_gives_one_that_can(
-    tmp_path: Path, file: str, name: str
-) -> None:
+def test_a_file_name_unsuitable_for_a_folder_is_converted(tmp_path: Path, file: str, name: str) -> None:
     (tmp_path / file).write_text(DIGITS.read_text())
     assert Sweep.read(tmp_path / file).name == name
 
 
-def test_a_sweep_bounded_by_time_has_no_number_of_trials() -> None:
+def test_a_sweep_limited_by_time_has_no_number_of_trials() -> None:
     assert Sweep(**{**PARTS, "budget": {"seconds": 0.5}}).trials is None
 
 
@@ -723,12 +721,12 @@ def test_a_sweep_built_in_python_is_checked_against_its_trainable_on_demand() ->
     assert str(refusal.value) == "space.hiden: mlp has no hyperparameter 'hiden'; did you mean 'hidden'?"
 
 
-def test_a_sweep_cannot_be_changed() -> None:
+def test_a_sweep_is_immutable() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Sweep(**PARTS).seed = 3  # type: ignore[misc]
 
 
-def test_the_example_of_a_whole_recipe_has_at_least_fifteen_conditional_hyperparameters() -> None:
+def test_the_recipe_example_has_at_least_fifteen_conditional_hyperparameters() -> None:
     space = Sweep.read(ROOT / "sweeps" / "recipe.yaml").space
     assert sum(bool(dimension.when) for dimension in space.dimensions.values()) >= 15
 
@@ -736,15 +734,15 @@ def test_the_example_of_a_whole_recipe_has_at_least_fifteen_conditional_hyperpar
 @pytest.mark.parametrize(
     "out", ["s3://bucket/sweeps", "gs://b/x", "file:///tmp/x", "hdfs://n/x", "memory://x"]
 )
-def test_results_in_storage_that_is_not_a_folder_are_refused(out: str) -> None:
+def test_remote_storage_for_results_is_refused(out: str) -> None:
     with pytest.raises(SpecError) as refusal:
         Sweep(**{**PARTS, "out": out})
     expected = f"out: must be a folder (a mounted one is possible), not a URL, got '{out}'"
     assert str(refusal.value) == expected
 
 
-def test_a_sweep_whose_earlier_sweep_is_gone_can_still_be_built():
-    """So that a finished sweep can be evaluated and reported."""
+def test_a_sweep_can_be_built_after_its_warm_start_folder_is_gone():
+    """A finished sweep must remain open to evaluation and reports."""
     searcher = {"kind": "random", "warm_start": "results/nowhere"}
     sweep = Sweep(**PARTS, searcher=searcher)
     with pytest.raises(SpecError, match=r"searcher.warm_start: results/nowhere: holds no sweep"):
@@ -759,7 +757,7 @@ def test_points_of_a_searcher_are_refused_with_their_new_name():
     )
 
 
-def test_a_name_that_no_folder_can_have_is_refused():
+def test_a_name_that_is_no_possible_folder_name_is_refused():
     with pytest.raises(SpecError, match=r"name: must have at most 200 characters, got 300"):
         Sweep(**PARTS, name="x" * 300)
 

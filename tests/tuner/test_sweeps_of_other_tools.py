@@ -1,4 +1,4 @@
-"""What users of Ray Tune, Optuna, Weights & Biases, Syne Tune and Ax read when they write their own words."""
+"""The advice for users who write the terms of Ray Tune, Optuna, Weights & Biases, Syne Tune or Ax."""
 
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ SOUND = {
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
-def test_a_sweep_of_another_tool_is_answered_with_what_to_write(case: dict[str, Any], tmp_path: Path) -> None:
+def test_a_sweep_of_another_tool_gets_advice_on_what_to_write(case: dict[str, Any], tmp_path: Path) -> None:
     own = {line.partition(":")[0] for line in case["sweep"].splitlines()}
     left = own | set(case.get("without", []))
     sound = [f"{part}: {text}" for part, text in SOUND.items() if part not in left]
@@ -33,7 +33,7 @@ def test_a_sweep_of_another_tool_is_answered_with_what_to_write(case: dict[str, 
     assert sorted(map(str, refusal.value.problems)) == sorted(case["answers"])
 
 
-def test_there_are_many_of_them() -> None:
+def test_the_table_of_other_tools_is_not_short() -> None:
     assert len(CASES) >= 60
 
 
@@ -75,7 +75,7 @@ def test_the_name_of_a_standard_metric_is_an_objective_in_python() -> None:
          "the text 'gain'; write {metric: gain, mode: min} or mode: max"),
     ],
 )  # fmt: skip
-def test_overrides_get_the_same_answers(override: str, answer: str, tmp_path: Path) -> None:
+def test_overrides_get_the_same_advice(override: str, answer: str, tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("\n".join(f"{part}: {body}" for part, body in SOUND.items()))
     with pytest.raises(SpecError) as refusal:
@@ -113,13 +113,13 @@ def test_overrides_get_the_same_answers(override: str, answer: str, tmp_path: Pa
     ],
     ids=str,
 )  # fmt: skip
-def test_a_dimension_of_another_tool_is_written_in_our_form(entry: Any, ours: str | None) -> None:
+def test_a_dimension_of_another_tool_is_rewritten_in_our_form(entry: Any, ours: str | None) -> None:
     assert in_our_form(entry) == ours
     if ours is not None:
-        SearchSpace({"x": YAML(typ="safe").load(ours)})  # what is advised is accepted
+        SearchSpace({"x": YAML(typ="safe").load(ours)})  # the advised form is accepted
 
 
-def test_objects_of_libraries_are_written_in_our_form() -> None:
+def test_objects_of_libraries_are_rewritten_in_our_form() -> None:
     import scipy.stats
     from optuna import distributions
     from ray import tune
@@ -148,7 +148,7 @@ def test_objects_of_libraries_are_written_in_our_form() -> None:
     [{"x": "linear(2)"}, {"x": {"type": "linear", "value": 3}}, {"x": [0.1, 0.2]}, {"x": {"value": 3}}],
     ids=str,
 )
-def test_a_constant_that_no_other_tool_means_as_a_dimension_stays_one(space: dict[str, Any]) -> None:
+def test_a_constant_that_is_no_dimension_of_another_tool_stays_a_constant(space: dict[str, Any]) -> None:
     read = SearchSpace({**space, "lr": {"float": [0, 1]}})
     assert read.constants == space
     assert not isinstance(read.dimensions.get("x"), (Choice, Int))

@@ -1,4 +1,4 @@
-"""The table of synonyms: every word of ours in it exists, and no word of others hides one of ours."""
+"""The table of synonyms: our words in it exist, and no foreign word hides one of ours."""
 
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -40,7 +40,7 @@ OURS = {
 
 
 def literals(annotation: Any) -> Iterator[str]:
-    """The texts that a type admits by name."""
+    """Return the texts that a type admits by name."""
     for part in get_args(annotation):
         if isinstance(part, str):
             yield part
@@ -49,16 +49,16 @@ def literals(annotation: Any) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("place", KEYS)
-def test_every_key_of_ours_exists(place: Any) -> None:
+def test_every_key_in_the_table_exists(place: Any) -> None:
     assert KEYS[place].keys() <= OURS[place]
 
 
 @pytest.mark.parametrize("place", KEYS)
-def test_every_other_name_leads_to_our_key(place: Any) -> None:
+def test_every_synonym_leads_to_our_key(place: Any) -> None:
     for ours, theirs in KEYS[place].items():
         for name in theirs.split():
             assert likely(name, [ours]) == ours
-            # Another of our keys may mean it, too, and then the whole list finds one that does.
+            # The word may mean another of our keys too; then the list of hints contains one that works.
             found = likely(name, OURS[place])
             assert found is not None
             assert squeezed(name) in {
@@ -70,7 +70,7 @@ def test_every_option_of_a_dimension_exists() -> None:
     assert OPTIONS.keys() <= {option for kind in KINDS.values() for option in options_of(kind)}
 
 
-def test_every_value_of_ours_exists() -> None:
+def test_every_value_in_the_table_exists() -> None:
     models = [*SEARCHERS.values(), *SCHEDULERS.values(), *SETTINGS.values(), *CONFIGS.values(), Objective]
     known = {text for model in models for hint in get_type_hints(model).values() for text in literals(hint)}
     assert VALUES.keys() <= known | trainables().keys() | LOGGERS.keys()
@@ -79,7 +79,7 @@ def test_every_value_of_ours_exists() -> None:
 @pytest.mark.parametrize(
     ("key", "ours"), [(key, ours) for key, table in METHODS.items() for ours, _ in table], ids=str
 )
-def test_every_method_of_ours_can_be_built(key: str, ours: Any) -> None:
+def test_every_method_in_the_table_can_be_built(key: str, ours: Any) -> None:
     kind = ours if isinstance(ours, str) else ours["kind"]
     spec = (SEARCHERS if key == "searcher" else SCHEDULERS)[kind]
     needed = {} if kind != "replay" else {"changes": [{"at": 1, "set": {"lr": 0.1}}]}
@@ -97,7 +97,7 @@ def test_every_searcher_scheduler_and_sampler_is_found_by_its_name() -> None:
             assert any(f": {name}" in ours or ours == name for ours in found) or name == "tpe"
 
 
-def test_every_estimator_and_logger_that_is_installed_can_be_imported() -> None:
+def test_every_installed_estimator_and_logger_can_be_imported() -> None:
     from tuner.synonyms.table import ESTIMATORS, TRACKERS
 
     for path in (*ESTIMATORS, *TRACKERS):
@@ -137,11 +137,11 @@ def test_every_standard_metric_has_one_mode() -> None:
         ("latency", None),
     ],
 )
-def test_the_mode_of_a_metric_is_known_by_its_words(metric: str, mode: Any) -> None:
+def test_the_mode_of_a_metric_follows_from_its_words(metric: str, mode: Any) -> None:
     assert mode_of(metric) == mode
 
 
-def test_forms_and_roles_have_no_word_twice() -> None:
+def test_forms_and_roles_hold_no_word_twice() -> None:
     for table in (DISTRIBUTIONS, ROLES):
         words = [squeezed(word) for names in table.values() for word in names.split()]
         assert len(set(words)) == len({(word, key) for key, names in table.items()
@@ -188,7 +188,7 @@ def test_a_hint_knows_synonyms_and_cuts_long_lists(name: str, known: list[str], 
         assert len(did_you_mean(name, known).rpartition("nearest are ")[2].split(", ")) == 5
 
 
-def test_names_are_compared_by_their_letters_and_digits() -> None:
+def test_names_are_compared_by_letters_and_digits_only() -> None:
     assert synonym("Batch-Size", ["batch_size"]) == "batch_size"
     assert place_of("maxConcurrentTrials") == ("budget", "concurrent")
     assert place_of("no_such_key") is None
@@ -208,7 +208,7 @@ def test_values_are_written_in_flow_style(value: Any, text: str) -> None:
     assert flow(value) == text
 
 
-def test_no_name_of_a_dimension_of_another_tool_is_a_kind_of_ours_with_another_meaning() -> None:
+def test_no_foreign_kind_of_dimension_is_ours_with_another_meaning() -> None:
     for kind in ("float", "int", "choice", "ordinal"):
         assert form_of(kind) == kind
         assert SearchSpace({"x": {kind: [1, 2]}}).dimensions["x"].to_dict() == {kind: [1, 2]}

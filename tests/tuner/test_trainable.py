@@ -1,4 +1,4 @@
-"""``TrainableSpec``: how a trainable is named and loaded, and what it may hold against a sweep."""
+"""``TrainableSpec``: how a trainable is named and loaded, and which sweeps it refuses."""
 
 import inspect
 import sys
@@ -64,7 +64,7 @@ class TypedSettings(BaseModel):
 
 
 class Choosy(Trainable):
-    """A trainable that takes any hyperparameter, and looks at whole configurations."""
+    """A trainable that accepts any hyperparameter and checks whole configurations."""
 
     class Config(BaseModel):
         model_config = ConfigDict(extra="allow")
@@ -85,7 +85,7 @@ class Choosy(Trainable):
 
 
 class Typed(Trainable):
-    """A trainable that declares all that it can."""
+    """A trainable that declares everything it can."""
 
     Config = TypedConfig
     Settings = TypedSettings
@@ -100,14 +100,14 @@ class Typed(Trainable):
 
 
 class Unmodelled(Trainable):
-    """A trainable whose Config is something else."""
+    """A trainable whose Config is no model."""
 
     Config = {"width": 3}  # noqa: RUF012
 
 
 @pytest.fixture
 def _imports() -> Iterator[None]:
-    """Forget what a test imported."""
+    """Forget the modules that a test imported."""
     path, modules, files = list(sys.path), dict(sys.modules), dict(LOADED_FILES)
     yield
     sys.path[:] = path
@@ -129,7 +129,7 @@ def refusal_of(kind: Any) -> str:
     return str(refusal.value)
 
 
-def test_the_table_has_what_the_installed_packages_bring() -> None:
+def test_the_table_lists_the_trainables_of_installed_packages() -> None:
     assert trainables()["mlp"].path == "trainables.models.mlp:MLP"
 
 
@@ -157,13 +157,13 @@ def test_the_written_name_of_a_class_or_function_loads_the_same_object(given: An
     assert sweep.trainable.load() is given
 
 
-def test_a_name_from_the_table_loads_its_class() -> None:
+def test_a_name_in_the_table_loads_its_class() -> None:
     from trainables.models.mlp import MLP
 
     assert TrainableSpec.parse("mlp").load() is MLP
 
 
-def test_a_function_with_one_argument_and_defaults_is_taken() -> None:
+def test_a_function_with_one_argument_and_defaults_is_accepted() -> None:
     assert TrainableSpec.parse(train_with_default).load() is train_with_default
 
 
@@ -178,7 +178,7 @@ def test_a_function_in_a_file_is_a_trainable(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("_imports")
-def test_a_class_in_a_module_beside_the_user_is_a_trainable(
+def test_a_class_in_a_module_of_the_current_folder_is_a_trainable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "my_trainable.py").write_text("from ray.tune import Trainable\nclass Mine(Trainable): pass\n")
@@ -225,11 +225,11 @@ def test_a_function_of_another_signature_is_refused(given: Any, remedy: str) -> 
     ],
     ids=str,
 )
-def test_what_is_no_trainable_is_refused(given: Any, sentence: str) -> None:
+def test_an_object_that_is_no_trainable_is_refused(given: Any, sentence: str) -> None:
     assert refusal_of(given) == sentence
 
 
-def test_a_sound_sweep_has_no_problems() -> None:
+def test_a_valid_sweep_has_no_problems() -> None:
     assert (
         problems_of(Typed, {"width": Int(1, 8), "rate": Float(0.1, 1), "shape": "flat"}, "loss", rows=5) == []
     )
@@ -264,7 +264,7 @@ def test_a_sound_sweep_has_no_problems() -> None:
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else "",
 )  # fmt: skip
-def test_hyperparameters_are_checked_against_the_trainable_s_own(
+def test_hyperparameters_are_checked_against_the_trainable_s_declaration(
     space: dict[str, Any], sentences: list[str]
 ) -> None:
     assert problems_of(Typed, space) == [sentence.format(f"{__name__}:Typed") for sentence in sentences]
@@ -291,13 +291,13 @@ def test_hyperparameters_are_checked_against_the_trainable_s_own(
     ],
     ids=str,
 )  # fmt: skip
-def test_settings_are_checked_against_the_trainable_s_own(
+def test_settings_are_checked_against_the_trainable_s_declaration(
     settings: dict[str, Any], sentences: list[str]
 ) -> None:
     assert problems_of(Typed, {"width": Int(1, 8)}, "loss", **settings) == sentences
 
 
-def test_a_name_may_stand_in_one_place_only_even_where_nothing_is_declared() -> None:
+def test_a_name_in_both_space_and_settings_is_refused_even_without_declarations() -> None:
     assert problems_of(Untyped, {"rows": Int(1, 2)}, rows=3) == [
         "space.rows: is already under 'trainable'; remove one of the two"
     ]
@@ -307,13 +307,13 @@ def test_a_name_may_stand_in_one_place_only_even_where_nothing_is_declared() -> 
     ("metric", "hint"),
     [("acuracy", "did you mean 'accuracy'?"), ("error", "must be one of accuracy, loss")],
 )
-def test_the_metric_must_be_one_that_is_reported(metric: str, hint: str) -> None:
+def test_the_metric_must_be_a_reported_one(metric: str, hint: str) -> None:
     assert problems_of(Typed, {"width": Int(1, 8)}, metric) == [
         f"objective.metric: {__name__}:Typed reports no '{metric}'; {hint}"
     ]
 
 
-def test_a_config_that_is_no_model_is_refused() -> None:
+def test_a_config_class_that_is_no_model_is_refused() -> None:
     assert problems_of(Unmodelled, {"width": Int(1, 8)}) == [
         f"trainable: '{__name__}:Unmodelled'.Config must be a pydantic model, got {{'width': 3}}"
     ]
@@ -328,7 +328,7 @@ class Parallel(Untyped):
     [(Untyped, 3), (train, 3), (Parallel, 2), ("mlp", 1), ("sklearn", 0)],
     ids=["class", "function", "two", "network", "estimator"],
 )
-def test_a_trial_is_given_no_more_gpus_than_it_says_that_it_can_use(kind, most) -> None:
+def test_a_trial_gets_no_more_gpus_than_it_declares_usable(kind, most) -> None:
     spec = TrainableSpec(kind=kind)
     assert max(gpus for gpus in (0, 0.5, 1, 2, 3) if not spec.gpu_problems(gpus)) == most
 
@@ -342,7 +342,7 @@ def test_a_class_needs_a_number_of_iterations_and_a_function_does_not() -> None:
     assert TrainableSpec(kind=train).problems(space=space, metrics=[], iterations=None) == []
 
 
-def test_a_trial_is_given_hyperparameters_settings_and_both_seeds() -> None:
+def test_a_trial_gets_hyperparameters_settings_and_both_seeds() -> None:
     spec = TrainableSpec(kind=Typed, settings={"rows": 5})
     assert spec.given({"width": 3}, seed=11, sweep_seed=7) == {
         "width": 3,
@@ -376,7 +376,7 @@ def test_a_trainable_may_refuse_configurations_before_any_runs(settings, space, 
         ("tune.report({'loss': 1.0}, checkpoint=tune.Checkpoint.from_directory('.'))", False),
     ],
 )
-def test_trials_that_will_start_over_are_told_of(body, said, tmp_path, monkeypatch):
+def test_trials_that_will_start_over_are_announced(body, said, tmp_path, monkeypatch):
     (tmp_path / "reporting.py").write_text(f"from ray import tune\ndef train(config):\n    {body}\n")
     monkeypatch.setattr("sys.path", list(sys.path))
     parts = {

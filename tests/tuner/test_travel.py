@@ -1,4 +1,4 @@
-"""The user's files, for nodes that do not have them."""
+"""The user's files travel to nodes that lack them."""
 
 import shutil
 from pathlib import Path
@@ -14,7 +14,7 @@ from tuner.worker.setup import Place, Results
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """A folder with code, data and things that stay at home."""
+    """Return a folder with code, data, and files that must not travel."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
     (tmp_path / "tmp").mkdir()
     folder = tmp_path / "project"
@@ -37,7 +37,7 @@ def names(folder):
     return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.is_file())
 
 
-def test_files_are_used_where_they_are_if_they_are_there(project):
+def test_existing_files_are_used_in_place(project):
     assert CodeArchive([project]).unpack() == {project: project}
 
 
@@ -51,7 +51,7 @@ def test_a_node_without_the_files_unpacks_them(project):
     assert moved("/elsewhere", places) == "/elsewhere"
 
 
-def test_a_node_with_other_files_in_their_place_unpacks_them(project):
+def test_a_node_with_other_files_in_that_place_unpacks_them(project):
     luggage = CodeArchive([project])
     (project / "helper.py").write_text("VALUE = 2")
     place = luggage.unpack()[project]
@@ -59,7 +59,7 @@ def test_a_node_with_other_files_in_their_place_unpacks_them(project):
     assert (place / "helper.py").read_text() == "VALUE = 1"
 
 
-def test_without_git_environments_and_hidden_folders_stay_at_home(project, monkeypatch):
+def test_without_git_environments_and_hidden_folders_do_not_travel(project, monkeypatch):
     monkeypatch.setattr(travel, "_list_by_git", lambda root: None)
     luggage = CodeArchive([project])
     shutil.rmtree(project)
@@ -68,7 +68,7 @@ def test_without_git_environments_and_hidden_folders_stay_at_home(project, monke
     assert not any("venv" in name or "pycache" in name for name in found)
 
 
-def test_too_much_does_not_travel_and_is_an_error_where_it_is_missing(project, monkeypatch):
+def test_a_large_folder_does_not_travel_and_its_absence_is_an_error(project, monkeypatch):
     monkeypatch.setattr(travel, "_MOST_BYTES", 10)
     luggage = CodeArchive([project])
     assert luggage.unpack() == {project: project}
@@ -79,7 +79,7 @@ def test_too_much_does_not_travel_and_is_an_error_where_it_is_missing(project, m
 
 @pytest.fixture
 def placed(monkeypatch):
-    """A worker that says this of its place."""
+    """Return a function that fakes what a worker reports about its node."""
     monkeypatch.setattr("tuner.cluster.lanes.versions", lambda: {"Python": "3.11.7", "ray": "2.60.0"})
 
     def place(versions=None, sees=True):
@@ -92,7 +92,7 @@ def placed(monkeypatch):
     return place
 
 
-def test_a_node_like_this_one_is_taken(placed):
+def test_a_node_like_this_one_is_accepted(placed):
     placed().check()
 
 

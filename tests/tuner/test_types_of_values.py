@@ -1,4 +1,4 @@
-"""A trial gets, and a report returns, the choice object itself, also after its journal was read again."""
+"""A trial gets, and a report returns, the very option of a choice, even after its journal is read again."""
 
 import json
 
@@ -62,14 +62,14 @@ def test_a_constant_keeps_its_type(value):
     assert shown(again.constants["x"]) == shown(value)
 
 
-def test_a_configuration_out_of_json_gets_the_types_of_the_space():
+def test_a_configuration_read_from_json_gets_the_types_of_the_space():
     space = SearchSpace({"x": Choice(VALUES), "c": (1, 2), "g": Choice({"a": {"n": Choice([(1,), (2,)])}})})
     for value in VALUES:
         config = {"x": value, "c": (1, 2), "g": "a", "n": (2,)}
         assert shown(space.restored(json.loads(json.dumps(config)))) == shown(config)
 
 
-def test_defaults_and_points_are_the_choice_object_itself():
+def test_defaults_and_points_are_the_option_itself():
     objective = sweep_of({"y": 1}).objective
     space = SearchSpace({"x": Choice([(1, 2), (3,)], default=[3])})
     sweep = sweep_of(space, searcher={"kind": "random", "initial_points": [{"x": [1, 2]}]})
@@ -89,7 +89,7 @@ def test_an_explored_configuration_of_pbt_keeps_its_types():
 
 
 @pytest.mark.parametrize("searcher", ["random", "grid", "sobol", "evolution", {"kind": "optuna"}])
-def test_a_recovered_sweep_and_its_report_have_the_choice_objects(tmp_path, searcher):
+def test_a_resumed_sweep_and_its_report_have_the_options_themselves(tmp_path, searcher):
     space = {"x": Choice([(64, 64), (128,), (8, 8, 8)]), "w": Choice([{0: 1, 1: 5}, None]), "c": (1, 2)}
     sweep = sweep_of(space, searcher=searcher)
     journal = Journal(tmp_path)

@@ -1,4 +1,4 @@
-"""A worker's lanes, driven without a cluster."""
+"""A worker's lanes without a cluster."""
 
 import asyncio
 import gc
@@ -22,7 +22,7 @@ from tuner.worker.worker import Worker
 
 
 class Counting(Trainable):
-    """The loss falls by one at each iteration; at ``fails_at`` it raises."""
+    """The loss falls by one at each iteration; iteration ``fails_at`` raises."""
 
     def setup(self, config):
         self.fails_at = config.get("fails_at")
@@ -38,7 +38,7 @@ class Counting(Trainable):
 
 @pytest.fixture
 def worker(monkeypatch, tmp_path):
-    """A worker in this process, whose environment is put back afterwards."""
+    """Return a worker in this process; its environment is restored after the test."""
     monkeypatch.setattr("ray.tune.trainable.trainable.DEFAULT_STORAGE_PATH", str(tmp_path))
     of_ray = ("RAY_CHDIR_TO_TRIAL_DIR", "RAY_AIR_FULL_TRACEBACKS")
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", *of_ray):
@@ -55,7 +55,7 @@ def worker(monkeypatch, tmp_path):
 
 
 class Stuck(Counting):
-    """Its third iteration lasts until it is let go."""
+    """Its third iteration waits until ``go_on`` is set."""
 
     go_on = threading.Event()
 
@@ -77,7 +77,7 @@ def counted(results):
     return [result["training_iteration"] for result in results]
 
 
-def test_trial_waits_where_the_scheduler_decides(worker):
+def test_a_trial_waits_where_the_scheduler_decides(worker):
     async def go():
         train = opened(worker)
         assert counted(await train(until=5)) == [1, 2, 3, 4, 5]
@@ -87,7 +87,7 @@ def test_trial_waits_where_the_scheduler_decides(worker):
     asyncio.run(go())
 
 
-def test_trial_hands_over_what_it_has_and_trains_on(worker):
+def test_a_trial_returns_its_results_and_keeps_training(worker):
     async def go():
         train = opened(worker)
         assert counted(await train(until=50, seconds=0)) == [1]
@@ -99,7 +99,7 @@ def test_trial_hands_over_what_it_has_and_trains_on(worker):
     asyncio.run(go())
 
 
-def test_trial_waits_after_a_value_of_which_a_checkpoint_may_be_taken(worker):
+def test_a_trial_waits_after_a_value_worth_a_checkpoint(worker):
     async def go():
         train = opened(worker)
         assert counted(await train(until=50, better_than=-2)) == [1, 2, 3, 4]
@@ -108,7 +108,7 @@ def test_trial_waits_after_a_value_of_which_a_checkpoint_may_be_taken(worker):
     asyncio.run(go())
 
 
-def test_trial_hands_over_what_it_has_also_while_it_hangs(worker):
+def test_a_trial_returns_its_results_even_while_it_hangs(worker):
     async def go():
         worker._class = Stuck
         train = opened(worker)
@@ -119,7 +119,7 @@ def test_trial_hands_over_what_it_has_also_while_it_hangs(worker):
     asyncio.run(go())
 
 
-def test_failure_comes_after_the_results_before_it(worker):
+def test_a_failure_is_reported_after_the_results_before_it(worker):
     async def go():
         train = opened(worker, fails_at=4)
         assert counted(await train(until=50)) == [1, 2, 3]
@@ -130,7 +130,7 @@ def test_failure_comes_after_the_results_before_it(worker):
     asyncio.run(go())
 
 
-def test_failure_while_training_on_is_told_at_the_next_call(worker):
+def test_a_failure_between_calls_is_reported_at_the_next_call(worker):
     async def go():
         train = opened(worker, fails_at=4)
         assert counted(await train(until=50, seconds=0)) == [1]
@@ -144,7 +144,7 @@ def test_failure_while_training_on_is_told_at_the_next_call(worker):
 
 
 class Fusing(Counting):
-    """Trials of one ``key`` train together; two of them cannot, and one has none that could be compared."""
+    """Trials of one ``key`` train together; those of one key raise, and one key cannot be compared."""
 
     def fusion_key(self):
         return [] if self.config["key"] == "odd" else self.config["key"]
@@ -155,7 +155,7 @@ class Fusing(Counting):
             raise MemoryError("too many")
 
 
-def test_failure_of_a_fused_step_is_that_of_its_trials_and_of_no_other(worker):
+def test_a_failed_fused_step_fails_its_own_trials_only(worker):
     async def go():
         worker._class, worker._fuses = Fusing, True
         keys = ["broken", "whole", "broken", "odd", "whole"]
@@ -173,7 +173,7 @@ def test_failure_of_a_fused_step_is_that_of_its_trials_and_of_no_other(worker):
 
 
 class Asserting(Counting):
-    """Its second step breaks the device, as an assertion in a kernel does: every later call fails, too."""
+    """Its second step breaks the device as a kernel's assertion does: every later call fails as well."""
 
     def step(self):
         if self.iteration == 1:
@@ -185,7 +185,7 @@ def lose_device():
     raise torch.AcceleratorError("device-side assert triggered")
 
 
-def test_worker_that_a_trial_leaves_without_its_device_is_unfit_for_others(worker, monkeypatch):
+def test_a_worker_that_lost_its_device_is_unfit_for_further_trials(worker, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.cuda, "synchronize", lose_device)
 
@@ -199,7 +199,7 @@ def test_worker_that_a_trial_leaves_without_its_device_is_unfit_for_others(worke
     assert asyncio.run(go()) == WorkerHealth(fit=False)
 
 
-def test_worker_ends_that_a_trial_leaves_without_its_device_where_others_go_on(worker, monkeypatch):
+def test_a_worker_that_loses_its_device_with_other_trials_open_ends(worker, monkeypatch):
     class Ended(BaseException):
         pass
 
@@ -218,14 +218,14 @@ def test_worker_ends_that_a_trial_leaves_without_its_device_where_others_go_on(w
 
 
 class Measuring(Counting):
-    """Three trials at once are best."""
+    """Its measurement finds three trials at once best."""
 
     @classmethod
     def best_lanes(cls, configs, *, most):
         return 3
 
 
-def test_worker_that_is_left_without_its_device_by_measuring_is_of_no_use(worker, monkeypatch):
+def test_a_worker_that_loses_its_device_while_measuring_offers_no_lanes(worker, monkeypatch):
     worker._class, worker._fuses = Measuring, True
     assert asyncio.run(worker.lanes([{}], 8)) == (3, None)
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
@@ -233,7 +233,7 @@ def test_worker_that_is_left_without_its_device_by_measuring_is_of_no_use(worker
     assert asyncio.run(worker.lanes([{}], 8))[0] == 0
 
 
-def test_memory_that_measuring_took_is_given_back_to_the_gpu(worker, monkeypatch):
+def test_memory_used_for_measuring_is_returned_to_the_gpu(worker, monkeypatch):
     freed = []
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
@@ -243,8 +243,8 @@ def test_memory_that_measuring_took_is_given_back_to_the_gpu(worker, monkeypatch
     assert freed == [True]
 
 
-def test_memory_of_ended_trials_is_given_back_to_the_gpu_but_not_after_each_of_many(worker, monkeypatch):
-    """Each time waits for the GPU; here all trials end within the second for which it is kept."""
+def test_memory_of_ended_trials_is_returned_to_the_gpu_at_most_once_a_second(worker, monkeypatch):
+    """Each return waits for the GPU. Here all trials end within the same second."""
     freed = []
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: freed.append(len(worker._trials)))
@@ -260,7 +260,7 @@ def test_memory_of_ended_trials_is_given_back_to_the_gpu_but_not_after_each_of_m
 
 
 class Large(Counting):
-    """Its tensors fill the device, which has memory for ``room`` trials to be set up, restored or trained."""
+    """Its tensors fill a device that has memory to set up, restore or train ``room`` trials."""
 
     room = 2
     held: ClassVar = weakref.WeakSet()
@@ -298,7 +298,7 @@ def large(worker):
     assert not Large.held
 
 
-def test_trial_that_the_device_has_no_memory_to_set_up_leaves_none_behind_and_says_how_many_it_holds(large):
+def test_a_trial_without_memory_for_its_setup_frees_it_and_reports_the_number_of_lanes(large):
     for lane in range(3):
         large._create(lane, {"config": {}})
     assert len(Large.held) == len(large._trials) == 2
@@ -307,7 +307,7 @@ def test_trial_that_the_device_has_no_memory_to_set_up_leaves_none_behind_and_sa
     assert failure.value.lanes == 2
 
 
-def test_trial_that_the_device_has_no_memory_to_restore_says_how_many_it_holds(large):
+def test_a_trial_without_memory_for_its_restore_reports_the_number_of_lanes(large):
     for lane in range(2):
         large._create(lane, {"config": {}})
     Large.room = 1
@@ -317,7 +317,7 @@ def test_trial_that_the_device_has_no_memory_to_restore_says_how_many_it_holds(l
 
 
 @pytest.mark.parametrize(("trials", "lanes"), [(5, 2), (2, 1), (1, None)])
-def test_device_that_has_no_memory_to_train_any_trial_of_a_round_may_hold_half_of_them(large, trials, lanes):
+def test_a_round_without_memory_for_any_trial_halves_the_lanes(large, trials, lanes):
     Large.room = 5
     for lane in range(trials):
         large._create(lane, {"config": {}})
@@ -326,7 +326,7 @@ def test_device_that_has_no_memory_to_train_any_trial_of_a_round_may_hold_half_o
     assert [outcome.lanes for outcome in outcomes] == [lanes] * trials
 
 
-def test_device_that_has_memory_to_train_some_trials_of_a_round_holds_these(large):
+def test_a_round_with_memory_for_some_trials_reports_their_number(large):
     for lane in range(2):
         large._create(lane, {"config": {}})
     large._trials[2] = Counting(config={})
@@ -345,7 +345,7 @@ def test_device_that_has_memory_to_train_some_trials_of_a_round_holds_these(larg
     ],
     ids=["torch", "cuda", "cublas"],
 )
-def test_memory_of_the_device_is_told_from_other_errors(error):
+def test_lack_of_device_memory_is_distinguished_from_other_errors(error):
     with pytest.raises(DeviceFull), crashes_explained():
         raise error
     for other in (MemoryError("out of memory"), RuntimeError("[enforce fail] can't allocate memory")):
@@ -354,7 +354,7 @@ def test_memory_of_the_device_is_told_from_other_errors(error):
         assert type(failure.value) is TrialError
 
 
-def test_closed_trial_answers_who_waits_for_it(worker):
+def test_closing_a_trial_answers_the_call_that_waits_for_it(worker):
     async def go():
         train = opened(worker)
         waiting = asyncio.create_task(train(until=10**9))

@@ -1,4 +1,4 @@
-"""Who is over his time and who has gone silent, by a clock of the test's own."""
+"""Trials over their time limit and silent workers, by a clock of the test's own."""
 
 import pytest
 
@@ -14,7 +14,7 @@ class Clock:
 
 
 class Worker:
-    """One that is never asked."""
+    """A worker that is never asked."""
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def test_gpu_seconds_are_gpus_times_the_time_since_the_last_look(clock):
     assert watch.gpu_seconds == 0.5 * 2 + 2 * 1
 
 
-def test_time_of_a_trial_is_that_on_workers_and_not_that_of_its_pauses(clock):
+def test_the_time_of_a_trial_excludes_its_pauses(clock):
     watch, worker = WorkerTimes(Budget(trials=1, trial_seconds=10), clock=clock), Worker()
     watch.see({7: (worker, 0)})
     clock.now = 6
@@ -43,7 +43,7 @@ def test_time_of_a_trial_is_that_on_workers_and_not_that_of_its_pauses(clock):
     assert watch.overdue() == [7]
 
 
-def test_worker_of_one_trial_is_silent_after_its_last_result(clock):
+def test_a_worker_counts_as_silent_from_its_last_result(clock):
     watch, worker = WorkerTimes(Budget(trials=1, silence=5), clock=clock), Worker()
     watch.see({7: (worker, 0)})
     clock.now = 4
@@ -54,7 +54,7 @@ def test_worker_of_one_trial_is_silent_after_its_last_result(clock):
     assert watch.silent() == [(worker, {7})]
 
 
-def test_hanging_worker_is_told_of_once(clock):
+def test_a_silent_worker_is_reported_once(clock):
     watch, worker = WorkerTimes(Budget(trials=1, silence=5), clock=clock), Worker()
     watch.see({7: (worker, 0)})
     clock.now = 5

@@ -1,4 +1,4 @@
-"""``Watched``: a sweep without a cluster, of which a test says what happens, and what a user sees of it."""
+"""``Watched``: a sweep without a cluster whose events a test makes up, and the view that a user gets."""
 
 from tuner import Budget, Float, Objective, Sweep
 from tuner.journal.events import Action, Decision, Ended, Result, Started
@@ -9,7 +9,7 @@ LOSS = Objective(metric="loss", mode="min")
 
 
 class Clock:
-    """A time that a test sets."""
+    """A clock that a test sets."""
 
     now = 100.0
 
@@ -18,7 +18,7 @@ class Clock:
 
 
 class Watched:
-    """A sweep without a cluster, followed as a driver does."""
+    """A sweep without a cluster, observed as the driver does."""
 
     def __init__(self, *, running=0, workers=None, space=None, budget=None, **parts):
         budget = Budget(**(budget or {"trials": 64, "iterations": 27}))
@@ -43,7 +43,7 @@ class Watched:
         return told
 
     def report(self, trial, iteration, *values):
-        """A result, and what the scheduler decides on it."""
+        """Apply a result, and the scheduler's decision on it."""
         several = values if len(values) > 1 else ()
         result = Result(trial, iteration, values[0], float(iteration), {}, several)
         for told in self.tell(result):
