@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import ray
 from ray import cloudpickle
 
+import tuner
 from tuner.code.fingerprint import fingerprint
 from tuner.code.modules import LOADED_FILES, is_found, load_file
 from tuner.code.travel import CodeArchive, moved
@@ -109,8 +110,8 @@ class Place:
 
 def versions() -> dict[str, str]:
     """Return the installed versions of Python and of the packages that results depend on."""
-    found = {"Python": platform.python_version()}
-    for name in ("tuner", "ray", "torch"):
+    found = {"Python": platform.python_version(), "tuner": tuner.__version__}
+    for name in ("ray", "torch"):
         with contextlib.suppress(PackageNotFoundError):
             found[name] = version(name)
     return found
