@@ -31,13 +31,14 @@ LAYERS = (
     {"live", "simulation", "trackers"},
     {"cluster"},
     {"evaluation", "export", "schema"},
-    {"listing"},
+    {"listing", "templates"},
     {"cli", "testing"},
 )
 ON_RAY = {"cluster", "ray_internals", "storage", "worker"}
 LAYER = {part: number for number, parts in enumerate(LAYERS) for part in parts}
 # A searcher may be a model itself, in a file of its own that is imported when it is built.
 USED_BY = {"tuner/searchers/_controller.py": {"torch"}, "tuner/searchers/_forest.py": {"sklearn"}}
+TEMPLATES = {*(ROOT / "tuner" / "templates").glob("*/")}  # what users get, not our code
 HEAVY = ("ray", "torch", "optuna", "hyperopt", "sklearn", "pandas")
 
 
@@ -53,7 +54,7 @@ def imports(path: Path) -> set[str]:
 
 
 def files(package: str) -> list[Path]:
-    return sorted((ROOT / package).rglob("*.py"))
+    return sorted(path for path in (ROOT / package).rglob("*.py") if not set(path.parents) & TEMPLATES)
 
 
 @pytest.mark.parametrize("path", files("tuner"), ids=lambda path: str(path.relative_to(ROOT)))
@@ -103,6 +104,7 @@ def test_only_the_cluster_s_part_starts_or_joins_one(path):
         ["--help"],
         ["run", "--help"],
         ["schema"],
+        ["init", "--list"],
         *(["list", what] for what in ("sweep", "searchers", "schedulers", "trainables")),
     ],
     ids=" ".join,
@@ -201,6 +203,7 @@ def test_command_line_is_frozen():
     ]
     assert all({"--json", "--debug"} <= options for options in common)
     assert found == {
+        "init": ["--list", "--out", "kind"],
         "check": ["--set", "sweep"],
         "run": ["--address", "--name", "--out", "--set", "--verbose", "sweep"],
         "resume": ["--address", "--trust", "--verbose", "results"],

@@ -109,9 +109,9 @@ def likely(name: object, known: Iterable[str], *, likeness: float = 0.6) -> str 
 
 
 def did_you_mean(name: object, known: Iterable[str], *, likeness: float = 0.6, see: str = "") -> str:
-    """Return ``; did you mean 'x'?`` for a misspelling, ``; write 'x'`` for a synonym, else known names.
+    """Return ``; did you mean 'x'?`` for a misspelling, ``; write 'x'`` for a synonym, else the known names.
 
-    Of more than 8 known names, only the nearest 5 are listed. ``see``: the command that lists all of them.
+    A list of more than 8 names is cut to the nearest 5. ``see``: the command that lists them all.
     """
     known = sorted(known)
     found, spelling = _meant(name, known, likeness)
