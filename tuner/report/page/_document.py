@@ -79,7 +79,7 @@ def html(report: Report) -> str:
 
 def html_snippet(report: Report) -> str:
     """Return a short form for a notebook: the best, the top trials and the learning curves."""
-    page = page_data(report)
+    page = page_data(report, with_importances=False)
     best = page.best_trial
     if best is None:
         outcome = f"No trial has a value of {text(page.metric)}."

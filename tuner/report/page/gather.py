@@ -18,6 +18,7 @@ from tuner.report.page.data import (
     DecisionData,
     DimensionData,
     ErrorData,
+    ImportancesData,
     ObjectiveData,
     PageData,
     RungData,
@@ -34,8 +35,11 @@ _STOPS = ("pause", "stop")
 _NO_CAUSE = "no error was recorded"
 
 
-def page_data(report: Report) -> PageData:
-    """Return the data of a report's page."""
+def page_data(report: Report, *, with_importances: bool = True) -> PageData:
+    """Return the data of a report's page.
+
+    Importances of a sweep with enough trials need Optuna, whose import takes a second.
+    """
     axes = [axis_of(name, entry) for name, entry in report.searched().items()]
     dimensions = tuple(dimension for dimension, _ in axes)
     places = [place for _, place in axes]
@@ -66,8 +70,12 @@ def page_data(report: Report) -> PageData:
         decisions=tuple(_decisions(report)),
         lanes=tuple(lanes),
         spans=tuple(spans),
-        importances=importances(
-            dimensions, trials, metric=objectives[0].metric, maximises=objectives[0].mode == "max"
+        importances=(
+            importances(
+                dimensions, trials, metric=objectives[0].metric, maximises=objectives[0].mode == "max"
+            )
+            if with_importances
+            else ImportancesData(note="The importances were not computed.")
         ),
         checkpoint="none" if best is None else _checkpoint(report, best),
         schedule=tuple((at, plain(config)) for at, config in schedule) if len(schedule) > 1 else (),
