@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""Fixtures and hooks that all tests share."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Any
 
 import pytest
 
-# As the engine sets it, before anything imports Ray.
+# The engine sets it too, before anything imports Ray.
 os.environ.setdefault("RAY_AUTH_MODE", "token")
-# Two threads for a tiny matrix wait for each other longer than they compute, on a busy machine by far.
+# On a busy machine, two threads for a tiny matrix spend most of their time waiting for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# Processes that run the tests where more than single files are chosen. Tests that need Ray share one of them.
+# The number of test processes, unless only single files are chosen. One of them runs all tests with Ray.
 _PROCESSES = 2
 _TESTS_OF_RAY = Path(__file__).parent / "integration"
 _RAY = "ray"  # the marker, and the group of tests that run in one process
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Return how many processes run the tests: one for a file, or where a debugger is to come up."""
+    """Return the number of processes: none besides pytest's own for single files or a debugger."""
     chosen = [Path(str(each).partition("::")[0]) for each in config.args]
     if config.option.usepdb or all(path.is_file() for path in chosen):
         return 0
@@ -30,7 +30,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Give each process what shares something: all tests with Ray, a file with its fixtures, a class."""
+    """Keep tests that share something in one process: all with Ray, those of a file, those of a class."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Sharing(LoadScopeScheduling):
@@ -42,7 +42,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of a folder that start Ray or join one; all that are marked share a process."""
+    """Mark the tests of a folder that need Ray. All marked tests share a process."""
     for item in items:
         if item.path.is_relative_to(_TESTS_OF_RAY):
             item.add_marker(_RAY)
@@ -53,12 +53,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let the tests of PyTorch models run on another device."""
     parser.addoption(
-        "--device", default="cpu", choices=("cpu", "cuda"), help="of the models in tests/trainables"
+        "--device", default="cpu", choices=("cpu", "cuda"), help="device of the models in tests/trainables"
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse a device that is not there, on which every test would fail."""
+    """Refuse a missing device, on which every test would fail."""
     if config.getoption("--device") == "cuda":
         import torch
 
@@ -68,7 +68,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[None]:
-    """A local Ray with four CPUs, shared by all tests that need no other."""
+    """Start a local Ray with four CPUs, shared by all tests that need no other."""
     import ray
 
     from tuner.cluster import connection
@@ -80,7 +80,7 @@ def cluster() -> Iterator[None]:
 
 @pytest.fixture
 def repository() -> Path:
-    """The root of the checkout."""
+    """Return the root of the checkout."""
     return Path(__file__).resolve().parent.parent
 
 

@@ -1,4 +1,4 @@
-"""The shape of the code: layers, light imports, exported names, the tree of errors, the command line."""
+"""The shape of the code: layers, light imports, exported names, error classes, the command line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import tuner.errors
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# The parts of tuner from the bottom to the top: each may import those of lower layers only.
+# The parts of tuner from the bottom to the top. Each may import only parts of lower layers.
 LAYERS = (
     {"errors"},
     {"client", "code", "contract", "pareto", "ray_internals", "synonyms"},
@@ -36,14 +36,14 @@ LAYERS = (
 )
 ON_RAY = {"cluster", "ray_internals", "storage", "worker"}
 LAYER = {part: number for number, parts in enumerate(LAYERS) for part in parts}
-# A searcher may be a model itself, in a file of its own that is imported when it is built.
+# A searcher may be a model too, in a file of its own that is imported only to build it.
 USED_BY = {"tuner/searchers/_controller.py": {"torch"}, "tuner/searchers/_forest.py": {"sklearn"}}
 TEMPLATES = {*(ROOT / "tuner" / "templates").glob("*/")}  # what users get, not our code
 HEAVY = ("ray", "torch", "optuna", "hyperopt", "sklearn", "pandas")
 
 
 def imports(path: Path) -> set[str]:
-    """The modules that a file imports, at its top or inside a function."""
+    """Return the modules that a file imports, at its top or inside functions."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -58,7 +58,7 @@ def files(package: str) -> list[Path]:
 
 
 @pytest.mark.parametrize("path", files("tuner"), ids=lambda path: str(path.relative_to(ROOT)))
-def test_arrows_point_downwards(path):
+def test_each_part_imports_only_lower_layers(path):
     part = path.relative_to(ROOT / "tuner").parts[0].removesuffix(".py")
     if part == "__init__":
         return
@@ -72,14 +72,14 @@ def test_every_part_has_a_layer():
 
 
 @pytest.mark.parametrize("path", files("tuner"), ids=lambda path: str(path.relative_to(ROOT)))
-def test_tuner_knows_no_model(path):
+def test_tuner_imports_no_trainable(path):
     allowed = USED_BY.get(str(path.relative_to(ROOT)), set())
     models = {"trainables", "torch", "sklearn"} - allowed
     assert not {name for name in imports(path) if name.split(".")[0] in models}
 
 
 @pytest.mark.parametrize("path", files("trainables"), ids=lambda path: str(path.relative_to(ROOT)))
-def test_trainables_know_no_tuner(path):
+def test_trainables_import_no_tuner(path):
     assert not {name for name in imports(path) if name.split(".")[0] == "tuner"}
 
 
@@ -92,7 +92,7 @@ def test_trainables_know_no_tuner(path):
     ],
     ids=lambda path: str(path.relative_to(ROOT)),
 )
-def test_only_the_cluster_s_part_starts_or_joins_one(path):
+def test_only_the_cluster_package_starts_or_joins_a_cluster(path):
     used = {name for name in imports(path) if name.split(".")[0] == "ray"}
     assert all(name.startswith("ray.tune") for name in used)
     assert "ray.init" not in path.read_text(encoding="utf-8")
@@ -109,7 +109,7 @@ def test_only_the_cluster_s_part_starts_or_joins_one(path):
     ],
     ids=" ".join,
 )
-def test_command_line_answers_without_heavy_libraries(arguments):
+def test_the_command_line_answers_without_heavy_libraries(arguments):
     code = f"""
 import sys
 from tuner.cli import main
@@ -124,15 +124,15 @@ print("LOADED", [name for name in {HEAVY!r} if name in sys.modules])
 
 
 @pytest.mark.parametrize("module", ["tuner", "tuner.testing"])
-def test_import_is_light(module):
+def test_each_import_is_light(module):
     heavy = (*HEAVY, "pytest", "hypothesis")
     code = f"import sys, {module}; print([name for name in {heavy!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "[]"
 
 
-def test_worker_imports_nothing_that_only_the_driver_needs():
-    """Its process waits for it."""
+def test_a_worker_imports_nothing_that_only_the_driver_needs():
+    """The imports delay the start of the worker's process."""
     code = (
         "import sys, tuner.worker.worker; print([name for name in sys.modules if name.startswith('tuner.')])"
     )
@@ -142,12 +142,12 @@ def test_worker_imports_nothing_that_only_the_driver_needs():
     assert parts == light | {"code", "contract", "ray_internals", "storage", "worker"}
 
 
-def test_every_exported_name_is_there_and_nothing_private_is():
+def test_every_exported_name_exists_and_none_is_private():
     assert tuner.__all__ == sorted(tuner.__all__)
     assert all(hasattr(tuner, name) and not name.startswith("_") for name in tuner.__all__)
 
 
-def test_errors_are_one_tree_and_its_picture_names_them_all():
+def test_errors_form_one_tree_and_its_picture_names_all():
     errors = [
         value
         for value in vars(tuner.errors).values()
@@ -157,7 +157,7 @@ def test_errors_are_one_tree_and_its_picture_names_them_all():
     assert all(error.__name__ in tuner.errors.__doc__ for error in errors)
 
 
-def test_exceptions_are_caught_broadly_at_the_boundaries_to_user_code_and_ray_only():
+def test_broad_excepts_exist_only_at_the_boundaries_to_user_code_and_ray():
     broad = {
         f"{path.relative_to(ROOT)}"
         for package in ("tuner", "trainables")
@@ -182,7 +182,7 @@ def test_exceptions_are_caught_broadly_at_the_boundaries_to_user_code_and_ray_on
     }
 
 
-def test_command_line_is_frozen():
+def test_the_command_line_is_frozen():
     from tuner.cli import parser as command_line
 
     verbs = next(
@@ -231,7 +231,7 @@ def test_files_and_functions_stay_short(path):
     assert [node.name for node in functions if (node.end_lineno or 0) - node.lineno >= 80] == []
 
 
-def test_no_public_class_name_exists_twice():
+def test_every_public_class_name_is_unique():
     names = [
         node.name
         for path in SHORT
@@ -241,7 +241,7 @@ def test_no_public_class_name_exists_twice():
     assert sorted({name for name in names if names.count(name) > 1}) == []
 
 
-# What each room of trainables may import of the others, which are all above it in this table.
+# What each package of trainables may import from the others, which are above it in this table.
 ROOMS = {
     "atomic": set(),
     "former_paths": set(),
@@ -259,7 +259,7 @@ ROOMS = {
 
 
 @pytest.mark.parametrize("path", files("trainables"), ids=lambda path: str(path.relative_to(ROOT)))
-def test_arrows_between_the_rooms_of_trainables_point_downwards(path):
+def test_packages_of_trainables_import_only_lower_ones(path):
     room = path.relative_to(ROOT / "trainables").parts[0].removesuffix(".py")
     used = {name.split(".")[1] for name in imports(path) if name.startswith("trainables.")}
     assert (used & ROOMS.keys()) - {room} <= ROOMS[room]
@@ -268,7 +268,7 @@ def test_arrows_between_the_rooms_of_trainables_point_downwards(path):
 
 @pytest.mark.parametrize("path", files("trainables"), ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_module_of_trainables_holds_state(path):
-    """It belongs into a ``ProcessState``, so that two sweeps of a process do not share it unseen."""
+    """State belongs in a ``ProcessState``, so that two sweeps of one process do not share it unnoticed."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     assert not [node for node in ast.walk(tree) if isinstance(node, ast.Global)]
     called = [getattr(node, "value", None) for node in tree.body]

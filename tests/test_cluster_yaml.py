@@ -1,4 +1,4 @@
-"""``cluster.yaml``: valid for Ray's launcher, and right in what the launcher does not check."""
+"""``cluster.yaml`` is valid for Ray's launcher and correct in what the launcher does not check."""
 
 import json
 import re
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "cluster.yaml").read_text(encoding="utf-8")
 TOKEN = "~/.ray/auth_token"
 
-# What the comment tells users of their own machines to take out.
+# What the comment tells users with their own machines to remove.
 ONLY_AWS = ("provider", "auth", "head_node_type", "available_node_types", "head_setup_commands")
 
 
@@ -31,7 +31,7 @@ def on_aws() -> dict[str, Any]:
 
 
 def on_premise() -> dict[str, Any]:
-    """The file as its last comment says, for machines of one's own."""
+    """Return the file as edited for one's own machines, according to its last comment."""
     lines = TEXT.splitlines()
     block = lines[lines.index("# max_workers: 2  # as many as worker_ips") :]
     variant = parse("\n".join(line.removeprefix("# ") for line in block))
@@ -55,11 +55,11 @@ def test_the_launcher_accepts_the_file(cluster: dict[str, Any]) -> None:
     assert prepared["cluster_name"] == "tuner"
 
 
-# The launcher's checks miss all of the following.
+# The launcher checks none of the following.
 
 
 @VARIANTS
-def test_names_that_ray_would_fill_with_its_defaults_are_given(cluster: dict[str, Any]) -> None:
+def test_names_with_a_default_in_ray_are_given(cluster: dict[str, Any]) -> None:
     assert cluster["cluster_name"] == "tuner"
     assert cluster["auth"]["ssh_user"]
     assert cluster["max_workers"] >= 1
@@ -67,7 +67,7 @@ def test_names_that_ray_would_fill_with_its_defaults_are_given(cluster: dict[str
     assert "min_workers" not in cluster
 
 
-def test_the_region_is_given_and_holds_the_zones() -> None:
+def test_the_region_is_given_and_contains_the_zones() -> None:
     provider = on_aws()["provider"]
     assert provider["region"]
     assert all(zone.startswith(provider["region"]) for zone in provider["availability_zone"].split(","))
@@ -89,7 +89,7 @@ def test_workers_are_gpu_spot_machines_within_limits() -> None:
     assert worker["node_config"]["InstanceMarketOptions"]["MarketType"] == "spot"
 
 
-def test_nodes_are_described_by_keys_that_ec2_knows() -> None:
+def test_node_settings_use_keys_of_ec2() -> None:
     keys = {"InstanceType", "ImageId", "BlockDeviceMappings", "InstanceMarketOptions"}
     for kind in on_aws()["available_node_types"].values():
         assert kind["node_config"].keys() <= keys
@@ -114,7 +114,7 @@ def test_every_node_gets_the_token_and_asks_for_it(cluster: dict[str, Any]) -> N
 
 
 @VARIANTS
-def test_every_node_is_checked_often_enough(cluster: dict[str, Any]) -> None:
+def test_every_node_is_checked_frequently(cluster: dict[str, Any]) -> None:
     assert {name: value for name, value in exported(cluster).items() if "health" in name} == {
         "RAY_health_check_period_ms": "1000",
         "RAY_health_check_timeout_ms": "2000",
@@ -133,19 +133,19 @@ def test_every_node_installs_the_mounted_project_with_its_constraints(cluster: d
 
 
 @VARIANTS
-def test_the_dashboard_listens_on_the_head_alone(cluster: dict[str, Any]) -> None:
+def test_the_dashboard_listens_on_the_head_only(cluster: dict[str, Any]) -> None:
     start = cluster["head_start_ray_commands"][-1]
     assert "--dashboard-host=127.0.0.1" in start
     assert "--autoscaling-config=~/ray_bootstrap_config.yaml" in start
     assert "--address=$RAY_HEAD_IP:6379" in cluster["worker_start_ray_commands"][-1]
 
 
-def test_the_file_holds_no_secrets() -> None:
+def test_the_file_contains_no_secrets() -> None:
     assert not re.search(r"AKIA[0-9A-Z]{16}|secret|password|BEGIN .*KEY|[0-9a-f]{32}", TEXT, re.IGNORECASE)
 
 
 def exported(cluster: Mapping[str, Any]) -> dict[str, str]:
-    """What the set-up commands write into ``~/.bashrc``."""
+    """Return the variables that the set-up commands write into ``~/.bashrc``."""
     [command] = [command for command in cluster["setup_commands"] if ">> ~/.bashrc" in command]
     line = command.split("'")[1]
     assert line.startswith("export ")

@@ -1,4 +1,4 @@
-"""The script that makes the pictures of the documentation, and the picture that it has made."""
+"""The script for the documentation's pictures, and the picture it made."""
 
 import re
 import runpy
@@ -14,14 +14,14 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 
 def texts(svg):
-    """The lines of a picture, from top to bottom."""
+    """Return the lines of a picture, from top to bottom."""
     return [
         "".join(part.itertext()).replace("\xa0", " ")
         for part in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")
     ]
 
 
-def test_a_picture_is_drawn_of_what_the_terminal_shows():
+def test_a_picture_shows_what_the_terminal_shows():
     sweep = Watched(running=4, workers=WorkerCounts(2, 0, 2, 4, 4))
     sweep.report(0, 1, 0.25)
     svg = runpy.run_path(str(DOCS / "pictures.py"))["svg"](sweep.view(), "digits: 4 trials", title="run")

@@ -1,4 +1,4 @@
-"""``tuner.ray_internals`` lists all that tuner touches of Ray, and all of it is there."""
+"""``tuner.ray_internals`` lists everything that tuner uses of Ray, and all of it exists."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def class_of(name):
 
 
 def rays(cls):
-    """The source of Ray's classes below one of ours."""
+    """Return the source of Ray's classes from which one of ours inherits."""
     return "".join(inspect.getsource(base) for base in cls.__mro__[1:] if base.__module__.startswith("ray."))
 
 
 def touched(cls):
-    """The names of ``self`` that a class uses and does not define itself."""
+    """Return the names of ``self`` that a class uses and does not define itself."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
     attributes = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
     own = {node.attr for node in attributes if isinstance(node.value, ast.Name) and node.value.id == "self"}
@@ -41,14 +41,14 @@ def touched(cls):
     return own - defined - declared
 
 
-def test_it_is_read_in_the_version_that_is_installed():
+def test_the_list_is_for_the_installed_version_of_ray():
     assert version("ray") == READ_IN, (
         "read the names in tuner.ray_internals in the new source, then set READ_IN"
     )
 
 
 @pytest.mark.parametrize("name", OVERRIDDEN)
-def test_every_overridden_method_is_one_of_ray_s(name):
+def test_every_overridden_method_exists_in_ray(name):
     cls = class_of(name)
     bases = [base for base in cls.__mro__[1:] if base.__module__.startswith("ray.")]
     found = {own for own in vars(cls) if any(own in vars(base) for base in bases)}
@@ -56,14 +56,14 @@ def test_every_overridden_method_is_one_of_ray_s(name):
 
 
 @pytest.mark.parametrize("name", USED)
-def test_every_name_that_is_used_is_listed_and_ray_s(name):
+def test_every_used_name_is_listed_and_exists_in_ray(name):
     cls = class_of(name)
     assert touched(cls) == {*USED[name]}
     source = rays(cls)
     assert [used for used in USED[name] if not re.search(rf"\b{used}\b", source)] == []
 
 
-def test_private_modules_of_ray_are_imported_in_one_package_only():
+def test_only_one_package_imports_private_modules_of_ray():
     private = re.compile(r"(from|import) ray[\w.]*\._|ray\._private|import _\w+$", re.MULTILINE)
     found = [
         str(path.relative_to(ROOT))
@@ -73,7 +73,7 @@ def test_private_modules_of_ray_are_imported_in_one_package_only():
     assert sorted(found) == ["tuner/ray_internals/core.py", "tuner/ray_internals/tune.py"]
 
 
-def test_ray_tune_is_imported_without_the_modules_that_it_only_names():
+def test_ray_tune_is_imported_without_modules_that_it_only_mentions():
     code = """
         import sys
         from tuner.code.importing import import_tune

@@ -1,4 +1,4 @@
-"""The sampler under ``bayes`` passes Optuna's own tests of samplers."""
+"""The sampler of ``bayes`` passes Optuna's own tests of samplers."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""Every option of the training recipe keeps the contract of a trainable, restoring included."""
+"""Every option of the training recipe fulfils the contract of a trainable, restoring included."""
 
 import functools
 import gc
@@ -53,7 +53,7 @@ TRAINING = [
     {"compile": True},
 ]
 
-# What is tried of each model: its small configuration, and one option after the other.
+# The configurations tried for each model: a small one, then one option at a time.
 MODELS = {
     MLP: (
         SMALL,
@@ -98,7 +98,7 @@ MODELS = {
 
 @pytest.fixture(scope="module", autouse=True)
 def _quick_collection():
-    """The contract collects garbage for each trial: not among all that torch and Ray have imported."""
+    """Exclude torch and Ray from garbage collection, which the contract runs for each trial."""
     gc.freeze()
     yield
     gc.unfreeze()
@@ -106,7 +106,7 @@ def _quick_collection():
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """Where relative paths lead: to images whose brightness is to be predicted."""
+    """Create the folder for relative paths, with images whose brightness is the target."""
     folder = tmp_path_factory.mktemp("files")
     pixels = np.random.default_rng(0).normal(size=(60, 5, 6))
     np.savez(folder / "images.npz", X=pixels, y=pixels.mean(axis=(1, 2)))
@@ -120,14 +120,14 @@ def _in_the_folder(files, monkeypatch):
 
 @pytest.fixture(autouse=True)
 def _own_compiler(monkeypatch):
-    """torch.compile without C++: what it does to a trial's life is the same."""
+    """Replace torch.compile's C++ compiler; the effect on a trial's life is the same."""
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
 
 
 for _model, (_base, _options) in MODELS.items():
     for _number, _option in enumerate(_options):
 
-        @pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # of its own compiler
+        @pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # raised in torch's own compiler
         class _Contract(TrainableContract):
             trainable = _model
             config = {**_base, **_option}  # noqa: RUF012
@@ -142,7 +142,7 @@ del _Contract
 @pytest.mark.parametrize(
     ("model", "config"), [(MLP, MLPConfig), (CNN, CNNConfig), (Transformer, TransformerConfig)]
 )
-def test_every_hyperparameter_is_tried(model, config):
+def test_every_hyperparameter_is_covered(model, config):
     tried = {name for base, options in MODELS.values() for option in [base, *options] for name in option}
     others = {"hidden", "groups", *PreprocessingConfig.model_fields}
     assert set(config.model_fields) - others <= tried

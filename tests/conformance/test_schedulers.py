@@ -1,4 +1,4 @@
-"""Every scheduler of the table keeps the contract; what only one of them promises is tested by itself."""
+"""Every scheduler of the table fulfils the contract; promises of single schedulers are tested here too."""
 
 from collections import Counter
 
@@ -18,7 +18,7 @@ FURTHER = {
 
 
 def _variants(name, cls):
-    """The settings around the defaults: each whole number a little smaller or larger, as far as allowed."""
+    """Return settings around the defaults: each whole number slightly smaller or larger, if allowed."""
     found = FURTHER.get(name, [])
     for name, field in cls.model_fields.items():
         for change in (-1, 1, 2) if isinstance(field.default, int) else ():
@@ -36,7 +36,7 @@ for _name, _spec in SCHEDULERS.items():
 
 
 def _rungs(run, *, bracket=None):
-    """Resource -> how many trials of the bracket reported there, where they were compared or completed."""
+    """Return, per resource, how many trials of the bracket reported there, were compared or completed."""
     return Counter(
         decision.resource
         for event in run.calls("report")
@@ -46,7 +46,7 @@ def _rungs(run, *, bracket=None):
 
 
 def test_hyperband_plans_the_brackets_of_the_paper():
-    """Li et al. 2018, table 1: R=81, eta=3, the brackets s=4 to 0."""
+    """Li et al. 2018, table 1: R=81, eta=3, brackets s=4 to 0."""
     assert bracket_plan(81, 3) == [
         (81, [1, 3, 9, 27, 81]),
         (34, [3, 9, 27, 81]),
@@ -76,7 +76,7 @@ def test_hyperband_plans_rounds_that_rise_to_the_maximum(maximum, factor):
         assert resources[-1] == maximum
 
 
-def test_hyperband_lets_the_top_share_of_each_round_through():
+def test_hyperband_promotes_the_top_share_of_each_round():
     def holds(run):
         factor = run.spec.reduction_factor
         for decision in run.decisions:
@@ -86,7 +86,7 @@ def test_hyperband_lets_the_top_share_of_each_round_through():
     globals()["Test_hyperband"]().for_all_runs(holds)
 
 
-def test_hyperband_does_not_drop_a_trial_that_failed_while_it_waited():
+def test_hyperband_does_not_drop_a_trial_that_failed_while_waiting():
     scheduler = HyperBand().build(objective=Objective(metric="loss", mode="min"), iterations=3)
     for trial in range(3):
         scheduler.add(trial)
@@ -104,7 +104,7 @@ def test_asha_compares_at_rungs_below_the_maximum(grace_period, factor, maximum,
     assert rung_resources(grace_period, factor, maximum) == rungs
 
 
-def test_asha_promotes_the_best_third_of_a_rung_as_it_stands():
+def test_asha_promotes_the_best_third_of_the_current_rung():
     scheduler = Asha().build(objective=Objective(metric="loss", mode="min"), iterations=9)
     for trial, value in enumerate([0.5, 0.3, 0.4]):
         scheduler.add(trial)
@@ -128,7 +128,7 @@ def test_asha_promotes_the_top_share_except_to_let_one_trial_run_in_full():
     globals()["Test_asha"]().for_all_runs(holds)
 
 
-def test_asha_gives_the_slot_to_the_highest_rung():
+def test_asha_prefers_promotions_from_the_highest_rung():
     scheduler = Asha(reduction_factor=2).build(objective=Objective(metric="loss", mode="min"), iterations=8)
     for trial in range(6):
         scheduler.add(trial)
@@ -142,7 +142,7 @@ def test_asha_gives_the_slot_to_the_highest_rung():
     assert [(scheduler.resume().rung), scheduler.resume().rung] == [2, 1]
 
 
-def test_asha_stop_keeps_the_first_and_whoever_is_among_the_best_third():
+def test_asha_stop_keeps_the_first_trial_and_those_in_the_best_third():
     scheduler = AshaStop().build(objective=Objective(metric="loss", mode="min"), iterations=9)
     actions = []
     for trial, value in enumerate([0.5, 0.6, 0.4, 0.4, 0.45]):
@@ -158,7 +158,7 @@ def test_a_grace_period_beyond_the_budget_is_refused(cls):
 
 
 @pytest.mark.parametrize("cls", [cls for cls in SCHEDULERS.values() if not cls.needs_maximum])
-def test_without_a_maximum_a_trial_runs_to_its_own_end(cls):
+def test_without_a_maximum_a_trial_runs_until_it_ends(cls):
     scheduler = cls().build(objective=Objective(metric="loss", mode="min"), iterations=None)
     scheduler.add(0)
     scheduler.close()

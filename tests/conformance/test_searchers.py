@@ -1,4 +1,4 @@
-"""Every searcher of the table keeps the contract; what only one of them promises is tested by itself."""
+"""Every searcher of the table fulfils the contract; promises of single searchers are tested here too."""
 
 from functools import partial
 
@@ -30,7 +30,7 @@ for _name, _spec in VARIANTS.items():
 
 # Optuna's Gaussian process is slow to fit: the whole contract would take minutes.
 @pytest.mark.parametrize("space", (GP_SPACES := {**SPACES, **CONDITIONAL_SPACES}).values(), ids=GP_SPACES)
-def test_optuna_gp_searches_every_space_and_repeats_itself(space):
+def test_optuna_gp_searches_every_space_reproducibly(space):
     first, second = (
         search(Optuna(sampler="gp", startup_trials=6), space, trials=9, fate=mixed, concurrent=2)
         for _ in range(2)
@@ -39,11 +39,11 @@ def test_optuna_gp_searches_every_space_and_repeats_itself(space):
     assert all(map(space.contains, first))
 
 
-def test_optuna_gp_learns_and_tells_running_trials_apart():
-    """Of trials 8 to 15, all running at once, the mean distance from the minimum is below 0.3.
+def test_optuna_gp_learns_and_spreads_running_trials():
+    """The mean distance of trials 8 to 15, all running at once, from the minimum is below 0.3.
 
-    A uniform draw is 0.58 away on average, with a standard deviation of 0.26: the mean of 8 is as near once
-    in 900 times.
+    A uniform draw is 0.58 away on average, with a standard deviation of 0.26. The mean of 8 draws is below
+    0.3 once in 900 times.
     """
     searcher = Optuna(sampler="gp", startup_trials=8).build(
         PLANE, objective=Objective(metric="loss", mode="min"), seed=0
@@ -60,7 +60,7 @@ def test_optuna_gp_learns_and_tells_running_trials_apart():
     assert np.mean([distance(config) for config in running]) < 0.3
 
 
-def test_a_grid_needs_to_know_how_many_values_to_take():
+def test_a_grid_needs_the_number_of_values():
     space = SearchSpace({"lr": Float(0.1, 1.0), "depth": Int(1, 3)})
     [problem] = Grid().problems(space)
     assert str(problem) == "space.lr: a grid needs 'points' (the number of values) or 'step'"
@@ -74,7 +74,7 @@ def test_a_grid_counts_inactive_dimensions_once():
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_hyperopt_alone_suggests_what_fmin_would(seed):
+def test_a_sequential_hyperopt_search_equals_fmin(seed):
     import hyperopt
     from hyperopt import hp, tpe
 
@@ -107,10 +107,11 @@ def test_hyperopt_alone_suggests_what_fmin_would(seed):
     assert suggested == [pytest.approx(config) for config in seen]
 
 
-def test_hyperopt_in_parallel_learns_as_from_eight_trials_at_once():
+def test_a_parallel_hyperopt_search_learns_despite_running_trials():
     """The median of 10 searches of 60 trials, 8 at a time, is below 0.25 (random search: 0.53).
 
-    Running trials must count for that: left out, the median of 60 searches was 0.29, with them it is 0.18.
+    The searcher must take running trials into account. Without them the median of 60 searches was 0.29; with
+    them it is 0.18.
     """
     space = SearchSpace(
         {
@@ -143,7 +144,10 @@ def test_hyperopt_in_parallel_learns_as_from_eight_trials_at_once():
 
 @pytest.mark.parametrize("sampler", ["tpe", "nsga2"])
 def test_optuna_learns_from_several_objectives(sampler):
-    """The trade-offs lie at y = 0, whatever x; of 30 uniform draws the median is below 0.25 once in 1,000."""
+    """The trade-offs lie at y = 0 for any x.
+
+    The median of 30 uniform draws is below 0.25 once in 1,000 times.
+    """
     objective = Objective.model_validate([{"metric": "a", "mode": "min"}, {"metric": "b", "mode": "max"}])
     space = SearchSpace({"x": Float(0.0, 1.0), "y": Float(0.0, 1.0)})
     spec = Optuna(sampler=sampler, **({"population": 10} if sampler == "nsga2" else {}))

@@ -1,4 +1,4 @@
-"""Every trainable of the table keeps the contract, on the first bundled data set that suits it."""
+"""Every trainable of the table fulfils the contract, on the first bundled data set that suits it."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ REQUIRED = {
 
 
 def _settings(entry):
-    """Settings that the trainable accepts: what it cannot do without, and perhaps a bundled data set."""
+    """Return settings that the trainable accepts: the required ones, and perhaps a bundled data set."""
     known = locate(entry.settings, {}, what="settings").model_fields
     required = REQUIRED.get(entry.path, {})
     datasets = [{**required, "dataset": name} for name in BUNDLED if "dataset" in known]
@@ -39,7 +39,7 @@ def _settings(entry):
 
 
 def _hyperparameters(entry):
-    """A little of everything that is off by default, such as dropout, so that it takes part."""
+    """Return a small value for each option that is off by default, such as dropout, so that it is tested."""
     fields = locate(entry.config, {}, what="hyperparameters").model_fields
     return {
         name: 0.1 for name, field in fields.items() if isinstance(field.default, float) and field.default == 0
@@ -140,7 +140,7 @@ class TestFit(TrainableContract):
 
 
 class Halving(Trainable):
-    """Nothing is left to chance: the loss halves at each iteration."""
+    """A trainable without randomness: the loss halves at each iteration."""
 
     def setup(self, config):
         if unknown := config.keys() - {"loss", "seed", "sweep_seed"}:
@@ -168,12 +168,12 @@ class TestHalving(TrainableContract):
     seed_matters = False
 
 
-def test_a_trainable_whose_seed_does_not_matter_skips_the_test_of_another_seed():
+def test_a_trainable_without_randomness_skips_the_test_of_another_seed():
     with pytest.raises(pytest.skip.Exception, match="its seed does not matter"):
         TestHalving().test_another_seed_gives_another_curve()
 
 
-def test_a_trainable_whose_seed_does_not_matter_must_say_so(monkeypatch):
+def test_a_trainable_without_randomness_must_declare_it(monkeypatch):
     monkeypatch.setattr(TestHalving, "seed_matters", TrainableContract.seed_matters)
     contract = TestHalving()
     contract.setup_method()
@@ -183,7 +183,7 @@ def test_a_trainable_whose_seed_does_not_matter_must_say_so(monkeypatch):
 
 
 @pytest.mark.parametrize("name", trainables())
-def test_the_table_names_the_models_that_the_class_has(name):
+def test_the_table_names_the_models_of_the_class(name):
     entry = trainables()[name]
     cls = TrainableSpec(kind=name).load()
     assert cls.Config is locate(entry.config, {}, what="hyperparameters")
@@ -191,6 +191,6 @@ def test_the_table_names_the_models_that_the_class_has(name):
 
 
 @pytest.mark.parametrize("name", trainables())
-def test_the_table_has_a_line_about_each(name):
+def test_the_table_describes_each_trainable_in_one_line(name):
     assert trainables()[name].summary
     assert "\n" not in trainables()[name].summary

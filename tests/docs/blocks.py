@@ -1,4 +1,4 @@
-"""The code blocks of a Markdown page, and the marks that say how a test runs each one."""
+"""The code blocks of a Markdown page, and the marks that tell a test how to run each one."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _block(path: Path, text: str, found: re.Match[str]) -> Block:
 
 
 def written_pages() -> list[Path]:
-    """Return every page that is written by hand."""
+    """Return every handwritten page."""
     return [
         ROOT / "README.md",
         ROOT / "CONTRIBUTING.md",

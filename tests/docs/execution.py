@@ -1,4 +1,4 @@
-"""Runs the blocks of one page, in order, as its reader would: in one folder, in which files accumulate."""
+"""Run the blocks of one page in order and in one folder, as its reader would."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _FORMS = doctest.ELLIPSIS
 
 
 def run_block(block: Block, folder: Path) -> None:
-    """Run a block in ``folder``, the current one. Raise AssertionError if it does something else."""
+    """Run a block in ``folder``, the current one. Raise AssertionError on any other outcome."""
     for command in block.marks.get("first", "").splitlines():
         _expect(block, command.strip(), None, code=OK)
     runner = _RUNNERS.get(block.language)
@@ -50,7 +50,7 @@ def _run_shell(block: Block, folder: Path) -> None:
 
 
 def _run_console(block: Block, folder: Path) -> None:
-    """Run the lines that begin with ``$``, and compare what each prints with the lines that follow."""
+    """Run the lines that begin with ``$``, and compare the output of each with the lines that follow."""
     parts = ("\n" + block.text).split("\n$ ")[1:]
     for number, part in enumerate(parts, start=1):
         command, _, output = part.partition("\n")
@@ -59,7 +59,7 @@ def _run_console(block: Block, folder: Path) -> None:
 
 
 def _run_yaml(block: Block, folder: Path) -> None:
-    """Check a sweep file; a fragment takes the place of those keys in the file that its mark names."""
+    """Check a sweep file. A fragment replaces those keys in the file that its mark names."""
     if block.title is not None:
         path = folder / block.title
         path.write_text(block.text, encoding="utf-8")
@@ -95,7 +95,7 @@ def _compare_schema(block: Block, folder: Path) -> None:
 
 
 def _show(block: Block, folder: Path) -> None:
-    """A file of another kind is written; a block without a file shows text, which nothing runs."""
+    """Write a file of another kind. A block without a file only shows text."""
     if block.title is not None:
         (folder / block.title).write_text(block.text, encoding="utf-8")
 
@@ -123,7 +123,7 @@ def _expect(block: Block, command: str, output: str | None, *, code: int) -> Non
 
 
 def _execute(block: Block, command: str) -> tuple[int, str]:
-    """Run a command of a shell; those of ``tuner`` in this process, which has imported everything already."""
+    """Run a shell command. Commands of ``tuner`` run in this process, where everything is imported."""
     words = shlex.split(command, comments=True)
     if words[0] != "tuner" or {"&&", "|"} & set(words):
         command = command.replace("tuner ", f"{shlex.quote(sys.executable)} -m tuner.cli ", 1)
@@ -142,7 +142,7 @@ def _execute(block: Block, command: str) -> tuple[int, str]:
     ):
         try:
             code = main(words[1:])
-        except SystemExit as end:  # from argparse
+        except SystemExit as end:  # raised by argparse
             code = int(end.code or 0)
     if target is not None:
         target.write_text(data.getvalue(), encoding="utf-8")

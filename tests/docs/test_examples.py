@@ -1,4 +1,4 @@
-"""What the pages promise of their examples: short, searchable by every searcher, trained in lanes."""
+"""What the pages promise about their examples: short, searchable by every searcher, trained in lanes."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def test_a_trainable_with_lanes_trains_in_lanes(
     assert best is not None
     assert best.value is not None
     assert best.value < 1.0
-    assert most_at_once(report) > 4  # CPUs of the cluster
+    assert most_at_once(report) > 4  # the CPUs of the cluster
 
 
 def test_the_space_on_the_page_suits_every_searcher(tmp_path: Path) -> None:
     (tmp_path / "space.yaml").write_text(example("search-spaces.md", "space.yaml"))
     space = SearchSpace(read_yaml(tmp_path / "space.yaml")["space"])
     found = {name: beginning.problems(spec(), space) for name, spec in SEARCHERS.items()}
-    # They list the values of each dimension, so a float must say how many it has.
+    # Grids list the values of each dimension, so a float must give their number.
     finite = {"grid", "reinforce"}
     assert {name for name, problems in found.items() if problems} == finite
     assert {problem.what.split("'")[1] for name in finite for problem in found[name]} == {"points"}

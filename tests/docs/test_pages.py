@@ -1,4 +1,4 @@
-"""The pages show only what works: every block is run, in order, in one folder per page."""
+"""The pages show only working code: every block runs, in order, in one folder per page."""
 
 from __future__ import annotations
 
@@ -36,7 +36,10 @@ PAGES = {str(path.relative_to(ROOT)): path for path in written_pages()}
 
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The current folder of a reader: a clone of the repository. Files of a page are forgotten after it."""
+    """Make a clone of the repository the current folder, as a reader has it.
+
+    Forget a page's files after it.
+    """
     shutil.copytree(ROOT / "sweeps", tmp_path / "sweeps")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.path", [str(tmp_path), *sys.path])
@@ -49,7 +52,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def needs_ray(page: str) -> bool:
-    """Whether some block of a page runs a sweep, or reads the results of one."""
+    """Return whether some block of a page runs a sweep or reads the results of one."""
     return any(_RUNS.search(block.text + block.marks.get("first", "")) for block in blocks(PAGES[page]))
 
 
@@ -64,7 +67,7 @@ def run_page(page: str, folder: Path) -> None:
             run_block(block, folder)
 
 
-def test_blocks_that_are_not_run_are_counted() -> None:
+def test_blocks_that_do_not_run_are_counted() -> None:
     found = {
         page: reasons
         for page, path in PAGES.items()
@@ -82,7 +85,7 @@ def test_every_page_is_in_the_navigation() -> None:
 @pytest.mark.parametrize(
     "name", ["sweep-file", "searchers", "schedulers", "trainables", "command-line", "journal"]
 )
-def test_a_page_of_the_reference_is_what_the_code_says(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_of_the_reference_matches_the_code(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "100")
     pages = runpy.run_path(str(DOCS / "settings.py"))["pages"]()
     text = (DOCS / "reference" / f"{name}.md").read_text(encoding="utf-8")

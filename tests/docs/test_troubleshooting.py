@@ -1,4 +1,4 @@
-"""The page of error messages quotes messages that exist."""
+"""The page of error messages quotes existing messages."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TEXTS = [text for path in sorted((ROOT / "tuner").rglob("*.py")) for text in lit
 
 
 @pytest.mark.parametrize("message", QUOTED)
-def test_a_message_on_the_page_is_one_of_the_code(message: str) -> None:
+def test_a_message_on_the_page_exists_in_the_code(message: str) -> None:
     missing = [
         part.strip()
         for part in message.split("…")

@@ -55,12 +55,12 @@ def worker(monkeypatch, tmp_path):
 
 
 class Stuck(Counting):
-    """Its third iteration waits until ``go_on`` is set."""
+    """Its third iteration waits until ``may_continue`` is set."""
 
-    go_on = threading.Event()
+    may_continue = threading.Event()
 
     def step(self):
-        assert self.iteration < 2 or self.go_on.wait(60)
+        assert self.iteration < 2 or self.may_continue.wait(60)
         return super().step()
 
 
@@ -78,17 +78,17 @@ def counted(results):
 
 
 def test_a_trial_waits_where_the_scheduler_decides(worker):
-    async def go():
+    async def scenario():
         train = opened(worker)
         assert counted(await train(until=5)) == [1, 2, 3, 4, 5]
         await asyncio.sleep(0.05)
         assert counted(await train(until=7)) == [6, 7]
 
-    asyncio.run(go())
+    asyncio.run(scenario())
 
 
 def test_a_trial_returns_its_results_and_keeps_training(worker):
-    async def go():
+    async def scenario():
         train = opened(worker)
         assert counted(await train(until=50, seconds=0)) == [1]
         while not worker._tasks[0].halted:
@@ -96,42 +96,42 @@ def test_a_trial_returns_its_results_and_keeps_training(worker):
         assert counted(await train(until=50)) == list(range(2, 51))
         assert counted(await train(until=52)) == [51, 52]
 
-    asyncio.run(go())
+    asyncio.run(scenario())
 
 
 def test_a_trial_waits_after_a_value_worth_a_checkpoint(worker):
-    async def go():
+    async def scenario():
         train = opened(worker)
         assert counted(await train(until=50, better_than=-2)) == [1, 2, 3, 4]
         assert (await worker.call(0, "save", ())).metrics["training_iteration"] == 4
 
-    asyncio.run(go())
+    asyncio.run(scenario())
 
 
 def test_a_trial_returns_its_results_even_while_it_hangs(worker):
-    async def go():
+    async def scenario():
         worker._class = Stuck
         train = opened(worker)
         assert counted(await train(until=50, seconds=0.2)) == [1, 2]
-        Stuck.go_on.set()
+        Stuck.may_continue.set()
         assert counted(await train(until=4)) == [3, 4]
 
-    asyncio.run(go())
+    asyncio.run(scenario())
 
 
 def test_a_failure_is_reported_after_the_results_before_it(worker):
-    async def go():
+    async def scenario():
         train = opened(worker, fails_at=4)
         assert counted(await train(until=50)) == [1, 2, 3]
         for _ in range(2):
             with pytest.raises(TrialError, match="enough"):
                 await train(until=50)
 
-    asyncio.run(go())
+    asyncio.run(scenario())
 
 
 def test_a_failure_between_calls_is_reported_at_the_next_call(worker):
-    async def go():
+    async def scenario():
         train = opened(worker, fails_at=4)
         assert counted(await train(until=50, seconds=0)) == [1]
         while not worker._tasks[0].halted:
@@ -140,7 +140,7 @@ def test_a_failure_between_calls_is_reported_at_the_next_call(worker):
         with pytest.raises(TrialError, match="enough"):
             await train(until=50)
 
-    asyncio.run(go())
+    asyncio.run(scenario())
 
 
 class Fusing(Counting):
@@ -156,7 +156,7 @@ class Fusing(Counting):
 
 
 def test_a_failed_fused_step_fails_its_own_trials_only(worker):
-    async def go():
+    async def scenario():
         worker._class, worker._fuses = Fusing, True
         keys = ["broken", "whole", "broken", "odd", "whole"]
         for lane, key in enumerate(keys):
@@ -165,7 +165,7 @@ def test_a_failed_fused_step_fails_its_own_trials_only(worker):
         every = asyncio.gather(*(worker.train(lane, request) for lane in range(5)), return_exceptions=True)
         return await asyncio.wait_for(every, 20)
 
-    first, second, third, fourth, fifth = asyncio.run(go())
+    first, second, third, fourth, fifth = asyncio.run(scenario())
     assert counted(second) == counted(fifth) == [1, 2, 3]
     assert "MemoryError: too many" in str(first)
     assert str(first) == str(third)
@@ -189,14 +189,14 @@ def test_a_worker_that_lost_its_device_is_unfit_for_further_trials(worker, monke
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.cuda, "synchronize", lose_device)
 
-    async def go():
+    async def scenario():
         worker._class = Asserting
         train = opened(worker)
         with pytest.raises(TrialError, match="device-side assert triggered"):
             [await train(until=3) for _ in range(2)]
         return await worker.close(0)
 
-    assert asyncio.run(go()) == WorkerHealth(fit=False)
+    assert asyncio.run(scenario()) == WorkerHealth(fit=False)
 
 
 def test_a_worker_that_loses_its_device_with_other_trials_open_ends(worker, monkeypatch):
@@ -249,13 +249,13 @@ def test_memory_of_ended_trials_is_returned_to_the_gpu_at_most_once_a_second(wor
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: freed.append(len(worker._trials)))
 
-    async def go():
+    async def scenario():
         for lane in range(5):
             worker._create(lane, {"config": {}})
         for lane in range(5):
             await worker.close(lane)
 
-    asyncio.run(go())
+    asyncio.run(scenario())
     assert freed == [4, 0]
 
 
@@ -355,11 +355,11 @@ def test_lack_of_device_memory_is_distinguished_from_other_errors(error):
 
 
 def test_closing_a_trial_answers_the_call_that_waits_for_it(worker):
-    async def go():
+    async def scenario():
         train = opened(worker)
         waiting = asyncio.create_task(train(until=10**9))
         await asyncio.sleep(0.02)
         assert await worker.close(0) is None
         assert counted(await waiting)[0] == 1
 
-    asyncio.run(go())
+    asyncio.run(scenario())
