@@ -273,7 +273,7 @@ def test_a_plan_forecasts_every_scheduler_for_each_number_of_workers(recorded, t
     )
     (tmp_path / "toys.py").write_text("def Toy(config):\n    pass\n")
     arguments = ["plan", str(path), "--set", f"trainable={tmp_path}/toys.py:Toy", "--curves", str(recorded)]
-    assert main([*arguments, "--workers", "1,4", "--format", "json"]) == 0
+    assert main([*arguments, "--workers", "1,4", "--json"]) == 0
     forecasts = json.loads(capsys.readouterr().out)
     assert [(each["scheduler"], each["workers"]) for each in forecasts[:2]] == [("asha", 1), ("asha", 4)]
     assert {each["scheduler"] for each in forecasts} == set(SCHEDULERS) - {"replay"}
