@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 import sys
 from dataclasses import asdict, replace
 from html.parser import HTMLParser
+from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,7 +20,7 @@ from test_report import ADAM, ERROR, SGD, SPACE, Writer, mixed, writer
 
 from tuner.journal import FILE_NAME, Journal
 from tuner.report import Report, renderings
-from tuner.report.page import html_snippet, page_data
+from tuner.report.page import _heatmap, _trials, html_snippet, page_data
 from tuner.report.page._scales import linear, logarithmic, of_values
 from tuner.report.page._words import brief
 
@@ -25,6 +28,9 @@ __all__ = ["mixed", "writer"]  # fixtures
 
 RECORDED = Path(__file__).with_name("journals")
 VOID = {"meta", "br", "input"}
+BROWSER = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None
+)
 
 
 class Page(HTMLParser):
@@ -237,6 +243,35 @@ def test_the_page_has_colours_for_dark_displays_and_no_fixed_width(mixed: Report
     assert "@media (prefers-color-scheme: dark)" in text
     assert 'name="viewport" content="width=device-width' in text
     assert not re.search(r"min-width: [4-9]\d\d px", text)
+
+
+def test_the_script_draws_like_the_page() -> None:
+    """They have the same limits: the script replaces what the page was written with."""
+    script = files("tuner.report.page").joinpath("page.js").read_text()
+    found = {name: int(value) for name, value in re.findall(r"const ([A-Z_]+) = (\d+);", script)}
+    assert found == {
+        "PAGE_ROWS": _trials._MOST_ROWS,
+        "LONGEST_CELL": _trials._LONGEST_CELL,
+        "LEVELS": _heatmap.LEVELS,
+        "MOST_LEVEL": _heatmap._MOST_LEVEL,
+    }
+
+
+@pytest.mark.skipif(BROWSER is None, reason="needs a browser")
+def test_a_browser_runs_the_script_of_the_page(large: Report, tmp_path: Path) -> None:
+    path = tmp_path / "page.html"
+    path.write_text(renderings.html(large), encoding="utf-8")
+    options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'browser'}"]
+    command = [str(BROWSER), *options, "--virtual-time-budget=5000", "--dump-dom", path.as_uri()]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert '<body class="tuner js-on">' in shown
+    assert "1050 of 1050 trials" in shown
+    body = shown[
+        shown.index('<table id="table">') : shown.index("</table>", shown.index('<table id="table">'))
+    ]
+    assert body.count("<tr") == 1 + 100
+    assert body.count('href="#m-completed"') == 100
+    assert '<tr class="top"><td>01049</td>' in body
 
 
 # Numbers and ticks

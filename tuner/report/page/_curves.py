@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tuner.objective import ITERATIONS
-from tuner.report.page._plot import Figure, Plot, legend, line_key
+from tuner.report.page._plot import STATES, Figure, Plot, legend, line_key, mark
 from tuner.report.page._scales import linear, of_values, visible
 from tuner.report.page._words import brief, thinned
 from tuner.report.page.data import PageData, TrialData
@@ -13,7 +13,7 @@ from tuner.report.phrases import several
 _MOST_CURVES = 600
 _MOST_POINTS = 20_000
 
-# Above this number, curves are drawn paler.
+# Above this number, curves are paler and have no marks at ordinary ends.
 _MANY = 150
 
 _MOST_MARKS = 100
@@ -47,7 +47,7 @@ def learning_curves(page: PageData) -> Figure | None:
     plot = Plot(x, scale, height=330, labels=("iteration", page.metric), css=css)
     has_rungs = _add_rungs(plot, page)
     for trial in drawn:
-        _add_curve(plot, trial, most, is_best=trial is best)
+        _add_curve(plot, trial, most, is_best=trial is best, has_mark=len(drawn) <= _MANY)
     return Figure(
         "curves",
         f"Learning curves: {page.metric} by iteration",
@@ -62,7 +62,11 @@ def learning_curves(page: PageData) -> Figure | None:
     )
 
 
-def _add_curve(plot: Plot, trial: TrialData, most: int, *, is_best: bool) -> None:
+def _add_curve(plot: Plot, trial: TrialData, most: int, *, is_best: bool, has_mark: bool) -> None:
+    """Add a trial's line and, at its end, the mark of its state.
+
+    ``has_mark``: also for trials that completed or were stopped.
+    """
     name = "best" if is_best else trial.state
     title = f"trial {trial.id}: {trial.state}" + ("" if trial.value is None else f", {brief(trial.value)}")
     points = thinned(trial.curve, most)
@@ -70,7 +74,7 @@ def _add_curve(plot: Plot, trial: TrialData, most: int, *, is_best: bool) -> Non
         plot.line([(float(i), value) for i, value in points], f"c {name}", title)
     if is_best:
         plot.mark(trial.best_iteration, trial.value or 0.0, "best", title)
-    elif trial.state not in ("completed", "stopped") or len(points) == 1:
+    elif has_mark or trial.state not in ("completed", "stopped") or len(points) == 1:
         plot.mark(*points[-1], trial.state, title)
 
 
@@ -93,8 +97,9 @@ def _add_rungs(plot: Plot, page: PageData) -> bool:
 def _legend(drawn: list[TrialData], *, has_rungs: bool, has_cutoffs: bool, has_best: bool) -> str:
     states = {trial.state for trial in (drawn[:-1] if has_best else drawn)}
     items = [("best", "best trial")] if has_best else []
-    items += [(line_key(f"c {state}"), state) for state in ("completed", "stopped") if state in states]
-    items += [(state, state) for state in ("failed", "running", "paused", "pending") if state in states]
+    for state in (each for each in STATES if each in states):
+        is_line = state in ("completed", "stopped")
+        items.append((f"{line_key(f'c {state}')}{mark(state)}" if is_line else state, state))
     items += [(line_key("rung"), "rung")] if has_rungs else []
     items += [(line_key("cutoff"), "newest cut-off")] if has_cutoffs else []
     return legend(items)
