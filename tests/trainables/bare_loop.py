@@ -1,4 +1,4 @@
-"""A PyTorch training loop as its documentation writes it, to compare a trial's with."""
+"""A PyTorch training loop as its documentation writes it, for comparison with a trial."""
 
 import copy
 
@@ -9,10 +9,13 @@ from torch.nn import functional
 def train(
     trial, optimizer, *, epochs, loss=functional.cross_entropy, penalty=None, clip=None, scheduler=None
 ):
-    """The parameters after so many epochs on the rows, and in the order, of a trial that has not begun.
+    """Return the parameters after this number of epochs on a new trial's rows, in its order.
 
-    ``optimizer``: from parameters to a torch optimizer; ``scheduler``: from that to one that steps after each
-    epoch; ``penalty``: from the network to a scalar; ``clip``: from parameters to nothing.
+    Arguments:
+        optimizer: maps parameters to a torch optimizer.
+        scheduler: maps that to a scheduler, which steps after each epoch.
+        penalty: maps the network to a scalar.
+        clip: clips the gradients of parameters.
     """
     learner = trial._learner
     network = copy.deepcopy(learner.network).train()
@@ -38,7 +41,7 @@ def train(
 
 
 def assert_same_training(trial, optimizer, *, epochs=3, **parts):
-    """Train both and compare every parameter."""
+    """Train the trial and the bare loop, and compare every parameter."""
     expected = train(trial, optimizer, epochs=epochs, **parts)
     for _ in range(epochs):
         trial.train()

@@ -1,4 +1,4 @@
-"""Trials without a cluster, and small files to train on."""
+"""Fixtures: trials without a cluster, and small files to train on."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +17,7 @@ WINE = {"dataset": "wine", "batch_size": 16, "hidden": 16, "lr": 0.01}
 
 @pytest.fixture(autouse=True)
 def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Grant all trials a GPU with the option ``--device cuda``; without it what their resources say."""
+    """Grant all trials a GPU under the option ``--device cuda``; otherwise follow their resources."""
     if request.config.getoption("--device") == "cuda":
         granted, gpu = Devices.granted, SimpleNamespace(required_resources={"GPU": 1.0})
         monkeypatch.setattr(Devices, "granted", lambda self, resources: granted(self, gpu))
@@ -25,7 +25,7 @@ def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.fixture
 def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., MLP]]:
-    """``trial(**config)`` starts a small trial on wine, unless the config says otherwise."""
+    """Return a function that starts a small trial, on wine unless the config says otherwise."""
     # Ray makes a log directory per trial, by default in the home directory.
     monkeypatch.setattr("ray.tune.trainable.trainable.DEFAULT_STORAGE_PATH", str(tmp_path / "logs"))
     started: list[MLP] = []
@@ -41,7 +41,7 @@ def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
 
 @pytest.fixture
 def flowers() -> pd.DataFrame:
-    """60 rows: two numbers, a text column, and the species that they tell apart."""
+    """Return 60 rows: two numbers, a text column, and the species to predict."""
     generator = np.random.default_rng(0)
     species = np.repeat(["rose", "tulip", "lily"], 20)
     shift = np.repeat([0.0, 4.0, 8.0], 20)
@@ -57,19 +57,19 @@ def flowers() -> pd.DataFrame:
 
 @pytest.fixture
 def wine() -> dict[str, Any]:
-    """The config that ``trial`` starts from."""
+    """Return the default config of ``trial``."""
     return dict(WINE)
 
 
 @pytest.fixture
 def scores() -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """What a result says of the training, without Ray's times and names."""
+    """Return a function that keeps the training's part of a result, without Ray's times and names."""
     return _scores
 
 
 @pytest.fixture
 def after() -> Callable[[MLP, int], dict[str, Any]]:
-    """``after(trial, epochs)`` trains for so many more epochs and gives the scores of the last."""
+    """Return a function that trains a trial for more epochs and gives the scores of the last."""
     return lambda trial, epochs: [_scores(trial.train()) for _ in range(epochs)][-1]
 
 

@@ -1,4 +1,4 @@
-"""Augmentation: the statistics of what is drawn, and images against NumPy and SciPy."""
+"""Augmentation: the statistics of random draws, and images against NumPy and SciPy."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def images(rows, height, width, *, channels=1):
 
 @pytest.fixture
 def constant(monkeypatch):
-    """``constant(u)``: what is drawn uniformly from [0, 1) is u."""
+    """Return a function that makes every uniform draw from [0, 1) equal to u."""
 
     def set_to(value):
         def drawn(key, shape, *, like):
@@ -45,21 +45,21 @@ def constant(monkeypatch):
     return set_to
 
 
-def test_uniform_numbers_are_uniform():
-    """A p-value below 1e-4 comes once in ten thousand seeds; this seed is fixed."""
+def test_uniform_draws_are_uniform():
+    """A p-value below 1e-4 occurs for one seed in ten thousand; this seed is fixed."""
     key = torch.tensor(12345, dtype=torch.int32)
     drawn = counter_random.uniform(key, (50_000,), like=torch.zeros((), dtype=torch.float64)).numpy()
     assert stats.kstest(drawn, "uniform").pvalue > 1e-4
 
 
-def test_noise_is_normal_of_the_given_deviation():
-    """A p-value below 1e-4 comes once in ten thousand seeds; this seed is fixed."""
+def test_noise_is_normal_with_the_given_deviation():
+    """A p-value below 1e-4 occurs for one seed in ten thousand; this seed is fixed."""
     drawn, _ = augmented(TrainingConfig(noise=0.3), np.zeros((500, 100)))
     assert stats.kstest(drawn.ravel() / 0.3, "norm").pvalue > 1e-4
     assert abs(np.corrcoef(drawn[:250].ravel(), drawn[250:].ravel())[0, 1]) < 0.03
 
 
-def test_noise_differs_from_batch_to_batch_epoch_to_epoch_and_trial_to_trial():
+def test_noise_differs_between_batches_epochs_and_trials():
     config = TrainingConfig(noise=1.0)
     variants = [{}, {"batch": 1}, {"epoch": 1}, {"seed": 4}]
     drawn = [augmented(config, np.zeros((20, 5)), **variant)[0] for variant in variants]
@@ -67,7 +67,7 @@ def test_noise_differs_from_batch_to_batch_epoch_to_epoch_and_trial_to_trial():
     assert (augmented(config, np.zeros((20, 5)))[0] == drawn[0]).all()
 
 
-def test_mixed_rows_are_weighted_means_with_the_next_row():
+def test_a_mixed_row_is_a_weighted_mean_with_the_next_row():
     rows = images(6, 1, 4)
     mixed, made = augmented(TrainingConfig(mixup=0.4), rows, batch=2)
     share = made.share(2).item()
@@ -75,14 +75,14 @@ def test_mixed_rows_are_weighted_means_with_the_next_row():
     np.testing.assert_allclose(mixed, share * rows + (1 - share) * np.roll(rows, -1, axis=0))
 
 
-def test_shares_follow_a_beta_distribution():
-    """A p-value below 1e-4 comes once in ten thousand seeds; this seed is fixed."""
+def test_mixing_weights_follow_a_beta_distribution():
+    """A p-value below 1e-4 occurs for one seed in ten thousand; this seed is fixed."""
     _, made = augmented(TrainingConfig(mixup=0.4), np.zeros((2, 2)), batches=3000)
     shares = [made.share(batch).item() for batch in range(3000)]
     assert stats.kstest(shares, stats.beta(0.4, 0.4).cdf).pvalue > 1e-4
 
 
-def test_training_mixes_the_losses_as_the_rows(trial):
+def test_training_mixes_losses_with_the_weights_of_the_rows(trial):
     learner = trial(
         precision="float64", optimizer="sgd", lr=0.05, mixup=0.4, **{"batch_size": 1000, "hidden": 8}
     )
@@ -91,7 +91,7 @@ def test_training_mixes_the_losses_as_the_rows(trial):
     share = made.share(0).item()
     network = learner._learner.network
 
-    def loss(outputs, targets):  # of the rows that the bare loop did not mix
+    def loss(outputs, targets):  # of mixed rows, which the bare loop does not mix itself
         del outputs
         features = learner._learner.training[0][loss.rows]
         mixed = share * features + (1 - share) * features.roll(-1, 0)
@@ -119,7 +119,7 @@ def test_training_mixes_the_losses_as_the_rows(trial):
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(("drawn", "pixels"), [(0.0, -2), (0.999, 2), (0.5, 0)])
-def test_shift_moves_images_by_whole_pixels(constant, drawn, pixels, channels):
+def test_a_shift_moves_images_by_whole_pixels(constant, drawn, pixels, channels):
     constant(drawn)
     pictures = images(4, 6, 9, channels=channels)
     shape = (channels, 6, 9) if channels > 1 else (6, 9)
@@ -131,7 +131,7 @@ def test_shift_moves_images_by_whole_pixels(constant, drawn, pixels, channels):
 
 @pytest.mark.parametrize("shape", [(8, 8), (6, 9)], ids=str)
 @pytest.mark.parametrize(("drawn", "degrees"), [(0.0, -25), (0.75, 12.5)])
-def test_rotation_is_scipys(constant, shape, drawn, degrees):
+def test_rotation_matches_scipy(constant, shape, drawn, degrees):
     constant(drawn)
     pictures = images(3, *shape)
     turned, _ = augmented(CNNConfig(rotation=25.0), pictures, shape=shape)
@@ -142,7 +142,7 @@ def test_rotation_is_scipys(constant, shape, drawn, degrees):
     np.testing.assert_allclose(turned.reshape(3, *shape), expected, atol=1e-12)
 
 
-def test_flip_mirrors_left_and_right(constant):
+def test_a_flip_mirrors_left_and_right(constant):
     constant(0.4)
     pictures = images(3, 4, 5)
     mirrored, _ = augmented(CNNConfig(flip=0.5), pictures, shape=(4, 5))
@@ -152,15 +152,15 @@ def test_flip_mirrors_left_and_right(constant):
 
 
 @pytest.mark.parametrize("flip", [0.1, 0.7])
-def test_share_of_flipped_images_is_the_probability(flip):
-    """Of 4,000; five standard deviations, so a right one fails once in two million."""
+def test_the_share_of_flipped_images_equals_the_probability(flip):
+    """4,000 images, five standard deviations: odds of 1 in two million."""
     pictures = np.tile(np.arange(4.0), (4000, 1))
     mirrored, _ = augmented(CNNConfig(flip=flip), pictures, shape=(1, 4))
     assert abs((mirrored[:, 0] > 1).mean() - flip) < 5 * np.sqrt(flip * (1 - flip) / 4000)
 
 
-def test_shifts_are_equally_frequent_and_independent_along_the_sides():
-    """A p-value below 1e-4 comes once in ten thousand seeds; this seed is fixed."""
+def test_shifts_are_uniform_and_independent_along_both_axes():
+    """A p-value below 1e-4 occurs for one seed in ten thousand; this seed is fixed."""
     pictures = np.zeros((4500, 7, 7))
     pictures[:, 3, 3] = 1
     shifted, _ = augmented(CNNConfig(shift=1), pictures.reshape(4500, 49), shape=(7, 7))
@@ -172,7 +172,7 @@ def test_shifts_are_equally_frequent_and_independent_along_the_sides():
 @pytest.mark.parametrize(
     ("drawn", "rows", "columns"), [(0.5, (2, 5), (3, 6)), (0.0, (0, 2), (0, 2)), (0.99, (4, 6), (7, 9))]
 )
-def test_cutout_blanks_a_square_that_may_reach_over_the_edge(constant, drawn, rows, columns):
+def test_cutout_blanks_a_square_that_may_cross_the_edge(constant, drawn, rows, columns):
     constant(drawn)
     pictures = images(2, 6, 9)
     cut, _ = augmented(CNNConfig(cutout=3), pictures, shape=(6, 9))
@@ -181,6 +181,6 @@ def test_cutout_blanks_a_square_that_may_reach_over_the_edge(constant, drawn, ro
     np.testing.assert_array_equal(cut.reshape(2, 6, 9), expected)
 
 
-def test_validation_rows_are_left_as_they_are(trial):
+def test_validation_rows_are_not_augmented(trial):
     plain, noisy = trial(lr=1e-12), trial(lr=1e-12, noise=5.0, mixup=1.0)
     assert plain.train()["val_loss"] == pytest.approx(noisy.train()["val_loss"], rel=1e-5)

@@ -1,4 +1,4 @@
-"""The CNN learns images of every shape, and refuses rows that are none."""
+"""The CNN learns images of every shape and refuses other rows."""
 
 import math
 
@@ -18,7 +18,7 @@ def options(name):
 
 @pytest.fixture
 def cnn(tmp_path, monkeypatch):
-    """``cnn(**config)`` starts a trial on digits, unless the config says otherwise."""
+    """Return a function that starts a trial, on digits unless the config says otherwise."""
     monkeypatch.setattr("ray.tune.trainable.trainable.DEFAULT_STORAGE_PATH", str(tmp_path / "logs"))
     return lambda **config: CNN(
         config={**({**SMALL, "dataset": None} if "path" in config else SMALL), **config}
@@ -45,7 +45,7 @@ def test_every_option_trains(cnn, scores, option):
 
 
 @pytest.mark.parametrize("shape", [(5, 9), (3, 6, 4), (1, 1, 7)], ids=str)
-def test_images_of_a_file_predict_a_number(cnn, scores, tmp_path, shape):
+def test_images_in_a_file_can_predict_a_number(cnn, scores, tmp_path, shape):
     generator = np.random.default_rng(0)
     pixels = generator.normal(size=(60, *shape))
     np.savez(tmp_path / "images.npz", X=pixels, y=pixels.mean(axis=tuple(range(1, pixels.ndim))))
@@ -61,17 +61,17 @@ def test_blocks_pool_until_a_side_would_be_below_two_pixels(cnn):
     assert outputs.shape == (3, 8, 2, 2)
 
 
-def test_batch_of_one_row_can_be_normalised(cnn, scores):
+def test_a_batch_of_one_row_can_be_normalised(cnn, scores):
     trial = cnn(blocks=4, channels=1, normalization="batch", batch_size=1, validation=0.05, test=0.9)
     assert math.isfinite(scores(trial.train())["train_loss"])
 
 
-def test_rows_that_are_no_images_are_refused():
+def test_rows_that_are_not_images_are_refused():
     with pytest.raises(ValueError, match=r"^dataset: 'wine' must be images, got rows of shape \(13,\)$"):
         CNN.metrics({"dataset": "wine"})
 
 
-def test_table_in_a_file_is_refused_by_its_path(tmp_path, flowers):
+def test_a_table_in_a_file_is_refused_by_its_path(tmp_path, flowers):
     path = str(tmp_path / "flowers.csv")
     flowers.to_csv(path, index=False)
     with pytest.raises(ValueError, match=r"^path: '.*flowers.csv' must be images, got rows of shape \(3,\)$"):

@@ -1,4 +1,4 @@
-"""Mixed precision, compilation and accelerators: the same training, up to rounding."""
+"""Mixed precision, compilation and accelerators give the same training, up to rounding."""
 
 import functools
 from collections import Counter
@@ -21,7 +21,7 @@ from trainables.torch.devices import Devices
 
 
 @pytest.mark.parametrize("amp", ["bf16", "fp16"])
-def test_mixed_precision_learns_as_full_precision_does(trial, after, amp):
+def test_mixed_precision_learns_like_full_precision(trial, after, amp):
     assert after(trial(amp=amp), 10)["val_accuracy"] > 0.9
     full, mixed = after(trial(), 3), after(trial(amp=amp), 3)
     assert mixed["val_loss"] == pytest.approx(full["val_loss"], rel=0.1)
@@ -29,16 +29,16 @@ def test_mixed_precision_learns_as_full_precision_does(trial, after, amp):
 
 
 @pytest.mark.parametrize(("amp", "dtype"), [("bf16", torch.bfloat16), ("fp16", torch.float16)])
-def test_layers_compute_in_the_named_type_and_weights_stay_whole(trial, amp, dtype):
+def test_layers_compute_in_the_named_type_and_weights_keep_full_precision(trial, amp, dtype):
     learner = trial(amp=amp)
     network, seen = learner._learner.network, set()
     network[0].register_forward_hook(lambda _module, _inputs, outputs: seen.add(outputs.dtype))
     learner.train()
-    assert seen == {dtype, torch.float32}  # training, and the evaluation in full precision
+    assert seen == {dtype, torch.float32}  # training, then the evaluation in full precision
     assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
 
 
-def test_update_with_overflowed_gradients_is_left_out_and_the_scale_falls(trial, tmp_path):
+def test_an_update_with_overflowed_gradients_is_skipped_and_lowers_the_scale(trial, tmp_path):
     learner = trial(amp="fp16", batch_size=1000)
     before = [parameter.clone() for parameter in learner._learner.network.parameters()]
     scaler = learner._learner.loss_scaler
@@ -52,7 +52,7 @@ def test_update_with_overflowed_gradients_is_left_out_and_the_scale_falls(trial,
     assert restored._learner.loss_scaler.get_scale() == 2.0**39
 
 
-def test_gradients_are_clipped_in_their_own_size(trial):
+def test_gradients_are_clipped_at_their_unscaled_size(trial):
     full, mixed = trial(clip_norm=0.01, optimizer="sgd"), trial(clip_norm=0.01, optimizer="sgd", amp="fp16")
     mixed._learner.loss_scaler.load_state_dict({**mixed._learner.loss_scaler.state_dict(), "scale": 2.0**10})
     for _ in range(3):
@@ -65,8 +65,8 @@ def test_mixed_precision_of_double_precision_is_refused(trial):
         trial(amp="bf16", precision="float64")
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own compiler
-def test_compiled_model_trains_as_the_model_does(trial, after, monkeypatch):
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # raised in torch's own compiler
+def test_a_compiled_model_trains_like_the_original(trial, after, monkeypatch):
     called = []
 
     def backend(graph, _inputs):
@@ -82,7 +82,7 @@ def test_compiled_model_trains_as_the_model_does(trial, after, monkeypatch):
 
 
 class Moves(TorchDispatchMode):
-    """Counts the copies from the CPU to another device."""
+    """Count the copies from the CPU to another device."""
 
     def __init__(self):
         super().__init__()
@@ -107,10 +107,8 @@ class Moves(TorchDispatchMode):
     ],
     ids=["MLP", "CNN"],
 )
-def test_stack_trains_on_another_device_and_waits_for_it_as_often_whatever_its_size(
-    model, more, optimizer, monkeypatch
-):
-    """The device is torch's ``meta``, which refuses tensors of two devices. Of its values all are 0."""
+def test_the_waits_for_a_device_do_not_depend_on_the_size_of_the_stack(model, more, optimizer, monkeypatch):
+    """The device is torch's ``meta``, which refuses to mix devices. All its values read as 0."""
     monkeypatch.setattr(Devices, "granted", lambda self, resources: torch.device("meta"))
     steps, step = [], StackedOptimizer.step
     monkeypatch.setattr(StackedOptimizer, "step", lambda self, own: steps.append(step(self, own)))
@@ -126,7 +124,7 @@ def test_stack_trains_on_another_device_and_waits_for_it_as_often_whatever_its_s
         config = {"dataset": "digits", "batch_size": batch_size, "optimizer": optimizer, **more}
         own = [{"lr": 0.1 * lane, "dropout": 0.1 * lane, "seed": lane} for lane in range(1, number + 1)]
         learners = model._learners([{**config, **each} for each in own])
-        stack.advance(learners, StackingRecord())  # after which the lanes' own optimizers have a state
+        stack.advance(learners, StackingRecord())  # creates the state of the lanes' own optimizers
         steps.clear()
         waits.clear()
         with Moves() as moves:
@@ -137,7 +135,7 @@ def test_stack_trains_on_another_device_and_waits_for_it_as_often_whatever_its_s
     assert len(counts) == 1
 
 
-def test_number_of_lanes_is_measured_where_the_device_holds_few_of_the_sampled_models(monkeypatch):
+def test_lanes_are_measured_even_if_the_device_holds_few_of_the_sampled_models(monkeypatch):
     held, measured = set(), []
 
     def to(module, device, *_):
@@ -162,7 +160,7 @@ def test_number_of_lanes_is_measured_where_the_device_holds_few_of_the_sampled_m
 
 @pytest.fixture
 def gpu(monkeypatch):
-    """A GPU, as far as the process is told, that none has used yet."""
+    """Pretend that there is a GPU which no process has used yet."""
     for name, default in (("allow_tf32", True), ("deterministic", False)):
         monkeypatch.setattr(torch.backends.cudnn, name, default)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
@@ -170,7 +168,7 @@ def gpu(monkeypatch):
 
 
 def gpus(number):
-    """What Ray Tune says of a trial's resources."""
+    """Return the resources of a trial as Ray Tune describes them."""
     return SimpleNamespace(required_resources={"CPU": 1.0, "GPU": number})
 
 
@@ -179,7 +177,7 @@ def gpus(number):
     [({"GPU": 0.25}, [0.25]), ({"GPU": 1.0}, []), ({"GPU": 2.0}, []), ({"CPU": 1.0}, [])],
     ids=["quarter", "whole", "two", "none of its own"],
 )
-def test_process_takes_no_more_of_the_memory_of_a_gpu_than_its_part(gpu, granted, fractions, monkeypatch):
+def test_a_process_uses_no_more_than_its_share_of_gpu_memory(gpu, granted, fractions, monkeypatch):
     limits = []
     context = SimpleNamespace(get_actor_id=lambda: "1", get_assigned_resources=lambda: granted)
     monkeypatch.setattr(devices.ray, "is_initialized", lambda: True)
@@ -190,20 +188,20 @@ def test_process_takes_no_more_of_the_memory_of_a_gpu_than_its_part(gpu, granted
     assert limits == fractions
 
 
-def test_convolutions_on_a_gpu_are_exact_and_deterministic_unless_a_model_says_otherwise(gpu):
+def test_gpu_convolutions_are_exact_and_deterministic_unless_a_model_changes_that(gpu):
     cudnn = torch.backends.cudnn
     assert gpu.granted(gpus(0)).type == "cpu"
     assert (cudnn.allow_tf32, cudnn.deterministic) == (True, False)
     assert gpu.granted(gpus(1)).type == "cuda"
     assert (cudnn.allow_tf32, cudnn.deterministic) == (False, True)
-    cudnn.allow_tf32 = True  # as a model may
+    cudnn.allow_tf32 = True  # a model may change it
     gpu.granted(gpus(1))
     assert cudnn.allow_tf32
 
 
 @pytest.mark.parametrize("optimizer", ["momentum", "adam"])
-def test_lanes_are_written_back_in_calls_of_tensors_that_are_alike(optimizer, monkeypatch):
-    """A GPU copies those of a call at once only where all are of one type and layout."""
+def test_lanes_are_written_back_in_calls_with_tensors_of_one_kind(optimizer, monkeypatch):
+    """A GPU copies the tensors of a call in one go only if all have one type and layout."""
     config = {"dataset": "digits", "normalization": "batch", "dropout": 0.1, "optimizer": optimizer}
     learners = MLP._learners([{**config, "seed": seed} for seed in range(3)])
     stack.advance(learners, StackingRecord())
@@ -221,7 +219,7 @@ def test_lanes_are_written_back_in_calls_of_tensors_that_are_alike(optimizer, mo
     assert all(len(alike) == 1 for alike in kinds)
 
 
-def test_process_that_is_no_worker_has_all_of_a_gpu(gpu, monkeypatch):
+def test_a_process_that_is_no_worker_may_use_the_whole_gpu(gpu, monkeypatch):
     context = SimpleNamespace(get_actor_id=lambda: None, get_assigned_resources=pytest.fail)
     monkeypatch.setattr(devices.ray, "is_initialized", lambda: True)
     monkeypatch.setattr(devices.ray, "get_runtime_context", lambda: context)

@@ -1,4 +1,4 @@
-"""Early stopping by patience and least change."""
+"""Early stopping by patience and minimum change."""
 
 import math
 
@@ -8,7 +8,7 @@ from trainables.configs import TrainingConfig
 from trainables.training.progress import TrainingProgress
 
 
-def ends_after(losses, **config):
+def last_epoch(losses, **config):
     progress = TrainingProgress()
     done = [progress.observe(loss, TrainingConfig(**config)) for loss in losses]
     return done.index(True) + 1 if any(done) else None
@@ -27,8 +27,8 @@ def ends_after(losses, **config):
     ],
     ids=["falls", "stalls", "rises", "too little", "little by little", "nan", "off"],
 )
-def test_a_trial_ends_when_its_patience_does(losses, config, epochs):
-    assert ends_after(losses, **config) == epochs
+def test_a_trial_ends_when_its_patience_is_used_up(losses, config, epochs):
+    assert last_epoch(losses, **config) == epochs
 
 
 def test_the_last_result_says_done(trial):
@@ -36,7 +36,7 @@ def test_the_last_result_says_done(trial):
     assert [learner.train()["done"] for _ in range(3)] == [False, False, True]
 
 
-def test_patience_goes_on_after_a_checkpoint(trial, tmp_path):
+def test_the_count_of_patience_continues_after_a_checkpoint(trial, tmp_path):
     config = {"patience": 2, "min_change": 100.0}
     learner = trial(**config)
     learner.train()

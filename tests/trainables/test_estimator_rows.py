@@ -1,4 +1,4 @@
-"""What an estimator gets: data frames, missing values, parameters of its own, and classes from files."""
+"""The input of an estimator: data frames, missing values, its own parameters, and classes from files."""
 
 import re
 
@@ -29,7 +29,7 @@ IMPUTING = {
 
 
 class Recorder(ClassifierMixin, BaseEstimator):
-    """Keeps the rows that it was fitted to."""
+    """An estimator that keeps the rows it was fitted to."""
 
     def fit(self, rows, targets):
         self.rows_, self.classes_ = rows, np.unique(targets)
@@ -40,7 +40,7 @@ class Recorder(ClassifierMixin, BaseEstimator):
 
 
 class Keywords(ClassifierMixin, BaseEstimator):
-    """Takes any parameter, as the wrappers of LightGBM and skorch do."""
+    """An estimator that accepts any parameter, as the wrappers of LightGBM and skorch do."""
 
     def __init__(self, depth=1, **further):
         self.depth = depth
@@ -68,7 +68,7 @@ class Keywords(ClassifierMixin, BaseEstimator):
 
 @pytest.fixture
 def start(tmp_path, monkeypatch, flowers):
-    """``start(frame=flowers, **config)``: a trial over a file of that frame."""
+    """Return a function that starts a trial over a file with the given frame."""
     monkeypatch.setattr("ray.tune.trainable.trainable.DEFAULT_STORAGE_PATH", str(tmp_path / "logs"))
 
     def start(frame=flowers, **config):
@@ -87,17 +87,17 @@ def with_gaps(flowers):
 
 
 @pytest.mark.parametrize("iteration", ["fit", "folds", "samples"])
-def test_columns_are_known_by_their_names(start, iteration):
+def test_columns_in_a_frame_have_their_names(start, iteration):
     result = start(estimator=f"{__name__}:BY_NAME", iteration=iteration).train()
     assert 0.3 < result["val_accuracy"] <= 1
 
 
-def test_columns_of_a_bundled_set_are_known_by_their_names(start):
+def test_columns_of_a_bundled_data_set_have_their_names(start):
     assert start(dataset="wine", estimator=f"{__name__}:OF_WINE").train()["val_accuracy"] > 0.7
 
 
 @pytest.mark.parametrize("columns", ["auto", "raw", "encoded", "array"])
-def test_an_estimator_gets_the_columns_in_the_form_that_is_asked_for(start, flowers, columns):
+def test_an_estimator_gets_the_columns_in_the_requested_form(start, flowers, columns):
     frame = flowers.assign(count=range(60), kind=flowers["colour"].astype("category"), on=[True, False] * 30)
     trial = start(frame, estimator=f"{__name__}:Recorder", columns=columns)
     trial.train()
@@ -112,13 +112,13 @@ def test_an_estimator_gets_the_columns_in_the_form_that_is_asked_for(start, flow
         assert list(rows.columns) == list(trial.dataset.feature_names)
 
 
-def test_a_frame_of_numbers_stays_one(start, flowers):
+def test_a_frame_of_numbers_stays_a_frame(start, flowers):
     trial = start(flowers.drop(columns="colour"), estimator=f"{__name__}:Recorder")
     trial.train()
     assert list(trial._fitting.last.rows_.columns) == ["length", "width"]
 
 
-def test_preprocessing_leaves_raw_text_beside_its_numbers(start, flowers):
+def test_preprocessing_keeps_raw_text_next_to_the_numbers(start, flowers):
     trial = start(estimator=f"{__name__}:Recorder", columns="raw", scaling="standard")
     trial.train()
     rows = trial._fitting.last.rows_
@@ -132,12 +132,12 @@ def test_preprocessing_leaves_raw_text_beside_its_numbers(start, flowers):
     "estimator",
     ["sklearn.ensemble:HistGradientBoostingClassifier", "sklearn.tree:DecisionTreeClassifier"],
 )
-def test_missing_values_reach_estimators_that_take_them(start, flowers, estimator, iteration):
+def test_missing_values_reach_estimators_that_support_them(start, flowers, estimator, iteration):
     trial = start(with_gaps(flowers), estimator=estimator, iteration=iteration)
     assert 0.3 <= trial.train()["val_accuracy"] <= 1
 
 
-def test_missing_values_are_what_the_estimator_sees(start, flowers):
+def test_the_estimator_sees_the_missing_values_themselves(start, flowers):
     frame = with_gaps(flowers).drop(columns="colour")
     trial = start(frame, estimator="sklearn.ensemble:HistGradientBoostingClassifier")
     result = trial.train()
@@ -158,14 +158,14 @@ def test_a_pipeline_fills_missing_values_itself(start, flowers):
 @pytest.mark.parametrize(
     "estimator", ["sklearn.svm:SVC", {"scale": IMPUTING["scale"], "svc": IMPUTING["svc"]}]
 )
-def test_missing_values_are_refused_for_estimators_that_do_not_take_them(start, flowers, estimator):
+def test_missing_values_are_refused_for_estimators_without_support(start, flowers, estimator):
     with pytest.raises(
         ValueError, match=r"^missing: must be mean, .* got 'none' and gaps in 'length' \(9 rows"
     ):
         start(with_gaps(flowers), estimator=estimator)
 
 
-def test_parameters_that_only_set_params_takes_are_set(start):
+def test_parameters_known_only_to_set_params_are_set(start):
     trial = start(dataset="wine", estimator=f"{__name__}:Keywords", depth=2, module__hidden=8, verbosity=-1)
     trial.train()
     assert trial._fitting.last.get_params() == {"depth": 2, "module__hidden": 8, "verbosity": -1}
@@ -174,7 +174,7 @@ def test_parameters_that_only_set_params_takes_are_set(start):
     assert trial._made[-1].further == {"verbosity": -1}
 
 
-def test_a_misspelled_parameter_is_refused_where_any_is_taken(start):
+def test_a_misspelled_parameter_is_refused_even_if_any_name_is_accepted(start):
     message = "dept: Keywords has no such parameter; did you mean 'depth'?"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         start(dataset="wine", estimator=f"{__name__}:Keywords", dept=2)
@@ -195,7 +195,7 @@ def made():
 
 
 @pytest.mark.parametrize("name", ["Mine", "made"])
-def test_an_estimator_may_be_a_class_or_function_of_a_file(start, tmp_path, monkeypatch, name):
+def test_an_estimator_may_be_a_class_or_function_in_a_file(start, tmp_path, monkeypatch, name):
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / f"mine_{name}.py").write_text(MINE)
     (tmp_path / "own" / "beside.py").write_text("BASE = 2")
@@ -215,7 +215,7 @@ def test_an_estimator_may_be_a_class_or_function_of_a_file(start, tmp_path, monk
     ],
     ids=["missing", "broken", "misspelled"],
 )
-def test_a_file_that_gives_no_estimator_is_refused_in_words(start, tmp_path, monkeypatch, text, message):
+def test_a_file_without_the_estimator_is_refused_with_the_reason(start, tmp_path, monkeypatch, text, message):
     monkeypatch.setenv("TUNE_ORIG_WORKING_DIR", str(tmp_path))
     if text is not None:
         (tmp_path / "broken.py").write_text(text)
@@ -223,7 +223,7 @@ def test_a_file_that_gives_no_estimator_is_refused_in_words(start, tmp_path, mon
         start(dataset="wine", estimator="broken.py:Mine")
 
 
-def test_a_list_is_a_tuple_where_the_default_is_one(start):
+def test_a_list_becomes_a_tuple_if_the_default_is_a_tuple(start):
     scale = {"scale": "sklearn.preprocessing:MinMaxScaler", "net": "sklearn.neural_network:MLPClassifier"}
     given = {"scale__feature_range": [-1, 1], "net__hidden_layer_sizes": [4, 4], "net__max_iter": 500}
     trial = start(dataset="wine", estimator=scale, **given)
@@ -249,13 +249,13 @@ def test_class_weights_name_classes_or_their_values(start, dataset, weights, exp
     assert trial.train()["val_accuracy"] > 0.5
 
 
-def test_a_class_weight_of_no_class_is_refused(start):
+def test_a_class_weight_of_an_unknown_class_is_refused(start):
     message = "class_weight: there is no class 'setos'; did you mean 'setosa'?"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         start(dataset="iris", estimator="sklearn.tree:DecisionTreeClassifier", class_weight={"setos": 1})
 
 
-def test_a_sweep_file_gives_tuples_and_weights_of_classes(tmp_path):
+def test_a_sweep_file_can_give_tuples_and_class_weights(tmp_path):
     from tuner import Sweep
 
     (tmp_path / "s.yaml").write_text("""

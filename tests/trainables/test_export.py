@@ -1,4 +1,4 @@
-"""Models outside of a sweep: the outputs that they have in it, from raw rows, and nothing that runs code."""
+"""Exported models: outputs as in the sweep, from raw rows, and no code is run."""
 
 import json
 import re
@@ -15,12 +15,12 @@ from trainables.torch.export import load_model
 
 
 class Mine(MLP):
-    """A class that is in no table."""
+    """A class that no table lists."""
 
 
 @pytest.fixture
 def saved(tmp_path, monkeypatch):
-    """``saved(**config)``: a trained trial, and the folder of its checkpoint."""
+    """Return a function that trains a trial and gives it with the folder of its checkpoint."""
     monkeypatch.setattr("ray.tune.trainable.trainable.DEFAULT_STORAGE_PATH", str(tmp_path / "logs"))
 
     def train(cls=MLP, **config):
@@ -41,7 +41,7 @@ def saved(tmp_path, monkeypatch):
     ],
     ids=["classification", "regression", "images"],
 )
-def test_an_exported_model_gives_what_the_trial_gives(saved, tmp_path, cls, config):
+def test_an_exported_model_gives_the_outputs_of_the_trial(saved, tmp_path, cls, config):
     trial, folder = saved(cls, **config)
     cls.export(str(folder), str(tmp_path / "model"))
     model = load_model(tmp_path / "model")
@@ -62,7 +62,7 @@ def test_an_exported_model_gives_what_the_trial_gives(saved, tmp_path, cls, conf
 
 
 @pytest.mark.parametrize("name", ["digits", "iris", "wine", "breast_cancer"])
-def test_predictions_compare_with_the_targets_of_a_bundled_set(saved, name):
+def test_predictions_can_be_compared_with_the_targets_of_a_bundled_data_set(saved, name):
     from sklearn import datasets
 
     trial, folder = saved(dataset=name)
@@ -84,7 +84,7 @@ CLASSES = {
 
 @pytest.mark.parametrize("values", CLASSES.values(), ids=CLASSES)
 @pytest.mark.parametrize("suffix", ["csv", "parquet", "npz"])
-def test_classes_come_back_in_the_type_of_the_data(saved, tmp_path, values, suffix):
+def test_predicted_classes_have_the_type_of_the_data(saved, tmp_path, values, suffix):
     y = np.repeat(values, 20)
     rows = np.random.default_rng(0).normal(size=(60, 2)) + np.repeat(np.arange(3), 20)[:, None] * 20
     path = tmp_path / f"data.{suffix}"
@@ -106,7 +106,7 @@ def test_classes_come_back_in_the_type_of_the_data(saved, tmp_path, values, suff
         assert (predicted == y).mean() > 0.9
 
 
-def test_categories_of_numbers_come_back_as_numbers():
+def test_predicted_number_categories_are_numbers():
     from trainables.data import sources
 
     rows = pd.DataFrame({"a": range(30)})
@@ -115,7 +115,7 @@ def test_categories_of_numbers_come_back_as_numbers():
     assert source.class_values.tolist() == [10, 100, 2]
 
 
-def test_a_model_of_an_earlier_version_gives_the_names_of_classes(saved, tmp_path):
+def test_a_model_of_an_earlier_version_predicts_class_names(saved, tmp_path):
     _, folder = saved(dataset="wine")
     MLP.export(str(folder), str(tmp_path / "model"))
     path = tmp_path / "model" / "config.json"
@@ -128,7 +128,7 @@ def test_a_model_of_an_earlier_version_gives_the_names_of_classes(saved, tmp_pat
         assert set(load_model(place).predict(np.zeros((2, 13)))) <= {"class_0", "class_1", "class_2"}
 
 
-def test_rows_may_be_a_frame_mappings_an_array_or_images(saved):
+def test_rows_can_be_a_frame_mappings_an_array_or_images(saved):
     trial, folder = saved(CNN, dataset="digits", channels=2, test=0.6)
     model = load_model(folder)
     array = trial.dataset.source.table.numbers[:5]
@@ -157,7 +157,7 @@ def test_rows_that_do_not_fit_are_refused(saved, rows, message):
         load_model(folder).predict(rows)
 
 
-def test_a_class_that_is_in_no_table_is_given_and_never_imported_by_name(saved):
+def test_a_class_outside_the_table_must_be_given_and_is_never_imported_by_name(saved):
     _, folder = saved(Mine, dataset="wine")
     with pytest.raises(ValueError, match=r"pass the class: load_model\(folder, trainable=...\)$"):
         load_model(folder)
@@ -166,7 +166,7 @@ def test_a_class_that_is_in_no_table_is_given_and_never_imported_by_name(saved):
     assert load_model(folder, trainable=Mine).predict(np.zeros((1, 13))).shape == (1,)
 
 
-def test_a_strangers_file_cannot_name_a_module_to_import(saved, tmp_path):
+def test_a_checkpoint_cannot_name_a_module_to_import(saved, tmp_path):
     _, folder = saved(dataset="wine")
     MLP.export(str(folder), str(tmp_path / "model"))
     config = json.loads((tmp_path / "model" / "config.json").read_text())
@@ -181,7 +181,7 @@ class Malice:
         return exec, ("import sys; sys.modules['it ran'] = 1",)
 
 
-def test_a_checkpoint_with_code_in_it_is_refused_unrun(saved):
+def test_a_checkpoint_with_code_is_refused_and_not_run(saved):
     _, folder = saved(dataset="wine")
     state = torch.load(folder / "checkpoint.pt", weights_only=True)
     torch.save({**state, "epoch": Malice()}, folder / "checkpoint.pt")

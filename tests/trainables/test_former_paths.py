@@ -12,7 +12,7 @@ from tuner.trainable import TrainableSpec
 
 
 @pytest.mark.parametrize(("former", "now"), former_paths.MODULES.items())
-def test_former_module_is_the_one_of_today(former, now):
+def test_a_former_module_path_gives_the_present_module(former, now):
     assert importlib.import_module(former) is importlib.import_module(now)
 
 
@@ -26,12 +26,12 @@ def test_former_module_is_the_one_of_today(former, now):
         ("trainables.transformer:Transformer", "transformer"),
     ],
 )
-def test_sweep_of_an_earlier_version_finds_its_trainable(kind, name):
+def test_a_sweep_of_an_earlier_version_finds_its_trainable(kind, name):
     assert TrainableSpec(kind=kind).load() is TrainableSpec(kind=name).load()
     assert former_paths.current(kind) == TRAINABLES[name].path
 
 
-def test_model_that_an_earlier_version_exported_can_be_loaded(trial, tmp_path, after):
+def test_a_model_exported_by_an_earlier_version_can_be_loaded(trial, tmp_path, after):
     learner = trial()
     after(learner, 1)
     learner.save(str(tmp_path / "checkpoint"))

@@ -1,4 +1,4 @@
-"""Repeats and the last training keep to the test rows of the search."""
+"""Repeats and the final training use the same test rows as the search."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def search(tmp_path, monkeypatch):
     return start(SEARCH, sweep_seed=3)
 
 
-def test_repeats_divide_the_same_rows_in_other_ways(search):
+def test_repeats_split_the_same_rows_differently(search):
     settings, additions = MLP.repeated(dict(SEARCH), sweep_seed=3, repeats=4)
     repeats = [start(settings, **addition, sweep_seed=99).dataset for addition in additions]
     rest = set(search.dataset.training.rows) | set(search.dataset.validation.rows)
@@ -37,7 +37,7 @@ def test_repeats_divide_the_same_rows_in_other_ways(search):
     assert len(seen) == 5
 
 
-def test_the_last_training_has_all_but_the_test_rows_and_is_scored_on_those(search):
+def test_the_final_training_leaves_out_the_test_rows_and_is_scored_on_them(search):
     settings, metric = MLP.final(dict(SEARCH), sweep_seed=3, iterations=4, metric="val_accuracy")
     trial = start(settings, sweep_seed=99)
     rest = set(search.dataset.training.rows) | set(search.dataset.validation.rows)
@@ -54,7 +54,7 @@ def test_the_last_training_has_all_but_the_test_rows_and_is_scored_on_those(sear
     assert set(MLP.metrics(settings)) <= set(result)
 
 
-def test_the_test_rows_have_no_part_in_the_last_training(search):
+def test_the_test_rows_do_not_affect_the_final_training(search):
     settings, _ = MLP.final(dict(SEARCH), sweep_seed=3, iterations=2, metric="val_loss")
     trial = start(settings)
     assert trial.dataset.preprocessing.arrays["center"] == pytest.approx(
@@ -79,6 +79,6 @@ def test_the_test_rows_have_no_part_in_the_last_training(search):
     ],
     ids=["no test rows", "training metric"],
 )
-def test_what_cannot_be_tested_is_refused(settings, metric, message):
+def test_a_sweep_without_a_possible_test_is_refused(settings, metric, message):
     with pytest.raises(ValueError, match=f"^{message}"):
         MLP.final(dict(settings), sweep_seed=0, iterations=1, metric=metric)

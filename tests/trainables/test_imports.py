@@ -1,4 +1,4 @@
-"""What a worker does not pay for: libraries that training has no use for."""
+"""Libraries that training does not need and a worker therefore must not import."""
 
 import subprocess
 import sys
@@ -76,11 +76,11 @@ def test_training_saving_and_restoring_do_not_import_the_compiler():
     assert imported(TRAINING.format(shared=None)) == {"sklearn"}
 
 
-def test_trials_that_are_handed_their_data_do_not_import_what_loads_it(tmp_path):
+def test_trials_with_shared_data_do_not_import_the_libraries_that_load_data(tmp_path):
     path = tmp_path / "shared.pt"
     torch.save(MLP.shared({"dataset": "wine"}, sweep_seed=0), path)
     assert imported(TRAINING.format(shared=FROM_A_FILE.format(path=str(path)))) == set()
 
 
-def test_stacks_train_where_there_is_no_ray():
+def test_stacks_train_without_ray():
     assert imported(STACKED) == {"3", "True"}

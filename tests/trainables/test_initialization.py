@@ -1,4 +1,4 @@
-"""Initialisations against torch.nn.init and SciPy."""
+"""Weight initialisation against torch.nn.init and SciPy."""
 
 import numpy as np
 import pytest
@@ -13,13 +13,13 @@ from trainables.layers.normalization import WeightNormLinear
 
 GAIN = 1.7
 
-# By name: torch's own, with that gain; Xavier and He have it in the standard deviation.
+# By name: torch's own function with that gain; Xavier and He include it in the standard deviation.
 TORCHS = {
     "normal": lambda w: nn.init.normal_(w, std=0.3),
     "uniform": lambda w: nn.init.uniform_(w, -0.3, 0.3),
     "xavier_normal": lambda w: nn.init.xavier_normal_(w, gain=GAIN),
     "xavier_uniform": lambda w: nn.init.xavier_uniform_(w, gain=GAIN),
-    # torch's He takes the gain from a nonlinearity; linear has 1.
+    # torch's He takes the gain from a nonlinearity; for "linear" it is 1.
     "he_normal": lambda w: nn.init.kaiming_normal_(w, nonlinearity="linear").mul_(GAIN),
     "he_uniform": lambda w: nn.init.kaiming_uniform_(w, nonlinearity="linear").mul_(GAIN),
     "orthogonal": lambda w: nn.init.orthogonal_(w, gain=GAIN),
@@ -29,7 +29,7 @@ TORCHS = {
 @pytest.mark.parametrize("shape", [(30, 20), (8, 4, 3, 3)], ids=["linear", "convolution"])
 @pytest.mark.parametrize("name", TORCHS)
 @torch.no_grad()
-def test_weights_are_torchs(name, shape):
+def test_weights_match_pytorch(name, shape):
     own, torchs = torch.empty(shape, dtype=torch.float64), torch.empty(shape, dtype=torch.float64)
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -39,12 +39,12 @@ def test_weights_are_torchs(name, shape):
     torch.testing.assert_close(own, torchs)
 
 
-def test_every_initialization_is_checked():
+def test_every_initialization_is_tested():
     assert {*TORCHS, "default"} == set(Initialization.__args__)
 
 
 @pytest.mark.parametrize("name", Activation.__args__)
-def test_gain_is_torchs_or_keeps_the_mean_square(name):
+def test_the_gain_matches_pytorch_or_keeps_the_mean_square(name):
     def squared(z):
         with torch.no_grad():
             value = ACTIVATIONS[name]()(torch.tensor(z, dtype=torch.float64)).item()
@@ -57,7 +57,7 @@ def test_gain_is_torchs_or_keeps_the_mean_square(name):
     assert GAINS[name] == pytest.approx(expected, rel=1e-4)
 
 
-def test_gain_is_of_the_activation_behind_and_biases_are_set():
+def test_the_gain_is_that_of_the_next_activation_and_biases_are_set():
     network = nn.Sequential(
         nn.Linear(400, 300), nn.LayerNorm(300), nn.ReLU(), nn.Dropout(0.1), nn.Linear(300, 200)
     )
@@ -65,13 +65,13 @@ def test_gain_is_of_the_activation_behind_and_biases_are_set():
         torch.manual_seed(0)
         initialize(network, TrainingConfig(initialization="he_normal", init_bias=0.25))
     deviations = [network[index].weight.std().item() for index in (0, 4)]
-    # Of 60,000 draws and more: a relative error of 2 per cent is six standard deviations.
+    # At least 60,000 draws: a relative error of 2 per cent is six standard deviations.
     assert deviations == pytest.approx([np.sqrt(2 / 400), np.sqrt(1 / 300)], rel=0.02)
     assert {bias.item() for index in (0, 4) for bias in network[index].bias} == {0.25}
     assert network[1].weight.unique().tolist() == [1.0]
 
 
-def test_default_leaves_what_the_layers_were_made_with():
+def test_the_default_keeps_the_layers_own_initial_weights():
     layer = nn.Linear(3, 2)
     before = layer.weight.clone(), layer.bias.clone()
     initialize(layer, TrainingConfig(init_bias=3.0))
@@ -79,7 +79,7 @@ def test_default_leaves_what_the_layers_were_made_with():
     assert (layer.bias == before[1]).all()
 
 
-def test_weight_normalisation_starts_from_the_weights_that_were_drawn():
+def test_weight_normalisation_starts_from_the_drawn_weights():
     layer = WeightNormLinear(5, 3)
     initialize(layer, TrainingConfig(initialization="orthogonal"))
     torch.testing.assert_close(layer.effective_weight(), layer.weight)
@@ -94,7 +94,7 @@ def test_initial_weights_are_a_function_of_the_seed(trial):
     assert (first_weight(1) != first_weight(2)).all()
 
 
-def test_biases_may_be_set_in_a_trial(trial):
+def test_a_trial_can_set_its_biases(trial):
     learner = trial(initialization="xavier_uniform", init_bias=0.5)
     assert isinstance(learner.hyperparameters, MLPConfig)
     assert set(learner._learner.network[0].bias.tolist()) == {0.5}

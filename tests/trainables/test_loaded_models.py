@@ -1,4 +1,4 @@
-"""Every network of the recipe can be loaded from its checkpoint, and predicts as it did in training."""
+"""Every network of the recipe can be loaded from its checkpoint and predicts as in training."""
 
 import pytest
 from sklearn.datasets import load_digits
@@ -27,7 +27,7 @@ RECIPE = {
     ],
     ids=lambda part: part.__name__ if isinstance(part, type) else part.get("normalization", ""),
 )
-def test_loaded_model_scores_as_the_trial_did(model, config, tmp_path, monkeypatch):
+def test_a_loaded_model_scores_like_the_trial(model, config, tmp_path, monkeypatch):
     monkeypatch.setattr("ray.tune.trainable.trainable.DEFAULT_STORAGE_PATH", str(tmp_path / "logs"))
     trial = model(config={"dataset": "digits", "test": 0.6, **RECIPE, **config})
     trial.train()

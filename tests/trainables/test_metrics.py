@@ -1,4 +1,4 @@
-"""The metrics of results against scikit-learn's functions."""
+"""The reported metrics against scikit-learn's functions."""
 
 import re
 from types import MappingProxyType
@@ -38,7 +38,10 @@ REGRESSION = {
 
 
 def classified(classes, lanes=()):
-    """Outputs with many ties, and targets of classes of unequal frequency, one of them never predicted."""
+    """Return outputs with many ties, and targets with unequal class frequencies.
+
+    One class is never predicted.
+    """
     generator = torch.Generator().manual_seed(classes)
     outputs = torch.randn(*lanes, ROWS, classes, generator=generator).round(decimals=1)
     outputs[..., 0] = -5.0
@@ -48,14 +51,14 @@ def classified(classes, lanes=()):
 
 @pytest.mark.parametrize("classes", [2, 3, 10])
 @pytest.mark.parametrize("name", METRICS["classification"])
-def test_classification_is_scored_as_by_scikit_learn(name, classes):
+def test_classification_metrics_match_scikit_learn(name, classes):
     outputs, targets = classified(classes)
     expected = CLASSIFICATION[name](targets, outputs)
     assert BY_TASK["classification"][name](outputs, targets).item() == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.parametrize("name", METRICS["regression"])
-def test_regression_is_scored_as_by_scikit_learn(name):
+def test_regression_metrics_match_scikit_learn(name):
     generator = torch.Generator().manual_seed(0)
     outputs = torch.randn(ROWS, 1, generator=generator, dtype=torch.float64)
     targets = 0.5 * outputs[:, 0] + torch.randn(ROWS, generator=generator, dtype=torch.float64)
@@ -63,7 +66,7 @@ def test_regression_is_scored_as_by_scikit_learn(name):
     assert BY_TASK["regression"][name](outputs, targets).item() == pytest.approx(expected, rel=1e-9)
 
 
-def test_lanes_are_scored_each_for_itself():
+def test_each_lane_is_scored_separately():
     outputs, targets = classified(4, lanes=(5,))
     metrics = Metrics("classification", METRICS["classification"])
     together = metrics.of([outputs[:, :70], outputs[:, 70:]], targets)
@@ -71,7 +74,7 @@ def test_lanes_are_scored_each_for_itself():
 
 
 @pytest.mark.parametrize("task", ["classification", "regression"])
-def test_outputs_that_are_not_finite_have_no_score(task):
+def test_non_finite_outputs_have_no_score(task):
     outputs, targets = torch.zeros(2, ROWS, 2 if task == "classification" else 1), torch.arange(ROWS) % 2
     outputs[1, 3, 0] = torch.nan
     sound, broken = Metrics(task, METRICS[task]).of([outputs], targets)
@@ -87,7 +90,7 @@ def test_a_class_without_rows_has_no_roc_auc():
 @pytest.mark.parametrize(
     ("dataset", "reference"), [("wine", CLASSIFICATION), ("diabetes", REGRESSION)], ids=["wine", "diabetes"]
 )
-def test_results_have_what_the_settings_name_in_the_targets_own_units(trial, dataset, reference):
+def test_results_hold_the_requested_metrics_in_units_of_the_target(trial, dataset, reference):
     learner = trial(dataset=dataset, metrics=list(reference), precision="float64")
     result = learner.train()
     validation, target = learner.dataset.validation, learner.dataset.target
@@ -120,7 +123,7 @@ def test_a_lane_reports_what_a_lone_trial_reports(trial, dataset, names):
         )
 
 
-def test_metrics_of_a_users_own_are_of_outputs_and_targets(trial, after):
+def test_a_user_s_metric_gets_outputs_and_targets(trial, after):
     def top2(outputs, targets):
         return (outputs.topk(2).indices == targets[:, None]).any(dim=1).double().mean()
 
@@ -146,6 +149,6 @@ def test_metrics_of_a_users_own_are_of_outputs_and_targets(trial, after):
     ],
     ids=str,
 )
-def test_metrics_that_there_are_not_are_refused(metrics, message):
+def test_unknown_metrics_are_refused(metrics, message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
         MLP.metrics({"dataset": "wine", "metrics": metrics})

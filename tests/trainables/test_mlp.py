@@ -1,4 +1,4 @@
-"""The MLP learns, and tells what it learned."""
+"""The MLP learns and reports what it learned."""
 
 import math
 
@@ -68,7 +68,7 @@ def test_a_batch_may_be_larger_than_the_data(trial, after):
 
 
 @pytest.mark.parametrize(("dataset", "score"), [("wine", "val_accuracy"), ("diabetes", "val_rmse")])
-def test_every_result_has_the_metrics_that_were_announced(trial, dataset, score, scores):
+def test_every_result_has_the_announced_metrics(trial, dataset, score, scores):
     names = MLP.metrics({"dataset": dataset})
     assert {"train_loss", "val_loss", score, *ABOUT_TRAINING} == set(names)
     assert set(names) <= set(trial(dataset=dataset).train())

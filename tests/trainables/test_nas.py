@@ -1,4 +1,4 @@
-"""Networks written as text: read, built, trained, alone and in a stack."""
+"""Networks written as text: parsed, built, trained, alone and in a stack."""
 
 import math
 
@@ -41,7 +41,7 @@ def curve(trial, epochs):
     return [[result[name] for name in METRICS] for result in (trial.train() for _ in range(epochs))]
 
 
-def test_layers_are_read_with_their_fields_in_any_order_and_defaults_for_the_rest():
+def test_layer_fields_may_have_any_order_and_may_be_omitted():
     layers = read("dense activation=tanh width=8 ;dropout p=.25; dense skip=0,1", NasMLPConfig.kinds)
     assert [layer.model_dump() for layer in layers] == [
         {"width": 8, "activation": "tanh", "skip": ()},
@@ -69,13 +69,13 @@ def test_layers_are_read_with_their_fields_in_any_order_and_defaults_for_the_res
         ("dense; dense; dense skip=1,", "of 0 to 1, ascending, with commas between them, got '1,'"),
     ],
 )
-def test_a_wrong_architecture_is_refused_with_the_layer_and_what_must_hold(text, problem):
+def test_an_invalid_architecture_is_refused_with_the_layer_and_what_must_hold(text, problem):
     with pytest.raises(ValueError, match=r"^architecture: layer") as caught:
         parse(NasMLPConfig, {"architecture": text}, where="config")
     assert problem in str(caught.value)
 
 
-def test_a_wrong_architecture_in_a_sweep_is_refused_where_it_stands(tmp_path, capsys):
+def test_an_invalid_architecture_in_a_sweep_is_refused_with_its_position(tmp_path, capsys):
     from tuner.cli import WRONG_INPUT, main
 
     (tmp_path / "sweep.yaml").write_text(
@@ -90,7 +90,7 @@ def test_a_wrong_architecture_in_a_sweep_is_refused_where_it_stands(tmp_path, ca
     )
 
 
-def test_a_skipped_layer_adds_what_the_earlier_one_gave():
+def test_a_skip_connection_adds_the_output_of_the_earlier_layer():
     [trial] = trials(NasMLP, architecture="dense width=13 activation=tanh; dense width=4 skip=0")
     chain, last = trial.model(trial.hyperparameters).double()
     first, second = chain.layers
@@ -99,14 +99,14 @@ def test_a_skipped_layer_adds_what_the_earlier_one_gave():
     assert (last.in_features, last.out_features) == (4, 3)
 
 
-def test_a_skip_between_widths_goes_through_a_matrix_of_its_own():
+def test_a_skip_between_different_widths_has_its_own_projection():
     [trial] = trials(NasMLP, architecture="dense width=6; dense width=4; dense width=5 skip=0,1")
     [chain, _] = trial.model(trial.hyperparameters)
     shapes = {name: tuple(module.weight.shape) for name, module in chain.projections.items()}
     assert shapes == {"0_to_3": (4, 13), "1_to_3": (4, 6)}
 
 
-def test_a_skip_between_images_meets_the_smaller_one():
+def test_a_skip_between_images_is_reduced_to_the_smaller_size():
     [trial] = trials(NasCNN, architecture="conv filters=3; maxpool size=3; conv filters=5 skip=0,1")
     network = trial.model(trial.hyperparameters)
     pooling, mixing = network[1].projections["0_to_3"]
@@ -118,7 +118,7 @@ def test_a_skip_between_images_meets_the_smaller_one():
 @pytest.mark.parametrize(
     ("cls", "architecture"), [*((NasMLP, text) for text in MLPS), *((NasCNN, text) for text in CNNS)]
 )
-def test_every_kind_of_layer_trains_and_a_stack_gives_the_same_curve(cls, architecture):
+def test_every_kind_of_layer_trains_alike_alone_and_in_a_stack(cls, architecture):
     alone = [curve(trial, 3) for trial in trials(cls, 3, architecture=architecture)]
     lanes = trials(cls, 3, architecture=architecture)
     stacked = [[] for _ in lanes]
@@ -143,7 +143,7 @@ def test_ten_epochs_learn(cls, architecture):
     assert curve(trial, 10)[-1][2] > 0.9
 
 
-def test_trials_of_one_architecture_train_together_and_others_alone():
+def test_only_trials_of_one_architecture_train_together():
     texts = [MLPS[1], MLPS[2], MLPS[1]]
     configs = [{"dataset": "wine", "architecture": text, "seed": seed} for seed, text in enumerate(texts)]
     assert NasMLP.why_alone(configs) is None
@@ -153,7 +153,7 @@ def test_trials_of_one_architecture_train_together_and_others_alone():
     assert keys[0] == keys[2] != keys[1]
 
 
-def test_rows_that_are_no_images_are_refused():
+def test_rows_that_are_not_images_are_refused():
     with pytest.raises(ValueError, match=r"^dataset: 'wine' must be images, got rows of shape \(13,\)$"):
         NasCNN.metrics({"dataset": "wine"})
 

@@ -1,4 +1,4 @@
-"""Normalisations against NumPy's formulas and PyTorch's own; those that make no sense are refused."""
+"""Normalisations against NumPy's formulas and PyTorch; meaningless settings are refused."""
 
 import numpy as np
 import pytest
@@ -55,7 +55,7 @@ def test_local_response_divides_by_neighbouring_channels():
     ],
     ids=["linear", "convolution"],
 )
-def test_weight_normalisation_is_torchs(own, plain, shape):
+def test_weight_normalisation_matches_pytorch(own, plain, shape):
     own, plain = own.double(), plain.double()
     own.reset_gain()
     with torch.no_grad():
@@ -98,6 +98,6 @@ def test_weight_normalisation_is_torchs(own, plain, shape):
     ],
     ids=["local_response", "groups", "single rows", "a last single row", "misspelt"],
 )
-def test_what_makes_no_sense_is_refused(trial, config, message):
+def test_meaningless_settings_are_refused(trial, config, message):
     with pytest.raises(ValueError, match=message):
         trial(**config)

@@ -1,4 +1,4 @@
-"""Optimizers, schedules, clipping and penalties against PyTorch's own in a bare loop."""
+"""Optimizers, schedules, clipping and penalties against PyTorch's in a bare loop."""
 
 import math
 
@@ -15,7 +15,7 @@ from trainables.training import optimizers
 
 EXACT = {"precision": "float64", "lr": 0.05, "batch_size": 20, "hidden": 8}
 
-# By name: hyperparameters, and torch's own with the same.
+# By name: hyperparameters, and torch's optimizer with the same values.
 TORCHS = {
     "sgd": ({}, lambda p: optim.SGD(p, lr=0.05)),
     "sgd with momentum": ({"momentum": 0.7}, lambda p: optim.SGD(p, lr=0.05, momentum=0.7)),
@@ -44,13 +44,13 @@ def sgd(parameters):
 
 
 @pytest.mark.parametrize("case", TORCHS)
-def test_optimizer_is_torchs(trial, case):
+def test_an_optimizer_matches_pytorch(trial, case):
     parts, torchs = TORCHS[case]
     assert_same_training(trial(**EXACT, optimizer=case.split()[0], **parts), torchs)
 
 
 @pytest.mark.parametrize("name", OptimizerName.__args__)
-def test_hyperparameters_that_are_not_given_are_torchs_defaults(name):
+def test_missing_hyperparameters_have_pytorch_s_defaults(name):
     weights = [torch.nn.Parameter(torch.zeros(2))]
     own = optimizers.build(OptimizerConfig(optimizer=name, lr=0.1), weights)
     plain = {"lr": 0.1} if name != "nesterov" else {"lr": 0.1, "momentum": 0.9, "nesterov": True}
@@ -84,24 +84,24 @@ SCHEDULES = {
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_schedule_is_torchs(trial, name):
+def test_a_schedule_matches_pytorch(trial, name):
     own = {"schedule": name, "decay_factor": 0.3, "decay_epochs": 4, "min_lr_ratio": 0.1}
-    epochs = 5 if name == "cosine" else 11  # torch's rises again after its end
+    epochs = 5 if name == "cosine" else 11  # torch's schedule rises again after its end
     found = rates(trial(**EXACT, **own), epochs)
     assert found == pytest.approx(torchs_rates(SCHEDULES[name], epochs))
 
 
-def test_every_schedule_is_checked():
+def test_every_schedule_is_tested():
     assert {*SCHEDULES, "plateau"} == set(ScheduleName.__args__)
 
 
-def test_cosine_stays_at_its_end(trial):
+def test_a_cosine_schedule_stays_at_its_final_value(trial):
     found = rates(trial(**EXACT, schedule="cosine", decay_epochs=3, min_lr_ratio=0.1), 6)
     assert found[3:] == pytest.approx([0.005] * 3)
 
 
-def test_reduction_on_plateau_is_torchs(trial):
-    # With such a learning rate nothing improves by the ten-thousandth part that counts.
+def test_reduction_on_plateau_matches_pytorch(trial):
+    # This learning rate never improves the loss by the relative 1e-4 that counts.
     own = {"lr": 1e-7, "optimizer": "sgd", "schedule": "plateau", "decay_factor": 0.5}
     learner = trial(**{**EXACT, **own}, plateau_patience=1, min_lr_ratio=0.2)
     results = [learner.train() for _ in range(12)]
@@ -115,7 +115,7 @@ def test_reduction_on_plateau_is_torchs(trial):
     assert expected[-1] == 2e-8
 
 
-def test_warm_up_rises_from_update_to_update_and_the_schedule_begins_after_it(trial):
+def test_the_warm_up_rises_at_each_update_and_the_schedule_begins_after_it(trial):
     learner = trial(**EXACT, schedule="step", decay_epochs=2, decay_factor=0.1, warmup=1.5)
     updates = learner._learner.batches
     ramp = 1.5 * updates
@@ -148,17 +148,17 @@ def test_weights_follow_the_warm_up(trial):
 
 
 @pytest.mark.parametrize("limit", [0.05, 1e3])
-def test_clipping_by_norm_is_torchs(trial, limit):
+def test_clipping_by_norm_matches_pytorch(trial, limit):
     clip = lambda parameters: torch.nn.utils.clip_grad_norm_(parameters, limit)  # noqa: E731
     assert_same_training(trial(**EXACT, optimizer="sgd", clip_norm=limit), sgd, clip=clip)
 
 
-def test_clipping_by_value_is_torchs(trial):
+def test_clipping_by_value_matches_pytorch(trial):
     clip = lambda parameters: torch.nn.utils.clip_grad_value_(parameters, 0.01)  # noqa: E731
     assert_same_training(trial(**EXACT, optimizer="sgd", clip_value=0.01), sgd, clip=clip)
 
 
-def test_clipping_by_both_takes_values_first(trial):
+def test_clipping_by_value_precedes_clipping_by_norm(trial):
     def clip(parameters):
         parameters = list(parameters)
         torch.nn.utils.clip_grad_value_(parameters, 0.01)
@@ -167,7 +167,7 @@ def test_clipping_by_both_takes_values_first(trial):
     assert_same_training(trial(**EXACT, optimizer="sgd", clip_value=0.01, clip_norm=0.02), sgd, clip=clip)
 
 
-def test_penalties_are_of_the_weights_and_not_of_biases(trial):
+def test_penalties_apply_to_weights_and_not_to_biases(trial):
     def penalty(network):
         weights = [module.weight for module in network if isinstance(module, torch.nn.Linear)]
         return sum(0.01 * w.abs().sum() + 0.03 / 2 * w.square().sum() for w in weights)
@@ -175,14 +175,14 @@ def test_penalties_are_of_the_weights_and_not_of_biases(trial):
     assert_same_training(trial(**EXACT, optimizer="sgd", l1=0.01, l2=0.03), sgd, penalty=penalty)
 
 
-def test_label_smoothing_is_torchs(trial):
+def test_label_smoothing_matches_pytorch(trial):
     def loss(outputs, targets):
         return functional.cross_entropy(outputs, targets, label_smoothing=0.2)
 
     assert_same_training(trial(**EXACT, optimizer="sgd", label_smoothing=0.2), sgd, loss=loss)
 
 
-def test_validation_loss_is_not_smoothed(trial):
+def test_the_validation_loss_is_not_smoothed(trial):
     learner = trial(**EXACT, label_smoothing=0.5)
     result = learner.train()
     features, targets = learner._learner.validation
@@ -197,7 +197,7 @@ def test_label_smoothing_of_a_regression_is_refused(trial):
         MLP.check({"dataset": "diabetes", "label_smoothing": 0.1})
 
 
-def test_gradient_norm_is_that_of_the_last_update_before_clipping(trial):
+def test_the_gradient_norm_is_that_of_the_last_update_before_clipping(trial):
     learner = trial(**{**EXACT, "batch_size": 1000}, optimizer="sgd", clip_norm=1e-12)
     network, (features, targets) = learner._learner.network, learner._learner.training
     gradients = torch.autograd.grad(

@@ -1,4 +1,4 @@
-"""Each step against scikit-learn's transformer or a NumPy formula, fitted on the training rows alone."""
+"""Each preprocessing step against scikit-learn or a NumPy formula, fitted on the training rows only."""
 
 import json
 import re
@@ -22,7 +22,7 @@ SETTINGS = SplitSettings(precision="float64")
 
 
 def table(rows=120):
-    """Correlated columns of very different units with outliers, a text column, a target."""
+    """Return correlated columns of very different units with outliers, a text column, and a target."""
     generator = np.random.default_rng(0)
     base = generator.normal(size=(rows, 3))
     numbers = base @ generator.normal(size=(3, 3)) * [1, 100, 1e-3] + [0, 50, 1]
@@ -42,7 +42,7 @@ def with_gaps():
 
 
 def prepared(rows, **config):
-    """The frame's training rows and all rows, and what became of the training and validation rows."""
+    """Return the frame's training rows, all its rows, and the prepared data set."""
     source = sources.of_arrays(*rows)
     dataset = datasets.prepare(source, SETTINGS, PreprocessingConfig(**config), sweep_seed=0)
     frame = rows[0]
@@ -58,19 +58,19 @@ def numbers(frame):
     [("standard", StandardScaler()), ("minmax", MinMaxScaler()), ("robust", RobustScaler())],
     ids=["standard", "minmax", "robust"],
 )
-def test_scaling_is_that_of_scikit_learn_fitted_on_the_training_rows(scaling, reference):
+def test_scaling_matches_scikit_learn_fitted_on_the_training_rows(scaling, reference):
     training, validation, dataset = prepared(table(), scaling=scaling)
     reference.fit(numbers(training))
     for rows, part in ((training, dataset.training), (validation, dataset.validation)):
         np.testing.assert_allclose(part.features[:, :3], reference.transform(numbers(rows)), rtol=1e-9)
 
 
-def test_without_scaling_numbers_stay_as_they_are():
+def test_without_scaling_numbers_are_unchanged():
     training, _, dataset = prepared(table(), scaling="none")
     np.testing.assert_array_equal(dataset.training.features[:, :3], numbers(training))
 
 
-def test_text_is_encoded_as_scikit_learn_does_it_without_a_column_for_unseen_categories():
+def test_text_encoding_matches_scikit_learn_without_columns_for_unseen_categories():
     frame, target = table()
     _, validation, _ = prepared((frame, target))
     frame.loc[validation.index[0], "kind"] = "only here"
@@ -83,14 +83,14 @@ def test_text_is_encoded_as_scikit_learn_does_it_without_a_column_for_unseen_cat
 
 
 @pytest.mark.parametrize("strategy", ["mean", "median", "most_frequent", "constant"])
-def test_gaps_are_filled_as_scikit_learn_fills_them(strategy):
+def test_gaps_are_filled_as_scikit_learn_does(strategy):
     training, validation, dataset = prepared(with_gaps(), missing=strategy, missing_value=7.0, scaling="none")
     assert training.isna().any().any()
     imputer = SimpleImputer(strategy=strategy, fill_value=7.0).fit(numbers(training))
     np.testing.assert_allclose(dataset.validation.features[:, :3], imputer.transform(numbers(validation)))
 
 
-def test_gaps_are_filled_from_the_nearest_rows_in_units_of_deviations():
+def test_gaps_are_filled_from_the_nearest_standardised_rows():
     training, validation, dataset = prepared(with_gaps(), missing="knn", missing_neighbors=3, scaling="none")
     scaler = StandardScaler().fit(numbers(training))
     imputer = KNNImputer(n_neighbors=3).fit(scaler.transform(numbers(training)))
@@ -98,7 +98,7 @@ def test_gaps_are_filled_from_the_nearest_rows_in_units_of_deviations():
     np.testing.assert_allclose(dataset.validation.features[:, :3], expected)
 
 
-def test_missing_text_is_the_commonest_of_the_training_rows_or_a_category_of_its_own():
+def test_missing_text_becomes_the_most_frequent_value_or_a_separate_category():
     training, validation, dataset = prepared(with_gaps(), missing="mean")
     gaps = validation["kind"].isna().to_numpy()
     column = dataset.feature_names.index(f"kind={training['kind'].mode()[0]}")
@@ -109,7 +109,7 @@ def test_missing_text_is_the_commonest_of_the_training_rows_or_a_category_of_its
     np.testing.assert_array_equal(dataset.validation.features[:, column], gaps)
 
 
-def test_gaps_that_nothing_fills_are_refused_by_column():
+def test_unfilled_gaps_are_refused_by_column():
     with pytest.raises(
         ValueError, match=r"^missing: must be mean, .* got 'none' and gaps in 'a' \(\d+ rows\), 'b'"
     ):
@@ -136,7 +136,7 @@ def test_outliers_are_clipped_to_deviations_from_the_mean():
     np.testing.assert_allclose(dataset.validation.features[:, :3], expected)
 
 
-def test_outliers_are_removed_from_the_training_rows_and_from_no_others():
+def test_outliers_are_removed_from_the_training_rows_only():
     everything, _, before = prepared(table())
     _, _, after = prepared(table(), outliers="remove", outlier_rule="zscore", outlier_limit=2.0)
     values = numbers(everything)
@@ -145,7 +145,7 @@ def test_outliers_are_removed_from_the_training_rows_and_from_no_others():
     assert after.training.rows.tolist() == everything.index[inside].tolist()
     assert after.validation.rows.tolist() == before.validation.rows.tolist()
     assert after.test.rows.tolist() == before.test.rows.tolist()
-    # What is fitted next does not see them.
+    # The next steps are fitted without them.
     assert after.training.features[:, :3].mean(axis=0) == pytest.approx(0, abs=1e-9)
 
 
@@ -159,7 +159,7 @@ def test_removing_all_rows_of_a_class_is_refused():
         prepared((frame, target), outliers="remove")
 
 
-def test_a_column_whose_quartiles_are_equal_has_no_outliers():
+def test_a_column_with_equal_quartiles_has_no_outliers():
     frame, target = table()
     frame["b"] = 0.0
     frame.loc[::10, "b"] = 1.0
@@ -167,7 +167,7 @@ def test_a_column_whose_quartiles_are_equal_has_no_outliers():
     np.testing.assert_array_equal(dataset.training.features[:, 1], training["b"])
 
 
-def test_pca_whitening_is_that_of_scikit_learn():
+def test_pca_whitening_matches_scikit_learn():
     training, validation, dataset = prepared(table(), whitening="pca")
     scaler = StandardScaler().fit(numbers(training))
     pca = PCA(whiten=True, svd_solver="full").fit(scaler.transform(numbers(training)))
@@ -186,7 +186,7 @@ def test_zca_whitening_multiplies_by_the_inverse_root_of_the_covariance():
     np.testing.assert_allclose(whitened, np.eye(3), atol=1e-9)
 
 
-def test_pca_keeps_the_wanted_share_of_the_variance_and_no_rounding_errors():
+def test_pca_keeps_the_requested_share_of_the_variance_and_no_rounding_errors():
     frame, target = table()
     frame["again"] = 2 * frame["b"]
     _, _, whole = prepared((frame, target), whitening="pca")
@@ -222,7 +222,7 @@ EVERYTHING = {
 
 
 @pytest.mark.parametrize("config", EVERYTHING.values(), ids=EVERYTHING)
-def test_what_is_written_as_json_and_arrays_does_the_same(config):
+def test_preprocessing_restored_from_json_and_arrays_is_identical(config):
     _, _, dataset = prepared(with_gaps(), **{"missing": "mean", **config})
     fitted = dataset.preprocessing
     again = Preprocessing.from_dict(json.loads(json.dumps(fitted.to_dict())), fitted.arrays)
@@ -233,7 +233,7 @@ def test_what_is_written_as_json_and_arrays_does_the_same(config):
     assert again.feature_names == fitted.feature_names
 
 
-def test_validation_and_test_rows_have_no_part_in_the_fit():
+def test_validation_and_test_rows_do_not_affect_the_fit():
     frame, target = with_gaps()
     training, _, before = prepared((frame, target), missing="knn", whitening="pca", outliers="clip")
     others = frame.index.difference(training.index)
@@ -242,19 +242,19 @@ def test_validation_and_test_rows_have_no_part_in_the_fit():
     np.testing.assert_array_equal(after.training.features, before.training.features)
 
 
-def test_trials_of_equal_preprocessing_share_one_set_and_others_do_not(trial):
+def test_only_trials_with_equal_preprocessing_share_a_data_set(trial):
     one, same, other = trial(scaling="robust"), trial(scaling="robust", lr=0.1), trial(scaling="minmax")
     assert one.dataset is same.dataset
     assert one.dataset is not other.dataset
     assert one.dataset.source is other.dataset.source
 
 
-def test_what_has_no_effect_makes_no_set_of_its_own():
+def test_ineffective_settings_do_not_make_another_data_set():
     assert relevant(MLPConfig(missing_neighbors=3, missing_value=2.0)) == relevant(MLPConfig(hidden=8))
     assert relevant(MLPConfig(missing="knn", missing_neighbors=3)) != relevant(MLPConfig(missing="knn"))
 
 
-def test_sets_that_no_trial_uses_are_kept_up_to_a_limit():
+def test_unused_data_sets_are_kept_up_to_a_limit():
     cache = RowCache(datasets=2)
     source = sources.of_arrays(*table())
     kinds = [PreprocessingConfig(scaling=scaling) for scaling in ("none", "standard", "minmax", "robust")]
@@ -268,7 +268,7 @@ def test_sets_that_no_trial_uses_are_kept_up_to_a_limit():
     ]
 
 
-def test_large_sets_are_kept_up_to_a_size():
+def test_large_data_sets_are_kept_up_to_a_total_size():
     source = sources.of_arrays(*table())
     config = PreprocessingConfig()
     size = datasets.prepare(source, SETTINGS, config, sweep_seed=0).training.features.nbytes
@@ -288,13 +288,13 @@ def test_large_sets_are_kept_up_to_a_size():
     ],
     ids=str,
 )
-def test_wrong_choices_are_refused_in_a_sentence(trial, config, message):
+def test_invalid_options_are_refused_in_a_sentence(trial, config, message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         trial(**config)
 
 
 class Gappy(MLP):
-    """An MLP on rows with gaps and text, which a class of the user's gives."""
+    """An MLP on rows with gaps and text, from a user's ``data`` method."""
 
     Settings = SplitSettings
 
@@ -304,7 +304,7 @@ class Gappy(MLP):
 
 
 @pytest.mark.parametrize("config", EVERYTHING.values(), ids=EVERYTHING)
-def test_a_checkpoint_takes_raw_rows_to_the_scores_that_were_reported(config, tmp_path, monkeypatch):
+def test_a_checkpoint_reproduces_the_reported_scores_from_raw_rows(config, tmp_path, monkeypatch):
     monkeypatch.setattr("ray.tune.trainable.trainable.DEFAULT_STORAGE_PATH", str(tmp_path / "logs"))
     trial = Gappy(config={"missing": "mean", **config, "lr": 0.05, "batch_size": 16})
     result = [trial.train() for _ in range(3)][-1]

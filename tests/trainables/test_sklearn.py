@@ -1,4 +1,4 @@
-"""The ``sklearn`` trainable against scikit-learn itself, and what it refuses with which words."""
+"""The ``sklearn`` trainable against scikit-learn itself, and the messages about what it refuses."""
 
 import json
 import re
@@ -25,7 +25,7 @@ def start(tmp_path, monkeypatch):
 
 
 def rows(trial):
-    """Raw training and validation rows and their targets."""
+    """Return raw training and validation rows with their targets."""
     table, targets = trial.source.table.numbers, trial.source.targets
     training, validation = trial.dataset.training.rows, trial.dataset.validation.rows
     return table[training], targets[training], table[validation], targets[validation]
@@ -40,7 +40,7 @@ def seed_of(trial):
     return seed
 
 
-def test_a_pipeline_is_fitted_as_scikit_learn_fits_it(start):
+def test_a_pipeline_is_fitted_as_scikit_learn_does(start):
     trial = start(estimator=PIPELINE, svc__C=3.0, svc__gamma=0.05, metrics=["macro_f1", "balanced_accuracy"])
     result = trial.train()
     x, y, others, wanted = rows(trial)
@@ -55,7 +55,7 @@ def test_a_pipeline_is_fitted_as_scikit_learn_fits_it(start):
 @pytest.mark.parametrize(
     "path", ["sklearn.linear_model.LogisticRegression", f"{__name__}:PREPARED", f"{__name__}:made"]
 )
-def test_an_estimator_is_a_class_an_instance_or_what_a_function_makes(start, path):
+def test_an_estimator_can_be_a_class_an_instance_or_the_result_of_a_function(start, path):
     assert 0.5 < start(estimator=path, scaling="standard").train()["val_accuracy"] <= 1
 
 
@@ -63,7 +63,7 @@ def made():
     return LogisticRegression(C=0.5)
 
 
-def test_probabilities_are_scored_as_by_scikit_learn(start):
+def test_scores_of_probabilities_match_scikit_learn(start):
     trial = start(
         estimator="sklearn.ensemble:RandomForestClassifier", n_estimators=7, metrics=["log_loss", "roc_auc"]
     )
@@ -75,7 +75,7 @@ def test_probabilities_are_scored_as_by_scikit_learn(start):
     assert result["val_roc_auc"] == metrics.roc_auc_score(wanted, scores, multi_class="ovr")
 
 
-def test_a_regression_is_fitted_and_scored_in_the_targets_own_units(start):
+def test_a_regression_is_fitted_and_scored_in_units_of_the_target(start):
     trial = start(
         dataset="diabetes",
         estimator="sklearn.ensemble:GradientBoostingRegressor",
@@ -92,7 +92,7 @@ def test_a_regression_is_fitted_and_scored_in_the_targets_own_units(start):
     assert result["val_r2"] == pytest.approx(metrics.r2_score(wanted, predicted))
 
 
-def test_a_warm_start_grows_to_what_one_fit_of_that_size_gives(start):
+def test_a_warm_start_equals_one_fit_of_the_final_size(start):
     trial = start(
         estimator="sklearn.ensemble:RandomForestClassifier",
         iteration="warm_start",
@@ -128,7 +128,7 @@ def test_partial_fit_sees_every_training_row_once_per_iteration_in_the_trials_or
     assert result["val_accuracy"] == reference.score(scaler.transform(others), wanted)
 
 
-def test_samples_grow_in_equal_steps_with_every_class_in_its_share(start):
+def test_samples_grow_in_equal_steps_with_the_class_proportions(start):
     trial = start(estimator="sklearn.svm:SVC", iteration="samples", steps=4)
     order = trial._in_order(trial.source.targets[trial.dataset.training.rows])
     targets = trial.source.targets[trial.dataset.training.rows]
@@ -141,7 +141,7 @@ def test_samples_grow_in_equal_steps_with_every_class_in_its_share(start):
     assert trial._fitting.last.n_features_in_ == 13
 
 
-def test_folds_give_the_mean_of_the_folds_so_far_each_with_a_preprocessing_of_its_own(start):
+def test_folds_report_the_running_mean_and_each_has_its_own_preprocessing(start):
     trial = start(
         estimator="sklearn.svm:SVC", iteration="folds", folds=4, scaling="standard", sweep_seed=2, C=0.7
     )
@@ -175,7 +175,7 @@ def test_folds_give_the_mean_of_the_folds_so_far_each_with_a_preprocessing_of_it
     ],
     ids=lambda parts: parts["iteration"],
 )
-def test_the_last_fit_is_to_all_but_the_test_rows_and_is_scored_on_those(start, parts):
+def test_the_final_fit_leaves_out_the_test_rows_and_is_scored_on_them(start, parts):
     settings = {"dataset": "wine", "estimator": "sklearn.ensemble:RandomForestClassifier", **parts}
     search = start(**settings, sweep_seed=3)
     final, metric = Estimator.final(settings, sweep_seed=3, iterations=2, metric="val_accuracy")
@@ -249,6 +249,6 @@ def test_a_checkpoint_is_json_and_refuses_other_rows(start, tmp_path):
     ],
     ids=str,
 )
-def test_what_cannot_be_fitted_is_refused_before_anything_runs(config, message):
+def test_an_impossible_fit_is_refused_before_anything_runs(config, message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
         Estimator.check({"dataset": "wine", "estimator": "sklearn.svm:SVC", **config})

@@ -1,4 +1,4 @@
-"""A lane of a stacked model and the same trial alone give the same learning curve."""
+"""A lane of a stacked model has the same learning curve as the trial alone."""
 
 from types import SimpleNamespace
 from typing import get_args
@@ -27,7 +27,7 @@ METRICS = ("train_loss", "val_loss", "val_accuracy", "learning_rate", "gradient_
 
 
 class Normalised(MLP):
-    """With batch normalisation, whose running statistics are each lane's own."""
+    """An MLP with batch normalisation, whose running statistics belong to each lane."""
 
     def model(self, config):
         return nn.Sequential(
@@ -40,7 +40,7 @@ class Normalised(MLP):
 
 
 class Repeating(MLP):
-    """One activation, one dropout and one layer in several places, and two layers with one weight."""
+    """An MLP that uses one activation, one dropout and one layer in several places, and shares a weight."""
 
     def model(self, config):
         relu, dropout = nn.ReLU(), nn.Dropout(config.dropout)
@@ -56,7 +56,7 @@ class Repeating(MLP):
 
 
 class Reusing(MLP):
-    """It calls one dropout several times, as many networks do."""
+    """An MLP that calls one dropout several times, as many networks do."""
 
     class Net(nn.Module):
         def __init__(self, features, hidden, outputs, p):
@@ -72,7 +72,7 @@ class Reusing(MLP):
 
 
 class FunctionalDropout(MLP):
-    """It draws from torch's global generator, which a stack cannot do lane by lane."""
+    """An MLP that draws from torch's global generator, which a stack cannot do per lane."""
 
     class Net(nn.Module):
         def __init__(self, features, outputs):
@@ -87,7 +87,10 @@ class FunctionalDropout(MLP):
 
 
 def configs(lanes, **parts):
-    """Trials of one shape that differ in everything else; one without momentum, one without decay."""
+    """Yield configs of one shape that differ in everything else.
+
+    One has no momentum and one no weight decay.
+    """
     rng = np.random.default_rng(0)
     for lane in range(lanes):
         yield {
@@ -106,7 +109,7 @@ def configs(lanes, **parts):
 
 
 def images(lanes, **parts):
-    """The same for a CNN, on 180 of the digits; the last batch of an epoch is not a full one."""
+    """Yield configs for a CNN on 180 digits; the last batch of an epoch is not full."""
     own = {
         "dataset": "digits",
         "validation": 0.1,
@@ -121,7 +124,7 @@ def images(lanes, **parts):
 
 
 def tokens(lanes, **parts):
-    """The same for a transformer, on iris."""
+    """Yield configs for a transformer on iris."""
     for config in configs(lanes, dataset="iris", width=8, heads=2, **parts):
         yield {key: value for key, value in config.items() if key != "hidden"}
 
@@ -157,7 +160,7 @@ def assert_same_curves(model, every, *, epochs=4, metrics=METRICS):
     ids=["MLP", "Normalised", "Repeating", "Reusing", "CNN"],
 )
 @pytest.mark.parametrize("optimizer", get_args(OptimizerName))
-def test_lane_and_lone_trial_give_the_same_curve(optimizer, model, every, epochs):
+def test_a_lane_and_a_lone_trial_have_the_same_curve(optimizer, model, every, epochs):
     assert_same_curves(model, list(every(5, optimizer=optimizer, precision="float64")), epochs=epochs)
 
 
@@ -187,7 +190,7 @@ def test_lane_and_lone_trial_give_the_same_curve(optimizer, model, every, epochs
     ids=" ".join,
 )
 @pytest.mark.parametrize("model", [MLP, CNN, Transformer], ids=lambda model: model.__name__)
-def test_lanes_with_options_of_their_own_give_the_curves_of_lone_trials(model, parts):
+def test_lanes_with_different_options_have_the_curves_of_lone_trials(model, parts):
     every = {MLP: configs, CNN: images, Transformer: tokens}[model]
     known = [{name: values for name, values in parts.items() if name in model.Config.model_fields}]
     own = [
@@ -210,7 +213,7 @@ def test_lanes_with_options_of_their_own_give_the_curves_of_lone_trials(model, p
     ],
     ids=" ".join,
 )
-def test_lanes_with_images_of_their_own_give_the_curves_of_lone_trials(parts):
+def test_lanes_with_different_augmentation_have_the_curves_of_lone_trials(parts):
     own = [
         {**config, **{name: values[lane % len(values)] for name, values in parts.items()}}
         for lane, config in enumerate(images(5, precision="float64"))
@@ -218,7 +221,7 @@ def test_lanes_with_images_of_their_own_give_the_curves_of_lone_trials(parts):
     assert_same_curves(CNN, own)
 
 
-def test_lanes_of_a_regression_give_the_curves_of_lone_trials():
+def test_lanes_of_a_regression_have_the_curves_of_lone_trials():
     own = [
         {**config, "dataset": "diabetes", "mixup": 0.3, "noise": 0.1, "validation": 0.1, "test": 0.5}
         for config in configs(4, precision="float64")
@@ -227,7 +230,7 @@ def test_lanes_of_a_regression_give_the_curves_of_lone_trials():
     assert_same_curves(MLP, own, metrics=metrics)
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit")  # torch's own compiler
+@pytest.mark.filterwarnings("ignore:`torch.jit")  # raised in torch's own compiler
 @pytest.mark.parametrize(
     ("parts", "reason"),
     [
@@ -236,13 +239,13 @@ def test_lanes_of_a_regression_give_the_curves_of_lone_trials():
     ],
     ids=["amp", "compile"],
 )
-def test_what_cannot_be_stacked_says_so(parts, reason):
+def test_options_that_cannot_be_stacked_are_named(parts, reason):
     every = list(configs(2, **parts))
     assert MLP(config=dict(every[0])).fusion_key() is None
     assert MLP.why_alone(every) == reason
 
 
-def test_early_stopping_of_a_lane_is_that_of_the_lone_trial():
+def test_early_stopping_of_a_lane_matches_that_of_the_lone_trial():
     every = list(configs(3, precision="float64", patience=2, min_change=10.0))
     trials = [MLP(config=dict(config)) for config in every]
     ends = []
@@ -262,7 +265,7 @@ def test_single_precision_stays_within_the_stated_tolerance(optimizer):
 
 
 @pytest.mark.parametrize("optimizer", get_args(OptimizerName))
-def test_trial_begun_in_a_stack_goes_on_alone_and_the_other_way_round(optimizer, tmp_path):
+def test_a_trial_can_move_between_a_stack_and_training_alone(optimizer, tmp_path):
     [config] = configs(1, optimizer=optimizer, precision="float64")
     others = [
         MLP(config=dict(other)) for other in configs(3, optimizer=optimizer, precision="float64", seed=9)
@@ -277,7 +280,7 @@ def test_trial_begun_in_a_stack_goes_on_alone_and_the_other_way_round(optimizer,
     np.testing.assert_allclose(np.concatenate([first, second, third]), expected, rtol=1e-8)
 
 
-def test_diverging_lane_does_not_touch_the_others():
+def test_a_diverging_lane_does_not_affect_the_others():
     every = list(configs(3, optimizer="sgd", precision="float64"))
     wild = {**every[1], "lr": 1e9}
     alone = curves([MLP(config=dict(config)) for config in (every[0], every[2])], 5, stacked=False)
@@ -291,20 +294,20 @@ def test_diverging_lane_does_not_touch_the_others():
     [{"hidden": 17}, {"depth": 1}, {"activation": "relu"}, {"optimizer": "adam"}, {"batch_size": 21}],
     ids=lambda other: next(iter(other)),
 )
-def test_trials_of_another_shape_or_rule_have_another_key(other):
+def test_trials_with_another_shape_or_optimizer_have_another_key(other):
     one, two = configs(2, optimizer="sgd")
     first, same = MLP(config=dict(one)), MLP(config=dict(two))
     assert first.fusion_key() == same.fusion_key() is not None
     assert first.fusion_key() != MLP(config={**two, **other}).fusion_key()
 
 
-def test_new_trial_fits_with_those_that_have_trained_already():
+def test_a_new_trial_can_join_trials_that_have_trained_already():
     one, two = (MLP(config=dict(config)) for config in configs(2))
     one.train()
     assert one.fusion_key() == two.fusion_key() is not None
 
 
-def test_private_attribute_of_a_model_keeps_apart_those_that_differ_in_it():
+def test_models_that_differ_in_a_private_attribute_are_not_stacked():
     class Scaled(nn.Linear):
         def forward(self, x):
             return super().forward(x) * self._scale
@@ -322,7 +325,7 @@ def test_private_attribute_of_a_model_keeps_apart_those_that_differ_in_it():
     assert one.fusion_key() != three.fusion_key()
 
 
-def test_model_that_cannot_be_vectorised_trains_alone_as_if_nothing_had_been_tried():
+def test_a_model_that_cannot_be_vectorised_trains_alone_unaffected():
     every = list(configs(2, optimizer="sgd", precision="float64"))
     alone = curves([FunctionalDropout(config=dict(config)) for config in every], 3, stacked=False)
     trials = [FunctionalDropout(config=dict(config)) for config in every]
@@ -333,7 +336,7 @@ def test_model_that_cannot_be_vectorised_trains_alone_as_if_nothing_had_been_tri
 
 
 class Changing(nn.Linear):
-    """A linear layer whose forward pass leaves something behind, in one of several ways."""
+    """A linear layer whose forward pass has a side effect, of one of several kinds."""
 
     def __init__(self, features, outputs, how):
         super().__init__(features, outputs)
@@ -365,9 +368,9 @@ CHANGES = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:Full backward hook is firing")  # as the first layer's does
+@pytest.mark.filterwarnings("ignore:Full backward hook is firing")  # the first layer triggers it
 @pytest.mark.parametrize("how", [*CHANGES, "buffer", "inputs"])
-def test_forward_pass_that_leaves_something_behind_does_so_for_its_own_trial_only(how):
+def test_a_side_effect_of_a_forward_pass_stays_within_its_trial(how):
     class Tracking(MLP):
         def model(self, config):
             return Changing(self.dataset.features, self.dataset.outputs, how)
@@ -388,7 +391,7 @@ def test_forward_pass_that_leaves_something_behind_does_so_for_its_own_trial_onl
     assert (trials[0]._learner.validation[0] == rows).all()
 
 
-def test_trainable_with_a_step_of_its_own_trains_alone():
+def test_a_trainable_that_overrides_step_trains_alone():
     class Own(MLP):
         def step(self):
             return {**super().step(), "extra": 1.0}
@@ -399,7 +402,7 @@ def test_trainable_with_a_step_of_its_own_trains_alone():
     assert Own.why_alone(every) == "Own overrides step, which a stack would skip"
 
 
-def test_model_that_raises_trains_alone_where_its_error_shows():
+def test_a_model_that_raises_trains_alone_and_shows_its_error():
     class Raising(nn.Linear):
         def forward(self, x):
             return super().forward({}["missing"])
@@ -417,7 +420,7 @@ def test_model_that_raises_trains_alone_where_its_error_shows():
     assert Faulty.best_lanes(every, most=8) == 1
 
 
-def test_losses_that_may_differ_from_trial_to_trial_are_not_stacked():
+def test_losses_that_may_differ_between_trials_are_not_stacked():
     class Smoothed(MLP):
         def loss(self, config):
             return lambda outputs, targets: functional.cross_entropy(
@@ -428,7 +431,7 @@ def test_losses_that_may_differ_from_trial_to_trial_are_not_stacked():
     assert one.fusion_key() != two.fusion_key()
 
 
-def test_losses_of_one_kind_and_setting_are_stacked():
+def test_losses_of_equal_kind_and_settings_are_stacked():
     class Smoothed(MLP):
         def loss(self, config):
             return nn.CrossEntropyLoss(label_smoothing=config.dropout)
@@ -448,14 +451,14 @@ def test_losses_of_one_kind_and_setting_are_stacked():
 
 
 class Accelerator:
-    """The memory of a device, in bytes, as torch counts it: some is taken, and each lane takes ``each``."""
+    """The memory of a fake device in bytes: ``taken`` is in use, and each lane takes ``each``."""
 
     def __init__(self, monkeypatch, *, size, taken, each):
         self.size, self.taken, self.each = size, taken, each
         self.peak, self.sizes = taken, []
         monkeypatch.setattr(stack, "advance", self.train)
         monkeypatch.setattr(stack_size.loop, "advance", lambda learner: self.train([learner]))
-        # More lanes are always quicker.
+        # More lanes are always faster.
         monkeypatch.setattr(stack_size, "_seconds", lambda function: [function(), 1e-3][1])
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (size - taken, size))
         monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: self.taken)
@@ -475,8 +478,8 @@ class Accelerator:
     ("share", "taken", "most"),
     [(1.0, 0, 16), (0.5, 0, 8), (0.25, 0, 4), (1.0, 800, 8), (1.0, 1500, 1), (0.5, 1000, 1), (1.0, 700, 8)],
 )
-def test_lanes_are_no_more_than_fit_into_the_process_share_of_the_memory(share, taken, most, monkeypatch):
-    """What is there already, as the rows that all lanes read, is counted once and not for each lane."""
+def test_the_lanes_fit_into_the_process_s_share_of_memory(share, taken, most, monkeypatch):
+    """Memory in use, such as the rows common to all lanes, counts once and not per lane."""
     learners = [MLP(config=dict(config))._learner for config in configs(2, optimizer="sgd")]
     device = Accelerator(monkeypatch, size=1600, taken=taken, each=100)
     monkeypatch.setattr(devices.ray, "is_initialized", lambda: True)
@@ -488,8 +491,8 @@ def test_lanes_are_no_more_than_fit_into_the_process_share_of_the_memory(share, 
     )
 
 
-def test_lanes_that_turn_out_to_need_more_than_the_share_are_not_chosen(monkeypatch):
-    """A stack takes three times the memory of a lone trial for each of its lanes."""
+def test_a_number_of_lanes_that_exceeds_the_share_when_tried_is_not_chosen(monkeypatch):
+    """In this stack each lane takes three times the memory of a lone trial."""
     learners = [MLP(config=dict(config))._learner for config in configs(2, optimizer="sgd")]
     device = Accelerator(monkeypatch, size=10_000, taken=0, each=100)
 
@@ -502,8 +505,8 @@ def test_lanes_that_turn_out_to_need_more_than_the_share_are_not_chosen(monkeypa
     assert device.sizes == [1, 4, 2]
 
 
-def test_lanes_are_as_many_as_the_device_holds_where_more_of_them_fail(monkeypatch):
-    """The copies for 16 lanes do not fit beside what other processes have."""
+def test_a_number_of_lanes_that_fails_when_tried_is_not_chosen(monkeypatch):
+    """The copies for 16 lanes do not fit next to the memory of other processes."""
     learners = [MLP(config=dict(config))._learner for config in configs(2, optimizer="sgd")]
     device = Accelerator(monkeypatch, size=10_000, taken=0, each=100)
     copies = stack_size._copies
@@ -519,7 +522,7 @@ def test_lanes_are_as_many_as_the_device_holds_where_more_of_them_fail(monkeypat
     )
 
 
-def test_number_of_lanes_is_measured_with_one_copy_of_the_data(monkeypatch):
+def test_the_number_of_lanes_is_measured_with_one_copy_of_the_data(monkeypatch):
     every = list(configs(2, optimizer="sgd"))
     learner = MLP(config=dict(every[0]))._learner
     data = {part.untyped_storage().data_ptr() for part in (*learner.training, *learner.validation)}
@@ -535,7 +538,7 @@ def test_number_of_lanes_is_measured_with_one_copy_of_the_data(monkeypatch):
     assert not copied & data
 
 
-def test_attribute_that_cannot_be_compared_keeps_a_model_out_of_stacks():
+def test_a_model_with_an_incomparable_attribute_is_not_stacked():
     class Holding(MLP):
         def model(self, config):
             network = super().model(config)
@@ -550,8 +553,8 @@ def test_attribute_that_cannot_be_compared_keeps_a_model_out_of_stacks():
 
 
 @pytest.mark.parametrize(("batch_size", "passes"), [(10, [15, 15, 6]), (30, [30, 6]), (100, [36])])
-def test_evaluation_passes_no_fewer_rows_at_once_than_training(batch_size, passes, monkeypatch):
-    """On the 36 validation rows of wine, of which all lanes together are to have 60 at once."""
+def test_evaluation_passes_at_least_the_batch_size_of_rows_at_once(batch_size, passes, monkeypatch):
+    """Wine has 36 validation rows; the limit for all lanes together is 60 rows per pass."""
     monkeypatch.setattr(stack, "EVALUATION_ROWS", 60)
     learners = MLP._learners(list(configs(4, batch_size=batch_size)))
     rows, forward = [], stack.stacked_forward.forward
@@ -572,7 +575,7 @@ def test_evaluation_passes_no_fewer_rows_at_once_than_training(batch_size, passe
 
 @pytest.fixture
 def model():
-    """A trainable of whose models the process knows nothing yet."""
+    """Return a new trainable class, about whose models the process knows nothing."""
 
     class Model(MLP):
         pass
@@ -580,7 +583,7 @@ def model():
     return Model
 
 
-def test_memory_that_does_not_hold_all_lanes_halves_them_and_does_not_try_all_again(model, monkeypatch):
+def test_lanes_are_halved_if_memory_is_too_small_and_the_failed_size_is_not_retried(model, monkeypatch):
     every = list(configs(5, optimizer="adam", precision="float64"))
     alone = curves([model(config=dict(config)) for config in every], 2, stacked=False)
     sizes = []
@@ -617,7 +620,7 @@ def test_memory_that_does_not_hold_all_lanes_halves_them_and_does_not_try_all_ag
     ],
     ids=["forward", "update"],
 )
-def test_shortage_of_memory_halves_the_lanes_whoever_says_it(
+def test_any_kind_of_memory_error_halves_the_lanes(
     module, function, lanes, error, message, model, monkeypatch
 ):
     every = list(configs(4, optimizer="sgd", precision="float64"))
@@ -635,7 +638,7 @@ def test_shortage_of_memory_halves_the_lanes_whoever_says_it(
     np.testing.assert_allclose(stacked, alone, rtol=1e-8)
 
 
-def test_memory_that_has_become_shorter_halves_the_lanes_again(monkeypatch):
+def test_lanes_are_halved_again_when_memory_shrinks(monkeypatch):
     learners = MLP._learners(list(configs(4, optimizer="sgd")))
     sizes, together, room = [], stack._together, 2
 
@@ -655,10 +658,8 @@ def test_memory_that_has_become_shorter_halves_the_lanes_again(monkeypatch):
 
 
 @pytest.mark.parametrize("optimizer", ["momentum", "adam"])
-def test_lane_that_memory_does_not_hold_trains_alone_as_if_nothing_had_been_tried(
-    optimizer, model, monkeypatch
-):
-    """Memory is short where the last lane's state is first written back, when all others' has been."""
+def test_a_lane_that_does_not_fit_into_memory_trains_alone_unaffected(optimizer, model, monkeypatch):
+    """Memory runs out at the first write-back of the last lane, after all other lanes."""
     every = list(configs(3, optimizer=optimizer, precision="float64"))
     alone = curves([model(config=dict(config)) for config in every], 2, stacked=False)
     give_back = StackedOptimizer.give_back
@@ -692,7 +693,7 @@ def test_lane_that_memory_does_not_hold_trains_alone_as_if_nothing_had_been_trie
 
 @pytest.mark.parametrize("p", [0.0, 0.1, 0.5, 0.9])
 def test_dropout_drops_its_share_and_keeps_the_mean(p):
-    """Of 200,000 draws; five standard deviations, so a right one fails once in two million."""
+    """200,000 draws, five standard deviations: odds of 1 in two million."""
     module = Dropout(p).train()
     module.key.fill_(int(keys(3, first_batch=0, batches=1, layers=1)[0, 0]))
     outputs = module(torch.ones(200, 1000))
@@ -701,13 +702,13 @@ def test_dropout_drops_its_share_and_keeps_the_mean(p):
     assert outputs.max().item() == pytest.approx(1 / (1 - p))
 
 
-def test_dropout_that_is_used_twice_drops_other_units_each_time():
-    """Of 10,000 a quarter stay; eight standard deviations."""
+def test_a_dropout_used_twice_drops_different_units_each_time():
+    """A quarter of 10,000 units remain; eight standard deviations."""
     module = Dropout(0.5).train()
     stays = module(module(torch.ones(100, 100))) > 0
     assert abs(stays.double().mean().item() - 0.25) < 8 * (0.25 * 0.75 / 10_000) ** 0.5
 
 
-def test_dropout_differs_from_batch_to_batch_layer_to_layer_and_trial_to_trial():
+def test_dropout_differs_between_batches_layers_and_trials():
     drawn = np.concatenate([keys(seed, first_batch=0, batches=50, layers=4).ravel() for seed in range(50)])
     assert len(set(drawn.tolist())) > len(drawn) - 10

@@ -1,4 +1,4 @@
-"""The stacked forward pass, layer by layer, is that of ``vmap``: outputs, gradients and buffers."""
+"""Each layer's stacked forward pass equals ``vmap``'s: outputs, gradients and buffers."""
 
 import copy
 
@@ -66,7 +66,7 @@ def _seeded():
 
 
 def stacked_lanes(model):
-    """Parameters and buffers of lanes that differ in all that can differ."""
+    """Return the parameters and buffers of lanes that differ in every value."""
     parameters = {
         name: torch.randn(LANES, *each.shape, dtype=torch.float64, requires_grad=True)
         for name, each in model.named_parameters()
@@ -82,7 +82,7 @@ def stacked_lanes(model):
 
 @pytest.fixture
 def vmapped(monkeypatch):
-    """The layers that went through ``vmap``, in order."""
+    """Return the list of layers that went through ``vmap``, in order."""
     layers, through = [], stacked_forward._vmapped
 
     def noting(module, **parts):
@@ -94,7 +94,7 @@ def vmapped(monkeypatch):
 
 
 def assert_same_as_vmap(model, inputs, *, shared):
-    """Of all: the outputs, the gradients of inputs and parameters, and the buffers afterwards."""
+    """Compare outputs, gradients of inputs and parameters, and the final buffers."""
     parameters, buffers = stacked_lanes(model)
     others = copy.deepcopy(buffers)
     ours, theirs = (inputs.clone().requires_grad_() for _ in range(2))
@@ -119,7 +119,7 @@ def assert_same_as_vmap(model, inputs, *, shared):
 
 @pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
 @pytest.mark.parametrize("name", [*DIRECT, *WITHOUT_PARAMETERS])
-def test_known_layer_does_without_vmap_what_vmap_does(name, training, vmapped):
+def test_a_known_layer_equals_vmap_without_using_it(name, training, vmapped):
     model, shape = {**DIRECT, **WITHOUT_PARAMETERS}[name]
     model = copy.deepcopy(model).double().train(training)
     assert_same_as_vmap(model, torch.randn(LANES, ROWS, *shape, dtype=torch.float64), shared=False)
@@ -127,14 +127,14 @@ def test_known_layer_does_without_vmap_what_vmap_does(name, training, vmapped):
 
 
 @pytest.mark.parametrize("name", DIRECT)
-def test_known_layer_does_the_same_to_inputs_that_all_lanes_share(name):
+def test_a_known_layer_equals_vmap_on_inputs_shared_by_all_lanes(name):
     model, shape = DIRECT[name]
     model = copy.deepcopy(model).double().eval()
     assert_same_as_vmap(model, torch.randn(ROWS, *shape, dtype=torch.float64), shared=True)
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_layer_in_an_unusual_use_goes_through_vmap(name, vmapped):
+def test_a_layer_in_an_unusual_use_goes_through_vmap(name, vmapped):
     model, shape = OTHERS[name]
     model = copy.deepcopy(model).double().train()
     assert_same_as_vmap(model, torch.randn(LANES, ROWS, *shape, dtype=torch.float64), shared=False)

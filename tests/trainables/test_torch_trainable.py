@@ -1,4 +1,4 @@
-"""Trials are functions of their config and seed: alone, among others, after a checkpoint, after a reset."""
+"""A trial is a function of its config and seed: alone, next to others, after a checkpoint, after a reset."""
 
 import random
 import re
@@ -43,14 +43,14 @@ def test_a_trial_restored_from_a_bare_path_keeps_its_epoch(trial, tmp_path, afte
     assert after(restored, 1) == after(original, 1)
 
 
-def test_two_trials_of_one_process_do_not_influence_each_other(trial, after):
+def test_two_trials_of_one_process_are_independent(trial, after):
     alone = [after(trial(**NOISY), 4), after(trial(**{**NOISY, "seed": 6}), 4)]
     first, second = trial(**NOISY), trial(**{**NOISY, "seed": 6})
     interleaved = [[after(first, 1), after(second, 1)] for _ in range(4)][-1]
     assert interleaved == alone
 
 
-def test_a_trial_neither_reads_nor_moves_the_global_generators(trial, after):
+def test_a_trial_neither_reads_nor_advances_the_global_generators(trial, after):
     def states():
         return (torch.get_rng_state().tolist(), random.getstate(), np.random.get_state()[1].tolist())
 
@@ -62,11 +62,11 @@ def test_a_trial_neither_reads_nor_moves_the_global_generators(trial, after):
     assert after(trial(**NOISY), 2) == learned
 
 
-def test_another_seed_gives_another_trial(trial, after):
+def test_another_seed_gives_different_results(trial, after):
     assert after(trial(seed=1), 1) != after(trial(seed=2), 1)
 
 
-def test_trials_use_the_data_that_their_process_was_handed(wine):
+def test_trials_use_the_data_shared_with_their_process(wine):
     class Handed(MLP):
         pass
 
@@ -79,7 +79,7 @@ def test_trials_use_the_data_that_their_process_was_handed(wine):
     assert MLP(config=wine).dataset.source is not handed
 
 
-def test_a_sweep_finds_nothing_of_one_that_ran_before_in_its_process(wine):
+def test_a_sweep_keeps_no_state_of_an_earlier_one_in_its_process(wine):
     class Counted(MLP):
         def model(self, config):
             return super().model(config)
@@ -96,7 +96,7 @@ def test_a_sweep_finds_nothing_of_one_that_ran_before_in_its_process(wine):
     assert second.dataset.source is not first.dataset.source
 
 
-def test_a_class_that_is_pickled_takes_none_of_its_state_along(wine):
+def test_a_pickled_class_contains_none_of_its_state(wine):
     class Local(MLP):
         pass
 
@@ -113,7 +113,7 @@ def test_a_reset_trial_equals_a_new_one(trial, after, wine):
     assert after(worn, 2) == after(trial(**fresh), 2)
 
 
-def test_a_checkpoint_of_a_reset_trial_does_not_carry_the_old_result(trial, tmp_path, after, wine):
+def test_a_checkpoint_of_a_reset_trial_does_not_contain_the_old_result(trial, tmp_path, after, wine):
     worn = trial()
     after(worn, 3)
     worn.reset(dict(wine))
@@ -165,7 +165,7 @@ def test_a_failed_save_leaves_the_earlier_checkpoint(trial, tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_a_trial_keeps_its_own_learning_rate_when_it_takes_over_a_checkpoint(
+def test_a_trial_keeps_its_own_learning_rate_with_another_trial_s_checkpoint(
     trial, tmp_path, optimizer, after
 ):
     donor = trial(optimizer=optimizer, lr=0.01)
@@ -180,7 +180,7 @@ def test_a_trial_keeps_its_own_learning_rate_when_it_takes_over_a_checkpoint(
 
 @pytest.mark.parametrize("saved_by", OPTIMIZERS)
 @pytest.mark.parametrize("taken_by", ["sgd", "nesterov", "rmsprop", "adam"])
-def test_a_checkpoint_may_be_taken_over_by_another_optimizer(trial, tmp_path, saved_by, taken_by, after):
+def test_a_checkpoint_can_be_continued_with_another_optimizer(trial, tmp_path, saved_by, taken_by, after):
     donor = trial(optimizer=saved_by, momentum=0.0)
     after(donor, 1)
     taker = trial(optimizer=taken_by, momentum=0.9)
@@ -188,7 +188,7 @@ def test_a_checkpoint_may_be_taken_over_by_another_optimizer(trial, tmp_path, sa
     assert after(taker, 1)["training_iteration"] == 2
 
 
-def test_a_checkpoint_of_another_shape_is_refused_with_what_differs(trial, tmp_path):
+def test_a_checkpoint_of_another_shape_is_refused_with_the_difference(trial, tmp_path):
     saved = trial(hidden=8).save(str(tmp_path / "saved"))
     with pytest.raises(ValueError, match="checkpoint: its weights do not fit this trial's model") as refused:
         trial(hidden=16).restore(saved)
@@ -201,13 +201,13 @@ def test_a_checkpoint_of_another_split_is_refused(trial, tmp_path):
         trial(sweep_seed=2).restore(saved)
 
 
-def test_cleanup_may_come_twice(trial):
+def test_cleanup_may_be_called_twice(trial):
     learner = trial()
     learner.stop()
     learner.stop()
 
 
-def test_a_trial_without_a_granted_gpu_runs_on_the_cpu_of_a_machine_that_has_one(trial, monkeypatch):
+def test_a_trial_without_a_granted_gpu_runs_on_the_cpu(trial, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert trial().device == torch.device("cpu")
 
@@ -235,12 +235,12 @@ def test_a_granted_gpu_that_torch_cannot_see_is_an_error(trial, monkeypatch):
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_a_wrong_config_is_refused_in_a_sentence(trial, config, message):
+def test_an_invalid_config_is_refused_in_a_sentence(trial, config, message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         trial(**config)
 
 
-def test_numpy_numbers_are_numbers(trial):
+def test_numpy_numbers_are_accepted(trial):
     learner = trial(hidden=np.int64(8), lr=np.float64(0.01), optimizer=np.str_("sgd"))
     assert (learner.hyperparameters.hidden, learner.hyperparameters.optimizer) == (8, "sgd")
 
@@ -257,7 +257,7 @@ def test_numpy_numbers_are_numbers(trial):
     ids=["fit", "too little is free", "fit in the share", "one fits in the share", "too small a share"],
 )
 def test_rows_are_kept_on_the_device_if_they_fit(free, total, gpus, places, monkeypatch):
-    """Half of what is free, and of the worker's share, is for them; other rows stay on the CPU."""
+    """Rows may use half of the free memory and half of the worker's share; other rows stay on the CPU."""
     parts = [Part(np.zeros((100, 4)), np.zeros(100), np.arange(100)) for _ in range(2)]
     size = parts[0].features.nbytes + parts[0].targets.nbytes
     memory = int(free * size), int(total * size)

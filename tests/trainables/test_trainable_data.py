@@ -1,4 +1,4 @@
-"""Data sets: what is read, how it is split and scaled, and what is refused with which words."""
+"""Data sets: reading, splitting, scaling, and the messages about what is refused."""
 
 import re
 import subprocess
@@ -43,7 +43,7 @@ def test_every_class_has_its_share_of_every_part(dataset):
     assert np.abs(counts - wanted).max() <= 1
 
 
-def test_parts_of_a_regression_have_the_wanted_sizes():
+def test_parts_of_a_regression_have_the_requested_sizes():
     loaded = load(dataset="diabetes", validation=0.3, test=0.1)
     assert [len(part) for part in (loaded.training, loaded.validation, loaded.test)] == [265, 133, 44]
 
@@ -73,7 +73,7 @@ def test_a_regression_target_is_standardised_on_the_training_rows():
     loaded = load(dataset="diabetes", precision="float64")
     assert (loaded.training.targets.mean(), loaded.training.targets.std()) == pytest.approx((0, 1))
     raw = loaded.validation.targets * loaded.target.scale + loaded.target.mean
-    assert raw == pytest.approx(np.round(raw))  # the target of diabetes is a whole number
+    assert raw == pytest.approx(np.round(raw))  # the targets of diabetes are whole numbers
     assert raw.min() >= 25
 
 
@@ -85,7 +85,7 @@ def test_arrays_are_read_only():
         loaded.training.targets[0] = 0
 
 
-def test_a_constant_column_is_centred_not_blown_up(tmp_path, flowers):
+def test_a_constant_column_is_centred_and_not_divided_by_zero(tmp_path, flowers):
     flowers.assign(constant=0.1).to_csv(tmp_path / "c.csv", index=False)
     loaded = load(path=str(tmp_path / "c.csv"), target="species")
     assert np.abs(loaded.training.features[:, loaded.feature_names.index("constant")]).max() < 1e-6
@@ -155,7 +155,7 @@ def test_the_task_is_inferred_from_the_target(tmp_path, values, task):
     assert load(path=str(tmp_path / "t.npz")).task == task
 
 
-def test_the_task_can_be_said(tmp_path):
+def test_the_task_can_be_given(tmp_path):
     np.savez(tmp_path / "t.npz", X=np.eye(60), y=np.arange(60) % 3)
     assert load(path=str(tmp_path / "t.npz"), task="regression").classes == 0
 
@@ -169,7 +169,7 @@ def test_a_changed_file_is_read_again(csv, flowers):
     assert len(after.training.rows) == len(before.training.rows) - 1
 
 
-def test_a_relative_path_starts_where_the_sweep_was_started(csv, monkeypatch, tmp_path_factory):
+def test_a_relative_path_starts_in_the_folder_where_the_sweep_was_started(csv, monkeypatch, tmp_path_factory):
     monkeypatch.chdir(csv.parent)
     on_the_driver = load(path="flowers.csv", target="species")
     monkeypatch.chdir(tmp_path_factory.mktemp("trial"))
@@ -338,7 +338,7 @@ def test_an_npz_file_with_pickled_objects_is_refused_unread(tmp_path):
         MLP.metrics({"path": str(tmp_path / "o.npz")})
 
 
-def test_the_recipes_load_without_any_heavy_library():
+def test_the_recipe_imports_no_heavy_library():
     heavy = "{'torch', 'ray', 'sklearn', 'pandas', 'numpy'}"
     program = f"import sys, trainables.configs; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""The transformer is PyTorch's encoder, and learns rows as tokens and as sequences."""
+"""The transformer equals PyTorch's encoder, and learns rows as tokens and as sequences."""
 
 import math
 
@@ -13,12 +13,12 @@ from trainables.models.transformer import Transformer
 
 @pytest.fixture
 def transformer(tmp_path, monkeypatch):
-    """``transformer(**config)`` starts a small trial."""
+    """Return a function that starts a small trial."""
     monkeypatch.setattr("ray.tune.trainable.trainable.DEFAULT_STORAGE_PATH", str(tmp_path / "logs"))
     return lambda **config: Transformer(config={"width": 16, "heads": 2, "lr": 3e-3, **config})
 
 
-def test_block_is_torchs_encoder_layer():
+def test_a_block_equals_pytorch_s_encoder_layer():
     torchs = nn.TransformerEncoderLayer(
         8, 2, dim_feedforward=12, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
     ).double()
@@ -41,7 +41,7 @@ def test_block_is_torchs_encoder_layer():
     torch.testing.assert_close(own(tokens), torchs(tokens))
 
 
-def test_features_are_tokens_of_their_own(transformer):
+def test_each_feature_is_a_token(transformer):
     trial = transformer(dataset="wine")
     tokens = trial._learner.network[0]
     row = torch.randn(1, 13)
@@ -50,7 +50,7 @@ def test_features_are_tokens_of_their_own(transformer):
     torch.testing.assert_close(tokens(row)[0, 4], expected)
 
 
-def test_steps_of_a_sequence_are_tokens(transformer):
+def test_each_step_of_a_sequence_is_a_token(transformer):
     trial = transformer(dataset="digits")
     tokens = trial._learner.network[0]
     row = torch.randn(1, 64)
@@ -68,7 +68,7 @@ def test_ten_epochs_learn_a_regression(transformer, after):
     assert after(trial, 10)["val_rmse"] < 0.85 * trial.dataset.target.scale
 
 
-def test_sequences_of_a_file_are_learnt(transformer, after, tmp_path):
+def test_sequences_in_a_file_are_learnt(transformer, after, tmp_path):
     rng = np.random.default_rng(0)
     steps = rng.normal(size=(800, 6, 3))
     np.savez(tmp_path / "steps.npz", X=steps, y=(steps[:, -1, 0] > 0).astype(int))
@@ -76,12 +76,12 @@ def test_sequences_of_a_file_are_learnt(transformer, after, tmp_path):
     assert after(trial, 12)["val_accuracy"] > 0.8
 
 
-def test_heads_must_divide_the_width(transformer):
+def test_the_number_of_heads_must_divide_the_width(transformer):
     with pytest.raises(ValueError, match=r"^width: must be a multiple of heads, got width=16, heads=3$"):
         transformer(dataset="wine", heads=3)
 
 
-def test_dropout_takes_part(transformer):
+def test_dropout_has_an_effect(transformer):
     losses = [transformer(dataset="iris", dropout=p).train()["train_loss"] for p in (0.0, 0.3)]
     assert losses[0] != losses[1]
     assert all(map(math.isfinite, losses))
