@@ -110,7 +110,7 @@ class ExplainsLanes(Protocol):
         """Return why such trials cannot train as one, or ``None`` if they can."""
 
     def fitting(self, configs: Sequence[Mapping[str, Any]]) -> int:
-        """Return how many of these trials can train as one with at least one other."""
+        """Return the number of such trials that can train as one with at least one other."""
 
 
 @runtime_checkable
@@ -126,7 +126,7 @@ class AppliesConfig(Protocol):
 
 @runtime_checkable
 class CanBeEvaluated(Protocol):
-    """``tuner evaluate`` repeats the best configurations and scores one of them on the test rows."""
+    """``tuner evaluate`` repeats the best configurations and scores the winner on the test rows."""
 
     def repeated(
         self, settings: dict[str, Any], *, sweep_seed: int, repeats: int

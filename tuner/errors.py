@@ -1,7 +1,7 @@
 """The exceptions of tuner.
 
 TunerError
-├── SpecError           a sweep or a part of it is wrong; carries every problem found
+├── SpecError           a sweep or one of its parts is wrong; carries every problem found
 ├── ResultsError        a results folder is missing, taken, or not written by tuner
 │   └── UntrustedError  another user or machine wrote the results folder, so its code was not run
 ├── LoggerError         a logger cannot be set up, or failed while a sweep ran

@@ -212,7 +212,7 @@ class Sweep(Spec):
 
     @classmethod
     def read(cls, path: str | Path, overrides: Sequence[str] = (), *, check: bool = True) -> Sweep:
-        """Read a sweep file and check all of it, including the trainable.
+        """Read and check a sweep file, including its trainable.
 
         - ``overrides``: texts ``dotted.key=value`` with a YAML value.
         - ``check``: ``False`` leaves the trainable to ``Sweep.check``, which ``run`` calls, unless there are

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class StackingRecord:
-    """Findings about kinds of learners and their models, by their signatures or parts of them."""
+    """Findings about kinds of learners and their models, by full or partial signatures."""
 
     unstackable: dict[Hashable, str] = field(default_factory=dict)
     """Kinds of learners that cannot be vectorised, and why."""

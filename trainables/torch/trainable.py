@@ -189,7 +189,7 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
 
     @classmethod
     def fitting(cls, configs: Sequence[Mapping[str, Any]]) -> int:
-        """Return how many of these trials can train together with at least one other."""
+        """Return the number of such trials that can train as one with at least one other."""
         from trainables.stacking import size
 
         return size.fitting(cls._learners(configs))
