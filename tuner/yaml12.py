@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tuner.errors import Problem, SpecError
-from tuner.spec import describe
+from tuner.spec import describe, nearest
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -19,7 +19,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise SpecError([Problem(str(path), "there is no such file")]) from None
+        raise SpecError([Problem(str(path), f"there is no such file{_other_files(path)}")]) from None
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError([Problem(str(path), f"cannot be read: {error}")]) from None
     data = _parsed(text, str(path))
@@ -27,6 +27,14 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise SpecError([Problem(str(path), f"must hold a mapping, got {describe(data)}")])
     return data
+
+
+def _other_files(path: Path) -> str:
+    """Name the YAML file in the same folder that a missing one was perhaps meant to be."""
+    folder = path.parent
+    names = [each.name for each in folder.glob("*.y*ml")] if folder.is_dir() else []
+    near = nearest(path.name, names)
+    return f"; did you mean '{folder / near}'?" if near is not None else ""
 
 
 def to_yaml(data: dict[str, Any]) -> str:

@@ -19,6 +19,7 @@ from dataclasses import asdict
 import tuner
 from tuner.cli import reference, results, starting, sweeps
 from tuner.cli.options import INTERRUPTED, NOTHING_FINISHED, OK, WRONG_INPUT, complain, print_json
+from tuner.cli.parsing import CommandParser
 from tuner.errors import SpecError, TunerError
 
 __all__ = ["INTERRUPTED", "NOTHING_FINISHED", "OK", "WRONG_INPUT", "main", "parser"]
@@ -56,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    command = argparse.ArgumentParser(
+    command = CommandParser(
         prog="tuner", description="Tune hyperparameters: one sweep file, from a laptop to a cluster."
     )
     command.add_argument("--version", action="version", version=f"tuner {tuner.__version__}")

@@ -153,10 +153,18 @@ def fingerprint(folder: Path) -> str:
     return digest.hexdigest()
 
 
+def _folders_within(folder: Path) -> str:
+    """Name a results folder in ``folder``, the newest, which was perhaps meant instead."""
+    found = list(folder.glob(f"*/{FILE_NAME}")) if folder.is_dir() else []
+    newest = max(found, key=lambda path: path.stat().st_mtime, default=None)
+    return f", as in {newest.parent}" if newest is not None else ""
+
+
 def _rows(folder: Path) -> Iterator[tuple[Any, ...]]:
     path = folder / FILE_NAME
     if not path.is_file():
-        raise ResultsError(f"{folder}: holds no sweep; must be a results folder with a {FILE_NAME}")
+        what = f"{folder}: holds no sweep; must be a results folder with a {FILE_NAME}"
+        raise ResultsError(f"{what}{_folders_within(folder)}")
     try:
         with _open_readable(path) as connection:
             _refuse_newer(connection, path)

@@ -27,7 +27,8 @@ def write(kind: str, folder: Path) -> list[Path]:
     Raises SpecError for an unknown kind, and if a file of one of the names exists or cannot be written.
     """
     if kind not in kinds():
-        raise SpecError([Problem("", f"unknown kind '{kind}'{did_you_mean(kind, kinds())}")])
+        hint = did_you_mean(kind, kinds(), see="tuner init --list")
+        raise SpecError([Problem("", f"unknown kind '{kind}'{hint}")])
     sources = sorted(
         (path for path in (_FOLDER / kind).iterdir() if path.suffix in (".yaml", ".py")),
         key=lambda path: path.name == SWEEP,
