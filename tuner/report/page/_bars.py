@@ -73,7 +73,7 @@ def timeline(page: PageData) -> Figure | None:
         )
     if size > _LANE_HEIGHTS[2] and len(spans) <= _MOST_MARKS:
         parts += [
-            f'<use href="#m-{span.outcome}" class="onbar" x="{percent(scale.at(span.ended / seconds))}" '
+            f'<use href="#m-{span.outcome}" x="{percent(scale.at(span.ended / seconds))}" '
             f'y="{(span.row + 0.5) * size:g}"/>'
             for span in spans
         ]

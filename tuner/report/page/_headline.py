@@ -85,7 +85,7 @@ def _honest(page: PageData) -> str:
 
 def _mean(found: dict[str, float | None]) -> str:
     spread = found.get("spread")
-    after = "" if spread is None else f" ± {brief(float(spread))}"
+    after = "" if spread is None else f" ± {float(spread):.2g}"
     mean = found.get("mean")
     return "none" if mean is None else f"<b>{text(brief(float(mean)))}</b>{text(after)}"
 

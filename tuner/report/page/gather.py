@@ -173,7 +173,7 @@ def _commands(report: Report, best: Trial | None) -> Iterable[CommandData]:
         yield CommandData(command, "write this page as it is now")
     is_fixed = best is not None and not best.changes  # other configurations cannot be repeated
     if is_fixed and report.evaluation is None and not report.objective.others:
-        what = "repeat the best configurations over fresh seeds, and score the winner on test rows"
+        what = "repeat the best configurations with fresh seeds, and score the winner on test rows, if any"
         yield CommandData(f"tuner evaluate {folder}", what)
     if best is not None and best.checkpoint is not None:
         yield CommandData(f"tuner export {folder} --out model", "write the best model for use elsewhere")
