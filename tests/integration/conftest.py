@@ -1,4 +1,4 @@
-"""Every test here runs on a real local Ray."""
+"""Run every test here on a real local Ray."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Trials that know their whole history, for tests of what survives a crash."""
+"""Trainables that record their whole history, for tests of what survives a crash."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from ray.tune import Trainable
 
 
 class Diary(Trainable):
-    """Its loss depends on each x that it was trained with; ``ballast`` is how many bytes it saves."""
+    """The loss depends on each x it was trained with; a checkpoint holds ``ballast`` extra bytes."""
 
     def setup(self, config):
         self.x = config["x"]
@@ -31,7 +31,7 @@ class Diary(Trainable):
 
 
 class Remembering(Diary):
-    """Its checkpoint brings back the x of the trial that wrote it; ``apply_config`` gives it its own."""
+    """A checkpoint restores the x of the trial that wrote it; ``apply_config`` sets the trial's own."""
 
     def step(self):
         return {**super().step(), "x": self.x, "configured": self.config["x"]}
@@ -49,7 +49,7 @@ class Remembering(Diary):
 
 
 class Burning(Diary):
-    """Its third step takes the whole results folder away."""
+    """The third step deletes the whole results folder."""
 
     def step(self):
         if len(self.history) == 2:
@@ -58,7 +58,7 @@ class Burning(Diary):
 
 
 class Ripping(Diary):
-    """Removes its own checkpoint as soon as it is saved, once in its life."""
+    """The first checkpoint is deleted as soon as it is saved."""
 
     def save_checkpoint(self, checkpoint_dir):
         super().save_checkpoint(checkpoint_dir)
@@ -74,7 +74,7 @@ class Ripping(Diary):
 
 
 class Lasting(Diary):
-    """Each step takes 50 ms; it logs its process and its steps."""
+    """Each step takes 50 ms and logs its process and number."""
 
     def step(self):
         time.sleep(0.05)
@@ -84,7 +84,7 @@ class Lasting(Diary):
 
 
 class Failing(Lasting):
-    """Raises an OSError at each iteration of ``fails_at``, the first ``times`` times that it comes there."""
+    """Each iteration of ``fails_at`` raises an OSError for the first ``times`` attempts."""
 
     def step(self):
         iteration = len(self.history) + 1
@@ -96,7 +96,7 @@ class Failing(Lasting):
 
 
 class DyingOften(Lasting):
-    """Takes its process along once at each third iteration."""
+    """Every third iteration kills the process at the first attempt."""
 
     def step(self):
         marker = Path(self.config["folder"], f"{self.x}.{len(self.history)}.died")
@@ -107,7 +107,7 @@ class DyingOften(Lasting):
 
 
 class DyingAsItIsSaved(Diary):
-    """Takes its process along, once, as it is saved after each third iteration."""
+    """The first save after every third iteration kills the process."""
 
     def save_checkpoint(self, checkpoint_dir):
         marker = Path(self.config["folder"], f"{self.x}.{len(self.history)}.died")
@@ -118,7 +118,7 @@ class DyingAsItIsSaved(Diary):
 
 
 class Unsociable(Trainable):
-    """Cannot be set up twice in one process."""
+    """A second set-up in the same process fails."""
 
     process: ClassVar[int] = 0
 
@@ -132,7 +132,7 @@ class Unsociable(Trainable):
 
 
 def kill_at(kind, number, *, before):
-    """Let this process be killed before or after it writes the ``number``-th event of a kind."""
+    """Make this process die before or after it writes the ``number``-th event of a kind."""
     from tuner.journal import Journal
 
     write = Journal.write

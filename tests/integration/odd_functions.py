@@ -1,4 +1,4 @@
-"""Functions and classes that end or report in all the ways that users find, for tests on a real cluster."""
+"""Functions and classes that end or report in every way that users try, for tests on a real cluster."""
 
 import argparse
 import asyncio
@@ -47,14 +47,14 @@ ENDINGS = {
 
 
 def ends(config):
-    """Reports once, unless told not to, and ends as ``how`` says."""
+    """Report once, unless told not to, and end as ``how`` says."""
     if config["reports"]:
         tune.report({"loss": 1.0})
     ENDINGS[config["how"]]()
 
 
 class Ends(Trainable):
-    """The same in the method that ``where`` names, after one result."""
+    """Report once, and end as ``how`` says in the method that ``where`` names."""
 
     def _end(self, where):
         if self.config["where"] == where:
@@ -90,7 +90,7 @@ def value_of(config):
 
 
 def returns(config):
-    """Returns a number of some kind, or reports it, as ``way`` says."""
+    """Return or report a number of some kind, as ``way`` says."""
     value = value_of(config)
     if config["way"] == "return":
         return value
@@ -161,7 +161,7 @@ DEATHS = {
 
 
 def dies(config):
-    """Takes its process along, after a child of it has left by ``os._exit``, too."""
+    """Kill the process, after a child process has left with ``os._exit`` as well."""
     if os.fork() == 0:
         os._exit(5)
     os.wait()

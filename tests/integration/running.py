@@ -1,4 +1,4 @@
-"""Helpers of the tests on a real cluster: build a sweep of a toy, and look into its journal."""
+"""Build and run sweeps over toy trainables, and read their journals."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TOYS = Path(__file__).with_name("toys.py")
 def sweep_of(
     toy: str, out: Path, /, *, trials: int | None = 6, iterations: int | None = 9, **parts: Any
 ) -> Sweep:
-    """A sweep over ``x`` in [0, 1] that minimises ``loss``; ``parts`` replace any of its own."""
+    """Return a sweep over ``x`` in [0, 1] that minimises ``loss``. ``parts`` replace its parts."""
     budget = {"trials": trials, "iterations": iterations, **parts.pop("budget", {})}
     settings = parts.pop("settings", {})
     return Sweep(
@@ -30,17 +30,17 @@ def sweep_of(
 
 
 def run_toy(toy: str, out: Path, /, **parts: Any) -> Report:
-    """Run such a sweep on the cluster that the tests share."""
+    """Run such a sweep on the shared cluster."""
     return run(sweep_of(toy, out, **parts))
 
 
 def events(report: Report, *kinds: str) -> list[Any]:
-    """The journal's events of these kinds."""
+    """Return the journal's events of these kinds."""
     return [event for event in read(report.folder) if event.kind in kinds]
 
 
 def most_at_once(report: Report, *, after: str | None = None) -> int:
-    """How many trials ran at the same time, at most, since the last event of the kind ``after``, if given."""
+    """Return the peak number of running trials, since the last event of kind ``after`` if given."""
     running: set[int | None] = set()
     most = 0
     event: Any

@@ -1,4 +1,4 @@
-"""What ends a sweep or a trial, on a real local Ray."""
+"""Limits that end a sweep or a trial, on a real local Ray."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def results(report):
 
 @pytest.mark.parametrize("scheduler", ["fifo", "asha", "median"])
 @pytest.mark.parametrize("lanes", [1, 3])
-def test_total_iterations_are_used_up_and_not_passed(scheduler, lanes, tmp_path):
+def test_total_iterations_are_used_up_and_not_exceeded(scheduler, lanes, tmp_path):
     report = run_toy(
         "Laned",
         tmp_path,
@@ -34,7 +34,7 @@ def test_total_iterations_are_used_up_and_not_passed(scheduler, lanes, tmp_path)
     assert report.counts()["running"] == report.counts()["pending"] == 0
 
 
-def test_trial_is_stopped_when_its_time_is_up_and_keeps_its_results(tmp_path):
+def test_a_trial_past_its_time_limit_is_stopped_and_keeps_its_results(tmp_path):
     report = run_toy(
         "Toy", tmp_path, space={"x": Float(0.0, 0.5)}, trials=3, iterations=1000, budget={"trial_seconds": 1}
     )
@@ -44,7 +44,7 @@ def test_trial_is_stopped_when_its_time_is_up_and_keeps_its_results(tmp_path):
     assert reasons == {"its time (budget.trial_seconds) is up"}
 
 
-def test_silent_trial_is_ended_as_failed_and_the_rest_go_on(tmp_path):
+def test_a_silent_trial_fails_and_the_others_continue(tmp_path):
     started = time.monotonic()
     report = run_toy(
         "Hanging", tmp_path, trials=6, searcher="grid", budget={"silence": 2}, resources=Resources(lanes=1)
@@ -56,7 +56,7 @@ def test_silent_trial_is_ended_as_failed_and_the_rest_go_on(tmp_path):
     assert all(trial.iterations == 9 for trial in report.trials if 0 < trial.config["x"] <= 0.6)
 
 
-def test_of_a_silent_worker_only_the_trial_that_hangs_is_to_blame(tmp_path):
+def test_only_the_hanging_trial_of_a_silent_worker_fails(tmp_path):
     report = run_toy(
         "Hanging",
         tmp_path,
@@ -103,7 +103,7 @@ def test_trials_can_be_measured_by_seconds(tmp_path):
         assert used[-2] < 1 <= used[-1]
 
 
-def test_metric_that_does_not_rise_is_a_failed_trial(tmp_path):
+def test_a_trial_whose_resource_metric_does_not_rise_fails(tmp_path):
     report = run_toy(
         "Samples",
         tmp_path,
@@ -117,7 +117,7 @@ def test_metric_that_does_not_rise_is_a_failed_trial(tmp_path):
     ]
 
 
-def test_iterations_still_limit_a_trial_that_is_measured_by_something_else(tmp_path):
+def test_iterations_still_limit_a_trial_measured_by_another_resource(tmp_path):
     report = run_toy(
         "Samples",
         tmp_path,
@@ -132,7 +132,7 @@ def test_iterations_still_limit_a_trial_that_is_measured_by_something_else(tmp_p
 
 
 @pytest.mark.parametrize("name", SCHEDULERS)
-def test_maximum_is_for_other_resources_than_iterations(name, tmp_path):
+def test_the_maximum_setting_is_for_resources_other_than_iterations(name, tmp_path):
     with pytest.raises(SpecError, match=r"scheduler\.maximum: must be left out for iterations"):
         sweep_of("Toy", tmp_path, scheduler={"kind": name, "maximum": 9})
 

@@ -1,7 +1,8 @@
-"""Searchers with schedulers, on a real local Ray, with trials that report rubbish among them.
+"""Searchers combined with schedulers, on a real local Ray; some trials report invalid results.
 
-Every searcher and every scheduler takes part, in lanes and without. All pairs run on a simulated cluster
-(``tests/tuner/test_simulate.py``), and a real sweep decides what its simulation does (``test_parity.py``).
+Every searcher and every scheduler takes part, with lanes and without. The simulation covers all pairs
+(``tests/tuner/test_simulate.py``), and ``test_parity.py`` shows that a real sweep decides what its simulation
+does.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from tuner.state import SweepState, replay
 
 TRIALS = 16
 
-# Each scheduler with the next searcher in turn; every other pair in lanes, and two with and without.
+# Each scheduler with the next searcher in turn. Every other pair uses lanes; two pairs run with and without.
 TWICE = [("random", "fifo"), ("optuna", "asha")]
 PAIRS = [
     *TWICE,
@@ -54,7 +55,7 @@ def report(request, cluster, tmp_path_factory) -> Report:
     )
 
 
-def test_sweep_ends_with_exactly_the_trials_asked_for(report):
+def test_a_sweep_ends_with_exactly_the_requested_trials(report):
     counts = report.counts()
     assert report.reason == "trials"
     assert len(report.trials) == TRIALS
@@ -65,7 +66,7 @@ def test_all_slots_are_in_use(report):
     assert most_at_once(report) == 3
 
 
-def test_rubbish_is_a_failed_trial_and_says_what_was_wrong(report):
+def test_an_invalid_result_fails_its_trial_and_names_the_fault(report):
     rubbish = [trial for trial in report.trials if trial.first_config["x"] > 0.6]
     assert rubbish
     assert {(trial.value, trial.iterations) for trial in rubbish} == {(None, 0)}
@@ -80,22 +81,22 @@ def test_rubbish_is_a_failed_trial_and_says_what_was_wrong(report):
     assert report.counts()["failed"] == len(rubbish)
 
 
-def test_rubbish_is_never_best(report):
+def test_a_trial_with_an_invalid_result_is_never_best(report):
     assert report.best().config["x"] <= 0.6
 
 
-def test_best_trial_ran_in_full_and_has_a_checkpoint(report):
+def test_the_best_trial_ran_in_full_and_has_a_checkpoint(report):
     in_full = SCHEDULERS[report.sweep["scheduler"]["kind"]].runs_in_full
     assert report.best().iterations == 9 or not in_full
     assert Path(report.best().checkpoint, "steps.json").is_file()
 
 
-def test_only_the_best_keeps_its_checkpoints(report):
+def test_only_the_best_trial_keeps_its_checkpoints(report):
     kept = [folder.name for folder in (report.folder / "checkpoints").iterdir() if folder.is_dir()]
     assert kept == [report.best().id]
 
 
-def test_sweep_could_go_on_from_wherever_it_broke_off(report):
+def test_the_sweep_could_be_resumed_after_any_event(report):
     everything = list(read(report.folder))
     for end in range(1, len(everything), 7):
         state = SweepState.begin(Sweep(**report.sweep))

@@ -1,4 +1,4 @@
-"""The command `tuner run` as a user starts it: another process, its exit code, its two streams."""
+"""The command `tuner run` as a user starts it: its own process, exit code and two streams."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ budget: {{trials: {trials}, iterations: {iterations}}}
 
 @pytest.fixture
 def command(tmp_path):
-    """Start `tuner` in a folder of its own; the sweep file is `sweep.yaml`."""
+    """Start `tuner` in a new folder, where the sweep file is `sweep.yaml`."""
 
     def start(
         *arguments: str, toy: str = "Toy", trials: int = 4, iterations: int = 3
@@ -37,7 +37,7 @@ def command(tmp_path):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            # Where the tests run under nohup, they pass on that SIGHUP is ignored.
+            # If the tests run under nohup, child processes inherit that SIGHUP is ignored.
             preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
         )
 
@@ -57,7 +57,7 @@ def test_json_is_the_only_thing_on_stdout_and_the_exit_code_is_0(command, tmp_pa
     assert "raylet" not in talk
 
 
-def test_sweep_in_which_every_trial_fails_exits_with_1(command):
+def test_a_sweep_whose_trials_all_fail_exits_with_1(command):
     process = command("run", "sweep.yaml", toy="RaisingInSetup")
     out, _ = process.communicate(timeout=120)
     assert process.returncode == 1
@@ -65,7 +65,7 @@ def test_sweep_in_which_every_trial_fails_exits_with_1(command):
     assert "RuntimeError: no such model" in out
 
 
-def test_name_that_is_taken_exits_with_2(command, tmp_path):
+def test_an_existing_name_exits_with_2(command, tmp_path):
     (tmp_path / "results" / "taken").mkdir(parents=True)
     process = command("run", "sweep.yaml", "--name", "taken")
     _, talk = process.communicate(timeout=120)
@@ -73,7 +73,7 @@ def test_name_that_is_taken_exits_with_2(command, tmp_path):
     assert talk == "error: name: results/taken already exists; choose another name or remove it\n"
 
 
-def test_request_that_can_never_be_met_exits_with_2(command):
+def test_an_impossible_resource_request_exits_with_2(command):
     process = command("run", "sweep.yaml", "--set", "resources.gpu=16")
     _, talk = process.communicate(timeout=120)
     assert process.returncode == 2
@@ -82,7 +82,7 @@ def test_request_that_can_never_be_met_exits_with_2(command):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "terminate"])
-def test_interrupted_sweep_prints_its_best_and_leaves_no_process_behind(number, command):
+def test_an_interrupted_sweep_prints_its_best_and_leaves_no_process_behind(number, command):
     process = command("run", "sweep.yaml", toy="Slow", trials=50, iterations=1000)
     for line in process.stderr:
         if "best loss" in line:
@@ -99,7 +99,7 @@ def test_interrupted_sweep_prints_its_best_and_leaves_no_process_behind(number, 
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_sweep_that_is_interrupted_while_ray_starts_exits_with_130(number, command):
+def test_a_sweep_interrupted_while_ray_starts_exits_with_130(number, command):
     process = command("run", "sweep.yaml", toy="Slow", trials=50, iterations=1000)
     while (process.pid, "raylet") not in [
         (each.info["ppid"], each.info["name"]) for each in psutil.process_iter(["ppid", "name"])
@@ -129,7 +129,7 @@ def test_ray_does_not_take_over_a_handler_of_sigterm():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_signal_that_comes_while_ray_ends_does_no_harm(tmp_path):
+def test_a_signal_while_ray_stops_is_harmless(tmp_path):
     (tmp_path / "sweep.yaml").write_text(SWEEP.format(toys=TOYS, toy="Rising", trials=2, iterations=1))
     code = """if True:
         import os, signal, sys, ray
@@ -145,7 +145,7 @@ def test_signal_that_comes_while_ray_ends_does_no_harm(tmp_path):
     assert "best loss: " in done.stdout
 
 
-def test_killed_sweep_can_still_be_reported(command, tmp_path):
+def test_a_killed_sweep_can_still_be_reported(command, tmp_path):
     process = command("run", "sweep.yaml", "--name", "killed", toy="Slow", trials=50, iterations=1000)
     for line in process.stderr:
         if "best loss" in line:
@@ -159,14 +159,14 @@ def test_killed_sweep_can_still_be_reported(command, tmp_path):
     assert json.loads(out)["counts"]["running"] >= 1
 
 
-def test_address_where_no_cluster_is_exits_with_2(command):
+def test_an_address_without_a_cluster_exits_with_2(command):
     process = command("run", "sweep.yaml", "--address", "127.0.0.1:1")
     _, talk = process.communicate(timeout=120)
     assert process.returncode == 2
     assert talk.startswith("error: address: no Ray cluster at '127.0.0.1:1' can be reached")
 
 
-def test_a_sweep_leaves_the_environment_and_the_log_levels_as_they_were(tmp_path):
+def test_a_sweep_restores_the_environment_and_the_log_levels(tmp_path):
     path = tmp_path / "sweep.yaml"
     path.write_text(SWEEP.format(toys=TOYS, toy="Toy", trials=1, iterations=1))
     program = f"""

@@ -1,4 +1,4 @@
-"""What survives a crash at the worst moment, and a disk that takes nothing more."""
+"""What survives a crash at the worst moment, and a full disk."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def sweep_of(
 
 
 def killed(sweep, kind, number, *, before=False):
-    """The results folder of a sweep whose driver is killed at an event of its journal."""
+    """Return the results folder of a sweep whose driver is killed at one event of its journal."""
     Path(sweep.out).mkdir(parents=True, exist_ok=True)
     path = Path(sweep.out, "killed.yaml")
     path.write_text(sweep.to_yaml())
@@ -67,9 +67,9 @@ def table(report: Report):
 
 
 @pytest.fixture(scope="module")
-def whole(cluster, tmp_path_factory):
-    """The tables of sweeps that nothing interrupts, by scheduler."""
-    out = tmp_path_factory.mktemp("whole")
+def uninterrupted(cluster, tmp_path_factory):
+    """Return the tables of uninterrupted sweeps, by scheduler."""
+    out = tmp_path_factory.mktemp("uninterrupted")
     return {
         kind: table(run(sweep_of("Diary", out / kind, scheduler=each))) for kind, each in SCHEDULERS.items()
     }
@@ -88,19 +88,21 @@ SCHEDULERS = {"asha": "asha", "pbt": PBT}
         ("pbt", "reconfigured", 1, False),
         ("pbt", "reconfigured", 3, False),
         ("pbt", "checkpoint", 14, False),
-        ("pbt", "checkpoint", 8, True),  # of trials that others are about to copy
+        ("pbt", "checkpoint", 8, True),  # of trials that others are about to copy from
         ("pbt", "checkpoint", 19, True),
     ],
 )
-def test_no_moment_to_be_killed_costs_a_trial(scheduler, kind, number, before, whole, cluster, tmp_path):
+def test_a_kill_at_any_moment_costs_no_trial(
+    scheduler, kind, number, before, uninterrupted, cluster, tmp_path
+):
     sweep = sweep_of("Diary", tmp_path, scheduler=SCHEDULERS[scheduler])
     resumed = resume(killed(sweep, kind, number, before=before))
-    assert table(resumed) == whole[scheduler]
+    assert table(resumed) == uninterrupted[scheduler]
     kept = {path.name for path in (resumed.folder / "checkpoints").iterdir() if path.is_dir()}
     assert kept == {resumed.best().id}
 
 
-def test_a_sweep_killed_after_its_end_leaves_no_checkpoints_that_are_not_kept(tmp_path):
+def test_a_sweep_killed_after_its_end_leaves_only_the_kept_checkpoints(tmp_path):
     folder = killed(sweep_of("Diary", tmp_path, trials=4), "finished", 1)
     kept = {path.name for path in (folder / "checkpoints").iterdir() if path.is_dir()}
     assert kept == {Report.read(folder).best().id}
@@ -115,18 +117,20 @@ def truncated(path):
 
 
 @pytest.mark.parametrize("damage", [Path.unlink, emptied, truncated])
-def test_trials_whose_checkpoints_are_damaged_start_again(damage, whole, cluster, tmp_path):
+def test_trials_with_damaged_checkpoints_start_again(damage, uninterrupted, cluster, tmp_path):
     folder = killed(sweep_of("Diary", tmp_path), "checkpoint", 12)
     files = [path for path in (folder / "checkpoints").glob("*/*/history.json")]
     assert files
     for path in files:
         damage(path)
     resumed = resume(folder)
-    assert table(resumed) == whole["asha"]
+    assert table(resumed) == uninterrupted["asha"]
     assert any("missing or damaged: checkpoint_" in event.error for event in events(resumed, "lost"))
 
 
-def test_a_half_written_checkpoint_does_not_mix_with_a_new_one_of_its_number(whole, cluster, tmp_path):
+def test_a_half_written_checkpoint_does_not_mix_with_a_new_one_of_the_same_number(
+    uninterrupted, cluster, tmp_path
+):
     folder = killed(sweep_of("Diary", tmp_path), "checkpoint", 6)
     for trial in (folder / "checkpoints").glob("0*"):
         for number in range(6):
@@ -137,13 +141,13 @@ def test_a_half_written_checkpoint_does_not_mix_with_a_new_one_of_its_number(who
             (trial / "checkpoint_000001").mkdir()
             (trial / "checkpoint_000001" / "stray").touch()
     resumed = resume(folder)
-    assert table(resumed) == whole["asha"]
+    assert table(resumed) == uninterrupted["asha"]
     assert not list((folder / "checkpoints").glob("**/stray"))
 
 
-def test_a_checkpoint_that_is_damaged_while_the_sweep_runs_costs_no_trial(whole, cluster, tmp_path):
+def test_a_checkpoint_that_is_damaged_while_the_sweep_runs_costs_no_trial(uninterrupted, cluster, tmp_path):
     report = run(sweep_of("Ripping", tmp_path, folder=str(tmp_path)))
-    assert table(report) == whole["asha"]
+    assert table(report) == uninterrupted["asha"]
     assert any("missing or damaged" in event.error for event in events(report, "lost"))
 
 
@@ -167,7 +171,7 @@ def test_workers_that_die_before_they_are_ready_end_the_sweep_in_one_line(cluste
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A function that mounts a file system of so many bytes and files."""
+    """Return a function that mounts a file system limited to this many bytes and files."""
     mounted = []
 
     def mount(options):
@@ -185,7 +189,7 @@ def small_disk(tmp_path):
 
 
 @pytest.mark.parametrize("options", ["size=3m", "nr_inodes=40"])
-def test_a_full_disk_ends_the_sweep_so_that_it_can_be_resumed(options, whole, small_disk, cluster, tmp_path):
+def test_a_sweep_that_fills_the_disk_can_be_resumed(options, uninterrupted, small_disk, cluster, tmp_path):
     disk = small_disk(options)
     ballast = 500_000 if options.startswith("size") else 0
     with pytest.raises(ResultsError) as caught:
@@ -194,10 +198,10 @@ def test_a_full_disk_ends_the_sweep_so_that_it_can_be_resumed(options, whole, sm
     assert "No space left on device" in str(caught.value) or "full" in str(caught.value)
     assert not Report.read(disk / "diary").counts()["failed"]
     subprocess.run(["mount", "-o", "remount,size=100m,nr_inodes=10000", str(disk)], check=True)
-    assert table(resume(disk / "diary")) == whole["asha"]
+    assert table(resume(disk / "diary")) == uninterrupted["asha"]
 
 
-def test_a_journal_that_another_process_locks_is_an_error_in_one_line(cluster, tmp_path):
+def test_a_journal_locked_by_another_process_is_an_error_in_one_line(cluster, tmp_path):
     import sqlite3
 
     folder = killed(sweep_of("Diary", tmp_path), "checkpoint", 2)
@@ -209,7 +213,7 @@ def test_a_journal_that_another_process_locks_is_an_error_in_one_line(cluster, t
 
 
 class Interrupting:
-    """Sends a signal to this process when so many results have come."""
+    """Send a signal to this process after this number of results."""
 
     def __init__(self, number, signal):
         self.number, self.signal = number, signal
@@ -227,14 +231,14 @@ class Interrupting:
 
 
 def steps(folder):
-    """What each trial did, in order: iterations."""
+    """Return the iterations of each trial in the order in which it did them."""
     return [[int(line.split()[1]) for line in path.read_text().splitlines()] for path in folder.glob("*.log")]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_an_interrupted_sweep_saves_all_trials_and_does_nothing_twice(number, cluster, tmp_path):
+def test_an_interrupted_sweep_saves_all_trials_and_repeats_no_iteration(number, cluster, tmp_path):
     sweep = sweep_of("Lasting", tmp_path, scheduler="fifo", concurrent=2, trials=2, folder=str(tmp_path))
-    before = signal.signal(number, signal.SIG_DFL)  # where the tests run under nohup, too
+    before = signal.signal(number, signal.SIG_DFL)  # even if the tests run under nohup
     first = run(sweep, progress=Interrupting(6, number))
     signal.signal(number, before)
     assert first.reason == "interrupted"
@@ -242,7 +246,7 @@ def test_an_interrupted_sweep_saves_all_trials_and_does_nothing_twice(number, cl
     assert steps(tmp_path) == [list(range(1, 10))] * 2
 
 
-def test_trials_are_saved_every_so_often_so_that_a_lost_worker_costs_little(cluster, tmp_path, monkeypatch):
+def test_regular_saves_limit_the_cost_of_a_lost_worker(cluster, tmp_path, monkeypatch):
     monkeypatch.setattr("tuner.cluster.save_times._COST", 100.0)
     settings = {"scheduler": "fifo", "trials": 2, "folder": str(tmp_path), "concurrent": 2, "every": 0.01}
     report = run(sweep_of("DyingOften", tmp_path, **settings))
@@ -252,11 +256,13 @@ def test_trials_are_saved_every_so_often_so_that_a_lost_worker_costs_little(clus
 
 
 @pytest.mark.parametrize("concurrent", [1, 2])
-def test_nobody_continues_from_an_older_checkpoint_than_was_decided(concurrent, whole, cluster, tmp_path):
+def test_no_trial_continues_from_an_older_checkpoint_than_decided(
+    concurrent, uninterrupted, cluster, tmp_path
+):
     settings = {"scheduler": PBT, "folder": str(tmp_path), "concurrent": concurrent}
     report = run(sweep_of("DyingAsItIsSaved", tmp_path, **settings))
     assert len(events(report, "lost")) >= 8
-    assert table(report) == whole["pbt"]
+    assert table(report) == uninterrupted["pbt"]
 
 
 def test_a_trial_that_makes_progress_may_lose_any_number_of_workers(cluster, tmp_path):
@@ -266,7 +272,7 @@ def test_a_trial_that_makes_progress_may_lose_any_number_of_workers(cluster, tmp
     assert report.counts()["completed"] == 1
 
 
-def test_an_error_after_progress_does_not_cost_the_trial(cluster, tmp_path):
+def test_an_error_after_progress_does_not_fail_the_trial(cluster, tmp_path):
     settings = {"scheduler": "fifo", "trials": 2, "folder": str(tmp_path), "fails_at": [8], "times": 1}
     report = run(sweep_of("Failing", tmp_path, **settings))
     assert [(trial.state, trial.iterations) for trial in report.trials] == [("completed", 9)] * 2
@@ -274,16 +280,16 @@ def test_an_error_after_progress_does_not_cost_the_trial(cluster, tmp_path):
 
 
 @pytest.mark.parametrize(("retries", "state"), [(0, "failed"), (1, "failed"), (2, "completed")])
-def test_a_trial_may_fail_so_often_without_progress(retries, state, cluster, tmp_path):
+def test_the_retries_limit_failures_without_progress(retries, state, cluster, tmp_path):
     settings = {"scheduler": "fifo", "trials": 1, "folder": str(tmp_path), "fails_at": [3, 5], "times": 2}
     report = run(sweep_of("Failing", tmp_path, budget={"retries": retries}, **settings))
     assert [trial.state for trial in report.trials] == [state]
     assert len(events(report, "lost")) == {0: 0, 1: 1, 2: 4}[retries]
 
 
-def test_trials_that_do_not_get_along_in_one_process_have_one_each(cluster, tmp_path):
+def test_trials_that_cannot_share_a_process_get_separate_ones(cluster, tmp_path):
     report = run(sweep_of("Unsociable", tmp_path, scheduler="fifo", trials=6))
     assert report.counts()["completed"] == 6
     ended = [event.metrics["process"] for event in events(report, "result") if event.iteration == 1]
     assert len(set(ended)) == 6
-    assert len(events(report, "lost")) == 2  # then it is known
+    assert len(events(report, "lost")) == 2  # then the driver uses fresh processes

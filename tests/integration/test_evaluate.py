@@ -1,4 +1,4 @@
-"""A real sweep, evaluated and exported."""
+"""Evaluation and export of a real sweep."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def searched(cluster, tmp_path_factory) -> Report:
     return run(sweep)
 
 
-def test_the_best_trials_are_repeated_and_the_best_of_them_is_tested_once(searched, capsys):
+def test_the_best_trials_are_repeated_and_the_winner_is_tested_once(searched, capsys):
     assert main(["evaluate", str(searched.folder), "--top", "2", "--repeats", "3"]) == 0
     evaluation = json.loads((searched.folder / "evaluation.json").read_text())
     [repeats, test] = [Report.read(searched.folder / part) for part in evaluation["results"]]
@@ -82,13 +82,13 @@ def test_the_best_model_is_exported_and_loaded_without_its_code_running(searched
     source = MLP(config={**best.config, "dataset": "wine", "seed": best.seed, "sweep_seed": 3}).dataset
     rows = source.source.table.numbers[source.validation.rows]
     assert model.predict(rows).tolist() == checkpoint.predict(rows).tolist()
-    classes = np.asarray(source.validation.targets)  # whole numbers, as in scikit-learn's wine
+    classes = np.asarray(source.validation.targets)  # integers, as in scikit-learn's wine data
     assert f1_score(classes, model.predict(rows), average="macro") == pytest.approx(best.value)
     with pytest.raises(ResultsError, match="model is there already"):
         export(searched.folder, tmp_path / "model")
 
 
-def test_a_trainable_that_says_nothing_of_it_is_neither_evaluated_nor_exported(cluster, tmp_path):
+def test_a_trainable_without_support_is_neither_evaluated_nor_exported(cluster, tmp_path):
     report = run_toy("Toy", tmp_path, iterations=2)
     with pytest.raises(SpecError, match=r"cannot evaluate '.*': its class must have 'repeated' and 'final'"):
         evaluate(report.folder)

@@ -1,4 +1,4 @@
-"""Trainables in files: what a trial and the processes that it starts see of them, on a real local Ray."""
+"""Trainables in files, as seen by a trial and the processes it starts, on a real local Ray."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def metrics(report: Report) -> list[dict]:
 
 
 @pytest.mark.parametrize("name", ["starts_others", "starts-others", "starts.others", "a folder/starts"])
-def test_processes_that_a_trial_starts_import_its_file(name, tmp_path):
+def test_processes_started_by_a_trial_can_import_its_file(name, tmp_path):
     path = tmp_path / f"{name}.py"
     path.parent.mkdir(exist_ok=True)
     path.write_text(STARTS)
@@ -90,7 +90,7 @@ def test_two_files_of_one_name_are_two_modules_everywhere(tmp_path):
 VALUE = "VALUE = {value}\n\n\ndef value(config, data=None):\n    return VALUE + len(data or [])\n"
 
 
-def test_objects_that_refer_to_a_file_bring_it_along(tmp_path):
+def test_objects_that_refer_to_a_file_take_it_with_them(tmp_path):
     path = tmp_path / "refers.py"
     path.write_text(VALUE.format(value=7))
     value = load_file(path).value
@@ -118,7 +118,7 @@ def train(config):
 """
 
 
-def test_a_file_that_is_edited_meanwhile_changes_nothing_for_trials_to_come(tmp_path):
+def test_an_edit_during_the_sweep_does_not_affect_later_trials(tmp_path):
     path = tmp_path / "edited.py"
     path.write_text(EDITS)
     report = run_it(
@@ -128,7 +128,7 @@ def test_a_file_that_is_edited_meanwhile_changes_nothing_for_trials_to_come(tmp_
     assert [trial.value for trial in report.trials] == [1, 1, 1]
 
 
-def test_a_file_in_another_folder_is_found_by_all_processes_of_a_cluster_of_its_own(tmp_path):
+def test_a_file_in_another_folder_is_found_by_all_processes_of_a_new_cluster(tmp_path):
     (tmp_path / "sweeps").mkdir()
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "sweeps" / "starts.py").write_text(STARTS)
@@ -165,7 +165,7 @@ budget: {trials: 1, iterations: 3}
 """
 
 
-def test_a_sweep_is_run_evaluated_and_exported_from_other_folders(tmp_path, monkeypatch):
+def test_a_sweep_can_be_run_evaluated_and_exported_from_other_folders(tmp_path, monkeypatch):
     folder = tmp_path / "sweeps"
     folder.mkdir()
     (folder / "linear_model.py").write_text(LINEAR)

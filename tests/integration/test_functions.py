@@ -1,4 +1,4 @@
-"""Whatever a trial raises, returns or reports, on a real local Ray."""
+"""Everything that a trial may raise, return or report, on a real local Ray."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LOSS = Objective(metric="loss", mode="min")
 
 
 def run_each(name, out, /, *, objective=LOSS, iterations=None, progress=None, retries=0, **choices):
-    """One trial for each combination of ``choices``; hyperparameters of a single value are constants."""
+    """Run one trial per combination of ``choices``; hyperparameters with a single value are constants."""
     space = {key: Choice(values) if len(values) > 1 else values[0] for key, values in choices.items()}
     sweep = Sweep(
         trainable=f"{HERE / 'odd_functions.py'}:{name}",
@@ -29,7 +29,7 @@ def run_each(name, out, /, *, objective=LOSS, iterations=None, progress=None, re
         objective=objective,
         budget=Budget(
             iterations=iterations, retries=retries
-        ),  # 0: else each kind of error costs a fresh process
+        ),  # 0: otherwise each kind of error costs a fresh process
         searcher="grid",
         out=str(out),
     )
@@ -50,7 +50,7 @@ CAUSES = {
 }
 
 
-def test_whatever_a_function_raises_ends_its_trial_and_only_that(tmp_path):
+def test_any_exception_of_a_function_ends_only_its_own_trial(tmp_path):
     report = run_each("ends", tmp_path, how=list(CAUSES), reports=[True, False])
     assert {trial.state for trial in report.trials} == {"failed"}
     assert [trial.cause for trial in report.trials] == [
@@ -59,7 +59,7 @@ def test_whatever_a_function_raises_ends_its_trial_and_only_that(tmp_path):
     assert [trial.iterations for trial in report.trials] == [int(t.config["reports"]) for t in report.trials]
 
 
-def test_dead_worker_is_reported_with_its_signal_or_exit_code_and_the_line(tmp_path):
+def test_a_dead_worker_is_reported_with_its_signal_or_exit_code_and_the_line(tmp_path):
     report = run_each("dies", tmp_path, how=list(DEATHS))
     causes = {trial.config["how"]: trial.cause for trial in report.trials}
     crash = r"crashed: segmentation fault \(SIGSEGV\) at .*odd_functions.py:\d+ in <lambda>$"
@@ -69,14 +69,14 @@ def test_dead_worker_is_reported_with_its_signal_or_exit_code_and_the_line(tmp_p
     assert not (report.folder / ".workers").exists()
 
 
-def test_function_that_exits_in_good_order_completes_if_it_has_reported(tmp_path):
+def test_a_function_that_exits_with_code_0_completes_if_it_has_reported(tmp_path):
     report = run_each("ends", tmp_path, how=["exit 0", "exit"], reports=[True, False])
     for trial in report.trials:
         assert trial.state == ("completed" if trial.config["reports"] else "failed")
     assert {trial.error for trial in report.trials} == {None, "the function ended without reporting 'loss'"}
 
 
-def test_a_very_long_error_is_cut_in_its_middle(tmp_path):
+def test_a_very_long_error_is_cut_in_the_middle(tmp_path):
     [trial] = run_each("ends", tmp_path, how=["long text"], reports=[True]).trials
     assert len(trial.error) < 21_000
     assert trial.error.startswith("Traceback")
@@ -85,7 +85,7 @@ def test_a_very_long_error_is_cut_in_its_middle(tmp_path):
 
 
 @pytest.mark.parametrize("where", ["setup", "step", "save"])
-def test_whatever_a_class_raises_ends_its_trial_and_only_that(tmp_path, where):
+def test_any_exception_of_a_class_ends_only_its_own_trial(tmp_path, where):
     report = run_each("Ends", tmp_path, how=list(CAUSES), where=[where], iterations=3)
     assert {trial.state for trial in report.trials} == {"failed"}
     assert [trial.cause for trial in report.trials] == [
@@ -93,28 +93,28 @@ def test_whatever_a_class_raises_ends_its_trial_and_only_that(tmp_path, where):
     ]
 
 
-def test_a_trial_that_cannot_be_saved_at_its_end_is_not_tried_again_for_ever(tmp_path):
+def test_a_trial_that_cannot_be_saved_at_its_end_is_not_retried_forever(tmp_path):
     report = run_each("Ends", tmp_path, how=["exit 1"], where=["save"], iterations=3, retries=None)
     [trial] = report.trials
     assert (trial.state, trial.cause) == ("failed", "SystemExit: 1")
     assert max(event.iteration for event in events(report, "result")) == 3
 
 
-def test_class_that_raises_as_it_is_cleaned_up_has_completed(tmp_path):
+def test_a_class_that_raises_in_cleanup_has_completed(tmp_path):
     report = run_each(
         "Ends", tmp_path, how=["exit 1", "interrupt", "exit 0"], where=["cleanup"], iterations=3
     )
     assert [(trial.state, trial.iterations) for trial in report.trials] == [("completed", 3)] * 3
 
 
-def test_class_that_exits_in_good_order_completes_with_what_it_has_reported(tmp_path):
+def test_a_class_that_exits_with_code_0_completes_with_its_results(tmp_path):
     report = run_each("Ends", tmp_path, how=["exit 0", "exit"], where=["step"], iterations=3)
     assert [(trial.state, trial.iterations) for trial in report.trials] == [("completed", 1)] * 2
     report = run_each("Ends", tmp_path, how=["exit 0"], where=["setup"], iterations=3)
     assert [trial.state for trial in report.trials] == ["failed"]
 
 
-def test_module_that_exits_when_a_worker_imports_it_is_an_error_of_the_sweep(tmp_path, monkeypatch):
+def test_a_module_that_exits_on_import_in_a_worker_ends_the_sweep_with_an_error(tmp_path, monkeypatch):
     text = "import sys\nif 'worker' in sys.argv[0]: sys.exit(3)\ndef train(config): return 0.0\n"
     (tmp_path / "exits_in_workers.py").write_text(text)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -136,14 +136,14 @@ KINDS = ["float", "zero", "int", "numpy", "array", "torch", "learned"]
     ("name", "ways"),
     [("returns", ["return", "return the metric", "report", "report to train"]), ("yields", ["yield"])],
 )
-def test_anything_that_is_a_number_counts_as_one(tmp_path, name, ways):
+def test_every_kind_of_number_counts_as_a_number(tmp_path, name, ways):
     report = run_each(name, tmp_path, value=KINDS, way=ways)
     expected = [{"zero": 0.0, "int": 1.0}.get(trial.config["value"], 0.25) for trial in report.trials]
     assert [trial.value for trial in report.trials] == expected
     assert {trial.state for trial in report.trials} == {"completed"}
 
 
-def test_nested_results_are_named_by_their_paths(tmp_path):
+def test_nested_results_are_named_by_path(tmp_path):
     objective = Objective(metric="val/loss", mode="min")
     report = run_each("reports_nested", tmp_path, objective=objective, value=["float", "numpy"])
     assert [trial.value for trial in report.trials] == [0.25, 0.25]
@@ -177,7 +177,7 @@ def test_trials_that_ask_for_no_folder_leave_none(tmp_path):
 
 
 class Watching:
-    """Ends the sweep, as Ctrl-C would, at its first note."""
+    """End the sweep, as Ctrl-C would, at its first note."""
 
     def __init__(self):
         self.notes = []
@@ -194,7 +194,7 @@ class Watching:
         return
 
 
-def test_trials_that_wait_for_tasks_without_room_are_told_of(tmp_path, monkeypatch):
+def test_trials_that_wait_for_tasks_without_resources_are_announced(tmp_path, monkeypatch):
     monkeypatch.setattr("tuner.cluster.listener._SECONDS_TO_STARVE", 2.0)
     watching = Watching()
     report = run_each("waits_for_a_task", tmp_path, progress=watching, x=list(range(9)))
@@ -204,7 +204,7 @@ def test_trials_that_wait_for_tasks_without_room_are_told_of(tmp_path, monkeypat
     assert "budget.concurrent" in note
 
 
-def test_two_sweeps_at_once_in_one_process_are_refused(tmp_path):
+def test_a_second_sweep_at_once_in_one_process_is_refused(tmp_path):
     class Starting(Watching):
         error = None
 

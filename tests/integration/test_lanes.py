@@ -8,15 +8,15 @@ import pytest
 from tests.integration.running import events, most_at_once, run_toy
 from tuner import Budget, Float, Objective, Resources, Sweep, run
 
-ONE_WORKER = 4  # CPUs, which is all that the tests' cluster has
+ONE_WORKER = 4  # the CPUs of a worker, which are all CPUs of the tests' cluster
 
 
 def together(report):
-    """How many trials trained as one, for each result."""
+    """Return, per result, the number of trials trained as one."""
     return [event.metrics["together"] for event in events(report, "result")]
 
 
-def test_trials_of_one_key_train_together_and_the_others_beside_them(tmp_path):
+def test_trials_of_one_key_train_together_and_the_others_alone(tmp_path):
     space = {"x": Float(0.1, 0.5, points=6)}
     report = run_toy(
         "Laned", tmp_path, space=space, searcher="grid", resources=Resources(cpu=ONE_WORKER, lanes=6)
@@ -28,8 +28,8 @@ def test_trials_of_one_key_train_together_and_the_others_beside_them(tmp_path):
     assert {e.metrics["together"] for e in events(report, "result") if e.trial in alone} == {1}
 
 
-def test_next_trial_takes_a_free_lane_while_the_others_go_on(tmp_path):
-    """Trials of one to nine iterations in three lanes: nobody waits for the longest."""
+def test_a_new_trial_takes_a_free_lane_while_others_continue(tmp_path):
+    """Trials of one to nine iterations in three lanes: no lane waits for the longest trial."""
     report = run_toy(
         "Laned",
         tmp_path,
@@ -45,7 +45,7 @@ def test_next_trial_takes_a_free_lane_while_the_others_go_on(tmp_path):
     assert most_at_once(report) == 3
 
 
-def test_auto_takes_the_number_that_the_trainable_measures(tmp_path):
+def test_auto_uses_the_number_of_lanes_that_the_trainable_measures(tmp_path):
     report = run_toy(
         "Laned",
         tmp_path,
@@ -56,7 +56,7 @@ def test_auto_takes_the_number_that_the_trainable_measures(tmp_path):
     assert most_at_once(report) == 3
 
 
-def test_worker_that_is_left_without_its_device_by_measuring_gets_no_trial(tmp_path):
+def test_a_worker_that_loses_its_device_while_measuring_gets_no_trial(tmp_path):
     report = run_toy(
         "Broken",
         tmp_path,
@@ -71,7 +71,7 @@ def test_worker_that_is_left_without_its_device_by_measuring_gets_no_trial(tmp_p
     assert int(broken.stem) not in {event.metrics["process"] for event in events(report, "result")}
 
 
-def test_process_that_dies_fails_or_restarts_just_its_own_trials(tmp_path):
+def test_a_process_that_dies_affects_only_its_own_trials(tmp_path):
     report = run_toy(
         "DyingLane",
         tmp_path,
@@ -85,7 +85,7 @@ def test_process_that_dies_fails_or_restarts_just_its_own_trials(tmp_path):
     assert 1 <= len(events(report, "lost")) <= 4
 
 
-def test_trial_that_always_kills_its_process_fails_none_of_its_neighbours(tmp_path):
+def test_a_trial_that_always_kills_its_process_fails_alone(tmp_path):
     report = run_toy(
         "DyingLane",
         tmp_path,
@@ -102,9 +102,7 @@ def test_trial_that_always_kills_its_process_fails_none_of_its_neighbours(tmp_pa
 
 
 @pytest.mark.parametrize(("when", "lanes"), [("set up", [3]), ("trained", [2, 3])], ids=["set up", "trained"])
-def test_trials_for_which_the_device_has_no_memory_go_on_later_and_its_worker_with_fewer_lanes(
-    when, lanes, tmp_path
-):
+def test_trials_without_device_memory_run_later_on_fewer_lanes(when, lanes, tmp_path):
     report = run_toy(
         "Crowded",
         tmp_path,
@@ -121,7 +119,7 @@ def test_trials_for_which_the_device_has_no_memory_go_on_later_and_its_worker_wi
     assert most_at_once(report, after="lost") == min(event.lanes for event in lost) in lanes
 
 
-def test_trial_for_which_memory_does_not_suffice_alone_fails_and_no_other_does(tmp_path):
+def test_a_trial_too_large_for_the_device_fails_alone(tmp_path):
     report = run_toy(
         "Crowded",
         tmp_path,
@@ -137,7 +135,7 @@ def test_trial_for_which_memory_does_not_suffice_alone_fails_and_no_other_does(t
     assert most_at_once(report) == 8
 
 
-def test_error_of_one_lane_leaves_the_others_alone(tmp_path):
+def test_an_error_in_one_lane_does_not_affect_the_others(tmp_path):
     report = run_toy(
         "Raising", tmp_path, trials=6, searcher="grid", resources=Resources(cpu=ONE_WORKER, lanes=6)
     )
@@ -145,7 +143,7 @@ def test_error_of_one_lane_leaves_the_others_alone(tmp_path):
     assert report.counts()["completed"] == 3
 
 
-def test_one_fresh_process_per_trial_for_those_who_want_it(tmp_path):
+def test_each_trial_gets_a_fresh_process_on_request(tmp_path):
     report = run_toy(
         "ProcessInLanes",
         tmp_path,
@@ -165,7 +163,7 @@ def test_configurations_are_the_same_with_and_without_lanes(searcher, tmp_path):
     assert [(t.config, t.seed) for t in alone.trials] == [(t.config, t.seed) for t in laned.trials]
 
 
-def test_lanes_of_mlp_give_the_curves_of_lone_trials_also_when_paused_and_moved(tmp_path):
+def test_paused_and_moved_lanes_of_mlp_have_the_curves_of_lone_trials(tmp_path):
     def curves(lanes):
         sweep = Sweep(
             trainable={"kind": "mlp", "dataset": "iris", "precision": "float64"},

@@ -1,4 +1,4 @@
-"""Loggers that a sweep asks for, on a real local Ray."""
+"""The loggers of a sweep, on a real local Ray."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tuner import Float
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
-    """A sweep that pauses, resumes and stops trials, with every logger of the table and one of a user."""
+    """Run a sweep that pauses, resumes and stops trials, with every logger of the table and a user's."""
     folder = tmp_path_factory.mktemp("logged")
     recorder = {"kind": f"{TOYS}:Recorder", "path": str(folder / "recorded")}
     loggers = ["csv", "json", "tensorboard", recorder]
@@ -26,7 +26,7 @@ def report(tmp_path_factory):
 
 
 def curve(report, trial):
-    """Iterations and values of a trial by the journal."""
+    """Return the iterations and values of a trial in the journal."""
     return [(e.iteration, e.value) for e in events(report, "result") if e.trial == trial]
 
 
@@ -34,14 +34,14 @@ def logs(report, trial):
     return report.folder / "logs" / f"{trial.number:05d}"
 
 
-def test_csv_has_each_result_once(report):
+def test_csv_holds_each_result_once(report):
     for trial in [trial for trial in report.trials if trial.iterations]:
         with (logs(report, trial) / "progress.csv").open() as file:
             rows = [(int(row["training_iteration"]), float(row["loss"])) for row in csv.DictReader(file)]
         assert rows == curve(report, trial.number)
 
 
-def test_json_lines_have_each_result_once_and_the_parameters(report):
+def test_json_lines_hold_each_result_once_and_the_parameters(report):
     for trial in [trial for trial in report.trials if trial.iterations]:
         lines = (logs(report, trial) / "result.json").read_text().splitlines()
         rows = [(row["training_iteration"], row["loss"]) for row in map(json.loads, lines)]
@@ -49,13 +49,13 @@ def test_json_lines_have_each_result_once_and_the_parameters(report):
         assert json.loads((logs(report, trial) / "params.json").read_text())["x"] == trial.config["x"]
 
 
-def test_tensorboard_has_a_file_of_events_for_each_trial_that_reported(report):
+def test_tensorboard_has_an_event_file_for_each_trial_that_reported(report):
     for trial in [trial for trial in report.trials if trial.iterations]:
         [file, *_] = logs(report, trial).glob("events.out.tfevents.*")
         assert b"ray/tune/loss" in file.read_bytes()
 
 
-def test_logger_of_a_user_is_told_all(report):
+def test_a_user_s_logger_gets_every_event(report):
     lines = (report.folder.parent / "recorded").read_text().splitlines()
     names = {line.split()[-1] for line in lines}
     assert all(re.fullmatch(r"sweep_[0-9a-f]{8}_\d{5}", name) for name in names)

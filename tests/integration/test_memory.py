@@ -1,4 +1,4 @@
-"""Trials that do not give their memory back."""
+"""Trials that do not release their memory."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from tuner import Resources, run
 from tuner.cluster.progress import Lines
 from tuner.report import renderings
 
-CPUS = 4  # that the tests' cluster has
+CPUS = 4  # the CPUs of the tests' cluster
 
 
 def share(cpu):
-    """Bytes that fall to a worker with so many CPUs."""
+    """Return the bytes of memory that belong to a worker with this number of CPUs."""
     [node] = ray.nodes()
     return node["Resources"]["memory"] * cpu / CPUS
 
 
 def growth(cpu):
-    """Bytes that count as growth in such a worker, and a little more."""
+    """Return slightly more bytes than count as growth in such a worker."""
     return int(1.1 * max(96 * 2**20, share(cpu) / 32))
 
 
 def processes(report):
-    """The process of each trial that ran in one only, by number."""
+    """Return the process of each trial by number; each trial ran in one only."""
     seen = {(event.trial, event.metrics["process"]) for event in events(report, "result")}
     assert len(seen) == len(report.trials)
     return dict(sorted(seen))
 
 
 def curves(report):
-    """The results of each trial as they came."""
+    """Return the results of each trial in order."""
     found = {}
     for event in events(report, "result"):
         found.setdefault(event.trial, []).append((event.iteration, event.value))
@@ -52,12 +52,11 @@ def curves_expected(report):
 @pytest.mark.parametrize(
     ("lanes", "cpu", "trials", "per_worker"), [(1, 1, 10, 4), (4, 3, 22, 10)], ids=["alone", "lanes"]
 )
-def test_worker_in_which_trials_leave_memory_behind_is_replaced_and_no_trial_notices(
-    lanes, cpu, trials, per_worker, tmp_path
-):
-    """``per_worker``: the first trial's is taken for the worker's own, the next three's are growth.
+def test_a_leaking_worker_is_replaced_without_effect_on_trials(lanes, cpu, trials, per_worker, tmp_path):
+    """Check that a worker serves at most ``per_worker`` trials.
 
-    In lanes three others may hide theirs as they come, and three be open when it is enough.
+    The memory of the first trial counts as the worker's own; that of the next three is growth. With lanes,
+    three other trials may hide theirs when they start, and three may be open when the limit is reached.
     """
     report = run_toy(
         "Leaking",
@@ -83,7 +82,7 @@ def test_worker_in_which_trials_leave_memory_behind_is_replaced_and_no_trial_not
 
 
 @pytest.mark.parametrize(("lanes", "cpu"), [(1, 1), (4, 3)], ids=["alone", "lanes"])
-def test_worker_whose_trials_need_much_memory_and_give_it_back_stays(lanes, cpu, tmp_path):
+def test_a_worker_whose_large_trials_free_their_memory_is_kept(lanes, cpu, tmp_path):
     report = run_toy(
         "Hungry",
         tmp_path,
@@ -99,7 +98,7 @@ def test_worker_whose_trials_need_much_memory_and_give_it_back_stays(lanes, cpu,
     assert report.leaks == []
 
 
-def test_worker_with_lanes_that_is_doubted_wrongly_goes_on_when_its_trials_have_ended(tmp_path):
+def test_a_worker_with_lanes_doubted_wrongly_continues_once_its_trials_have_ended(tmp_path):
     report = run_toy(
         "Swelling",
         tmp_path,
@@ -116,11 +115,11 @@ def test_worker_with_lanes_that_is_doubted_wrongly_goes_on_when_its_trials_have_
     for event in events(report, "started", "ended"):
         running += 1 if event.kind == "started" else -1
         empty += running == 0
-    assert empty >= 2  # when it was judged, and at the end
+    assert empty >= 2  # once when it was judged, and once at the end
     assert most_at_once(report) == 4
 
 
-def test_user_is_told_of_the_first_and_of_how_many(tmp_path):
+def test_the_user_sees_the_first_leak_and_the_number_of_replaced_workers(tmp_path):
     told = io.StringIO()
     sweep = sweep_of(
         "Leaking",

@@ -84,7 +84,7 @@ def test_replay_trains_the_winning_schedule_again(report, tmp_path):
     assert again.best().value == report.best().value
 
 
-def test_only_the_best_keeps_its_checkpoints(report):
+def test_only_the_best_trial_keeps_its_checkpoints(report):
     kept = [folder.name for folder in (report.folder / "checkpoints").iterdir() if folder.is_dir()]
     assert kept == [report.best().id]
     assert Path(report.best().checkpoint, "history.json").is_file()
