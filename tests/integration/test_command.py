@@ -117,14 +117,20 @@ def test_a_sweep_interrupted_while_ray_starts_exits_with_130(number, command):
 
 def test_ray_does_not_take_over_a_handler_of_sigterm():
     code = """if True:
-        import os, signal, time
+        import os, signal, time, ray
         from tuner.cluster import connection
         received = []
         signal.signal(signal.SIGTERM, lambda number, frame: received.append(number))
+        init = ray.init
+        def init_and_interrupt(**options):
+            init(**options)
+            os.kill(os.getpid(), signal.SIGTERM)  # while Ray's own handler is in place
+        ray.init = init_and_interrupt
         with connection.connecting(None, verbose=False) as ready:
             ready()
             os.kill(os.getpid(), signal.SIGTERM)
-        assert received == [signal.SIGTERM]
+            time.sleep(4)  # Ray's handler would abort the process after 3 s
+        assert received == [signal.SIGTERM, signal.SIGTERM], received
     """
     subprocess.run([sys.executable, "-c", code], check=True)
 

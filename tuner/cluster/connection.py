@@ -160,16 +160,24 @@ class _Connection(threading.Thread):
 def _unchanged_sigterm() -> Iterator[None]:
     """Restore the process's handler of SIGTERM at the end.
 
-    Ray's library installs a handler that aborts the process. Python can set a handler in the main thread
-    only, so we copy the one of the C library.
+    Ray's library installs a handler that starts an alarm, calls the old handler, and aborts the process when
+    the alarm rings 3 s later. Python can set handlers in the main thread only, so we copy those of the C
+    library.
     """
     libc = ctypes.CDLL(None)
-    handler = ctypes.create_string_buffer(1024)  # holds a `struct sigaction`, which is smaller everywhere
-    libc.sigaction(signal.SIGTERM, None, handler)
+    numbers = (signal.SIGTERM, signal.SIGALRM)
+    handlers = {number: ctypes.create_string_buffer(1024) for number in numbers}  # a `struct sigaction` each
+    for number, handler in handlers.items():
+        libc.sigaction(number, None, handler)
     try:
         yield
     finally:
-        libc.sigaction(signal.SIGTERM, handler, None)
+        found = ctypes.create_string_buffer(1024)
+        libc.sigaction(signal.SIGALRM, None, found)
+        if found.raw != handlers[signal.SIGALRM].raw:  # a SIGTERM has met Ray's handler
+            signal.alarm(0)
+        for number, handler in handlers.items():
+            libc.sigaction(number, handler, None)
 
 
 def _user_folders() -> list[str]:
