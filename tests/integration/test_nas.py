@@ -1,4 +1,4 @@
-"""Architecture search on a real local Ray: children train in parallel, and the controller is kept."""
+"""Architecture search on a real local Ray: children train in parallel, and the controller is saved."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ def test_every_child_is_an_architecture_of_the_space_and_trains(report):
 
 
 def test_children_train_in_parallel_and_the_controller_learns_between_them(report):
-    assert most_at_once(report) >= 2  # a third worker may come late for trials this short
+    assert most_at_once(report) >= 2  # a third worker may start too late for trials this short
     order = [event.kind for event in events(report, "suggested", "ended")]
     assert "suggested" in order[order.index("ended") :]
 
 
-def test_controller_is_kept_and_has_learned(report):
+def test_the_controller_is_saved_and_has_learned(report):
     state = torch.load(report.folder / "controller.pt", weights_only=True)
     assert state["vocabulary"]["architecture.dense.width"] == 4
     assert state["optimizer"]["steps"] == 4
 
 
-def test_search_goes_on_from_a_kept_controller(report, tmp_path):
+def test_a_search_continues_from_a_saved_controller(report, tmp_path):
     overrides = [f"searcher.controller={report.folder}/controller.pt", f"out={tmp_path}", "budget.trials=3"]
     path = report.folder / "sweep.yaml"
     again = run(Sweep.read(path, [*overrides, "resources.lanes=1"]))

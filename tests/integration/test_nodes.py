@@ -1,4 +1,4 @@
-"""Sweeps over a cluster of several nodes, Ray's own test cluster, joined by `--address`."""
+"""Sweeps on a cluster of several nodes (Ray's own test cluster), joined with `--address`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ resources: {{cpu: 0.5, gpu: {gpu}, lanes: 1}}
 
 @pytest.fixture
 def nodes():
-    """A head that takes no trials and two nodes with one CPU each."""
+    """Start a head node without trials and two nodes with one CPU each."""
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
@@ -65,7 +65,7 @@ def test_trials_run_on_all_nodes_and_the_cluster_is_left_running(nodes, tmp_path
             marker.unlink()
 
 
-def test_trial_of_a_lost_node_goes_on_elsewhere(nodes, tmp_path):
+def test_a_trial_of_a_lost_node_continues_on_another_node(nodes, tmp_path):
     cluster, workers = nodes
     process = start(tmp_path, cluster.address, toy="Slow", iterations=40)
     for line in process.stderr:
@@ -81,7 +81,7 @@ def test_trial_of_a_lost_node_goes_on_elsewhere(nodes, tmp_path):
 
 
 def test_gpu_seconds_end_a_sweep(tmp_path):
-    """Ray counts the GPUs that it is told of; two trials share one."""
+    """Ray believes the given number of GPUs; two trials share one."""
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(
@@ -108,12 +108,12 @@ def test_gpu_seconds_end_a_sweep(tmp_path):
     assert report.reason == "gpu_seconds"
     starts = [event.time for event in events(report, "started")]
     ends = [event.time for event in events(report, "ended")]
-    assert max(ends) - min(starts) == pytest.approx(3, abs=1.5)  # two halves of a GPU all the time
+    assert max(ends) - min(starts) == pytest.approx(3, abs=1.5)  # two halves of a GPU are in use all the time
 
 
 @pytest.fixture
 def devices():
-    """A node that says to have two GPUs; Ray hands them out and never looks at them."""
+    """Start a node that claims two GPUs; Ray assigns them without checking that they exist."""
     from ray.cluster_utils import Cluster
 
     about = {"num_cpus": 4, "num_gpus": 2, "include_dashboard": False}
@@ -123,7 +123,7 @@ def devices():
 
 
 @pytest.mark.parametrize(("gpu", "at_once"), [(0.25, 8), (0.4, 4), (1, 2)])
-def test_trials_that_share_gpus_are_spread_over_them_and_see_their_own(gpu, at_once, devices, tmp_path):
+def test_trials_are_spread_over_shared_gpus_and_see_only_their_own(gpu, at_once, devices, tmp_path):
     sweep = ON_DEVICES.format(toys=TOYS, folder=tmp_path, gpu=gpu, at_once=at_once)
     (tmp_path / "sweep.yaml").write_text(sweep)
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""The live output of a sweep that runs in a notebook."""
+"""The live output of a sweep in a notebook."""
 
 import re
 import warnings
@@ -7,7 +7,7 @@ import nbformat
 import pytest
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # of libraries that import each other by former paths
+    warnings.simplefilter("ignore")  # raised by libraries that import each other by former paths
     from nbclient import NotebookClient
 
 TRAIN = """
@@ -38,7 +38,7 @@ COUNT = "print(len(report.trials), sorted({str(trial.cause) for trial in report.
 
 
 class WatchingClient(NotebookClient):
-    """Keeps every version of an output that is drawn anew."""
+    """A notebook client that keeps every version of an updated output."""
 
     def process_message(self, msg, cell, cell_index):
         if msg["msg_type"] == "update_display_data":

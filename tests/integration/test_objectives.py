@@ -21,7 +21,7 @@ def report(request, cluster, tmp_path_factory):
     return run_toy("TwoGoals", folder, trials=12, objective=GOALS, **parts)
 
 
-def test_front_is_what_no_other_trial_beats_in_both(report):
+def test_the_front_holds_the_trials_that_no_other_beats_in_both_objectives(report):
     front = report.front()
     assert front
     for trial in report.trials:
@@ -33,13 +33,13 @@ def test_front_is_what_no_other_trial_beats_in_both(report):
         assert (trial in front) is not beaten
 
 
-def test_last_values_count(report):
+def test_the_last_values_of_a_trial_count(report):
     for trial in report.trials:
         assert trial.value == trial.values[0] == trial.curve[-1][1]
         assert trial.values[1] == pytest.approx((trial.config["x"] - 0.7) ** 2 + 1 / trial.iterations)
 
 
-def test_front_keeps_its_checkpoints_and_nobody_else(report):
+def test_only_trials_of_the_front_keep_their_checkpoints(report):
     kept = {folder.name for folder in (report.folder / "checkpoints").iterdir() if folder.is_dir()}
     assert kept == {trial.id for trial in report.front()}
     for trial in report.front():
@@ -47,7 +47,7 @@ def test_front_keeps_its_checkpoints_and_nobody_else(report):
             assert json.load(file) == trial.iterations
 
 
-def test_renderings_show_all_objectives_and_the_front(report):
+def test_reports_show_all_objectives_and_the_front(report):
     data = json.loads(renderings.json(report))
     assert data["front"] == [trial.id for trial in report.front()]
     assert data["trials"][0]["values"] == list(report.trials[0].values)

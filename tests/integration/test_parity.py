@@ -1,4 +1,4 @@
-"""A real sweep and its simulation on the same learning curves: one state, so the same decisions."""
+"""A real sweep and its simulation on the same learning curves make the same decisions."""
 
 import math
 
@@ -16,20 +16,20 @@ ITERATIONS = 9
 
 
 def curve(config, trial):
-    """What ``Steady`` reports with this configuration."""
+    """Return what ``Steady`` reports for this configuration."""
     values = [steady(config["x"], iteration) for iteration in range(1, ITERATIONS + 1)]
     return LearningCurve(values, fails_at=1 if math.isnan(values[0]) else None)
 
 
 def two_goals(config, trial):
-    """What ``TwoGoals`` reports with this configuration."""
+    """Return what ``TwoGoals`` reports for this configuration."""
     x = config["x"]
     values = [((x - 0.3) ** 2 + 1 / i, (x - 0.7) ** 2 + 1 / i) for i in range(1, ITERATIONS + 1)]
     return LearningCurve([value for value, _ in values], others=[others for _, *others in map(tuple, values)])
 
 
 def decided(report):
-    """All suggestions and decisions of a sweep, in order, as far as a simulation can know them."""
+    """Return all suggestions and decisions of a sweep in order, as far as a simulation can know them."""
     return [
         Reconfigured(event.trial, event.source, event.iteration, event.config)
         if isinstance(event, Reconfigured)
@@ -48,7 +48,7 @@ def compare(sweep, curves):
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
-def test_simulated_sweep_decides_what_the_real_one_did(scheduler, cluster, tmp_path):
+def test_a_simulated_sweep_makes_the_decisions_of_the_real_one(scheduler, cluster, tmp_path):
     settings = {"kind": scheduler, **({"interval": 2} if scheduler == "pbt" else {})}
     budget = {"concurrent": 1, "trials": 12, "iterations": ITERATIONS}
     sweep = sweep_of(
@@ -62,13 +62,13 @@ def test_simulated_sweep_decides_what_the_real_one_did(scheduler, cluster, tmp_p
     [{"total_iterations": 31}, {"failures": 0}],
     ids=lambda budget: next(iter(budget)),
 )
-def test_simulated_sweep_obeys_the_budget_as_the_real_one_does(budget, cluster, tmp_path):
+def test_a_simulated_sweep_obeys_the_budget_like_the_real_one(budget, cluster, tmp_path):
     budget = {"concurrent": 1, "trials": 30, "iterations": ITERATIONS, **budget}
     sweep = sweep_of("Steady", tmp_path, space={"x": Float(0.0, 1.0)}, scheduler="asha", budget=budget)
     assert compare(sweep, curve).reason in budget
 
 
-def test_simulated_sweep_of_several_objectives_decides_what_the_real_one_did(cluster, tmp_path):
+def test_a_simulated_sweep_of_several_objectives_makes_the_decisions_of_the_real_one(cluster, tmp_path):
     objective = Objective(metric="loss", mode="min", others=[Objective(metric="size", mode="min")])
     budget = {"concurrent": 1, "trials": 12, "iterations": ITERATIONS}
     sweep = sweep_of(

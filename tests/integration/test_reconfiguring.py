@@ -21,7 +21,7 @@ def population(tmp_path, /, toy="Lineage", **parts):
 
 
 def histories(report):
-    """Trial -> iteration -> the x that its weights were trained with."""
+    """Return trial -> iteration -> the x values that its weights were trained with."""
     found = {trial.number: {} for trial in report.trials}
     for event in events(report, "result"):
         found[event.trial][event.iteration] = json.loads(event.metrics["history"])
@@ -36,7 +36,7 @@ def report(request, cluster, tmp_path_factory):
     return population(folder, resources=Resources(lanes=3 if request.param == "lanes" else 1))
 
 
-def test_who_exploits_goes_on_from_the_weights_of_its_source(report):
+def test_an_exploiting_trial_continues_from_the_weights_of_its_source(report):
     history = histories(report)
     exploits = events(report, "reconfigured")
     assert len(exploits) >= POPULATION // 2
@@ -46,12 +46,12 @@ def test_who_exploits_goes_on_from_the_weights_of_its_source(report):
         assert history[event.trial][done + 1] == [*before, event.config["x"]]
 
 
-def test_all_run_to_the_end_of_the_budget(report):
+def test_all_trials_run_to_the_end_of_the_budget(report):
     assert report.counts()["completed"] == POPULATION
     assert {trial.iterations for trial in report.trials} == {9}
 
 
-def test_sources_are_the_best_and_exploiters_the_worst(report):
+def test_sources_are_the_best_trials_and_exploiters_the_worst(report):
     resumes = [each for each in report.decisions() if each["action"] == "resume"]
     ranks = {(each["rung"], int(each["trial"])): each["rank"] for each in resumes}
     exploits = [each for each in resumes if "source" in each]
@@ -61,12 +61,12 @@ def test_sources_are_the_best_and_exploiters_the_worst(report):
         assert ranks[each["rung"], each["source"]] <= 2
 
 
-def test_report_tells_the_configuration_of_the_best_value(report):
+def test_the_report_shows_the_configuration_of_the_best_value(report):
     for trial in report.trials:
         assert trial.config["x"] == histories(report)[trial.number][trial.best_iteration][-1]
 
 
-def test_schedule_is_what_the_best_was_trained_with(report):
+def test_the_schedule_lists_what_the_best_trial_was_trained_with(report):
     for trial in report.trials:
         schedule = report.schedule(trial)
         trained = [
@@ -76,7 +76,7 @@ def test_schedule_is_what_the_best_was_trained_with(report):
         assert trained == histories(report)[trial.number][trial.best_iteration]
 
 
-def test_replay_trains_the_winning_schedule_again(report, tmp_path):
+def test_a_replay_trains_the_winning_schedule_again(report, tmp_path):
     replay = Sweep(**{**report.replay(), "out": str(tmp_path)})
     again = run(replay)
     best = report.best()
@@ -90,19 +90,19 @@ def test_only_the_best_trial_keeps_its_checkpoints(report):
     assert Path(report.best().checkpoint, "history.json").is_file()
 
 
-def test_outcome_does_not_depend_on_how_many_run_at_once(cluster, tmp_path):
+def test_the_outcome_does_not_depend_on_the_number_of_concurrent_trials(cluster, tmp_path):
     reports = [population(tmp_path / str(at_once), budget={"concurrent": at_once}) for at_once in (1, 2)]
     assert histories(reports[0]) == histories(reports[1])
 
 
-def test_function_without_checkpoints_fails_and_says_so(cluster, tmp_path):
+def test_a_function_without_checkpoints_fails_with_the_reason(cluster, tmp_path):
     report = population(tmp_path, toy="lineage", settings={"saves": False})
     errors = {trial.error for trial in report.trials if trial.state == "failed"}
     assert errors
     assert all(error.endswith("report one together with a result") for error in errors)
 
 
-def test_class_that_cannot_save_is_refused(cluster, tmp_path):
+def test_a_class_that_cannot_save_is_refused(cluster, tmp_path):
     with pytest.raises(SpecError) as caught:
         population(tmp_path, toy="WithoutCheckpoints")
     [problem] = caught.value.problems
@@ -110,7 +110,7 @@ def test_class_that_cannot_save_is_refused(cluster, tmp_path):
     assert problem.what.endswith("has no save_checkpoint")
 
 
-def test_hyperparameters_can_follow_a_schedule_of_the_users(cluster, tmp_path):
+def test_hyperparameters_can_follow_a_user_s_schedule(cluster, tmp_path):
     changes = [{"at": 3, "set": {"x": 0.2}}, {"at": 5, "set": {"x": 0.1}}]
     report = population(tmp_path, scheduler=Replay(changes=changes))
     for number, history in histories(report).items():
@@ -121,8 +121,8 @@ def test_hyperparameters_can_follow_a_schedule_of_the_users(cluster, tmp_path):
 @pytest.mark.parametrize(
     "scheduler", [PBT, Replay(changes=[{"at": 3, "set": {"x": 0.2}}])], ids=["pbt", "replay"]
 )
-def test_wherever_a_sweep_breaks_off_each_checkpoint_is_there_once(scheduler, cluster, tmp_path):
-    """Ray would delete one that is registered twice; and a copy has no value of the trial's own."""
+def test_after_any_event_each_checkpoint_is_registered_once(scheduler, cluster, tmp_path):
+    """Ray would delete a checkpoint that is registered twice. A copy has no value of the trial itself."""
     report = population(tmp_path, scheduler=scheduler)
     everything = list(read(report.folder))
     for end in range(1, len(everything)):
@@ -132,7 +132,7 @@ def test_wherever_a_sweep_breaks_off_each_checkpoint_is_there_once(scheduler, cl
             assert all(each.is_copy is ("/from_" in each.path) for each in trial.checkpoints)
 
 
-def test_a_restored_trial_is_given_its_own_configuration(tmp_path):
+def test_a_restored_trial_gets_its_own_configuration(tmp_path):
     sweep = Sweep(
         trainable=f"{Path(__file__).with_name('diaries.py')}:Remembering",
         space={"x": Float(0.0, 1.0)},

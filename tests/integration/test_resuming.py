@@ -1,4 +1,4 @@
-"""Sweeps whose driver is killed, and that go on."""
+"""Sweeps that are resumed after their driver was killed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def make(folder, searcher, scheduler):
 
 
 def killed(sweep, *, after):
-    """Run a sweep in a process of its own that is killed after so many events."""
+    """Run a sweep in a separate process, which is killed after this number of events."""
     path = f"{sweep.out}/killed.yaml"
     os.makedirs(sweep.out, exist_ok=True)
     with open(path, "w") as file:
@@ -54,7 +54,7 @@ def killed(sweep, *, after):
 def count(folder):
     try:
         return sum(1 for _ in read(folder))
-    except ResultsError:  # it is just being made
+    except ResultsError:  # the journal does not exist yet
         return 0
 
 
@@ -65,7 +65,7 @@ def table(report: Report):
 
 
 @pytest.mark.parametrize(("searcher", "scheduler"), CASES, ids=lambda case: str(case))
-def test_killed_sweep_goes_on_as_if_nothing_had_happened(searcher, scheduler, cluster, tmp_path):
+def test_a_killed_sweep_resumes_as_if_never_interrupted(searcher, scheduler, cluster, tmp_path):
     whole = run(make(tmp_path / "whole", searcher, scheduler))
     folder = killed(make(tmp_path / "broken", searcher, scheduler), after=40)
     broken = Report.read(folder)
@@ -78,13 +78,13 @@ def test_killed_sweep_goes_on_as_if_nothing_had_happened(searcher, scheduler, cl
     assert kept == [resumed.best().id]
 
 
-def test_interrupted_sweep_can_be_resumed_more_than_once(cluster, tmp_path):
+def test_an_interrupted_sweep_can_be_resumed_more_than_once(cluster, tmp_path):
     sweep = make(tmp_path, "optuna", "asha")
     folder = killed(sweep, after=20)
     copy = folder.rename(tmp_path / "moved")
 
     class Interrupting:
-        """Ends the run as Ctrl-C would, when the sixth trial has begun."""
+        """End the run, as Ctrl-C would, when the sixth trial has begun."""
 
         def open(self, sweep, folder, slots):
             return
@@ -104,20 +104,20 @@ def test_interrupted_sweep_can_be_resumed_more_than_once(cluster, tmp_path):
     assert len(events(last, "resumed")) == 2
 
 
-def test_sweep_that_has_ended_is_not_resumed(cluster, tmp_path):
+def test_a_sweep_that_has_ended_is_not_resumed(cluster, tmp_path):
     report = run(sweep_of("Toy", tmp_path, trials=2, iterations=2, space={"x": Float(0.0, 0.5)}))
     with pytest.raises(ResultsError, match=r"has ended .every trial was run.; there is nothing to resume"):
         resume(report.folder)
 
 
-def test_running_sweep_is_not_resumed(tmp_path):
+def test_a_running_sweep_is_not_resumed(tmp_path):
     journal = Journal(tmp_path)
     with pytest.raises(ResultsError, match="a sweep is running in it"):
         resume(tmp_path)
     journal.close()
 
 
-def test_journal_of_another_searcher_is_refused(cluster, tmp_path):
+def test_a_journal_of_another_searcher_is_refused(cluster, tmp_path):
     folder = killed(make(tmp_path, "random", "fifo"), after=30)
     other = make(tmp_path / "other", "random", "fifo").model_copy(update={"seed": 5})
     with pytest.raises(ResultsError, match=r"trial 00000 ran .* and the searcher suggests"):

@@ -1,4 +1,4 @@
-"""Sweeps that are resumed in another folder, with other code, or that were given an object."""
+"""Sweeps resumed in another folder, with changed code, or with a trainable given as an object."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def train(config):
 
 
 class Ending:
-    """Interrupts the sweep when so many trials have begun; keeps its notes."""
+    """Interrupt the sweep when this number of trials has begun, and keep its notes."""
 
     def __init__(self, number=10**9):
         self.number, self.notes = number, []
@@ -42,7 +42,7 @@ class Ending:
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """A folder with a trainable and what it imports; this process forgets both at the end."""
+    """Return a folder with a trainable and its imports. This process forgets both at the end."""
     folder = tmp_path / "project"
     folder.mkdir()
     (folder / "model.py").write_text(CODE)
@@ -79,7 +79,7 @@ def test_a_sweep_is_resumed_from_another_folder_under_another_name(project, tmp_
     assert report.folder == tmp_path / "a b"
 
 
-def test_code_that_has_changed_is_told_of(project, cluster):
+def test_changed_code_is_announced(project, cluster):
     first = run(sweep_of("model.py:train"), progress=Ending(3))
     (project / "helper.py").write_text("SHIFT = 2.0\n")
     ending = Ending()
@@ -99,7 +99,7 @@ def test_an_edited_sweep_file_is_refused_and_a_missing_one_is_not_needed(project
     assert len(resume(first.folder).trials) == 8
 
 
-def test_a_sweep_that_was_given_an_object_is_resumed_with_it(project, cluster):
+def test_a_sweep_with_a_trainable_object_is_resumed_with_that_object(project, cluster):
     def train(config):
         return config["x"]
 

@@ -1,4 +1,4 @@
-"""What a trial is given, and what becomes of it, on a real local Ray."""
+"""What a trial receives and how it ends, on a real local Ray."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ from tuner.cluster import connection
 from tuner.report import renderings
 
 
-def test_function_reports_until_its_budget(tmp_path):
+def test_a_function_reports_until_its_budget_is_used_up(tmp_path):
     report = run_toy("reports", tmp_path, trials=3, iterations=5)
     assert [trial.iterations for trial in report.trials] == [5, 5, 5]
     assert report.counts()["completed"] == 3
 
 
-def test_function_that_ends_by_itself_is_completed(tmp_path):
+def test_a_function_that_returns_early_is_completed(tmp_path):
     report = run_toy("ends_by_itself", tmp_path, trials=3, iterations=None)
     assert [(trial.state, trial.iterations) for trial in report.trials] == [("completed", 3)] * 3
 
 
-def test_value_that_a_function_returns_is_its_result(tmp_path):
+def test_the_return_value_of_a_function_is_its_result(tmp_path):
     report = run_toy("returns_only", tmp_path, trials=3, iterations=None)
     assert [trial.value for trial in report.trials] == [trial.config["x"] for trial in report.trials]
 
 
-def test_function_that_reports_nothing_is_a_failed_trial(tmp_path):
+def test_a_function_that_reports_nothing_fails(tmp_path):
     report = run_toy("reports_nothing", tmp_path, trials=2, iterations=None)
     assert {trial.error for trial in report.trials} == {"the function ended without reporting 'loss'"}
     assert report.best() is None
 
 
-def test_function_may_be_given_as_an_object(tmp_path):
+def test_a_function_can_be_given_as_an_object(tmp_path):
     from ray import tune
 
     scale = 3.0
@@ -63,7 +63,7 @@ def test_function_may_be_given_as_an_object(tmp_path):
     assert [trial.value for trial in report.trials] == [3.0 * trial.config["x"] for trial in report.trials]
 
 
-def test_function_goes_on_from_the_checkpoint_that_it_reported(tmp_path):
+def test_a_function_continues_from_the_checkpoint_it_reported(tmp_path):
     report = run_toy(
         "with_checkpoints",
         tmp_path,
@@ -79,7 +79,7 @@ def test_function_goes_on_from_the_checkpoint_that_it_reported(tmp_path):
     assert steps == list(range(1, 28))
 
 
-def test_trial_without_checkpoints_starts_over_after_a_pause(tmp_path):
+def test_a_trial_without_checkpoints_starts_over_after_a_pause(tmp_path):
     report = run_toy("WithoutCheckpoints", tmp_path, trials=6, iterations=9, scheduler="asha")
     best = report.best()
     repeated = [event.iteration for event in events(report, "result") if event.trial == best.number]
@@ -88,7 +88,7 @@ def test_trial_without_checkpoints_starts_over_after_a_pause(tmp_path):
     assert repeated == [1, 1, 2, 3, *range(1, 10)]
 
 
-def test_raising_trial_fails_alone_and_its_traceback_is_kept(tmp_path):
+def test_a_raising_trial_fails_alone_and_its_traceback_is_kept(tmp_path):
     report = run_toy("Raising", tmp_path, trials=6, iterations=2, searcher="grid")
     counts = {state: count for state, count in report.counts().items() if count}
     assert counts == {"completed": 3, "failed": 3}
@@ -96,7 +96,7 @@ def test_raising_trial_fails_alone_and_its_traceback_is_kept(tmp_path):
     assert "tuner/worker" not in renderings.errors(report)
 
 
-def test_error_in_setup_is_a_failed_trial(tmp_path):
+def test_an_error_in_setup_fails_the_trial(tmp_path):
     report = run_toy("RaisingInSetup", tmp_path, trials=3)
     assert report.counts()["failed"] == 3
     assert report.trials[0].error.endswith("RuntimeError: no such model")
@@ -108,7 +108,7 @@ def test_too_many_failures_end_the_sweep(tmp_path):
     assert report.counts()["failed"] == 3
 
 
-def test_trial_whose_process_dies_goes_on_from_its_checkpoint(tmp_path):
+def test_a_trial_whose_process_dies_continues_from_its_checkpoint(tmp_path):
     report = run_toy(
         "Dying",
         tmp_path,
@@ -122,7 +122,7 @@ def test_trial_whose_process_dies_goes_on_from_its_checkpoint(tmp_path):
     assert len(events(report, "lost")) == 2
 
 
-def test_log_says_what_happened_to_workers_and_trials(tmp_path):
+def test_the_log_describes_the_events_of_workers_and_trials(tmp_path):
     settings = {"folder": str(tmp_path)}
     report = run_toy("Dying", tmp_path, trials=1, iterations=5, space={"x": 0.6}, settings=settings)
     lines = [line.split(" ", 2)[2] for line in (report.folder / "tuner.log").read_text().splitlines()]
@@ -133,7 +133,7 @@ def test_log_says_what_happened_to_workers_and_trials(tmp_path):
     assert lines[-2:] == ["INFO trial 00000 completed", "INFO the sweep has ended: every trial was run"]
 
 
-def test_trial_that_always_kills_its_process_fails_and_the_rest_go_on(tmp_path):
+def test_a_trial_that_always_kills_its_process_fails_and_the_others_continue(tmp_path):
     report = run_toy(
         "Dying",
         tmp_path,
@@ -147,7 +147,7 @@ def test_trial_that_always_kills_its_process_fails_and_the_rest_go_on(tmp_path):
     assert "died" in report.trials[0].error
 
 
-def test_worker_that_hangs_in_a_stopped_function_is_replaced(tmp_path):
+def test_a_worker_that_hangs_in_a_stopped_function_is_replaced(tmp_path):
     report = run_toy("slow_between_reports", tmp_path, trials=3, iterations=2, budget={"concurrent": 1})
     assert report.counts()["completed"] == 3
     assert report.seconds < 60
@@ -160,7 +160,7 @@ def test_threads_follow_the_cpus_of_a_trial(cpus, tmp_path):
 
 
 @pytest.mark.parametrize("searcher", ["random", "optuna"])
-def test_as_many_trials_run_at_once_as_were_asked_for(searcher, tmp_path):
+def test_the_requested_number_of_trials_runs_at_once(searcher, tmp_path):
     settings = {"folder": str(tmp_path), "together": 4}
     report = run_toy(
         "Together",
@@ -182,8 +182,8 @@ def test_fractions_of_a_cpu_let_more_trials_run_at_once(tmp_path):
     assert report.counts()["completed"] == 6
 
 
-def test_sweep_waits_for_its_first_worker_as_long_as_it_takes(tmp_path, monkeypatch):
-    """Ray has something to say after a minute, here at once."""
+def test_a_sweep_waits_for_its_first_worker_without_limit(tmp_path, monkeypatch):
+    """Ray warns after a minute; here it warns at once."""
     from ray.tune.execution import insufficient_resources_manager as impatience
 
     monkeypatch.setattr(impatience, "_get_insufficient_resources_warning_threshold", lambda: 0)
@@ -196,7 +196,7 @@ def test_trials_follow_one_another_in_one_process(tmp_path):
     assert len({event.metrics["process"] for event in events(report, "result")}) == 1
 
 
-def test_trial_keeps_the_working_directory(tmp_path):
+def test_a_trial_keeps_the_working_directory(tmp_path):
     report = run_toy("Process", tmp_path, trials=1, iterations=1)
     assert events(report, "result")[0].metrics["folder"] == str(Path.cwd())
 
@@ -209,7 +209,7 @@ def test_every_trial_has_its_own_seed_and_the_sweep_s(tmp_path):
     assert {metrics["sweep_seed"] for metrics in seen.values()} == {11}
 
 
-def test_sweep_whose_data_are_wrong_leaves_no_worker_and_no_folder(tmp_path):
+def test_a_sweep_with_invalid_data_leaves_no_worker_and_no_folder(tmp_path):
     sweep = Sweep(
         trainable={"kind": "mlp", "dataset": str(tmp_path / "none.csv"), "target": "y"},
         space={"lr": Float(0.001, 0.1)},
@@ -226,7 +226,7 @@ def test_sweep_whose_data_are_wrong_leaves_no_worker_and_no_folder(tmp_path):
         time.sleep(0.1)
 
 
-def test_request_that_no_node_can_meet_is_an_error_at_once(tmp_path):
+def test_an_impossible_resource_request_is_an_error_at_once(tmp_path):
     with pytest.raises(ClusterError) as caught:
         run_toy("Process", tmp_path, resources=Resources(cpu=64))
     assert str(caught.value) == (
@@ -235,12 +235,12 @@ def test_request_that_no_node_can_meet_is_an_error_at_once(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_gpu_that_is_not_there_is_an_error_at_once(tmp_path):
+def test_a_missing_gpu_is_an_error_at_once(tmp_path):
     with pytest.raises(ClusterError, match=r"no node can hold a trial with cpu=1, gpu=0\.5"):
         run_toy("Process", tmp_path, resources=Resources(gpu=0.5))
 
 
-def test_cluster_that_does_not_start_in_time_is_a_cluster_error(monkeypatch):
+def test_a_cluster_that_does_not_start_in_time_is_a_cluster_error(monkeypatch):
     def init(**_options):
         raise Exception("The current node timed out during startup.\nThis could be anything.")
 
@@ -252,7 +252,7 @@ def test_cluster_that_does_not_start_in_time_is_a_cluster_error(monkeypatch):
 
 
 @pytest.mark.parametrize("scheduler", ["fifo", "asha"])
-def test_trial_of_several_bundles_has_a_placement_group(scheduler, tmp_path):
+def test_a_trial_of_several_bundles_has_a_placement_group(scheduler, tmp_path):
     report = run_toy("Spread", tmp_path, trials=4, iterations=3, searcher="grid", scheduler=scheduler)
     assert report.counts()["failed"] == 0
     for event in events(report, "result"):
@@ -265,7 +265,7 @@ def test_trial_of_several_bundles_has_a_placement_group(scheduler, tmp_path):
 
 
 def run_sized(tmp_path: Path, **parts: Any) -> tuple[Report, dict[float, set[int]]]:
-    """Run trials that ask for 2 CPUs of the 4 or for all; the processes of either, by its CPUs."""
+    """Run trials that ask for 2 or all 4 CPUs, and return the processes for each size."""
     settings = {"folder": str(tmp_path), **parts.pop("settings", {})}
     report = run_toy("Sized", tmp_path, settings=settings, iterations=2, **parts)
     processes: dict[float, set[int]] = {}
@@ -280,7 +280,7 @@ def run_sized(tmp_path: Path, **parts: Any) -> tuple[Report, dict[float, set[int
     return report, processes
 
 
-def test_trials_that_ask_for_the_same_follow_one_another_in_their_processes(tmp_path):
+def test_trials_with_equal_requests_share_processes_in_turn(tmp_path):
     report, processes = run_sized(tmp_path, trials=12, searcher="grid")
     assert len(report.trials) == 12
     assert len(processes[2]) <= 2
@@ -288,7 +288,7 @@ def test_trials_that_ask_for_the_same_follow_one_another_in_their_processes(tmp_
     assert not processes[2] & processes[4]
 
 
-def test_trials_that_ask_for_different_things_take_turns_on_a_full_cluster(tmp_path):
+def test_trials_with_different_requests_take_turns_on_a_full_cluster(tmp_path):
     report, processes = run_sized(tmp_path, trials=12, searcher="random", seed=1, scheduler="asha")
     sizes = [trial.config["x"] < 0.5 for trial in report.trials]
     assert len(sizes) == 12
@@ -296,13 +296,13 @@ def test_trials_that_ask_for_different_things_take_turns_on_a_full_cluster(tmp_p
     assert sum(map(len, processes.values())) < len(events(report, "started"))
 
 
-def test_each_trial_of_a_size_of_its_own_has_a_fresh_process_if_asked_for(tmp_path):
+def test_trials_with_their_own_requests_get_fresh_processes_if_asked_for(tmp_path):
     resources = Resources(isolation="process")
     _, processes = run_sized(tmp_path, trials=4, searcher="grid", resources=resources)
     assert {cpus: len(those) for cpus, those in processes.items()} == {2: 2, 4: 2}
 
 
-def test_process_of_a_size_that_crashed_is_replaced(tmp_path):
+def test_a_crashed_process_of_any_size_is_replaced(tmp_path):
     report, processes = run_sized(
         tmp_path, trials=6, searcher="grid", settings={"deadly": 0.2}, budget={"concurrent": 1}
     )
@@ -313,7 +313,7 @@ def test_process_of_a_size_that_crashed_is_replaced(tmp_path):
     assert int((tmp_path / "died").read_text()) not in results
 
 
-def test_bundle_that_no_node_can_hold_is_an_error_at_once(tmp_path):
+def test_a_bundle_too_large_for_any_node_is_an_error_at_once(tmp_path):
     with pytest.raises(
         ClusterError, match="resources: a trial requests 99 CPU on one node; no node has that much"
     ):
@@ -321,13 +321,13 @@ def test_bundle_that_no_node_can_hold_is_an_error_at_once(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_gpus_that_no_trial_can_use_are_refused_also_where_the_trainable_asks_for_them(tmp_path):
+def test_gpus_that_no_trial_can_use_are_refused_even_if_the_trainable_requests_them(tmp_path):
     with pytest.raises(SpecError, match=r"resources\.gpu: .*TwoGpus uses no more; must be at most 1, got 2"):
         run_toy("TwoGpus", tmp_path)
     assert not list(tmp_path.iterdir())
 
 
-def test_one_bundle_that_a_trainable_asks_for_sizes_the_workers(tmp_path):
+def test_a_single_bundle_requested_by_a_trainable_sizes_the_workers(tmp_path):
     report = run_toy("Wide", tmp_path, trials=6, iterations=1)
     metrics = [event.metrics for event in events(report, "result")]
     assert {metric["threads"] for metric in metrics} == {2}
@@ -339,7 +339,7 @@ def test_resources_from_both_the_sweep_and_the_trainable_are_refused(tmp_path):
         run_toy("Wide", tmp_path, resources=Resources(cpu=1.0, gpu=0.5))
 
 
-def test_more_at_once_than_fit_runs_as_many_as_fit(tmp_path):
+def test_a_concurrency_above_the_cluster_s_capacity_is_reduced_to_it(tmp_path):
     settings = {"folder": str(tmp_path), "together": 4}
     report = run_toy(
         "Together", tmp_path, trials=8, iterations=1, settings=settings, budget={"concurrent": 50}
@@ -348,7 +348,7 @@ def test_more_at_once_than_fit_runs_as_many_as_fit(tmp_path):
     assert most_at_once(report) == 4
 
 
-def test_time_budget_ends_the_sweep_and_keeps_all_results(tmp_path):
+def test_a_time_budget_ends_the_sweep_and_keeps_all_results(tmp_path):
     report = run_toy(
         "Slow", tmp_path, iterations=10_000, space={"x": Float(0.0, 0.5)}, budget={"seconds": 8, "trials": 3}
     )
@@ -358,7 +358,7 @@ def test_time_budget_ends_the_sweep_and_keeps_all_results(tmp_path):
     assert report.seconds < 25
 
 
-def test_time_alone_can_bound_a_sweep(tmp_path):
+def test_time_alone_can_limit_a_sweep(tmp_path):
     sweep = sweep_of("Toy", tmp_path, trials=1, space={"x": Float(0.0, 0.5)})
     sweep = sweep.model_copy(update={"budget": Budget(seconds=12, iterations=2)})
     report = run(sweep)
@@ -367,7 +367,7 @@ def test_time_alone_can_bound_a_sweep(tmp_path):
 
 
 @pytest.mark.parametrize("searcher", ["grid", "random", "optuna", "hyperopt"])
-def test_same_seed_gives_the_same_table_when_trials_run_one_by_one(searcher, tmp_path):
+def test_the_same_seed_gives_the_same_table_when_trials_run_one_by_one(searcher, tmp_path):
     tables = [
         run_toy(
             "Toy", tmp_path, trials=12, searcher=searcher, scheduler="asha", seed=5, budget={"concurrent": 1}
@@ -379,7 +379,7 @@ def test_same_seed_gives_the_same_table_when_trials_run_one_by_one(searcher, tmp
 
 
 @pytest.mark.parametrize("searcher", ["grid", "random"])
-def test_configurations_do_not_depend_on_how_many_run_at_once(searcher, tmp_path):
+def test_configurations_do_not_depend_on_the_number_of_concurrent_trials(searcher, tmp_path):
     alone, together = (
         run_toy("Toy", tmp_path, trials=8, iterations=2, searcher=searcher, budget={"concurrent": concurrent})
         for concurrent in (1, 4)
@@ -387,12 +387,12 @@ def test_configurations_do_not_depend_on_how_many_run_at_once(searcher, tmp_path
     assert [(t.config, t.seed) for t in alone.trials] == [(t.config, t.seed) for t in together.trials]
 
 
-def test_second_sweep_of_a_name_takes_the_next_free_folder(tmp_path):
+def test_a_second_sweep_of_the_same_name_takes_the_next_free_folder(tmp_path):
     names = [run_toy("ends_by_itself", tmp_path, trials=1).folder.name for _ in range(3)]
     assert names == ["sweep", "sweep-2", "sweep-3"]
 
 
-def test_results_folder_holds_the_resolved_sweep_the_journal_and_a_page(tmp_path):
+def test_the_results_folder_holds_the_resolved_sweep_the_journal_and_a_page(tmp_path):
     report = run_toy("ends_by_itself", tmp_path, trials=1)
     assert sorted(path.name for path in report.folder.iterdir()) == [
         "checkpoints",
@@ -403,13 +403,15 @@ def test_results_folder_holds_the_resolved_sweep_the_journal_and_a_page(tmp_path
     ]
     written = Sweep.read(report.folder / "sweep.yaml").to_dict()
     assert {**written, "out": report.sweep["out"]} == report.sweep
-    assert str(tmp_path) not in (report.folder / "sweep.yaml").read_text()  # The folder may be moved.
+    assert (
+        str(tmp_path) not in (report.folder / "sweep.yaml").read_text()
+    )  # The page must survive a move of the folder.
     assert not list(report.folder.rglob("*.pkl"))
 
 
-def test_mlp_learns_digits_and_its_best_checkpoint_goes_on(tmp_path):
+def test_mlp_learns_digits_and_its_best_checkpoint_can_be_continued(tmp_path):
     sweep = Sweep(
-        # Double precision: another process may sum in another order, which float32 shows.
+        # Double precision: another process may sum in another order, which is visible in float32.
         trainable={"kind": "mlp", "dataset": "digits", "precision": "float64"},
         space={"lr": Float(1e-3, 1e-1, log=True), "hidden": Int(32, 128, log=True), "dropout": 0.1},
         objective=Objective(metric="val_accuracy", mode="max"),
@@ -429,7 +431,7 @@ def test_mlp_learns_digits_and_its_best_checkpoint_goes_on(tmp_path):
     assert by_hand == pytest.approx([value for _, value in best.curve])
 
 
-def test_hyperparameter_that_the_trainable_does_not_know_is_refused_before_anything_starts(tmp_path):
+def test_an_unknown_hyperparameter_is_refused_before_anything_starts(tmp_path):
     sweep = sweep_of("Process", tmp_path, trials=2)
     sweep = Sweep(**{**dict(sweep), "trainable": {"kind": "mlp", "dataset": "digits"}})
     with pytest.raises(SpecError) as caught:
@@ -439,20 +441,20 @@ def test_hyperparameter_that_the_trainable_does_not_know_is_refused_before_anyth
     assert not list(tmp_path.iterdir())
 
 
-def test_report_can_be_written_as_strict_json(tmp_path):
+def test_the_report_can_be_written_as_strict_json(tmp_path):
     report: Report = run_toy("Toy", tmp_path, trials=8, searcher="grid")
     data = json.loads(renderings.json(report), parse_constant=lambda name: pytest.fail(name))
     assert data["counts"]["failed"] == 3
     assert math.isfinite(data["best"]["value"])
 
 
-def test_checkpoint_of_the_best_trial_is_from_its_best_iteration(tmp_path):
+def test_the_checkpoint_of_the_best_trial_is_from_its_best_iteration(tmp_path):
     report = run_toy("Rising", tmp_path, trials=1, iterations=10)
     saved = json.loads(Path(report.best().checkpoint, "steps.json").read_text())
     assert (report.best().iterations, saved) == (10, 10)
 
 
-def test_best_trial_has_a_checkpoint_also_when_a_better_one_failed(tmp_path):
+def test_the_best_trial_has_a_checkpoint_even_if_a_better_one_failed(tmp_path):
     report = run_toy(
         "LeadsThenFails",
         tmp_path,
@@ -467,7 +469,7 @@ def test_best_trial_has_a_checkpoint_also_when_a_better_one_failed(tmp_path):
     assert Path(report.best().checkpoint, "steps.json").is_file()
 
 
-def test_odd_metrics_beside_the_objective_do_no_harm(tmp_path):
+def test_unusual_additional_metrics_are_harmless(tmp_path):
     report = run_toy("odd_metrics", tmp_path, trials=2, iterations=None)
     assert [(trial.state, trial.iterations) for trial in report.trials] == [("completed", 3)] * 2
     [metrics, *_] = [event.metrics for event in events(report, "result") if event.trial == 0]
@@ -482,23 +484,23 @@ def test_odd_metrics_beside_the_objective_do_no_harm(tmp_path):
     }
 
 
-def test_trial_finds_nothing_of_the_one_before_it(tmp_path):
+def test_a_trial_finds_no_trace_of_the_previous_one(tmp_path):
     report = run_toy("leaves_traces", tmp_path, trials=4, iterations=None, budget={"concurrent": 1})
     assert report.counts()["completed"] == 4
 
 
-def test_what_trials_share_is_made_once_in_the_driver(tmp_path):
+def test_data_shared_by_trials_are_created_once_in_the_driver(tmp_path):
     report = run_toy("Sharing", tmp_path, trials=4, iterations=1, settings={"size": 3}, seed=5)
     assert {event.metrics["maker"] for event in events(report, "result")} == {os.getpid()}
 
 
-def test_sharing_what_cannot_be_sent_to_workers_is_refused_before_anything_starts(tmp_path):
+def test_shared_data_that_cannot_be_pickled_are_refused_before_anything_starts(tmp_path):
     with pytest.raises(SpecError, match="trainable: its shared data cannot be sent to the workers"):
         run_toy("SharingALock", tmp_path)
     assert not list(tmp_path.iterdir())
 
 
-def test_trainable_that_cannot_be_sent_to_workers_is_refused_before_anything_starts(tmp_path):
+def test_a_trainable_that_cannot_be_pickled_is_refused_before_anything_starts(tmp_path):
     import threading
 
     lock = threading.Lock()
@@ -509,7 +511,7 @@ def test_trainable_that_cannot_be_sent_to_workers_is_refused_before_anything_sta
     assert not list(tmp_path.iterdir())
 
 
-def test_out_that_is_a_file_is_an_error(tmp_path):
+def test_an_out_path_that_is_a_file_is_an_error(tmp_path):
     from tuner import ResultsError
 
     (tmp_path / "file").write_text("")
@@ -525,7 +527,7 @@ def test_no_trial_is_trained_beyond_its_last_iteration(tmp_path):
     assert {file.read_text() for file in steps.iterdir()} == {"300"}
 
 
-def test_of_equal_trials_the_first_is_best_and_keeps_a_checkpoint_of_that_value(tmp_path):
+def test_the_first_of_equal_trials_is_best_and_keeps_the_checkpoint_of_that_value(tmp_path):
     report = run_toy("Tied", tmp_path, trials=4, searcher="grid", iterations=8)
     best = report.best()
     assert (best.number, best.value) == (0, 0.25)

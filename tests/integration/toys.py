@@ -15,7 +15,10 @@ from ray.tune import PlacementGroupFactory, Trainable
 
 
 class Toy(Trainable):
-    """A parabola with its lowest point at x = 0.3, approached over the iterations; some x report rubbish."""
+    """A parabola with its minimum at x = 0.3, approached over the iterations.
+
+    An x above 0.6 reports invalid results.
+    """
 
     def setup(self, config):
         self.x = config["x"]
@@ -37,7 +40,7 @@ class Toy(Trainable):
 
 
 class Laned(Toy):
-    """Several train together in one process; those with x up to 0.4 say so in their results."""
+    """Several trials train together in one process; results of those with x up to 0.4 hold the number."""
 
     together = 1
 
@@ -59,7 +62,7 @@ class Laned(Toy):
 
 
 class Steady(Toy):
-    """Loses no time; its loss depends on the present x and the iteration alone."""
+    """A trainable without delays whose loss depends only on the current x and the iteration."""
 
     def step(self):
         self.steps += 1
@@ -71,7 +74,7 @@ def steady(x, iteration):
 
 
 class TwoGoals(Toy):
-    """Two parabolas of different lowest points, which only get better with time."""
+    """Two parabolas with different minima; both losses only decrease over the iterations."""
 
     def step(self):
         self.steps += 1
@@ -79,7 +82,7 @@ class TwoGoals(Toy):
 
 
 class Lineage(Laned):
-    """What it has learnt is the list of all the x that it was trained with, wherever it was trained."""
+    """Its state is the list of all x values that it was trained with, in any trial."""
 
     def setup(self, config):
         super().setup(config)
@@ -102,7 +105,7 @@ class Lineage(Laned):
 
 
 class SlowLineage(Lineage):
-    """Slow enough to be killed in the middle."""
+    """A ``Lineage`` slow enough to be killed in the middle."""
 
     def step(self):
         time.sleep(0.06)
@@ -110,7 +113,7 @@ class SlowLineage(Lineage):
 
 
 class DyingLane(Laned):
-    """One trial takes the process along, once or ``always``; the others of it have to be started again."""
+    """One trial kills the process, once or ``always``. The others in it must be started again."""
 
     def setup(self, config):
         super().setup(config)
@@ -126,9 +129,9 @@ class DyingLane(Laned):
 
 
 class Crowded(Laned):
-    """The device has memory for ``room`` trials of a process, and never for one with the x ``giant``.
+    """The device has memory for ``room`` trials of a process, and none for the trial with x = ``giant``.
 
-    It runs out of it ``when`` one too many is set up, or trains.
+    Memory runs out ``when`` one trial too many is set up, or is trained.
     """
 
     open: ClassVar[set[Trainable]] = set()
@@ -156,7 +159,7 @@ class Crowded(Laned):
 
 
 class WithoutCheckpoints(Trainable):
-    """It cannot be saved, so a pause makes it start over."""
+    """A trainable that cannot be saved, so a pause makes it start over."""
 
     def setup(self, config):
         self.x = config["x"]
@@ -183,7 +186,7 @@ class RaisingInSetup(Trainable):
 
 
 class Dying(Toy):
-    """Takes its process along at iteration 3: once per folder, or every time where x is below 0.5."""
+    """Iteration 3 kills the process: once per folder, or always if x is below 0.5."""
 
     def setup(self, config):
         super().setup(config)
@@ -198,7 +201,7 @@ class Dying(Toy):
 
 
 class Process(Trainable):
-    """Reports what the process looks like."""
+    """Report properties of the process."""
 
     def setup(self, config):
         import torch
@@ -218,7 +221,7 @@ class Process(Trainable):
 
 
 class ProcessInLanes(Process):
-    """The same where trials could share a process."""
+    """Report the same, where trials could share a process."""
 
     @classmethod
     def fused_step(cls, trials):
@@ -233,7 +236,7 @@ class ProcessInLanes(Process):
 
 
 class Broken(ProcessInLanes):
-    """To measure lanes leaves the process without its device."""
+    """The measurement of lanes leaves the process without its device."""
 
     @classmethod
     def best_lanes(cls, configs, *, most):
@@ -248,7 +251,7 @@ class Broken(ProcessInLanes):
 
 
 class Together(Trainable):
-    """Its first step waits until so many trials have come to theirs."""
+    """The first step waits until this number of trials have reached theirs."""
 
     def setup(self, config):
         self.folder = Path(config["folder"])
@@ -266,7 +269,7 @@ class Together(Trainable):
 
 
 class TogetherOnDevices(Together):
-    """Says which GPUs its process sees."""
+    """Report which GPUs the process sees."""
 
     def step(self):
         devices = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -274,7 +277,7 @@ class TogetherOnDevices(Together):
 
 
 class SlowToStart(Toy):
-    """Its workers take a while to be ready."""
+    """Workers take two seconds to be ready."""
 
     @classmethod
     def shared(cls, settings, *, sweep_seed):
@@ -286,7 +289,7 @@ class SlowToStart(Toy):
 
 
 class DyingAtStart(SlowToStart):
-    """No worker of it ever is."""
+    """Workers die before they are ready."""
 
     @classmethod
     def adopt(cls, settings, shared, *, sweep_seed):
@@ -318,7 +321,7 @@ def reports_nothing(config):
 
 
 def slow_between_reports(config):
-    """After its second report it does not come back for a long time."""
+    """Report twice, then hang for a long time."""
     tune.report({"loss": config["x"] + 1.0})
     tune.report({"loss": config["x"]})
     time.sleep(60)
@@ -339,7 +342,7 @@ def with_checkpoints(config):
 
 
 class Rising(Toy):
-    """Gets better with every iteration; the checkpoint says how many there were."""
+    """The objective improves with every iteration; a checkpoint holds the number of iterations."""
 
     def step(self):
         self.steps += 1
@@ -347,7 +350,7 @@ class Rising(Toy):
 
 
 class LeadsThenFails(Toy):
-    """x below 0.5 leads at once and fails at its third iteration."""
+    """A trial with x below 0.5 leads at once and fails at its third iteration."""
 
     def step(self):
         self.steps += 1
@@ -357,7 +360,7 @@ class LeadsThenFails(Toy):
 
 
 class Unreadable:
-    """No other process can read it."""
+    """An object that no other process can unpickle."""
 
     def __reduce__(self):
         return (Unreadable._fail, ())
@@ -390,7 +393,7 @@ def odd_metrics(config):
 
 
 def leaves_traces(config):
-    """Fails if the trial before it was here."""
+    """Fail if the previous trial left traces in the process."""
     trace = os.environ.get("TRACE")
     if trace is not None or os.getcwd() == "/":
         raise RuntimeError("somebody was here")
@@ -400,7 +403,7 @@ def leaves_traces(config):
 
 
 class Sharing(Toy):
-    """Its trials say which process made what they share."""
+    """Trials report which process created their shared data."""
 
     @classmethod
     def shared(cls, settings, *, sweep_seed):
@@ -416,7 +419,7 @@ class Sharing(Toy):
 
 
 class SharingALock(Sharing):
-    """A lock belongs to its process."""
+    """The shared object is a lock, which cannot leave its process."""
 
     @classmethod
     def shared(cls, settings, *, sweep_seed):
@@ -424,7 +427,7 @@ class SharingALock(Sharing):
 
 
 class Leaking(Laned):
-    """Its class keeps memory of each trial that ends."""
+    """The class keeps memory of each ended trial."""
 
     kept: ClassVar = []
 
@@ -438,7 +441,7 @@ class Leaking(Laned):
 
 
 class Hungry(Leaking):
-    """Needs much memory, and lets go of it only where the garbage collector looks for it."""
+    """Trials need much memory, which only the garbage collector can free."""
 
     def setup(self, config):
         super().setup(config)
@@ -450,7 +453,10 @@ class Hungry(Leaking):
 
 
 class Swelling(Leaking):
-    """Trials of different lengths; each four need more memory than the four before, up to the fifth four."""
+    """Trials of different lengths.
+
+    Each group of four needs more memory than the last, up to the fifth group.
+    """
 
     def setup(self, config):
         super().setup(config)
@@ -466,7 +472,7 @@ class Swelling(Leaking):
 
 
 class Spread(Toy):
-    """It asks for two bundles, the size of the second depending on x, and starts a task in the group."""
+    """Request two bundles, the second sized by x, and start a task in the placement group."""
 
     @classmethod
     def default_resource_request(cls, config):
@@ -481,7 +487,7 @@ class Spread(Toy):
 
 
 class Sized(Toy):
-    """It asks for one bundle, whose size depends on x; with x at ``deadly``, its process dies once."""
+    """Request one bundle sized by x. With x = ``deadly`` the process dies once."""
 
     def setup(self, config):
         super().setup(config)
@@ -502,7 +508,7 @@ class Sized(Toy):
 
 
 class TooSpread(Toy):
-    """Two bundles, of which no node can hold one."""
+    """Request two bundles, each too large for any node."""
 
     @classmethod
     def default_resource_request(cls, config):
@@ -510,7 +516,7 @@ class TooSpread(Toy):
 
 
 class TwoGpus(Toy):
-    """Two bundles of a GPU each, of which it can use one."""
+    """Request two bundles of a GPU each, although a trial can use only one."""
 
     most_gpus = 1
 
@@ -520,7 +526,7 @@ class TwoGpus(Toy):
 
 
 class Wide(Toy):
-    """It asks for two CPUs in one bundle, which is like writing them in the sweep."""
+    """Request two CPUs in one bundle, as if the sweep had asked for them."""
 
     @classmethod
     def default_resource_request(cls, config):
@@ -531,7 +537,7 @@ class Wide(Toy):
 
 
 class Recorder(tune.Callback):
-    """A logger of a user: one line for all that it is told."""
+    """A user's logger that writes one line per call."""
 
     def __init__(self, path):
         self.path = Path(path)
@@ -554,18 +560,18 @@ class Recorder(tune.Callback):
 
 
 class Samples(Toy):
-    """It is measured by samples, of which an iteration takes ten times x; with x = 0 they do not rise."""
+    """Results are measured by samples: ten times x per iteration, so x = 0 never progresses."""
 
     def step(self):
         return {**super().step(), "loss": self.x, "samples": int(self.x * 10) * self.steps}
 
 
 class Hanging(Laned):
-    """One of its trials never comes back from its third iteration; none can be saved."""
+    """One trial never returns from its third iteration. None can be saved."""
 
     @classmethod
     def fused_step(cls, trials):
-        """Each for itself, one after the other."""
+        """Train each trial separately."""
 
     def step(self):
         if self.x == 0 and self.steps == 2:
@@ -574,7 +580,7 @@ class Hanging(Laned):
 
 
 class Counted(Trainable):
-    """Quick, every result as good as the last; it leaves a file that says how many steps were made of it."""
+    """A quick trainable with a constant loss. A file per trial holds its number of steps."""
 
     def setup(self, config):
         self.file = Path(config["folder"], f"{config['x']:.3f}")
@@ -592,7 +598,7 @@ class Counted(Trainable):
 
 
 class Tied(Toy):
-    """All have the same values; the first trial is the slowest, and the last to reach them."""
+    """All trials have the same values; the first trial is the slowest to reach them."""
 
     def step(self):
         self.steps += 1
@@ -601,7 +607,7 @@ class Tied(Toy):
 
 
 def lineage(config):
-    """``Lineage`` as a function; without ``saves`` it never reports a checkpoint."""
+    """Train like ``Lineage``, as a function. Without ``saves`` it never reports a checkpoint."""
     history = []
     if (checkpoint := tune.get_checkpoint()) is not None:
         with checkpoint.as_directory() as folder:
