@@ -13,6 +13,7 @@ import pytest
 
 from tests.docs.blocks import DOCS, ROOT, blocks, written_pages
 from tests.docs.execution import run_block
+from tuner import Sweep, run
 from tuner.code.modules import LOADED_FILES
 
 NOT_RUN: dict[str, list[str]] = {
@@ -32,6 +33,16 @@ NOT_RUN: dict[str, list[str]] = {
 _RUNS = re.compile(r"tuner run|results/|fit\(|run\(sweep")
 
 PAGES = {str(path.relative_to(ROOT)): path for path in written_pages()}
+
+
+@pytest.fixture(scope="session")
+def digits(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results folder of a short run of the sweep that README begins with."""
+    out = tmp_path_factory.mktemp("results")
+    overrides = ["budget.trials=6", "budget.iterations=9", "resources.cpu=4", f"out={out}"]
+    report = run(Sweep.read(ROOT / "sweeps" / "digits.yaml", overrides), progress=None)
+    assert report.counts()["failed"] == 0
+    return report.folder
 
 
 @pytest.fixture
@@ -54,6 +65,13 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def needs_ray(page: str) -> bool:
     """Return whether some block of a page runs a sweep or reads the results of one."""
     return any(_RUNS.search(block.text + block.marks.get("first", "")) for block in blocks(PAGES[page]))
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("page", [page for page in PAGES if needs_ray(page)])
+def test_every_block_of_a_page_with_sweeps_works(page: str, desk: Path, digits: Path) -> None:
+    shutil.copytree(digits, desk / "results" / "digits")
+    run_page(page, desk)
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if not needs_ray(page)])
