@@ -26,7 +26,7 @@ class EstimatorSettings(DataSettings):
     grows: str | None = Field(
         None, description="for warm_start: the parameter that grows, such as n_estimators"
     )
-    growth: int = Field(10, ge=1, description="for warm_start: increase of that parameter per iteration")
+    growth: int = Field(10, ge=1, description="for warm_start: increase of the parameter per iteration")
     batch_rows: int = Field(256, ge=1, description="for partial_fit: rows per call")
     steps: int = Field(9, ge=1, description="for samples: iterations until a fit uses all training rows")
     folds: int = Field(5, ge=2, description="for folds: number of parts of the training and validation rows")

@@ -123,7 +123,7 @@ class SweepBegan(Event):
     folder: Annotated[Any, rules.ANYTHING] = None
     """The working directory of the start. Relative paths refer to it."""
     signature: Annotated[str | None, rules.TEXT] = None
-    """The signature of the user who began the sweep (see ``tuner.trust``)."""
+    """The signature of the user that began the sweep (see ``tuner.trust``)."""
     code: Annotated[Any, rules.ANYTHING] = None
     """Hashes of the trainable's files."""
     importable: Annotated[Any, rules.ANYTHING] = None
@@ -241,7 +241,7 @@ class Reconfigured(TrialEvent):
     source: Annotated[int, rules.COUNT]
     """The trial whose checkpoint is used; it may be the trial itself."""
     iteration: Annotated[int, rules.COUNT]
-    """The iteration of that checkpoint."""
+    """The checkpoint's iteration."""
     config: Annotated[dict[str, Any], rules.OBJECT]
     """The trial's new hyperparameters."""
     checkpoint: Annotated[str, _STORED_PATH] = ""

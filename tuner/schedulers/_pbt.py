@@ -47,7 +47,7 @@ class Pbt(SchedulerSpec):
     )
     factors: tuple[Annotated[Number, Field(gt=0)], Annotated[Number, Field(gt=0)]] = Field(
         default=(0.8, 1.2),
-        description="a copied number is multiplied by one of these two and kept within its bounds",
+        description="two factors; a copied number is multiplied by one and kept within its bounds",
     )
     mutate: tuple[str, ...] | None = Field(
         default=None,

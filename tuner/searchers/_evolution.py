@@ -31,7 +31,7 @@ class Evolution(SearcherSpec):
     )
     tournament: Count = Field(
         default=5,
-        description="number of possible parents drawn at random; the best of them is the parent (S)",
+        description="number of possible parents drawn at random; the best is the parent (S)",
     )
 
     learns: ClassVar[bool] = True
