@@ -81,7 +81,7 @@ def _methods(title: str, table: Mapping[str, type[BaseModel]], base: type[BaseMo
     for name, model in table.items():
         yield f"## {name}\n"
         for paragraph in about(model):
-            yield f"{paragraph}\n"
+            yield f"{_cell(paragraph)}\n"
         yield from _table(schema_of(model), without=common["properties"])
     yield f"## Every {title.lower().removesuffix('s')}\n"
     yield from _table(common)
