@@ -24,12 +24,14 @@ from tuner import rules
 from tuner.code.modules import refuse_hiding
 from tuner.components import component, written_out
 from tuner.errors import Problem, SpecError
+from tuner.hints import flow
 from tuner.logger import LoggerSpec
 from tuner.lookup import looked_up
 from tuner.objective import Budget, Objective, Resources, Seconds
 from tuner.schedulers import SCHEDULERS, Fifo, SchedulerSpec
 from tuner.searchers import SEARCHERS, Random, SearcherSpec, beginning, start
 from tuner.space import SearchSpace
+from tuner.space.foreign import as_dimensions, reads_like_options
 from tuner.spec import Seed, Spec, describe
 from tuner.trainable import TrainableSpec
 from tuner.yaml12 import override, read_yaml, to_yaml
@@ -174,6 +176,17 @@ class Sweep(Spec):
         kind = getattr(self.scheduler, "kind", type(self.scheduler).__name__)
         what = f"{self.trainable.name} writes no checkpoints, so {kind} restarts paused trials from the start"
         return f"{what}; report a checkpoint with each result, or use the scheduler asha_stop or median"
+
+    def constant_lists(self) -> str | None:
+        """Return a note on undeclared constants that are lists and may be meant as options, or ``None``."""
+        lists = {name: value for name, value in self.space.constants.items() if reads_like_options(value)}
+        declared = self.trainable.declared() if lists else set()
+        notes = [
+            f"{name} is the constant {flow(value)}; to search it, write {' or '.join(as_dimensions(value))}"
+            for name, value in lists.items()
+            if name not in declared
+        ]
+        return "; ".join(notes) or None
 
     @cached_property
     def samples(self) -> list[dict[str, Any]]:

@@ -224,6 +224,10 @@ class TrainableSpec(Spec):
                     problems.append(Problem(where, f"{self.name} reports no '{metric}'{hint}"))
         return problems
 
+    def declared(self) -> set[str]:
+        """Return the names of the hyperparameters that the trainable declares. Imports it."""
+        return set(fields_of(self.load(), "Config"))
+
     def can_save(self) -> bool:
         """Return whether its trials can write checkpoints, as far as is known before they run."""
         import_tune()

@@ -7,6 +7,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from tuner import Sweep
+from tuner.cluster.progress import opening
 from tuner.errors import SpecError
 from tuner.space import Choice, Float, Int, SearchSpace
 from tuner.space.foreign import in_our_form
@@ -152,3 +153,19 @@ def test_a_constant_that_is_no_dimension_of_another_tool_stays_a_constant(space:
     read = SearchSpace({**space, "lr": {"float": [0, 1]}})
     assert read.constants == space
     assert not isinstance(read.dimensions.get("x"), (Choice, Int))
+
+
+def test_a_list_that_no_trial_varies_is_mentioned_where_nothing_is_declared(tmp_path: Path) -> None:
+    path = tmp_path / "own.py"
+    path.write_text("def train(config):\n    return {'loss': 1.0}\n")
+    space = {"lr": [0.001, 0.1], "kind": ["a", "b"], "sizes": [64, 64], "names": ["only"], "x": Float(0, 1)}
+    sweep = Sweep(trainable=f"{path}:train", space=space, objective="loss", budget={"trials": 2})
+    note = (
+        "lr is the constant [0.001, 0.1]; to search it, "
+        "write {choice: [0.001, 0.1]} or {float: [0.001, 0.1], log: true}; "
+        "kind is the constant [a, b]; to search it, write {choice: [a, b]}"
+    )
+    assert sweep.constant_lists() == note
+    assert opening(sweep, None).endswith(note)
+    quiet = sweep.with_parts(space={"x": Float(0, 1), "sizes": {"choice": [[1, 2]]}})
+    assert quiet.constant_lists() is None

@@ -256,6 +256,7 @@ def _parts_of_opening(sweep: Sweep, slots: int | None) -> list[str]:
     further = [
         sweep.unequal_grid(),
         sweep.repetition(),
+        sweep.constant_lists(),
         None if beginnings is None else f"warm start: {beginnings}",
     ]
     return [", ".join(parts), *(part for part in further if part)]

@@ -43,6 +43,13 @@ def as_dimensions(values: Sequence[Any]) -> list[str]:
     return forms
 
 
+def reads_like_options(value: Any) -> bool:
+    """Return whether a constant is a list of different numbers or texts, which may be meant as a choice."""
+    if not isinstance(value, list) or len(value) < 2 or len({str(each) for each in value}) < len(value):
+        return False
+    return all(map(is_number, value)) or all(isinstance(each, str) for each in value)
+
+
 def named_entries(entries: Sequence[Any]) -> str | None:
     """Return a list of named dimensions as a space; ``None`` if it is not such a list."""
     found = {}
