@@ -7,6 +7,7 @@ import pytest
 
 from tests.integration.running import events, most_at_once, run_toy
 from tuner import Budget, Float, Objective, Resources, Sweep, run
+from tuner.report.page import page_data
 
 ONE_WORKER = 4  # the CPUs of a worker, which are all CPUs of the tests' cluster
 
@@ -40,6 +41,8 @@ def test_a_new_trial_takes_a_free_lane_while_others_continue(tmp_path):
     )
     starts = [event.time for event in events(report, "started")]
     ends = [event.time for event in events(report, "ended")]
+    assert len({event.worker for event in events(report, "started")} - {None}) == 1
+    assert len(page_data(report).lanes) == 3
     assert len(report.trials) == 9
     assert sorted(starts)[3] < max(ends)
     assert most_at_once(report) == 3
