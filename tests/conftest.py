@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from tests import drawing  # noqa: F401  # registers the profile before hypothesis looks for it
+
 # The engine sets it too, before anything imports Ray.
 os.environ.setdefault("RAY_AUTH_MODE", "token")
 # On a busy machine, two threads for a tiny matrix spend most of their time waiting for each other.
@@ -67,15 +69,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[None]:
-    """Start a local Ray with four CPUs, shared by all tests that need no other."""
+def cluster() -> Iterator[str]:
+    """Start a local Ray with four CPUs, shared by all tests that need no other; yield its address."""
     import ray
 
     from tuner.cluster import connection
 
     with connection.connected(None, verbose=False, num_cpus=4):
-        assert ray.is_initialized()
-        yield
+        yield ray.get_runtime_context().gcs_address
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -42,10 +43,16 @@ TEMPLATES = {*(ROOT / "tuner" / "templates").glob("*/")}  # what users get, not 
 HEAVY = ("ray", "torch", "optuna", "hyperopt", "sklearn", "pandas")
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
 def imports(path: Path) -> set[str]:
     """Return the modules that a file imports, at its top or inside functions."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -162,7 +169,7 @@ def test_broad_excepts_exist_only_at_the_boundaries_to_user_code_and_ray():
         f"{path.relative_to(ROOT)}"
         for package in ("tuner", "trainables")
         for path in files(package)
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.ExceptHandler)
         and (node.type is None or ast.unparse(node.type) in ("Exception", "BaseException"))
     }
@@ -227,7 +234,7 @@ def test_files_and_functions_stay_short(path):
     text = path.read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 400
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
-    functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, kinds)]
+    functions = [node for node in ast.walk(parsed(path)) if isinstance(node, kinds)]
     assert [node.name for node in functions if (node.end_lineno or 0) - node.lineno >= 80] == []
 
 
@@ -235,7 +242,7 @@ def test_every_public_class_name_is_unique():
     names = [
         node.name
         for path in SHORT
-        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        for node in parsed(path).body
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
     ]
     assert sorted({name for name in names if names.count(name) > 1}) == []
@@ -269,7 +276,7 @@ def test_packages_of_trainables_import_only_lower_ones(path):
 @pytest.mark.parametrize("path", files("trainables"), ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_module_of_trainables_holds_state(path):
     """State belongs in a ``ProcessState``, so that two sweeps of one process do not share it unnoticed."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = parsed(path)
     assert not [node for node in ast.walk(tree) if isinstance(node, ast.Global)]
     called = [getattr(node, "value", None) for node in tree.body]
     stores = r"(\{\}|\[\]|(\w+\.)?(set|dict|list|\w*(Dict|Dictionary|deque|Counter))\(\))"

@@ -1,7 +1,6 @@
 """Every option of the training recipe fulfils the contract of a trainable, restoring included."""
 
 import functools
-import gc
 
 import numpy as np
 import pytest
@@ -94,14 +93,6 @@ MODELS = {
         ],
     ),
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _quick_collection():
-    """Exclude torch and Ray from garbage collection, which the contract runs for each trial."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,12 @@ TOYS = Path(__file__).with_name("toys.py")
 def sweep_of(
     toy: str, out: Path, /, *, trials: int | None = 6, iterations: int | None = 9, **parts: Any
 ) -> Sweep:
-    """Return a sweep over ``x`` in [0, 1] that minimises ``loss``. ``parts`` replace its parts."""
-    budget = {"trials": trials, "iterations": iterations, **parts.pop("budget", {})}
+    """Return a sweep over ``x`` in [0, 1] that minimises ``loss``. ``parts`` replace its parts.
+
+    Two trials run at once, unless the test sets resources: each of them starts a process.
+    """
+    at_once = {} if "resources" in parts else {"concurrent": 2}
+    budget = {"trials": trials, "iterations": iterations, **at_once, **parts.pop("budget", {})}
     settings = parts.pop("settings", {})
     return Sweep(
         **{

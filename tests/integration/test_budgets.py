@@ -17,15 +17,14 @@ def results(report):
     return [event for event in events(report, "result") if event.value is not None]
 
 
-@pytest.mark.parametrize("scheduler", ["fifo", "asha", "median"])
-@pytest.mark.parametrize("lanes", [1, 3])
+@pytest.mark.parametrize(("scheduler", "lanes"), [("asha", 1), ("median", 3)])
 def test_total_iterations_are_used_up_and_not_exceeded(scheduler, lanes, tmp_path):
     report = run_toy(
         "Laned",
         tmp_path,
         trials=None,
         space={"x": Float(0.0, 0.5)},
-        budget={"total_iterations": 40},
+        budget={"total_iterations": 40, "concurrent": 3},
         scheduler=scheduler,
         resources=Resources(lanes=lanes),
     )
@@ -71,7 +70,7 @@ def test_only_the_hanging_trial_of_a_silent_worker_fails(tmp_path):
     assert [trial.iterations for trial in report.trials] == [2, 9, 9, 9]
 
 
-@pytest.mark.parametrize("scheduler", ["asha", "hyperband", "fifo"])
+@pytest.mark.parametrize("scheduler", ["asha", "fifo"])
 def test_trials_can_be_measured_by_a_metric(scheduler, tmp_path):
     report = run_toy(
         "Samples",

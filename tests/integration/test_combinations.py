@@ -19,7 +19,7 @@ from tuner.schedulers import SCHEDULERS
 from tuner.searchers import SEARCHERS
 from tuner.state import SweepState, replay
 
-TRIALS = 16
+TRIALS = 12
 
 # Each scheduler with the next searcher in turn. Every other pair uses lanes; two pairs run with and without.
 TWICE = [("random", "fifo"), ("optuna", "asha")]

@@ -57,24 +57,24 @@ def test_json_is_the_only_thing_on_stdout_and_the_exit_code_is_0(command, tmp_pa
     assert "raylet" not in talk
 
 
-def test_a_sweep_whose_trials_all_fail_exits_with_1(command):
-    process = command("run", "sweep.yaml", toy="RaisingInSetup")
+def test_a_sweep_whose_trials_all_fail_exits_with_1(command, cluster):
+    process = command("run", "sweep.yaml", "--address", cluster, toy="RaisingInSetup")
     out, _ = process.communicate(timeout=120)
     assert process.returncode == 1
     assert "No trial finished." in out
     assert "RuntimeError: no such model" in out
 
 
-def test_an_existing_name_exits_with_2(command, tmp_path):
+def test_an_existing_name_exits_with_2(command, cluster, tmp_path):
     (tmp_path / "results" / "taken").mkdir(parents=True)
-    process = command("run", "sweep.yaml", "--name", "taken")
+    process = command("run", "sweep.yaml", "--name", "taken", "--address", cluster)
     _, talk = process.communicate(timeout=120)
     assert process.returncode == 2
     assert talk == "error: name: results/taken already exists; choose another name or remove it\n"
 
 
-def test_an_impossible_resource_request_exits_with_2(command):
-    process = command("run", "sweep.yaml", "--set", "resources.gpu=16")
+def test_an_impossible_resource_request_exits_with_2(command, cluster):
+    process = command("run", "sweep.yaml", "--address", cluster, "--set", "resources.gpu=16")
     _, talk = process.communicate(timeout=120)
     assert process.returncode == 2
     assert talk.startswith("error: resources: no node can hold a trial with cpu=1, gpu=16;")
@@ -151,8 +151,9 @@ def test_a_signal_while_ray_stops_is_harmless(tmp_path):
     assert "best loss: " in done.stdout
 
 
-def test_a_killed_sweep_can_still_be_reported(command, tmp_path):
-    process = command("run", "sweep.yaml", "--name", "killed", toy="Slow", trials=50, iterations=1000)
+def test_a_killed_sweep_can_still_be_reported(command, cluster, tmp_path):
+    arguments = ["run", "sweep.yaml", "--name", "killed", "--address", cluster]
+    process = command(*arguments, toy="Slow", trials=50, iterations=1000)
     for line in process.stderr:
         if "best loss" in line:
             break

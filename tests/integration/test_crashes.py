@@ -47,7 +47,7 @@ def sweep_of(
     )
 
 
-def killed(sweep, kind, number, *, before=False):
+def killed(sweep, kind, number, cluster, *, before=False):
     """Return the results folder of a sweep whose driver is killed at one event of its journal."""
     Path(sweep.out).mkdir(parents=True, exist_ok=True)
     path = Path(sweep.out, "killed.yaml")
@@ -55,7 +55,7 @@ def killed(sweep, kind, number, *, before=False):
     code = (
         f"import sys; sys.path.insert(0, {str(HERE)!r}); import diaries; from tuner import Sweep, run\n"
         f"diaries.kill_at({kind!r}, {number}, before={before})\n"
-        f"run(Sweep.read({str(path)!r}))\n"
+        f"run(Sweep.read({str(path)!r}), address={cluster!r})\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert done.returncode == -9, done.stderr.decode()
@@ -96,14 +96,14 @@ def test_a_kill_at_any_moment_costs_no_trial(
     scheduler, kind, number, before, uninterrupted, cluster, tmp_path
 ):
     sweep = sweep_of("Diary", tmp_path, scheduler=SCHEDULERS[scheduler])
-    resumed = resume(killed(sweep, kind, number, before=before))
+    resumed = resume(killed(sweep, kind, number, cluster, before=before))
     assert table(resumed) == uninterrupted[scheduler]
     kept = {path.name for path in (resumed.folder / "checkpoints").iterdir() if path.is_dir()}
     assert kept == {resumed.best().id}
 
 
-def test_a_sweep_killed_after_its_end_leaves_only_the_kept_checkpoints(tmp_path):
-    folder = killed(sweep_of("Diary", tmp_path, trials=4), "finished", 1)
+def test_a_sweep_killed_after_its_end_leaves_only_the_kept_checkpoints(cluster, tmp_path):
+    folder = killed(sweep_of("Diary", tmp_path, trials=4), "finished", 1, cluster)
     kept = {path.name for path in (folder / "checkpoints").iterdir() if path.is_dir()}
     assert kept == {Report.read(folder).best().id}
 
@@ -118,7 +118,7 @@ def truncated(path):
 
 @pytest.mark.parametrize("damage", [Path.unlink, emptied, truncated])
 def test_trials_with_damaged_checkpoints_start_again(damage, uninterrupted, cluster, tmp_path):
-    folder = killed(sweep_of("Diary", tmp_path), "checkpoint", 12)
+    folder = killed(sweep_of("Diary", tmp_path), "checkpoint", 12, cluster)
     files = [path for path in (folder / "checkpoints").glob("*/*/history.json")]
     assert files
     for path in files:
@@ -131,7 +131,7 @@ def test_trials_with_damaged_checkpoints_start_again(damage, uninterrupted, clus
 def test_a_half_written_checkpoint_does_not_mix_with_a_new_one_of_the_same_number(
     uninterrupted, cluster, tmp_path
 ):
-    folder = killed(sweep_of("Diary", tmp_path), "checkpoint", 6)
+    folder = killed(sweep_of("Diary", tmp_path), "checkpoint", 6, cluster)
     for trial in (folder / "checkpoints").glob("0*"):
         for number in range(6):
             stray = trial / f"checkpoint_{number:06d}.partial"
@@ -204,7 +204,7 @@ def test_a_sweep_that_fills_the_disk_can_be_resumed(options, uninterrupted, smal
 def test_a_journal_locked_by_another_process_is_an_error_in_one_line(cluster, tmp_path):
     import sqlite3
 
-    folder = killed(sweep_of("Diary", tmp_path), "checkpoint", 2)
+    folder = killed(sweep_of("Diary", tmp_path), "checkpoint", 2, cluster)
     other = sqlite3.connect(folder / FILE_NAME, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(ResultsError, match="is locked"):

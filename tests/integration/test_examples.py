@@ -11,9 +11,9 @@ SWEEPS = sorted((Path(__file__).parents[2] / "sweeps").glob("*.yaml"))
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
 def test_an_example_beats_chance(path, cluster, tmp_path):
-    sweep = Sweep.read(path, ["budget.trials=12", "budget.iterations=9", f"out={tmp_path}"])
+    sweep = Sweep.read(path, ["budget.trials=6", "budget.iterations=9", f"out={tmp_path}"])
     report = run(sweep)
-    assert len(report.trials) == 12
+    assert len(report.trials) == 6
     assert report.counts()["failed"] == 0
     assert report.best().value > 0.8  # 0.1 by chance
     assert all(sweep.space.contains(trial.config) for trial in report.trials)

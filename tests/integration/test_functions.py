@@ -20,16 +20,17 @@ HERE = Path(__file__).parent
 LOSS = Objective(metric="loss", mode="min")
 
 
-def run_each(name, out, /, *, objective=LOSS, iterations=None, progress=None, retries=0, **choices):
+def run_each(
+    name, out, /, *, objective=LOSS, iterations=None, progress=None, retries=0, concurrent=2, **choices
+):
     """Run one trial per combination of ``choices``; hyperparameters with a single value are constants."""
     space = {key: Choice(values) if len(values) > 1 else values[0] for key, values in choices.items()}
     sweep = Sweep(
         trainable=f"{HERE / 'odd_functions.py'}:{name}",
         space=space,
         objective=objective,
-        budget=Budget(
-            iterations=iterations, retries=retries
-        ),  # 0: otherwise each kind of error costs a fresh process
+        # 0 retries: otherwise each kind of error costs a fresh process.
+        budget=Budget(iterations=iterations, retries=retries, concurrent=concurrent),
         searcher="grid",
         out=str(out),
     )
@@ -197,7 +198,7 @@ class Watching:
 def test_trials_that_wait_for_tasks_without_resources_are_announced(tmp_path, monkeypatch):
     monkeypatch.setattr("tuner.cluster.listener._SECONDS_TO_STARVE", 2.0)
     watching = Watching()
-    report = run_each("waits_for_a_task", tmp_path, progress=watching, x=list(range(9)))
+    report = run_each("waits_for_a_task", tmp_path, progress=watching, concurrent=None, x=list(range(9)))
     assert report.reason == "interrupted"
     [note] = watching.notes
     assert note.startswith("trials wait for their own tasks or actors, which request 1 CPU")

@@ -111,7 +111,7 @@ def test_gpu_seconds_end_a_sweep(tmp_path):
     assert max(ends) - min(starts) == pytest.approx(3, abs=1.5)  # two halves of a GPU are in use all the time
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def devices():
     """Start a node that claims two GPUs; Ray assigns them without checking that they exist."""
     from ray.cluster_utils import Cluster

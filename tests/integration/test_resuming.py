@@ -34,13 +34,13 @@ def make(folder, searcher, scheduler):
     )
 
 
-def killed(sweep, *, after):
+def killed(sweep, cluster, *, after):
     """Run a sweep in a separate process, which is killed after this number of events."""
     path = f"{sweep.out}/killed.yaml"
     os.makedirs(sweep.out, exist_ok=True)
     with open(path, "w") as file:
         file.write(sweep.to_yaml())
-    command = [sys.executable, "-m", "tuner.cli", "run", path, "--name", "killed"]
+    command = [sys.executable, "-m", "tuner.cli", "run", path, "--name", "killed", "--address", cluster]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     folder = Path(sweep.out, "killed")
     while process.poll() is None:
@@ -67,7 +67,7 @@ def table(report: Report):
 @pytest.mark.parametrize(("searcher", "scheduler"), CASES, ids=lambda case: str(case))
 def test_a_killed_sweep_resumes_as_if_never_interrupted(searcher, scheduler, cluster, tmp_path):
     whole = run(make(tmp_path / "whole", searcher, scheduler))
-    folder = killed(make(tmp_path / "broken", searcher, scheduler), after=40)
+    folder = killed(make(tmp_path / "broken", searcher, scheduler), cluster, after=40)
     broken = Report.read(folder)
     assert broken.reason is None
     assert sum(broken.counts()[state] for state in ("completed", "stopped")) < 8
@@ -80,7 +80,7 @@ def test_a_killed_sweep_resumes_as_if_never_interrupted(searcher, scheduler, clu
 
 def test_an_interrupted_sweep_can_be_resumed_more_than_once(cluster, tmp_path):
     sweep = make(tmp_path, "optuna", "asha")
-    folder = killed(sweep, after=20)
+    folder = killed(sweep, cluster, after=20)
     copy = folder.rename(tmp_path / "moved")
 
     class Interrupting:
@@ -118,7 +118,7 @@ def test_a_running_sweep_is_not_resumed(tmp_path):
 
 
 def test_a_journal_of_another_searcher_is_refused(cluster, tmp_path):
-    folder = killed(make(tmp_path, "random", "fifo"), after=30)
+    folder = killed(make(tmp_path, "random", "fifo"), cluster, after=30)
     other = make(tmp_path / "other", "random", "fifo").model_copy(update={"seed": 5})
     with pytest.raises(ResultsError, match=r"trial 00000 ran .* and the searcher suggests"):
         replay(SweepState.begin(other), read(folder))

@@ -120,7 +120,7 @@ def test_the_waits_for_a_device_do_not_depend_on_the_size_of_the_stack(model, mo
 
     monkeypatch.setattr(torch.Tensor, "tolist", waiting)
     counts = set()
-    for batch_size, number in ((10_000, 3), (300, 3), (300, 6)):
+    for batch_size, number in ((10_000, 2), (300, 2), (300, 4)):
         config = {"dataset": "digits", "batch_size": batch_size, "optimizer": optimizer, **more}
         own = [{"lr": 0.1 * lane, "dropout": 0.1 * lane, "seed": lane} for lane in range(1, number + 1)]
         learners = model._learners([{**config, **each} for each in own])

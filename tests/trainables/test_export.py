@@ -66,7 +66,7 @@ def test_predictions_can_be_compared_with_the_targets_of_a_bundled_data_set(save
     from sklearn import datasets
 
     trial, folder = saved(dataset=name)
-    for _ in range(20):
+    for _ in range(8):
         trial.train()
     trial.save(str(folder))
     rows, y = getattr(datasets, f"load_{name}")(return_X_y=True)

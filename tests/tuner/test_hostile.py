@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.drawing import scaled
 from tests.tuner.journal_rows import put
 from tuner import Budget, Float, Objective, Report, Sweep, TunerError, resume
 from tuner.cli import main
@@ -162,7 +163,7 @@ def test_the_undamaged_journal_is_read(tmp_path: Path) -> None:
     assert [trial.state for trial in report.trials] == ["completed", "failed"]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=scaled(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_value_anywhere_in_a_journal_gives_results_or_one_error(tmp_path: Path, data: Any) -> None:
     position = data.draw(st.integers(0, len(EVENTS) - 1))
@@ -191,7 +192,7 @@ def test_any_value_anywhere_in_a_journal_gives_results_or_one_error(tmp_path: Pa
         assert len(said) < 2_000
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=scaled(30), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_column_of_any_row_gives_results_or_one_error(tmp_path: Path, data: Any) -> None:
     position = data.draw(st.integers(0, len(EVENTS) - 1))
@@ -212,7 +213,7 @@ def test_any_column_of_any_row_gives_results_or_one_error(tmp_path: Path, data: 
     use_all(write(tmp_path / "results", rows(change)))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=scaled(30), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(order=st.permutations(range(len(EVENTS))), count=st.integers(0, len(EVENTS)))
 def test_any_order_of_events_gives_results_or_one_error(tmp_path: Path, order: list[int], count: int) -> None:
     sound = rows()

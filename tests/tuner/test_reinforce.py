@@ -3,7 +3,7 @@
 import math
 import subprocess
 import sys
-from statistics import fmean, median
+from statistics import fmean
 
 import numpy as np
 import pytest
@@ -205,10 +205,10 @@ def reward(config):
 
 
 def test_reinforce_learns_a_reward_of_texts():
-    """120 trials, 4 at once: the median of the mean rewards of 3 seeds rises above 0.8.
+    """120 trials, 4 at once: the mean reward rises from quarter to quarter, in the last one above 0.8.
 
     Over 24 seeds the last quarter's mean was 1.43 with a standard deviation of 0.22; the lowest was 0.94. The
-    test fails by chance once in 10 million times. Random search never exceeded 0.2.
+    test fails by chance once in 400 times. Random search never exceeded 0.2.
     """
 
     def quarters(spec, seed):
@@ -223,9 +223,7 @@ def test_reinforce_learns_a_reward_of_texts():
         )
         return [fmean(map(reward, configs[start : start + 30])) for start in range(0, 120, 30)]
 
-    first, second, _, last = map(
-        median, zip(*(quarters(Reinforce(), seed) for seed in range(3)), strict=True)
-    )
+    first, second, _, last = quarters(Reinforce(), 0)
     assert first < second < last
     assert last > 0.8
     assert max(quarters(Random(), 0)) < 0.4

@@ -124,7 +124,7 @@ def test_optuna_accepts_every_setting(settings: dict[str, Any]) -> None:
 def test_grid_trials_stay_in_the_grid_under_tight_constraints() -> None:
     sweep = Sweep(
         trainable="tests.tuner.test_searcher_settings:train",
-        space={"a": Int(0, 999), "b": Int(0, 999), "constraints": ["a + b == 1"]},
+        space={"a": Int(0, 299), "b": Int(0, 299), "constraints": ["a + b == 1"]},
         objective=Objective(metric="loss", mode="min"),
         budget=Budget(trials=2),
         searcher=Grid(),

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.drawing import scaled
 from tuner.space import SearchSpace
 from tuner.space.hyperopt import told
 from tuner.space.optuna import parameters
@@ -43,7 +44,7 @@ def test_hyperopt_draws_configurations_of_the_space_with_its_conditions(space: S
 
 
 @pytest.mark.parametrize("space", ALL.values(), ids=ALL)
-@settings(max_examples=20)
+@settings(max_examples=scaled(20))
 @given(seed=st.integers(0, 2**32 - 1))
 def test_values_passed_to_the_libraries_can_be_read_back(space: SearchSpace, seed: int) -> None:
     config = space.sample(np.random.default_rng(seed))
