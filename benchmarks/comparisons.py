@@ -425,7 +425,9 @@ RESULTS = 1000
 def chatty_class() -> Any:
     """Return a trainable whose iterations only report."""
 
-    class Chatty(trivial_class()):
+    trivial: Any = trivial_class()
+
+    class Chatty(trivial):
         def step(self):
             return {"loss": self.x, "done": self.iteration + 1 >= RESULTS}
 
@@ -541,7 +543,8 @@ def lanes_on_device(kind: str, lanes: int, processes: int = 1) -> dict[str, Any]
         {**own, "dataset": "digits", "batch_size": 128, "seed": seed, "sweep_seed": 0}
         for seed in range(lanes)
     ]
-    Devices.granted = lambda self, resources: torch.device(device)  # without Ray, no device is assigned
+    # Without Ray, no device is assigned.
+    setattr(Devices, "granted", lambda self, resources: torch.device(device))  # noqa: B010
     learners = trainable._learners(configs)
     record = StackingRecord()
     advance = (lambda: loop.advance(learners[0])) if lanes == 1 else (lambda: stack.advance(learners, record))
@@ -638,9 +641,9 @@ def processes_on_device(kind: str, processes: int) -> dict[str, Any]:
     from concurrent.futures import ProcessPoolExecutor
 
     context = multiprocessing.get_context("spawn")
-    parts = {"initializer": _join, "initargs": (context.Barrier(processes),)}
-    with ProcessPoolExecutor(processes, mp_context=context, **parts) as pool:
-        every = [[kind] * processes, [1] * processes, [processes] * processes]
+    ready = (context.Barrier(processes),)
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=_join, initargs=ready) as pool:
+        every: list[list[Any]] = [[kind] * processes, [1] * processes, [processes] * processes]
         notes = list(pool.map(lanes_on_device, *every))
     rate = sum(1 / note["seconds"] for note in notes)
     return {**notes[0], "seconds": 1 / rate}

@@ -190,10 +190,10 @@ def seconds(spec: SearcherSpec, *, observations: int, dimensions: int, repeats: 
     for trial in range(repeats):
         with threadpool_limits(1):
             began = time.thread_time()
-            config = searcher.suggest(trial)
+            suggested = searcher.suggest(trial)
             times.append(time.thread_time() - began)
-        assert config is not None
-        searcher.finish(trial, "completed", sum((value - 0.3) ** 2 for value in config.values()))
+        assert suggested is not None
+        searcher.finish(trial, "completed", sum((value - 0.3) ** 2 for value in suggested.values()))
     return median(times)
 
 

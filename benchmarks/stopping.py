@@ -89,7 +89,8 @@ def counting_ones(seed: int) -> tuple[Sweep, Callable[..., LearningCurve], float
         return LearningCurve((bits + drawn.sum(axis=1)).tolist())
 
     searcher = sweep.searcher.build(SearchSpace(space), objective=sweep.objective, seed=seed)
-    found = max(curve(searcher.suggest(trial), trial).values[-1] for trial in range(TRIALS))
+    suggested = [searcher.suggest(trial) or {} for trial in range(TRIALS)]
+    found = max(curve(config, trial).values[-1] for trial, config in enumerate(suggested))
     return sweep, curve, found * (1 - CLOSE)
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from watched import Watched
 
+from tests.tuner.watched import Watched
 from tuner.live import WorkerCounts
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"

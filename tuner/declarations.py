@@ -25,7 +25,8 @@ _SAMPLES = 32
 class Given(Protocol):
     """The part of a ``TrainableSpec`` that the checks below need."""
 
-    settings: dict[str, Any]
+    @property
+    def settings(self) -> dict[str, Any]: ...
 
     @property
     def name(self) -> str: ...

@@ -1,6 +1,7 @@
 """Every option of the training recipe fulfils the contract of a trainable, restoring included."""
 
 import functools
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -33,16 +34,16 @@ def each(name, values, **parts):
 
 
 TRAINING = [
-    *each("optimizer", OptimizerName.__args__, weight_decay=0.01),
+    *each("optimizer", get_args(OptimizerName), weight_decay=0.01),
     {"optimizer": "sgd", "momentum": 0.5},
     {"optimizer": "rmsprop", "momentum": 0.5, "rho": 0.9, "epsilon": 1e-4},
     {"beta1": 0.5, "beta2": 0.9, "epsilon": 1e-4},
-    *each("schedule", ScheduleName.__args__, decay_epochs=2, decay_factor=0.3, min_lr_ratio=0.1),
+    *each("schedule", get_args(ScheduleName), decay_epochs=2, decay_factor=0.3, min_lr_ratio=0.1),
     {"schedule": "plateau", "plateau_patience": 0, "lr": 1e-9},
     {"schedule": "cosine", "warmup": 1.5, "decay_epochs": 2},
     {"clip_norm": 0.1},
     {"clip_value": 0.01},
-    *each("initialization", Initialization.__args__, init_scale=0.1, init_bias=0.1),
+    *each("initialization", get_args(Initialization), init_scale=0.1, init_bias=0.1),
     {"l1": 0.01, "l2": 0.01},
     {"noise": 0.3},
     {"mixup": 0.4},
@@ -59,7 +60,7 @@ MODELS = {
         [
             *TRAINING,
             {"label_smoothing": 0.1},
-            *each("activation", Activation.__args__),
+            *each("activation", get_args(Activation)),
             *each("normalization", ["none", "batch", "layer", "group", "weight"]),
             {"dropout": 0.3, "depth": 2},
             {"depth": 0},
@@ -69,7 +70,7 @@ MODELS = {
     CNN: (
         IMAGES,
         [
-            *each("normalization", Normalization.__args__),
+            *each("normalization", get_args(Normalization)),
             *each("pooling", ["max", "average"]),
             *each("kernel", [1, 3, 5, 7]),
             {"shift": 1},

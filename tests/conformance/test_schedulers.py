@@ -4,14 +4,15 @@ from collections import Counter
 
 import pytest
 
+from tests.present import present
 from tuner.errors import SpecError
 from tuner.objective import Objective
-from tuner.schedulers import SCHEDULERS, Action, Asha, AshaStop, HyperBand, Pbt, Replay
+from tuner.schedulers import SCHEDULERS, Action, Asha, AshaStop, HyperBand, Pbt, Replay, SchedulerSpec
 from tuner.schedulers._asha import rung_resources
 from tuner.schedulers._hyperband import bracket_plan
 from tuner.testing import Scenario, SchedulerContract, simulate
 
-FURTHER = {
+FURTHER: dict[str, list[SchedulerSpec]] = {
     "pbt": [Pbt(interval=3, quantile=0.5), Pbt(interval=1)],
     "replay": [Replay(changes=[{"at": 1, "set": {"x": 1.0}}, {"at": 5, "set": {"x": 2.0}}])],
 }
@@ -19,7 +20,7 @@ FURTHER = {
 
 def _variants(name, cls):
     """Return settings around the defaults: each whole number slightly smaller or larger, if allowed."""
-    found = FURTHER.get(name, [])
+    found = [*FURTHER.get(name, [])]
     for name, field in cls.model_fields.items():
         for change in (-1, 1, 2) if isinstance(field.default, int) else ():
             try:
@@ -110,8 +111,14 @@ def test_asha_promotes_the_best_third_of_the_current_rung():
         scheduler.add(trial)
         assert scheduler.resume() is None
         assert scheduler.report(trial, 1, value).action is Action.PAUSE
-    promoted = scheduler.resume()
-    assert (promoted.trial, promoted.rank, promoted.of, promoted.cutoff, promoted.rung) == (1, 1, 3, 0.3, 1)
+    promoted = present(scheduler.resume())
+    assert (
+        promoted.trial,
+        promoted.rank,
+        promoted.of,
+        promoted.cutoff,
+        promoted.rung,
+    ) == (1, 1, 3, 0.3, 1)
     assert scheduler.resume() is None
 
 
@@ -135,11 +142,11 @@ def test_asha_prefers_promotions_from_the_highest_rung():
     for trial in range(4):
         scheduler.report(trial, 1, float(trial))
     for _ in range(2):
-        promoted = scheduler.resume()
+        promoted = present(scheduler.resume())
         scheduler.report(promoted.trial, 2, float(promoted.trial))
     for trial in (4, 5):
         scheduler.report(trial, 1, -1.0)
-    assert [(scheduler.resume().rung), scheduler.resume().rung] == [2, 1]
+    assert [present(scheduler.resume()).rung for _ in range(2)] == [2, 1]
 
 
 def test_asha_stop_keeps_the_first_trial_and_those_in_the_best_third():

@@ -5,6 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 
+from tests.present import present
 from tuner.objective import Objective
 from tuner.searchers import SEARCHERS, Bayes, Grid, HyperOpt, Optuna
 from tuner.space import Choice, Float, Int, SearchSpace
@@ -62,7 +63,7 @@ def test_optuna_gp_learns_and_spreads_running_trials():
         config = searcher.suggest(trial)
         searcher.finish(trial, "completed", distance(config))
     running = [searcher.suggest(trial) for trial in range(8, 16)]
-    assert len({tuple(config.values()) for config in running}) == 8
+    assert len({tuple(present(config).values()) for config in running}) == 8
     assert np.mean([distance(config) for config in running]) < 0.3
 
 
@@ -92,9 +93,14 @@ def test_a_sequential_hyperopt_search_equals_fmin(seed):
         "lr": hp.loguniform("lr", np.log(1e-5), 0),
         "kind": hp.choice("kind", ["a", "b", "c"]),
     }
-    seen = []
+    seen: list[dict] = []
+
+    def noting(config):
+        seen.append(config)
+        return loss(config)
+
     hyperopt.fmin(
-        lambda config: seen.append(config) or loss(config),
+        noting,
         domain,
         algo=partial(tpe.suggest, n_startup_jobs=10),
         max_evals=30,
@@ -160,7 +166,7 @@ def test_optuna_learns_from_several_objectives(sampler):
     searcher = spec.build(space, objective=objective, seed=0)
     drawn = []
     for trial in range(90):
-        config = searcher.suggest(trial)
+        config = present(searcher.suggest(trial))
         drawn.append(config["y"])
         if trial % 10 == 9:
             searcher.finish_all(trial, "failed", None)

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -88,13 +89,13 @@ PREPROCESSING = {
 for _name, _choices in PREPROCESSING.items():
     for _choice in _choices:
 
-        class _Contract(TrainableContract):
+        class _OnGaps(TrainableContract):
             trainable = Gappy
             config = {"missing": "mean", "outliers": "clip", "outlier_limit": 4.0, _name: _choice}  # noqa: RUF012
 
-        _Contract.__name__ = _Contract.__qualname__ = f"Test_{_name}_{_choice}"
-        globals()[_Contract.__name__] = _Contract
-del _Contract
+        _OnGaps.__name__ = _OnGaps.__qualname__ = f"Test_{_name}_{_choice}"
+        globals()[_OnGaps.__name__] = _OnGaps
+del _OnGaps
 
 
 class TestWarmStart(TrainableContract):
@@ -187,7 +188,7 @@ def test_a_trainable_without_randomness_must_declare_it(monkeypatch):
 @pytest.mark.parametrize("name", trainables())
 def test_the_table_names_the_models_of_the_class(name):
     entry = trainables()[name]
-    cls = TrainableSpec(kind=name).load()
+    cls: Any = TrainableSpec(kind=name).load()
     assert cls.Config is locate(entry.config, {}, what="hyperparameters")
     assert cls.Settings is locate(entry.settings, {}, what="settings")
 

@@ -147,4 +147,4 @@ def kill_at(kind, number, *, before):
         if event.kind == kind and seen == number:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    Journal.write = writing
+    setattr(Journal, "write", writing)  # noqa: B010  # this process is killed with it

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -97,7 +98,7 @@ def test_only_the_best_trial_keeps_its_checkpoints(report):
 
 
 def test_the_sweep_could_be_resumed_after_any_event(report):
-    everything = list(read(report.folder))
+    everything: list[Any] = list(read(report.folder))
     for end in range(1, len(everything), 7):
         state = SweepState.begin(Sweep(**report.sweep))
         replay(state, everything[:end])

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.running import events, run_toy
+from tests.present import present
 from tuner import Budget, Float, Objective, Report, Resources, ResultsError, Sweep, resume, run
 from tuner.errors import ClusterError
 from tuner.journal import FILE_NAME
@@ -99,13 +100,13 @@ def test_a_kill_at_any_moment_costs_no_trial(
     resumed = resume(killed(sweep, kind, number, cluster, before=before))
     assert table(resumed) == uninterrupted[scheduler]
     kept = {path.name for path in (resumed.folder / "checkpoints").iterdir() if path.is_dir()}
-    assert kept == {resumed.best().id}
+    assert kept == {present(resumed.best()).id}
 
 
 def test_a_sweep_killed_after_its_end_leaves_only_the_kept_checkpoints(cluster, tmp_path):
     folder = killed(sweep_of("Diary", tmp_path, trials=4), "finished", 1, cluster)
     kept = {path.name for path in (folder / "checkpoints").iterdir() if path.is_dir()}
-    assert kept == {Report.read(folder).best().id}
+    assert kept == {present(Report.read(folder).best()).id}
 
 
 def emptied(path):

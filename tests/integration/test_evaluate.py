@@ -9,6 +9,7 @@ import pytest
 from sklearn.metrics import f1_score
 
 from tests.integration.running import run_toy
+from tests.present import present
 from trainables.models.mlp import MLP
 from trainables.torch.export import load_model
 from tuner import Budget, Float, Objective, ResultsError, SpecError, Sweep, run
@@ -80,7 +81,7 @@ def test_the_best_model_is_exported_and_loaded_without_its_code_running(searched
     best = searched.best()
     model, checkpoint = load_model(tmp_path / "model"), load_model(best.checkpoint)
     source = MLP(config={**best.config, "dataset": "wine", "seed": best.seed, "sweep_seed": 3}).dataset
-    rows = source.source.table.numbers[source.validation.rows]
+    rows = present(source.source).table.numbers[source.validation.rows]
     assert model.predict(rows).tolist() == checkpoint.predict(rows).tolist()
     classes = np.asarray(source.validation.targets)  # integers, as in scikit-learn's wine data
     assert f1_score(classes, model.predict(rows), average="macro") == pytest.approx(best.value)

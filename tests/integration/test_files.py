@@ -13,6 +13,7 @@ import pytest
 from ray import tune
 
 from tests.integration.running import events
+from tests.present import present
 from trainables.torch.export import load_model
 from tuner import Budget, Float, Objective, Report, Resources, Sweep, run
 from tuner.code.modules import load_file
@@ -177,7 +178,7 @@ def test_a_sweep_can_be_run_evaluated_and_exported_from_other_folders(tmp_path, 
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     evaluated = evaluate("../results/sweep", top=1, repeats=1)
-    assert evaluated.evaluation["chosen"] == "00000"
+    assert present(present(evaluated).evaluation)["chosen"] == "00000"
     assert export("../results/sweep", "model").is_dir()
     model = load_model("model", trainable=load_file(folder / "linear_model.py").Linear)
     assert set(model.predict(rows)) == {False, True}

@@ -13,6 +13,7 @@ import torch
 
 from tests.integration.odd_functions import DEATHS
 from tests.integration.running import events
+from tests.present import present
 from tuner import Budget, Choice, ClusterError, Float, Objective, Sweep, run
 from tuner.cli import main
 
@@ -217,7 +218,7 @@ def test_a_second_sweep_at_once_in_one_process_is_refused(tmp_path):
 
     starting = Starting()
     run_each("returns", tmp_path / "first", progress=starting, value=["float", "zero"], way=["return"])
-    assert starting.error.startswith("another sweep is running in this process")
+    assert present(starting.error).startswith("another sweep is running in this process")
     assert not (tmp_path / "second").exists()
 
 

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from tests.present import present
 from tuner import Sweep, run, templates
 from tuner.code.modules import LOADED_FILES
 
@@ -27,4 +28,4 @@ def test_a_first_sweep_runs(kind, tmp_path):
     report = run(Sweep.read(path, [*small, f"out={tmp_path / 'results'}"]))
     assert report.counts()["failed"] == 0
     assert len(report.trials) == 2
-    assert report.best().value is not None
+    assert present(report.best()).value is not None

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.integration.running import events, most_at_once, run_toy
+from tests.present import present
 from tuner import Budget, Float, Objective, Resources, Sweep, run
 from tuner.report.page import page_data
 
@@ -100,7 +101,7 @@ def test_a_trial_that_always_kills_its_process_fails_alone(tmp_path):
         resources=Resources(cpu=ONE_WORKER, lanes=4),
     )
     assert [trial.state for trial in report.trials] == ["failed", *["completed"] * 7]
-    assert "died" in report.trials[0].error
+    assert "died" in present(report.trials[0].error)
     assert most_at_once(report) == 4
 
 
@@ -133,7 +134,7 @@ def test_a_trial_too_large_for_the_device_fails_alone(tmp_path):
         resources=Resources(cpu=ONE_WORKER, lanes=8),
     )
     assert [trial.state for trial in report.trials] == ["failed", *["completed"] * 7]
-    assert "OutOfMemoryError: CUDA out of memory" in report.trials[0].error
+    assert "OutOfMemoryError: CUDA out of memory" in present(report.trials[0].error)
     assert {event.trial for event in events(report, "lost")} == {0}
     assert most_at_once(report) == 8
 

@@ -36,7 +36,7 @@ def processes(report):
 
 def curves(report):
     """Return the results of each trial in order."""
-    found = {}
+    found: dict[int, list[tuple[int, float]]] = {}
     for event in events(report, "result"):
         found.setdefault(event.trial, []).append((event.iteration, event.value))
     return found

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.running import TOYS, events
+from tests.present import present
 from tuner import Report
 
 pytestmark = pytest.mark.cluster
@@ -68,7 +69,7 @@ def test_trials_run_on_all_nodes_and_the_cluster_is_left_running(nodes, tmp_path
 def test_a_trial_of_a_lost_node_continues_on_another_node(nodes, tmp_path):
     cluster, workers = nodes
     process = start(tmp_path, cluster.address, toy="Slow", iterations=40)
-    for line in process.stderr:
+    for line in present(process.stderr):
         if "2 running" in line:
             break
     cluster.remove_node(workers[0], allow_graceful=False)

@@ -6,6 +6,8 @@ import warnings
 import nbformat
 import pytest
 
+from tests.present import present
+
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # raised by libraries that import each other by former paths
     from nbclient import NotebookClient
@@ -40,6 +42,8 @@ COUNT = "print(len(report.trials), sorted({str(trial.cause) for trial in report.
 class WatchingClient(NotebookClient):
     """A notebook client that keeps every version of an updated output."""
 
+    versions: list[str]
+
     def process_message(self, msg, cell, cell_index):
         if msg["msg_type"] == "update_display_data":
             self.versions.append(msg["content"]["data"]["text/html"])
@@ -59,7 +63,7 @@ def test_a_sweep_in_a_notebook_has_one_live_output(tmp_path):
     shown = [output for output in run.outputs if "text/html" in output.get("data", {})]
     assert len(shown) == 1
     assert shown[0].data["text/html"] == client.versions[-1]
-    done = [int(re.search(r'aria-valuenow="(\d+)"', version)[1]) for version in client.versions]
+    done = [int(present(re.search(r'aria-valuenow="(\d+)"', version))[1]) for version in client.versions]
     assert len(done) >= 3
     assert done == sorted(done)
     assert done[0] < done[-1] == 100

@@ -25,7 +25,7 @@ def two_goals(config, trial):
     """Return what ``TwoGoals`` reports for this configuration."""
     x = config["x"]
     values = [((x - 0.3) ** 2 + 1 / i, (x - 0.7) ** 2 + 1 / i) for i in range(1, ITERATIONS + 1)]
-    return LearningCurve([value for value, _ in values], others=[others for _, *others in map(tuple, values)])
+    return LearningCurve([value for value, _ in values], others=[(size,) for _, size in values])
 
 
 def decided(report):

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.running import events, sweep_of
+from tests.present import present
 from tuner import Float, Report, Resources, ResultsError, resume, run
 from tuner.journal import FILE_NAME, Journal, read
 from tuner.state import SweepState, replay
@@ -75,7 +76,7 @@ def test_a_killed_sweep_resumes_as_if_never_interrupted(searcher, scheduler, clu
     assert resumed.reason == "trials"
     assert table(resumed) == table(whole)
     kept = [entry.name for entry in (resumed.folder / "checkpoints").iterdir() if entry.is_dir()]
-    assert kept == [resumed.best().id]
+    assert kept == [present(resumed.best()).id]
 
 
 def test_an_interrupted_sweep_can_be_resumed_more_than_once(cluster, tmp_path):

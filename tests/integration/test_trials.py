@@ -17,6 +17,7 @@ from ray.util.placement_group import placement_group_table
 
 import tuner
 from tests.integration.running import events, most_at_once, run_toy, sweep_of
+from tests.present import present
 from tuner import Budget, ClusterError, Float, Int, Objective, Report, Resources, SpecError, Sweep, run
 from tuner.cluster import connection
 from tuner.report import renderings
@@ -72,16 +73,15 @@ def test_a_function_continues_from_the_checkpoint_it_reported(tmp_path):
         scheduler="asha",
         settings={"folder": str(tmp_path)},
     )
-    steps = [
-        int(line) for line in Path(tmp_path, f"{report.best().config['x']}.steps").read_text().splitlines()
-    ]
-    assert report.best().iterations == 27
+    best = present(report.best())
+    steps = [int(line) for line in Path(tmp_path, f"{best.config['x']}.steps").read_text().splitlines()]
+    assert best.iterations == 27
     assert steps == list(range(1, 28))
 
 
 def test_a_trial_without_checkpoints_starts_over_after_a_pause(tmp_path):
     report = run_toy("WithoutCheckpoints", tmp_path, trials=6, iterations=9, scheduler="asha")
-    best = report.best()
+    best = present(report.best())
     repeated = [event.iteration for event in events(report, "result") if event.trial == best.number]
     assert best.iterations == 9
     assert best.checkpoint is None
@@ -99,7 +99,7 @@ def test_a_raising_trial_fails_alone_and_its_traceback_is_kept(tmp_path):
 def test_an_error_in_setup_fails_the_trial(tmp_path):
     report = run_toy("RaisingInSetup", tmp_path, trials=3)
     assert report.counts()["failed"] == 3
-    assert report.trials[0].error.endswith("RuntimeError: no such model")
+    assert present(report.trials[0].error).endswith("RuntimeError: no such model")
 
 
 def test_too_many_failures_end_the_sweep(tmp_path):
@@ -144,7 +144,7 @@ def test_a_trial_that_always_kills_its_process_fails_and_the_others_continue(tmp
     )
     states = {round(trial.config["x"], 2): trial.state for trial in report.trials}
     assert states == {0.0: "failed", 0.33: "failed", 0.67: "completed", 1.0: "completed"}
-    assert "died" in report.trials[0].error
+    assert "died" in present(report.trials[0].error)
 
 
 def test_a_worker_that_hangs_in_a_stopped_function_is_replaced(tmp_path):
@@ -424,12 +424,12 @@ def test_mlp_learns_digits_and_its_best_checkpoint_can_be_continued(tmp_path):
         seed=2,
     )
     report = run(sweep)
-    best = report.best()
-    assert best.value > 0.95
+    best = present(report.best())
+    assert present(best.value) > 0.95
 
     from trainables.models.mlp import MLP
 
-    again = MLP(config=sweep.trainable.given(best.config, seed=best.seed, sweep_seed=sweep.seed))
+    again = MLP(config=sweep.trainable.given(best.config, seed=present(best.seed), sweep_seed=sweep.seed))
     by_hand = [again.train()["val_accuracy"] for _ in range(9)]
     assert by_hand == pytest.approx([value for _, value in best.curve])
 
@@ -453,8 +453,8 @@ def test_the_report_can_be_written_as_strict_json(tmp_path):
 
 def test_the_checkpoint_of_the_best_trial_is_from_its_best_iteration(tmp_path):
     report = run_toy("Rising", tmp_path, trials=1, iterations=10)
-    saved = json.loads(Path(report.best().checkpoint, "steps.json").read_text())
-    assert (report.best().iterations, saved) == (10, 10)
+    saved = json.loads(Path(present(present(report.best()).checkpoint), "steps.json").read_text())
+    assert (present(report.best()).iterations, saved) == (10, 10)
 
 
 def test_the_best_trial_has_a_checkpoint_even_if_a_better_one_failed(tmp_path):
@@ -468,8 +468,8 @@ def test_the_best_trial_has_a_checkpoint_even_if_a_better_one_failed(tmp_path):
         budget={"concurrent": 1},
     )
     assert report.trials[0].state == "failed"
-    assert report.best().number == 1
-    assert Path(report.best().checkpoint, "steps.json").is_file()
+    assert present(report.best()).number == 1
+    assert Path(present(present(report.best()).checkpoint), "steps.json").is_file()
 
 
 def test_unusual_additional_metrics_are_harmless(tmp_path):
@@ -532,8 +532,8 @@ def test_no_trial_is_trained_beyond_its_last_iteration(tmp_path):
 
 def test_the_first_of_equal_trials_is_best_and_keeps_the_checkpoint_of_that_value(tmp_path):
     report = run_toy("Tied", tmp_path, trials=4, searcher="grid", iterations=8)
-    best = report.best()
+    best = present(report.best())
     assert (best.number, best.value) == (0, 0.25)
-    assert json.loads(Path(best.checkpoint, "steps.json").read_text()) >= 4
+    assert json.loads(Path(present(best.checkpoint), "steps.json").read_text()) >= 4
     kept = [folder.name for folder in (report.folder / "checkpoints").iterdir() if folder.is_dir()]
     assert kept == ["00000"]

@@ -245,7 +245,8 @@ class Broken(ProcessInLanes):
         def synchronize():
             raise torch.AcceleratorError("device-side assert triggered")
 
-        torch.cuda.is_initialized, torch.cuda.synchronize = lambda: True, synchronize
+        torch.cuda.is_initialized = lambda: True
+        setattr(torch.cuda, "synchronize", synchronize)  # noqa: B010  # in this process, which is broken
         Path(configs[0]["folder"], f"{os.getpid()}.broken").touch()
         return 3
 
@@ -429,7 +430,7 @@ class SharingALock(Sharing):
 class Leaking(Laned):
     """The class keeps memory of each ended trial."""
 
-    kept: ClassVar = []
+    kept: ClassVar[list[np.ndarray]] = []
 
     def step(self):
         self.steps += 1

@@ -1,5 +1,7 @@
 """Augmentation: the statistics of random draws, and images against NumPy and SciPy."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -90,18 +92,19 @@ def test_training_mixes_losses_with_the_weights_of_the_rows(trial):
     _, made = augmented(TrainingConfig(mixup=0.4), np.zeros((rows, 2)), seed=0, batches=1)
     share = made.share(0).item()
     network = learner._learner.network
+    bare = SimpleNamespace()
 
     def loss(outputs, targets):  # of mixed rows, which the bare loop does not mix itself
         del outputs
-        features = learner._learner.training[0][loss.rows]
+        features = learner._learner.training[0][bare.rows]
         mixed = share * features + (1 - share) * features.roll(-1, 0)
         hot = functional.one_hot(targets, 3).double()
         soft = share * hot + (1 - share) * hot.roll(-1, 0)
-        return functional.cross_entropy(loss.network(mixed), soft)
+        return functional.cross_entropy(bare.network(mixed), soft)
 
     generator = torch.Generator()
     generator.set_state(learner._learner.streams.order.get_state())
-    loss.rows = torch.randperm(rows, generator=generator)
+    bare.rows = torch.randperm(rows, generator=generator)
 
     def sgd(parameters):
         parameters = list(parameters)
@@ -110,7 +113,7 @@ def test_training_mixes_losses_with_the_weights_of_the_rows(trial):
             first, bias, second, last = parameters
             return functional.linear(functional.linear(inputs, first, bias).relu(), second, last)
 
-        loss.network = apply
+        bare.network = apply
         return optim.SGD(parameters, lr=0.05)
 
     assert len(network) == 3

@@ -1,6 +1,7 @@
 """The CNN learns images of every shape and refuses other rows."""
 
 import math
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ SMALL = {"dataset": "digits", "channels": 4, "batch_size": 64}
 
 
 def options(name):
-    return CNNConfig.model_fields[name].annotation.__args__
+    return get_args(CNNConfig.model_fields[name].annotation)
 
 
 @pytest.fixture

@@ -3,8 +3,10 @@
 import functools
 from collections import Counter
 from types import SimpleNamespace
+from typing import get_args
 
 import pytest
+import ray
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -86,7 +88,7 @@ class Moves(TorchDispatchMode):
 
     def __init__(self):
         super().__init__()
-        self.count = Counter()
+        self.count: Counter[str] = Counter()
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         result = function(*args, **(kwargs or {}))
@@ -95,7 +97,7 @@ class Moves(TorchDispatchMode):
         return result
 
 
-@pytest.mark.parametrize("optimizer", OptimizerName.__args__)
+@pytest.mark.parametrize("optimizer", get_args(OptimizerName))
 @pytest.mark.parametrize(
     ("model", "more"),
     [
@@ -110,9 +112,11 @@ class Moves(TorchDispatchMode):
 def test_the_waits_for_a_device_do_not_depend_on_the_size_of_the_stack(model, more, optimizer, monkeypatch):
     """The device is torch's ``meta``, which refuses to mix devices. All its values read as 0."""
     monkeypatch.setattr(Devices, "granted", lambda self, resources: torch.device("meta"))
-    steps, step = [], StackedOptimizer.step
+    steps: list[None] = []
+    step = StackedOptimizer.step
     monkeypatch.setattr(StackedOptimizer, "step", lambda self, own: steps.append(step(self, own)))
-    waits, tolist = Counter(), torch.Tensor.tolist
+    waits: Counter[str] = Counter()
+    tolist = torch.Tensor.tolist
 
     def waiting(tensor):
         waits["read"] += tensor.device.type == "meta"
@@ -136,7 +140,8 @@ def test_the_waits_for_a_device_do_not_depend_on_the_size_of_the_stack(model, mo
 
 
 def test_lanes_are_measured_even_if_the_device_holds_few_of_the_sampled_models(monkeypatch):
-    held, measured = set(), []
+    held: set[torch.nn.Module] = set()
+    measured: list[int] = []
 
     def to(module, device, *_):
         held.add(module)
@@ -178,10 +183,10 @@ def gpus(number):
     ids=["quarter", "whole", "two", "none of its own"],
 )
 def test_a_process_uses_no_more_than_its_share_of_gpu_memory(gpu, granted, fractions, monkeypatch):
-    limits = []
+    limits: list[float] = []
     context = SimpleNamespace(get_actor_id=lambda: "1", get_assigned_resources=lambda: granted)
-    monkeypatch.setattr(devices.ray, "is_initialized", lambda: True)
-    monkeypatch.setattr(devices.ray, "get_runtime_context", lambda: context)
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: context)
     monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", limits.append)
     for _ in range(2):
         assert gpu.granted(gpus(1)).type == "cuda"
@@ -221,8 +226,8 @@ def test_lanes_are_written_back_in_calls_with_tensors_of_one_kind(optimizer, mon
 
 def test_a_process_that_is_no_worker_may_use_the_whole_gpu(gpu, monkeypatch):
     context = SimpleNamespace(get_actor_id=lambda: None, get_assigned_resources=pytest.fail)
-    monkeypatch.setattr(devices.ray, "is_initialized", lambda: True)
-    monkeypatch.setattr(devices.ray, "get_runtime_context", lambda: context)
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: context)
     monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", pytest.fail)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (50, 100))
     assert devices.memory_share(gpu.granted(gpus(1))) == 100

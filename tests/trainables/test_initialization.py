@@ -1,5 +1,7 @@
 """Weight initialisation against torch.nn.init and SciPy."""
 
+from typing import Any, get_args
+
 import numpy as np
 import pytest
 import torch
@@ -40,10 +42,10 @@ def test_weights_match_pytorch(name, shape):
 
 
 def test_every_initialization_is_tested():
-    assert {*TORCHS, "default"} == set(Initialization.__args__)
+    assert {*TORCHS, "default"} == set(get_args(Initialization))
 
 
-@pytest.mark.parametrize("name", Activation.__args__)
+@pytest.mark.parametrize("name", get_args(Activation))
 def test_the_gain_matches_pytorch_or_keeps_the_mean_square(name):
     def squared(z):
         with torch.no_grad():
@@ -58,7 +60,7 @@ def test_the_gain_matches_pytorch_or_keeps_the_mean_square(name):
 
 
 def test_the_gain_is_that_of_the_next_activation_and_biases_are_set():
-    network = nn.Sequential(
+    network: Any = nn.Sequential(
         nn.Linear(400, 300), nn.LayerNorm(300), nn.ReLU(), nn.Dropout(0.1), nn.Linear(300, 200)
     )
     with torch.random.fork_rng():

@@ -1,5 +1,7 @@
 """Every network of the recipe can be loaded from its checkpoint and predicts as in training."""
 
+from typing import get_args
+
 import pytest
 from sklearn.datasets import load_digits
 
@@ -22,7 +24,7 @@ RECIPE = {
     ("model", "config"),
     [
         *[(MLP, {"normalization": name}) for name in ("none", "batch", "layer", "group", "weight")],
-        *[(CNN, {"normalization": name, "channels": 4}) for name in Normalization.__args__],
+        *[(CNN, {"normalization": name, "channels": 4}) for name in get_args(Normalization)],
         (Transformer, {"width": 8, "heads": 2}),
     ],
     ids=lambda part: part.__name__ if isinstance(part, type) else part.get("normalization", ""),

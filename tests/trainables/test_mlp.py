@@ -1,6 +1,7 @@
 """The MLP learns and reports what it learned."""
 
 import math
+from typing import get_args
 
 import pytest
 
@@ -8,8 +9,8 @@ from trainables.configs import MLPConfig, OptimizerName
 from trainables.models.mlp import MLP
 from trainables.torch.trainable import ABOUT_TRAINING
 
-OPTIMIZERS = MLPConfig.model_fields["optimizer"].annotation.__args__
-ACTIVATIONS = MLPConfig.model_fields["activation"].annotation.__args__
+OPTIMIZERS = get_args(MLPConfig.model_fields["optimizer"].annotation)
+ACTIVATIONS = get_args(MLPConfig.model_fields["activation"].annotation)
 
 
 @pytest.mark.parametrize(

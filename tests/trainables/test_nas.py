@@ -1,6 +1,7 @@
 """Networks written as text: parsed, built, trained, alone and in a stack."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -121,7 +122,7 @@ def test_a_skip_between_images_is_reduced_to_the_smaller_size():
 def test_every_kind_of_layer_trains_alike_alone_and_in_a_stack(cls, architecture):
     alone = [curve(trial, 3) for trial in trials(cls, 3, architecture=architecture)]
     lanes = trials(cls, 3, architecture=architecture)
-    stacked = [[] for _ in lanes]
+    stacked: list[list[Any]] = [[] for _ in lanes]
     for _ in range(3):
         cls.fused_step(lanes)
         assert all(trial._stacked_result for trial in lanes)

@@ -1,6 +1,7 @@
 """Optimizers, schedules, clipping and penalties against PyTorch's in a bare loop."""
 
 import math
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -49,11 +50,13 @@ def test_an_optimizer_matches_pytorch(trial, case):
     assert_same_training(trial(**EXACT, optimizer=case.split()[0], **parts), torchs)
 
 
-@pytest.mark.parametrize("name", OptimizerName.__args__)
+@pytest.mark.parametrize("name", get_args(OptimizerName))
 def test_missing_hyperparameters_have_pytorch_s_defaults(name):
     weights = [torch.nn.Parameter(torch.zeros(2))]
     own = optimizers.build(OptimizerConfig(optimizer=name, lr=0.1), weights)
-    plain = {"lr": 0.1} if name != "nesterov" else {"lr": 0.1, "momentum": 0.9, "nesterov": True}
+    plain: dict[str, Any] = (
+        {"lr": 0.1} if name != "nesterov" else {"lr": 0.1, "momentum": 0.9, "nesterov": True}
+    )
     plain |= {"weight_decay": 0.0} if name == "adamw" else {}
     plain |= {"momentum": 0.9} if name == "momentum" else {}
     assert own.defaults == type(own)(weights, **plain).defaults
@@ -92,7 +95,7 @@ def test_a_schedule_matches_pytorch(trial, name):
 
 
 def test_every_schedule_is_tested():
-    assert {*SCHEDULES, "plateau"} == set(ScheduleName.__args__)
+    assert {*SCHEDULES, "plateau"} == set(get_args(ScheduleName))
 
 
 def test_a_cosine_schedule_stays_at_its_final_value(trial):

@@ -5,6 +5,7 @@ from typing import get_args
 
 import numpy as np
 import pytest
+import ray
 import torch
 from torch import nn
 from torch.nn import functional
@@ -15,6 +16,7 @@ from trainables.layers.dropout import Dropout
 from trainables.models.cnn import CNN
 from trainables.models.mlp import MLP
 from trainables.models.transformer import Transformer
+from trainables.stacking import forward as stacked_forward
 from trainables.stacking import size as stack_size
 from trainables.stacking import stack
 from trainables.stacking.errors import CannotStack
@@ -22,6 +24,7 @@ from trainables.stacking.optimizers import StackedOptimizer
 from trainables.stacking.record import StackingRecord
 from trainables.stacking.signature import signature
 from trainables.torch import devices
+from trainables.training import loop
 
 METRICS = ("train_loss", "val_loss", "val_accuracy", "learning_rate", "gradient_norm")
 
@@ -130,7 +133,7 @@ def tokens(lanes, **parts):
 
 
 def curves(trials, epochs, *, stacked, metrics=METRICS):
-    found = [[] for _ in trials]
+    found: list[list[list[float]]] = [[] for _ in trials]
     for _ in range(epochs):
         if stacked:
             type(trials[0]).fused_step(trials)
@@ -311,6 +314,8 @@ def test_a_new_trial_can_join_trials_that_have_trained_already():
 
 def test_models_that_differ_in_a_private_attribute_are_not_stacked():
     class Scaled(nn.Linear):
+        _scale: float
+
         def forward(self, x):
             return super().forward(x) * self._scale
 
@@ -339,6 +344,8 @@ def test_a_model_that_cannot_be_vectorised_trains_alone_unaffected():
 
 class Changing(nn.Linear):
     """A linear layer whose forward pass has a side effect, of one of several kinds."""
+
+    mean: torch.Tensor
 
     def __init__(self, features, outputs, how):
         super().__init__(features, outputs)
@@ -407,7 +414,7 @@ def test_a_trainable_that_overrides_step_trains_alone():
 def test_a_model_that_raises_trains_alone_and_shows_its_error():
     class Raising(nn.Linear):
         def forward(self, x):
-            return super().forward({}["missing"])
+            return super().forward(dict[str, torch.Tensor]()["missing"])
 
     class Faulty(MLP):
         def model(self, config):
@@ -459,7 +466,7 @@ class Accelerator:
         self.size, self.taken, self.each = size, taken, each
         self.peak, self.sizes = taken, []
         monkeypatch.setattr(stack, "advance", self.train)
-        monkeypatch.setattr(stack_size.loop, "advance", lambda learner: self.train([learner]))
+        monkeypatch.setattr(loop, "advance", lambda learner: self.train([learner]))
         # More lanes are always faster.
         monkeypatch.setattr(stack_size, "_seconds", lambda function: [function(), 1e-3][1])
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (size - taken, size))
@@ -484,9 +491,9 @@ def test_the_lanes_fit_into_the_process_s_share_of_memory(share, taken, most, mo
     """Memory in use, such as the rows common to all lanes, counts once and not per lane."""
     learners = [MLP(config=dict(config))._learner for config in configs(2, optimizer="sgd")]
     device = Accelerator(monkeypatch, size=1600, taken=taken, each=100)
-    monkeypatch.setattr(devices.ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
     granted = SimpleNamespace(get_actor_id=lambda: "1", get_assigned_resources=lambda: {"GPU": share})
-    monkeypatch.setattr(devices.ray, "get_runtime_context", lambda: granted)
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: granted)
     memory = devices.memory_share(torch.device("cuda"))
     assert (
         stack_size.best_size(learners, StackingRecord(), most=256, memory=memory) == max(device.sizes) == most
@@ -544,7 +551,7 @@ def test_a_model_with_an_incomparable_attribute_is_not_stacked():
     class Holding(MLP):
         def model(self, config):
             network = super().model(config)
-            network.note = {"slope": config.dropout}
+            object.__setattr__(network, "note", {"slope": config.dropout})
             return network
 
     [config] = configs(1)
@@ -559,7 +566,7 @@ def test_evaluation_passes_at_least_the_batch_size_of_rows_at_once(batch_size, p
     """Wine has 36 validation rows; the limit for all lanes together is 60 rows per pass."""
     monkeypatch.setattr(stack, "EVALUATION_ROWS", 60)
     learners = MLP._learners(list(configs(4, batch_size=batch_size)))
-    rows, forward = [], stack.stacked_forward.forward
+    rows, forward = [], stacked_forward.forward
 
     def noting(model, **parts):
         run = forward(model, **parts)
@@ -570,7 +577,7 @@ def test_evaluation_passes_at_least_the_batch_size_of_rows_at_once(batch_size, p
 
         return noted if parts else run
 
-    monkeypatch.setattr(stack.stacked_forward, "forward", noting)
+    monkeypatch.setattr(stacked_forward, "forward", noting)
     stack.advance(learners, StackingRecord())
     assert rows == passes
 

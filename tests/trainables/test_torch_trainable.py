@@ -3,9 +3,11 @@
 import random
 import re
 from types import SimpleNamespace
+from typing import Any, get_args
 
 import numpy as np
 import pytest
+import ray
 import torch
 from ray import cloudpickle
 from ray.tune import PlacementGroupFactory
@@ -15,10 +17,9 @@ from trainables.configs import DataSettings, MLPConfig
 from trainables.data.datasets import Part
 from trainables.data.row_cache import RowCache
 from trainables.models.mlp import MLP
-from trainables.torch import devices
 from trainables.torch.devices import Devices
 
-OPTIMIZERS = MLPConfig.model_fields["optimizer"].annotation.__args__
+OPTIMIZERS = get_args(MLPConfig.model_fields["optimizer"].annotation)
 NOISY = {"dropout": 0.3, "momentum": 0.8, "weight_decay": 1e-3, "seed": 5}
 
 
@@ -52,7 +53,8 @@ def test_two_trials_of_one_process_are_independent(trial, after):
 
 def test_a_trial_neither_reads_nor_advances_the_global_generators(trial, after):
     def states():
-        return (torch.get_rng_state().tolist(), random.getstate(), np.random.get_state()[1].tolist())
+        numpys: Any = np.random.get_state()
+        return (torch.get_rng_state().tolist(), random.getstate(), numpys[1].tolist())
 
     torch.manual_seed(1)
     before = states()
@@ -262,9 +264,9 @@ def test_rows_are_kept_on_the_device_if_they_fit(free, total, gpus, places, monk
     size = parts[0].features.nbytes + parts[0].targets.nbytes
     memory = int(free * size), int(total * size)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: memory)
-    monkeypatch.setattr(devices.ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
     granted = SimpleNamespace(get_actor_id=lambda: "1", get_assigned_resources=lambda: {"GPU": gpus})
-    monkeypatch.setattr(devices.ray, "get_runtime_context", lambda: granted)
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: granted)
     monkeypatch.setattr(
         torch,
         "tensor",

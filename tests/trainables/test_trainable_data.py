@@ -14,8 +14,8 @@ from trainables.data.row_cache import RowCache
 from trainables.models.mlp import MLP
 
 
-def load(sweep_seed=0, preprocessing=None, cache=None, **settings):
-    settings, cache = DataSettings(**settings), cache or RowCache()
+def load(sweep_seed=0, preprocessing=None, cache=None, **parts):
+    settings, cache = DataSettings(**parts), cache or RowCache()
     config = PreprocessingConfig(**preprocessing or {})
     return cache.prepared(cache.load(settings), settings, config, sweep_seed=sweep_seed)
 

@@ -1,6 +1,7 @@
 """The transformer equals PyTorch's encoder, and learns rows as tokens and as sequences."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,9 +24,11 @@ def test_a_block_equals_pytorch_s_encoder_layer():
         8, 2, dim_feedforward=12, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
     ).double()
     own = encoder.Block(8, heads=2, hidden=12, activation=nn.GELU, dropout=0.0).double()
+    norm: Any
+    attention: Any
     norm, attention, _ = own.attention
     second, up, _, _, down, _ = own.feedforward
-    pairs = [
+    pairs: list[tuple[Any, nn.Module]] = [
         (norm, torchs.norm1),
         (attention.output, torchs.self_attn.out_proj),
         (second, torchs.norm2),

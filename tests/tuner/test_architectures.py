@@ -1,6 +1,7 @@
 """``Architecture``: texts of layers and the decisions that produce them."""
 
 import json
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ from hypothesis import strategies as st
 from tuner import Architecture, Grid, HyperOpt, Optuna, SearchSpace, Sobol, Sweep
 from tuner.errors import SpecError
 
-DENSE = {"dense": {"width": [8, 16], "activation": ["relu", "tanh"]}}
+DENSE: dict[str, dict[str, Sequence[str | float]]] = {
+    "dense": {"width": [8, 16], "activation": ["relu", "tanh"]}
+}
 SMALL = Architecture(DENSE, layers=(1, 2), skip=True)
 
 names = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,5}", fullmatch=True).filter(lambda name: name != "skip")
@@ -64,7 +67,12 @@ def test_every_token_is_in_the_vocabulary(dimension, seed):
     known = {step.name: step.options for step in dimension.vocabulary()}
     asked = []
     rng = np.random.default_rng(seed)
-    dimension.build(lambda step: asked.append(step) or int(rng.integers(len(step.options))))
+
+    def choose(step):
+        asked.append(step)
+        return int(rng.integers(len(step.options)))
+
+    dimension.build(choose)
     assert {step.name: step.options for step in asked}.items() <= known.items()
     assert all(step.options for step in asked)
 

@@ -7,18 +7,20 @@ from contextlib import contextmanager
 import numpy as np
 import optuna
 import pytest
-from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
 from scipy import stats
 
+from tests.present import present
 from tuner import Bayes, Choice, Float, Int, Objective, Ordinal, SearchSpace, SpecError
+from tuner.objective import Ending
 from tuner.searchers._mixed_space import Rules
 from tuner.searchers._observations import observations
 from tuner.searchers._warping import half_ranked, heavy_tailed, standardised
 from tuner.searchers.bayes_sampler import BayesSampler
 
 LOSS = Objective(metric="loss", mode="min")
-X = {"x": FloatDistribution(0.0, 1.0)}
+X: dict[str, BaseDistribution] = {"x": FloatDistribution(0.0, 1.0)}
 BOTH = pytest.mark.parametrize("surrogate", ["gp", "rf"])
 
 
@@ -126,7 +128,7 @@ def test_a_stopped_trial_is_not_run_again_while_others_are_left(surrogate):
     searcher = Bayes(surrogate=surrogate, initial=3).build(space, objective=LOSS, seed=0)
     seen = []
     for number in range(20):
-        config = searcher.suggest(number)
+        config = present(searcher.suggest(number))
         seen.append(json.dumps(config))
         loss = abs(config["a"] - 3) + (config["b"] == "p")
         searcher.report(number, 1, loss)
@@ -144,9 +146,9 @@ def test_simultaneous_suggestions_spread_over_the_unknown_region(surrogate):
     space = SearchSpace({"x": Float(0.0, 1.0), "y": Float(0.0, 1.0)})
     searcher = Bayes(surrogate=surrogate).build(space, objective=LOSS, seed=0)
     for number in range(15):
-        config = searcher.suggest(number)
+        config = present(searcher.suggest(number))
         searcher.finish(number, "completed", math.sin(12 * config["x"]) * math.sin(9 * config["y"]))
-    at = np.array([list(searcher.suggest(number).values()) for number in range(15, 25)])
+    at = np.array([list(present(searcher.suggest(number)).values()) for number in range(15, 25)])
     apart = np.linalg.norm(at[:, None] - at[None], axis=-1)[np.triu_indices(10, 1)]
     assert apart.min() > 0.001
 
@@ -188,7 +190,7 @@ def test_bayes_learns_from_stopped_trials(surrogate):
     """After 15 stopped trials the next three lie near the best; random draws do so once in 100 times."""
     searcher = Bayes(surrogate=surrogate).build(SearchSpace({"x": Float(0.0, 1.0)}), objective=LOSS, seed=2)
     for number in range(18):
-        x = searcher.suggest(number)["x"]
+        x = present(searcher.suggest(number))["x"]
         assert number < 15 or abs(x - 0.3) < 0.12
         for iteration in (1, 2):
             searcher.report(number, iteration, (x - 0.3) ** 2 + 1 / iteration)
@@ -202,7 +204,7 @@ def test_initial_design_and_acquisition_change_the_trials():
         searcher = Bayes(initial=5, **settings).build(space, objective=LOSS, seed=0)
         configs = []
         for number in range(9):
-            configs.append(searcher.suggest(number))
+            configs.append(present(searcher.suggest(number)))
             searcher.finish(number, "completed", float(np.sin(9 * configs[-1]["x"]) + configs[-1]["y"]))
         return configs
 
@@ -217,7 +219,7 @@ def test_the_initial_design_covers_each_dimension_evenly():
     """The first 16 points of Sobol's sequence put one point in each sixteenth of each dimension."""
     space = SearchSpace({"x": Float(0.0, 1.0), "y": Float(0.0, 1.0)})
     searcher = Bayes(initial=16).build(space, objective=LOSS, seed=3)
-    configs = [searcher.suggest(number) for number in range(16)]
+    configs = [present(searcher.suggest(number)) for number in range(16)]
     for name in "xy":
         assert sorted(int(config[name] * 16) for config in configs) == list(range(16))
 
@@ -317,7 +319,7 @@ def search_result(surrogate, space, loss, *, seed, trials=60, goal=-math.inf):
     values = []
     for number in range(trials):
         values.append(loss(searcher.suggest(number)))
-        ending = "failed" if values[-1] is None else "completed"
+        ending: Ending = "failed" if values[-1] is None else "completed"
         searcher.finish(number, ending, values[-1])
         if values[-1] is not None and values[-1] < goal:
             break
@@ -400,7 +402,7 @@ def test_the_whole_of_a_good_plateau_is_searched(surrogate):
     )
     places = []
     for number in range(50):
-        config = searcher.suggest(number)
+        config = present(searcher.suggest(number))
         places.append((config["x"], config["y"]))
         searcher.finish(number, "completed", 1.0 + (config["x"] < 0.2))
     quarters = [int((x - 0.2) // 0.2) for x, _ in places[10:] if x >= 0.2]
@@ -412,7 +414,7 @@ def trials_off_the_floor(surrogate, noise):
     searcher = Bayes(surrogate=surrogate).build(SearchSpace({"x": Float(0.0, 1.0)}), objective=LOSS, seed=0)
     away = 0
     for number in range(60):
-        x = searcher.suggest(number)["x"]
+        x = present(searcher.suggest(number))["x"]
         away += number >= 30 and abs(x - 0.4) > 0.05
         searcher.finish(number, "completed", min(abs(x - 0.4), 0.3) + noise(number))
     return away

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.present import present
 from tests.tuner.journal_rows import put
 from tuner import (
     Choice,
@@ -275,7 +276,7 @@ def test_a_learning_searcher_continues_from_an_earlier_sweep(earlier: Path, spec
         searcher = begun(spec(warm_start=str(earlier)), seed=seed)
         for trial in range(12):
             config = searcher.suggest(trial)
-            distances.append(abs(config["lr"] - 0.7))
+            distances.append(abs(present(config)["lr"] - 0.7))
             searcher.report(trial, 1, distances[-1])
             searcher.finish(trial, "completed", distances[-1])
     assert sum(distances) / len(distances) < 0.2

@@ -18,7 +18,7 @@ from tuner.trainable import TrainableSpec
 LOSS = Objective(metric="val_loss", mode="min")
 
 
-def trial(number: int, *values: float, state: str = "completed", **parts: Any) -> Trial:
+def trial(number: int, *values: float, state: Any = "completed", **parts: Any) -> Trial:
     curve = list(enumerate(values, start=1))
     known = {
         "config": {"lr": 0.1 * number},

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.present import present
 from tuner.code.functions import misfit
 
 HYDRA = """
@@ -117,9 +118,9 @@ def hydra(tmp_path) -> Iterator[types.ModuleType]:
     path: Path = tmp_path / "main.py"
     path.write_text(HYDRA)
     spec = importlib.util.spec_from_file_location("hydra.main", path)
-    module = importlib.util.module_from_spec(spec)
+    module = importlib.util.module_from_spec(present(spec))
     sys.modules["hydra.main"] = module
-    spec.loader.exec_module(module)
+    present(present(spec).loader).exec_module(module)
     yield module
     del sys.modules["hydra.main"]
 
@@ -138,7 +139,7 @@ def test_a_bound_or_wrapped_function_is_judged_by_how_it_is_called():
     assert misfit(functools.partial(function_of("def run(config, data): ..."), data=3), "x:run") is None
     assert misfit(print, "builtins:print") is None
     wrapped = functools.wraps(function_of("def run(lr=0.1): ..."))(lambda *given: None)
-    assert "got (lr=0.1)" in misfit(wrapped, "x:run")
+    assert "got (lr=0.1)" in present(misfit(wrapped, "x:run"))
 
 
 def test_a_hydra_program_is_refused_with_the_way_to_compose_its_configuration(hydra):

@@ -1,9 +1,12 @@
 """Which placement groups are kept for a later trial and which are released, on a cluster of two CPUs."""
 
+from typing import Any
+
 import pytest
 from ray.air.execution.resources import AcquiredResources, ResourceManager
 from ray.tune import PlacementGroupFactory
 
+from tests.present import present
 from tuner.cluster.groups import PlacementGroups
 from tuner.cluster.lanes import WorkerHandle
 
@@ -85,8 +88,9 @@ class Cluster:
 
     def __init__(self, *, most=2, apart=False):
         self.ray, self.processes, self.clock = Ray(), Processes(), Clock()
+        processes: Any = self.processes
         self.groups = PlacementGroups(
-            self.processes, self.ray, most=most, apart=apart, total=lambda: TOTAL, clock=self.clock
+            processes, self.ray, most=most, apart=apart, total=lambda: TOTAL, clock=self.clock
         )
 
     def begin(self, request):
@@ -94,7 +98,7 @@ class Cluster:
         self.groups.request_resources(request)
         assert self.groups.has_resources_ready(request)
         lease = self.groups.acquire_resources(request)
-        lease.open({})
+        present(lease).open({})
         return lease
 
     def end(self, *leases):
@@ -220,7 +224,7 @@ def test_a_matching_process_goes_to_a_later_trial_at_first():
     cluster.groups.request_resources(OTHER)
     cluster.groups.request_resources(ONE)
     cluster.end(lease)
-    assert cluster.groups.acquire_resources(ONE).worker is lease.worker
+    assert present(cluster.groups.acquire_resources(ONE)).worker is lease.worker
     assert cluster.ray.asked == [OTHER]
 
 
@@ -231,7 +235,7 @@ def test_after_a_long_wait_the_first_trial_precedes_a_matching_one():
     cluster.groups.request_resources(ONE)
     cluster.clock.now = 0.5
     cluster.end(lease)
-    assert cluster.groups.acquire_resources(OTHER).worker is not lease.worker
+    assert present(cluster.groups.acquire_resources(OTHER)).worker is not lease.worker
     assert not cluster.groups.has_resources_ready(ONE)
 
 
@@ -286,7 +290,7 @@ def test_a_trial_that_has_waited_long_takes_over_a_matching_process():
     cluster.groups.request_resources(ONE)
     cluster.clock.now = 0.5
     cluster.end(lease)
-    assert cluster.groups.acquire_resources(ONE).worker is lease.worker
+    assert present(cluster.groups.acquire_resources(ONE)).worker is lease.worker
 
 
 def test_waiting_time_starts_when_a_trial_is_first_in_the_queue():
@@ -297,10 +301,10 @@ def test_waiting_time_starts_when_a_trial_is_first_in_the_queue():
     cluster.clock.now = 0.4
     cluster.end(lease)
     again = cluster.groups.acquire_resources(ONE)
-    again.open({})
+    present(again).open({})
     cluster.clock.now = 0.6
     cluster.end(again)
-    assert cluster.groups.acquire_resources(ONE).worker is lease.worker
+    assert present(cluster.groups.acquire_resources(ONE)).worker is lease.worker
 
 
 def test_one_group_at_a_time_is_released_for_a_waiting_trial():

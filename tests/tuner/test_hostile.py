@@ -208,7 +208,7 @@ def test_any_column_of_any_row_gives_results_or_one_error(tmp_path: Path, data: 
     )
 
     def change(n: int, row: tuple[Any, Any, Any, Any]) -> tuple[Any, Any, Any, Any]:
-        return tuple(value if (n, c) == (position, column) else old for c, old in enumerate(row))  # type: ignore[return-value]
+        return tuple(value if (n, c) == (position, column) else old for c, old in enumerate(row))
 
     use_all(write(tmp_path / "results", rows(change)))
 

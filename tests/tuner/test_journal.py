@@ -19,6 +19,11 @@ from tuner.journal import FILE_NAME, Journal, read
 from tuner.journal.events import Finished, Result, Suggested, SweepBegan
 
 
+def written(folder) -> list[Any]:
+    """Return the events of a journal."""
+    return list(read(folder))
+
+
 def kinds(folder: Path) -> list[str]:
     return [event.kind for event in journal.read(folder)]
 
@@ -147,7 +152,7 @@ def test_a_journal_can_be_continued(tmp_path: Path) -> None:
         else:
             put(journal, "spent", gpu_seconds=number)
         journal.close()
-    assert [event.gpu_seconds for event in read(tmp_path) if event.kind == "spent"] == [1, 2]
+    assert [event.gpu_seconds for event in written(tmp_path) if event.kind == "spent"] == [1, 2]
 
 
 WRITE = """
@@ -176,11 +181,11 @@ def test_a_journal_on_shared_storage_can_be_read_while_it_is_written(
     writer = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert writer.stdout is not None
     assert writer.stdout.readline() == "written\n"
-    assert [event.gpu_seconds for event in read(tmp_path)] == list(range(number))
+    assert [event.gpu_seconds for event in written(tmp_path)] == list(range(number))
     assert not (tmp_path / f"{FILE_NAME}-shm").exists()  # no memory map on shared storage
     writer.kill()
     writer.communicate()
-    assert [event.gpu_seconds for event in read(tmp_path)] == list(range(number))
+    assert [event.gpu_seconds for event in written(tmp_path)] == list(range(number))
     journal = Journal(tmp_path)
     put(journal, "spent", gpu_seconds=float(number))
     journal.close()

@@ -9,8 +9,8 @@ from html.parser import HTMLParser
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
-from watched import Watched
 
+from tests.tuner.watched import Watched
 from tuner import Choice, Float, Objective
 from tuner.journal.events import Action, Decision, Ended, Lost, Result
 from tuner.live import WorkerCounts, cell, words

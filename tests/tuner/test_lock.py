@@ -10,6 +10,7 @@ import time
 import pytest
 from pyarrow.fs import LocalFileSystem
 
+from tests.present import present
 from tuner import ResultsError
 from tuner.storage.disk import is_shared, writing
 from tuner.storage.lock import FILE_NAME, FolderLock
@@ -22,7 +23,7 @@ HOLD += "lock = FolderLock(pathlib.Path(sys.argv[1])); print('held', flush=True)
 def holding(tmp_path):
     """Start a process that holds the lock of a folder."""
     process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "held\n"
+    assert present(process.stdout).readline() == "held\n"
     yield process
     process.kill()
     process.communicate()
@@ -124,7 +125,7 @@ def test_only_one_of_many_processes_takes_over_a_stale_lock(tmp_path, shared):
         )
         for _ in range(4)
     ]
-    assert sorted(process.stdout.readline() for process in processes)[-1] == b"held\n"
+    assert sorted(present(process.stdout).readline() for process in processes)[-1] == b"held\n"
     assert sum(process.poll() is None for process in processes) >= 1
     deadline = time.monotonic() + 20
     while sum(process.poll() is None for process in processes) > 1:

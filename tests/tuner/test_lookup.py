@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -98,7 +99,7 @@ def test_a_file_named_in_a_setting_is_looked_up_next_to_the_sweep_file(sweeps, t
 
 
 def test_the_warm_start_folder_is_looked_up_next_to_the_sweep_file(sweeps):
-    given = {"searcher": {"kind": "grid", "warm_start": "earlier"}}
+    given: dict[str, Any] = {"searcher": {"kind": "grid", "warm_start": "earlier"}}
     assert looked_up(given, sweeps) == {"searcher": {"kind": "grid", "warm_start": "sweeps/earlier"}}
     given = {"searcher": {"kind": "reinforce", "controller": "controller.pt", "warm_start": None}}
     expected = {"kind": "reinforce", "controller": "sweeps/controller.pt", "warm_start": None}

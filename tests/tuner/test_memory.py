@@ -2,8 +2,10 @@
 
 import gc
 import math
+from typing import Any
 
 import pytest
+import ray
 
 from tuner.worker import memory
 from tuner.worker.memory import Memory, MemoryMeter, WorkerHealth
@@ -90,7 +92,8 @@ def test_doubt_ends_when_the_trials_free_their_own_memory():
 
 def test_a_leak_hidden_by_the_first_trials_is_found_at_the_second_look():
     """The memory of open trials counts as the process's own until a look finds the worker empty."""
-    process, verdicts = Process(), []
+    process = Process()
+    verdicts: list[Any] = []
     while not any(verdicts):
         while not process.meter.is_doubtful:
             assert not process.ends_a_trial(leaves=5, others=3, each=100)
@@ -162,7 +165,7 @@ def test_freeable_memory_is_freed_before_it_counts(monkeypatch):
     gc.disable()
     try:
         for _ in range(6):
-            cycle = [bytearray(b"x" * 2**14) for _ in range(8000)]
+            cycle: list[Any] = [bytearray(b"x" * 2**14) for _ in range(8000)]
             cycle.append(cycle)
             del cycle
             assert looked.condition(others=0) is None
@@ -172,6 +175,6 @@ def test_freeable_memory_is_freed_before_it_counts(monkeypatch):
 
 def test_a_process_without_ray_does_not_start_it_and_has_no_limit(monkeypatch):
     """Almost any call to Ray starts a cluster; only ``is_initialized`` does not."""
-    monkeypatch.setattr(memory.ray, "is_initialized", lambda: False)
-    monkeypatch.setattr(memory.ray, "get_runtime_context", lambda: pytest.fail("starts a cluster"))
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: pytest.fail("starts a cluster"))
     assert memory._fair_share() == (math.inf, 1.0)

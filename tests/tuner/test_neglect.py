@@ -3,7 +3,7 @@
 import numpy as np
 import optuna
 import pytest
-from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.trial import create_trial
 
 from tuner.searchers._maximise import maximise
@@ -45,10 +45,14 @@ def test_a_category_without_dependents_deserves_no_trials():
 
 
 class _Least:
-    inactive, smooth = -1.0, False
+    inactive: float = -1.0
+    smooth: bool = False
 
     def values(self, columns):
         return -columns[:, SPACE.groups == 0] @ np.array([0.0, 1.0, 1.0]) - columns[:, 3]
+
+    def gradient(self, point):
+        raise AssertionError("it is not smooth")
 
 
 def test_a_fixed_category_is_kept_even_if_another_promises_more():
@@ -88,7 +92,9 @@ def test_a_category_that_was_bad_twice_gets_its_share_of_trials(seed):
     study = optuna.create_study(sampler=sampler)
     tried = [{"kind": "flat", "x": x} for x in np.random.default_rng(seed).uniform(size=40)]
     for params in [*tried, *({"kind": "steep", "x": x, "slope": x} for x in (0.2, 0.6))]:
-        distributions = {name: KIND if name == "kind" else UNIT for name in params}
+        distributions: dict[str, BaseDistribution] = {
+            name: KIND if name == "kind" else UNIT for name in params
+        }
         study.add_trial(create_trial(params=params, distributions=distributions, value=loss(params)))
     again = 0
     for _ in range(12):

@@ -27,7 +27,15 @@ from tuner import (
 from tuner.searchers import start
 
 LOSS = Objective(metric="loss", mode="min")
-ONE, NINE, HALF, TRUE = np.int64(1), np.int32(9), np.float32(0.5), np.True_
+ONE: Any = np.int64(1)
+NINE: Any = np.int32(9)
+HALF: Any = np.float32(0.5)
+TRUE: Any = np.True_
+THREE: Any = np.int64(3)
+TWO: Any = np.int8(2)
+QUARTER: Any = np.array(0.25)
+SIZES: Any = np.array([8, 16])
+RANGE: Any = np.array([1, 2])
 
 
 def plain(value: Any) -> bool:
@@ -42,10 +50,10 @@ def plain(value: Any) -> bool:
 @pytest.mark.parametrize(
     ("dimension", "same"),
     [
-        (Int(ONE, NINE, step=np.int8(2)), Int(1, 9, step=2)),
+        (Int(ONE, NINE, step=TWO), Int(1, 9, step=2)),
         (Int(ONE, NINE, log=TRUE, default=np.int16(3)), Int(1, 9, log=True, default=3)),
-        (Float(np.float64(0), HALF, points=np.int64(3)), Float(0.0, 0.5, points=3)),
-        (Float(np.array(0.25), HALF), Float(0.25, 0.5)),
+        (Float(np.float64(0), HALF, points=THREE), Float(0.0, 0.5, points=3)),
+        (Float(QUARTER, HALF), Float(0.25, 0.5)),
         (Choice(np.array([16, 32])), Choice((16, 32))),
         (Choice([ONE, TRUE, HALF, np.str_("a")]), Choice((1, True, 0.5, "a"))),
         (Choice(([ONE], {"a": HALF}), default=[ONE]), Choice(([1], {"a": 0.5}), default=[1])),
@@ -54,7 +62,7 @@ def plain(value: Any) -> bool:
         (Float(0, 1, when={"n": NINE}), Float(0, 1, when={"n": 9})),
         (Float(0, 1, when={"n": {"min": ONE}}), Float(0, 1, when={"n": {"min": 1}})),
         (
-            Architecture({"dense": {"width": np.array([8, 16])}}, layers=np.array([1, 2]), skip=TRUE),
+            Architecture({"dense": {"width": SIZES}}, layers=RANGE, skip=TRUE),
             Architecture({"dense": {"width": (8, 16)}}, layers=(1, 2), skip=True),
         ),
     ],

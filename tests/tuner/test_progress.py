@@ -4,10 +4,12 @@ import io
 import re
 import sys
 import types
+from typing import Any
 
 import pytest
 from rich.console import Console
 
+from tests.present import present
 from tuner import Budget, Float, Objective, Sweep
 from tuner.cluster.driver import SweepDriver
 from tuner.cluster.progress import Lines, Live, chosen, for_stream
@@ -286,7 +288,7 @@ def test_a_notebook_has_one_output_that_is_updated_in_place(tmp_path, monkeypatc
         shown.append(content.data)
         return WorkerHandle()
 
-    ipython = types.ModuleType("IPython")
+    ipython: Any = types.ModuleType("IPython")
     ipython.display = types.SimpleNamespace(
         display=display, HTML=lambda text: types.SimpleNamespace(data=text)
     )
@@ -296,10 +298,10 @@ def test_a_notebook_has_one_output_that_is_updated_in_place(tmp_path, monkeypatc
     driver = driving(tmp_path, running=2)
     report(driver, 0, 3, 0.25)
     progress = chosen(True)
-    progress.open(driver.sweep, tmp_path, 2)
+    present(progress).open(driver.sweep, tmp_path, 2)
     driver.notes.append("a note <b>")
-    progress.show(driver)
-    progress.close()
+    present(progress).show(driver)
+    present(progress).close()
     assert "64 trials of toys.py:Toy" in shown[0]
     assert "a note &lt;b&gt;" in shown[-1]
     assert "loss 0.25 (trial 00000, iteration 3)" in shown[-1]

@@ -3,9 +3,11 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.present import present
 from tuner import Report, Sweep
 from tuner.journal import FILE_NAME, History, read
 from tuner.journal.events import SweepBegan
@@ -39,7 +41,7 @@ def test_the_report_equals_the_recorded_one(recorded):
     ]
     told = {
         "trials": trials,
-        "best": report.best().id,
+        "best": present(report.best()).id,
         "reason": report.reason,
         "seconds": round(report.seconds, 3),
         "decisions": len(report.decisions()),
@@ -50,7 +52,7 @@ def test_the_report_equals_the_recorded_one(recorded):
 
 def test_a_sweep_can_be_resumed_after_any_event(recorded):
     _, folder = recorded
-    events = list(read(folder))
+    events: list[Any] = list(read(folder))
     sweep = Sweep(**events[0].settings)
     for end in range(1, len(events), 5):
         state = SweepState.begin(sweep)

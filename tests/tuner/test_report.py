@@ -542,14 +542,12 @@ def measured(writer: Writer) -> Report:
     writer.sweep(mode="min", space={"lr": {"float": [0.0, 1.0]}})
     for trial, shift in ((0, 0.0), (1, 0.1)):
         writer.start(trial, {"lr": 0.1 + shift})
-        for iteration, (value, metrics) in enumerate(
-            [
-                (0.5, {"accuracy": 0.5, "f1": 0.1, "early": 1}),
-                (0.3, {"accuracy": 0.3, "f1": 0.3}),
-                (0.4, {"accuracy": 0.4, "f1": 0.4, "late": "x"}),
-            ],
-            start=1,
-        ):
+        results: list[tuple[float, dict[str, Any]]] = [
+            (0.5, {"accuracy": 0.5, "f1": 0.1, "early": 1}),
+            (0.3, {"accuracy": 0.3, "f1": 0.3}),
+            (0.4, {"accuracy": 0.4, "f1": 0.4, "late": "x"}),
+        ]
+        for iteration, (value, metrics) in enumerate(results, start=1):
             put(
                 writer.journal,
                 "result",

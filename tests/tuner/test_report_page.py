@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from journal_rows import put
-from test_report import ADAM, ERROR, SGD, SPACE, Writer, mixed, writer
 
+from tests.tuner.journal_rows import put
+from tests.tuner.test_report import ADAM, ERROR, SGD, SPACE, Writer, mixed, writer
 from tuner.journal import FILE_NAME, Journal
 from tuner.report import Report, renderings
 from tuner.report.page import _heatmap, _trials, html_snippet, page_data

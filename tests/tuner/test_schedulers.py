@@ -1,11 +1,13 @@
 """Methods of single schedulers, on curves made by hand. The contract is tested elsewhere."""
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from tests.present import present
 from tuner import (
     Asha,
     AshaStop,
@@ -106,13 +108,22 @@ def test_asha_promotes_by_front_under_several_objectives():
         [{"metric": "loss", "mode": "min"}, {"metric": "acc", "mode": "max"}]
     )
     scheduler = Asha(reduction_factor=3).build(objective=objective, iterations=9)
-    values = [(1.0, 0.1), (2.0, 0.05), (0.5, 0.0), (3.0, 0.9), (4.0, 0.8), (4.0, 0.1), (5.0, 0.2), (6.0, 0.0)]
+    values: list[Any] = [
+        (1.0, 0.1),
+        (2.0, 0.05),
+        (0.5, 0.0),
+        (3.0, 0.9),
+        (4.0, 0.8),
+        (4.0, 0.1),
+        (5.0, 0.2),
+        (6.0, 0.0),
+    ]
     for trial, each in enumerate([*values, (7.0, 0.0)]):
         scheduler.add(trial)
         scheduler.report(trial, 1, each)
     promoted = [scheduler.resume() for _ in range(3)]
-    assert {decision.trial for decision in promoted} == {0, 2, 3}
-    assert {decision.rank for decision in promoted} == {1, 2, 3}
+    assert {present(decision).trial for decision in promoted} == {0, 2, 3}
+    assert {present(decision).rank for decision in promoted} == {1, 2, 3}
     assert scheduler.resume() is None
 
 
@@ -205,7 +216,7 @@ def test_probability_is_calibrated_on_curves_of_the_family():
     """Most curves with a predicted chance of at least one half reach the value: binomial, odds below 1e-6."""
     rng = np.random.default_rng(1)
     at, everywhere = np.arange(1.0, 10.0), np.arange(1.0, 82.0)
-    hits = {True: [], False: []}
+    hits: dict[bool, list[Any]] = {True: [], False: []}
     for _ in range(400):
         curve = rng.uniform(0.5, 1) - rng.uniform(0.2, 0.6) * everywhere ** -rng.choice([0.5, 1.0])
         curve += rng.normal(0, 0.01, len(everywhere))

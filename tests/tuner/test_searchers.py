@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.present import present
 from tuner import Evolution, Float, Int, Objective, Random, SearchSpace, Sobol
 from tuner.searchers import Ending, Searcher, start
 
@@ -77,7 +78,9 @@ def test_a_sobol_sequence_covers_the_space_more_evenly_than_random_draws() -> No
 
     def discrepancy(spec: Any, seed: int) -> float:
         searcher = start(spec, space, objective=LOSS, seed=seed)
-        return float(qmc.discrepancy(np.array([list(searcher.suggest(k).values()) for k in range(64)])))
+        return float(
+            qmc.discrepancy(np.array([list(present(searcher.suggest(k)).values()) for k in range(64)]))
+        )
 
     sobol, random = ([discrepancy(spec, seed) for seed in range(20)] for spec in (Sobol(), Random()))
     assert max(sobol) < min(random)
@@ -87,5 +90,6 @@ def test_a_sobol_sequence_continues_past_points_that_constraints_exclude() -> No
     entries = {name: Float(0.0, 1.0) for name in "xy"}
     free = start(Sobol(), SearchSpace(entries), objective=LOSS, seed=0)
     bound = start(Sobol(), SearchSpace({**entries, "constraints": ["x + y <= 1"]}), objective=LOSS, seed=0)
-    kept = [config for config in map(free.suggest, range(200)) if config["x"] + config["y"] <= 1]
+    drawn = [present(free.suggest(trial)) for trial in range(200)]
+    kept = [config for config in drawn if config["x"] + config["y"] <= 1]
     assert [bound.suggest(trial) for trial in range(50)] == kept[:50]

@@ -59,7 +59,7 @@ def ints(draw: st.DrawFn) -> Int:
 
 VALUES = ["a", "b", 0, 1, True, False, None, 0.5, (1, 2), "1"]
 CHOICES = st.lists(st.sampled_from(VALUES), min_size=1, max_size=4, unique_by=repr).map(Choice)
-ORDINALS = st.lists(st.sampled_from(VALUES), min_size=1, max_size=4, unique_by=repr).map(Ordinal)
+ORDINALS = st.lists(st.sampled_from(VALUES), min_size=1, max_size=4, unique_by=repr).map(tuple).map(Ordinal)
 DIMENSIONS = floats() | ints() | CHOICES | ORDINALS
 
 

@@ -373,7 +373,7 @@ def test_a_faulty_hyperparameter_causes_no_error_about_a_constraint() -> None:
         (Float(0, 10, default=0, prior="normal"), 0, 2, 0.683),
         (Float(1e-4, 1, log=True, default=1e-2, prior="normal"), 1.585e-3, 6.31e-2, 0.691),
         (Int(0, 9, default=4, prior="normal"), 3, 5, 0.553),
-        (Ordinal(["a", "b", "c"], default="c", prior="normal"), "c", "c", 0.746),
+        (Ordinal(("a", "b", "c"), default="c", prior="normal"), "c", "c", 0.746),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -428,7 +428,7 @@ def test_an_encoding_has_one_column_per_number_and_one_per_option() -> None:
     space = SearchSpace(
         {
             "lr": Float(1e-4, 1.0, log=True),
-            "size": Ordinal(["s", "m", "l", "xl"]),
+            "size": Ordinal(("s", "m", "l", "xl")),
             "o": Choice({"sgd": {"momentum": Float(0, 0.5)}, "adam": {"kind": "amsgrad"}}),
             "batch": 64,
         }
@@ -457,7 +457,7 @@ def test_decoding_an_encoding_returns_the_configuration(seed: int) -> None:
 
 def test_a_neighbour_of_an_ordinal_is_mostly_near() -> None:
     rng = np.random.default_rng(0)
-    size = Ordinal(list(range(10)))
+    size = Ordinal(tuple(range(10)))
     moved = Counter(abs(size.neighbour(5, rng) - 5) for _ in range(500))
     assert moved[0] == 0
     assert moved[1] > moved[4] > 0

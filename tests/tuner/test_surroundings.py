@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.present import present
 from tuner.worker.surroundings import Surroundings
 
 
@@ -81,7 +82,7 @@ def test_an_open_process_group_makes_the_process_unfit(tmp_path):
 def test_changed_interop_threads_make_the_process_unfit(monkeypatch):
     before = Surroundings()
     monkeypatch.setattr("torch.get_num_interop_threads", lambda: 17)
-    assert "set_num_interop_threads" in before.restore()
+    assert "set_num_interop_threads" in present(before.restore())
 
 
 @pytest.fixture

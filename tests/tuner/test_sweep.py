@@ -25,7 +25,7 @@ from tuner import (
 from tuner.cluster.progress import opening
 from tuner.errors import Problem, SpecError
 from tuner.searchers import SEARCHERS, SearcherSpec
-from tuner.sweep import read_yaml
+from tuner.yaml12 import read_yaml
 
 ROOT = Path(__file__).parents[2]
 DIGITS = ROOT / "sweeps" / "digits.yaml"

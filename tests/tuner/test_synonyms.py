@@ -89,7 +89,7 @@ def test_every_method_in_the_table_can_be_built(key: str, ours: Any) -> None:
 def test_every_searcher_scheduler_and_sampler_is_found_by_its_name() -> None:
     for key, table in (("searcher", SEARCHERS), ("scheduler", SCHEDULERS)):
         for name in table:
-            assert (key, name) in method(name)
+            assert (key, name) in [*method(name)]
     for kind, field in (("optuna", "sampler"), ("hyperopt", "algorithm")):
         for name in get_args(SEARCHERS[kind].model_fields[field].annotation):
             found = dict.fromkeys(flow(ours) for key, ours in method(name) if key == "searcher")

@@ -173,7 +173,7 @@ def test_a_function_in_a_file_is_a_trainable(tmp_path: Path) -> None:
     path.write_text("def objective(config):\n    return {'loss': config['width'] ** 2}\n")
     sweep = Sweep(**PARTS, trainable=f"{path}:objective")
     sweep.check()
-    assert sweep.trainable.load()({"width": 3}) == {"loss": 9}  # type: ignore[operator]
+    assert sweep.trainable.load()({"width": 3}) == {"loss": 9}
     assert sweep.to_dict()["trainable"] == {"kind": f"{path}:objective"}
 
 

@@ -1,16 +1,18 @@
 """A trial gets, and a report returns, the very option of a choice, even after its journal is read again."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.present import present
 from tests.tuner.journal_rows import put
 from tuner import Choice, Ordinal, Sweep
 from tuner.cluster.driver import SweepDriver
 from tuner.journal import Journal, read
 from tuner.report import Report
-from tuner.schedulers import SCHEDULERS, Action, Decision
+from tuner.schedulers import Action, Decision, Pbt
 from tuner.searchers import start
 from tuner.space import SearchSpace
 from tuner.state import SweepState, replay
@@ -74,12 +76,12 @@ def test_defaults_and_points_are_the_option_itself():
     space = SearchSpace({"x": Choice([(1, 2), (3,)], default=[3])})
     sweep = sweep_of(space, searcher={"kind": "random", "initial_points": [{"x": [1, 2]}]})
     searcher = start(sweep.searcher, space, objective=objective, seed=0)
-    assert [searcher.suggest(number)["x"] for number in (0, 1)] in ([(3,), (1, 2)], [(1, 2), (3,)])
+    assert [present(searcher.suggest(number))["x"] for number in (0, 1)] in ([(3,), (1, 2)], [(1, 2), (3,)])
 
 
 def test_an_explored_configuration_of_pbt_keeps_its_types():
     space = SearchSpace({"x": Choice([(1, 2), (3,)]), "lr": {"float": [0.1, 1]}})
-    explored = SCHEDULERS["pbt"](interval=1).reconfigured(
+    explored = Pbt(interval=1).reconfigured(
         {"x": [1, 2], "lr": 0.5},
         Decision(0, Action.RESUME, 1, 0.0),
         space=space,
@@ -95,9 +97,9 @@ def test_a_resumed_sweep_and_its_report_have_the_options_themselves(tmp_path, se
     journal = Journal(tmp_path)
     put(journal, "sweep", sweep=sweep.to_dict(), version="0")
     driver = SweepDriver(SweepState.begin(sweep), journal)
-    before = [driver.suggest().config for _ in range(4)]
+    before = [present(driver.suggest()).config for _ in range(4)]
     journal.close()
-    events = list(read(tmp_path))
+    events: list[Any] = list(read(tmp_path))
     resumed = SweepState.begin(Sweep(**events[0].sweep))
     replay(resumed, events)
     after = [resumed.trials[number].config for number in range(4)]

@@ -6,7 +6,7 @@ import os
 import threading
 import weakref
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -263,7 +263,7 @@ class Large(Counting):
     """Its tensors fill a device that has memory to set up, restore or train ``room`` trials."""
 
     room = 2
-    held: ClassVar = weakref.WeakSet()
+    held: ClassVar[weakref.WeakSet[Any]] = weakref.WeakSet()
 
     def setup(self, config):
         super().setup(config)

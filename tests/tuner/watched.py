@@ -1,8 +1,10 @@
 """``Watched``: a sweep without a cluster whose events a test makes up, and the view that a user gets."""
 
+from tests.present import present
 from tuner import Budget, Float, Objective, Sweep
 from tuner.journal.events import Action, Decision, Ended, Result, Started
 from tuner.live import Recent, Viewer
+from tuner.objective import Ending
 from tuner.state import SweepState
 
 LOSS = Objective(metric="loss", mode="min")
@@ -32,7 +34,7 @@ class Watched:
             self.start()
 
     def start(self):
-        number = self.state.suggest().trial
+        number = present(self.state.suggest()).trial
         self.tell(Started(number))
         return number
 
@@ -53,7 +55,7 @@ class Watched:
     def decide(self, decision):
         if decision.is_notable:
             self.recent.add(decision)
-        endings = {Action.STOP: "stopped", Action.COMPLETE: "completed"}
+        endings: dict[Action, Ending] = {Action.STOP: "stopped", Action.COMPLETE: "completed"}
         if decision.action in endings:
             self.tell(Ended(decision.trial, endings[decision.action]))
 
