@@ -45,7 +45,7 @@ def trainables(width: int) -> Iterator[str]:
     for number, (name, entry) in enumerate(trainables().items()):
         if number:
             yield ""
-        yield from _wrapped(f"{name}: {entry.summary}", width, first="", rest="  ")
+        yield from _wrap(f"{name}: {entry.summary}", width, first="", rest="  ")
         for title, path in (
             ("settings (under trainable:)", entry.settings),
             ("hyperparameters (under space:)", entry.config),
@@ -121,7 +121,7 @@ def note_of(field: Schema, *, required: bool) -> str:
     elif field.get("default", {}) is None:
         notes.append("optional")
     elif "default" in field and not isinstance(field["default"], dict):
-        notes.append(f"default {_written(field['default'])}")
+        notes.append(f"default {_format_value(field['default'])}")
     return "; ".join(filter(None, notes))
 
 
@@ -132,9 +132,9 @@ def _methods(
     common = schema_of(base)
     for name, model in table.items():
         first, *others = about(model)
-        yield from _wrapped(f"{name}: {first}", width, first="", rest="  ")
+        yield from _wrap(f"{name}: {first}", width, first="", rest="  ")
         for paragraph in others:
-            yield from _wrapped(paragraph, width, first="  ", rest="  ")
+            yield from _wrap(paragraph, width, first="  ", rest="  ")
         yield from _settings(schema_of(model), width, without=common["properties"])
         yield ""
     yield f"every {what}:"
@@ -153,10 +153,10 @@ def _setting(name: str, field: Schema, *, required: bool, indent: str, width: in
     note = note_of(field, required=required)
     text = f"{description} [{note}]" if note else description
     rest = indent + " " * (_NAMES + 1)
-    yield from _wrapped(text, width, first=f"{indent}{name:<{_NAMES}} ", rest=rest)
+    yield from _wrap(text, width, first=f"{indent}{name:<{_NAMES}} ", rest=rest)
 
 
-def _wrapped(text: str, width: int, *, first: str, rest: str) -> list[str]:
+def _wrap(text: str, width: int, *, first: str, rest: str) -> list[str]:
     return textwrap.wrap(
         text,
         min(width, _WIDEST),
@@ -173,7 +173,7 @@ def _definition_of(part: Schema) -> str:
     return next((form["$ref"].rpartition("/")[2] for form in forms if "$ref" in form), "")
 
 
-def _written(value: Any) -> str:
+def _format_value(value: Any) -> str:
     """Return a default as a sweep file writes it."""
     if isinstance(value, float):
         return f"{value:.12g}"
@@ -217,5 +217,5 @@ def _form(kind: str, schema: Schema) -> str:
     """Return the values of one JSON type that a schema admits, in words."""
     if kind == "string" and "examples" in schema:
         return f"text like {', '.join(schema['examples'])}"
-    bounds = [f"{word} {_written(schema[key])}" for key, word in _BOUNDS.items() if key in schema]
+    bounds = [f"{word} {_format_value(schema[key])}" for key, word in _BOUNDS.items() if key in schema]
     return ", ".join([_TYPES[kind], *(bounds if kind in ("integer", "number") else ())])

@@ -66,12 +66,12 @@ class Objective(Spec):
     def _from_other_forms(cls, data: Any) -> Any:
         """Read a list of objectives, the name of a standard metric, and a mapping without a mode."""
         if not isinstance(data, (list, tuple)):
-            return _completed(data)
+            return _with_mode(data)
         parts: list[Objective] = []
         problems: list[Problem] = []
         for number, part in enumerate(data):
             try:
-                parts.append(part if isinstance(part, Objective) else cls(**_completed(part)))
+                parts.append(part if isinstance(part, Objective) else cls(**_with_mode(part)))
             except SpecError as error:
                 problems += [problem.inside(str(number)) for problem in error.problems]
         if not data:
@@ -127,7 +127,7 @@ class Objective(Spec):
         return min(values) if self.mode == "max" else max(values)
 
 
-def _completed(data: Any) -> dict[str, Any]:
+def _with_mode(data: Any) -> dict[str, Any]:
     """Return one objective as a mapping, with the mode of a standard metric. Raises SpecError otherwise."""
     if isinstance(data, str):
         if mode := mode_of(data):

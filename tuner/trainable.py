@@ -299,7 +299,7 @@ class TrainableSpec(Spec):
 
         Raises SpecError when the trainable cannot be evaluated.
         """
-        shared, additions = self._evaluated("repeated", sweep_seed=seed, repeats=repeats)
+        shared, additions = self._call_evaluation("repeated", sweep_seed=seed, repeats=repeats)
         return dict(shared), list(additions)
 
     def final(self, *, seed: int, iterations: int, metric: str) -> tuple[dict[str, Any], str]:
@@ -307,10 +307,10 @@ class TrainableSpec(Spec):
 
         Raises SpecError when the trainable cannot be evaluated.
         """
-        settings, name = self._evaluated("final", sweep_seed=seed, iterations=iterations, metric=metric)
+        settings, name = self._call_evaluation("final", sweep_seed=seed, iterations=iterations, metric=metric)
         return dict(settings), str(name)
 
-    def _evaluated(self, method: str, **arguments: Any) -> Any:
+    def _call_evaluation(self, method: str, **arguments: Any) -> Any:
         trainable = self.load()
         if not isinstance(trainable, contract.CanBeEvaluated):
             needs = "its class must have 'repeated' and 'final' (tuner.contract.CanBeEvaluated)"

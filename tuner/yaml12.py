@@ -22,7 +22,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise SpecError([Problem(str(path), f"there is no such file{_other_files(path)}")]) from None
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError([Problem(str(path), f"cannot be read: {error}")]) from None
-    data = _parsed(text, str(path))
+    data = _parse(text, str(path))
     _check_keys(data)
     if not isinstance(data, dict):
         raise SpecError([Problem(str(path), f"must hold a mapping, got {describe(data)}")])
@@ -44,7 +44,7 @@ def to_yaml(data: dict[str, Any]) -> str:
     return stream.getvalue()
 
 
-def _parsed(text: str, where: str) -> Any:
+def _parse(text: str, where: str) -> Any:
     """Return the value of a YAML text. Raises SpecError, with ``where`` as the place, for invalid YAML."""
     from ruamel.yaml.error import YAMLError
 
@@ -148,7 +148,7 @@ def override(data: dict[str, Any], text: str) -> None:
     key, equals, written = text.partition("=")
     if not equals or not key:
         raise SpecError([Problem("--set", f"must be key=value, got '{text}'")])
-    value = _parsed(written, f"--set {key}")
+    value = _parse(written, f"--set {key}")
     try:
         _check_keys(value)
     except SpecError as error:

@@ -83,13 +83,13 @@ def stacked_lanes(model):
 @pytest.fixture
 def vmapped(monkeypatch):
     """Return the list of layers that went through ``vmap``, in order."""
-    layers, through = [], stacked_forward._vmapped
+    layers, through = [], stacked_forward._vmap
 
     def noting(module, **parts):
         layers.append(module)
         return through(module, **parts)
 
-    monkeypatch.setattr(stacked_forward, "_vmapped", noting)
+    monkeypatch.setattr(stacked_forward, "_vmap", noting)
     return layers
 
 

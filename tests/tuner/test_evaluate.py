@@ -9,7 +9,7 @@ import pytest
 
 from tests.tuner.journal_rows import put
 from tuner import Budget, Float, Objective, Report, ResultsError, SearchSpace, SpecError, Sweep, Trial
-from tuner.evaluation.evaluate import _candidate, _chosen, evaluate
+from tuner.evaluation.evaluate import _candidate, _choose_winner, evaluate
 from tuner.evaluation.fixed_list import FixedList
 from tuner.journal import Journal
 from tuner.report import renderings
@@ -55,15 +55,15 @@ def test_a_candidate_with_a_failed_repeat_has_no_mean_and_is_not_chosen():
     good = _candidate(trial(1, 0.3), [trial(0, 0.9), trial(1, 0.9)], LOSS)
     broken = _candidate(trial(0, 0.1), [trial(0, 0.1), trial(1, state="failed")], LOSS)
     assert (broken.mean, broken.failures) == (None, 1)
-    assert _chosen([broken, good], LOSS, _report(None)) is good
+    assert _choose_winner([broken, good], LOSS, _report(None)) is good
     with pytest.raises(ResultsError, match="every configuration has a failed repeat"):
-        _chosen([broken], LOSS, _report(None))
+        _choose_winner([broken], LOSS, _report(None))
 
 
 def test_the_choice_uses_the_mean_and_not_the_value_claimed_by_the_search():
     lucky = _candidate(trial(0, 0.1), [trial(0, 0.9), trial(1, 0.5)], LOSS)
     steady = _candidate(trial(1, 0.2), [trial(0, 0.4), trial(1, 0.4)], LOSS)
-    assert _chosen([lucky, steady], LOSS, _report(None)) is steady
+    assert _choose_winner([lucky, steady], LOSS, _report(None)) is steady
 
 
 def _report(folder) -> Report:

@@ -250,10 +250,10 @@ def test_the_script_draws_like_the_page() -> None:
     script = files("tuner.report.page").joinpath("page.js").read_text()
     found = {name: int(value) for name, value in re.findall(r"const ([A-Z_]+) = (\d+);", script)}
     assert found == {
-        "PAGE_ROWS": _trials._MOST_ROWS,
+        "PAGE_ROWS": _trials._MAX_ROWS,
         "LONGEST_CELL": _trials._LONGEST_CELL,
         "LEVELS": _heatmap.LEVELS,
-        "MOST_LEVEL": _heatmap._MOST_LEVEL,
+        "MAX_HORIZONTAL_CHARACTERS": _heatmap._MAX_HORIZONTAL_CHARACTERS,
     }
 
 

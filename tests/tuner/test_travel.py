@@ -69,7 +69,7 @@ def test_without_git_environments_and_hidden_folders_do_not_travel(project, monk
 
 
 def test_a_large_folder_does_not_travel_and_its_absence_is_an_error(project, monkeypatch):
-    monkeypatch.setattr(travel, "_MOST_BYTES", 10)
+    monkeypatch.setattr(travel, "_MAX_BYTES", 10)
     luggage = CodeArchive([project])
     assert luggage.unpack() == {project: project}
     shutil.rmtree(project)

@@ -158,7 +158,7 @@ def of_rows(
     Raises ValueError when the config does not fit the rows.
     """
     fitted = fitted or _fit(source, rows, config)
-    training = _used(source, rows.training, config)
+    training = _rows_to_use(source, rows.training, config)
     target = TargetScaling() if source.task == "classification" else _standardising(source.targets[training])
     as_it_was = not source.table.columns.categories and config.whitening != "pca"
     dtype = np.dtype(precision)
@@ -195,7 +195,7 @@ def _standardising(targets: NDArray[np.float64]) -> TargetScaling:
     return TargetScaling(mean, 1.0 if scale <= 1e-12 * max(abs(mean), 1e-300) else scale)
 
 
-def _used(source: Source, rows: NDArray[np.int64], config: PreprocessingConfig) -> NDArray[np.int64]:
+def _rows_to_use(source: Source, rows: NDArray[np.int64], config: PreprocessingConfig) -> NDArray[np.int64]:
     """Return the training rows within bounds. Raises ValueError when too few are left."""
     left = rows[preprocessing.within_bounds(config, source.table.numbers[rows])]
     if source.task == "classification":
@@ -213,7 +213,7 @@ def _used(source: Source, rows: NDArray[np.int64], config: PreprocessingConfig) 
 
 def _fit(source: Source, rows: SplitRows, config: PreprocessingConfig) -> Preprocessing:
     refuse_missing(source, config)
-    used = _used(source, rows.training, config)
+    used = _rows_to_use(source, rows.training, config)
     table = source.table
     return preprocessing.fit(
         preprocessing.relevant(config), table.columns, table.numbers[used], table.codes[used]

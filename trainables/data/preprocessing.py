@@ -68,12 +68,12 @@ class Preprocessing:
             self._refuse_missing(x, codes)
         if self.config.outliers == "clip":
             x = np.clip(x, self.arrays["lower"], self.arrays["upper"])
-        x = self._filled(x)
+        x = self._fill_missing(x)
         x -= self.arrays["center"]
         x /= self.arrays["scale"]
         if "directions" in self.arrays:
             x = (x - self.arrays["offset"]) @ self.arrays["directions"]
-        return np.concatenate([x, *self._encoded(codes)], axis=1) if self.kept else x
+        return np.concatenate([x, *self._encode(codes)], axis=1) if self.kept else x
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything except the arrays, JSON-ready."""
@@ -104,7 +104,7 @@ class Preprocessing:
                 f"missing: must not be 'none' if values are missing, got gaps in {', '.join(names)}"
             )
 
-    def _filled(self, x: Floats) -> Floats:
+    def _fill_missing(self, x: Floats) -> Floats:
         gaps = np.isnan(x)
         if not gaps.any():
             return x
@@ -123,7 +123,7 @@ class Preprocessing:
         filled: Floats = imputer.transform((x - mean) / scale) * scale + mean
         return np.where(np.isnan(x), filled, x)
 
-    def _encoded(self, codes: NDArray[np.int32]) -> list[Floats]:
+    def _encode(self, codes: NDArray[np.int32]) -> list[Floats]:
         if self.config.missing != "constant":
             codes = np.where(codes == MISSING, self.arrays["fallback"].astype(np.int32), codes)
         return [
@@ -175,7 +175,7 @@ def fit(
         x = np.clip(x, arrays["lower"], arrays["upper"])
     if config.missing != "none":
         arrays.update(_fit_missing(config, x))
-    x = empty._filled(x)
+    x = empty._fill_missing(x)
     arrays["center"], arrays["scale"] = _fit_scaling(config, x)
     if config.whitening != "none" and x.shape[1]:
         arrays.update(_fit_whitening(config, (x - arrays["center"]) / arrays["scale"]))

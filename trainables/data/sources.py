@@ -93,7 +93,7 @@ def _stamp(path: Path | None) -> tuple[int, int]:
 def _source(table: RawTable, task: Task | None) -> Source:
     task = _task(table, task)
     if task == "classification":
-        return _classified(table)
+        return _classification_source(table)
     return Source(table, task, frozen(table.target.astype(np.float64)), (), np.empty(0))
 
 
@@ -110,7 +110,7 @@ def _task(table: RawTable, task: Task | None) -> Task:
     return "classification" if labels or few else "regression"
 
 
-def _classified(table: RawTable) -> Source:
+def _classification_source(table: RawTable) -> Source:
     values, first_rows, numbers = np.unique(table.target, return_index=True, return_inverse=True)
     if len(values) < 2:
         raise ValueError(

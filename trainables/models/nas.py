@@ -43,7 +43,7 @@ class NasMLP(TorchTrainable):
         layers: list[nn.Module] = []
         skips: list[dict[int, nn.Module]] = []
         for layer in read(config.architecture, config.kinds):
-            skips.append({source: _widened(widths[source], widths[-1]) for source in layer.skip})
+            skips.append({source: _match_width(widths[source], widths[-1]) for source in layer.skip})
             module, width = _dense(layer, widths[-1])
             layers.append(module)
             widths.append(width)
@@ -73,7 +73,7 @@ class NasCNN(TorchTrainable):
         layers: list[nn.Module] = []
         skips: list[dict[int, nn.Module]] = []
         for layer in read(config.architecture, config.kinds):
-            skips.append({source: _reshaped(shapes[source], shapes[-1]) for source in layer.skip})
+            skips.append({source: _match_shape(shapes[source], shapes[-1]) for source in layer.skip})
             module, shape = _convolutional(layer, shapes[-1])
             layers.append(module)
             shapes.append(shape)
@@ -120,13 +120,13 @@ def _convolutional(layer: ArchitectureLayer, shape: Shape) -> tuple[nn.Module, S
     return nn.Sequential(convolution, ACTIVATIONS[layer.activation]()), (layer.filters, height, width)
 
 
-def _widened(own: int, wanted: int) -> nn.Module:
+def _match_width(own: int, wanted: int) -> nn.Module:
     from torch import nn
 
     return nn.Identity() if own == wanted else nn.Linear(own, wanted, bias=False)
 
 
-def _reshaped(own: Shape, wanted: Shape) -> nn.Module:
+def _match_shape(own: Shape, wanted: Shape) -> nn.Module:
     """Return a projection between image shapes: average pooling, then a mixture of the channels."""
     from torch import nn
 

@@ -42,7 +42,7 @@ class EstimatorRows:
     @property
     def with_gaps(self) -> bool:
         """Whether the estimator receives missing values."""
-        return bool(self.source.table.missing) and self._untouched
+        return bool(self.source.table.missing) and self._is_untouched
 
     @property
     def fitted_config(self) -> PreprocessingConfig:
@@ -54,7 +54,7 @@ class EstimatorRows:
         table = self.source.table
         if self.form == "raw":
             frame = frame_of(table, part.rows)
-            return frame if self._untouched else self._preprocessed(dataset, part, frame)
+            return frame if self._is_untouched else self._preprocess(dataset, part, frame)
         if self.with_gaps:
             return self._encoded_with_gaps(part)
         if self.form == "encoded":
@@ -62,12 +62,12 @@ class EstimatorRows:
         return part.features
 
     @property
-    def _untouched(self) -> bool:
+    def _is_untouched(self) -> bool:
         nothing = {"outliers": "none", "missing": "none", "scaling": "none", "whitening": "none"}
         config = relevant(self.config)
         return all(getattr(config, name) == value for name, value in nothing.items())
 
-    def _preprocessed(self, dataset: Dataset, part: Part, frame: pd.DataFrame) -> pd.DataFrame:
+    def _preprocess(self, dataset: Dataset, part: Part, frame: pd.DataFrame) -> pd.DataFrame:
         """Return ``frame`` with preprocessed numbers and unchanged text."""
         categories = self.source.table.columns.categories
         encoded = sum(map(len, dataset.preprocessing.kept))
@@ -98,7 +98,7 @@ def frame_of(table: RawTable, rows: Any) -> pd.DataFrame:
         columns[name] = pd.Series(labels[np.where(codes == MISSING, len(labels) - 1, codes)], dtype=object)
     if table.types is None:
         return pd.DataFrame(columns)
-    return pd.DataFrame({name: _typed(columns[name], own) for name, own in table.types.items()})
+    return pd.DataFrame({name: _convert_type(columns[name], own) for name, own in table.types.items()})
 
 
 def takes_gaps(estimator: Any) -> bool:
@@ -135,7 +135,7 @@ def _encodes_text(part: Any) -> bool:
     return bool(tags.categorical or tags.string)
 
 
-def _typed(column: pd.Series[Any], own: Any) -> pd.Series[Any]:
+def _convert_type(column: pd.Series[Any], own: Any) -> pd.Series[Any]:
     """Return the column in its original type."""
     if isinstance(own, pd.CategoricalDtype):
         by_name = {str(category): category for category in own.categories}

@@ -62,7 +62,7 @@ def forward(model: nn.Module, *, shared_inputs: bool = False) -> Forward:
                 inputs = layer(inputs)  # the same for all lanes
                 continue
             outputs = _directly(layer, *own, inputs, stacked=stacked)
-            inputs = _vmapped(layer, stacked=stacked)(*own, inputs) if outputs is None else outputs
+            inputs = _vmap(layer, stacked=stacked)(*own, inputs) if outputs is None else outputs
             stacked = True
         return inputs
 
@@ -76,7 +76,7 @@ def _layers(module: nn.Module) -> list[nn.Module]:
     return [layer for child in module for layer in _layers(child)]
 
 
-def _vmapped(module: nn.Module, *, stacked: bool) -> Callable[..., Tensor]:
+def _vmap(module: nn.Module, *, stacked: bool) -> Callable[..., Tensor]:
     def one(parameters: dict[str, Tensor], buffers: dict[str, Tensor], inputs: Tensor) -> Tensor:
         outputs: Tensor = functional_call(module, (parameters, buffers), (inputs,))
         return outputs

@@ -60,12 +60,12 @@ def best_size(
     # The probability that two random learners match.
     equal = sum(len(group) ** 2 for group in groups) / len(learners) ** 2
     sample = _small(max(groups, key=len)[0])
-    alone = _measured(sample, 1, record, memory=memory)
+    alone = _measure(sample, 1, record, memory=memory)
     taken, size, lane = {1: alone.seconds}, 1, alone.bytes_each
     while (size := min(_STEP * size, _fitting_into(memory, lane, sample.device, most=most))) not in taken:
         stacked = max(1, round(1 + (size - 1) * equal))
         try:
-            found = _measured(sample, stacked, record, memory=memory) if stacked > 1 else alone
+            found = _measure(sample, stacked, record, memory=memory) if stacked > 1 else alone
         except CannotStack:
             break
         except RuntimeError as error:
@@ -100,7 +100,7 @@ class _Measured(NamedTuple):
     """Memory of an accelerator per learner."""
 
 
-def _measured(sample: Learner, number: int, record: StackingRecord, *, memory: float | None) -> _Measured:
+def _measure(sample: Learner, number: int, record: StackingRecord, *, memory: float | None) -> _Measured:
     """Measure a round of ``number`` copies. Raises torch.OutOfMemoryError when they do not fit."""
     device, before = sample.device, 0
     if memory is not None:

@@ -105,7 +105,7 @@ def _together(learners: Sequence[Learner], orders: Sequence[Tensor]) -> list[dic
     networks = [learner.network for learner in learners]
     parameters_of: list[dict[str, Tensor]] = [dict(network.named_parameters()) for network in networks]
     buffers_of = [dict(network.named_buffers()) for network in networks]
-    stacked, buffers = _stacked(parameters_of), _stacked(buffers_of)
+    stacked, buffers = _stack(parameters_of), _stack(buffers_of)
     trained = {name: tensor for name, tensor in stacked.items() if tensor.requires_grad}
     fixed = {name: tensor for name, tensor in stacked.items() if name not in trained}
     own = [[parameters[name] for name in trained] for parameters in parameters_of]
@@ -169,7 +169,7 @@ _NO_SURPRISES = ("torch.nn.", "trainables.")
 """Packages whose modules change only their buffers, in place."""
 
 
-def _stacked(tensors: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+def _stack(tensors: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
     """Stack the lanes' tensors by name, each to lanes x its shape."""
     return {
         name: torch.stack([lane[name].detach() for lane in tensors]).requires_grad_(value.requires_grad)

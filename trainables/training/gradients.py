@@ -45,7 +45,7 @@ class GradientRules:
         normalisations have none.
         """
         gradients = [
-            self._penalised(parameter, gradient)
+            self._add_penalty(parameter, gradient)
             for parameter, gradient in zip(parameters, gradients, strict=True)
         ]
         if self._value is not None:
@@ -66,7 +66,7 @@ class GradientRules:
         total: Tensor = torch.linalg.vector_norm(torch.stack(norms), dim=0)
         return total
 
-    def _penalised(self, parameter: Tensor, gradient: Tensor) -> Tensor:
+    def _add_penalty(self, parameter: Tensor, gradient: Tensor) -> Tensor:
         if parameter.ndim - len(self._lanes) < 2:
             return gradient
         if self._l1 is not None:

@@ -31,12 +31,12 @@ class TrainingLoss:
 
     def __call__(self, outputs: Tensor, targets: Tensor, share: Tensor | None) -> Tensor:
         """Return the loss, one per lane. ``share``: weight of the row itself; the rest is the next row's."""
-        loss = self._unmixed(outputs, targets)
+        loss = self._unmixed_loss(outputs, targets)
         if share is None:
             return loss
-        return share * loss + (1 - share) * self._unmixed(outputs, targets.roll(-1, dims=-1))
+        return share * loss + (1 - share) * self._unmixed_loss(outputs, targets.roll(-1, dims=-1))
 
-    def _unmixed(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def _unmixed_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         if isinstance(self._smoothing, Tensor):
             exact = losses(self._loss, outputs, targets)
             even = -functional.log_softmax(outputs, dim=-1).mean(dim=(-2, -1))

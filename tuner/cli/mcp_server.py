@@ -100,7 +100,7 @@ def report(
 ) -> dict[str, Any]:
     """Return the results of a sweep, also while it runs."""
     if part == "summary":
-        return _shortened(_object(_answer("report", results)), limit)
+        return _shorten(_object(_answer("report", results)), limit)
     found = _answer("report", results, f"--{part}")
     return {part: found[-limit:] if isinstance(found, list) else found}
 
@@ -120,7 +120,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """Repeat the best trials over fresh seeds and score the winner on test rows: was the best only luck?"""
     options = ["--top", str(top), "--repeats", str(repeats), *_trust(trust)]
-    return _shortened(_object(_answer("evaluate", results, *options)), top)
+    return _shorten(_object(_answer("evaluate", results, *options)), top)
 
 
 @server.tool()
@@ -189,7 +189,7 @@ def _carried_out(command: list[str], results: Path, wait_seconds: float, limit: 
         printed = [(file.seek(0), file.read())[1] for file in (stdout, stderr)]
     if code not in _FINISHED or not printed[0]:
         raise ToolError(_message(*printed))
-    return {"state": "ended", "exit_code": code, **_shortened(json.loads(printed[0]), limit)}
+    return {"state": "ended", "exit_code": code, **_shorten(json.loads(printed[0]), limit)}
 
 
 def _message(stdout: str, stderr: str) -> str:
@@ -201,7 +201,7 @@ def _message(stdout: str, stderr: str) -> str:
     return "\n".join(": ".join(filter(None, (each["where"], each["what"]))) for each in problems)
 
 
-def _shortened(report: dict[str, Any], limit: int) -> dict[str, Any]:
+def _shorten(report: dict[str, Any], limit: int) -> dict[str, Any]:
     """Return a report with at most ``limit`` trials, the best first."""
     objectives = report["sweep"]["objective"]
     first = objectives[0] if isinstance(objectives, list) else objectives

@@ -17,7 +17,7 @@ class CommandParser(argparse.ArgumentParser):
         """Parse arguments, and refuse unknown ones here, where those that the verb has are known."""
         parsed, unknown = super().parse_known_args(args, namespace)
         if unknown:
-            self.error(self._unknown(unknown))
+            self.error(self._describe_unknown(unknown))
         return parsed, unknown
 
     def error(self, message: str) -> NoReturn:
@@ -36,7 +36,7 @@ class CommandParser(argparse.ArgumentParser):
             return f"{found[1]}: {found[2]}"
         return message
 
-    def _unknown(self, arguments: list[str]) -> str:
+    def _describe_unknown(self, arguments: list[str]) -> str:
         from tuner.spec import ALIKE, did_you_mean, nearest
         from tuner.synonyms import place_of
 

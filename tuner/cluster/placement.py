@@ -136,7 +136,7 @@ def _bundle_text(bundle: Mapping[str, float]) -> str:
 
 def _count_wanted(sweep: Sweep, resources: Resources) -> Callable[[], int]:
     """Return a function for the number of workers that the sweep can use, since nodes come and go."""
-    most = min(n for n in (sweep.budget.concurrent, sweep.trials, _MOST_WORKERS) if n is not None)
+    most = min(n for n in (sweep.budget.concurrent, sweep.trials, _MAX_WORKERS) if n is not None)
     if connection.can_grow_to(resources.bundle):
         return lambda: most
     known = {"slots": 0, "at": -_SECONDS_BETWEEN_COUNTS}
@@ -157,11 +157,11 @@ def _most_at_once(sweep: Sweep, *, workers: int) -> int | None:
         return None
     # Fewer trials at once let a searcher or scheduler learn from results before it chooses the next trials.
     learns = sweep.searcher.learns or sweep.scheduler.compares
-    trials = sweep.trials or workers * _MOST_AUTO_LANES
+    trials = sweep.trials or workers * _MAX_AUTO_LANES
     return max(workers, trials // _AUTO_GENERATIONS if learns else trials)
 
 
-_MOST_AUTO_LANES = 64
+_MAX_AUTO_LANES = 64
 _AUTO_GENERATIONS = 4
-_MOST_WORKERS = 10_000
+_MAX_WORKERS = 10_000
 _SECONDS_BETWEEN_COUNTS = 2.0

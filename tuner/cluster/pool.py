@@ -229,8 +229,8 @@ class WorkerPool(ResourceManager):
         if self.lanes is None and self._measuring is None:
             self._measuring = worker
             workers = max(1, self._wanted())
-            most = _MOST_LANES if self._most is None else -(-self._most // workers)
-            worker.awaited = worker.actor.lanes.remote(self._samples, min(most, _MOST_LANES))
+            most = _MAX_LANES if self._most is None else -(-self._most // workers)
+            worker.awaited = worker.actor.lanes.remote(self._samples, min(most, _MAX_LANES))
             self._starting.append(worker)
         else:
             worker.is_ready = True
@@ -252,5 +252,5 @@ class WorkerPool(ResourceManager):
         self.grow()
 
 
-_MOST_LANES = 256
+_MAX_LANES = 256
 """With more lanes, a process would spend most of its time on bookkeeping."""

@@ -311,7 +311,7 @@ def _saves(sweep: Sweep, trainable: Any) -> Saves:
 def _claim_folder(sweep: Sweep, *, exclusive: bool) -> tuple[Sweep, Path]:
     """Create the results folder: ``<out>/<name>``, or the first of ``<name>-2``, ``-3``, ... that is free."""
     out = Path(os.path.expanduser(sweep.out))
-    names = [sweep.name] if exclusive else _numbered(sweep.name)
+    names = [sweep.name] if exclusive else _free_names(sweep.name)
     length = len(os.fsencode(out.absolute() / sweep.name))
     if length > _LONGEST_PATH:
         what = f"the path of the results folder must have at most {_LONGEST_PATH} bytes, got {length}"
@@ -332,7 +332,7 @@ def _claim_folder(sweep: Sweep, *, exclusive: bool) -> tuple[Sweep, Path]:
     raise ResultsError(f"name: {out / sweep.name} already exists; choose another name or remove it")
 
 
-def _numbered(name: str) -> Iterator[str]:
+def _free_names(name: str) -> Iterator[str]:
     yield name
     number = 2
     while True:

@@ -9,7 +9,7 @@ _LEAST_SECONDS = 120.0
 _TIMES_LONGEST = 5.0
 """A trial is mentioned after this many times the longest pause between two results of any trial."""
 
-_MOST_MENTIONED = 3
+_MAX_MENTIONED = 3
 
 
 class Silence:
@@ -42,6 +42,6 @@ class Silence:
         now = self._clock()
         silent = [(trial, now - self._heard[trial]) for trial in sorted(running) if trial in self._heard]
         new = [each for each in silent if each[1] >= limit and each[0] not in self._mentioned]
-        new = new[: max(0, _MOST_MENTIONED - len(self._mentioned))]
+        new = new[: max(0, _MAX_MENTIONED - len(self._mentioned))]
         self._mentioned.update(trial for trial, _ in new)
         return new

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tuner.errors import ClusterError
 
-_MOST_BYTES = 100 * 2**20
+_MAX_BYTES = 100 * 2**20
 
 _SKIPPED = frozenset(
     {"__pycache__", "node_modules", ".git", ".hg", ".venv", "venv", ".mypy_cache", ".ruff_cache"}
@@ -35,9 +35,9 @@ class CodeArchive:
         self.too_large: str | None = None
         files = [(number, path) for number, root in enumerate(self.roots) for path in _files(root)]
         sizes = {path: path.stat().st_size for _, path in files}
-        if sum(sizes.values()) > _MOST_BYTES:
+        if sum(sizes.values()) > _MAX_BYTES:
             largest = max(sizes, key=lambda path: sizes[path])
-            limit = f"we send at most {_MOST_BYTES // 2**20} MiB of files to other nodes"
+            limit = f"we send at most {_MAX_BYTES // 2**20} MiB of files to other nodes"
             size = f"{largest} has {sizes[largest] // 2**20} MiB"
             self.too_large = f"{limit}, and {size}; add it to .gitignore"
             files = []

@@ -125,7 +125,7 @@ def _repeat_and_test(
             _candidate(trial, compared.trials[number :: len(trials)], sweep.objective)
             for number, trial in enumerate(trials)
         ]
-        chosen = _chosen(candidates, sweep.objective, compared)
+        chosen = _choose_winner(candidates, sweep.objective, compared)
         settings, metric = final_of(chosen.iteration or 1)
         objective = Objective(metric=metric, mode=sweep.objective.mode)
         tested = _run(
@@ -237,7 +237,7 @@ def _candidate(trial: Trial, repeats: Sequence[Trial], objective: Objective) -> 
     )
 
 
-def _chosen(candidates: Sequence[Candidate], objective: Objective, compared: Report) -> Candidate:
+def _choose_winner(candidates: Sequence[Candidate], objective: Objective, compared: Report) -> Candidate:
     """Return the candidate with the best mean. Equal candidates keep their order in the search."""
     best: Candidate | None = None
     for candidate in candidates:

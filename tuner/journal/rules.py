@@ -25,7 +25,7 @@ _YEAR_10000 = 253_402_300_800.0  # in seconds since 1970; Python's datetime supp
 
 _MOST = 2**53  # many JSON readers store numbers as floats, which are not exact above this
 
-_MOST_NESTED = 64  # Python's JSON writer fails somewhere above 300
+_MAX_NESTED = 64  # Python's JSON writer fails somewhere above 300
 
 _NOTHING = object()
 
@@ -52,7 +52,7 @@ def check_columns(time: Any, kind: Any, trial: Any) -> None:
 def parsed(data: Any) -> dict[str, Any]:
     """Parse the JSON object in a row's data. Raises ValueError if it is not one."""
     require(isinstance(data, str), "its data must be text", data)
-    require(_nesting(data) <= _MOST_NESTED, f"its data must have at most {_MOST_NESTED} levels of nesting")
+    require(_nesting(data) <= _MAX_NESTED, f"its data must have at most {_MAX_NESTED} levels of nesting")
     content = json.loads(data, parse_constant=_refuse_constant)
     require(isinstance(content, dict), "its data must be a JSON object", content)
     return dict(_replace_surrogates(content) if _SURROGATE.search(data) else content)
@@ -75,7 +75,7 @@ def _replace_surrogates(value: Any) -> Any:
 
 def _nesting(text: str) -> int:
     """Return an upper bound on the depth of nesting of a JSON text."""
-    if text.count("[") + text.count("{") <= _MOST_NESTED:
+    if text.count("[") + text.count("{") <= _MAX_NESTED:
         return 0
     depth = deepest = 0
     for bracket in re.findall(r"\"(?:[^\"\\]|\\.)*\"|[\[\]{}]", text):

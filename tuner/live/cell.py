@@ -9,10 +9,10 @@ from tuner.live import words
 from tuner.live.view import LiveView
 from tuner.report import phrases
 
-_MOST_ROWS = 10
-_MOST_DECISIONS = 6
-_MOST_KINDS = 5
-_MOST_NOTES = 5
+_MAX_ROWS = 10
+_MAX_DECISIONS = 6
+_MAX_KINDS = 5
+_MAX_NOTES = 5
 
 # The text has the notebook's own colours. The colours below are visible on white and on black.
 _STYLE = """
@@ -44,10 +44,10 @@ def html(view: LiveView, heading: str, notes: Sequence[str] = ()) -> str:
         ("workers", [words.workers(view.workers)]),
         ("failed", _failures(view)),
         ("stopping", [words.reason(view)]),
-        ("decisions", list(view.decisions[:_MOST_DECISIONS])),
+        ("decisions", list(view.decisions[:_MAX_DECISIONS])),
     ]
     items = "".join(_item(label, lines) for label, lines in lists if any(lines))
-    told = "".join(f'<div class="note">{_text(note)}</div>' for note in notes[-_MOST_NOTES:])
+    told = "".join(f'<div class="note">{_text(note)}</div>' for note in notes[-_MAX_NOTES:])
     return (
         f'<div class="tuner-live"><style>{_STYLE}</style><b>{_text(heading)}</b>'
         f"{told}{_bar(view)}<dl>{items}</dl>{_table(view)}</div>"
@@ -61,8 +61,8 @@ def opening(heading: str) -> str:
 
 def _failures(view: LiveView) -> list[str]:
     """The most frequent kinds of failures, and the number of other kinds."""
-    more = len(view.failures) - _MOST_KINDS
-    shown = [words.failure(failure) for failure in view.failures[:_MOST_KINDS]]
+    more = len(view.failures) - _MAX_KINDS
+    shown = [words.failure(failure) for failure in view.failures[:_MAX_KINDS]]
     return [*shown, f"and {phrases.several(more, 'other kind')}"] if more > 0 else shown
 
 
@@ -94,7 +94,7 @@ def _bar(view: LiveView) -> str:
 
 
 def _table(view: LiveView) -> str:
-    rows = view.running[:_MOST_ROWS]
+    rows = view.running[:_MAX_ROWS]
     if not rows:
         return ""
     names = ["trial", "iteration", *view.metrics, *(["best"] if view.front is None else []), "configuration"]

@@ -11,7 +11,7 @@ from tuner.objective import ITERATIONS
 from tuner.report import phrases
 from tuner.sweep import Sweep
 
-_MOST_KEPT = 50
+_MAX_KEPT = 50
 
 # ``ValueError: must be positive`` and ``torch.cuda.OutOfMemoryError``, but not ``the process crashed: ...``.
 _EXCEPTION = re.compile(r"(?:\w+\.)*([A-Z]\w*)(?::\s*(.*))?$")
@@ -40,7 +40,7 @@ class Recent:
         self._resource = sweep.scheduler.resource
         self._several = bool(sweep.objective.others)
         self._promotes = not sweep.scheduler.reconfigures
-        self._lines: deque[str] = deque(maxlen=_MOST_KEPT)
+        self._lines: deque[str] = deque(maxlen=_MAX_KEPT)
         self._concluded: set[int] = set()  # trials that a decision has ended
         self._failures: Counter[str] = Counter()
         self._messages: dict[str, str] = {}

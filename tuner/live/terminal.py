@@ -19,7 +19,7 @@ _LABEL_WIDTH = 12
 _LEAST_FOR_LABELS = 50
 
 _SHORTEST_BAR, _LONGEST_BAR = 5, 50
-_MOST_OF_BEST = 7
+_MAX_LINES_OF_BEST = 7
 
 # Characters of a metric's name before the best value, and cells of its column.
 _LONGEST_NAME, _LONGEST_METRIC = 24, 16
@@ -46,7 +46,7 @@ _BY_IMPORTANCE = (
     ("gap", 1),
     ("failed", 2),
     ("running", 4),
-    ("best", _MOST_OF_BEST),
+    ("best", _MAX_LINES_OF_BEST),
     ("running", 1_000),
     ("decisions", 6),
 )
@@ -80,14 +80,14 @@ class Frame:
         view, label = self._view, _LABEL_WIDTH if width >= _LEAST_FOR_LABELS else 0
         parts: dict[str, list[Text]] = {
             "heading": [_text((self._heading, "bold"))],
-            "best": _best(view, width, label, most=_MOST_OF_BEST),
+            "best": _best(view, width, label, most=_MAX_LINES_OF_BEST),
             "progress": [_progress(view, width, label)],
-            "trials": _labelled("trials", [words.trials(view)], label),
-            "iterations": _labelled("iterations", [words.iterations(view)], label),
-            "workers": _labelled("workers", [words.workers(view.workers)], label),
+            "trials": _label("trials", [words.trials(view)], label),
+            "iterations": _label("iterations", [words.iterations(view)], label),
+            "workers": _label("workers", [words.workers(view.workers)], label),
             "failed": _failures(view, label),
-            "stopping": _labelled("stopping", [words.reason(view)], label, style="yellow"),
-            "decisions": _labelled("decisions", view.decisions, label),
+            "stopping": _label("stopping", [words.reason(view)], label, style="yellow"),
+            "decisions": _label("decisions", view.decisions, label),
             "gap": [_text("")] if view.running else [],
         }
         running = view.counts["running"]
@@ -117,12 +117,12 @@ def _shares(there: Mapping[str, int], height: int) -> dict[str, int]:
 
 def _best(view: LiveView, width: int, label: int, *, most: int) -> list[Text]:
     """The best trial and its configuration in ``most`` lines, or the front and its extremes."""
-    leads = _labelled(
+    leads = _label(
         "best", [words.best(view, longest=_LONGEST_NAME)], label, style="bold green" if view.leaders else ""
     )
     if view.front is None:
         for leader in view.leaders:
-            leads += _labelled("", _wrapped(words.pairs(leader.config), width - label, most=most - 1), label)
+            leads += _label("", _wrap(words.pairs(leader.config), width - label, most=most - 1), label)
         return leads
     has_room = most > 2 * len(view.leaders)
     for place, leader in enumerate(view.leaders):
@@ -151,7 +151,7 @@ def _failures(view: LiveView, label: int) -> list[Text]:
     """One line for each kind, after a line with all counts if there are several kinds."""
     kinds = [words.failure(failure) for failure in view.failures]
     every = [words.failures(view.failures)] if len(kinds) > 1 else []
-    return _labelled("failed", [*every, *kinds], label, style="red")
+    return _label("failed", [*every, *kinds], label, style="red")
 
 
 def _running(view: LiveView, width: int, height: int) -> list[Text]:
@@ -168,7 +168,7 @@ def _running(view: LiveView, width: int, height: int) -> list[Text]:
     )
     for place, metric in enumerate(view.metrics):
         cells = [phrases.short(row.values[place]) if row.values else "" for row in rows]
-        columns.append((_shortened(phrases.clean(metric), _LONGEST_METRIC), cells))
+        columns.append((_shorten(phrases.clean(metric), _LONGEST_METRIC), cells))
     if view.front is None:
         columns.append(("best", ["" if row.best is None else phrases.short(row.best) for row in rows]))
     lines = _columns(columns, [phrases.changed(row.config) for row in rows], width)
@@ -196,7 +196,7 @@ def _columns(columns: Sequence[tuple[str, list[str]]], configs: list[str], width
     return [_text(line) for line in lines]
 
 
-def _labelled(name: str, lines: Sequence[str], label: int, *, style: str = "") -> list[Text]:
+def _label(name: str, lines: Sequence[str], label: int, *, style: str = "") -> list[Text]:
     """The lines that are not empty, the first one after its name.
 
     ``label``: the width of the column of names; 0 in a narrow terminal.
@@ -205,7 +205,7 @@ def _labelled(name: str, lines: Sequence[str], label: int, *, style: str = "") -
     return [_text((names.pop() if names else " " * label, "dim"), (line, style)) for line in lines if line]
 
 
-def _wrapped(pairs: Sequence[str], width: int, *, most: int) -> list[str]:
+def _wrap(pairs: Sequence[str], width: int, *, most: int) -> list[str]:
     """The hyperparameters in ``most`` lines, broken between them. The last line may be too long."""
     from rich.cells import cell_len
 
@@ -221,7 +221,7 @@ def _wrapped(pairs: Sequence[str], width: int, *, most: int) -> list[str]:
     return lines
 
 
-def _shortened(text: str, width: int) -> str:
+def _shorten(text: str, width: int) -> str:
     from rich.cells import cell_len, set_cell_size
 
     return text if cell_len(text) <= width else f"{set_cell_size(text, width - 1)}…"

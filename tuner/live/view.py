@@ -13,7 +13,7 @@ from tuner.live.recent import FailureKind, Recent
 from tuner.state import SweepState, TrialState
 
 # More rows than any terminal shows.
-_MOST_RUNNING = 200
+_MAX_RUNNING = 200
 
 # Finding the front of thousands of trials takes about 0.1 s.
 _SECONDS_BETWEEN_FRONTS = 2.0
@@ -138,7 +138,7 @@ class Viewer:
             workers=workers,
             failures=tuple(recent.failures),
             decisions=tuple(recent.lines),
-            running=tuple(_running(trial, several=several) for trial in running[:_MOST_RUNNING]),
+            running=tuple(_running(trial, several=several) for trial in running[:_MAX_RUNNING]),
             reason=state.reason,
         )
 

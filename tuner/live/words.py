@@ -18,7 +18,7 @@ def best(view: LiveView, *, longest: int | None = None) -> str:
 
     A name of a metric is cut to ``longest`` characters; ``None``: no limit.
     """
-    metrics = [_shortened(phrases.clean(metric), longest) for metric in view.metrics]
+    metrics = [_shorten(phrases.clean(metric), longest) for metric in view.metrics]
     if not view.leaders:
         return "no result yet"
     if view.front is not None:
@@ -30,7 +30,7 @@ def best(view: LiveView, *, longest: int | None = None) -> str:
     )
 
 
-def _shortened(text: str, longest: int | None) -> str:
+def _shorten(text: str, longest: int | None) -> str:
     return text if longest is None or len(text) <= longest else f"{text[: longest - 1]}…"
 
 

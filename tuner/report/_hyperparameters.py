@@ -8,7 +8,7 @@ from typing import Any
 
 from tuner.journal.rules import is_number
 
-_MOST_LAYERS = 1_000
+_MAX_LAYERS = 1_000
 
 # The default of an architecture.
 _LAYERS = (1, 4)
@@ -55,7 +55,7 @@ def layers(entry: Any) -> tuple[int, int] | None:
     pair = entry.get("layers", _LAYERS)
     if not (isinstance(pair, (list, tuple)) and [type(count) for count in pair] == [int, int]):
         return None
-    return (pair[0], pair[1]) if 0 <= pair[0] <= pair[1] <= _MOST_LAYERS else None
+    return (pair[0], pair[1]) if 0 <= pair[0] <= pair[1] <= _MAX_LAYERS else None
 
 
 def _walk(space: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -99,7 +99,7 @@ def _union(entries: list[Any]) -> Any:
     if len(counts) == len(entries):
         fewest, most = min(low for low, _ in counts), max(high for _, high in counts)
         return {**entries[0], "layers": [fewest, most]}
-    values = [value for entry in entries for value in _listed(entry)]
+    values = [value for entry in entries for value in _list_values(entry)]
     return {"choice": [value for index, value in enumerate(values) if value not in values[:index]]}
 
 
@@ -108,7 +108,7 @@ def _range(entry: Any) -> tuple[float, float] | None:
     return (entry, entry) if is_number(entry) else bounds(entry)
 
 
-def _listed(entry: Any) -> list[Any]:
+def _list_values(entry: Any) -> list[Any]:
     if not is_searched(entry):
         return [entry]
     return choices(entry) or list(bounds(entry) or ())

@@ -299,7 +299,7 @@ class Report:
         return pandas.DataFrame(
             {
                 name: pandas.Series(values, dtype=_dtype(name, values))
-                for name, values in _transposed(rows, self)
+                for name, values in _transpose(rows, self)
             }
         )
 
@@ -359,7 +359,7 @@ def _is_sound(trial: Trial) -> bool:
     return trial.state != "failed" and trial.value is not None
 
 
-def _transposed(rows: list[dict[str, Any]], report: Report) -> Iterable[tuple[str, list[Any]]]:
+def _transpose(rows: list[dict[str, Any]], report: Report) -> Iterable[tuple[str, list[Any]]]:
     return ((name, [row[name] for row in rows]) for name in report.columns())
 
 

@@ -34,7 +34,7 @@ def clean(text: str) -> str:
 
 def short(value: Any) -> str:
     """Return a value with four significant digits, also inside lists; whole numbers and text in full."""
-    return f"{value:.4g}" if isinstance(value, float) else full(_rounded(value))
+    return f"{value:.4g}" if isinstance(value, float) else full(_round_numbers(value))
 
 
 def full(value: Any) -> str:
@@ -42,12 +42,12 @@ def full(value: Any) -> str:
     return clean(value) if isinstance(value, str) else clean(json.dumps(value, ensure_ascii=False))
 
 
-def _rounded(value: Any) -> Any:
+def _round_numbers(value: Any) -> Any:
     if isinstance(value, float):
         return float(f"{value:.4g}")
     if isinstance(value, (list, tuple)):
-        return [_rounded(each) for each in value]
-    return {name: _rounded(each) for name, each in value.items()} if isinstance(value, dict) else value
+        return [_round_numbers(each) for each in value]
+    return {name: _round_numbers(each) for name, each in value.items()} if isinstance(value, dict) else value
 
 
 def duration(seconds: float) -> str:

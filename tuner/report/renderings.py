@@ -96,7 +96,7 @@ def table(
         counts = f"the best {len(shown)} of {counts}"
     text, more = _trials_drawn(report, shown, metrics, width=width, color=color)
     counts += f"\nmore metrics: {', '.join(map(clean, more))} (--metrics NAME,...)" if more else ""
-    return f"{text}{counts}\n{_evaluated(report, width=width, color=color)}"
+    return f"{text}{counts}\n{_evaluation_table(report, width=width, color=color)}"
 
 
 def _trials_drawn(
@@ -200,7 +200,7 @@ def _failed_ahead(report: Report) -> Trial | None:
     return leader if report.objective.better(leader.value or 0.0, value) else None
 
 
-def _evaluated(report: Report, *, width: int, color: bool) -> str:
+def _evaluation_table(report: Report, *, width: int, color: bool) -> str:
     text = evaluation(report, width=width, color=color)
     return f"\n{text}" if text else ""
 

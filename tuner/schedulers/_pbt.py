@@ -85,12 +85,12 @@ class Pbt(SchedulerSpec):
         self, config: Config, decision: Decision, *, space: SearchSpace, rng: np.random.Generator
     ) -> Config:
         for _ in range(_ATTEMPTS):
-            explored = self._explored(config, space, rng)
+            explored = self._explore(config, space, rng)
             if space.contains(explored):
                 return explored
         return config
 
-    def _explored(self, config: Config, space: SearchSpace, rng: np.random.Generator) -> Config:
+    def _explore(self, config: Config, space: SearchSpace, rng: np.random.Generator) -> Config:
         before = space.by_key(config)
 
         def choose(key: str, dimension: Dimension) -> Any:

@@ -80,7 +80,7 @@ class Feasibility:
         ``signs`` (n) is 1 for a trial that succeeded and -1 for one that failed.
         """
         self.parameters = parameters
-        self.required = _required(float(np.mean(signs < 0)))
+        self.required = _required_probability(float(np.mean(signs < 0)))
         """The probability of success that a trial must have to be worth running."""
         self._mean = self._prior_mean(signs)
         self._signal = math.exp(parameters[-1])
@@ -160,7 +160,7 @@ class Feasibility:
         return 0.5 * float(deviations @ deviations) - mode.evidence, gradient + deviations / priors[:, 1]
 
 
-def _required(failed: float) -> float:
+def _required_probability(failed: float) -> float:
     """Return the required probability of success, given the share of trials that failed."""
     return float(np.interp(failed, _FAILED_SHARES, _REQUIRED))
 

@@ -85,7 +85,7 @@ class MixedSpace:
         rows = rows.copy()
         for j, distribution in enumerate(self._distributions):
             if self.choices[j] and not self.categorical[j]:
-                rows[:, j] = _snapped(distribution, rows[:, j])
+                rows[:, j] = _snap(distribution, rows[:, j])
         return rows
 
     def activity(self, rows: Array) -> tuple[Mask, Mask]:
@@ -183,7 +183,7 @@ def _from_unit(distribution: BaseDistribution, unit: float) -> Any:
     return int(value) if isinstance(distribution, IntDistribution) else float(value)
 
 
-def _snapped(distribution: BaseDistribution, units: Array) -> Array:
+def _snap(distribution: BaseDistribution, units: Array) -> Array:
     assert isinstance(distribution, (IntDistribution, FloatDistribution))
     low, high = _edges(distribution)
     if distribution.step is None or low == high:

@@ -135,7 +135,7 @@ class _ReinforceSearcher(Searcher):
 
     def take(self, trial: int, config: Config) -> None:
         """Record that ``trial`` runs ``config``. A number between two options counts as the nearer one."""
-        draw = self._recalled(config)
+        draw = self._recall(config)
         self._suggested.add(draw.tokens)
         self._open[trial] = draw
 
@@ -169,7 +169,7 @@ class _ReinforceSearcher(Searcher):
 
         return value
 
-    def _recalled(self, config: Config) -> Draw:
+    def _recall(self, config: Config) -> Draw:
         """Return the decisions that lead to ``config`` or the nearest configuration."""
         decisions: list[tuple[str, int]] = []
 

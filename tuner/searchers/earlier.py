@@ -54,9 +54,9 @@ class Earlier:
         Raises ResultsError when there is no readable journal.
         """
         history = History.read(folder)
-        found = cls(folder, objective, [], Counter(), _reported(history))
+        found = cls(folder, objective, [], Counter(), _metric_names(history))
         for trial in history.ended:
-            config = _fitted(trial.config, space)
+            config = _fit_config(trial.config, space)
             values = {i: _values(result, history, objective) for i, result in trial.results.items()}
             known = sorted((i, each[0]) for i, each in values.items() if each[0] is not None)
             last = list(values.values())[-1] if values else []
@@ -101,7 +101,7 @@ class Earlier:
         return f"{len(self.trials)} of {every} trials of {self.folder} fit{others}"
 
 
-def _reported(history: History) -> set[str]:
+def _metric_names(history: History) -> set[str]:
     """Return the names of all metrics that a sweep's trials have reported."""
     results = [result for trial in history.trials.values() for result in trial.results.values()]
     named = {name for name in history.objectives()[:1] if name is not None} if results else set()
@@ -121,7 +121,7 @@ def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _fitted(config: Mapping[str, Any], space: SearchSpace) -> Config | str:
+def _fit_config(config: Mapping[str, Any], space: SearchSpace) -> Config | str:
     """Return an earlier configuration in ``space``, or why it does not fit.
 
     Hyperparameters that it lacks take their defaults.
@@ -152,5 +152,5 @@ def _fitted(config: Mapping[str, Any], space: SearchSpace) -> Config | str:
 def completed(folder: Path, space: SearchSpace) -> list[Config]:
     """Return the configurations in ``space`` that an earlier sweep completed, whatever they reported."""
     ended = History.read(folder).ended
-    fitted = [_fitted(trial.config, space) for trial in ended if trial.state == "completed"]
+    fitted = [_fit_config(trial.config, space) for trial in ended if trial.state == "completed"]
     return [config for config in fitted if not isinstance(config, str)]

@@ -107,16 +107,16 @@ def table(forecasts: Sequence[Forecast], metric: str) -> list[dict[str, str]]:
         {
             "scheduler": each.scheduler,
             "workers": f"{each.workers:,}",
-            f"best {metric}": _between(each.best_range, lambda value: f"{value:.3g}"),
-            "wall time": _between(each.seconds_range, duration),
-            "worker-hours": _between(each.worker_hours_range, lambda hours: f"{hours:.2g}"),
+            f"best {metric}": _format_range(each.best_range, lambda value: f"{value:.3g}"),
+            "wall time": _format_range(each.seconds_range, duration),
+            "worker-hours": _format_range(each.worker_hours_range, lambda hours: f"{hours:.2g}"),
             "iterations": f"{each.iterations:,.0f}",
         }
         for each in forecasts
     ]
 
 
-def _between(ends: tuple[float, float] | None, written: Callable[[float], str]) -> str:
+def _format_range(ends: tuple[float, float] | None, written: Callable[[float], str]) -> str:
     low, high = map(written, ends) if ends is not None else ("", "")
     return low if low == high else f"{low} to {high}"
 

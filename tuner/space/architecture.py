@@ -181,7 +181,7 @@ class Architecture(Dimension):
         what, index, which = changes[int(rng.integers(len(changes)))]
         if what == "layers":
             if len(layers) == low or (len(layers) < high and rng.integers(2) == 1):
-                return text_of(self._grown(layers, rng))
+                return text_of(self._insert_layer(layers, rng))
             return text_of(without_layer(layers, at=int(rng.integers(len(layers)))))
         layer = layers[index]
         if what == "kind":
@@ -268,7 +268,7 @@ class Architecture(Dimension):
             chosen[name] = keep[name] if keep.get(name) in known else drawn
         return Layer(kind, chosen, skip)
 
-    def _grown(self, layers: list[Layer], rng: np.random.Generator) -> list[Layer]:
+    def _insert_layer(self, layers: list[Layer], rng: np.random.Generator) -> list[Layer]:
         """Return the layers with a drawn one inserted."""
         at = int(rng.integers(len(layers) + 1))
         skip = frozenset(source for source in range(at if self.skip else 0) if rng.integers(2) == 1)

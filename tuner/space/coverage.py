@@ -21,11 +21,13 @@ def covered(
     parents = {condition.parent for conditions in alternatives for condition in conditions}
     for parent in sorted(parents):
         if (values := values_of(parent)) is not None:
-            return all(covered(_given(alternatives, parent, value), values_of) for value in values)
+            return all(covered(_remaining(alternatives, parent, value), values_of) for value in values)
     return False
 
 
-def _given(alternatives: Sequence[Sequence[Condition]], parent: str, value: object) -> list[list[Condition]]:
+def _remaining(
+    alternatives: Sequence[Sequence[Condition]], parent: str, value: object
+) -> list[list[Condition]]:
     """Return the alternatives that remain at a parent's value, without their conditions on that parent."""
     return [
         [condition for condition in conditions if condition.parent != parent]

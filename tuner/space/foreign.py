@@ -209,7 +209,7 @@ def _range(form: str, low: Any, high: Any, step: Any, parts: Mapping[str, Any]) 
     scale = parts.get("log")
     log = "log" in form.split() or scale is True or (isinstance(scale, str) and scale.lower() in _LOG_WORDS)
     if log and low <= 0 and "int" not in form:  # HyperOpt and W&B write exponents
-        low, high = _rounded(math.exp(low)), _rounded(math.exp(min(high, 700)))
+        low, high = _round_to_4_digits(math.exp(low)), _round_to_4_digits(math.exp(min(high, 700)))
     kinds = [form_of(each) for each in (parts.get("type"), parts.get("form")) if isinstance(each, str)]
     named_kind = next((kind.split()[-1] for kind in kinds if kind not in (None, "any") and kind), None)
     plain = isinstance(low, int) and isinstance(high, int)
@@ -240,11 +240,11 @@ def _normal(numbers: list[Any], parts: Mapping[str, Any], *, log: bool) -> Any:
     if mean is None or sd is None or sd <= 0:
         return None
     ends = [mean - _SPREAD * sd, mean, mean + _SPREAD * sd]
-    low, middle, high = (_rounded(math.exp(min(each, 700)) if log else each) for each in ends)
+    low, middle, high = (_round_to_4_digits(math.exp(min(each, 700)) if log else each) for each in ends)
     return {"float": [low, high], **({"log": True} if log else {}), "default": middle, "prior": "normal"}
 
 
-def _rounded(number: float) -> float:
+def _round_to_4_digits(number: float) -> float:
     return float(f"{number:.4g}")
 
 

@@ -29,7 +29,7 @@ def squeezed(name: object) -> str:
     return re.sub("[^a-z0-9]", "", str(name).lower())
 
 
-def _turned(table: Mapping[str, str]) -> dict[str, list[str]]:
+def _invert(table: Mapping[str, str]) -> dict[str, list[str]]:
     """Return another tool's squeezed name -> our words for it."""
     found: dict[str, list[str]] = {}
     for ours, theirs in table.items():
@@ -38,17 +38,17 @@ def _turned(table: Mapping[str, str]) -> dict[str, list[str]]:
     return found
 
 
-_KEYS = {place: _turned(table) for place, table in KEYS.items()}
-_WORDS = [_turned(table) for table in (*KEYS.values(), OPTIONS, VALUES)]
+_KEYS = {place: _invert(table) for place, table in KEYS.items()}
+_WORDS = [_invert(table) for table in (*KEYS.values(), OPTIONS, VALUES)]
 _GROUPS = [
     [squeezed(name) for name in (ours, *theirs.split())]
     for table in (*KEYS.values(), OPTIONS, VALUES)
     for ours, theirs in table.items()
 ]
-_FORMS = {name: forms[0] for name, forms in _turned(DISTRIBUTIONS).items()}
-_ROLES = {name: roles[0] for name, roles in _turned(ROLES).items()}
-_ESTIMATORS = {name: paths[0] for name, paths in _turned(ESTIMATORS).items()}
-_TRACKERS = {name: paths[0] for name, paths in _turned(TRACKERS).items()}
+_FORMS = {name: forms[0] for name, forms in _invert(DISTRIBUTIONS).items()}
+_ROLES = {name: roles[0] for name, roles in _invert(ROLES).items()}
+_ESTIMATORS = {name: paths[0] for name, paths in _invert(ESTIMATORS).items()}
+_TRACKERS = {name: paths[0] for name, paths in _invert(TRACKERS).items()}
 _MODES = {squeezed(name): mode for mode, names in METRICS.items() for name in names.split()}
 
 

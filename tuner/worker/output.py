@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 FOLDER = "logs"
 
-_MOST_CHARACTERS = 10_000_000
+_MAX_CHARACTERS = 10_000_000
 """The limit for the file of one trial."""
 
 
@@ -37,10 +37,10 @@ class Output:
         if trial is None or not text:
             return
         kept = self._kept.get(trial, 0)
-        if kept >= _MOST_CHARACTERS:
+        if kept >= _MAX_CHARACTERS:
             return
         self._kept[trial] = kept + len(text)
-        if self._kept[trial] >= _MOST_CHARACTERS:
+        if self._kept[trial] >= _MAX_CHARACTERS:
             text += "\n... further output is not kept ...\n"
         with contextlib.suppress(OSError):
             self._folder.mkdir(exist_ok=True)

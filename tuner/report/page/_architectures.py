@@ -15,7 +15,7 @@ _STEP = 40
 _TOP = 4
 
 # A longer architecture loses its middle.
-_MOST_LAYERS = 14
+_MAX_LAYERS = 14
 _LONGEST = 34
 
 
@@ -47,8 +47,8 @@ def _drawing(written: str) -> str:
     layers = [_Layer(part) for part in written.split(";")]
     boxes: list[tuple[int, str]] = [(0, "input")]
     boxes += [(number, layer.label) for number, layer in enumerate(layers, start=1)]
-    if len(boxes) > _MOST_LAYERS:
-        half = _MOST_LAYERS // 2
+    if len(boxes) > _MAX_LAYERS:
+        half = _MAX_LAYERS // 2
         left_out = len(boxes) - 2 * half
         boxes = [*boxes[:half], (-1, f"… {left_out} more …"), *boxes[-half:]]
     row = {number: position for position, (number, _) in enumerate(boxes)}

@@ -8,12 +8,12 @@ from tuner.report.page._words import brief, text, thinned
 from tuner.report.page.data import PageData, SpanData
 from tuner.report.phrases import duration
 
-_MOST_SPANS = 1_500
-_MOST_LANES = 96
+_MAX_SPANS = 1_500
+_MAX_LANES = 96
 
 # Heights of a lane in pixels: with few, some and many lanes.
 _LANE_HEIGHTS = (22, 14, 8)
-_MOST_MARKS = 150
+_MAX_MARKS = 150
 
 
 def importance(page: PageData) -> Figure | None:
@@ -51,8 +51,8 @@ def timeline(page: PageData) -> Figure | None:
     """Draw which trial each lane of each worker trained, and when; ``None``: no trial has started."""
     if not page.spans:
         return None
-    lanes = page.lanes[:_MOST_LANES]
-    spans = thinned([span for span in page.spans if span.row < len(lanes)], _MOST_SPANS)
+    lanes = page.lanes[:_MAX_LANES]
+    spans = thinned([span for span in page.spans if span.row < len(lanes)], _MAX_SPANS)
     of_best = [span for span in page.spans if span.trial == page.best and span.row < len(lanes)]
     spans += [span for span in of_best if span not in spans]
     size = _LANE_HEIGHTS[0] if len(lanes) <= 8 else _LANE_HEIGHTS[1] if len(lanes) <= 40 else _LANE_HEIGHTS[2]
@@ -71,7 +71,7 @@ def timeline(page: PageData) -> Figure | None:
             f'y="{span.row * size + 1}" width="{percent(max(ended - began, 0.0005))}" height="{size - 2}">'
             f"{hint(_span_hint(span))}</rect>"
         )
-    if size > _LANE_HEIGHTS[2] and len(spans) <= _MOST_MARKS:
+    if size > _LANE_HEIGHTS[2] and len(spans) <= _MAX_MARKS:
         parts += [
             f'<use href="#m-{span.outcome}" x="{percent(scale.at(span.ended / seconds))}" '
             f'y="{(span.row + 0.5) * size:g}"/>'

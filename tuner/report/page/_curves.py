@@ -10,13 +10,13 @@ from tuner.report.page.data import PageData, TrialData
 from tuner.report.phrases import several
 
 # Together they keep the page of a large sweep small and quick to draw.
-_MOST_CURVES = 600
-_MOST_POINTS = 20_000
+_MAX_CURVES = 600
+_MAX_POINTS = 20_000
 
 # Above this number, curves are paler and have no marks at ordinary ends.
 _MANY = 150
 
-_MOST_MARKS = 100
+_MAX_MARKS = 100
 
 
 def learning_curves(page: PageData) -> Figure | None:
@@ -27,13 +27,13 @@ def learning_curves(page: PageData) -> Figure | None:
     lost = sum(1 for trial in page.trials if trial.state == "failed" and not trial.curve)
     if lost:
         notes.append(f"{several(lost, 'trial')} failed before a first result.")
-    if len(drawn) >= _MOST_CURVES:
-        notes.append(f"{_MOST_CURVES:,} of {len(drawn) + 1:,} curves are drawn.")
-        drawn = thinned(drawn, _MOST_CURVES - 1)
+    if len(drawn) >= _MAX_CURVES:
+        notes.append(f"{_MAX_CURVES:,} of {len(drawn) + 1:,} curves are drawn.")
+        drawn = thinned(drawn, _MAX_CURVES - 1)
     drawn += [best] if best is not None and best.curve else []
     if not drawn:
         return None
-    most = max(3, _MOST_POINTS // len(drawn))
+    most = max(3, _MAX_POINTS // len(drawn))
     if any(len(trial.curve) > most for trial in drawn):
         notes.append(f"Long curves are thinned to {most:,} points each.")
     best_value = None if best is None else best.value
@@ -86,7 +86,7 @@ def _add_rungs(plot: Plot, page: PageData) -> bool:
         here = [rung for rung in page.rungs if rung.resource == resource]
         stopped = sum(rung.stopped for rung in here)
         plot.rule(resource, "rung", f"rung {brief(resource)}: {several(stopped, 'trial')} stopped or paused")
-        for rung in here[:_MOST_MARKS]:
+        for rung in here[:_MAX_MARKS]:
             if rung.cutoff is not None:
                 bracket = "" if rung.bracket is None else f" of bracket {rung.bracket}"
                 title = f"rung {brief(resource)}{bracket}: the cut-off is {brief(rung.cutoff)}"
@@ -130,7 +130,7 @@ def incumbent(page: PageData) -> Figure | None:
         steps += [(seconds / size, steps[-1][1])] if steps else []
         steps.append((seconds / size, value))
     plot.line([*steps, (end, steps[-1][1])], "c best")
-    for (seconds, number, true), value in list(zip(page.incumbents, values, strict=True))[-_MOST_MARKS:]:
+    for (seconds, number, true), value in list(zip(page.incumbents, values, strict=True))[-_MAX_MARKS:]:
         plot.mark(seconds / size, value, "dot", f"trial {number:05d}: {brief(true)}")
     is_cut = values[0] != page.incumbents[0][2]
     notes = ("The first values lie outside the plot.",) if is_cut else ()

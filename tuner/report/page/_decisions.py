@@ -11,7 +11,7 @@ from tuner.report.page.data import DecisionData, PageData
 from tuner.report.phrases import clean, ordinal, several
 
 _RECENT = 20
-_MOST_DECISIONS = 800
+_MAX_DECISIONS = 800
 
 
 def decisions(page: PageData) -> str:
@@ -22,7 +22,7 @@ def decisions(page: PageData) -> str:
     rest = page.decisions[:-_RECENT][::-1]
     parts = [f'<section id="decisions"><h2>Decisions</h2>{_decision_table(recent, page)}']
     if rest:
-        shown = rest[:_MOST_DECISIONS]
+        shown = rest[:_MAX_DECISIONS]
         cut_note = f" ({len(shown):,} of them)" if len(shown) < len(rest) else ""
         parts.append(
             f"<details><summary>{len(rest):,} earlier decisions{cut_note}</summary>"
@@ -79,7 +79,8 @@ _PAST = {"pause": "paused", "resume": "resumed", "stop": "stopped"}
 def _decision_table(shown: Sequence[DecisionData], page: PageData) -> str:
     rows = "".join(
         f'<tr><td class="n">{each.seconds:,.1f}</td><td>{each.trial:05d}</td>'
-        f'<td>{_decided(each.action)}</td><td class="why">{text(in_words(each, page.resource))}</td></tr>'
+        f"<td>{_action_label(each.action)}</td>"
+        f'<td class="why">{text(in_words(each, page.resource))}</td></tr>'
         for each in shown
     )
     return (
@@ -89,7 +90,7 @@ def _decision_table(shown: Sequence[DecisionData], page: PageData) -> str:
     )
 
 
-def _decided(action: str) -> str:
+def _action_label(action: str) -> str:
     past = _PAST[action]
     return (
         state_label(past)

@@ -71,7 +71,7 @@ def html(report: Report) -> str:
             _decisions.errors(page),
             '<section id="sweep"><h2>Sweep</h2><details><summary>Every setting, defaults included</summary>',
             f"<pre>{settings}</pre></details></section></main>",
-            f'<script type="application/json" id="data">{_embedded(data)}</script>',
+            f'<script type="application/json" id="data">{_embed(data)}</script>',
             f"<script>{script}</script></body></html>\n",
         ]
     )
@@ -137,7 +137,7 @@ def _policy(script: str) -> str:
     return f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
 
 
-def _embedded(data: object) -> str:
+def _embed(data: object) -> str:
     """JSON that no browser takes for HTML."""
     packed = json.dumps(data, separators=(",", ":"), allow_nan=False)
     return packed.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")

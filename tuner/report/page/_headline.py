@@ -10,7 +10,7 @@ from tuner.report.page._words import brief, text
 from tuner.report.page.data import PageData, TrialData
 from tuner.report.phrases import changed, duration, full, since
 
-_MOST_METRICS = 40
+_MAX_METRICS = 40
 
 
 def headline(page: PageData) -> str:
@@ -94,7 +94,7 @@ def _other_metrics(trial: TrialData) -> str:
     if not trial.metrics:
         return ""
     pairs = [(text(name), text(brief(value))) for name, value in trial.metrics.items()]
-    return f"<h3>Its other metrics</h3>{facts(pairs[:_MOST_METRICS])}"
+    return f"<h3>Its other metrics</h3>{facts(pairs[:_MAX_METRICS])}"
 
 
 def _configuration_card(page: PageData) -> str:

@@ -21,13 +21,13 @@ LEVELS = 9
 """How many colours there are, from the worst to the best."""
 
 # Up to this number of different values, each has its own cell.
-_MOST_VALUES = 12
+_MAX_VALUES = 12
 _BINS = 10
 
 _LONGEST_LABEL = 12
 
 # Labels with more characters in all are slanted, to fit on a narrow display. The script has the same number.
-_MOST_LEVEL = 26
+_MAX_HORIZONTAL_CHARACTERS = 26
 
 _CODES = "0123456789abcdefghijklmnopqrstuvwxyz"
 _INACTIVE = "-"
@@ -59,7 +59,7 @@ def heat_map(page: PageData) -> Figure | None:
 
     ``None``: the sweep has fewer than two hyperparameters, or fewer than two trials with a value.
     """
-    counted = _counted(page)
+    counted = _trials_with_value(page)
     if len(counted) < 2 or len(page.dimensions) < 2:
         return None
     bins = [_bins(page, number, counted) for number in range(len(page.dimensions))]
@@ -84,7 +84,7 @@ def heat_map(page: PageData) -> Figure | None:
 
 def cells_data(page: PageData) -> dict[str, Any] | None:
     """Return the data for other pairs: the cells of the trials along each axis, a character each."""
-    counted = _counted(page)
+    counted = _trials_with_value(page)
     if len(counted) < 2 or len(page.dimensions) < 2:
         return None
     bins = [_bins(page, number, counted) for number in range(len(page.dimensions))]
@@ -113,7 +113,7 @@ def level(value: float, worst: float, best: float) -> int:
     return min(LEVELS - 1, max(0, math.floor(share * LEVELS)))
 
 
-def _counted(page: PageData) -> list[TrialData]:
+def _trials_with_value(page: PageData) -> list[TrialData]:
     return [trial for trial in page.trials if trial.value is not None and trial.state != "failed"]
 
 
@@ -135,11 +135,11 @@ def _bins(page: PageData, number: int, counted: Sequence[TrialData]) -> Bins:
         names = [cut(brief(value), _LONGEST_LABEL) for value in dimension.values]
         return Bins(tuple(names), True, tuple(None if at is None else int(at) for at in places))
     different = sorted({at for at in places if at is not None})
-    if dimension.is_whole and dimension.high - dimension.low < _MOST_VALUES:
+    if dimension.is_whole and dimension.high - dimension.low < _MAX_VALUES:
         different = [float(at) for at in range(int(dimension.low), int(dimension.high) + 1)]
     # Values of a float that do not repeat were drawn from a range: a cell for each would hold one trial.
     is_listed = dimension.kind != "number" or dimension.is_whole or 2 * len(different) <= len(counted)
-    if 0 < len(different) <= _MOST_VALUES and is_listed:
+    if 0 < len(different) <= _MAX_VALUES and is_listed:
         labels = tuple(_number(at, dimension) for at in different)
         return Bins(labels, True, tuple(None if at is None else different.index(at) for at in places))
     edges = _edges(dimension)
@@ -210,7 +210,7 @@ def _svg(
                 f'y="{(y.count - up - 0.5) * height:.2f}%" dy="4">{text(brief(float(f"{value:.3g}")))}</text>'
             )
     shift = 0.5 if x.is_exact else 0.0
-    is_slanted = len("".join(x.labels[:: 1 if x.is_exact else 2])) > _MOST_LEVEL
+    is_slanted = len("".join(x.labels[:: 1 if x.is_exact else 2])) > _MAX_HORIZONTAL_CHARACTERS
     parts += [
         f'<text class="x{" slanted" if is_slanted else ""}" x="{(number + shift) * width:.2f}%" y="100%" '
         f'dy="16">{text(label)}</text>'

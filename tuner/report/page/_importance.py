@@ -28,7 +28,7 @@ _EXPECTED_WARNINGS = (
 )
 
 # More trials would take seconds, and narrow the intervals by little.
-_MOST_TRIALS = 500
+_MAX_TRIALS = 500
 
 
 def importances(
@@ -47,8 +47,8 @@ def importances(
         return ImportancesData(note=f"Too few trials: there are {have}.")
     if len({trial.value for trial in counted}) < 2:
         return ImportancesData(note="All trials have the same value, so no hyperparameter matters.")
-    used = [counted[i * len(counted) // _MOST_TRIALS] for i in range(_MOST_TRIALS)]
-    used = used if len(counted) > _MOST_TRIALS else counted
+    used = [counted[i * len(counted) // _MAX_TRIALS] for i in range(_MAX_TRIALS)]
+    used = used if len(counted) > _MAX_TRIALS else counted
     best_share = max(_BEST_SHARE, _LEAST_BEST / len(used))
     shares, resampled = _evaluate(dimensions, used, best_share=best_share, maximises=maximises)
     rows = []
@@ -93,7 +93,7 @@ def _evaluate(
     direction = directions.MAXIMIZE if maximises else directions.MINIMIZE
     name = optuna.create_study(storage=storage, direction=direction).study_name
     study = Resampled(name, storage)
-    frozen = _frozen(dimensions, trials)
+    frozen = _to_frozen_trials(dimensions, trials)
     names = [str(number) for number in range(len(dimensions))]
     evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=best_share)
 
@@ -108,7 +108,7 @@ def _evaluate(
     return shares(frozen), [shares(rng.choices(frozen, k=len(frozen))) for _ in range(_RESAMPLES)]
 
 
-def _frozen(dimensions: Sequence[DimensionData], trials: Sequence[TrialData]) -> list[FrozenTrial]:
+def _to_frozen_trials(dimensions: Sequence[DimensionData], trials: Sequence[TrialData]) -> list[FrozenTrial]:
     """Return the trials in Optuna's terms; dimensions are named by their positions."""
     from optuna.trial import FrozenTrial, TrialState
 

@@ -14,7 +14,7 @@ from tuner.report.page._scatter import axis_name
 from tuner.report.page._words import brief, text, thinned
 from tuner.report.page.data import PageData, TrialData
 
-_MOST_TRIALS = 300
+_MAX_TRIALS = 300
 
 # Pixels between two axes, and above the first.
 _BETWEEN = 64
@@ -31,7 +31,7 @@ def parallel_coordinates(page: PageData) -> Figure | None:
     counted = [trial for trial in counted if trial.value is not None]
     if len(counted) < 2 or not page.dimensions:
         return None
-    drawn = thinned(counted, _MOST_TRIALS)
+    drawn = thinned(counted, _MAX_TRIALS)
     best = page.best_trial
     low, high, _ = visible([trial.value or 0.0 for trial in counted], None if best is None else best.value)
     worst, finest = (low, high) if page.maximises else (high, low)

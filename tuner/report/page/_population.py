@@ -10,7 +10,7 @@ from tuner.report.page._scatter import axis_name
 from tuner.report.page._words import thinned
 from tuner.report.page.data import DimensionData, PageData, TrialData
 
-_MOST_TRIALS = 100
+_MAX_TRIALS = 100
 
 # Pixels of a trial's row in the lineage.
 _ROW = 20
@@ -31,7 +31,7 @@ def schedules(page: PageData) -> Figure | None:
     for _, dimension in changed:
         x = linear([0.0, float(max(most, 1))], whole=True, snug=True)
         plot = Plot(x, of_dimension(dimension), height=210, labels=("iteration", axis_name(dimension)))
-        for trial in thinned(page.trials, _MOST_TRIALS):
+        for trial in thinned(page.trials, _MAX_TRIALS):
             if trial.number != page.best:
                 plot.line(_steps(trial, dimension), "c completed", f"trial {trial.id}")
         for began, ended, number in ancestors:
@@ -40,7 +40,7 @@ def schedules(page: PageData) -> Figure | None:
             plot.line(steps, "c best", f"way to the best: trial {holder.id}")
         plots.append(plot.html())
     key = legend([(line_key("c best"), "way to the best"), (line_key("c completed"), "other trials")])
-    notes = (f"{_MOST_TRIALS} trials are drawn.",) if len(page.trials) > _MOST_TRIALS else ()
+    notes = (f"{_MAX_TRIALS} trials are drawn.",) if len(page.trials) > _MAX_TRIALS else ()
     return Figure(
         "schedules",
         "Schedules of the hyperparameters",
@@ -57,7 +57,7 @@ def lineage(page: PageData) -> Figure | None:
     ]
     if not copies:
         return None
-    shown = _shown(page)
+    shown = _best_trials(page)
     row = {trial.number: position for position, trial in enumerate(shown)}
     scale = linear([0.0, float(max(max(trial.iterations for trial in shown), 1))], whole=True, snug=True)
     height = _ROW * len(shown)
@@ -116,8 +116,8 @@ def lineage(page: PageData) -> Figure | None:
     return Figure("lineage", "Lineage: which trial continued from which", body, notes, key)
 
 
-def _shown(page: PageData) -> list[TrialData]:
-    chosen = set(page.ranked[:_MOST_TRIALS])
+def _best_trials(page: PageData) -> list[TrialData]:
+    chosen = set(page.ranked[:_MAX_TRIALS])
     return [trial for trial in page.trials if trial.number in chosen]
 
 

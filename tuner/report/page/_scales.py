@@ -11,8 +11,8 @@ from tuner.report.page._words import brief, cut
 from tuner.report.page.data import DimensionData
 
 # More labels would run into each other on a narrow display; those of counted things are short.
-_MOST_LABELS = 6
-_MOST_COUNTS = 9
+_MAX_LABELS = 6
+_MAX_COUNTS = 9
 
 # A value far outside the axis is drawn this far outside, since browsers lose precision with large numbers.
 _FAR = 2.0
@@ -45,7 +45,7 @@ def linear(values: Sequence[float], *, whole: bool = False, snug: bool = False) 
     if low == high:
         pad = max(1.0, abs(low) * 0.05) if whole else abs(low) * 0.05 or 0.5
         return Scale(low - pad, high + pad, ((low, brief(low)),))
-    step = _step((high - low) / ((_MOST_COUNTS if whole and high < 10_000 else _MOST_LABELS) - 1))
+    step = _step((high - low) / ((_MAX_COUNTS if whole and high < 10_000 else _MAX_LABELS) - 1))
     step = max(1.0, step) if whole else step
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     ticks = tuple((index * step, _label(index * step)) for index in range(first, last + 1))
@@ -59,7 +59,7 @@ def logarithmic(low: float, high: float, *, whole: bool = False) -> Scale:
         return linear([low], whole=whole)
     decades = math.log10(high) - math.log10(low)
     pad = min(10.0 ** (0.04 * decades), 10.0)
-    every = max(1, math.ceil(decades / (_MOST_LABELS - 1)))
+    every = max(1, math.ceil(decades / (_MAX_LABELS - 1)))
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     factors = (1,) if decades > 2.2 else (1, 3) if decades > 1.5 else (1, 2, 5) if decades > 0.5 else ()
     edge = 1 + 1e-9
@@ -83,7 +83,7 @@ def of_dimension(dimension: DimensionData) -> Scale:
     """Return the scale of a hyperparameter over its whole range."""
     low, high = dimension.low, dimension.high
     if dimension.kind == "values":
-        every = max(1, -(-len(dimension.values) // _MOST_LABELS))
+        every = max(1, -(-len(dimension.values) // _MAX_LABELS))
         names = [cut(brief(value), 13) for value in dimension.values]
         ticks = tuple((float(at), name) for at, name in enumerate(names) if at % every == 0)
         return Scale(-0.5, max(high, 0.0) + 0.5, ticks)

@@ -11,7 +11,7 @@ from tuner.report.page.data import DimensionData, PageData, TrialData
 from tuner.report.phrases import several
 
 # The most marks in all plots of a figure together.
-_MOST_MARKS = 4_000
+_MAX_MARKS = 4_000
 _LEAST_MARKS = 50
 
 # The golden ratio spreads neighbours evenly, the same on every drawing.
@@ -27,7 +27,7 @@ def scatters(page: PageData) -> Figure | None:
     values = [trial.value for trial in counted if trial.value is not None]
     low, high, is_cut = visible(values, None if best is None else best.value)
     y = of_values([low, high]) if low > 0 and not page.maximises else linear([low, high])
-    most = max(_LEAST_MARKS, _MOST_MARKS // len(page.dimensions))
+    most = max(_LEAST_MARKS, _MAX_MARKS // len(page.dimensions))
     failed = [trial for trial in page.trials if trial.state == "failed"]
     plots = []
     for number, dimension in enumerate(page.dimensions):
@@ -92,7 +92,7 @@ def fronts(page: PageData) -> Figure | None:
     if not counted or len(page.objectives) < 2:
         return None
     tops = set(page.front)
-    below = thinned([trial for trial in counted if trial.number not in tops], _MOST_MARKS)
+    below = thinned([trial for trial in counted if trial.number not in tops], _MAX_MARKS)
     front = [trial for trial in counted if trial.number in tops]
     plots = []
     for number in range(1, len(page.objectives)):

@@ -17,19 +17,19 @@ from tuner.report.page._words import brief, cut, rounded, text
 from tuner.report.page.data import PageData
 from tuner.report.phrases import clean
 
-_MOST_ROWS = 100
+_MAX_ROWS = 100
 """Rows without scripts."""
 
 # The most characters of embedded data. A page of 10,000 trials stays below 3 MB.
-_MOST_DATA = 1_100_000
+_MAX_DATA = 1_100_000
 
 # Trials by which the size of all is estimated.
 _SAMPLE = 200
 
 # A column with more different texts is not packed.
-_MOST_REPEATED = 1_000
+_MAX_REPEATED = 1_000
 
-_MOST_COLUMNS = 120
+_MAX_COLUMNS = 120
 _LONGEST_CELL = 60
 _LONGEST_HINT = 600
 
@@ -57,7 +57,7 @@ class TrialsTable:
     def of(cls, page: PageData) -> Self:
         """Return the table of a page."""
         columns = _columns(page)
-        return cls(page, tuple(columns[:_MOST_COLUMNS]), max(0, len(columns) - _MOST_COLUMNS))
+        return cls(page, tuple(columns[:_MAX_COLUMNS]), max(0, len(columns) - _MAX_COLUMNS))
 
     def short(self, limit: int) -> str:
         """Return a plain table of the best trials; empty if there are none."""
@@ -72,8 +72,8 @@ class TrialsTable:
             none = '<p class="none">No trial has been suggested yet.</p>'
             return f'<section id="trials"><h2>Trials</h2>{none}</section>'
         notes = []
-        if count > _MOST_ROWS:
-            best = f"The best {_MOST_ROWS:,} of {count:,}"
+        if count > _MAX_ROWS:
+            best = f"The best {_MAX_ROWS:,} of {count:,}"
             notes.append(f'<span class="nojs">{best}; the CSV has all.</span>')
         if self.rows_in_data < count:
             best = f"The best {self.rows_in_data:,} of {count:,}"
@@ -88,7 +88,7 @@ class TrialsTable:
             f'placeholder="{text(numbers[0])} &gt; 0.5"></label><span id="shown" class="soft"></span></p>'
             '<p class="soft js">A filter is text, or a column with &lt;, &gt; or =. Commas join several. '
             "A click on a column sorts by it.</p>"
-            f'<div class="scroll"><table id="table">{self._html(_MOST_ROWS)}</table></div>'
+            f'<div class="scroll"><table id="table">{self._html(_MAX_ROWS)}</table></div>'
             '<p class="js"><button id="more" type="button">show more</button></p></section>'
         )
 
@@ -108,7 +108,7 @@ class TrialsTable:
             return 0
         sample = range(0, count, max(1, count // _SAMPLE))
         size = sum(len(dumps(each["cells"][row])) + 1 for each in self._packed for row in sample)
-        return min(count, int(_MOST_DATA * len(sample) / size))
+        return min(count, int(_MAX_DATA * len(sample) / size))
 
     @cached_property
     def _packed(self) -> list[dict[str, Any]]:
@@ -171,7 +171,7 @@ def _packed(column: Column) -> dict[str, Any]:
     positions: dict[tuple[type, Any], int] = {}
     for cell in cells:
         positions.setdefault((type(cell), cell), len(positions))
-    if column.kind == "number" or len(positions) > _MOST_REPEATED or 2 * len(positions) > len(cells):
+    if column.kind == "number" or len(positions) > _MAX_REPEATED or 2 * len(positions) > len(cells):
         return {**packed, "cells": cells}
     values = [value for _, value in positions]
     return {**packed, "values": values, "cells": [positions[type(cell), cell] for cell in cells]}

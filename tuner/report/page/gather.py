@@ -27,7 +27,7 @@ from tuner.report.page.data import (
 from tuner.report.phrases import clean, duration, ended, left_behind, savings
 
 # These limits keep the page of a large sweep small. The page says when one applies.
-_MOST_ERRORS = 20
+_MAX_ERRORS = 20
 _LONGEST_ERROR = 8_000
 
 _CHANGES = ("pause", "resume", "stop")
@@ -156,7 +156,7 @@ def _checkpoint(report: Report, trial: Trial) -> str:
 def _errors(trials: Iterable[Trial]) -> Iterable[ErrorData]:
     failed = [trial for trial in trials if trial.state == "failed"]
     causes = Counter(trial.cause or _NO_CAUSE for trial in failed).most_common()
-    for cause, count in causes[:_MOST_ERRORS]:
+    for cause, count in causes[:_MAX_ERRORS]:
         first = next(trial for trial in failed if (trial.cause or _NO_CAUSE) == cause)
         text = clean(first.error or cause)
         cut = "(the beginning is left out)\n…" if len(text) > _LONGEST_ERROR else ""

@@ -7,7 +7,7 @@
   const PAGE_ROWS = 100;
   const LONGEST_CELL = 60;
   const LEVELS = 9;
-  const MOST_LEVEL = 26;
+  const MAX_HORIZONTAL_CHARACTERS = 26;
   const SVG = "http://www.w3.org/2000/svg";
 
   const element = (name, attributes = {}, text = "") => {
@@ -166,7 +166,7 @@
         }
       }
       const isShown = (axis, number) => axis.exact || number % 2 === 0;
-      const isSlanted = x.labels.filter((_, number) => isShown(x, number)).join("").length > MOST_LEVEL;
+      const isSlanted = x.labels.filter((_, number) => isShown(x, number)).join("").length > MAX_HORIZONTAL_CHARACTERS;
       x.labels.forEach((label, number) => isShown(x, number) && parts.push(drawing("text", {
         class: isSlanted ? "x slanted" : "x", x: `${(number + (x.exact ? 0.5 : 0)) * width}%`, y: "100%", dy: 16,
       }, label)));
