@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
@@ -20,6 +21,11 @@ from tuner.synonyms import synonym
 
 _SAMPLES = 32
 """Configurations shown to a trainable's ``check``: enough to meet each value of a few small choices."""
+
+
+_NUMBER = r"([0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)"
+_RANGE = rf"\s*{_NUMBER}\s*(?:\.\.+|-|:|,|to)\s*{_NUMBER}\s*"
+"""A range in words, such as ``0.001..0.1`` or ``1e-4 - 1``."""
 
 
 class Given(Protocol):
@@ -140,6 +146,8 @@ def _remedy(model: type[BaseModel], name: str, space: SearchSpace) -> str:
     if isinstance(value, (list, tuple)):
         fits = value and not any(invalid(model, {name: each}, only=name) for each in value)
         return f"; to search it, write {' or '.join(as_dimensions(value))}" if fits else ""
+    if isinstance(value, str) and (ends := re.fullmatch(_RANGE, value)):
+        return f"; to search it, write {{float: [{ends[1]}, {ends[2]}]}}"
     ours = in_our_form(value) if isinstance(value, Mapping) else None
     return f"; write {ours}" if ours else ""
 

@@ -51,6 +51,8 @@ def for_key(key: object, value: Any, known: Collection[str]) -> str | None:
     at_top = "trainable" in known and "space" in known
     if at_top and isinstance(value, Mapping) and any(kind in value for kind in _DIMENSIONS):
         return "; a hyperparameter belongs under 'space'"
+    if at_top and key in ("constraints", "parameter_constraints"):
+        return f"; write space: {{constraints: {flow(value)}}}"
     found = place_of(key)
     if at_top and isinstance(value, Mapping) and (found is None or found == ("sweep", "budget")):
         return _each(value, known)  # Ray Tune's `tune_config` and `stop`

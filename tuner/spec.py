@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 
 from tuner.code.modules import load_file, load_module
 from tuner.errors import Problem, SpecError
-from tuner.hints import for_key, sections
+from tuner.hints import flow, for_key, sections
 from tuner.synonyms import others, squeezed, synonym
 from tuner.synonyms.table import KIND_KEYS
 
@@ -244,7 +244,8 @@ def _problem(detail: ErrorDetails, model: type[BaseModel]) -> Problem:
         whole = isinstance(bound, float) and bound.is_integer()
         return Problem(where, f"must be {word} {int(bound) if whole else bound}, got {got!r}")
     if kind in _EXPECTED:
-        remedy = f"; write [{got}]" if _EXPECTED[kind] == "a list" and isinstance(got, str) else ""
+        single = _EXPECTED[kind] == "a list" and isinstance(got, (str, dict))
+        remedy = f"; write [{flow(got)}]" if single else ""
         return Problem(where, f"must be {_EXPECTED[kind]}, got {describe(got)}{remedy}")
     if "error" in context:
         return Problem(where, str(context["error"]))

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Protocol
@@ -36,7 +37,7 @@ from tuner.spec import (
     kind_and_settings,
     locate,
 )
-from tuner.synonyms import estimator
+from tuner.synonyms import estimator, synonym
 
 if TYPE_CHECKING:
     from ray.tune import Trainable
@@ -220,9 +221,29 @@ class TrainableSpec(Spec):
                         continue
                     where = "objective.metric" if len(metrics) == 1 else f"objective.{number}.metric"
                     # Suggest only likely typos: metrics with a common prefix look alike.
-                    hint = did_you_mean(metric, known, likeness=0.7)
+                    hint = self._metric_hint(metric, known)
+                    hint = hint or did_you_mean(metric, known, likeness=0.7)
                     problems.append(Problem(where, f"{self.name} reports no '{metric}'{hint}"))
         return problems
+
+    def _metric_hint(self, metric: str, known: Collection[str]) -> str:
+        """What to write for a metric that is reported under another name, or on request; empty: not known."""
+        core = re.sub("^(val|valid|validation|test|eval|dev)[_/.-]", "", metric)
+        if f"val_{core}" in known:
+            return f"; write 'val_{core}'"
+        trainable: Any = self.load()
+        field = fields_of(trainable, "Settings").get("metrics")
+        names = [] if field is None else re.findall(r"'(\w+)'", str(field.annotation))
+        if (name := synonym(core, names)) is None:
+            return ""
+        asked = [*self.settings.get("metrics", ()), name]
+        try:
+            with importing():
+                offered = trainable.metrics({**self.settings, "metrics": asked})
+        except ValueError:  # a metric of another task
+            return ""
+        remedy = f"; write metrics: [{', '.join(asked)}] under 'trainable', and the metric val_{name}"
+        return remedy if f"val_{name}" in offered else ""
 
     def declared(self) -> set[str]:
         """Return the names of the hyperparameters that the trainable declares. Imports it."""

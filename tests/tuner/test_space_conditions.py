@@ -361,7 +361,7 @@ def test_a_faulty_hyperparameter_causes_no_error_about_a_constraint() -> None:
         "a: low must be below high, got low=2, high=1"
     )
     assert refusal({"a": 1, "constraints": "a < 3"}) == (
-        "constraints: must be a list of expressions, got the text 'a < 3'"
+        "constraints: must be a list of expressions, got the text 'a < 3'; write [a < 3]"
     )
 
 

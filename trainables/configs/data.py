@@ -85,7 +85,9 @@ class DataSettings(SplitSettings):
     @classmethod
     def _is_bundled(cls, name: str | None) -> str | None:
         if name is not None and name not in BUNDLED:
-            raise ValueError(f"unknown data set '{name}'; {did_you_mean(name, BUNDLED)}")
+            is_file = name.endswith((".csv", ".parquet", ".npz"))
+            remedy = f"write path: {name}" if is_file else did_you_mean(name, BUNDLED)
+            raise ValueError(f"unknown data set '{name}'; {remedy}")
         return name
 
     @field_validator("path")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from statistics import NormalDist
@@ -95,6 +96,7 @@ class Dimension:
         problems: list[Problem] = []
         if self.when is not None and not isinstance(self.when, Mapping):
             what = f"when must be a mapping of parents to values, got {describe(self.when)}"
+            what += _when_hint(self.when)
             problems.append(Problem("", what))
         return problems
 
@@ -110,6 +112,16 @@ class Dimension:
             if option.kw_only and value != option.default:
                 body[option.name] = encoded(value) if option.name == "default" else _plain(value)
         return body
+
+
+def _when_hint(condition: Any) -> str:
+    """What to write for a condition in words, such as ``optimizer == sgd``; empty: that is not clear."""
+    found = (
+        re.fullmatch(r"\s*([\w.]+)\s*(==|=|in|is|:)\s*(.+?)\s*", condition)
+        if isinstance(condition, str)
+        else None
+    )
+    return f"; write when: {{{found[1]}: {found[3]}}}" if found is not None else ""
 
 
 def _plain(value: Any) -> Any:

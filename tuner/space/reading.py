@@ -148,7 +148,8 @@ def _check_sharing(slots: Mapping[str, Slot]) -> list[Problem]:
 
 def _read_constraints(found: Entries, given: Any, unread: set[str]) -> list[Problem]:
     if not isinstance(given, (list, tuple)):
-        return [Problem(CONSTRAINTS, f"must be a list of expressions, got {describe(given)}")]
+        remedy = f"; write [{given}]" if isinstance(given, str) else ""
+        return [Problem(CONSTRAINTS, f"must be a list of expressions, got {describe(given)}{remedy}")]
     numeric = dict.fromkeys(unread, True)
     for slot in found.slots.values():
         always = all(map(is_number, slot.dimension.extremes()))

@@ -37,7 +37,8 @@ KEYS: Mapping[Place, Mapping[str, str]] = {
         "iterations": "epochs epoch max_epochs n_epochs num_epochs num_train_epochs max_iterations max_iter "
         "max_t training_iteration max_iterations_per_trial max_resource num_boost_round "
         "num_iterations rounds max_steps num_steps n_steps max_length",
-        "seconds": "time timeout time_budget time_budget_s time_budget_seconds max_wallclock_time walltime "
+        "seconds": "hours minutes days max_hours "
+        "time timeout time_budget time_budget_s time_budget_seconds max_wallclock_time walltime "
         "wall_time max_time max_duration time_limit max_experiment_duration timeout_seconds",
         "gpu_seconds": "gpu_time gpu_budget",
         "failures": "max_failures max_failed_trials max_failed_trial_count max_num_failed_trials fail_fast",
@@ -155,7 +156,7 @@ OPTIONS: Mapping[str, str] = {
     "step": "q quantum step_size quantization",
     "points": "n grid_points num n_points grid_size num_points",
     "default": "init initial initial_value default_value",
-    "when": "condition conditions depends_on active_if only_if",
+    "when": "condition conditions if depends_on active_if only_if",
 }
 """Option of a dimension -> other tools' names for it."""
 
