@@ -17,7 +17,7 @@ os.environ.setdefault("RAY_AUTH_MODE", "token")
 # On a busy machine, two threads for a tiny matrix spend most of their time waiting for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# The number of test processes, unless only single files are chosen. One of them runs all tests with Ray.
+# The number of test processes, unless only single files are chosen. All tests with Ray run in the same one.
 _PROCESSES = 2
 _TESTS_OF_RAY = Path(__file__).parent / "integration"
 _RAY = "ray"  # the marker, and the group of tests that run in one process

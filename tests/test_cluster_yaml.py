@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "cluster.yaml").read_text(encoding="utf-8")
 TOKEN = "~/.ray/auth_token"
 
-# What the comment tells users with their own machines to remove.
+# The keys that the comment tells users with their own machines to remove.
 ONLY_AWS = ("provider", "auth", "head_node_type", "available_node_types", "head_setup_commands")
 
 

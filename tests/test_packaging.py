@@ -1,4 +1,4 @@
-"""The distribution: what it is called, and that the wheel and the sdist hold every file of the packages."""
+"""The distribution: its name, and that the wheel and the sdist hold every file of the packages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PACKAGES = ("tuner", "trainables")
 
 
 def files_of(folder: Path) -> set[str]:
-    """The files of the packages in a tree, without what Python writes as it runs."""
+    """Return the files of the packages in a tree, without those that Python writes at run time."""
     return {
         str(path.relative_to(folder))
         for package in PACKAGES
@@ -30,7 +30,7 @@ def files_of(folder: Path) -> set[str]:
 
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the sdist, and the wheel that is built from it."""
+    """Return a folder with the sdist and the wheel built from it."""
     tree, out = tmp_path_factory.mktemp("tree"), tmp_path_factory.mktemp("dist")
     for name in (*PACKAGES, "sweeps"):
         shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -50,7 +50,7 @@ def test_the_wheel_holds_every_file_of_the_packages(dist: Path) -> None:
     assert {"tuner/py.typed", "tuner/__init__.pyi", "tuner/templates/function/train.py"} <= names
 
 
-def test_the_sdist_holds_them_and_what_a_reader_needs(dist: Path) -> None:
+def test_the_sdist_holds_the_packages_and_what_a_reader_needs(dist: Path) -> None:
     [archive] = dist.glob("*.tar.gz")
     with tarfile.open(archive) as sdist:
         names = {name.partition("/")[2] for name in sdist.getnames()}

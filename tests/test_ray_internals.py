@@ -1,4 +1,4 @@
-"""``tuner.ray_internals`` lists everything that tuner uses of Ray, and all of it exists."""
+"""``tuner.ray_internals`` lists everything that tuner uses of Ray, and each name in it exists."""
 
 from __future__ import annotations
 

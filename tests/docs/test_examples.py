@@ -1,4 +1,4 @@
-"""What the pages promise about their examples: short, searchable by every searcher, trained in lanes."""
+"""The promises of the pages about their examples: short, searchable by every searcher, trained in lanes."""
 
 from __future__ import annotations
 

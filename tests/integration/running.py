@@ -39,7 +39,7 @@ def run_toy(toy: str, out: Path, /, **parts: Any) -> Report:
 
 
 def events(report: Report, *kinds: str) -> list[Any]:
-    """Return the journal's events of these kinds."""
+    """Return the journal's events of the given kinds."""
     return [event for event in read(report.folder) if event.kind in kinds]
 
 

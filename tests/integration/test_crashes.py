@@ -1,4 +1,4 @@
-"""What survives a crash at the worst moment, and a full disk."""
+"""Recovery from a crash at the worst moment, and from a full disk."""
 
 from __future__ import annotations
 

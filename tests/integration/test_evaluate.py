@@ -62,10 +62,10 @@ def test_the_best_trials_are_repeated_and_the_winner_is_tested_once(searched, ca
         assert trial.value == value
     assert evaluation["test"]["mean"] == pytest.approx(np.mean(evaluation["test"]["values"]))
 
-    said = capsys.readouterr().out
-    assert f"test_macro_f1 of trial {chosen['trial']}: mean " in said
+    output = capsys.readouterr().out
+    assert f"test_macro_f1 of trial {chosen['trial']}: mean " in output
     main(["report", str(searched.folder)])
-    assert said in capsys.readouterr().out
+    assert output in capsys.readouterr().out
     assert "test_macro_f1" in (searched.folder / "report.html").read_text()
     with pytest.raises(ResultsError, match="the test rows have been used already"):
         evaluate(searched.folder)

@@ -1,4 +1,4 @@
-"""Every first sweep of ``tuner init`` runs as it is written, with fewer trials."""
+"""Every first sweep of ``tuner init`` runs as written, with fewer trials."""
 
 import sys
 
@@ -11,7 +11,7 @@ from tuner.code.modules import LOADED_FILES
 
 @pytest.fixture
 def _files_as_before():
-    """Forget the files that a sweep has loaded; other tests have files of the same names."""
+    """Forget the files that a sweep has loaded; other tests have files with the same names."""
     before = dict(LOADED_FILES)
     yield
     for name in LOADED_FILES.keys() - before.keys():

@@ -120,7 +120,7 @@ def test_a_worker_with_lanes_doubted_wrongly_continues_once_its_trials_have_ende
 
 
 def test_the_user_sees_the_first_leak_and_the_number_of_replaced_workers(tmp_path):
-    told = io.StringIO()
+    stream = io.StringIO()
     sweep = sweep_of(
         "Leaking",
         tmp_path,
@@ -130,6 +130,6 @@ def test_the_user_sees_the_first_leak_and_the_number_of_replaced_workers(tmp_pat
         budget={"concurrent": 1},
         resources=Resources(lanes=1),
     )
-    report = run(sweep, progress=Lines(told))
-    assert told.getvalue().count("trials leak memory: between trials a worker held ") == 1
+    report = run(sweep, progress=Lines(stream))
+    assert stream.getvalue().count("trials leak memory: between trials a worker held ") == 1
     assert "2 workers replaced because trials left up to" in renderings.summary(report)

@@ -59,8 +59,8 @@ def test_trials_run_on_all_nodes_and_the_cluster_is_left_running(nodes, tmp_path
     cluster, _ = nodes
     for _ in range(2):
         process = start(tmp_path, cluster.address, toy="Together", iterations=1)
-        out, talk = process.communicate(timeout=150)
-        assert process.returncode == 0, talk
+        out, errors = process.communicate(timeout=150)
+        assert process.returncode == 0, errors
         assert json.loads(out)["counts"]["completed"] == 4
         for marker in tmp_path.glob("*.here"):
             marker.unlink()
@@ -73,12 +73,12 @@ def test_a_trial_of_a_lost_node_continues_on_another_node(nodes, tmp_path):
         if "2 running" in line:
             break
     cluster.remove_node(workers[0], allow_graceful=False)
-    out, talk = process.communicate(timeout=150)
-    assert process.returncode == 0, talk
+    out, errors = process.communicate(timeout=150)
+    assert process.returncode == 0, errors
     data = json.loads(out)
-    sound = [trial for trial in data["trials"] if trial["config"]["x"] <= 0.6]
-    assert sound
-    assert {(trial["state"], trial["iterations"]) for trial in sound} == {("completed", 40)}
+    valid = [trial for trial in data["trials"] if trial["config"]["x"] <= 0.6]
+    assert valid
+    assert {(trial["state"], trial["iterations"]) for trial in valid} == {("completed", 40)}
 
 
 def test_gpu_seconds_end_a_sweep(tmp_path):

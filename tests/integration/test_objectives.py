@@ -25,12 +25,12 @@ def test_the_front_holds_the_trials_that_no_other_beats_in_both_objectives(repor
     front = report.front()
     assert front
     for trial in report.trials:
-        beaten = any(
+        dominated = any(
             other.values != trial.values
             and all(a <= b for a, b in zip(other.values, trial.values, strict=True))
             for other in report.trials
         )
-        assert (trial in front) is not beaten
+        assert (trial in front) is not dominated
 
 
 def test_the_last_values_of_a_trial_count(report):

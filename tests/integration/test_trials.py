@@ -1,4 +1,4 @@
-"""What a trial receives and how it ends, on a real local Ray."""
+"""The input and the end of a trial, on a real local Ray."""
 
 from __future__ import annotations
 
@@ -250,8 +250,8 @@ def test_a_cluster_that_does_not_start_in_time_is_a_cluster_error(monkeypatch):
 
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", init)
-    said = r"^address: cannot start Ray here: The current node timed out during startup\.$"
-    with pytest.raises(ClusterError, match=said), connection.connected(None, verbose=False):
+    message = r"^address: cannot start Ray here: The current node timed out during startup\.$"
+    with pytest.raises(ClusterError, match=message), connection.connected(None, verbose=False):
         pass
 
 
@@ -262,8 +262,8 @@ def test_a_trial_of_several_bundles_has_a_placement_group(scheduler, tmp_path):
     for event in events(report, "result"):
         assert event.trial is not None
         cpus = 2 if report.trials[event.trial].config["x"] < 0.5 else 3
-        asked = {"cpus": cpus, "granted": cpus, "together": True}
-        assert event.metrics == {"loss": event.value, **asked}
+        expected = {"cpus": cpus, "granted": cpus, "together": True}
+        assert event.metrics == {"loss": event.value, **expected}
     assert most_at_once(report) <= 2
     assert not [group for group in placement_group_table().values() if group["state"] != "REMOVED"]
 

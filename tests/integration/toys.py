@@ -40,7 +40,7 @@ class Toy(Trainable):
 
 
 class Laned(Toy):
-    """Several trials train together in one process; results of those with x up to 0.4 hold the number."""
+    """Several trials train together in one process; if x is at most 0.4, their results hold the number."""
 
     together = 1
 
@@ -413,10 +413,10 @@ class Sharing(Toy):
     @classmethod
     def adopt(cls, settings, shared, *, sweep_seed):
         assert (settings, sweep_seed) == (shared["settings"], shared["sweep_seed"])
-        cls.handed = shared
+        cls.adopted = shared
 
     def step(self):
-        return {"loss": self.x, "maker": self.handed["maker"]}
+        return {"loss": self.x, "maker": self.adopted["maker"]}
 
 
 class SharingALock(Sharing):

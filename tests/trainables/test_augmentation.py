@@ -71,16 +71,16 @@ def test_noise_differs_between_batches_epochs_and_trials():
 
 def test_a_mixed_row_is_a_weighted_mean_with_the_next_row():
     rows = images(6, 1, 4)
-    mixed, made = augmented(TrainingConfig(mixup=0.4), rows, batch=2)
-    share = made.share(2).item()
+    mixed, augmentation = augmented(TrainingConfig(mixup=0.4), rows, batch=2)
+    share = augmentation.share(2).item()
     assert 0 < share < 1
     np.testing.assert_allclose(mixed, share * rows + (1 - share) * np.roll(rows, -1, axis=0))
 
 
 def test_mixing_weights_follow_a_beta_distribution():
     """A p-value below 1e-4 occurs for one seed in ten thousand; this seed is fixed."""
-    _, made = augmented(TrainingConfig(mixup=0.4), np.zeros((2, 2)), batches=3000)
-    shares = [made.share(batch).item() for batch in range(3000)]
+    _, augmentation = augmented(TrainingConfig(mixup=0.4), np.zeros((2, 2)), batches=3000)
+    shares = [augmentation.share(batch).item() for batch in range(3000)]
     assert stats.kstest(shares, stats.beta(0.4, 0.4).cdf).pvalue > 1e-4
 
 
@@ -89,8 +89,8 @@ def test_training_mixes_losses_with_the_weights_of_the_rows(trial):
         precision="float64", optimizer="sgd", lr=0.05, mixup=0.4, **{"batch_size": 1000, "hidden": 8}
     )
     rows = len(learner.dataset.training)
-    _, made = augmented(TrainingConfig(mixup=0.4), np.zeros((rows, 2)), seed=0, batches=1)
-    share = made.share(0).item()
+    _, augmentation = augmented(TrainingConfig(mixup=0.4), np.zeros((rows, 2)), seed=0, batches=1)
+    share = augmentation.share(0).item()
     network = learner._learner.network
     bare = SimpleNamespace()
 

@@ -43,12 +43,12 @@ def seed_of(trial):
 def test_a_pipeline_is_fitted_as_scikit_learn_does(start):
     trial = start(estimator=PIPELINE, svc__C=3.0, svc__gamma=0.05, metrics=["macro_f1", "balanced_accuracy"])
     result = trial.train()
-    x, y, others, wanted = rows(trial)
+    x, y, others, expected = rows(trial)
     reference = Pipeline([("scale", StandardScaler()), ("svc", SVC(C=3.0, gamma=0.05))]).fit(x, y)
     predicted = reference.predict(others)
-    assert result["val_accuracy"] == metrics.accuracy_score(wanted, predicted)
-    assert result["val_macro_f1"] == metrics.f1_score(wanted, predicted, average="macro")
-    assert result["val_balanced_accuracy"] == metrics.balanced_accuracy_score(wanted, predicted)
+    assert result["val_accuracy"] == metrics.accuracy_score(expected, predicted)
+    assert result["val_macro_f1"] == metrics.f1_score(expected, predicted, average="macro")
+    assert result["val_balanced_accuracy"] == metrics.balanced_accuracy_score(expected, predicted)
     assert result["done"] is True
 
 
@@ -68,11 +68,11 @@ def test_scores_of_probabilities_match_scikit_learn(start):
         estimator="sklearn.ensemble:RandomForestClassifier", n_estimators=7, metrics=["log_loss", "roc_auc"]
     )
     result = trial.train()
-    x, y, others, wanted = rows(trial)
+    x, y, others, expected = rows(trial)
     forest = RandomForestClassifier(7, random_state=seed_of(trial)).fit(x, y)
     scores = forest.predict_proba(others)
-    assert result["val_log_loss"] == metrics.log_loss(wanted, scores)
-    assert result["val_roc_auc"] == metrics.roc_auc_score(wanted, scores, multi_class="ovr")
+    assert result["val_log_loss"] == metrics.log_loss(expected, scores)
+    assert result["val_roc_auc"] == metrics.roc_auc_score(expected, scores, multi_class="ovr")
 
 
 def test_a_regression_is_fitted_and_scored_in_units_of_the_target(start):
@@ -83,13 +83,13 @@ def test_a_regression_is_fitted_and_scored_in_units_of_the_target(start):
         metrics=["mae", "r2"],
     )
     result = trial.train()
-    x, y, others, wanted = rows(trial)
+    x, y, others, expected = rows(trial)
     predicted = (
         GradientBoostingRegressor(n_estimators=5, random_state=seed_of(trial)).fit(x, y).predict(others)
     )
-    assert result["val_rmse"] == pytest.approx(metrics.root_mean_squared_error(wanted, predicted))
-    assert result["val_mae"] == pytest.approx(metrics.mean_absolute_error(wanted, predicted))
-    assert result["val_r2"] == pytest.approx(metrics.r2_score(wanted, predicted))
+    assert result["val_rmse"] == pytest.approx(metrics.root_mean_squared_error(expected, predicted))
+    assert result["val_mae"] == pytest.approx(metrics.mean_absolute_error(expected, predicted))
+    assert result["val_r2"] == pytest.approx(metrics.r2_score(expected, predicted))
 
 
 def test_a_warm_start_equals_one_fit_of_the_final_size(start):
@@ -101,10 +101,12 @@ def test_a_warm_start_equals_one_fit_of_the_final_size(start):
         metrics=["log_loss"],
     )
     curve = [trial.train() for _ in range(4)]
-    x, y, others, wanted = rows(trial)
+    x, y, others, expected = rows(trial)
     for iteration, result in enumerate(curve, start=1):
         forest = RandomForestClassifier(3 * iteration, random_state=seed_of(trial)).fit(x, y)
-        assert result["val_log_loss"] == pytest.approx(metrics.log_loss(wanted, forest.predict_proba(others)))
+        assert result["val_log_loss"] == pytest.approx(
+            metrics.log_loss(expected, forest.predict_proba(others))
+        )
         assert result["done"] is False
 
 
@@ -117,7 +119,7 @@ def test_partial_fit_sees_every_training_row_once_per_iteration_in_the_trials_or
         seed=4,
     )
     result = [trial.train() for _ in range(3)][-1]
-    x, y, others, wanted = rows(trial)
+    x, y, others, expected = rows(trial)
     scaler = StandardScaler().fit(x)
     reference = SGDClassifier(random_state=seed_of(trial))
     for iteration in (1, 2, 3):
@@ -125,7 +127,7 @@ def test_partial_fit_sees_every_training_row_once_per_iteration_in_the_trials_or
         for begin in range(0, len(order), 40):
             batch = order[begin : begin + 40]
             reference.partial_fit(scaler.transform(x[batch]), y[batch], classes=[0, 1, 2])
-    assert result["val_accuracy"] == reference.score(scaler.transform(others), wanted)
+    assert result["val_accuracy"] == reference.score(scaler.transform(others), expected)
 
 
 def test_samples_grow_in_equal_steps_with_the_class_proportions(start):
@@ -136,8 +138,8 @@ def test_samples_grow_in_equal_steps_with_the_class_proportions(start):
     share = np.bincount(targets) / len(targets)
     for size in (9, 27, 53, 80):
         assert np.abs(np.bincount(targets[order[:size]]) - share * size).max() <= 1.5
-    dones = [trial.train()["done"] for _ in range(4)]
-    assert dones == [False, False, False, True]
+    finished = [trial.train()["done"] for _ in range(4)]
+    assert finished == [False, False, False, True]
     assert trial._fitting.last.n_features_in_ == 13
 
 

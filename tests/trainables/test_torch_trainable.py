@@ -108,18 +108,18 @@ def test_a_pickled_class_contains_none_of_its_state(wine):
 
 
 def test_a_reset_trial_equals_a_new_one(trial, after, wine):
-    worn = trial(**NOISY, optimizer="rmsprop", hidden=8)
-    after(worn, 3)
+    used = trial(**NOISY, optimizer="rmsprop", hidden=8)
+    after(used, 3)
     fresh = {**wine, "seed": 3, "dropout": 0.2}
-    assert worn.reset(dict(fresh)) is True
-    assert after(worn, 2) == after(trial(**fresh), 2)
+    assert used.reset(dict(fresh)) is True
+    assert after(used, 2) == after(trial(**fresh), 2)
 
 
 def test_a_checkpoint_of_a_reset_trial_does_not_contain_the_old_result(trial, tmp_path, after, wine):
-    worn = trial()
-    after(worn, 3)
-    worn.reset(dict(wine))
-    assert worn.save(str(tmp_path / "saved")).metrics == {}
+    used = trial()
+    after(used, 3)
+    used.reset(dict(wine))
+    assert used.save(str(tmp_path / "saved")).metrics == {}
 
 
 def test_a_checkpoint_is_one_file_that_loads_without_running_code(trial, tmp_path, after):
@@ -185,9 +185,9 @@ def test_a_trial_keeps_its_own_learning_rate_with_another_trial_s_checkpoint(
 def test_a_checkpoint_can_be_continued_with_another_optimizer(trial, tmp_path, saved_by, taken_by, after):
     donor = trial(optimizer=saved_by, momentum=0.0)
     after(donor, 1)
-    taker = trial(optimizer=taken_by, momentum=0.9)
-    taker.restore(donor.save(str(tmp_path / "saved")))
-    assert after(taker, 1)["training_iteration"] == 2
+    other = trial(optimizer=taken_by, momentum=0.9)
+    other.restore(donor.save(str(tmp_path / "saved")))
+    assert after(other, 1)["training_iteration"] == 2
 
 
 def test_a_checkpoint_of_another_shape_is_refused_with_the_difference(trial, tmp_path):

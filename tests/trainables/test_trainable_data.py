@@ -39,8 +39,8 @@ def test_every_class_has_its_share_of_every_part(dataset):
     loaded = load(dataset=dataset, validation=0.25, test=0.1)
     parts = (loaded.training, loaded.validation, loaded.test)
     counts = np.array([np.bincount(part.targets, minlength=loaded.classes) for part in parts])
-    wanted = np.outer([0.65, 0.25, 0.1], counts.sum(axis=0))
-    assert np.abs(counts - wanted).max() <= 1
+    expected = np.outer([0.65, 0.25, 0.1], counts.sum(axis=0))
+    assert np.abs(counts - expected).max() <= 1
 
 
 def test_parts_of_a_regression_have_the_requested_sizes():

@@ -393,9 +393,10 @@ def test_a_small_optimum_on_a_plateau_is_found_about_as_often_as_at_random(surro
 
 @BOTH
 def test_the_whole_of_a_good_plateau_is_searched(surrogate):
-    """The better half is a plateau; each of its four quarters gets at least 4 of the last 40 trials.
+    """The better half is a plateau, and each of its four quarters gets at least 4 of the last 40 trials.
 
-    Of 40 uniform draws over the quarters, 10 fall into each on average; fewer than 4 do once in 200 times.
+    If 40 uniform draws are spread over the quarters, each gets 10 on average; fewer than 4 occur once in 200
+    times.
     """
     searcher = Bayes(surrogate=surrogate).build(
         SearchSpace({"x": Float(0.0, 1.0), "y": Float(0.0, 1.0)}), objective=LOSS, seed=0

@@ -40,7 +40,7 @@ LEARNERS = [Optuna, HyperOpt, Evolution]
 ANY = [*LEARNERS, Random, Sobol]
 
 
-def begun(spec: SearcherSpec, space: SearchSpace = SPACE, seed: int = 0) -> Searcher:
+def started(spec: SearcherSpec, space: SearchSpace = SPACE, seed: int = 0) -> Searcher:
     assert beginning.problems(spec, space) == []
     assert beginning.source_problems(spec, space, objective=LOSS) == []
     return start(spec, space, objective=LOSS, seed=seed)
@@ -95,7 +95,7 @@ def test_every_searcher_begins_with_the_given_points(spec: type[SearcherSpec]) -
         {"optimizer": "adam", "lr": 0.25},
         {"optimizer": "sgd", "momentum": 0.5, "lr": 1.0, "batch": 64},
     )
-    found = suggestions(begun(spec(initial_points=points)), 14)
+    found = suggestions(started(spec(initial_points=points)), 14)
     assert found[:2] == [
         {"optimizer": "adam", "lr": 0.25, "batch": 64},
         {"optimizer": "sgd", "momentum": 0.5, "lr": 1.0, "batch": 64},
@@ -104,9 +104,9 @@ def test_every_searcher_begins_with_the_given_points(spec: type[SearcherSpec]) -
 
 
 def test_missing_values_of_a_point_are_drawn_from_the_seed() -> None:
-    [one] = suggestions(begun(Random(initial_points=({"optimizer": "sgd"},)), seed=1), 1)
-    [same] = suggestions(begun(Optuna(initial_points=({"optimizer": "sgd"},)), seed=1), 1)
-    [other] = suggestions(begun(Random(initial_points=({"optimizer": "sgd"},)), seed=2), 1)
+    [one] = suggestions(started(Random(initial_points=({"optimizer": "sgd"},)), seed=1), 1)
+    [same] = suggestions(started(Optuna(initial_points=({"optimizer": "sgd"},)), seed=1), 1)
+    [other] = suggestions(started(Random(initial_points=({"optimizer": "sgd"},)), seed=2), 1)
     assert one["optimizer"] == "sgd"
     assert SPACE.contains(one)
     assert one == same != other
@@ -115,28 +115,28 @@ def test_missing_values_of_a_point_are_drawn_from_the_seed() -> None:
 @pytest.mark.parametrize("spec", ANY, ids=lambda spec: spec.__name__)
 def test_a_search_begins_with_the_defaults_of_its_space(spec: type[SearcherSpec]) -> None:
     space = SearchSpace({"lr": Float(0, 1, default=0.125), "depth": Int(1, 9, default=2, prior="normal")})
-    found = suggestions(begun(spec(initial_points=({"lr": 0.5},)), space), 3)
+    found = suggestions(started(spec(initial_points=({"lr": 0.5},)), space), 3)
     assert found[:2] == [{"lr": 0.125, "depth": 2}, {"lr": 0.5, "depth": 2}]
     assert found[2] not in found[:2]
 
 
 def test_points_distinguish_one_from_true() -> None:
     space = SearchSpace({"x": Choice([1, True, 2]), "on": True})
-    found = suggestions(begun(Random(initial_points=({"x": 1}, {"x": True})), space), 2)
+    found = suggestions(started(Random(initial_points=({"x": 1}, {"x": True})), space), 2)
     assert [type(config["x"]) for config in found] == [int, bool]
     [problem] = beginning.problems(Random(initial_points=({"on": 1},)), space)
     assert str(problem) == "initial_points.0.on: can never be 1; it is true"
 
 
 def test_points_do_not_shift_the_draws_of_a_random_search() -> None:
-    plain = suggestions(begun(Sobol()), 6)
-    assert suggestions(begun(Sobol(initial_points=({"optimizer": "adam", "lr": 0.25},))), 7)[1:] == plain
+    plain = suggestions(started(Sobol()), 6)
+    assert suggestions(started(Sobol(initial_points=({"optimizer": "adam", "lr": 0.25},))), 7)[1:] == plain
 
 
 def test_a_grid_runs_points_first_and_each_configuration_once() -> None:
     points = ({"optimizer": "adam", "lr": 0.3}, {"optimizer": "adam", "lr": 0.25})
     spec = Grid(initial_points=points)
-    found = suggestions(begun(spec), spec.size(SPACE))
+    found = suggestions(started(spec), spec.size(SPACE))
     assert found[:2] == [{**point, "batch": 64} for point in points]
     assert len(found) == len(SPACE.grid()) + 1
     assert sum(config["lr"] == 0.25 and config["optimizer"] == "adam" for config in found) == 1
@@ -183,9 +183,9 @@ def test_the_number_of_reused_trials_is_printed_before_a_sweep_runs(earlier: Pat
         budget={"trials": 3},
         searcher={"kind": "random", "warm_start": str(earlier)},
     )
-    said = opening(sweep, None)
-    assert f"searcher random, scheduler fifo; warm start: 42 of 48 trials of {earlier} fit; 1 had" in said
-    assert said.endswith("the searcher's sequence continues after them")
+    text = opening(sweep, None)
+    assert f"searcher random, scheduler fifo; warm start: 42 of 48 trials of {earlier} fit; 1 had" in text
+    assert text.endswith("the searcher's sequence continues after them")
 
 
 def train(config: dict[str, Any]) -> None:
@@ -208,7 +208,7 @@ def test_earlier_trials_get_the_default_of_a_new_dimension(earlier: Path) -> Non
     assert found.trials[3].config == {"optimizer": "adam", "beta": 0.9, "lr": 0.075, "batch": 64, "depth": 2}
     assert all(space.contains(trial.config) for trial in found.trials)
     assert found.unfit["had no 'momentum'"] == 1
-    searcher = begun(Optuna(warm_start=str(earlier)), space)
+    searcher = started(Optuna(warm_start=str(earlier)), space)
     assert space.contains(searcher.suggest(0) or {})
 
 
@@ -253,10 +253,10 @@ def test_another_metric_is_taken_from_what_the_trials_reported(earlier: Path) ->
 def test_earlier_values_of_all_objectives_are_used(earlier: Path) -> None:
     goals = Objective(metric="loss", mode="min", others=(Objective(metric="accuracy", mode="max"),))
     searcher: Any = start(Optuna(warm_start=str(earlier)), SPACE, objective=goals, seed=0)
-    told = searcher._searcher._study.trials
-    assert told[3].values == [pytest.approx(0.625), pytest.approx(0.375)]
+    trials = searcher._searcher._study.trials
+    assert trials[3].values == [pytest.approx(0.625), pytest.approx(0.375)]
     # A failed trial: the worst value of each objective.
-    assert told[41].values == [0.9, pytest.approx(0.1)]
+    assert trials[41].values == [0.9, pytest.approx(0.1)]
     assert SPACE.contains(searcher.suggest(0))
 
 
@@ -273,7 +273,7 @@ def test_a_learning_searcher_continues_from_an_earlier_sweep(earlier: Path, spec
     """
     distances = []
     for seed in range(5):
-        searcher = begun(spec(warm_start=str(earlier)), seed=seed)
+        searcher = started(spec(warm_start=str(earlier)), seed=seed)
         for trial in range(12):
             config = searcher.suggest(trial)
             distances.append(abs(present(config)["lr"] - 0.7))
@@ -284,13 +284,13 @@ def test_a_learning_searcher_continues_from_an_earlier_sweep(earlier: Path, spec
 
 @pytest.mark.parametrize("spec", [Random, Sobol], ids=lambda spec: spec.__name__)
 def test_a_sequence_continues_after_an_earlier_sweep(earlier: Path, spec: type[SearcherSpec]) -> None:
-    plain = suggestions(begun(spec()), 46)
-    assert suggestions(begun(spec(warm_start=str(earlier))), 4) == plain[42:]
+    plain = suggestions(started(spec()), 46)
+    assert suggestions(started(spec(warm_start=str(earlier))), 4) == plain[42:]
 
 
 def test_a_grid_skips_completed_configurations(earlier: Path) -> None:
     spec = Grid(warm_start=str(earlier))
-    left = suggestions(begun(spec), spec.size(SPACE))
+    left = suggestions(started(spec), spec.size(SPACE))
     done = [{"optimizer": "adam", "lr": lr, "batch": 64} for lr in (0.0, 0.25, 0.5, 0.75)]
     assert left == [config for config in SPACE.grid() if config not in done]
     assert len(left) == 11
@@ -313,9 +313,9 @@ def test_a_warm_start_without_results_is_refused(tmp_path: Path) -> None:
 def test_the_searcher_learns_stopped_trials_as_stopped_and_failed_ones_as_bad(earlier: Path) -> None:
     from optuna.trial import TrialState
 
-    searcher: Any = begun(Optuna(warm_start=str(earlier)))
-    told = searcher._searcher._study.trials
-    assert [trial.state for trial in told[39:41]] == [TrialState.COMPLETE, TrialState.PRUNED]
-    assert told[40].intermediate_values == {1: 0.9}
-    # Optuna has no failed trials under several objectives: it gets the worst value so far.
-    assert (told[41].state, told[41].value) == (TrialState.COMPLETE, 0.9)
+    searcher: Any = started(Optuna(warm_start=str(earlier)))
+    trials = searcher._searcher._study.trials
+    assert [trial.state for trial in trials[39:41]] == [TrialState.COMPLETE, TrialState.PRUNED]
+    assert trials[40].intermediate_values == {1: 0.9}
+    # Optuna gets a failed trial as a completed one with the worst value so far.
+    assert (trials[41].state, trials[41].value) == (TrialState.COMPLETE, 0.9)

@@ -51,8 +51,8 @@ def check(tmp_path, monkeypatch, capsys):
         text = SWEEP.format(trainable=trainable, space=space, metric=metric, settings=settings)
         (tmp_path / "sweep.yaml").write_text(text)
         code = main(["check", "sweep.yaml", *arguments])
-        said = capsys.readouterr()
-        return code, said.out.splitlines()[1:], said.err
+        captured = capsys.readouterr()
+        return code, captured.out.splitlines()[1:], captured.err
 
     return call
 
@@ -106,14 +106,16 @@ def test_check_prints_nothing_about_lanes_that_are_turned_off(check):
 
 
 def test_check_prints_nothing_about_a_trainable_without_lanes(check):
-    code, lines, talk = check("check_models.py:Plain", "{x: {float: [0.0, 1.0]}}", metric="loss", settings="")
-    assert (code, lines, talk) == (OK, [], "")
+    code, lines, errors = check(
+        "check_models.py:Plain", "{x: {float: [0.0, 1.0]}}", metric="loss", settings=""
+    )
+    assert (code, lines, errors) == (OK, [], "")
 
 
 def test_a_model_that_cannot_be_built_is_wrong_input(check):
-    code, _, talk = check("check_models.py:Broken", "{lr: {float: [0.001, 0.1]}}")
+    code, _, errors = check("check_models.py:Broken", "{lr: {float: [0.001, 0.1]}}")
     assert code == WRONG_INPUT
-    assert talk == (
+    assert errors == (
         "error: trainable: check_models.py:Broken raised RuntimeError for a trial of this sweep: "
         "out of ideas\n"
     )

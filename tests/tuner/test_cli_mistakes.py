@@ -1,4 +1,4 @@
-"""What a user reads about a wrong command line, a missing file and a folder without a sweep."""
+"""The messages about a wrong command line, a missing file and a folder without a sweep."""
 
 from pathlib import Path
 

@@ -9,13 +9,13 @@ import torch
 from tuner.client import apply_config
 
 
-def made(optimizer, **settings):
+def optimizer_of(optimizer, **settings):
     return optimizer([torch.nn.Parameter(torch.ones(2))], **settings)
 
 
 def test_a_restored_optimizer_has_the_hyperparameters_of_its_own_trial():
-    source = made(torch.optim.SGD, lr=0.5, momentum=0.1, weight_decay=0.3)
-    restored = made(torch.optim.SGD, lr=0.01, momentum=0.9)
+    source = optimizer_of(torch.optim.SGD, lr=0.5, momentum=0.1, weight_decay=0.3)
+    restored = optimizer_of(torch.optim.SGD, lr=0.01, momentum=0.9)
     restored.load_state_dict(source.state_dict())
     apply_config({"lr": 0.01, "momentum": 0.9, "size": 3}, restored)
     [group] = restored.param_groups
@@ -23,7 +23,7 @@ def test_a_restored_optimizer_has_the_hyperparameters_of_its_own_trial():
 
 
 def test_betas_are_set_one_by_one():
-    adam = made(torch.optim.Adam, lr=0.1, betas=(0.8, 0.99))
+    adam = optimizer_of(torch.optim.Adam, lr=0.1, betas=(0.8, 0.99))
     apply_config({"learning_rate": 0.2, "beta2": 0.5}, adam)
     assert (adam.param_groups[0]["lr"], adam.param_groups[0]["betas"]) == (0.2, (0.8, 0.5))
 
@@ -38,7 +38,7 @@ def test_a_restored_schedule_continues_with_another_initial_rate(kind):
         return torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
 
     def rates(lr, *, then=None):
-        optimizer = made(torch.optim.SGD, lr=lr)
+        optimizer = optimizer_of(torch.optim.SGD, lr=lr)
         scheduler = schedule(optimizer)
         found = []
         for epoch in range(6):

@@ -160,12 +160,12 @@ def test_a_report_shows_the_evaluation_and_a_second_one_is_refused(results):
     }
     (folder / "evaluation.json").write_text(json.dumps(found))
     report = Report.read(folder)
-    said = (
+    text = (
         "test_loss of trial 00000: mean 0.8, standard deviation 0.07, 2 seeds; "
         "the search claimed val_loss 0.5"
     )
-    assert said in renderings.table(report)
-    assert said in renderings.html(report)
+    assert text in renderings.table(report)
+    assert text in renderings.html(report)
     assert json.loads(renderings.json(report))["evaluation"] == found
     with pytest.raises(ResultsError, match=r"evaluation.json: the test rows have been used already"):
         evaluate(folder)

@@ -86,8 +86,8 @@ def write(folder: Path, rows: list[tuple[Any, Any, Any, Any]]) -> Path:
 def rows(
     change: Callable[[int, tuple[Any, Any, Any, Any]], tuple[Any, Any, Any, Any]] | None = None,
 ) -> list[tuple[Any, Any, Any, Any]]:
-    sound = [(1e9 + n, kind, trial, json.dumps(data)) for n, (kind, trial, data) in enumerate(EVENTS)]
-    return sound if change is None else [change(n, row) for n, row in enumerate(sound)]
+    valid = [(1e9 + n, kind, trial, json.dumps(data)) for n, (kind, trial, data) in enumerate(EVENTS)]
+    return valid if change is None else [change(n, row) for n, row in enumerate(valid)]
 
 
 def use_all(folder: Path) -> list[str]:
@@ -216,8 +216,8 @@ def test_any_column_of_any_row_gives_results_or_one_error(tmp_path: Path, data: 
 @settings(max_examples=scaled(30), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(order=st.permutations(range(len(EVENTS))), count=st.integers(0, len(EVENTS)))
 def test_any_order_of_events_gives_results_or_one_error(tmp_path: Path, order: list[int], count: int) -> None:
-    sound = rows()
-    use_all(write(tmp_path / "results", [sound[n] for n in order[:count]]))
+    valid = rows()
+    use_all(write(tmp_path / "results", [valid[n] for n in order[:count]]))
 
 
 @pytest.mark.parametrize(
@@ -251,14 +251,14 @@ def test_a_broken_evaluation_is_one_error(tmp_path: Path) -> None:
 
 def test_a_formula_becomes_text_in_csv_and_numbers_stay_numbers(tmp_path: Path) -> None:
     evil = "=HYPERLINK(1)"
-    sound = EVENTS[3][2] | {"metrics": {"note": "+1", "@name": -0.25, "tab": "\t=1"}}
+    valid = EVENTS[3][2] | {"metrics": {"note": "+1", "@name": -0.25, "tab": "\t=1"}}
     config = {"lr": -0.1, evil: evil, "minus": "-2"}
     write(
         tmp_path,
         [
             *rows()[:1],
             (1e9, "suggested", 0, json.dumps({"config": config, "seed": 1})),
-            (1e9, "result", 0, json.dumps(sound)),
+            (1e9, "result", 0, json.dumps(valid)),
             (1e9, "ended", 0, json.dumps({"state": "failed", "error": "@SUM(A1)"})),
         ],
     )

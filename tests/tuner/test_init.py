@@ -1,4 +1,4 @@
-"""``tuner init``: it writes what runs, overwrites nothing and says what comes next."""
+"""``tuner init`` writes a sweep that runs, overwrites nothing and says what comes next."""
 
 import json
 import os
@@ -15,7 +15,7 @@ def test_there_is_a_first_sweep_for_every_kind_of_trainable() -> None:
     assert set(templates.kinds()) == {*trainables(), "function", "ray", "torch"}
 
 
-def test_kinds_are_listed_with_a_line_about_each(capsys: pytest.CaptureFixture[str]) -> None:
+def test_kinds_are_listed_with_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["init", "--list"]) == OK
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == list(templates.kinds())

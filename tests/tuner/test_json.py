@@ -111,7 +111,7 @@ def tools(*calls: tuple[str, dict[str, Any]], folder: Path) -> list[Any]:
     """Start ``tuner mcp`` in a folder, as an agent does, and call tools in sequence."""
     from mcp import Client, StdioServerParameters
 
-    async def talk() -> list[Any]:
+    async def exchange() -> list[Any]:
         server = StdioServerParameters(
             command=sys.executable, args=["-m", "tuner.cli", "mcp"], cwd=str(folder), env=_environment()
         )
@@ -119,7 +119,7 @@ def tools(*calls: tuple[str, dict[str, Any]], folder: Path) -> list[Any]:
             listed = (await client.list_tools()).tools
             return [listed, *[await client.call_tool(name, arguments) for name, arguments in calls]]
 
-    return asyncio.run(talk())
+    return asyncio.run(exchange())
 
 
 def _environment() -> dict[str, str]:

@@ -83,8 +83,8 @@ def test_optuna_gets_its_own_defaults(sampler: Any, monkeypatch: pytest.MonkeyPa
 def test_hyperopt_gets_its_own_defaults(algorithm: Callable[..., Any], names: Mapping[str, str]) -> None:
     spec = HyperOpt(algorithm="tpe" if "gamma" in names else "anneal")
     own = {name: one.default for name, one in inspect.signature(algorithm).parameters.items()}
-    set_by_us = {name: value for name, value in spec.model_dump().items() if name in names}
-    assert set_by_us == {ours: own[theirs] for ours, theirs in names.items()}
+    given = {name: value for name, value in spec.model_dump().items() if name in names}
+    assert given == {ours: own[theirs] for ours, theirs in names.items()}
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -1,4 +1,4 @@
-"""What a user sees of a running sweep: the view, the terminal picture of any size, and the notebook cell."""
+"""The display of a running sweep: the view, the terminal picture of any size, and the notebook cell."""
 
 import dataclasses
 import io
@@ -261,7 +261,7 @@ def test_the_resource_that_measures_trials_is_named():
 
 
 @pytest.mark.parametrize(
-    ("counts", "said"),
+    ("counts", "text"),
     [
         (WorkerCounts(2, 0, 1, 1, 2), "1 of 2 busy"),
         (WorkerCounts(2, 1, 2, 7, 8), "2 of 2 busy · 7 of 8 lanes in use · 1 starting"),
@@ -271,8 +271,8 @@ def test_the_resource_that_measures_trials_is_named():
         (None, ""),
     ],
 )
-def test_workers_are_shown_with_their_lanes_if_they_have_several(counts, said):
-    assert words.workers(counts) == said
+def test_workers_are_shown_with_their_lanes_if_they_have_several(counts, text):
+    assert words.workers(counts) == text
 
 
 def test_failures_are_counted_by_kind_with_the_most_recent_message():

@@ -83,8 +83,8 @@ def test_a_lock_file_torn_by_a_crash_is_taken_over_on_a_local_disk(torn, tmp_pat
 
 def test_a_write_error_of_pyarrow_names_the_folder(tmp_path):
     (tmp_path / "checkpoints").touch()
-    said = f"^{tmp_path}: cannot be written: Cannot create directory"
-    with pytest.raises(ResultsError, match=said), writing(tmp_path):
+    message = f"^{tmp_path}: cannot be written: Cannot create directory"
+    with pytest.raises(ResultsError, match=message), writing(tmp_path):
         LocalFileSystem().create_dir(f"{tmp_path}/checkpoints")
 
 

@@ -1,4 +1,4 @@
-"""What loggers receive, what CSV files hold, and the error for an unusable logger."""
+"""The calls that loggers receive, the CSV files, and the error for an unusable logger."""
 
 from __future__ import annotations
 
@@ -45,19 +45,19 @@ class Trial(SimpleNamespace):
 class Recorder(LoggerCallback):
     """A logger that records every call."""
 
-    told: ClassVar[list[str]] = []
+    calls: ClassVar[list[str]] = []
 
     def log_trial_start(self, trial: Any) -> None:
-        self.told.append(f"start {trial.trial_id} {trial} of {trial.experiment_dir_name}")
+        self.calls.append(f"start {trial.trial_id} {trial} of {trial.experiment_dir_name}")
 
     def log_trial_result(self, iteration: int, trial: Any, result: dict[str, Any]) -> None:
-        self.told.append(f"result {trial.trial_id} {result}")
+        self.calls.append(f"result {trial.trial_id} {result}")
 
     def log_trial_end(self, trial: Any, failed: bool = False) -> None:
-        self.told.append(f"end {trial.trial_id}")
+        self.calls.append(f"end {trial.trial_id}")
 
     def on_experiment_end(self, trials: Any, **info: Any) -> None:
-        self.told.append(f"over {[trial.trial_id for trial in trials]}")
+        self.calls.append(f"over {[trial.trial_id for trial in trials]}")
 
 
 class Hanging(Callback):
@@ -103,24 +103,24 @@ def named(what: str) -> str:
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    LoggerSpec(kind=named("Recorder")).build()  # the file becomes a module of its own when a sweep names it
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    LoggerSpec(kind=named("Recorder")).build()  # a sweep that names the file loads it as another module
     import sys
 
     recorder = sys.modules[LoggerSpec(kind=named("Recorder")).check().__module__].Recorder
-    recorder.told = []
-    found: list[str] = recorder.told
+    recorder.calls = []
+    found: list[str] = recorder.calls
     return found
 
 
-def test_trial_names_belong_to_one_sweep_only(told: list[str]) -> None:
+def test_trial_names_belong_to_one_sweep_only(calls: list[str]) -> None:
     for sweep_id in ("aaaa", "bbbb"):
         one = Loggers(sweep(named("Recorder")), sweep_id)
         trial = Trial(0)
         one.started(trial, iteration=1, trials=[trial])
         one.result(trial, {"loss": 1.0}, iteration=1, trials=[trial])
         one.ended(trial, iteration=1, trials=[trial])
-    assert told == [
+    assert calls == [
         line
         for name in ("digits_aaaa_00000", "digits_bbbb_00000")
         for line in (
@@ -131,24 +131,26 @@ def test_trial_names_belong_to_one_sweep_only(told: list[str]) -> None:
     ]
 
 
-def test_trials_left_open_by_an_interruption_are_closed(told: list[str]) -> None:
+def test_trials_left_open_by_an_interruption_are_closed(calls: list[str]) -> None:
     one = Loggers(sweep(named("Recorder")), "aaaa")
     trials = [Trial(0), Trial(1)]
     one.started(trials[0], iteration=1, trials=trials)
     assert one.close(trials, interrupted=True) == []
-    assert told[1:] == ["end digits_aaaa_00000", "over ['digits_aaaa_00000', 'digits_aaaa_00001']"]
+    assert calls[1:] == ["end digits_aaaa_00000", "over ['digits_aaaa_00000', 'digits_aaaa_00001']"]
 
 
-def test_a_trial_that_never_ran_is_not_ended(told: list[str]) -> None:
+def test_a_trial_that_never_ran_is_not_ended(calls: list[str]) -> None:
     one = Loggers(sweep(named("Recorder")), "aaaa")
     one.ended(Trial(0), iteration=1, trials=[])
-    assert told == []
+    assert calls == []
 
 
 def test_a_logger_that_does_not_close_is_abandoned_with_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loggers, "_SECONDS_TO_CLOSE_WHEN_INTERRUPTED", 0.1)
-    said = Loggers(sweep(named("Hanging")), "aaaa").close([], interrupted=True)
-    assert said == [f"logger '{named('Hanging')}' was cut off after 0.1 s; it may not have sent everything"]
+    warnings = Loggers(sweep(named("Hanging")), "aaaa").close([], interrupted=True)
+    assert warnings == [
+        f"logger '{named('Hanging')}' was cut off after 0.1 s; it may not have sent everything"
+    ]
 
 
 def test_a_failing_logger_is_named_with_its_error() -> None:

@@ -1,4 +1,4 @@
-"""Where the user's code is looked up."""
+"""The places where the user's code is looked up."""
 
 import re
 import sys

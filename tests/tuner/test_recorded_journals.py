@@ -39,7 +39,7 @@ def test_the_report_equals_the_recorded_one(recorded):
         }
         for trial in report.trials
     ]
-    told = {
+    found = {
         "trials": trials,
         "best": present(report.best()).id,
         "reason": report.reason,
@@ -47,7 +47,7 @@ def test_the_report_equals_the_recorded_one(recorded):
         "decisions": len(report.decisions()),
         "incumbents": len(report.incumbents()),
     }
-    assert told == EXPECTED[name]
+    assert found == EXPECTED[name]
 
 
 def test_a_sweep_can_be_resumed_after_any_event(recorded):

@@ -230,14 +230,14 @@ def test_reinforce_learns_a_reward_of_texts():
 
 
 def test_reinforce_learns_from_configurations_chosen_elsewhere():
-    told, untold = build(Reinforce(batch=2)), build(Reinforce(batch=2))
+    informed, uninformed = build(Reinforce(batch=2)), build(Reinforce(batch=2))
     config = {"architecture": "dense width=64 activation=tanh", "batch_size": 64}
-    for searcher in (told, untold):
+    for searcher in (informed, uninformed):
         for trial, value in ((-1, 1.0), (0, 0.0)):
             searcher.take(trial, config) if trial < 0 else searcher.suggest(trial)
-            if searcher is told or trial == 0:
+            if searcher is informed or trial == 0:
                 searcher.finish(trial, "completed", value)
-    assert [told.suggest(n) for n in range(1, 9)] != [untold.suggest(n) for n in range(1, 9)]
+    assert [informed.suggest(n) for n in range(1, 9)] != [uninformed.suggest(n) for n in range(1, 9)]
 
 
 def test_a_value_between_two_options_counts_as_the_nearer_option():
@@ -279,8 +279,8 @@ def test_a_saved_controller_continues_where_it_stopped(tmp_path):
     teacher.save(tmp_path)
     spec = Reinforce(controller=str(tmp_path / "controller.pt"))
     assert spec.source_problems(SPACE) == []
-    goes_on, starts_anew = (fmean(reward(s.suggest(n)) for n in range(30)) for s in (build(spec), build()))
-    assert goes_on > starts_anew + 0.3
+    continued, fresh = (fmean(reward(s.suggest(n)) for n in range(30)) for s in (build(spec), build()))
+    assert continued > fresh + 0.3
 
 
 def test_a_saved_controller_holds_only_tensors_and_numbers(tmp_path):

@@ -91,9 +91,9 @@ def writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Writer]:
     monkeypatch.setattr(
         "tuner.journal._file.time", SimpleNamespace(time=lambda: float(next(ticks)), monotonic=monotonic)
     )
-    made = Writer(tmp_path)
-    yield made
-    made.journal.close()
+    fresh = Writer(tmp_path)
+    yield fresh
+    fresh.journal.close()
 
 
 @pytest.fixture
@@ -538,7 +538,7 @@ def test_markup_in_user_text_is_shown_verbatim(writer: Writer) -> None:
 
 @pytest.fixture
 def measured(writer: Writer) -> Report:
-    """Return trials with metrics, some of which appear late or are missing at the best iteration."""
+    """Return trials with metrics; some metrics appear late or are missing at the best iteration."""
     writer.sweep(mode="min", space={"lr": {"float": [0.0, 1.0]}})
     for trial, shift in ((0, 0.0), (1, 0.1)):
         writer.start(trial, {"lr": 0.1 + shift})
@@ -690,7 +690,7 @@ def test_the_text_about_the_end_matches_the_exit_code(
 
 def test_trials_that_end_alone_or_by_a_budget_do_not_count_as_stopped_early(writer: Writer) -> None:
     writer.sweep()
-    writer.run(0, 0.5)  # the trial ended of its own accord
+    writer.run(0, 0.5)  # the trial itself ended
     writer.start(1)
     writer.results(1, 0.4)
     reason = "its time (budget.trial_seconds) is up"

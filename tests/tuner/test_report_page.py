@@ -93,7 +93,7 @@ def data_of(report: Report) -> Any:
 
 
 def cells_of(report: Report) -> dict[str, tuple[str, list[Any]]]:
-    """The kind and the cells of each column that the page gives its script."""
+    """Return the kind and the cells of each column that the page passes to its script."""
     return {
         column["name"]: (
             column["kind"],
@@ -246,7 +246,7 @@ def test_the_page_has_colours_for_dark_displays_and_no_fixed_width(mixed: Report
 
 
 def test_the_script_draws_like_the_page() -> None:
-    """They have the same limits: the script replaces what the page was written with."""
+    """Both use the same limits, since the script redraws what the page was written with."""
     script = files("tuner.report.page").joinpath("page.js").read_text()
     found = {name: int(value) for name, value in re.findall(r"const ([A-Z_]+) = (\d+);", script)}
     assert found == {

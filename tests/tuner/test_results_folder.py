@@ -66,9 +66,9 @@ def test_a_lost_checkpoint_is_reported_as_missing(tmp_path: Path) -> None:
     best = report.best()
     assert best is not None
     assert (best.checkpoint, best.gone) == (None, name)
-    said = f"gone: there is no {name} in the results folder"
-    assert f"checkpoint  {said}\n" in renderings.summary(report)
-    assert said in renderings.html(report)
+    text = f"gone: there is no {name} in the results folder"
+    assert f"checkpoint  {text}\n" in renderings.summary(report)
+    assert text in renderings.html(report)
     data = json.loads(renderings.json(report))["best"]
     assert (data["checkpoint"], data["checkpoint_gone"]) == (None, name)
 

@@ -192,10 +192,10 @@ def test_curve_stops_only_trials_unlikely_to_beat_the_best():
     scheduler = started(Curve(patience=None), 81, 3)
     iterations = np.arange(1, 82)
     assert train(scheduler, 0, 0.2 + 0.8 / iterations).action is Action.COMPLETE
-    hopeless = train(scheduler, 1, 0.5 + 0.5 / iterations)
-    assert hopeless.action is Action.STOP
-    assert hopeless.resource < 20
-    assert hopeless.reason.startswith("beats the best with probability ")
+    bad = train(scheduler, 1, 0.5 + 0.5 / iterations)
+    assert bad.action is Action.STOP
+    assert bad.resource < 20
+    assert bad.reason.startswith("beats the best with probability ")
     assert train(scheduler, 2, 0.1 + 0.9 / np.sqrt(iterations)).action is Action.COMPLETE
 
 
@@ -227,7 +227,7 @@ def test_probability_is_calibrated_on_curves_of_the_family():
 
 
 def ended_early(spec, *, trials, length, iterations, seed=0):
-    """Return a simulated sweep whose trials end of their own accord after ``length`` of ``iterations``."""
+    """Return a simulated sweep whose trials end early, after ``length`` of ``iterations``."""
     sweep = Sweep(
         trainable=TrainableSpec(kind="nothing"),
         space={"x": Float(0.0, 1.0)},

@@ -51,7 +51,7 @@ def test_the_oldest_member_dies_however_fit_it_is() -> None:
     child = searcher.suggest(3)
     assert apart(child, configs[0]) == 1
     searcher.finish(3, "completed", 0.7)
-    # The first was the best; of those still alive, the third is.
+    # The first was the best; the third is the best that is still alive.
     assert apart(searcher.suggest(4), configs[2]) == 1
 
 

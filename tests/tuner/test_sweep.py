@@ -298,7 +298,7 @@ SENTENCES: dict[str, list[str]] = {
 
 
 class Patient(SearcherSpec):
-    """A user's searcher: not in the table, with a setting of its own."""
+    """A user's searcher: not in the table, with its own setting."""
 
     patience: int = 3
 

@@ -1,4 +1,4 @@
-"""The advice for users who write the terms of Ray Tune, Optuna, Weights & Biases, Syne Tune or Ax."""
+"""Advice for users who write a sweep in the terms of Ray Tune, Optuna, Weights & Biases, Syne Tune or Ax."""
 
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,9 @@ SOUND = {
 def test_a_sweep_of_another_tool_gets_advice_on_what_to_write(case: dict[str, Any], tmp_path: Path) -> None:
     own = {line.partition(":")[0] for line in case["sweep"].splitlines()}
     left = own | set(case.get("without", []))
-    sound = [f"{part}: {text}" for part, text in SOUND.items() if part not in left]
+    unchanged = [f"{part}: {text}" for part, text in SOUND.items() if part not in left]
     path = tmp_path / "mine.yaml"
-    path.write_text("\n".join([*sound, case["sweep"]]))
+    path.write_text("\n".join([*unchanged, case["sweep"]]))
     with pytest.raises(SpecError) as refusal:
         Sweep.read(path)
     assert sorted(map(str, refusal.value.problems)) == sorted(case["answers"])

@@ -370,13 +370,13 @@ def test_a_trainable_may_refuse_configurations_before_any_runs(settings, space, 
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "warned"),
     [
         ("tune.report({'loss': 1.0})", True),
         ("tune.report({'loss': 1.0}, checkpoint=tune.Checkpoint.from_directory('.'))", False),
     ],
 )
-def test_trials_that_will_start_over_are_announced(body, said, tmp_path, monkeypatch):
+def test_trials_that_will_start_over_are_announced(body, warned, tmp_path, monkeypatch):
     (tmp_path / "reporting.py").write_text(f"from ray import tune\ndef train(config):\n    {body}\n")
     monkeypatch.setattr("sys.path", list(sys.path))
     parts = {
@@ -385,11 +385,12 @@ def test_trials_that_will_start_over_are_announced(body, said, tmp_path, monkeyp
         "objective": {"metric": "loss", "mode": "min"},
         "budget": {"trials": 3, "iterations": 9},
     }
-    told = Sweep(**parts, scheduler="asha").repetition()
-    assert (told is not None) is said
+    warning = Sweep(**parts, scheduler="asha").repetition()
+    assert (warning is not None) is warned
     assert (
-        told is None
-        or "writes no checkpoints, so asha restarts paused trials from the start; report a checkpoint" in told
+        warning is None
+        or "writes no checkpoints, so asha restarts paused trials from the start; report a checkpoint"
+        in warning
     )
     assert Sweep(**parts, scheduler="asha_stop").repetition() is None
     sys.modules.pop("reporting")
