@@ -1,4 +1,4 @@
-"""How many examples the tests of properties draw."""
+"""The number of examples that property tests draw."""
 
 from hypothesis import settings
 
@@ -6,5 +6,5 @@ settings.register_profile("thorough", max_examples=1000, deadline=None)
 
 
 def scaled(examples: int) -> int:
-    """Return so many, or ten times as many with ``--hypothesis-profile thorough``."""
+    """Return the number of examples, ten times as many under ``--hypothesis-profile thorough``."""
     return max(1, examples * settings().max_examples // 100)

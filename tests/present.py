@@ -1,4 +1,4 @@
-"""For what may be ``None``, and must not be in a test."""
+"""Narrow an optional value to one that must exist, for tests under mypy."""
 
 from typing import TypeVar
 
@@ -6,6 +6,6 @@ T = TypeVar("T")
 
 
 def present(value: T | None) -> T:
-    """Return a value that must be there."""
+    """Return the value, which must not be ``None``."""
     assert value is not None
     return value

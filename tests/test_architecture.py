@@ -40,7 +40,7 @@ ON_RAY = {"cluster", "ray_internals", "storage", "worker"}
 LAYER = {part: number for number, parts in enumerate(LAYERS) for part in parts}
 # A searcher may be a model too. It then has a separate file, which is imported only to build it.
 USED_BY = {"tuner/searchers/_controller.py": {"torch"}, "tuner/searchers/_forest.py": {"sklearn"}}
-TEMPLATES = {*(ROOT / "tuner" / "templates").glob("*/")}  # what users get, not our code
+TEMPLATES = {*(ROOT / "tuner" / "templates").glob("*/")}  # templates for users, not our code
 HEAVY = ("ray", "torch", "optuna", "hyperopt", "sklearn", "pandas")
 
 
@@ -250,7 +250,7 @@ def test_every_public_class_name_is_unique():
     assert sorted({name for name in names if names.count(name) > 1}) == []
 
 
-# The packages that each package of trainables may import: some of those above it in this table.
+# For each package of trainables, the others that it may import; all are above it in this table.
 ROOMS = {
     "atomic": set(),
     "former_paths": set(),

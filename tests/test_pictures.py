@@ -28,7 +28,7 @@ def test_a_picture_shows_what_the_terminal_shows():
     shown = texts(svg)
     assert "digits: 4 trials" in shown
     assert "loss 0.25 (trial 00000, iteration 1)" in shown
-    assert not re.search(r"url\(.?http", svg)  # it loads nothing
+    assert not re.search(r"url\(.?http", svg)  # the picture loads nothing from elsewhere
 
 
 def test_without_a_browser_the_picture_of_the_page_stays_as_it_is(monkeypatch, tmp_path):

@@ -1,4 +1,4 @@
-"""What all contracts share."""
+"""Fixtures that all contract tests share."""
 
 import gc
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture(scope="module", autouse=True)
 def _quick_collection() -> Iterator[None]:
-    """The contract collects garbage for each trial: not among all that torch and Ray have imported."""
+    """Exclude torch and Ray from garbage collection, which the contract runs for each trial."""
     gc.freeze()
     yield
     gc.unfreeze()

@@ -16,7 +16,7 @@ def sweep_of(
 ) -> Sweep:
     """Return a sweep over ``x`` in [0, 1] that minimises ``loss``. ``parts`` replace its parts.
 
-    Two trials run at once, unless the test sets resources: each of them starts a process.
+    Two trials run at once, unless the test sets resources, because each starts a process.
     """
     at_once = {} if "resources" in parts else {"concurrent": 2}
     budget = {"trials": trials, "iterations": iterations, **at_once, **parts.pop("budget", {})}

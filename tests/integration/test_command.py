@@ -48,13 +48,13 @@ def test_json_is_the_only_thing_on_stdout_and_the_exit_code_is_0(command, tmp_pa
     process = command(
         "run", "sweep.yaml", "--json", "--set", "budget.trials=3", "--name", "mine", "--out", "here"
     )
-    out, talk = process.communicate(timeout=120)
+    out, errors = process.communicate(timeout=120)
     data = json.loads(out)
     assert process.returncode == 0
     assert data["counts"]["completed"] + data["counts"]["failed"] == 3
     assert Path(tmp_path, data["results"]) == tmp_path / "here" / "mine"
-    assert talk.startswith("3 trials of")
-    assert "raylet" not in talk
+    assert errors.startswith("3 trials of")
+    assert "raylet" not in errors
 
 
 def test_a_sweep_whose_trials_all_fail_exits_with_1(command, cluster):
@@ -68,17 +68,17 @@ def test_a_sweep_whose_trials_all_fail_exits_with_1(command, cluster):
 def test_an_existing_name_exits_with_2(command, cluster, tmp_path):
     (tmp_path / "results" / "taken").mkdir(parents=True)
     process = command("run", "sweep.yaml", "--name", "taken", "--address", cluster)
-    _, talk = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 2
-    assert talk == "error: name: results/taken already exists; choose another name or remove it\n"
+    assert errors == "error: name: results/taken already exists; choose another name or remove it\n"
 
 
 def test_an_impossible_resource_request_exits_with_2(command, cluster):
     process = command("run", "sweep.yaml", "--address", cluster, "--set", "resources.gpu=16")
-    _, talk = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 2
-    assert talk.startswith("error: resources: no node can hold a trial with cpu=1, gpu=16;")
-    assert "Traceback" not in talk
+    assert errors.startswith("error: resources: no node can hold a trial with cpu=1, gpu=16;")
+    assert "Traceback" not in errors
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "terminate"])
@@ -107,10 +107,10 @@ def test_a_sweep_interrupted_while_ray_starts_exits_with_130(number, command):
         assert process.poll() is None
     family = psutil.Process(process.pid).children(recursive=True)
     os.kill(process.pid, number)
-    _, talk = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "interrupted" in talk
-    assert "Traceback" not in talk
+    assert "interrupted" in errors
+    assert "Traceback" not in errors
     _, alive = psutil.wait_procs(family, timeout=20)
     assert not alive
 
@@ -168,9 +168,9 @@ def test_a_killed_sweep_can_still_be_reported(command, cluster, tmp_path):
 
 def test_an_address_without_a_cluster_exits_with_2(command):
     process = command("run", "sweep.yaml", "--address", "127.0.0.1:1")
-    _, talk = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 2
-    assert talk.startswith("error: address: no Ray cluster at '127.0.0.1:1' can be reached")
+    assert errors.startswith("error: address: no Ray cluster at '127.0.0.1:1' can be reached")
 
 
 def test_a_sweep_restores_the_environment_and_the_log_levels(tmp_path):

@@ -11,7 +11,7 @@ from tuner.code.modules import LOADED_FILES
 
 @pytest.fixture
 def _files_as_before():
-    """Forget the files that a sweep has loaded; other tests have files with the same names."""
+    """Forget the files that a sweep has loaded, since other tests use the same file names."""
     before = dict(LOADED_FILES)
     yield
     for name in LOADED_FILES.keys() - before.keys():

@@ -125,7 +125,10 @@ def test_after_any_event_each_checkpoint_is_registered_once(report):
 
 
 def check_checkpoints(report):
-    """Ray would delete a checkpoint that is registered twice. A copy has no value of the trial itself."""
+    """Check that each checkpoint is registered once and that a copy has no value of the trial itself.
+
+    Ray deletes a checkpoint that is registered twice.
+    """
     everything = list(read(report.folder))
     for end in range(1, len(everything)):
         for trial in History.of(everything[:end]).trials.values():

@@ -67,14 +67,14 @@ def table(report: Report):
 
 @pytest.mark.parametrize(("searcher", "scheduler"), CASES, ids=lambda case: str(case))
 def test_a_killed_sweep_resumes_as_if_never_interrupted(searcher, scheduler, cluster, tmp_path):
-    whole = run(make(tmp_path / "whole", searcher, scheduler))
+    uninterrupted = run(make(tmp_path / "whole", searcher, scheduler))
     folder = killed(make(tmp_path / "broken", searcher, scheduler), cluster, after=40)
     broken = Report.read(folder)
     assert broken.reason is None
     assert sum(broken.counts()[state] for state in ("completed", "stopped")) < 8
     resumed = resume(folder)
     assert resumed.reason == "trials"
-    assert table(resumed) == table(whole)
+    assert table(resumed) == table(uninterrupted)
     kept = [entry.name for entry in (resumed.folder / "checkpoints").iterdir() if entry.is_dir()]
     assert kept == [present(resumed.best()).id]
 

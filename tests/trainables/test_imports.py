@@ -32,7 +32,7 @@ print(*{{"torch._dynamo", "sympy", "sklearn"}} & sys.modules.keys())
 
 STACKED = """
 import sys
-sys.modules["ray"] = None  # whoever imports it fails
+sys.modules["ray"] = None  # importing it fails
 import torch
 from torch import nn
 from torch.nn import functional

@@ -145,7 +145,10 @@ def curves(trials, epochs, *, stacked, metrics=METRICS):
 
 
 def lanes_of(every, parts):
-    """Trials that take the values of each option in turn: as many as the longest list has, but at least 3."""
+    """Return trials that take the values of each option in turn.
+
+    There is one trial per value of the longest option, and at least 3.
+    """
     lanes = max(3, *map(len, parts.values())) if parts else 3
     return [
         {**config, **{name: values[lane % len(values)] for name, values in parts.items()}}
@@ -287,9 +290,9 @@ def test_a_trial_can_move_between_a_stack_and_training_alone(optimizer, tmp_path
 
 def test_a_diverging_lane_does_not_affect_the_others():
     every = list(configs(3, optimizer="sgd", precision="float64"))
-    wild = {**every[1], "lr": 1e9}
+    diverging = {**every[1], "lr": 1e9}
     alone = curves([MLP(config=dict(config)) for config in (every[0], every[2])], 5, stacked=False)
-    stacked = curves([MLP(config=dict(c)) for c in (every[0], wild, every[2])], 5, stacked=True)
+    stacked = curves([MLP(config=dict(c)) for c in (every[0], diverging, every[2])], 5, stacked=True)
     assert not np.isfinite(stacked[1, -1, 0]) or stacked[1, -1, 0] > 1e3
     np.testing.assert_allclose(stacked[[0, 2]], alone, rtol=1e-8)
 
@@ -537,11 +540,11 @@ def test_the_number_of_lanes_is_measured_with_one_copy_of_the_data(monkeypatch):
     data = {part.untyped_storage().data_ptr() for part in (*learner.training, *learner.validation)}
     copied, copy = set(), torch.Tensor.__deepcopy__
 
-    def noting(self, memo):
+    def deepcopy(self, memo):
         copied.add(self.untyped_storage().data_ptr())
         return copy(self, memo)
 
-    monkeypatch.setattr(torch.Tensor, "__deepcopy__", noting)
+    monkeypatch.setattr(torch.Tensor, "__deepcopy__", deepcopy)
     assert MLP.best_lanes(every, most=4) >= 1
     assert copied
     assert not copied & data
@@ -568,16 +571,16 @@ def test_evaluation_passes_at_least_the_batch_size_of_rows_at_once(batch_size, p
     learners = MLP._learners(list(configs(4, batch_size=batch_size)))
     rows, forward = [], stacked_forward.forward
 
-    def noting(model, **parts):
+    def counting_forward(model, **parts):
         run = forward(model, **parts)
 
-        def noted(parameters, buffers, inputs):
+        def counting_run(parameters, buffers, inputs):
             rows.append(len(inputs))
             return run(parameters, buffers, inputs)
 
-        return noted if parts else run
+        return counting_run if parts else run
 
-    monkeypatch.setattr(stacked_forward, "forward", noting)
+    monkeypatch.setattr(stacked_forward, "forward", counting_forward)
     stack.advance(learners, StackingRecord())
     assert rows == passes
 

@@ -155,7 +155,7 @@ def test_simultaneous_suggestions_spread_over_the_unknown_region(surrogate):
 
 @BOTH
 def test_one_branch_of_a_condition_learns_from_the_other(surrogate):
-    """x has the same effect in both branches, so 30 trials of one branch and 3 bad ones of the other suffice.
+    """x has the same effect in both branches. 30 trials of one branch and 3 bad ones of the other suffice.
 
     A uniform draw satisfies |x - 0.25| <= 0.15 with probability 0.3; five of five do so once in 400 times.
     """

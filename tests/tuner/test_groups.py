@@ -24,23 +24,23 @@ class Ray(ResourceManager):
     """Two CPUs and a GPU, handed out to any request that fits."""
 
     def __init__(self):
-        self.asked, self.placed = [], []
+        self.requested, self.placed = [], []
 
     def request_resources(self, resource_request):
-        self.asked.append(resource_request)
+        self.requested.append(resource_request)
 
     def cancel_resource_request(self, resource_request):
-        self.asked.remove(resource_request)
+        self.requested.remove(resource_request)
 
     def has_resources_ready(self, resource_request):
         taken = sum(group.resource_request.required_resources["CPU"] for group in self.placed)
         needed = resource_request.required_resources["CPU"]
-        return resource_request in self.asked and taken + needed <= TOTAL["CPU"]
+        return resource_request in self.requested and taken + needed <= TOTAL["CPU"]
 
     def acquire_resources(self, resource_request):
         if not self.has_resources_ready(resource_request):
             return None
-        self.asked.remove(resource_request)
+        self.requested.remove(resource_request)
         self.placed.append(Group(resource_request))
         return self.placed[-1]
 
@@ -48,7 +48,7 @@ class Ray(ResourceManager):
         self.placed = [group for group in self.placed if group is not acquired_resource]
 
     def clear(self):
-        self.asked, self.placed = [], []
+        self.requested, self.placed = [], []
 
 
 class Group(AcquiredResources):
@@ -225,7 +225,7 @@ def test_a_matching_process_goes_to_a_later_trial_at_first():
     cluster.groups.request_resources(ONE)
     cluster.end(lease)
     assert present(cluster.groups.acquire_resources(ONE)).worker is lease.worker
-    assert cluster.ray.asked == [OTHER]
+    assert cluster.ray.requested == [OTHER]
 
 
 def test_after_a_long_wait_the_first_trial_precedes_a_matching_one():
@@ -243,7 +243,7 @@ def test_a_trial_waits_briefly_for_a_matching_process_before_an_idle_one_is_ende
     running, idle = cluster.begin(ONE), cluster.begin(OTHER)
     cluster.end(idle)
     cluster.groups.request_resources(ONE)
-    assert (cluster.sizes, cluster.ray.asked) == ([1, 1], [])
+    assert (cluster.sizes, cluster.ray.requested) == ([1, 1], [])
     cluster.end(running)
     assert cluster.groups.acquire_resources(ONE).worker is running.worker
     assert cluster.begin(OTHER).worker is idle.worker
@@ -266,7 +266,7 @@ def test_a_request_withdrawn_in_time_never_reaches_ray(cluster):
     cluster.groups.cancel_resource_request(ONE)
     cluster.clock.now = 0.5
     cluster.groups.grow()
-    assert (cluster.sizes, cluster.ray.asked) == ([1, 1], [])
+    assert (cluster.sizes, cluster.ray.requested) == ([1, 1], [])
 
 
 def test_no_more_groups_are_requested_than_allowed():
@@ -343,7 +343,7 @@ def test_a_request_withdrawn_while_waiting_is_cancelled_at_ray(cluster):
     cluster.begin(BOTH)
     cluster.groups.request_resources(ONE)
     cluster.groups.cancel_resource_request(ONE)
-    assert cluster.ray.asked == []
+    assert cluster.ray.requested == []
 
 
 def test_only_running_trials_hold_gpus_and_slots(cluster):

@@ -135,7 +135,7 @@ def test_time_left_does_not_count_the_set_up_of_a_trial(tmp_path):
     pace = Pace(clock)
     driver = driving(tmp_path, trials=2, iterations=20, running=2)
     pace.see(driver.state)
-    clock.now += 30  # one of the 30 seconds was training
+    clock.now += 30  # one of these seconds was training
     report(driver, 0, 1, 1.0)
     pace.see(driver.state)
     assert pace.remaining(driver.state) == pytest.approx(39.0)

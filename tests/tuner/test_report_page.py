@@ -24,7 +24,7 @@ from tuner.report.page import _heatmap, _trials, html_snippet, page_data
 from tuner.report.page._scales import linear, logarithmic, of_values
 from tuner.report.page._words import brief
 
-__all__ = ["mixed", "writer"]  # fixtures
+__all__ = ["mixed", "writer"]
 
 RECORDED = Path(__file__).with_name("journals")
 VOID = {"meta", "br", "input"}

@@ -151,22 +151,22 @@ def test_every_trial_ends_with_every_scheduler(name, workers):
 def test_every_searcher_works_with_every_scheduler(searcher, scheduler):
     space = {"x": Float(0, 1, points=4), "y": Choice([1, 2, 3]), "z": Float(0, 1, points=2, when={"y": 3})}
     budget = Budget(trials=16, iterations=9)
-    asked = sweep(space=space, budget=budget, searcher=searcher, scheduler=scheduler)
-    run = simulate(asked, PowerLawCurves(9), workers=3, costs=Costs(trial=0.1, failures=0.2))
+    planned = sweep(space=space, budget=budget, searcher=searcher, scheduler=scheduler)
+    run = simulate(planned, PowerLawCurves(9), workers=3, costs=Costs(trial=0.1, failures=0.2))
     assert run.waiting == []
     assert sum(run.endings.values()) == len(run.iterations_of) == 16
 
 
 @pytest.mark.parametrize("name", ["asha", "hyperband"])
 def test_the_same_sweep_gives_the_same_simulation(name):
-    asked = sweep(budget=Budget(trials=60, iterations=27), scheduler=name, searcher="optuna")
-    first, second = (simulate(asked, PowerLawCurves(27, noise=0.1), workers=5) for _ in range(2))
+    planned = sweep(budget=Budget(trials=60, iterations=27), scheduler=name, searcher="optuna")
+    first, second = (simulate(planned, PowerLawCurves(27, noise=0.1), workers=5) for _ in range(2))
     assert first == second
 
 
 def test_asha_speeds_up_almost_in_proportion_to_the_workers():
-    asked = sweep(budget=Budget(trials=2000, iterations=27), scheduler=Asha())
-    alone, many = (simulate(asked, PowerLawCurves(27), workers=workers).seconds for workers in (1, 64))
+    planned = sweep(budget=Budget(trials=2000, iterations=27), scheduler=Asha())
+    alone, many = (simulate(planned, PowerLawCurves(27), workers=workers).seconds for workers in (1, 64))
     assert alone / (64 * many) >= 0.8
 
 
@@ -302,7 +302,7 @@ def true_curve(config, trial):
     return LearningCurve((values + 0.02 * rng.normal(size=27)).tolist(), 0.05)
 
 
-def asked_for(scheduler, seed):
+def planned_sweep(scheduler, seed):
     return sweep(
         space={"lr": Float(1e-5, 1.0, log=True), "depth": Int(1, 3)},
         budget=Budget(trials=64, iterations=27),
@@ -311,11 +311,11 @@ def asked_for(scheduler, seed):
     )
 
 
-def pilot_curves(asked, seed):
+def pilot_curves(planned, seed):
     rng = np.random.default_rng(seed)
-    configs = [asked.space.sample(rng) for _ in range(12)]
+    configs = [planned.space.sample(rng) for _ in range(12)]
     return RecordedCurves(
-        asked.space, configs, [true_curve(c, 0) for c in configs], Costs(start=1, trial=0.02)
+        planned.space, configs, [true_curve(c, 0) for c in configs], Costs(start=1, trial=0.02)
     )
 
 
@@ -327,11 +327,11 @@ def test_most_forecasts_from_twelve_curves_are_right(scheduler):
     """
     ratios, times, values = [], 0, 0
     for seed in range(10):
-        asked = asked_for(scheduler, seed)
-        curves = pilot_curves(asked, 100 + seed)
-        found = forecast(asked, curves, scheduler=asked.scheduler, workers=2)
+        planned = planned_sweep(scheduler, seed)
+        curves = pilot_curves(planned, 100 + seed)
+        found = forecast(planned, curves, scheduler=planned.scheduler, workers=2)
         real = simulate(
-            asked.model_copy(update={"seed": 1000 + seed}), true_curve, workers=2, costs=curves.costs
+            planned.model_copy(update={"seed": 1000 + seed}), true_curve, workers=2, costs=curves.costs
         )
         ratios.append(found.seconds / real.seconds)
         times += found.seconds_range[0] <= real.seconds <= found.seconds_range[1]
@@ -343,9 +343,9 @@ def test_most_forecasts_from_twelve_curves_are_right(scheduler):
 
 
 def test_curves_vary_from_trial_to_trial_and_with_the_seed():
-    asked = asked_for("asha", 0)
-    curves = pilot_curves(asked, 0)
-    config = asked.space.sample(np.random.default_rng(5))
+    planned = planned_sweep("asha", 0)
+    curves = pilot_curves(planned, 0)
+    config = planned.space.sample(np.random.default_rng(5))
     one, other = curves.varied(1), curves.varied(2)
     assert one(config, 3) == one(config, 3)
     assert len({tuple(one(config, trial).values) for trial in range(50)}) == 50

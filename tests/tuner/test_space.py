@@ -207,7 +207,6 @@ def test_a_float_on_the_log_scale_is_uniform_in_its_logarithm() -> None:
     drawn = np.array([Float(1e-4, 1.0, log=True).sample(rng) for _ in range(4000)])
     # Half of the draws are below 1e-2. The standard error is 0.008; a deviation of five standard errors
     # occurs once in 1.7 million runs.
-    # million runs.
     assert np.mean(drawn < 1e-2) == pytest.approx(0.5, abs=0.04)
 
 

@@ -98,7 +98,7 @@ def test_the_fitted_noise_matches_the_true_noise(signal, noise, low, high):
 
 
 def test_the_variance_over_trees_adds_that_within_leaves_and_between_trees():
-    """Means 1, 2, 6 and variances 0, 3, 0 give mean 3 and variance (0 + 3 + 0)/3 + (4 + 1 + 9)/3."""
+    """Means 1, 2, 6 have mean 3 and variance 14/3; the mean of the variances 0, 3, 0 is 1."""
     mean, variance = over_trees(np.array([[1.0], [2.0], [6.0]]), np.array([[0.0], [3.0], [0.0]]))
     assert mean.tolist() == [3.0]
     assert variance.tolist() == [pytest.approx(1 + 14 / 3)]

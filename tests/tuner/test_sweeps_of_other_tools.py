@@ -1,4 +1,4 @@
-"""Advice for users who write a sweep in the terms of Ray Tune, Optuna, Weights & Biases, Syne Tune or Ax."""
+"""Advice for sweeps in the terms of Ray Tune, Optuna, Weights & Biases, Syne Tune or Ax."""
 
 from pathlib import Path
 from typing import Any

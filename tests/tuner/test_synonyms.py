@@ -58,7 +58,7 @@ def test_every_synonym_leads_to_our_key(place: Any) -> None:
     for ours, theirs in KEYS[place].items():
         for name in theirs.split():
             assert likely(name, [ours]) == ours
-            # The word may mean another of our keys too; then the list of hints contains one that works.
+            # The word may also mean another of our keys; then the list of hints contains one that works.
             found = likely(name, OURS[place])
             assert found is not None
             assert squeezed(name) in {
