@@ -42,39 +42,39 @@ def test_existing_files_are_used_in_place(project):
 
 
 def test_a_node_without_the_files_unpacks_them(project):
-    luggage = CodeArchive([project, project / "data"])
+    archive = CodeArchive([project, project / "data"])
     shutil.rmtree(project)
-    places = luggage.unpack()
+    places = archive.unpack()
     assert names(places[project]) == [".gitignore", "data/rows.csv", "helper.py", "train.py"]
-    assert luggage.unpack() == places
+    assert archive.unpack() == places
     assert moved(str(project / "data"), places) == str(places[project] / "data")
     assert moved("/elsewhere", places) == "/elsewhere"
 
 
 def test_a_node_with_other_files_in_that_place_unpacks_them(project):
-    luggage = CodeArchive([project])
+    archive = CodeArchive([project])
     (project / "helper.py").write_text("VALUE = 2")
-    place = luggage.unpack()[project]
+    place = archive.unpack()[project]
     assert place != project
     assert (place / "helper.py").read_text() == "VALUE = 1"
 
 
 def test_without_git_environments_and_hidden_folders_do_not_travel(project, monkeypatch):
     monkeypatch.setattr(travel, "_list_by_git", lambda root: None)
-    luggage = CodeArchive([project])
+    archive = CodeArchive([project])
     shutil.rmtree(project)
-    found = names(luggage.unpack()[project])
+    found = names(archive.unpack()[project])
     assert {"train.py", "data/rows.csv"} <= set(found)
     assert not any("venv" in name or "pycache" in name for name in found)
 
 
 def test_a_large_folder_does_not_travel_and_its_absence_is_an_error(project, monkeypatch):
     monkeypatch.setattr(travel, "_MAX_BYTES", 10)
-    luggage = CodeArchive([project])
-    assert luggage.unpack() == {project: project}
+    archive = CodeArchive([project])
+    assert archive.unpack() == {project: project}
     shutil.rmtree(project)
     with pytest.raises(ClusterError, match=r"not found on node .*; we send at most 0 MiB of files"):
-        luggage.unpack()
+        archive.unpack()
 
 
 @pytest.fixture
