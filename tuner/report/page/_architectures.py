@@ -43,7 +43,7 @@ def architectures(page: PageData) -> Figure | None:
 
 
 def _drawing(written: str) -> str:
-    """One architecture as SVG, the input at the top."""
+    """Return one architecture as SVG, with the input at the top."""
     layers = [_Layer(part) for part in written.split(";")]
     boxes: list[tuple[int, str]] = [(0, "input")]
     boxes += [(number, layer.label) for number, layer in enumerate(layers, start=1)]
@@ -78,7 +78,7 @@ def _drawing(written: str) -> str:
 
 
 class _Layer:
-    """A layer as its text says: kind, fields, and the earlier layers whose outputs it also gets."""
+    """A layer read from its text: a label, and the earlier layers whose outputs it also gets."""
 
     def __init__(self, written: str) -> None:
         words = written.split()
@@ -94,7 +94,7 @@ class _Layer:
 
 
 def _arc(source: int, target: int) -> str:
-    """An arc from the box of one row to that of a later one; short and long ones are on different sides."""
+    """Return an arc between two boxes. Arcs over an even number of rows are on the right."""
     left, width, height = _BOX
     begin, end = _TOP + source * _STEP + height / 2, _TOP + target * _STEP + height / 2
     reach = min(16 + 9 * (target - source), left)

@@ -1,4 +1,4 @@
-"""Figures of level bars: the importance of hyperparameters, and the timeline of workers and lanes."""
+"""Figures of horizontal bars: the importance of hyperparameters, and the timeline of workers and lanes."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from tuner.report.page.data import DimensionData, PageData, TrialData
 from tuner.report.phrases import several
 
 LEVELS = 9
-"""How many colours there are, from the worst to the best."""
+"""The number of colours, from the worst to the best."""
 
 # Up to this number of different values, each has its own cell.
 _MAX_VALUES = 12
@@ -46,7 +46,7 @@ class Bins:
 
     @property
     def count(self) -> int:
-        """How many cells there are."""
+        """The number of cells."""
         return len(self.labels) if self.is_exact else len(self.labels) - 1
 
     def name(self, cell: int) -> str:

@@ -42,7 +42,7 @@ class Figure:
     body: str
     notes: tuple[str, ...] = ()
     legend: str = ""
-    """HTML."""
+    """As HTML."""
 
 
 def symbols() -> str:

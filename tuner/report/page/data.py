@@ -57,7 +57,7 @@ class TrialData:
     state: State
     value: float | None
     values: tuple[float | None, ...]
-    """Of each objective."""
+    """One value for each objective."""
     iterations: int
     best_iteration: int
     seconds: float
@@ -151,12 +151,12 @@ class ErrorData:
     trial: int
     """The first of them."""
     text: str
-    """Its traceback; the beginning of a very long one is left out."""
+    """Its traceback. A very long one lacks its beginning."""
 
 
 @dataclass(frozen=True)
 class CommandData:
-    """A command that helps now."""
+    """A command that a reader of the page may want next."""
 
     command: str
     purpose: str
@@ -189,7 +189,7 @@ class PageData:
     incumbents: tuple[tuple[float, int, float], ...]
     """(seconds, trial, value) each time the best improved."""
     metrics: tuple[str, ...]
-    """Names of the metrics beside the objectives."""
+    """Names of the metrics, without the objectives."""
     constants: dict[str, Any]
     """Hyperparameters that are not searched."""
     resource: str
@@ -203,7 +203,7 @@ class PageData:
     checkpoint: str
     """Where the best trial's checkpoint is in the results folder, or that there is none."""
     schedule: tuple[tuple[int, dict[str, Any]], ...]
-    """(iteration, hyperparameters that changed) on the way to the best; empty where none changed."""
+    """(iteration, hyperparameters that changed) on the way to the best; empty if none changed."""
     evaluation: dict[str, Any] | None
     errors: tuple[ErrorData, ...]
     commands: tuple[CommandData, ...]
