@@ -132,7 +132,7 @@ class Unsociable(Trainable):
 
 
 def kill_at(kind, number, *, before):
-    """Make this process die before or after it writes the ``number``-th event of a kind."""
+    """Make this process die before or after it writes the ``number``-th event of a kind (``None``: any)."""
     from tuner.journal import Journal
 
     write = Journal.write
@@ -140,11 +140,12 @@ def kill_at(kind, number, *, before):
 
     def writing(self, event):
         nonlocal seen
-        seen += event.kind == kind
-        if before and event.kind == kind and seen == number:
+        counts = kind in (None, event.kind)
+        seen += counts
+        if before and counts and seen == number:
             os.kill(os.getpid(), signal.SIGKILL)
         write(self, event)
-        if event.kind == kind and seen == number:
+        if counts and seen == number:
             os.kill(os.getpid(), signal.SIGKILL)
 
     setattr(Journal, "write", writing)  # noqa: B010  # this process is killed with it

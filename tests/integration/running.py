@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 from tuner import Budget, Float, Objective, Report, Sweep, run
 from tuner.journal import read
 
-TOYS = Path(__file__).with_name("toys.py")
+HERE = Path(__file__).parent
+TOYS = HERE / "toys.py"
 
 
 def sweep_of(
@@ -36,6 +40,21 @@ def sweep_of(
 def run_toy(toy: str, out: Path, /, **parts: Any) -> Report:
     """Run such a sweep on the shared cluster."""
     return run(sweep_of(toy, out, **parts))
+
+
+def killed(sweep: Sweep, kind: str | None, number: int, cluster: str, *, before: bool = False) -> Path:
+    """Return the results folder of a sweep whose driver is killed at the ``number``-th event of a kind."""
+    Path(sweep.out).mkdir(parents=True, exist_ok=True)
+    path = Path(sweep.out, "killed.yaml")
+    path.write_text(sweep.model_copy(update={"name": "killed"}).to_yaml())
+    code = (
+        f"import sys; sys.path.insert(0, {str(HERE)!r}); import diaries; from tuner import Sweep, run\n"
+        f"diaries.kill_at({kind!r}, {number}, before={before})\n"
+        f"run(Sweep.read({str(path)!r}), address={cluster!r})\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    return Path(sweep.out, "killed")
 
 
 def events(report: Report, *kinds: str) -> list[Any]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.integration.running import events, run_toy
+from tests.integration.running import events, killed, run_toy
 from tests.present import present
 from tuner import Budget, Float, Objective, Report, Resources, ResultsError, Sweep, resume, run
 from tuner.errors import ClusterError
@@ -46,21 +45,6 @@ def sweep_of(
         name="diary",
         out=str(out),
     )
-
-
-def killed(sweep, kind, number, cluster, *, before=False):
-    """Return the results folder of a sweep whose driver is killed at one event of its journal."""
-    Path(sweep.out).mkdir(parents=True, exist_ok=True)
-    path = Path(sweep.out, "killed.yaml")
-    path.write_text(sweep.to_yaml())
-    code = (
-        f"import sys; sys.path.insert(0, {str(HERE)!r}); import diaries; from tuner import Sweep, run\n"
-        f"diaries.kill_at({kind!r}, {number}, before={before})\n"
-        f"run(Sweep.read({str(path)!r}), address={cluster!r})\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
-    assert done.returncode == -9, done.stderr.decode()
-    return Path(sweep.out, sweep.name)
 
 
 def table(report: Report):

@@ -104,14 +104,6 @@ class Lineage(Laned):
         self.history = json.loads(Path(checkpoint_dir, "history.json").read_text())
 
 
-class SlowLineage(Lineage):
-    """A ``Lineage`` slow enough to be killed in the middle."""
-
-    def step(self):
-        time.sleep(0.06)
-        return super().step()
-
-
 class DyingLane(Laned):
     """One trial kills the process, once or ``always``. The others in it must be started again."""
 

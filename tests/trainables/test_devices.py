@@ -97,17 +97,15 @@ class Moves(TorchDispatchMode):
         return result
 
 
-@pytest.mark.parametrize("optimizer", get_args(OptimizerName))
+NUMBERS = {"warmup": 2.0, "noise": 0.1, "mixup": 0.2, "clip_norm": 1.0, "l1": 0.1, "label_smoothing": 0.1}
+IMAGES = {"flip": 0.5, "shift": 1, "rotation": 5.0, "cutout": 2, "normalization": "batch"}
+
+
+# An optimizer takes the same steps for any model, so a CNN is tried with one.
 @pytest.mark.parametrize(
-    ("model", "more"),
-    [
-        (
-            MLP,
-            {"warmup": 2.0, "noise": 0.1, "mixup": 0.2, "clip_norm": 1.0, "l1": 0.1, "label_smoothing": 0.1},
-        ),
-        (CNN, {"flip": 0.5, "shift": 1, "rotation": 5.0, "cutout": 2, "normalization": "batch"}),
-    ],
-    ids=["MLP", "CNN"],
+    ("model", "more", "optimizer"),
+    [*((MLP, NUMBERS, name) for name in get_args(OptimizerName)), (CNN, IMAGES, "adam")],
+    ids=[*get_args(OptimizerName), "CNN"],
 )
 def test_the_waits_for_a_device_do_not_depend_on_the_size_of_the_stack(model, more, optimizer, monkeypatch):
     """The device is torch's ``meta``, which refuses to mix devices. All its values read as 0."""

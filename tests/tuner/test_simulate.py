@@ -321,12 +321,12 @@ def pilot_curves(planned, seed):
 
 @pytest.mark.parametrize("scheduler", ["asha", "asha_stop", "pasha", "median"])
 def test_most_forecasts_from_twelve_curves_are_right(scheduler):
-    """Ten pilots: the median is within a fifth of the true wall time; most ranges hold it and the value.
+    """Six pilots: the median is within a fifth of the true wall time; most ranges hold it and the value.
 
     With the curve of the nearest of the twelve, many trials tied: 1.47 times the time for asha_stop.
     """
     ratios, times, values = [], 0, 0
-    for seed in range(10):
+    for seed in range(6):
         planned = planned_sweep(scheduler, seed)
         curves = pilot_curves(planned, 100 + seed)
         found = forecast(planned, curves, scheduler=planned.scheduler, workers=2)
@@ -338,8 +338,8 @@ def test_most_forecasts_from_twelve_curves_are_right(scheduler):
         low, high = present(found.best_range)
         values += low <= present(real.best) <= high
     assert 0.8 < np.median(ratios) < 1.2
-    assert times >= 7
-    assert values >= 6
+    assert times >= 4
+    assert values >= 4
 
 
 def test_curves_vary_from_trial_to_trial_and_with_the_seed():
