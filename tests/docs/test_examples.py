@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+import tuner
 from tests.docs.blocks import DOCS, blocks
 from tests.integration.running import most_at_once
 from tuner import SearchSpace, Sweep, run
@@ -52,6 +54,11 @@ def test_the_space_on_the_page_suits_every_searcher(tmp_path: Path) -> None:
     finite = {"grid", "reinforce"}
     assert {name for name, problems in found.items() if problems} == finite
     assert {problem.what.split("'")[1] for name in finite for problem in found[name]} == {"points"}
+
+
+def test_the_python_reference_names_every_public_name() -> None:
+    text = (DOCS / "reference" / "python.md").read_text(encoding="utf-8")
+    assert [name for name in tuner.__all__ if not re.search(rf"\b{name}\b", text)] == []
 
 
 @pytest.mark.parametrize(("page", "table"), [("searchers.md", SEARCHERS), ("early-stopping.md", SCHEDULERS)])
