@@ -20,7 +20,7 @@ MARKS = {"not run", "run with", "first", "exit code", "part of", "wrong"}
 """What a comment before a block may say.
 
 - ``not run: REASON``: no test runs the block.
-- ``run with: ARGUMENTS``: they are added to each ``tuner run`` and ``plan``, to make it short.
+- ``run with: ARGUMENTS``: they are added to each ``tuner run``, ``plan`` and ``evaluate``, to make it short.
 - ``first: COMMANDS``: run before the block, one per line.
 - ``exit code: N``: of the last command.
 - ``part of: FILE``: the YAML replaces these keys of a sweep file of the page.

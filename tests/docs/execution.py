@@ -133,7 +133,7 @@ def _execute(block: Block, command: str) -> tuple[int, str]:
     if ">" in words:
         target = Path(words[words.index(">") + 1])
         words = words[: words.index(">")]
-    if words[1] in ("run", "plan"):
+    if words[1] in ("run", "plan", "evaluate"):
         words += shlex.split(block.marks.get("run with", ""))
     printed, data = io.StringIO(), io.StringIO()
     with (
