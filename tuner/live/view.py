@@ -23,14 +23,15 @@ class WorkerCounts(NamedTuple):
     """The workers of a sweep and their lanes."""
 
     workers: int
-    """That are ready."""
+    """Workers that are ready for trials."""
     starting: int
+    """Workers that are starting."""
     busy: int
     """Workers that have at least one trial."""
     trials: int
-    """In all workers."""
+    """Trials that all workers hold now."""
     lanes: int | None
-    """Trials that all workers hold at most; ``None``: not measured yet."""
+    """Trials that all workers can hold at once; ``None`` until measured."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,9 @@ class Leader:
     metric: str
     trial: int
     iteration: int
-    """The iteration of its values."""
+    """The iteration that ``values`` come from."""
     values: tuple[float, ...]
-    """Of all objectives, in their order."""
+    """One value per objective, in the sweep's order."""
     config: Mapping[str, Any]
 
 
@@ -53,9 +54,9 @@ class RunningTrial:
     trial: int
     iteration: int
     values: tuple[float, ...]
-    """The last ones, of all objectives; empty before the first result."""
+    """The latest value of each objective; empty before the first result."""
     best: float | None
-    """Of the first objective."""
+    """The best value of the first objective so far."""
     config: Mapping[str, Any]
 
 
@@ -64,40 +65,40 @@ class LiveView:
     """A running sweep at one moment."""
 
     metrics: tuple[str, ...]
-    """Of the objectives."""
+    """One metric per objective."""
     modes: tuple[str, ...]
-    """``min`` or ``max``, of each objective."""
+    """``min`` or ``max`` for each objective."""
     trials: int
-    """Suggested so far."""
+    """Trials suggested so far."""
     total: int | None
-    """Trials in all; ``None``: unknown."""
+    """Trials that the sweep will run; ``None`` if unknown."""
     counts: Mapping[str, int]
-    """Trials in each state, also in those that no trial is in."""
+    """Number of trials in each state, including zeros."""
     iterations: int
-    """Of all trials."""
+    """Iterations done by all trials together."""
     most_iterations: int | None
-    """The most that all trials can do; ``None``: unknown."""
+    """Most iterations that all trials together can do; ``None`` if unknown."""
     trial_iterations: int | None
-    """The most that one trial can do; ``None``: unknown."""
+    """Most iterations that one trial can do; ``None`` if unknown."""
     seconds: float
-    """Since the sweep was first shown."""
+    """Seconds since the sweep was first shown."""
     seconds_left: float | None
-    """An estimate; ``None``: too early for one."""
+    """Estimated seconds until the end; ``None`` if it is too early to tell."""
     done: float | None
-    """The share of the sweep that is done, from 0 to 1; ``None``: its end is unknown."""
+    """Share of the sweep that is done, from 0 to 1; ``None`` if its end is unknown."""
     leaders: tuple[Leader, ...]
-    """The best trial, or the best trial by each of several objectives. Empty before the first result."""
+    """The best trial for each objective; empty before the first result."""
     front: int | None
-    """The number of non-dominated trials; ``None`` with one objective."""
+    """Number of non-dominated trials; ``None`` with one objective."""
     workers: WorkerCounts | None
     failures: tuple[FailureKind, ...]
-    """The most frequent first."""
+    """Kinds of failures, the most frequent first."""
     decisions: tuple[str, ...]
-    """In words, the latest first."""
+    """The latest decisions in words, newest first."""
     running: tuple[RunningTrial, ...]
-    """The first 200 by number. ``counts`` has the number of all."""
+    """At most 200 running trials, by number. ``counts`` has the total."""
     reason: str | None
-    """Why the sweep stops before every trial is run, as in ``SweepState.reason``."""
+    """Why the sweep stops before every trial has run, as in ``SweepState.reason``."""
 
 
 class Viewer:

@@ -30,7 +30,7 @@ class Report:
     """All settings, defaults included. ``out`` is the folder that now holds the results folder."""
     objective: Objective
     trials: tuple[Trial, ...]
-    """By number."""
+    """Trials by number."""
     start: float
     """The time at which the sweep was requested, in seconds since 1970."""
     seconds: float

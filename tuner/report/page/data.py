@@ -170,7 +170,7 @@ class PageData:
     folder: str
     """The last part of the results folder's path."""
     started: float
-    """In seconds since 1970."""
+    """Start time in seconds since 1970."""
     seconds: float
     reason: str | None
     """Why the sweep ended; ``None``: it is running, or was killed."""
@@ -180,7 +180,7 @@ class PageData:
     """Term and text: iterations, time, how it ended."""
     dimensions: tuple[DimensionData, ...]
     trials: tuple[TrialData, ...]
-    """By number."""
+    """Trials by number."""
     best: int | None
     front: tuple[int, ...]
     """Trials that no other dominates; of one objective, the best one."""
@@ -201,7 +201,7 @@ class PageData:
     spans: tuple[SpanData, ...]
     importances: ImportancesData
     checkpoint: str
-    """Where the best trial's checkpoint is in the results folder, or that there is none."""
+    """Where the best trial's checkpoint is, in words."""
     schedule: tuple[tuple[int, dict[str, Any]], ...]
     """(iteration, hyperparameters that changed) on the way to the best; empty if none changed."""
     evaluation: dict[str, Any] | None
