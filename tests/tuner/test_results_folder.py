@@ -16,6 +16,7 @@ from tuner.journal import Journal, read
 from tuner.journal.events import checkpoint_name
 from tuner.report import renderings
 from tuner.sweep import Sweep
+from tuner.yaml12 import read_yaml
 
 
 def sweep_in(folder: Path, checkpoint: str, *, value: float = 0.5, kind: str = "a") -> Path:
@@ -147,4 +148,5 @@ def test_a_replay_is_written_next_to_the_folder_that_was_read(
     journal.close()
     assert next(event.kind for event in read(folder)) == "sweep"
     assert main(["report", str(folder), "--replay"]) == 0
-    assert f"out: {folder.parent}\n" in capsys.readouterr().out
+    (tmp_path / "replay.yaml").write_text(capsys.readouterr().out)
+    assert read_yaml(tmp_path / "replay.yaml")["out"] == str(folder.parent)
