@@ -17,20 +17,20 @@ _MARKS = re.compile(r"((?:^ *<!--(?:(?!-->).)*-->\s*)+)\Z", re.MULTILINE | re.DO
 _MARK = re.compile(r"<!--\s*(?P<name>[a-z ]+):\s*(?P<value>.*?)\s*-->", re.DOTALL)
 
 MARKS = {"not run", "run with", "first", "exit code", "part of", "wrong"}
-"""What a comment before a block may say.
+"""The marks that a comment before a block may set.
 
 - ``not run: REASON``: no test runs the block.
-- ``run with: ARGUMENTS``: they are added to each ``tuner run``, ``plan`` and ``evaluate``, to make it short.
-- ``first: COMMANDS``: run before the block, one per line.
-- ``exit code: N``: of the last command.
-- ``part of: FILE``: the YAML replaces these keys of a sweep file of the page.
+- ``run with: ARGUMENTS``: added to each ``tuner run``, ``plan`` and ``evaluate``, to make it short.
+- ``first: COMMANDS``: commands that run before the block, one per line.
+- ``exit code: N``: the expected exit code of the last command.
+- ``part of: FILE``: the YAML replaces its keys in this sweep file of the page.
 - ``wrong: REASON``: the sweep file is not valid, and a later block shows why.
 """
 
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced block: its language, its text, the file that it shows, and its marks."""
+    """A fenced block: its language, its text, the file that it shows, and its marks."""
 
     page: str
     line: int

@@ -82,7 +82,7 @@ class TwoGoals(Toy):
 
 
 class Lineage(Laned):
-    """Its state is the list of all x values that it was trained with, in any trial."""
+    """The state is the list of all x values that the weights were trained with, in any trial."""
 
     def setup(self, config):
         super().setup(config)
@@ -389,7 +389,7 @@ def leaves_traces(config):
     """Fail if the previous trial left traces in the process."""
     trace = os.environ.get("TRACE")
     if trace is not None or os.getcwd() == "/":
-        raise RuntimeError("somebody was here")
+        raise RuntimeError("an earlier trial left traces here")
     os.environ["TRACE"] = "x"
     os.chdir("/")
     tune.report({"loss": config["x"]})

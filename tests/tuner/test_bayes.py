@@ -239,7 +239,7 @@ def test_the_sampler_minimises_a_define_by_run_function_in_plain_optuna():
 
 
 def test_only_one_thread_at_a_time_limits_the_thread_pools(monkeypatch):
-    """With two at once, the last to leave would restore the other's limit, for good."""
+    """If two did, the last to leave would restore the other's limit for good."""
     inside, most = 0, 0
 
     @contextmanager

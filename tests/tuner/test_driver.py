@@ -1,4 +1,4 @@
-"""How many iterations a trial trains before it answers, and what the driver knows of its worker."""
+"""The iterations a trial trains before it answers, and what the driver knows of its worker."""
 
 import pytest
 

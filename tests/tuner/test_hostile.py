@@ -92,7 +92,7 @@ def rows(
 
 def use_all(folder: Path) -> list[str]:
     """Run everything that reads the journal of a folder, and return the error messages."""
-    said = []
+    messages = []
     new = {"space": {"lr": Float(0.01, 0.5)}, "trainable": "mlp", "budget": Budget(trials=3, iterations=2)}
 
     def plan() -> None:
@@ -140,8 +140,8 @@ def use_all(folder: Path) -> list[str]:
         try:
             act()
         except TunerError as error:
-            said.append(str(error))
-    return said
+            messages.append(str(error))
+    return messages
 
 
 ANYTHING = st.one_of(
@@ -188,8 +188,8 @@ def test_any_value_anywhere_in_a_journal_gives_results_or_one_error(tmp_path: Pa
     def change(n: int, row: tuple[Any, Any, Any, Any]) -> tuple[Any, Any, Any, Any]:
         return (*row[:3], json.dumps(content)) if n == position else row
 
-    for said in use_all(write(tmp_path / "results", rows(change))):
-        assert len(said) < 2_000
+    for message in use_all(write(tmp_path / "results", rows(change))):
+        assert len(message) < 2_000
 
 
 @settings(max_examples=scaled(30), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

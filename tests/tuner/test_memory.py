@@ -1,4 +1,4 @@
-"""How a worker judges its memory, tested with made-up figures. A step of growth is 10."""
+"""A worker's judgement of its memory, tested with made-up figures. A step of growth is 10."""
 
 import gc
 import math

@@ -55,7 +55,7 @@ def worker(monkeypatch, tmp_path):
 
 
 class Stuck(Counting):
-    """Its third iteration waits until ``may_continue`` is set."""
+    """The third iteration waits until ``may_continue`` is set."""
 
     may_continue = threading.Event()
 
@@ -173,7 +173,7 @@ def test_a_failed_fused_step_fails_its_own_trials_only(worker):
 
 
 class Asserting(Counting):
-    """Its second step breaks the device as a kernel's assertion does: every later call fails as well."""
+    """The second step breaks the device as a kernel's assertion does: every later call fails as well."""
 
     def step(self):
         if self.iteration == 1:
@@ -218,7 +218,7 @@ def test_a_worker_that_loses_its_device_with_other_trials_open_ends(worker, monk
 
 
 class Measuring(Counting):
-    """Its measurement finds three trials at once best."""
+    """The measurement of lanes finds three trials at once best."""
 
     @classmethod
     def best_lanes(cls, configs, *, most):
@@ -260,7 +260,7 @@ def test_memory_of_ended_trials_is_returned_to_the_gpu_at_most_once_a_second(wor
 
 
 class Large(Counting):
-    """Its tensors fill a device that has memory to set up, restore or train ``room`` trials."""
+    """Each trial's tensors take memory on a device that can set up, restore or train ``room`` trials."""
 
     room = 2
     held: ClassVar[weakref.WeakSet[Any]] = weakref.WeakSet()
