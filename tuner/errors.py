@@ -6,7 +6,7 @@ TunerError
 │   └── UntrustedError  another user or machine wrote the results folder, so its code was not run
 ├── LoggerError         a logger cannot be set up, or failed while a sweep ran
 ├── ClusterError        the cluster cannot be started or joined, or can never meet the request
-└── TrialError          an invalid result; raised in the worker, fails only its trial
+└── TrialError          a trial failed; raised in the worker, ends only its trial
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class ClusterError(TunerError):
 
 
 class TrialError(TunerError):
-    """A trial reported an invalid result. Only this trial fails."""
+    """A trial failed: its code raised an error, or it reported an invalid result. Other trials continue."""
 
 
 def said(error: BaseException) -> str:

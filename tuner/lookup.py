@@ -13,7 +13,7 @@ from tuner.errors import SpecError
 from tuner.trainable import TrainableSpec
 
 _NAMING = ("trainable", "searcher", "scheduler", "loggers")
-"""The parts of a sweep that name code and files of the user."""
+"""The parts of a sweep that can name the user's code and files."""
 
 _PATHS = ("warm_start", "controller")
 """Settings of searchers that name files."""
@@ -26,21 +26,21 @@ def looked_up(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     ``json_schema_extra`` has ``lookup: file``. A path that is not in ``folder`` is unchanged.
     """
 
-    def part(value: Any) -> Any:
+    def rewrite(value: Any) -> Any:
         if isinstance(value, str):
             return beside(value, folder)
         if isinstance(value, list):
-            return [part(each) for each in value]
+            return [rewrite(each) for each in value]
         if isinstance(value, dict):
-            named = {key: path_beside(each, folder) for key, each in value.items() if _is_path(key, each)}
+            paths = {key: path_beside(each, folder) for key, each in value.items() if _is_path(key, each)}
             kind = value.get("kind")
-            return {**value, **named, **({"kind": beside(kind, folder)} if isinstance(kind, str) else {})}
+            return {**value, **paths, **({"kind": beside(kind, folder)} if isinstance(kind, str) else {})}
         return value
 
-    found = {key: part(value) if key in _NAMING else value for key, value in data.items()}
+    found = {key: rewrite(value) if key in _NAMING else value for key, value in data.items()}
     if isinstance(found.get("trainable"), dict):
-        with suppress(SpecError):  # reported later
-            found["trainable"] = _with_settings(TrainableSpec.parse(found["trainable"]), folder)
+        with suppress(SpecError):  # the check of the sweep reports it
+            found["trainable"] = _rewrite_settings(TrainableSpec.parse(found["trainable"]), folder)
     return found
 
 
@@ -48,31 +48,34 @@ def _is_path(key: str, value: Any) -> bool:
     return key in _PATHS and isinstance(value, str)
 
 
-def _with_settings(spec: TrainableSpec, folder: Path) -> dict[str, Any]:
+def _rewrite_settings(spec: TrainableSpec, folder: Path) -> dict[str, Any]:
     changed = {
-        name: new for name, value in spec.settings.items() if (new := _setting(value, folder)) != value
+        name: new for name, value in spec.settings.items() if (new := _rewrite_paths(value, folder)) != value
     }
     if not changed:
         return spec.to_dict()
     fields = getattr(getattr(spec.load(), "Settings", None), "model_fields", {})
-    own = {name: new for name, new in changed.items() if name in fields and _names_files(fields[name])}
-    return {**spec.to_dict(), **own}
+    files = {name: new for name, new in changed.items() if name in fields and _names_files(fields[name])}
+    return {**spec.to_dict(), **files}
 
 
-def _setting(value: Any, folder: Path) -> Any:
-    """Return a setting, one path or several, with paths that are valid from the current directory."""
+def _rewrite_paths(value: Any, folder: Path) -> Any:
+    """Return a setting with each path in it, at any depth, made valid from the current directory."""
     if isinstance(value, str):
-        return path_beside(value, folder) if beside(value, folder) == value else beside(value, folder)
+        as_code = beside(value, folder)  # changes only `file.py:Name`
+        return as_code if as_code != value else path_beside(value, folder)
     if isinstance(value, list):
-        return [_setting(each, folder) for each in value]
-    return {key: _setting(each, folder) for key, each in value.items()} if isinstance(value, dict) else value
+        return [_rewrite_paths(each, folder) for each in value]
+    if isinstance(value, dict):
+        return {key: _rewrite_paths(each, folder) for key, each in value.items()}
+    return value
 
 
 def _names_files(field: FieldInfo) -> bool:
     extra = field.json_schema_extra
     marked = isinstance(extra, dict) and extra.get("lookup") == "file"
-    return marked or _is_of_paths(field.annotation)
+    return marked or _contains_path(field.annotation)
 
 
-def _is_of_paths(annotation: Any) -> bool:
-    return annotation is Path or any(map(_is_of_paths, get_args(annotation)))
+def _contains_path(annotation: Any) -> bool:
+    return annotation is Path or any(map(_contains_path, get_args(annotation)))

@@ -19,13 +19,13 @@ def front(scores: Scores) -> list[int]:
     if not len(scores):
         return []
     table = np.asarray(scores, dtype=float)
-    # Sort by the first objective, then by the next, best first. Only an earlier row can dominate a later one,
-    # and then one of the front does.
+    # Sort by the first objective, then by the next, best first. A row can be dominated by earlier rows only.
+    # If any row dominates it, a row of the front does so too.
     found: list[int] = []
     best = np.empty_like(table)
     for position in np.lexsort(-table.T[::-1]):
-        above = best[: len(found)]
-        is_dominated = np.all(above >= table[position], axis=1) & np.any(above > table[position], axis=1)
+        so_far = best[: len(found)]
+        is_dominated = np.all(so_far >= table[position], axis=1) & np.any(so_far > table[position], axis=1)
         if not is_dominated.any():
             best[len(found)] = table[position]
             found.append(int(position))
@@ -42,14 +42,14 @@ def fronts(scores: Scores) -> list[list[int]]:
     # [i, j]: whether i dominates j. The scores are finite, so "no worse, and not vice versa" means better.
     no_worse: NDArray[np.bool_] = np.all(table[:, None, :] >= table[None, :, :], axis=2)
     dominates = no_worse & ~no_worse.T
-    above = dominates.sum(axis=0)
-    left = np.ones(len(table), dtype=bool)
+    dominators = dominates.sum(axis=0)  # per row: how many remaining rows dominate it
+    remaining = np.ones(len(table), dtype=bool)
     found: list[list[int]] = []
-    while left.any():
-        here = np.flatnonzero(left & (above == 0))
-        found.append([int(position) for position in here])
-        left[here] = False
-        above = above - dominates[here].sum(axis=0)
+    while remaining.any():
+        members = np.flatnonzero(remaining & (dominators == 0))
+        found.append([int(position) for position in members])
+        remaining[members] = False
+        dominators = dominators - dominates[members].sum(axis=0)
     return found
 
 

@@ -22,8 +22,8 @@ from tuner.journal.events import SweepBegan
 _PARTS = ("trainable", "space", "searcher", "scheduler", "loggers")
 """The parts of a sweep that can name code."""
 
-_SHOWN = 5
-"""Most import paths that a message lists."""
+_MAX_SHOWN = 5
+"""Maximum number of import paths in a message."""
 
 
 def key_path() -> Path:
@@ -68,18 +68,21 @@ def require(folder: str | Path, verb: str, *, sweep: Mapping[str, Any], trust: b
     named = list(dict.fromkeys(_names_of_code([sweep.get(part) for part in _PARTS])))
     if trust or not named or is_own(folder):
         return
-    shown = ", ".join(named[:_SHOWN]) + (", ..." if len(named) > _SHOWN else "")
+    shown = ", ".join(named[:_MAX_SHOWN]) + (", ..." if len(named) > _MAX_SHOWN else "")
     what = f"{verb} would import and run {shown}, but another user or machine began this sweep"
     raise UntrustedError(f"{folder}: {what}; if you trust it, add --trust (in Python trust=True)")
 
 
 def _names_of_code(value: Any) -> Iterator[str]:
-    """Yield the texts that may be import paths or files. Certain import paths come first."""
+    """Yield the texts that may be import paths or files.
+
+    Texts with a colon come first, because they almost certainly name code.
+    """
     texts = [text for text in _texts(value) if ":" in text or "." in text]
-    yield from sorted((text if text.isprintable() else ascii(text) for text in texts), key=_is_plain)
+    yield from sorted((text if text.isprintable() else ascii(text) for text in texts), key=_has_no_colon)
 
 
-def _is_plain(text: str) -> bool:
+def _has_no_colon(text: str) -> bool:
     return ":" not in text
 
 
@@ -92,7 +95,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _key() -> bytes | None:
-    """Return this user's key, and create it at the first call. ``None``: it cannot be read or written."""
+    """Return this user's key, created at the first call; ``None`` if it cannot be read or written."""
     path = key_path()
     try:
         if not path.exists():

@@ -20,11 +20,11 @@ from tuner.worker.memory import MemoryLeak
 
 LEAK = (
     "trials leak GPU memory: between trials a worker held 400 MB at first and 1.9 GB now; its share "
-    "is 10.0 GB; the worker is replaced, and others will be"
+    "is 10.0 GB; this worker is replaced, and any other that leaks will be"
 )
 LANES = (
-    "the device's memory is too small for all lanes of a worker: it continues with 4 trials at once, and "
-    "other workers may follow; trials that found no room are restarted"
+    "a worker's device has too little memory for all lanes: the worker continues with 4 trials at once, and "
+    "other workers may have to; trials that did not fit are restarted"
 )
 
 
@@ -49,7 +49,7 @@ def test_each_problem_of_the_workers_is_shown_once(shown, tmp_path):
             MemoryLeak("gpu", before=400_000_000, after=1_900_000_000, share=10_000_000_000), "127.0.0.1"
         )
         driver.lost(0, "CUDA out of memory", lanes=lanes)
-        progress._drawn = 0.0
+        progress._last_drawn = 0.0
         progress.show(driver)
     progress.close()
     assert [stream.getvalue().count(warning) for warning in (LEAK, LANES)] == [1, 1]
@@ -170,7 +170,7 @@ def test_plain_lines_show_the_opening_and_the_best_without_control_characters(tm
     lines.open(driver.sweep, tmp_path, 2)
     for iteration, value in enumerate((0.5, 0.25, 0.75), start=1):
         report(driver, 0, iteration, value)
-        lines._drawn = 0.0
+        lines._last_drawn = 0.0
         lines.show(driver)
     lines.close()
     opening, *told = stream.getvalue().splitlines()
@@ -219,7 +219,7 @@ def live(tmp_path, monkeypatch):
     def show():
         stream.seek(0)
         stream.truncate()
-        live._drawn = 0.0
+        live._last_drawn = 0.0
         live.show(driver)
         return stream.getvalue()
 

@@ -413,7 +413,10 @@ def test_the_dict_of_a_dimension_omits_defaults() -> None:
             {"x": {"mean": 0, "log": True}},
             "x: unknown key 'mean'; must say one of float, int, choice, ordinal and architecture",
         ),
-        ({"x": {"choice": [{1, 2}]}}, "x: a choice must be a value that JSON can write, got {1, 2}"),
+        (
+            {"x": {"choice": [{1, 2}]}},
+            "x: each value of a choice must be one that JSON can write, got {1, 2}",
+        ),
         ({"x": {"choice": [1, 1.0]}}, "x: duplicate value 1.0 among the choices"),
         ({"x": {"float": [0, 1], "low": 2}}, "x: unknown key 'low'; did you mean 'log'?"),
         ({"x": {"float": [True, 2]}}, "x: low must be a number, got true"),

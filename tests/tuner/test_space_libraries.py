@@ -51,7 +51,7 @@ def test_values_passed_to_the_libraries_can_be_read_back(space: SearchSpace, see
     for numeric in (False, True):
         asked = parameters(space.dimensions, numeric=numeric)
         for key, value in space.by_key(config).items():
-            said = asked[key].told(value)
+            said = asked[key].to_optuna(value)
             assert asked[key].distribution._contains(asked[key].distribution.to_internal_repr(said))
             assert (
                 asked[key].value(said) == pytest.approx(value) if isinstance(value, float) else value == value

@@ -157,7 +157,7 @@ class Fusing(Counting):
 
 def test_a_failed_fused_step_fails_its_own_trials_only(worker):
     async def scenario():
-        worker._class, worker._fuses = Fusing, True
+        worker._class, worker._can_fuse = Fusing, True
         keys = ["broken", "whole", "broken", "odd", "whole"]
         for lane, key in enumerate(keys):
             worker._create(lane, {"config": {"key": key}})
@@ -226,7 +226,7 @@ class Measuring(Counting):
 
 
 def test_a_worker_that_loses_its_device_while_measuring_offers_no_lanes(worker, monkeypatch):
-    worker._class, worker._fuses = Measuring, True
+    worker._class, worker._can_fuse = Measuring, True
     assert asyncio.run(worker.lanes([{}], 8)) == (3, None)
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.cuda, "synchronize", lose_device)
@@ -238,7 +238,7 @@ def test_memory_used_for_measuring_is_returned_to_the_gpu(worker, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: freed.append(True))
-    worker._class, worker._fuses = Measuring, True
+    worker._class, worker._can_fuse = Measuring, True
     asyncio.run(worker.lanes([{}], 8))
     assert freed == [True]
 

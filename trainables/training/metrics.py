@@ -25,7 +25,7 @@ def accuracy(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def balanced_accuracy(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Return the mean over occurring classes of the share of their rows that is classified correctly."""
+    """Return the mean recall of the classes that occur: the share of a class's rows that is found."""
     hits, _, present = _counts(outputs, targets)
     return _mean(hits / present, where=present > 0)
 
@@ -46,8 +46,8 @@ def roc_auc(outputs: Tensor, targets: Tensor) -> Tensor:
     """Return the area under the ROC curve of the probabilities; nan if a class does not occur."""
     probabilities = outputs.double().softmax(dim=-1)
     classes = outputs.shape[-1]
-    scored = [1] if classes == 2 else range(classes)
-    return torch.stack([_auc(probabilities[..., each], targets == each) for each in scored]).mean(dim=0)
+    positives = [1] if classes == 2 else range(classes)
+    return torch.stack([_auc(probabilities[..., each], targets == each) for each in positives]).mean(dim=0)
 
 
 def rmse(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -62,8 +62,8 @@ def mae(outputs: Tensor, targets: Tensor) -> Tensor:
 
 def r2(outputs: Tensor, targets: Tensor) -> Tensor:
     """Return the share of the targets' variance that the outputs explain, at most 1."""
-    around = (targets.double() - targets.double().mean()).square().sum()
-    return 1 - (outputs.squeeze(-1) - targets).double().square().sum(dim=-1) / around
+    total_squares = (targets.double() - targets.double().mean()).square().sum()
+    return 1 - (outputs.squeeze(-1) - targets).double().square().sum(dim=-1) / total_squares
 
 
 CLASSIFICATION: dict[MetricName, Metric] = {
@@ -109,8 +109,8 @@ class Metrics:
             if name in _IN_UNITS:
                 values = values * self.target_scale
             found[name] = torch.where(lanes.isfinite().flatten(1).all(dim=1), values, torch.nan).tolist()
-        for own, function in self.own.items():
-            found[own] = [float(function(lane, targets)) for lane in lanes]
+        for own_name, function in self.own.items():
+            found[own_name] = [float(function(lane, targets)) for lane in lanes]
         return [{f"val_{name}": values[lane] for name, values in found.items()} for lane in range(len(lanes))]
 
 
@@ -118,8 +118,8 @@ def _counts(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return, by class, correctly predicted rows (... x k), predicted rows (... x k) and actual rows (k)."""
     classes = outputs.shape[-1]
     predicted = functional.one_hot(outputs.argmax(dim=-1), classes).double()
-    wanted = functional.one_hot(targets, classes).double()
-    return (predicted * wanted).sum(dim=-2), predicted.sum(dim=-2), wanted.sum(dim=-2)
+    actual = functional.one_hot(targets, classes).double()
+    return (predicted * actual).sum(dim=-2), predicted.sum(dim=-2), actual.sum(dim=-2)
 
 
 def _mean(values: Tensor, *, where: Tensor) -> Tensor:

@@ -35,8 +35,8 @@ _SECONDS_TO_ANSWER = 2.0
 class Processes:
     """Starts and ends worker processes, one in each placement group."""
 
-    def __init__(self, recipe: WorkerSetup) -> None:
-        self._recipe = recipe
+    def __init__(self, setup: WorkerSetup) -> None:
+        self._setup = setup
         self._by_threads: dict[int, ray.ObjectRef] = {}
         self._shared: Sequence[ray.ObjectRef] = ()
         self._results: Results | None = None
@@ -51,7 +51,7 @@ class Processes:
         [actor] = group.annotate_remote_entities([self._actor])
         threads = max(1, int(group.resource_request.head_cpus))
         if threads not in self._by_threads:
-            self._by_threads[threads] = ray.put(self._recipe.with_threads(threads))
+            self._by_threads[threads] = ray.put(self._setup.with_threads(threads))
         worker = WorkerHandle(actor.remote(self._by_threads[threads]))
         worker.get_ready(self._shared, self._results)
         return worker

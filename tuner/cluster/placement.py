@@ -54,19 +54,19 @@ def place(trainable: Any, sweep: Sweep, *, ended: Callable[[], bool]) -> Placeme
         most = sweep.budget.concurrent or slots
         apart = resources.isolation == "process"
 
-        def groups(recipe: WorkerSetup) -> PlacementGroups:
+        def groups(setup: WorkerSetup) -> PlacementGroups:
             manager = PlacementGroupResourceManager()
-            return PlacementGroups(Processes(recipe), manager, most=most, apart=apart)
+            return PlacementGroups(Processes(setup), manager, most=most, apart=apart)
 
         return Placement(slots, resources, request, groups)
     connection.await_node(resources, ended=ended)
     slots = connection.require(resources)
     plain = PlacementGroupFactory([resources.bundle])
 
-    def start(recipe: WorkerSetup) -> WorkerPool:
+    def start(setup: WorkerSetup) -> WorkerPool:
         wanted = _count_wanted(sweep, resources)
         most = _most_at_once(sweep, workers=max(1, wanted()))
-        return WorkerPool(recipe, resources, wanted=wanted, most=most, samples=sweep.samples)
+        return WorkerPool(setup, resources, wanted=wanted, most=most, samples=sweep.samples)
 
     return Placement(slots, resources, lambda config: plain, start)
 

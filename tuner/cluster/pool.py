@@ -32,7 +32,7 @@ class WorkerPool(ResourceManager):
     The workers start immediately and become ready some time after ``share``.
 
     Args:
-        recipe: The setup with which workers create trials.
+        setup: What each worker needs to create trials.
         resources: The resources of each worker.
         wanted: Returns the current number of wanted workers.
         most: The most trials at once in all workers; ``None`` means no limit.
@@ -41,14 +41,14 @@ class WorkerPool(ResourceManager):
 
     def __init__(
         self,
-        recipe: WorkerSetup,
+        setup: WorkerSetup,
         resources: Resources,
         *,
         wanted: Callable[[], int],
         most: int | None,
         samples: Sequence[dict[str, Any]],
     ) -> None:
-        self._recipe = ray.put(recipe)
+        self._setup = ray.put(setup)
         self._shared: Sequence[ray.ObjectRef] | None = None
         self._results: Results | None = None
         self._resources = resources
@@ -117,7 +117,7 @@ class WorkerPool(ResourceManager):
     def grow(self) -> None:
         """Start missing workers."""
         for _ in range(self._wanted() - len(self._starting) - len(self._ready)):
-            worker = WorkerHandle(self._actor.remote(self._recipe))
+            worker = WorkerHandle(self._actor.remote(self._setup))
             self._starting.append(worker)
             if self._shared is not None:
                 worker.get_ready(self._shared, self._results)

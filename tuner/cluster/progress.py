@@ -32,17 +32,17 @@ class Progress(Protocol):
     """An object that shows a running sweep."""
 
     def open(self, sweep: Sweep, folder: Path, slots: int) -> None:
-        """Show that a sweep begins, with its results folder and its current number of workers."""
+        """Show that a sweep begins. ``slots``: how many workers fit on the cluster now."""
 
     def show(self, driver: SweepDriver) -> None:
         """Show the current state. The driver calls this many times per second."""
 
     def close(self) -> None:
-        """End the display, since no trial is running or an error has ended the sweep."""
+        """End the display. No trial is running any more, or an error has ended the sweep."""
 
 
 def chosen(progress: Progress | bool | None) -> Progress | None:
-    """Return the display for ``run``.
+    """Return the display that the argument ``progress`` of ``run`` asks for.
 
     ``True`` selects one that suits the terminal or notebook. ``False`` and ``None`` select none.
     """
@@ -63,16 +63,16 @@ def _is_notebook() -> bool:
     return getattr(shell, "kernel", None) is not None
 
 
-class _Shown:
+class _Display:
     """The common part of all displays."""
 
     def __init__(self) -> None:
         self._viewer = Viewer()
         self._told: set[str] = set()  # warnings that were already shown
-        self._drawn = 0.0  # when the display was last drawn
+        self._last_drawn = 0.0  # when the display was last drawn
         self._heading = ""
 
-    def _see(self, driver: SweepDriver) -> list[str]:
+    def _update(self, driver: SweepDriver) -> list[str]:
         """Update the estimate of the remaining time, and return new warnings."""
         self._viewer.see(driver.state, before=driver.seconds_before)
         return untold(driver, self._told)
@@ -82,14 +82,14 @@ class _Shown:
         return self._viewer.view(driver.state, driver.recent, workers)
 
     def _is_due(self, seconds: float) -> bool:
-        """Return whether the last drawing is at least ``seconds`` old. If so, the caller must draw now."""
-        if time.monotonic() - self._drawn < seconds:
+        """Return whether the last drawing is at least ``seconds`` old. If so, the caller must now draw."""
+        if time.monotonic() - self._last_drawn < seconds:
             return False
-        self._drawn = time.monotonic()
+        self._last_drawn = time.monotonic()
         return True
 
 
-class Lines(_Shown):
+class Lines(_Display):
     """Prints a line at the start, when the best value improves, and every few seconds."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
@@ -101,7 +101,7 @@ class Lines(_Shown):
         self._say(f"{opening(sweep, slots)}; results in {folder}")
 
     def show(self, driver: SweepDriver) -> None:
-        for warning in self._see(driver):
+        for warning in self._update(driver):
             self._say(warning)
         best = driver.state.incumbent.best if driver.state.incumbent is not None else None
         improved = best is not None and best != self._best
@@ -114,11 +114,11 @@ class Lines(_Shown):
         return
 
     def _say(self, line: str) -> None:
-        self._drawn = time.monotonic()
+        self._last_drawn = time.monotonic()
         print(line, file=self._stream, flush=True)
 
 
-class Live(_Shown):
+class Live(_Display):
     """A view that is redrawn in place, fits the terminal, and disappears at the end."""
 
     def __init__(self, console: Console | None = None) -> None:
@@ -140,7 +140,7 @@ class Live(_Shown):
     def show(self, driver: SweepDriver) -> None:
         from tuner.live.terminal import Frame
 
-        for warning in self._see(driver):
+        for warning in self._update(driver):
             self._tell(warning)
         if self._is_due(_SECONDS_BETWEEN_FRAMES):
             self._restart_if_resized()
@@ -176,7 +176,7 @@ class Live(_Shown):
             self._tell(warning)
 
 
-class Notebook(_Shown):
+class Notebook(_Display):
     """A view in the output of a notebook's cell. It remains there at the end."""
 
     def __init__(self) -> None:
@@ -195,7 +195,7 @@ class Notebook(_Shown):
 
     def show(self, driver: SweepDriver) -> None:
         self._driver = driver
-        self._notes += self._see(driver)
+        self._notes += self._update(driver)
         if self._is_due(_SECONDS_BETWEEN_NOTEBOOK_FRAMES):
             self._draw(driver)
 
@@ -221,10 +221,9 @@ def untold(driver: SweepDriver, told: set[str]) -> list[str]:
 def _lanes_warning(lanes: int) -> str:
     """Return the warning that memory limits the lanes. Only the first worker's case is shown."""
     at_once = "one trial" if lanes == 1 else f"{lanes} trials"
-    continues = f"it continues with {at_once} at once, and other workers may follow"
     return (
-        f"the device's memory is too small for all lanes of a worker: {continues}; "
-        "trials that found no room are restarted"
+        f"a worker's device has too little memory for all lanes: the worker continues with {at_once} "
+        "at once, and other workers may have to; trials that did not fit are restarted"
     )
 
 
@@ -233,7 +232,7 @@ def _leak_warning(leak: MemoryLeak) -> str:
     memory = "GPU memory" if leak.memory == "gpu" else "memory"
     before, after, share = (phrases.size(count) for count in (leak.before, leak.after, leak.share))
     held = f"between trials a worker held {before} at first and {after} now; its share is {share}"
-    return f"trials leak {memory}: {held}; the worker is replaced, and others will be"
+    return f"trials leak {memory}: {held}; this worker is replaced, and any other that leaks will be"
 
 
 def opening(sweep: Sweep, slots: int | None) -> str:

@@ -155,8 +155,8 @@ def carry_out(
             ready()
             placement = place(trainable, sweep, ended=interrupted.is_set)
             threads = placement.resources.threads
-            recipe = WorkerSetup(trainable, sweep, threads=threads, travels=connection.is_spread())
-            pool = placement.start(recipe)
+            setup = WorkerSetup(trainable, sweep, threads=threads, travels=connection.is_spread())
+            pool = placement.start(setup)
             try:
                 if is_joined:
                     sweep.check()  # read the data while the workers import their modules

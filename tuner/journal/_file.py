@@ -37,6 +37,7 @@ FORMAT = 1
 """The file's ``PRAGMA user_version``. Increase it when older versions would misread the new content."""
 
 _SECONDS_BETWEEN_FOLDS = 10.0
+"""The interval of ``fold``. More frequent folds would only cost time."""
 
 _ATTEMPTS_TO_COPY = 20
 
@@ -60,7 +61,7 @@ class Journal:
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE_NAME
         self._lock = FolderLock(folder)  # SQLite holds its own locks only during a statement
-        self._folded = time.monotonic()
+        self._last_fold = time.monotonic()
         with contextlib.ExitStack() as cleanup:
             cleanup.callback(self._lock.release)
             self._connection = self._connect()
@@ -110,8 +111,8 @@ class Journal:
 
     def fold(self) -> None:
         """Fold the write-ahead log into the file every few seconds, so that a copied file is recent."""
-        if time.monotonic() - self._folded >= _SECONDS_BETWEEN_FOLDS:
-            self._folded = time.monotonic()
+        if time.monotonic() - self._last_fold >= _SECONDS_BETWEEN_FOLDS:
+            self._last_fold = time.monotonic()
             with contextlib.suppress(sqlite3.OperationalError):  # the next write reports a full disk
                 self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
@@ -153,8 +154,8 @@ def fingerprint(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _folders_within(folder: Path) -> str:
-    """Name a results folder in ``folder``, the newest, which was perhaps meant instead."""
+def _inner_folder_hint(folder: Path) -> str:
+    """Return a hint at the newest results folder inside ``folder``; empty if there is none."""
     found = list(folder.glob(f"*/{FILE_NAME}")) if folder.is_dir() else []
     newest = max(found, key=lambda path: path.stat().st_mtime, default=None)
     return f", as in {newest.parent}" if newest is not None else ""
@@ -164,7 +165,7 @@ def _rows(folder: Path) -> Iterator[tuple[Any, ...]]:
     path = folder / FILE_NAME
     if not path.is_file():
         what = f"{folder}: holds no sweep; must be a results folder with a {FILE_NAME}"
-        raise ResultsError(f"{what}{_folders_within(folder)}")
+        raise ResultsError(f"{what}{_inner_folder_hint(folder)}")
     try:
         with _open_readable(path) as connection:
             _refuse_newer(connection, path)

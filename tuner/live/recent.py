@@ -27,7 +27,7 @@ class FailureKind:
     """The name of the exception, else the whole message."""
     count: int
     message: str
-    """The latest one, without the name of the exception; empty where ``kind`` is all there is."""
+    """The latest one, without the name of the exception; empty if ``kind`` is the whole message."""
 
 
 class Recent:
@@ -38,8 +38,8 @@ class Recent:
 
     def __init__(self, sweep: Sweep) -> None:
         self._resource = sweep.scheduler.resource
-        self._several = bool(sweep.objective.others)
-        self._promotes = not sweep.scheduler.reconfigures
+        self._has_several_objectives = bool(sweep.objective.others)
+        self._resumes_are_promotions = not sweep.scheduler.reconfigures
         self._lines: deque[str] = deque(maxlen=_MAX_KEPT)
         self._concluded: set[int] = set()  # trials that a decision has ended
         self._failures: Counter[str] = Counter()
@@ -51,7 +51,7 @@ class Recent:
             case Decision():
                 if event.action in (Action.STOP, Action.COMPLETE):
                     self._concluded.add(event.trial)
-                self._say(event.trial, self._of_decision(event))
+                self._say(event.trial, self._describe(event))
             case Ended(state="failed"):
                 cause = _last_line(event.error) or _NO_ERROR
                 kind, message = _kind(cause)
@@ -81,21 +81,21 @@ class Recent:
         if what is not None:
             self._lines.append(f"{trial:05d} {what}")
 
-    def _of_decision(self, decision: Decision) -> str | None:
-        """Say what a decision means; ``None`` for one that changes nothing and compares nothing."""
+    def _describe(self, decision: Decision) -> str | None:
+        """Describe a decision. Returns ``None`` for one that changes nothing and compares no trials."""
         if decision.source is not None:
-            return self._of_source(decision)
+            return self._describe_copy(decision)
         match decision.action:
             case Action.PAUSE if decision.rank is None and decision.reason is None:
                 return None  # every trial of the population waits here for the others
             case Action.CONTINUE if decision.rank is None:
                 return None
             case Action.COMPLETE:
-                is_all = decision.value is not None and not self._several
-                value = f": {phrases.short(decision.value)}" if is_all else ""
+                has_one_value = decision.value is not None and not self._has_several_objectives
+                value = f": {phrases.short(decision.value)}" if has_one_value else ""
                 return f"completed {self._where(decision)}{value}"
             case Action.RESUME:
-                if self._promotes and decision.rung is not None:
+                if self._resumes_are_promotions and decision.rung is not None:
                     return f"promoted from rung {decision.rung:,}{_why(decision)}"
                 what = "continues"
             case Action.CONTINUE:
@@ -106,7 +106,7 @@ class Recent:
                 what = "stopped"
         return f"{what} {self._where(decision)}{_why(decision)}"
 
-    def _of_source(self, decision: Decision) -> str:
+    def _describe_copy(self, decision: Decision) -> str:
         if decision.source == decision.trial:
             return f"changes its hyperparameters {self._where(decision)}"
         return f"copies {decision.source:05d} {self._where(decision)}{_why(decision, with_reason=False)}"
@@ -127,12 +127,12 @@ def _why(decision: Decision, *, with_reason: bool = True) -> str:
 
 
 def _last_line(error: str | None) -> str:
-    """The line of a traceback that names the error."""
+    """Return the last line of a traceback, which names the error."""
     lines = (error or "").strip().splitlines()
     return phrases.clean(lines[-1]).strip() if lines else ""
 
 
 def _kind(cause: str) -> tuple[str, str]:
-    """The kind of an error, and the rest of its message."""
+    """Split the last line of an error into its kind and the rest."""
     named = _EXCEPTION.fullmatch(cause)
     return (cause, "") if named is None else (named[1], named[2] or "")

@@ -16,10 +16,10 @@ from tuner.schedulers.base import Scheduler
 _EQUAL_PERCENTILE = 90
 """The percentile of the gaps between crossing curves within which trials count as equal (N in the paper)."""
 
-_COMPARED = 32
+_MAX_COMPARED = 32
 """Only this many of the best trials are compared.
 
-Lower ranks decide nothing, and pairs grow as the square.
+Lower ranks do not matter for the decision, and the number of pairs grows with the square.
 """
 
 
@@ -63,7 +63,7 @@ class _PashaScheduler(AshaScheduler):
         self._curves[trial][resource] = self._objective.score(value)
         decision = super().report(trial, resource, value)
         if self._top < len(self._rungs) and trial in self._rungs[self._top].scores:
-            self._reached_top = True  # the maximum at present
+            self._reached_top = True  # at present, no trial trains further than this rung
             if decision.rung == self._rungs[self._top].resource and not self._is_stable():
                 self._top += 1
                 self._reached_top = False
@@ -72,7 +72,7 @@ class _PashaScheduler(AshaScheduler):
     def _is_stable(self) -> bool:
         """Return whether the highest rung ranks its trials as the rung below does."""
         below, top = self._rungs[self._top - 1], self._rungs[self._top]
-        ranking = top.best(_COMPARED)
+        ranking = top.best(_MAX_COMPARED)
         # A trial that reports rarely may have skipped the rung below.
         ranking = [trial for trial in ranking if trial in below.scores]
         before = sorted(ranking, key=lambda trial: -below.scores[trial])

@@ -57,7 +57,9 @@ class _BayesSearcher(StudySearcher):
     def take(self, trial: int, config: Config) -> None:
         self._discard(trial)
         chosen = self._space.by_key(config)
-        self._study.enqueue_trial({key: self._parameters[key].told(value) for key, value in chosen.items()})
+        self._study.enqueue_trial(
+            {key: self._parameters[key].to_optuna(value) for key, value in chosen.items()}
+        )
         asked = self._open[trial] = self._study.ask()
         for key in chosen:
             self._parameters[key].ask(asked)

@@ -23,7 +23,8 @@ _LENGTH = (0.0, 1.0)
 _SIGNAL = (0.0, 1.0)
 _NOISE = (-7.0, 3.0)
 
-# For the variance of standardised values. Smaller noise makes the matrix numerically singular.
+# Bounds of the variances (of standardised values) and of the length scales. With less noise, the matrix would
+# be numerically singular.
 _NOISE_BOUNDS = (1e-6, 1.0)
 _SIGNAL_BOUNDS = (0.05, 20.0)
 _LENGTH_BOUNDS = (0.02, 200.0)
@@ -39,15 +40,17 @@ class GaussianProcess:
     """
 
     inactive = 0.5
-    """The value that replaces an inactive number: the centre of its range, where it is close to all values.
-    """
+    """The value that replaces an inactive number: the centre of its range, which is close to all values."""
 
     def __init__(self, groups: NDArray[np.int_]) -> None:
         self._groups = groups
         self._count = int(groups.max()) + 1
 
     def fit(self, columns: Array, values: Array, *, seed: int = 0) -> GaussianProcess:
-        """Fit to ``columns`` (n x c) and standardised ``values`` (n). ``seed`` is ignored."""
+        """Fit to ``columns`` (n x c) and standardised ``values`` (n).
+
+        ``seed`` is ignored, because the fit draws nothing.
+        """
         start = np.array([*[math.log(0.5)] * self._count, 0.0, math.log(1e-2)])
         bounds = [
             *[(math.log(low), math.log(high)) for low, high in [_LENGTH_BOUNDS] * self._count],
@@ -67,9 +70,9 @@ class GaussianProcess:
         return self.fixed(columns, values, found.x)
 
     def fixed(self, columns: Array, values: Array, parameters: Array) -> GaussianProcess:
-        """Condition on the data with given parameters.
+        """Condition on the data, with ``parameters`` instead of fitted ones.
 
-        They are the logarithms of the length scales, the signal variance and the noise variance.
+        They are the logarithms of the length scales, of the signal variance and of the noise variance.
         """
         self.parameters = parameters
         self._scales = np.exp(-parameters[self._groups])
@@ -96,7 +99,7 @@ class GaussianProcess:
     def expecting(self, columns: Array) -> GaussianProcess:
         """Return the process as if ``columns`` (m x c) had their predicted values.
 
-        The mean stays the same; the variance shrinks there.
+        The mean does not change. The variance near ``columns`` shrinks.
         """
         mean, _ = self.predict(columns)
         return GaussianProcess(self._groups).fixed(

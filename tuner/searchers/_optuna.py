@@ -163,7 +163,7 @@ class _OptunaSearcher(StudySearcher):
     def take(self, trial: int, config: Config) -> None:
         self._discard(trial)
         chosen = self._space.by_key(config)
-        told = {key: self._parameters[key].told(value) for key, value in chosen.items()}
+        told = {key: self._parameters[key].to_optuna(value) for key, value in chosen.items()}
         if self._spec.sampler in _JOINT:
             for key, parameter in self._parameters.items():
                 told.setdefault(key, _middle(parameter.distribution))

@@ -36,7 +36,7 @@ class Earlier:
     objective: Objective
     trials: list[EarlierTrial]
     unfit: Counter[str]
-    """Why the other trials are not used -> how many each."""
+    """Reason why a trial is not used -> the number of such trials."""
     reported: set[str] = field(default_factory=set)
     """Names of all metrics that any trial reported."""
 
@@ -54,51 +54,52 @@ class Earlier:
         Raises ResultsError when there is no readable journal.
         """
         history = History.read(folder)
-        found = cls(folder, objective, [], Counter(), _metric_names(history))
+        earlier = cls(folder, objective, [], Counter(), _metric_names(history))
         for trial in history.ended:
             config = _fit_config(trial.config, space)
             values = {i: _values(result, history, objective) for i, result in trial.results.items()}
-            known = sorted((i, each[0]) for i, each in values.items() if each[0] is not None)
+            curve = sorted((i, each[0]) for i, each in values.items() if each[0] is not None)
             last = list(values.values())[-1] if values else []
             others = [value for value in last[1:] if value is not None]
             if trial.changes:
-                found.unfit["changed while they ran"] += 1
+                earlier.unfit["changed while they ran"] += 1
             elif isinstance(config, str):
-                found.unfit[config] += 1
-            elif trial.state != "failed" and (not known or len(others) < len(objective.others)):
+                earlier.unfit[config] += 1
+            elif trial.state != "failed" and (not curve or len(others) < len(objective.others)):
                 wanted = " or ".join(f"'{metric}'" for metric in objective.metrics)
-                found.unfit[f"reported no {wanted}"] += 1
+                earlier.unfit[f"reported no {wanted}"] += 1
             else:
                 assert trial.state in ("completed", "stopped", "failed")
-                whole = len(others) == len(objective.others)
-                found.trials.append(EarlierTrial(config, trial.state, known, tuple(others) if whole else ()))
+                has_others = len(others) == len(objective.others)
+                last_others = tuple(others) if has_others else ()
+                earlier.trials.append(EarlierTrial(config, trial.state, curve, last_others))
         if unfinished := len(history.trials) - len(history.ended):
-            found.unfit["had not ended"] = unfinished
-        return found
+            earlier.unfit["had not ended"] = unfinished
+        return earlier
 
     def problem(self) -> str | None:
         """Return why there is nothing to start from, with a remedy; ``None`` if there is something."""
-        every = len(self.trials) + self.unfit.total()
-        unknown = [metric for metric in self.objective.metrics if metric not in self.reported]
-        if self.reported and unknown:
-            names = " and ".join(f"'{metric}'" for metric in unknown)
+        total = len(self.trials) + self.unfit.total()
+        missing = [metric for metric in self.objective.metrics if metric not in self.reported]
+        if self.reported and missing:
+            names = " and ".join(f"'{metric}'" for metric in missing)
             known = ", ".join(sorted(self.reported))
             return f"{self.folder}: its trials must have reported {names}, got only {known}"
         if self.trials:
             return None
-        if not every:
+        if not total:
             return f"{self.folder}: must hold trials to start from, got none"
         reasons = "; ".join(f"{count} {reason}" for reason, count in self.unfit.most_common())
         return (
-            f"{self.folder}: must hold trials that fit this space, got none of {every}: {reasons}; "
+            f"{self.folder}: must hold trials that fit this space, got none of {total}: {reasons}; "
             "give a dimension that is new a default, widen the space, or leave out warm_start"
         )
 
     def in_words(self) -> str:
         """Return a line that says how many trials are used, and why others are not."""
-        every = len(self.trials) + self.unfit.total()
+        total = len(self.trials) + self.unfit.total()
         others = "".join(f"; {count} {reason}" for reason, count in self.unfit.most_common())
-        return f"{len(self.trials)} of {every} trials of {self.folder} fit{others}"
+        return f"{len(self.trials)} of {total} trials of {self.folder} fit{others}"
 
 
 def _metric_names(history: History) -> set[str]:
@@ -124,7 +125,7 @@ def _is_number(value: Any) -> TypeGuard[float]:
 def _fit_config(config: Mapping[str, Any], space: SearchSpace) -> Config | str:
     """Return an earlier configuration in ``space``, or why it does not fit.
 
-    Hyperparameters that it lacks take their defaults.
+    Hyperparameters that the earlier configuration lacks take their defaults.
     """
     missing: list[str] = []
 
@@ -150,7 +151,7 @@ def _fit_config(config: Mapping[str, Any], space: SearchSpace) -> Config | str:
 
 
 def completed(folder: Path, space: SearchSpace) -> list[Config]:
-    """Return the configurations in ``space`` that an earlier sweep completed, whatever they reported."""
+    """Return the configurations in ``space`` that an earlier sweep completed, even those without a result."""
     ended = History.read(folder).ended
     fitted = [_fit_config(trial.config, space) for trial in ended if trial.state == "completed"]
     return [config for config in fitted if not isinstance(config, str)]

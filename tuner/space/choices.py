@@ -142,6 +142,7 @@ class Ordinal(Ordered):
 
 
 def _own(choices: tuple[Any, ...], value: Any) -> Any:
+    """Return the choice that equals ``value``; ``value`` itself if there is none."""
     return next((choice for choice in choices if choice is value or same(choice, value)), value)
 
 
@@ -159,7 +160,9 @@ def _check_values(choices: tuple[Any, ...], kind: str) -> list[Problem]:
             what = f"the options of {a_kind} are values, not dimensions; use groups or 'when', got {value!r}"
             problems.append(Problem("", what))
         elif not is_value(value):
-            problems.append(Problem("", f"{a_kind} must be a value that JSON can write, got {value!r}"))
+            problems.append(
+                Problem("", f"each value of {a_kind} must be one that JSON can write, got {value!r}")
+            )
         if any(same(value, other) for other in choices[:index]):
             where = "choices" if kind == "choice" else "values"
             problems.append(Problem("", f"duplicate value {value!r} among the {where}"))

@@ -16,6 +16,7 @@ from tuner.spec import describe, did_you_mean
 _MAX_LENGTH = 300
 
 _Value = Callable[[Mapping[str, Any]], Any]
+"""Computes a part of the expression from a configuration."""
 
 _ARITHMETIC: dict[type, Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -71,12 +72,12 @@ class Constraint:
         self.names: set[str] = set()
         self._numeric = numeric
         if len(text) > _MAX_LENGTH:
-            raise self._wrong(f"must have at most {_MAX_LENGTH} characters, got {len(text)}")
+            raise self._error(f"must have at most {_MAX_LENGTH} characters, got {len(text)}")
         try:
             tree = ast.parse(text.strip(), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError):
-            raise self._wrong("is not an expression; write it like hidden * depth <= 2048") from None
-        self._holds = self._truth(tree)
+            raise self._error("is not an expression; write it like hidden * depth <= 2048") from None
+        self._holds = self._compile_truth(tree)
 
     def __repr__(self) -> str:
         return f"Constraint({self.text!r})"
@@ -90,37 +91,38 @@ class Constraint:
         except (ArithmeticError, ValueError):
             return False
 
-    def _wrong(self, what: str) -> SpecError:
+    def _error(self, what: str) -> SpecError:
         return SpecError([Problem("", f"'{self.text[:60]}' {what}")])
 
-    def _truth(self, node: ast.expr) -> _Value:
+    def _compile_truth(self, node: ast.expr) -> _Value:
+        """Return a function that computes whether ``node`` holds in a configuration."""
         match node:
             case ast.BoolOp(op=op, values=values):
-                parts = [self._truth(value) for value in values]
-                every = all if isinstance(op, ast.And) else any
-                return lambda config: every(part(config) for part in parts)
+                parts = [self._compile_truth(value) for value in values]
+                combine = all if isinstance(op, ast.And) else any
+                return lambda config: combine(part(config) for part in parts)
             case ast.UnaryOp(op=ast.Not(), operand=operand):
-                inner = self._truth(operand)
+                inner = self._compile_truth(operand)
                 return lambda config: not inner(config)
             case ast.Compare(left=left, ops=ops, comparators=comparators):
                 sides = [left, *comparators]
                 links = [
-                    self._comparison(op, one, other)
+                    self._compile_comparison(op, one, other)
                     for op, one, other in zip(ops, sides, sides[1:], strict=False)
                 ]
                 return lambda config: all(link(config) for link in links)
-        raise self._wrong(f"must be a comparison, but '{ast.unparse(node)}' is neither true nor false")
+        raise self._error(f"must be a comparison, but '{ast.unparse(node)}' is neither true nor false")
 
-    def _comparison(self, op: ast.cmpop, one: ast.expr, other: ast.expr) -> _Value:
+    def _compile_comparison(self, op: ast.cmpop, one: ast.expr, other: ast.expr) -> _Value:
         if order := _ORDER.get(type(op)):
-            a, b = self._number(one), self._number(other)
+            a, b = self._compile_number(one), self._compile_number(other)
             return lambda config: order(a(config), b(config))
         if equality := _EQUALITY.get(type(op)):
-            a, b = self._value(one), self._value(other)
+            a, b = self._compile_value(one), self._compile_value(other)
             return lambda config: equality(a(config), b(config))
-        raise self._wrong("must compare with <, <=, >, >=, == or !=")
+        raise self._error("must compare with <, <=, >, >=, == or !=")
 
-    def _value(self, node: ast.expr) -> _Value:
+    def _compile_value(self, node: ast.expr) -> _Value:
         """Compile a side of == or !=, which may be any value."""
         match node:
             case ast.Constant(value=str() | bool() | None as value):
@@ -128,40 +130,41 @@ class Constraint:
             case ast.Name(id=name) if name in _WORDS and name not in self._numeric:
                 return lambda config: _WORDS[name]
             case ast.Name(id=name):
-                self._know(name)
+                self._record_name(name)
                 return lambda config: config[name]
-        return self._number(node)
+        return self._compile_number(node)
 
-    def _number(self, node: ast.expr) -> _Value:
+    def _compile_number(self, node: ast.expr) -> _Value:
+        """Return a function that computes the number ``node`` in a configuration."""
         match node:
             case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
                 return lambda config: value
             case ast.Name(id=name):
-                self._know(name)
+                self._record_name(name)
                 if not self._numeric[name]:
-                    raise self._wrong(f"computes with '{name}', which is not always a number")
+                    raise self._error(f"computes with '{name}', which is not always a number")
                 return lambda config: config[name]
             case ast.UnaryOp(op=ast.USub() | ast.UAdd() as op, operand=operand):
-                inner = self._number(operand)
+                inner = self._compile_number(operand)
                 return (lambda config: -inner(config)) if isinstance(op, ast.USub) else inner
             case ast.BinOp(left=left, op=op, right=right) if type(op) in _ARITHMETIC:
-                combine, a, b = _ARITHMETIC[type(op)], self._number(left), self._number(right)
+                combine, a, b = _ARITHMETIC[type(op)], self._compile_number(left), self._compile_number(right)
                 return lambda config: combine(a(config), b(config))
             case ast.Call(func=ast.Name(id=name), args=args, keywords=[]):
-                return self._call(name, args)
-        raise self._wrong(f"must be arithmetic, but '{ast.unparse(node)}' is not")
+                return self._compile_call(name, args)
+        raise self._error(f"must be arithmetic, but '{ast.unparse(node)}' is not")
 
-    def _call(self, name: str, args: list[ast.expr]) -> _Value:
+    def _compile_call(self, name: str, args: list[ast.expr]) -> _Value:
         if name not in _FUNCTIONS:
-            raise self._wrong(f"calls an unknown function '{name}'{did_you_mean(name, _FUNCTIONS)}")
+            raise self._error(f"calls an unknown function '{name}'{did_you_mean(name, _FUNCTIONS)}")
         takes_several = name in ("max", "min")
         if len(args) < 2 if takes_several else len(args) != 1:
             need = "at least two numbers" if takes_several else "one number"
-            raise self._wrong(f"must give '{name}' {need}, got {len(args)}")
-        function, parts = _FUNCTIONS[name], [self._number(arg) for arg in args]
+            raise self._error(f"must give '{name}' {need}, got {len(args)}")
+        function, parts = _FUNCTIONS[name], [self._compile_number(arg) for arg in args]
         return lambda config: function(*(part(config) for part in parts))
 
-    def _know(self, name: str) -> None:
+    def _record_name(self, name: str) -> None:
         if name not in self._numeric:
-            raise self._wrong(f"names an unknown hyperparameter '{name}'{did_you_mean(name, self._numeric)}")
+            raise self._error(f"names an unknown hyperparameter '{name}'{did_you_mean(name, self._numeric)}")
         self.names.add(name)

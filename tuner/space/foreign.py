@@ -103,8 +103,8 @@ def _read_call(call: ast.Call) -> Any:
         options = {each.arg: _literal(each.value) for each in call.keywords if each.arg}
     except ValueError:
         return None
-    named = ast.unparse(call.func).startswith(("hp.", "trial.", "suggest"))
-    if named and arguments and isinstance(arguments[0], str):
+    takes_name = ast.unparse(call.func).startswith(("hp.", "trial.", "suggest"))
+    if takes_name and arguments and isinstance(arguments[0], str):
         del arguments[0]  # drop the hyperparameter's name
     return None if form is None else _from_parts(form, arguments, _roles(options))
 
@@ -116,16 +116,17 @@ def _literal(node: ast.expr) -> Any:
 
 
 def _read_mapping(entry: Mapping[Any, Any]) -> Any:
-    keys = [key for key in entry if form_of(key) is not None and role_of(key) in (None, "values")]
-    if len(keys) == 1:
-        rest = {key: value for key, value in entry.items() if key != keys[0]}
-        body, parts = entry[keys[0]], _roles(rest)
+    """Read ``{form: numbers}``, or a mapping with a key for each part, such as ``type`` and ``low``."""
+    forms = [key for key in entry if form_of(key) is not None and role_of(key) in (None, "values")]
+    if len(forms) == 1:
+        rest = {key: value for key, value in entry.items() if key != forms[0]}
+        form_name, body, parts = str(form_of(forms[0])), entry[forms[0]], _roles(rest)
         if set(parts) <= {"log", "step", "ignored", "form"}:
             if isinstance(body, Mapping):
-                return _from_parts(str(form_of(keys[0])), [], {**parts, **_roles(body)})
+                return _from_parts(form_name, [], {**parts, **_roles(body)})
             if isinstance(body, (list, tuple)):
-                return _from_parts(str(form_of(keys[0])), list(body), parts)
-            return _from_parts(str(form_of(keys[0])), [body], parts)
+                return _from_parts(form_name, list(body), parts)
+            return _from_parts(form_name, [body], parts)
     parts = _roles(entry)
     if "unknown" in parts or not set(parts) & {"low", "high", "bounds", "values", "value", "mean"}:
         return None
@@ -174,6 +175,7 @@ def _from_parts(form: str, arguments: list[Any], parts: Mapping[str, Any]) -> An
 
 
 def _values(form: str, arguments: list[Any], parts: Mapping[str, Any]) -> list[Any] | None:
+    """Return the list of values; ``None`` for a range."""
     found = parts.get("values")
     if found is None and form in ("choice", "ordinal"):
         bounds = parts.get("bounds")
@@ -184,6 +186,7 @@ def _values(form: str, arguments: list[Any], parts: Mapping[str, Any]) -> list[A
 
 
 def _bounds(arguments: list[Any], parts: Mapping[str, Any]) -> list[Any]:
+    """Return low, high and further numbers, wherever the other tool writes them; empty if it does not."""
     bounds = parts.get("bounds", arguments)
     if isinstance(bounds, Mapping):
         inner = _roles(bounds)
@@ -206,16 +209,20 @@ def _number(value: Any) -> Any:
 
 
 def _range(form: str, low: Any, high: Any, step: Any, parts: Mapping[str, Any]) -> Any:
+    """Return a float or int of a sweep file; ``None`` if the range is empty.
+
+    A ``form`` with the word ``below`` excludes ``high``.
+    """
     scale = parts.get("log")
     log = "log" in form.split() or scale is True or (isinstance(scale, str) and scale.lower() in _LOG_WORDS)
     if log and low <= 0 and "int" not in form:  # HyperOpt and W&B write exponents
         low, high = _round_to_4_digits(math.exp(low)), _round_to_4_digits(math.exp(min(high, 700)))
     kinds = [form_of(each) for each in (parts.get("type"), parts.get("form")) if isinstance(each, str)]
     named_kind = next((kind.split()[-1] for kind in kinds if kind not in (None, "any") and kind), None)
-    plain = isinstance(low, int) and isinstance(high, int)
+    has_int_bounds = isinstance(low, int) and isinstance(high, int)
     whole = (
         "int" in form.split()
-        or (form == "any" and plain and named_kind in (None, "int"))
+        or (form == "any" and has_int_bounds and named_kind in (None, "int"))
         or named_kind == "int"
     )
     if whole and low == int(low) and high == int(high):
@@ -234,6 +241,10 @@ def _range(form: str, low: Any, high: Any, step: Any, parts: Mapping[str, Any]) 
 
 
 def _normal(numbers: list[Any], parts: Mapping[str, Any], *, log: bool) -> Any:
+    """Return a float with a normal prior.
+
+    ``numbers`` are the mean and the standard deviation, unless ``parts`` has them.
+    """
     mean, sd = (_number(parts[key]) if key in parts else None for key in ("mean", "sd"))
     if mean is None and len(numbers) >= 2:
         mean, sd = numbers[0], numbers[1]

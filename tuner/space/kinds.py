@@ -21,12 +21,12 @@ KINDS: dict[str, type[Dimension]] = {
     "architecture": Architecture,
 }
 
-ELSEWHERE = {
+OTHER_TOOLS_KEYS = {
     *("min", "max", "low", "high", "lower", "upper", "range", "grid", "values", "choices", "options"),
     *("categorical", "uniform", "loguniform", "quniform", "log_uniform", "qloguniform", "normal"),
     *("randint", "lograndint", "distribution", "type", "q", "base"),
 }
-"""Keys with which other tools write a dimension. A mapping of these alone is hardly meant as a constant."""
+"""Keys with which other tools write a dimension. A mapping with only such keys is probably no constant."""
 
 GRID_SEARCH = "grid_search"  # the only key with which a dictionary means a dimension in Ray Tune
 
@@ -40,7 +40,7 @@ def of_another_tool(entry: Mapping[Any, Any]) -> bool:
     """Return whether a hyperparameter's mapping is a dimension in the form of another tool."""
     options = {name for kind in KINDS.values() for name in options_of(kind)}
     foreign = entry.keys() - options
-    return bool(foreign) and (GRID_SEARCH in entry or foreign <= ELSEWHERE)
+    return bool(foreign) and (GRID_SEARCH in entry or foreign <= OTHER_TOOLS_KEYS)
 
 
 def is_nameless(entries: Mapping[Any, Any]) -> bool:

@@ -15,19 +15,23 @@ if TYPE_CHECKING:
     from optuna.trial import Trial
 
 
-# Optuna lists an integer's values or computes with them as floats, which are exact up to 2**53. With more
-# values than this, one step is too small to matter.
+# Optuna may list all values of an integer. With more values than this, one step is too small to matter.
 _MAX_VALUES = 2**20
+
+# Optuna computes with integers as floats, which are exact up to here.
 _MAX_EXACT = 2**53
 
 
 class Parameter:
     """The Optuna parameter for a dimension, and the conversion of values in both directions.
 
-    A dimension with a prior or very many values uses its share of the prior, in [0, 1]. A dimension with a
-    list of values, or with very large ones, uses positions. There are three reasons: Optuna accepts only
-    plain values as categories, treats True as 1, and shortens a range that its step divides only up to
-    rounding. With ``numeric``, choices are numbers in [0, 1] too.
+    Most dimensions use their own values. There are two exceptions:
+
+    - A dimension with a prior or very many values uses its share of the prior, in [0, 1]. So does a choice
+      if ``numeric`` is true.
+    - A list of values, a float with steps, or an integer beyond ``_MAX_EXACT`` uses positions from 0.
+      Otherwise Optuna would accept only plain values as categories, treat True as 1, and shorten a range
+      that its step divides only up to rounding.
     """
 
     def __init__(self, key: str, dimension: Dimension, *, numeric: bool = False) -> None:
@@ -37,36 +41,36 @@ class Parameter:
         self.distribution: BaseDistribution
         self.value: Callable[[Any], Any]
         """Optuna's value -> the dimension's value."""
-        self.told: Callable[[Any], Any]
+        self.to_optuna: Callable[[Any], Any]
         """The inverse of ``value``."""
         self.is_share = False
         """Whether Optuna's value is a share of the prior."""
         if isinstance(dimension, Choice) and not numeric:
             self.distribution = CategoricalDistribution(tuple(range(len(dimension.choices))))
-            self.value, self.told = dimension.choices.__getitem__, dimension.index
+            self.value, self.to_optuna = dimension.choices.__getitem__, dimension.index
         elif isinstance(dimension, Choice) or (
             isinstance(dimension, Ordered)
             and (dimension.prior != "uniform" or (dimension.count or 0) > _MAX_VALUES)
         ):
             self.distribution, self.is_share = FloatDistribution(0.0, 1.0), True
-            self.value, self.told = dimension.quantile, dimension.share
+            self.value, self.to_optuna = dimension.quantile, dimension.share
         elif isinstance(dimension, Int) and max(abs(dimension.low), abs(dimension.high)) <= _MAX_EXACT:
             self.distribution = IntDistribution(
                 dimension.low, dimension.high, log=dimension.log, step=dimension.step
             )
-            self.value, self.told = int, int
+            self.value, self.to_optuna = int, int
         elif isinstance(dimension, Int):
             self.distribution = IntDistribution(0, dimension.count - 1)
             self.value = lambda index: dimension.low + index * dimension.step
-            self.told = lambda value: (value - dimension.low) // dimension.step
+            self.to_optuna = lambda value: (value - dimension.low) // dimension.step
         elif isinstance(dimension, Ordered) and (count := dimension.count) is not None:
             self.distribution = IntDistribution(0, count - 1)
             self.value = lambda index: dimension.at((index + 0.5) / count)
-            self.told = lambda value: int(dimension.place(value) * count)
+            self.to_optuna = lambda value: int(dimension.place(value) * count)
         elif isinstance(dimension, Float):
             low, high = float(dimension.low), float(dimension.high)
             self.distribution = FloatDistribution(low, high, log=dimension.log)
-            self.value = self.told = lambda value: min(max(float(value), low), high)
+            self.value = self.to_optuna = lambda value: min(max(float(value), low), high)
         else:
             what = f"Optuna cannot search dimensions of type {type(dimension).__name__}"
             raise SpecError([Problem(key, what)])

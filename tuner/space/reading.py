@@ -66,9 +66,10 @@ def read(entries: Mapping[str, Any]) -> Entries:
             problems += [problem.inside(name) for problem in error.problems]
     if not set(entries) - {CONSTRAINTS}:
         problems.append(Problem("", "an empty space has nothing to search; name at least one hyperparameter"))
+    # Names of invalid entries: other entries may refer to them without another problem.
     unread = {str(name) for name in entries} - found.entries.keys() - {CONSTRAINTS}
     for name, entry in found.entries.items():
-        for slot in _slots(name, name, entry, group_of=None, link=()):
+        for slot in _slots(name, name, entry, group_of=None, own_conditions=()):
             if slot.key in found.slots:
                 problems.append(Problem(slot.key, "duplicate hyperparameter; choose another name"))
             found.slots[slot.key] = slot
@@ -76,8 +77,8 @@ def read(entries: Mapping[str, Any]) -> Entries:
     problems += _read_conditions(found.slots, unread)
     if not problems:
         problems += _check_sharing(found.slots)
-        if loop := _loop(found.slots):
-            problems.append(Problem("", f"conditions form a cycle: {' -> '.join(loop)}"))
+        if cycle := _cycle(found.slots):
+            problems.append(Problem("", f"conditions form a cycle: {' -> '.join(cycle)}"))
     problems += _read_constraints(found, entries.get(CONSTRAINTS, ()), unread)
     raise_any(problems)
     found.order = _topological(found.slots)
@@ -85,15 +86,17 @@ def read(entries: Mapping[str, Any]) -> Entries:
 
 
 def _slots(
-    key: str, name: str, entry: Any, *, group_of: str | None, link: tuple[Condition, ...]
+    key: str, name: str, entry: Any, *, group_of: str | None, own_conditions: tuple[Condition, ...]
 ) -> Iterator[Slot]:
+    """Yield the slot of an entry, and those of the hyperparameters in its groups."""
     dimension = entry if isinstance(entry, Dimension) else Constant(entry)
-    yield Slot(key, name, dimension, group_of, link)
+    yield Slot(key, name, dimension, group_of, own_conditions)
     if isinstance(dimension, Choice):
         for value, group in dimension.groups.items():
             for child, inner in group.items():
                 path = f"{key}.{value}.{child}"
-                yield from _slots(path, child, inner, group_of=key, link=(Condition(name, (value,)),))
+                in_group = (Condition(name, (value,)),)
+                yield from _slots(path, child, inner, group_of=key, own_conditions=in_group)
 
 
 def _check_names(slots: Mapping[str, Slot]) -> list[Problem]:
@@ -134,7 +137,7 @@ def _read_conditions(slots: dict[str, Slot], unread: set[str]) -> list[Problem]:
 
 
 def _check_sharing(slots: Mapping[str, Slot]) -> list[Problem]:
-    """Return a problem for each two hyperparameters of one name that can be active together."""
+    """Return a problem for each pair of hyperparameters with one name that can be active together."""
     problems = []
     by_name: dict[str, list[Slot]] = {}
     for slot in slots.values():
@@ -168,7 +171,7 @@ def _parents(slots: Mapping[str, Slot], key: str) -> list[str]:
     return [other.key for other in slots.values() if other.name in names]
 
 
-def _loop(slots: Mapping[str, Slot]) -> list[str] | None:
+def _cycle(slots: Mapping[str, Slot]) -> list[str] | None:
     """Return a cycle of conditions, each key before one of its parents; ``None`` if there is none."""
     for start in slots:
         child_of: dict[str, str] = {}
@@ -188,6 +191,7 @@ def _loop(slots: Mapping[str, Slot]) -> list[str] | None:
 
 
 def _topological(slots: Mapping[str, Slot]) -> list[str]:
+    """Return the keys, every parent before its children."""
     ordered: list[str] = []
     waiting = list(slots)
     while waiting:

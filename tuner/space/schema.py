@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tuner.space.dimension import MAX_GRID
-from tuner.space.kinds import ELSEWHERE, GRID_SEARCH, KINDS, options_of
+from tuner.space.kinds import GRID_SEARCH, KINDS, OTHER_TOOLS_KEYS, options_of
 from tuner.space.reading import CONSTRAINTS, RESERVED
 
 Schema = dict[str, Any]
@@ -236,7 +236,7 @@ def _constant() -> Schema:
     return {
         "if": {"type": "object"},
         "then": {
-            "not": {"anyOf": [*meant, {"propertyNames": {"enum": sorted(options | ELSEWHERE)}}]},
+            "not": {"anyOf": [*meant, {"propertyNames": {"enum": sorted(options | OTHER_TOOLS_KEYS)}}]},
             "additionalProperties": _ref("value"),
         },
         "else": _ref("value"),

@@ -29,7 +29,7 @@ Config = dict[str, Any]
 """A trial's hyperparameters: the active dimensions and the constants, in the order of the space."""
 
 # A space is refused if its constraints reject more than 199 of 200 draws: 10 of 2,000 draws must pass.
-_TRIAL_DRAWS = 2_000
+_TEST_DRAWS = 2_000
 _MIN_ACCEPTED = 10
 
 # A space must accept at least 1 draw in 200. Even at 1 in 500, the probability that none of 20,000 draws is
@@ -96,7 +96,7 @@ class SearchSpace:
         return self._slots[key].name
 
     def standing_for(self, name: str) -> list[Dimension]:
-        """Return the dimensions with a name: one, or one for each group that uses the name."""
+        """Return the dimensions and constants with a name. Several groups may use the same name."""
         return [slot.dimension for slot in self._slots.values() if slot.name == name]
 
     def parents(self, name: str) -> set[str]:
@@ -112,15 +112,18 @@ class SearchSpace:
         return found
 
     def always(self, name: str) -> bool:
-        """Return whether every configuration has ``name``, as far as conditions on listed values show."""
+        """Return whether every configuration has ``name``.
+
+        ``False`` also if that depends on a parent that not every configuration has, or on a number.
+        """
         conditions = [slot.conditions for slot in self._slots.values() if slot.name == name]
         return covered(conditions, self._values_if_always_active)
 
     def _values_if_always_active(self, name: str) -> Sequence[Any] | None:
         """Return the values of a choice or an ordinal that every configuration has; else ``None``."""
-        standing = self.standing_for(name)
-        if len(standing) == 1 and isinstance(standing[0], (Choice, Ordinal)) and self.always(name):
-            return standing[0].choices
+        dimensions = self.standing_for(name)
+        if len(dimensions) == 1 and isinstance(dimensions[0], (Choice, Ordinal)) and self.always(name):
+            return dimensions[0].choices
         return None
 
     def active(self, key: str, config: Mapping[str, Any]) -> bool:
@@ -143,7 +146,10 @@ class SearchSpace:
         return {name: config[name] for name in self.names if name in config}
 
     def complete(self, chosen: Mapping[str, Any]) -> Config:
-        """Return the configuration for values by key, without inactive dimensions and with constants."""
+        """Return the configuration for ``chosen``, a mapping of key -> value.
+
+        Inactive dimensions are left out, and constants are added.
+        """
         config = self.build(lambda key, _: chosen.get(key, UNSET))
         return {name: value for name, value in config.items() if value is not UNSET}
 
@@ -156,7 +162,7 @@ class SearchSpace:
         }
 
     def restored(self, config: Mapping[str, Any]) -> Config:
-        """Return a configuration read from JSON, with each value in its type of the space."""
+        """Return a configuration read from JSON, with each value in the type that the space gives it."""
 
         def own(name: str, value: Any) -> Any:
             fitting = (d for d in self.standing_for(name) if d.contains(value))
@@ -194,7 +200,7 @@ class SearchSpace:
         """Draw a configuration that meets the constraints: each active dimension separately, parents first.
 
         ``given`` holds values by name that are not drawn. With ``defaults``, dimensions take their defaults
-        instead of being drawn. Raises SpecError if hardly any draw is allowed.
+        instead of being drawn. Raises SpecError if none of 20,000 draws meets the constraints.
         """
         given = given or {}
 
@@ -269,18 +275,18 @@ class SearchSpace:
 
     @functools.cached_property
     def tightness(self) -> Problem | None:
-        """Return a problem if the constraints reject nearly all draws, with the share seen; else ``None``."""
+        """Return a problem if the constraints reject nearly all of 2,000 draws; else ``None``."""
         if not self.constraints:
             return None
         rng = np.random.default_rng(0)
         accepted = sum(
-            self.allows(self.build(lambda key, dimension: dimension.sample(rng))) for _ in range(_TRIAL_DRAWS)
+            self.allows(self.build(lambda key, dimension: dimension.sample(rng))) for _ in range(_TEST_DRAWS)
         )
         if accepted >= _MIN_ACCEPTED:
             return None
         what = (
-            f"must be met by at least {_MIN_ACCEPTED / _TRIAL_DRAWS:.1%} of the space, "
-            f"got {accepted} of {_TRIAL_DRAWS} draws ({accepted / _TRIAL_DRAWS:.2%}); "
+            f"must be met by at least {_MIN_ACCEPTED / _TEST_DRAWS:.1%} of the space, "
+            f"got {accepted} of {_TEST_DRAWS} draws ({accepted / _TEST_DRAWS:.2%}); "
             "narrow the ranges, or write conditions"
         )
         return Problem(CONSTRAINTS, what)

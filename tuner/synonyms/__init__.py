@@ -30,7 +30,7 @@ def squeezed(name: object) -> str:
 
 
 def _invert(table: Mapping[str, str]) -> dict[str, list[str]]:
-    """Return another tool's squeezed name -> our words for it."""
+    """Turn our name -> their names into their squeezed name -> our names."""
     found: dict[str, list[str]] = {}
     for ours, theirs in table.items():
         for name in theirs.split():
@@ -40,6 +40,7 @@ def _invert(table: Mapping[str, str]) -> dict[str, list[str]]:
 
 _KEYS = {place: _invert(table) for place, table in KEYS.items()}
 _WORDS = [_invert(table) for table in (*KEYS.values(), OPTIONS, VALUES)]
+# Each group lists the names with one meaning, ours first.
 _GROUPS = [
     [squeezed(name) for name in (ours, *theirs.split())]
     for table in (*KEYS.values(), OPTIONS, VALUES)
@@ -55,16 +56,15 @@ _MODES = {squeezed(name): mode for mode, names in METRICS.items() for name in na
 def synonym(name: object, known: Iterable[str]) -> str | None:
     """Return the name in ``known`` that means the same as ``name``, or ``None`` if there is none."""
     by_name = {squeezed(each): each for each in known}
-    for own in (squeezed(name), _without_ending(name)):
-        if own in by_name:
-            return by_name[own]
-    own = squeezed(name)
-    groups = (group for group in _GROUPS if own in group)
+    for form in (squeezed(name), _without_ending(name)):
+        if form in by_name:
+            return by_name[form]
+    groups = (group for group in _GROUPS if squeezed(name) in group)
     return next((by_name[each] for group in groups for each in group if each in by_name), None)
 
 
 def others(known: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yield each of another tool's names for a name in ``known``, together with that name."""
+    """Yield (another tool's name, our name) for every name in ``known``."""
     known = set(known)
     for table in _WORDS:
         for name, ours in table.items():
@@ -80,13 +80,13 @@ _PLACES: tuple[Place, ...] = (
 
 def place_of(name: object) -> tuple[Place, str] | None:
     """Return the place and the key that a sweep file has for ``name``, or ``None`` if it has none."""
-    own = squeezed(name)
+    wanted = squeezed(name)
     for place in _PLACES:
         keys = {squeezed(key): key for key in KEYS[place]}
-        if own in keys:
-            return place, keys[own]
-        if own in _KEYS[place]:
-            return place, _KEYS[place][own][0]
+        if wanted in keys:
+            return place, keys[wanted]
+        if wanted in _KEYS[place]:
+            return place, _KEYS[place][wanted][0]
     return None
 
 
@@ -94,10 +94,10 @@ _METHOD_ENDINGS = ("sampler", "searcher", "search", "scheduler", "pruner", "algo
 
 
 def _without_ending(name: object) -> str:
-    """Return a class's squeezed name without its role, as in ``TPESampler``."""
-    own = squeezed(str(name).rpartition(".")[2])
-    found = (own.removesuffix(end) for end in _METHOD_ENDINGS if own.endswith(end) and own != end)
-    return next(found, own)
+    """Return a class's squeezed name without its role: ``tpe`` for ``TPESampler``."""
+    whole = squeezed(str(name).rpartition(".")[2])
+    shorter = (whole.removesuffix(end) for end in _METHOD_ENDINGS if whole.endswith(end) and whole != end)
+    return next(shorter, whole)
 
 
 def estimator(name: object) -> str | None:
@@ -112,17 +112,17 @@ def tracker(name: object) -> str | None:
 
 def method(name: object) -> Iterator[tuple[Literal["searcher", "scheduler"], str | Mapping[str, Any]]]:
     """Yield the key and the value that a sweep file has for each method known as ``name``."""
-    own, short = squeezed(str(name).rpartition(".")[2]), _without_ending(name)
+    whole, short = squeezed(str(name).rpartition(".")[2]), _without_ending(name)
     for key, table in METHODS.items():
         for ours, theirs in table:
             names = {squeezed(each) for each in theirs.split()}
             names |= {squeezed(ours)} if isinstance(ours, str) else set()
-            if names & {own, short}:
+            if names & {whole, short}:
                 yield key, ours
 
 
 def mode_of(metric: str) -> Literal["min", "max"] | None:
-    """Return the mode of a standard metric, with or without a word for its rows; ``None`` for others."""
+    """Return the mode of a standard metric, with or without a word such as ``val``; ``None`` for others."""
     if not re.fullmatch("[A-Za-z][A-Za-z0-9_./@-]*", metric):
         return None
     words = re.findall("[A-Z]?[a-z0-9]+|[A-Z0-9]+", re.sub("(?<=[a-z0-9])(?=[A-Z])", " ", metric))
@@ -145,11 +145,11 @@ def _cores(words: list[str]) -> Iterator[list[str]]:
 
 def form_of(name: object) -> str | None:
     """Return the form in ``DISTRIBUTIONS`` that another tool's name means, or ``None`` if it is unknown."""
-    own = squeezed(str(name).rpartition(".")[2]).removeprefix("suggest").removeprefix("hp")
+    word = squeezed(str(name).rpartition(".")[2]).removeprefix("suggest").removeprefix("hp")
     for end in ("distribution", "hyperparameter", "parameter", "valuespec", "uniformvalues"):
-        if own != end and own not in _FORMS:
-            own = own.removesuffix(end)
-    return _FORMS.get(own)
+        if word != end and word not in _FORMS:
+            word = word.removesuffix(end)
+    return _FORMS.get(word)
 
 
 def role_of(key: object) -> str | None:

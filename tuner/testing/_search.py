@@ -1,4 +1,4 @@
-"""``search``: ask a searcher for trials and report their outcomes to it, without an engine."""
+"""``search``: ask a searcher for trials and report their outcomes to it, without a cluster."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def done(*values: float) -> Fate:
 
 
 def mixed(trial: int, config: Config) -> Fate:
-    """Return a pseudo-random fate as a function of the trial's number alone."""
+    """Return a pseudo-random fate that depends on the trial's number only."""
     rng = random.Random(trial)
     ending: Ending = rng.choice(("completed", "completed", "stopped", "failed"))
     return ending, [round(rng.gauss(0, 1), 1) for _ in range(rng.randrange(4))]
@@ -46,7 +46,7 @@ def told(searcher: Searcher, trial: int, values: Sequence[float]) -> Config:
     """Return the suggestion for a trial that then reports ``values`` and completes."""
     config = searcher.suggest(trial)
     assert config is not None
-    for _ in _course(searcher, trial, "completed", values):
+    for _ in _report_steps(searcher, trial, "completed", values):
         pass
     return config
 
@@ -61,12 +61,12 @@ def search(
     mode: Mode = "min",
     seed: int = 0,
 ) -> list[Config]:
-    """Return the suggestions of a search.
+    """Return the suggestions of a search, fewer than ``trials`` if the searcher has no more.
 
-    There are fewer than ``trials`` if the searcher has no more. Trials end in a shuffled order.
+    ``concurrent`` trials are open at once, and they report and end in a shuffled order.
     """
     searcher = build(spec, space, mode=mode, seed=seed)
-    order = random.Random(0)
+    rng = random.Random(0)
     configs: list[Config] = []
     open_trials: dict[int, Iterator[None]] = {}
     exhausted = False
@@ -78,16 +78,16 @@ def search(
                 exhausted = True
                 continue
             configs.append(config)
-            open_trials[trial] = _course(searcher, trial, *fate(trial, config))
+            open_trials[trial] = _report_steps(searcher, trial, *fate(trial, config))
             continue
-        trial = order.choice(list(open_trials))
+        trial = rng.choice(list(open_trials))
         if next(open_trials[trial], "ended") == "ended":
             del open_trials[trial]
     return configs
 
 
-def _course(searcher: Searcher, trial: int, ending: Ending, values: Sequence[float]) -> Iterator[None]:
-    """Report a trial's results and its end to the searcher, one call per step of the iterator."""
+def _report_steps(searcher: Searcher, trial: int, ending: Ending, values: Sequence[float]) -> Iterator[None]:
+    """Report a trial's results and then its end to the searcher, one call per step of the iterator."""
     for iteration, value in enumerate(values, start=1):
         searcher.report(trial, iteration, value)
         yield

@@ -27,7 +27,7 @@ class Output:
         sys.stdout = _Stream(sys.stdout, self)
         sys.stderr = _Stream(sys.stderr, self)
 
-    def of(self, trial: str | None) -> None:
+    def assign_to(self, trial: str | None) -> None:
         """Assign further output to a trial; ``None`` assigns it to no trial."""
         self._trial = trial
 

@@ -43,13 +43,13 @@ T = TypeVar("T")
 
 _SECONDS_TO_STOP = 5.0
 """A stopped function must report again within this time to end. Otherwise its process is replaced."""
-_SHARE_TO_GATHER, _SECONDS_FOR_MOST = 0.1, 0.005
-"""A round waits for lanes that the driver still has to answer. It waits for the first value times the last
-round's duration, and for at least the second value while fewer than half of the lanes are active."""
+_SHARE_TO_GATHER = 0.1
+"""A round first waits for requests to idle lanes, up to this share of the last round's duration."""
+_SECONDS_FOR_HALF = 0.005
+"""This is the lower limit of that wait while fewer than half of the lanes have requests."""
 _SECONDS_TO_KEEP = 1.0
 """While other trials are open, unused GPU memory is released at most once in this time."""
-_SECONDS_BETWEEN_CHECKS = 0.1
-"""The interval of the checks during a round for lanes whose results are due."""
+_SECONDS_BETWEEN_CHECKS = 0.1  # interval at which a running round delivers results that are due
 
 
 class Worker:
@@ -59,16 +59,16 @@ class Worker:
     trial with a request. The worker creates, saves, restores and closes trials between rounds.
     """
 
-    def __init__(self, recipe: WorkerSetup) -> None:
+    def __init__(self, setup: WorkerSetup) -> None:
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-            os.environ[name] = str(recipe.threads)
+            os.environ[name] = str(setup.threads)
         os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
         os.environ["RAY_AIR_FULL_TRACEBACKS"] = "1"  # else Ray copies exceptions and loses the text of some
         keep_freed_memory()
-        self._recipe = recipe
+        self._setup = setup
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="trials")
         self._loaded = self._thread.submit(self._load)  # takes a while; ``ready`` raises its error
-        self._fuses = False
+        self._can_fuse = False
         self._trials: dict[int, Any] = {}
         self._create_errors: dict[int, TrialError] = {}  # why a lane's trial could not be created
         self._last: dict[int, dict[str, Any]] = {}  # each trial's last result
@@ -79,20 +79,20 @@ class Worker:
         self._is_halting = False
         self._output: Output | None = None
         self._names: dict[int, str] = {}  # the trial of each lane
-        self._freed = 0.0  # when unused GPU memory was last released
+        self._released = 0.0  # when unused GPU memory was last released
 
     async def at_work(self) -> list[int]:
         """Return the lanes whose trials the trial thread is running now."""
         return list(self._at_work)
 
     async def halt(self) -> None:
-        """Let each trial wait after its current iteration."""
+        """Make each trial stop after its current iteration, and wait for a call."""
         self._is_halting = True
 
     async def ready(self, shared: Sequence[ray.ObjectRef], results: Results | None = None) -> Place:
         """Prepare for trials with ``shared`` data, and return the place of this worker.
 
-        ``results`` is the folder that the worker must see. Raises an error of the trainable's import.
+        ``results`` is the folder that the worker must see. Raises the error of a failed import.
         """
         await self._in_thread(self._loaded.result)
         # Unpickle only now: two threads that import the same modules at once can fail.
@@ -106,19 +106,19 @@ class Worker:
         return Place(str(ray.util.get_node_ip_address()), os.uname().nodename, versions(), sees)
 
     async def lanes(self, configs: Sequence[dict[str, Any]], most: int) -> tuple[int, str | None]:
-        """Measure how many trials like these, up to ``most``, this process should train at once.
+        """Measure how many trials with such ``configs`` this process should train at once, up to ``most``.
 
         The second value says why the number is 1, if that is known. The number is 0 if the measurement made
         the accelerator unusable; this process must then be replaced.
         """
-        if not self._fuses or most < 2:
-            return 1, "each worker has one trial" if self._fuses else "the trainable has no fused_step"
+        if not self._can_fuse or most < 2:
+            return 1, "each worker has one trial" if self._can_fuse else "the trainable has no fused_step"
         return await self._in_thread(partial(self._measure, configs, most))
 
     async def call(
         self, lane: int, method: str, arguments: Sequence[Any], made_with: dict[str, Any] | None = None
     ) -> Any:
-        """Call a method of a lane's trial. If ``made_with`` is given, create the trial first.
+        """Call a method of a lane's trial. ``made_with``: constructor arguments; if given, create it first.
 
         Raises TrialError if the trial fails or could not be created.
         """
@@ -146,7 +146,7 @@ class Worker:
     async def train(
         self, lane: int, request: TrainRequest, made_with: dict[str, Any] | None = None
     ) -> list[dict[str, Any]]:
-        """Train a lane's trial as requested, and return at least one result. Create the trial if needed.
+        """Train a lane's trial as requested, and return at least one result. ``made_with``: as in ``call``.
 
         Raises TrialError if the trial fails or cannot be created. Earlier results are returned first.
         """
@@ -156,7 +156,7 @@ class Worker:
         task = self._tasks.get(lane)
         if task is None or (task.halted and not task.results and task.error is None):
             task = self._tasks[lane] = TrainTask(request, time.monotonic(), answer)
-        else:  # it continued to train, perhaps to the end of its request
+        else:  # the trial trained meanwhile, perhaps to the end of its last request
             task.answer = answer
             if task.halted:
                 task.hand_over()
@@ -175,21 +175,21 @@ class Worker:
 
     def _load(self) -> None:
         with importing(), crashes_explained(on=os.uname().nodename):
-            self._class = self._recipe.load()
+            self._class = self._setup.load()
             if isinstance(self._class, Prepares):
                 self._class.prepare()
 
     def _adopt(self, shared: Any) -> None:
         if isinstance(self._class, SharesData):
             with crashes_explained():
-                self._class.adopt(self._recipe.settings, shared, sweep_seed=self._recipe.sweep_seed)
+                self._class.adopt(self._setup.settings, shared, sweep_seed=self._setup.sweep_seed)
         gc.freeze()  # later collections skip the objects that exist now
         if (torch := sys.modules.get("torch")) is not None:
-            torch.set_num_threads(self._recipe.threads)  # torch may have been imported before OMP_NUM_THREADS
-        self._fuses = isinstance(self._class, TrainsInLanes)
+            torch.set_num_threads(self._setup.threads)  # torch may have been imported before OMP_NUM_THREADS
+        self._can_fuse = isinstance(self._class, TrainsInLanes)
         self._surroundings = Surroundings()
         # Trials that share lanes must bring their own generators.
-        self._randomness = None if self._fuses else GlobalRandomness()
+        self._randomness = None if self._can_fuse else GlobalRandomness()
         self._memory = Memory()
 
     def _measure(self, configs: Sequence[dict[str, Any]], most: int) -> tuple[int, str | None]:
@@ -227,18 +227,18 @@ class Worker:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function)
 
     async def _run_rounds(self) -> None:
-        took = 0.0
+        last_duration = 0.0
         while active := self._active_lanes():
             began = time.monotonic()
-            while self._fuses and len(active) < len(self._trials):
-                few = _SECONDS_FOR_MOST if 2 * len(active) < len(self._trials) else 0.0
-                if time.monotonic() - began >= max(few, _SHARE_TO_GATHER * took):
+            while self._can_fuse and len(active) < len(self._trials):
+                at_least = _SECONDS_FOR_HALF if 2 * len(active) < len(self._trials) else 0.0
+                if time.monotonic() - began >= max(at_least, _SHARE_TO_GATHER * last_duration):
                     break
                 await asyncio.sleep(0.001)
                 active = self._active_lanes()
             began = time.monotonic()
             outcomes = await self._run_round(active)
-            took = time.monotonic() - began
+            last_duration = time.monotonic() - began
             for lane, outcome in outcomes.items():
                 self._add_outcome(lane, outcome)
         self._rounds = None
@@ -269,7 +269,7 @@ class Worker:
             if RESULT_DUPLICATE not in outcome and task.is_to_be_saved(time.monotonic()):
                 outcome[SHOULD_CHECKPOINT] = True
             task.results.append(outcome)
-            task.halted = self._is_halting or task.request.is_over(outcome, self._recipe.objective)
+            task.halted = self._is_halting or task.request.is_over(outcome, self._setup.objective)
             if task.halted:
                 outcome[HALTED] = True
         if task.halted or task.due <= time.monotonic():
@@ -278,7 +278,7 @@ class Worker:
     def _train_round(self, lanes: Sequence[int]) -> dict[int, dict[str, Any] | TrialError]:
         """Train one iteration in each lane, and train lanes with the same fusion key together."""
         outcomes: dict[int, dict[str, Any] | TrialError] = {}
-        if len(lanes) > 1 and self._fuses:
+        if len(lanes) > 1 and self._can_fuse:
             outcomes.update(self._train_together(lanes))
         for lane in lanes:
             if lane in self._create_errors:
@@ -329,7 +329,7 @@ class Worker:
         if self._randomness is not None:
             self._randomness.enter(lanes[0])
         if self._output is not None:
-            self._output.of(self._names.get(lanes[0]) if len(lanes) == 1 else None)
+            self._output.assign_to(self._names.get(lanes[0]) if len(lanes) == 1 else None)
         try:
             with crashes_explained():
                 yield
@@ -347,7 +347,7 @@ class Worker:
     def _exit_outcome(self, lane: int) -> dict[str, Any] | TrialError:
         """Return the outcome of a trial that called ``sys.exit(0)``: it completed if it has a result."""
         if lane not in self._last:
-            metrics = "', '".join(self._recipe.objective.metrics)
+            metrics = "', '".join(self._setup.objective.metrics)
             return TrialError(f"the trial called sys.exit without reporting '{metrics}'")
         return {RESULT_DUPLICATE: True, "done": True, "training_iteration": self._trials[lane].iteration}
 
@@ -355,13 +355,13 @@ class Worker:
         before = self._last.get(lane)
         if RESULT_DUPLICATE in result:  # the function returned, and its last result was already sent
             if before is None:
-                raise TrialError(f"the function ended without reporting '{self._recipe.objective.metric}'")
+                raise TrialError(f"the function ended without reporting '{self._setup.objective.metric}'")
             return result
         self._last[lane] = results.checked(
             result,
-            self._recipe.objective.metrics,
+            self._setup.objective.metrics,
             iteration=int(self._trials[lane].iteration),
-            resource=self._recipe.resource,
+            resource=self._setup.resource,
             used=None if before is None else before[results.RESOURCE],
         )
         return self._last[lane]
@@ -384,14 +384,14 @@ class Worker:
             if self._randomness is not None:
                 self._randomness.end(lane)
             if self._output is not None:
-                self._output.of(None)
+                self._output.assign_to(None)
             if not self._trials:
                 with crashes_explained():
                     self._is_fit = self._is_fit and self._surroundings.restore() is None
             # The call waits for the GPU, so frequent calls would slow down the other trials.
-            if self._is_fit and (not self._trials or time.monotonic() >= self._freed + _SECONDS_TO_KEEP):
+            if self._is_fit and (not self._trials or time.monotonic() >= self._released + _SECONDS_TO_KEEP):
                 free_gpu_memory()
-                self._freed = time.monotonic()
+                self._released = time.monotonic()
         return self._health(stopped=thread is None or not thread.is_alive())
 
     def _health(self, *, stopped: bool = True) -> WorkerHealth | None:

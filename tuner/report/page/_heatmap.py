@@ -26,7 +26,8 @@ _BINS = 10
 
 _LONGEST_LABEL = 12
 
-# Labels with more characters in all are slanted, to fit on a narrow display. The script has the same number.
+# If the labels below the map have more characters in total, they are slanted to fit on a narrow display. The
+# script has the same number.
 _MAX_HORIZONTAL_CHARACTERS = 26
 
 _CODES = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -38,7 +39,7 @@ class Bins:
     """The cells along one hyperparameter."""
 
     labels: tuple[str, ...]
-    """One for each cell; where cells are ranges, their lower ends and the upper end of the last."""
+    """One for each cell. If cells are ranges: their lower ends, then the upper end of the last cell."""
     is_exact: bool
     """Whether a cell holds one value."""
     codes: tuple[int | None, ...]
@@ -50,14 +51,14 @@ class Bins:
         return len(self.labels) if self.is_exact else len(self.labels) - 1
 
     def name(self, cell: int) -> str:
-        """The values that a cell holds."""
+        """Return the value or the range of a cell, as text."""
         return self.labels[cell] if self.is_exact else f"{self.labels[cell]} to {self.labels[cell + 1]}"
 
 
 def heat_map(page: PageData) -> Figure | None:
     """Draw the two most important hyperparameters.
 
-    ``None``: the sweep has fewer than two hyperparameters, or fewer than two trials with a value.
+    Returns ``None`` if the sweep has fewer than two hyperparameters, or fewer than two trials with a value.
     """
     counted = _trials_with_value(page)
     if len(counted) < 2 or len(page.dimensions) < 2:
@@ -83,7 +84,7 @@ def heat_map(page: PageData) -> Figure | None:
 
 
 def cells_data(page: PageData) -> dict[str, Any] | None:
-    """Return the data for other pairs: the cells of the trials along each axis, a character each."""
+    """Return the data for other pairs. ``codes`` has one character per trial: its cell along the axis."""
     counted = _trials_with_value(page)
     if len(counted) < 2 or len(page.dimensions) < 2:
         return None

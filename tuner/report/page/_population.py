@@ -12,32 +12,31 @@ from tuner.report.page.data import DimensionData, PageData, TrialData
 
 _MAX_TRIALS = 100
 
-# Pixels of a trial's row in the lineage.
-_ROW = 20
+_ROW_HEIGHT = 20  # pixels of a trial's row in the lineage
 
 
 def schedules(page: PageData) -> Figure | None:
-    """Draw the values of each hyperparameter that changed; ``None``: none changed."""
+    """Draw the values of each hyperparameter that changed. Returns ``None`` if none changed."""
     changed = [
-        (number, dimension)
-        for number, dimension in enumerate(page.dimensions)
+        dimension
+        for dimension in page.dimensions
         if dimension.kind == "number" and any(_changes_in(trial, dimension.name) for trial in page.trials)
     ]
     if not changed:
         return None
-    ancestors = _ancestry(page)
+    ancestry = _ancestry(page)
     most = max(trial.iterations for trial in page.trials)
     plots = []
-    for _, dimension in changed:
+    for dimension in changed:
         x = linear([0.0, float(max(most, 1))], whole=True, snug=True)
         plot = Plot(x, of_dimension(dimension), height=210, labels=("iteration", axis_name(dimension)))
         for trial in thinned(page.trials, _MAX_TRIALS):
             if trial.number != page.best:
                 plot.line(_steps(trial, dimension), "c completed", f"trial {trial.id}")
-        for began, ended, number in ancestors:
-            holder = page.trials[_position(page, number)]
-            steps = _steps(holder, dimension, since=began, until=ended)
-            plot.line(steps, "c best", f"way to the best: trial {holder.id}")
+        for began, ended, number in ancestry:
+            ancestor = page.trials[_position(page, number)]
+            steps = _steps(ancestor, dimension, since=began, until=ended)
+            plot.line(steps, "c best", f"way to the best: trial {ancestor.id}")
         plots.append(plot.html())
     key = legend([(line_key("c best"), "way to the best"), (line_key("c completed"), "other trials")])
     notes = (f"{_MAX_TRIALS} trials are drawn.",) if len(page.trials) > _MAX_TRIALS else ()
@@ -51,7 +50,7 @@ def schedules(page: PageData) -> Figure | None:
 
 
 def lineage(page: PageData) -> Figure | None:
-    """Draw which trials copied checkpoints of others; ``None``: no trial did."""
+    """Draw which trials copied checkpoints of others. Returns ``None`` if no trial did."""
     copies = [
         (trial, change) for trial in page.trials for change in trial.changes if change.source != trial.number
     ]
@@ -60,7 +59,7 @@ def lineage(page: PageData) -> Figure | None:
     shown = _best_trials(page)
     row = {trial.number: position for position, trial in enumerate(shown)}
     scale = linear([0.0, float(max(max(trial.iterations for trial in shown), 1))], whole=True, snug=True)
-    height = _ROW * len(shown)
+    height = _ROW_HEIGHT * len(shown)
     parts = []
     for trial in shown:
         y = _middle(row[trial.number])
@@ -122,7 +121,7 @@ def _best_trials(page: PageData) -> list[TrialData]:
 
 
 def _middle(row: int) -> int:
-    return row * _ROW + _ROW // 2
+    return row * _ROW_HEIGHT + _ROW_HEIGHT // 2
 
 
 def _position(page: PageData, number: int) -> int:
