@@ -108,5 +108,6 @@ def test_a_node_with_other_versions_is_refused(placed):
     with pytest.raises(ClusterError) as refusal:
         placed({"Python": "3.11.9"}).check()
     assert str(refusal.value) == (
-        "node h2 (10.0.0.2) has Python 3.11.9 instead of 3.11.7, ray missing instead of 2.60.0"
+        "node h2 (10.0.0.2) has Python 3.11.9 instead of 3.11.7, ray missing instead of 2.60.0; "
+        "install the same versions on all nodes"
     )

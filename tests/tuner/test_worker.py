@@ -358,7 +358,8 @@ def test_closing_a_trial_answers_the_call_that_waits_for_it(worker):
     async def scenario():
         train = opened(worker)
         waiting = asyncio.create_task(train(until=10**9))
-        await asyncio.sleep(0.02)
+        while 0 not in worker._tasks or not worker._tasks[0].results:
+            await asyncio.sleep(0.001)
         assert await worker.close(0) is None
         assert counted(await waiting)[0] == 1
 

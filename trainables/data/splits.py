@@ -35,20 +35,22 @@ def split(source: Source, settings: SplitSettings, *, sweep_seed: int) -> SplitR
 def folds(source: Source, settings: SplitSettings, *, sweep_seed: int, count: int) -> list[SplitRows]:
     """Divide the training and validation rows into ``count`` folds. Each is the validation part once.
 
-    The folds are stratified by class. Raises ValueError when a class has fewer than ``count`` rows.
+    The folds are stratified by class. Raises ValueError when a class, or the whole data of a regression, has
+    fewer than ``count`` rows.
     """
     whole = split(source, settings, sweep_seed=sweep_seed)
     rest = np.sort(np.concatenate([whole.training, whole.validation]))
     seed = sweep_seed if settings.split_seed is None else settings.split_seed
     generator = np.random.default_rng([seed, settings.division, count])
     targets = source.targets[rest] if source.task == "classification" else np.zeros(len(rest))
+    of_class = " of every class" if source.task == "classification" else ""
     fold_of = np.empty(len(rest), dtype=np.int64)
     first = 0
     for number in np.unique(targets):
         rows = generator.permutation(np.flatnonzero(targets == number))
         if len(rows) < count:
             raise ValueError(
-                f"folds: each class must have a row in each fold, got {count} folds of {len(rows)}"
+                f"folds: each fold must have a row{of_class}, got {count} folds of {len(rows)} rows"
             )
         # Each class continues where the class before ended, so folds differ by at most 1 row.
         fold_of[rows] = (np.arange(len(rows)) + first) % count
@@ -70,23 +72,24 @@ def _split(source: Source, settings: SplitSettings, seed: int) -> list[NDArray[n
     else:
         groups = [np.flatnonzero(source.targets == number) for number in range(len(source.class_names))]
         names = [f"class '{name}'" for name in source.class_names]
-    every = "" if source.task == "regression" else " of every class"
-    short = [
+    of_class = "" if source.task == "regression" else " of every class"
+    too_small = [
         f"{len(group)} of {name}" for name, group in zip(names, groups, strict=True) if len(group) < needed
     ]
-    if short:
+    if too_small:
         raise ValueError(
-            f"target: too few rows to split; {parts} need one row each{every}, "
-            f"got {', '.join(short[:5])}{', ...' * (len(short) > 5)}"
+            f"target: too few rows to split; {parts} need one row each{of_class}, "
+            f"got {', '.join(too_small[:5])}{', ...' * (len(too_small) > 5)}"
         )
-    generator, again = np.random.default_rng(seed), np.random.default_rng([seed, settings.division])
+    generator = np.random.default_rng(seed)
+    redivide = np.random.default_rng([seed, settings.division])
     chosen: list[list[NDArray[np.int64]]] = [[], [], []]
     for group in groups:
         training, validation, _ = _shares(len(group), fractions)
         shuffled = generator.permutation(group)
         if settings.division:
             rest = training + validation
-            shuffled = np.concatenate([again.permutation(shuffled[:rest]), shuffled[rest:]])
+            shuffled = np.concatenate([redivide.permutation(shuffled[:rest]), shuffled[rest:]])
         ends = [training, training + validation]
         for part, rows in zip(chosen, np.split(shuffled, ends), strict=True):
             part.append(rows)

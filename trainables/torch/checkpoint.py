@@ -17,8 +17,8 @@ CHECKPOINT_FORMAT = 2
 
 
 def save(learner: Learner, folder: Path, dataset: Dataset, **about: Any) -> None:
-    """Write a checkpoint. ``about``: the trainable's path, and the trial's config, settings and seeds."""
-    fitted = dataset.preprocessing
+    """Write a checkpoint. ``about``: import path of the trainable; the trial's config, settings and seeds."""
+    preprocessing = dataset.preprocessing
     state = {
         "format": CHECKPOINT_FORMAT,
         "epoch": learner.epoch,
@@ -34,8 +34,8 @@ def save(learner: Learner, folder: Path, dataset: Dataset, **about: Any) -> None
         "class_type": str(dataset.class_values.dtype),
         "shape": list(dataset.shape),
         "target": list(dataset.target),
-        "preprocessing": fitted.to_dict(),
-        "preprocessing_arrays": {name: torch.tensor(array) for name, array in fitted.arrays.items()},
+        "preprocessing": preprocessing.to_dict(),
+        "preprocessing_arrays": {name: torch.tensor(array) for name, array in preprocessing.arrays.items()},
         "fingerprint": torch.tensor(dataset.fingerprint),
     }
     write_whole(folder / CHECKPOINT_FILE, lambda file: torch.save(state, file))
@@ -51,9 +51,9 @@ def load(learner: Learner, folder: Path, dataset: Dataset, *, sweep_seed: int) -
     try:
         learner.network.load_state_dict(state["model"])
     except RuntimeError as error:
-        own = learner.config.model_dump()
-        theirs = {key: value for key, value in state["config"].items() if own.get(key) != value}
-        ours = {key: own.get(key) for key in theirs}
+        config = learner.config.model_dump()
+        theirs = {key: value for key, value in state["config"].items() if config.get(key) != value}
+        ours = {key: config.get(key) for key in theirs}
         raise ValueError(
             "checkpoint: its weights do not fit this trial's model; must have the same shapes, "
             f"got a checkpoint with {theirs}, but this trial has {ours}"

@@ -14,13 +14,15 @@ _PLATEAU_CHANGE = 1e-4
 def learning_rate(config: TrainingConfig, *, update: int, updates: int, reduction: float) -> float:
     """Return the learning rate of update number ``update``, counted from 0 over the whole training.
 
-    It rises with each update in the warm-up, and then changes with each epoch. ``updates``: updates per
-    epoch. ``reduction``: the factor of reduce-on-plateau, at most 1.
+    It increases with each update of the warm-up, and then changes with each epoch.
+
+    - ``updates``: number of updates per epoch
+    - ``reduction``: the factor of reduce-on-plateau, at most 1
     """
-    rising = 1.0
+    warmup_factor = 1.0
     if config.warmup > 0:
-        rising = min(1.0, (update + 1) / (config.warmup * updates))
-    return config.lr * rising * _decay(config, max(0.0, update // updates - config.warmup), reduction)
+        warmup_factor = min(1.0, (update + 1) / (config.warmup * updates))
+    return config.lr * warmup_factor * _decay(config, max(0.0, update // updates - config.warmup), reduction)
 
 
 def is_warming(config: TrainingConfig, *, epoch: int) -> bool:
@@ -29,7 +31,7 @@ def is_warming(config: TrainingConfig, *, epoch: int) -> bool:
 
 
 def _decay(config: TrainingConfig, epochs: float, reduction: float) -> float:
-    """Return the factor of the schedule, ``epochs`` after the warm-up."""
+    """Return the schedule's factor of the learning rate, ``epochs`` after the warm-up."""
     share = epochs / config.decay_epochs
     match config.schedule:
         case "constant":
@@ -67,7 +69,7 @@ class TrainingProgress:
     """Epochs since then."""
 
     def observe(self, val_loss: float, config: TrainingConfig) -> bool:
-        """Record an epoch's validation loss. Returns whether the trial ends. A nan is no improvement."""
+        """Record an epoch's validation loss. Return whether the trial ends. A nan is no improvement."""
         if config.schedule == "plateau":
             self._observe_plateau(val_loss, config)
         if config.patience is None:

@@ -14,7 +14,7 @@ class CommandParser(argparse.ArgumentParser):
     """The parser of the command and of each verb."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
-        """Parse arguments, and refuse unknown ones here, where those that the verb has are known."""
+        """Parse arguments and refuse unknown ones. Only the parser of the verb knows the right spellings."""
         parsed, unknown = super().parse_known_args(args, namespace)
         if unknown:
             self.error(self._describe_unknown(unknown))
@@ -22,11 +22,11 @@ class CommandParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print what is wrong with the arguments, and exit."""
-        complain(self._sentence(message))
+        complain(self._reword(message))
         print(f"{self.prog} --help lists the arguments", file=sys.stderr)
         self.exit(WRONG_INPUT)
 
-    def _sentence(self, message: str) -> str:
+    def _reword(self, message: str) -> str:
         """Turn argparse's message into one like those about a sweep file."""
         if found := re.fullmatch(r"argument (.+?): invalid choice: '(.*)' \(choose from (.*)\)", message):
             return _wrong_choice(found[1], found[2], re.findall(r"[\w-]+", found[3]))

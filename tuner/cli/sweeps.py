@@ -79,7 +79,7 @@ def _run(options: argparse.Namespace) -> int:
 
     with contextlib.redirect_stdout(sys.stderr):
         sweep = placed(Sweep.read(options.sweep, options.overrides, check=False), options)
-    return _carried_out(options, run, sweep, exclusive=options.name is not None)
+    return _carry_out(options, run, sweep, exclusive=options.name is not None)
 
 
 def _resume_verb(verbs: Any) -> None:
@@ -92,7 +92,7 @@ def _resume_verb(verbs: Any) -> None:
 def _resume(options: argparse.Namespace) -> int:
     from tuner.cluster.resuming import resume
 
-    return trusting(options, lambda trust: _carried_out(options, resume, options.results, trust=trust))
+    return trusting(options, lambda trust: _carry_out(options, resume, options.results, trust=trust))
 
 
 def _stop_verb(verbs: Any) -> None:
@@ -170,7 +170,7 @@ def _plan(options: argparse.Namespace) -> int:
 
 
 def _build_loggers(sweep: Sweep) -> None:
-    """Build each logger, since nothing less shows its problems. Raises SpecError with all of them."""
+    """Build each logger, because some problems appear only then. Raises SpecError with all of them."""
     problems: list[Problem] = []
     for number, logger in enumerate(sweep.loggers):
         try:
@@ -181,10 +181,13 @@ def _build_loggers(sweep: Sweep) -> None:
         raise SpecError(problems)
 
 
-def _carried_out(
-    options: argparse.Namespace, carry_out: Callable[..., Report], what: Any, **parts: Any
+def _carry_out(
+    options: argparse.Namespace, action: Callable[..., Report], subject: Any, **arguments: Any
 ) -> int:
-    """Run or resume a sweep and print its outcome before Ray stops. Return the exit code."""
+    """Run or resume a sweep and print its outcome before Ray stops. Return the exit code.
+
+    ``action`` is called with ``subject``: a sweep to run, or a results folder to resume.
+    """
     from tuner.cluster.progress import for_stream
     from tuner.report import renderings
 
@@ -199,12 +202,12 @@ def _carried_out(
         open(os.devnull, "w") as nowhere,
         contextlib.redirect_stdout(sys.stderr if options.verbose else nowhere),
     ):
-        report = carry_out(
-            what,
+        report = action(
+            subject,
             address=options.address,
             progress=for_stream(sys.stderr),
             verbose=options.verbose,
             on_report=print_outcome,
-            **parts,
+            **arguments,
         )
     return exit_code(report)

@@ -21,6 +21,8 @@ _WORKER_NUMBERS = itertools.count()
 
 
 class _Method:
+    """A method of a lane, which Ray Tune calls like the method of an actor."""
+
     def __init__(self, lane: Lane, name: str) -> None:
         self._lane = lane
         self._name = name
@@ -89,7 +91,7 @@ class WorkerHandle:
         self.trials = 0  # open trials
         self.served = 0  # all trials so far, including open ones
         self.retired = False  # takes no more trials
-        self.doubtful = False  # takes no more trials until its open ones have ended
+        self.doubtful = False  # may leak: takes no more trials until its open ones have ended
         self.alone = False  # its trial must not share the worker
         self.most: int | None = None  # trials that fit into its device's memory, once that is known
 
@@ -97,7 +99,7 @@ class WorkerHandle:
         """Prepare the worker for trials that use ``shared`` data and save to ``results``."""
         self._results = results
         self._place: ray.ObjectRef = self.actor.ready.remote(shared, results)
-        self.awaited = self._place
+        self.awaited = self._place  # what the worker must answer before it is ready
 
     def where(self) -> str:
         """Return the address of the worker's machine. The worker must be ready."""
@@ -118,7 +120,8 @@ class WorkerHandle:
             if place.versions.get(name) != own[name]
         ]
         if differing:
-            raise ClusterError(f"node {place.host} ({place.node}) has {', '.join(differing)}")
+            what = f"node {place.host} ({place.node}) has {', '.join(differing)}"
+            raise ClusterError(f"{what}; install the same versions on all nodes")
 
 
 class Lease(AcquiredResources):

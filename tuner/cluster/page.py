@@ -18,8 +18,8 @@ REPORT_FILE = "report.html"
 
 _SECONDS_BETWEEN_PAGES = 10.0
 
-_SHARE = 0.02
-"""The largest fraction of the time for writing pages. The page of a large sweep needs one CPU second."""
+_MAX_SHARE = 0.02
+"""Writing pages takes at most this fraction of a CPU. The page of a large sweep takes one CPU second."""
 
 
 def write_page(folder: Path) -> Report:
@@ -40,7 +40,7 @@ class LivePage:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._over = threading.Event()
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="tuner-page", daemon=True)
 
     def __enter__(self) -> LivePage:
@@ -50,7 +50,7 @@ class LivePage:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._over.set()
+        self._ended.set()
         self._thread.join()
         try:
             write_page(self._folder)
@@ -62,8 +62,8 @@ class LivePage:
 
     def _follow(self) -> None:
         pause = 0.0
-        while not self._over.wait(pause):
+        while not self._ended.wait(pause):
             began = time.thread_time()
             with contextlib.suppress(ResultsError):  # the last page reports an error that persists
                 write_page(self._folder)
-            pause = max(_SECONDS_BETWEEN_PAGES, (time.thread_time() - began) / _SHARE)
+            pause = max(_SECONDS_BETWEEN_PAGES, (time.thread_time() - began) / _MAX_SHARE)

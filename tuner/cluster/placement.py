@@ -27,13 +27,25 @@ from tuner.objective import Resources
 from tuner.sweep import Sweep
 from tuner.worker.setup import WorkerSetup
 
+_MAX_AUTO_LANES = 64
+"""Lanes that a worker of a sweep without a number of trials is expected to have at most."""
+
+_AUTO_GENERATIONS = 4
+"""A searcher or scheduler that learns gets the trials in at least about this many turns."""
+
+_MAX_WORKERS = 10_000
+"""The limit for a cluster that can grow, if the sweep sets none."""
+
+_SECONDS_BETWEEN_COUNTS = 2.0
+"""Nodes come and go slowly, and each count asks Ray."""
+
 
 @dataclass(frozen=True)
 class Placement:
     """The processes and resources for the trials of a sweep."""
 
     slots: int
-    """The number of processes that fit on the cluster now."""
+    """The number of processes, or of trials with several processes, that fit on the cluster now."""
     resources: Resources
     """The resources of each process."""
     request: Request
@@ -52,11 +64,11 @@ def place(trainable: Any, sweep: Sweep, *, ended: Callable[[], bool]) -> Placeme
     if request is not None:
         slots = _count_slots(request, sweep)
         most = sweep.budget.concurrent or slots
-        apart = resources.isolation == "process"
+        keep_apart = resources.isolation == "process"
 
         def groups(setup: WorkerSetup) -> PlacementGroups:
             manager = PlacementGroupResourceManager()
-            return PlacementGroups(Processes(setup), manager, most=most, apart=apart)
+            return PlacementGroups(Processes(setup), manager, most=most, apart=keep_apart)
 
         return Placement(slots, resources, request, groups)
     connection.await_node(resources, ended=ended)
@@ -98,8 +110,8 @@ def _find_request(trainable: Any, sweep: Sweep) -> tuple[Resources, Request | No
         resources = Resources(**{**sweep.resources.model_dump(), **own})
     except SpecError:  # such as an empty first bundle
         return sweep.resources, request
-    alike = len(requests) == 1 and first == PlacementGroupFactory([resources.bundle])
-    return resources, None if alike else request
+    can_share = len(requests) == 1 and first == PlacementGroupFactory([resources.bundle])
+    return resources, None if can_share else request
 
 
 def _gpus(request: PlacementGroupFactory) -> float:
@@ -110,22 +122,22 @@ def _count_slots(request: Request, sweep: Sweep) -> int:
     """Return how many trials can run at once. Raises ClusterError if one can never fit on the cluster."""
     groups = {request(config) for config in sweep.samples}
     nodes = connection.nodes()
-    together = connection.total()
+    total = connection.total()
     slots = []
     for group in groups:
         whole = {kind: amount for kind, amount in group.required_resources.items() if amount > 0}
         parts = [whole] if group.strategy == "STRICT_PACK" else group.bundles
-        growing = all(connection.can_grow_to(part) for part in parts)
+        can_grow = all(connection.can_grow_to(part) for part in parts)
         unplaced = [part for part in parts if not any(connection.fits(part, node) for node in nodes)]
-        if unplaced and not growing:
+        if unplaced and not can_grow:
             raise ClusterError(
                 f"resources: a trial requests {_bundle_text(unplaced[0])} on one node; no node has that much"
             )
-        slots.append(connection.fits(whole, together))
-        if slots[-1] == 0 and not growing:
+        slots.append(connection.fits(whole, total))
+        if slots[-1] == 0 and not can_grow:
             raise ClusterError(
                 f"resources: a trial requests {_bundle_text(whole)}; the {len(nodes)} nodes together have "
-                f"{_bundle_text({kind: together.get(kind, 0) for kind in whole})}"
+                f"{_bundle_text({kind: total.get(kind, 0) for kind in whole})}"
             )
     return max(1, *slots)
 
@@ -159,9 +171,3 @@ def _most_at_once(sweep: Sweep, *, workers: int) -> int | None:
     learns = sweep.searcher.learns or sweep.scheduler.compares
     trials = sweep.trials or workers * _MAX_AUTO_LANES
     return max(workers, trials // _AUTO_GENERATIONS if learns else trials)
-
-
-_MAX_AUTO_LANES = 64
-_AUTO_GENERATIONS = 4
-_MAX_WORKERS = 10_000
-_SECONDS_BETWEEN_COUNTS = 2.0

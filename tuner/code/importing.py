@@ -19,7 +19,7 @@ type annotations and in functions that a sweep does not call."""
 def importing() -> Iterator[None]:
     """Pause the garbage collector during large imports.
 
-    It finds no garbage there, but visits every new object repeatedly. This takes a third of the time of
+    It finds no garbage then, but visits every new object repeatedly. The visits take a third of the time of
     ``import torch``.
     """
     was_enabled = gc.isenabled()

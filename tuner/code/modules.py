@@ -30,6 +30,7 @@ LOADED_FILES: dict[str, LoadedFile] = {}
 """The files that were imported by path, by module name."""
 
 _LOADED: dict[tuple[Path, bytes], Any] = {}
+"""(path, source) -> module."""
 
 _NEEDED = frozenset(
     {"tuner", "trainables", "ray", "torch", "numpy", "scipy", "sklearn", "pandas", "pyarrow", "optuna"}
@@ -50,7 +51,7 @@ webbrowser wsgiref xdrlib xmlrpc zipapp
 
 
 def load_module(name: str) -> Any:
-    """Import a module by name; also search the current directory. Raises SpecError if the import fails."""
+    """Import a module by name, also from the current directory. Raises SpecError if the import fails."""
     if os.getcwd() not in sys.path:
         refuse_hiding(Path.cwd())
         sys.path.insert(0, os.getcwd())
@@ -68,7 +69,7 @@ def load_module(name: str) -> Any:
 
 
 def load_file(path: Path, *, name: str | None = None, source: bytes | None = None) -> Any:
-    """Import a file as the module ``name``. ``None`` means the file's stem, if no other module has that name.
+    """Import a file as the module ``name``. ``None`` means the file's stem, with a hash if it is taken.
 
     The file can import its neighbours, as if Python ran it. ``source`` is run instead of the file's current
     content, which may have changed. Raises SpecError if the file is missing or cannot be imported, or if the
@@ -92,14 +93,14 @@ def load_file(path: Path, *, name: str | None = None, source: bytes | None = Non
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
-    before = sys.modules.get(name)
+    replaced = sys.modules.get(name)
     sys.modules[name] = module
     try:
         exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)
     except BaseException as error:  # the user's code may raise anything, even SystemExit
         del sys.modules[name]
-        if before is not None:
-            sys.modules[name] = before
+        if replaced is not None:
+            sys.modules[name] = replaced
         if isinstance(error, KeyboardInterrupt):
             raise
         raise SpecError([Problem("", _import_problem(str(given), error, path.parent))]) from error
@@ -213,6 +214,7 @@ spec.loader.exec_module(module)
 
 @functools.cache
 def _shim_folder() -> TemporaryDirectory[str]:
+    """Return this process's folder of shims, the last on ``sys.path``."""
     folder = TemporaryDirectory(prefix="tuner-modules-")
     sys.path.append(folder.name)
     return folder
@@ -232,7 +234,7 @@ def _import_problem(name: str, error: BaseException, folder: Path) -> str:
 def _hidden_folder_hint(name: str, folder: Path) -> str:
     """Return a remedy if a module is not found because a library has the same name as the user's folder."""
     top, dot, _ = name.partition(".")
-    own = [place / top for place in (folder, *folder.parents) if (place / top).is_dir()]
-    if not dot or top not in _NEEDED or not own:
+    hidden = [place / top for place in (folder, *folder.parents) if (place / top).is_dir()]
+    if not dot or top not in _NEEDED or not hidden:
         return ""
-    return f"; the library '{top}' hides the folder '{own[0]}': rename it, or write file.py:Name"
+    return f"; the library '{top}' hides the folder '{hidden[0]}': rename it, or write file.py:Name"

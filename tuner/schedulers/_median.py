@@ -65,7 +65,7 @@ class _TrialScores:
         self.last = 0.0
         self.mean = 0.0
         self.count = 0
-        self.points = 0
+        self.last_point = 0
         """The last point at which it was compared."""
 
     def add(self, score: float) -> None:
@@ -76,14 +76,17 @@ class _TrialScores:
 
 
 class _PeersScheduler(Scheduler):
+    """Compares a trial with all others at points, which are the multiples of ``interval``."""
+
     cutoff_name: ClassVar[str]
+    """Describes the cutoff in the reason of a decision."""
 
     def __init__(self, spec: _PeerSettings, objective: Objective, maximum: int | None) -> None:
         self._objective = objective
         self._maximum = maximum
         self._grace, self._interval, self._min_trials = spec.grace_period, spec.interval, spec.min_trials
         self._scores_of: dict[int, _TrialScores] = {}
-        self._points: dict[int, list[float]] = {}  # point -> the others' scores there, rising
+        self._points: dict[int, list[float]] = {}  # point -> the trials' scores there, ascending
         self._ended: list[tuple[int, float]] = []  # last point and score of completed trials
 
     @abstractmethod
@@ -92,7 +95,7 @@ class _PeersScheduler(Scheduler):
 
     @abstractmethod
     def _cutoff(self, others: list[float]) -> float:
-        """Return the lowest best score that may continue, given the others' scores (at least one, rising)."""
+        """Return the lowest best score that may continue, given at least one other score, ascending."""
 
     def add(self, trial: int) -> None:
         self._scores_of[trial] = _TrialScores()
@@ -103,9 +106,9 @@ class _PeersScheduler(Scheduler):
         if self._maximum is not None and resource >= self._maximum:
             return Decision(trial, Action.COMPLETE, resource, value)
         point = int(resource // self._interval)
-        if resource < self._grace or point <= scores.points:
+        if resource < self._grace or point <= scores.last_point:
             return Decision(trial, Action.CONTINUE, resource, value)
-        scores.points = point
+        scores.last_point = point
         others = self._at(point)
         cutoff = self._cutoff(others) if len(others) >= self._min_trials else None
         insort(others, self._score(scores))
@@ -116,13 +119,13 @@ class _PeersScheduler(Scheduler):
             Action.STOP,
             resource,
             value,
-            cutoff=self._objective.score(cutoff),
+            cutoff=self._objective.score(cutoff),  # a score's score is the value again
             of=len(others),
             reason=f"its best is worse than {self.cutoff_name}",
         )
 
     def decides_at(self, trial: int) -> int:
-        following = (self._scores_of[trial].points + 1) * self._interval
+        following = (self._scores_of[trial].last_point + 1) * self._interval
         return min(max(following, self._grace), self._maximum or sys.maxsize)
 
     def end(self, trial: int, ending: Ending) -> None:
@@ -130,13 +133,13 @@ class _PeersScheduler(Scheduler):
         if ending == "completed" and scores.count:
             # The trial ends here, so its last score counts at all later points.
             score = self._score(scores)
-            self._ended.append((scores.points, score))
+            self._ended.append((scores.last_point, score))
             for point, others in self._points.items():
-                if point > scores.points:
+                if point > scores.last_point:
                     insort(others, score)
 
     def _at(self, point: int) -> list[float]:
-        """Return the scores, rising, of the trials that reached a point or completed before it."""
+        """Return the ascending scores of the trials that reached a point or completed before it."""
         if point not in self._points:
             self._points[point] = sorted(score for last, score in self._ended if last < point)
         return self._points[point]

@@ -1,7 +1,7 @@
 """The interface of schedulers: ``SchedulerSpec`` holds the settings and builds a ``Scheduler``.
 
 Neither depends on Ray. The same object runs on a cluster, in a simulation, and again from a journal. It sees
-finite values only, because invalid results are handled before.
+finite values only, because trials with invalid results fail earlier.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class Scheduler(ABC):
         """Decide on a running trial: CONTINUE, PAUSE, STOP, or COMPLETE at the maximum resource."""
 
     def decides_at(self, trial: int) -> int | None:
-        """Return the next resource at which this running trial may not simply continue; ``None``: any.
+        """Return the next resource at which ``report`` may not return CONTINUE; ``None`` means any.
 
-        Earlier reports may arrive late and together, in order.
+        Reports below that resource may arrive late and several at once, but in order.
         """
         return None
 

@@ -23,7 +23,7 @@ def space_definitions() -> dict[str, Schema]:
     }
     return {
         "space": _space(),
-        "group": _names("hyperparameters that are active with this choice only"),
+        "group": _named("hyperparameters that are active with this choice only"),
         "hyperparameter": {
             "anyOf": [*(_ref(f"dimension-{kind}") for kind in dimensions), _ref("tuple"), _ref("constant")]
         },
@@ -44,8 +44,8 @@ def space_definitions() -> dict[str, Schema]:
 def named_space(fields: Mapping[str, Schema], *, at: str, others: bool) -> Schema:
     """Return a schema that restricts a space to these hyperparameters and their values.
 
-    - ``fields``: the schema of each one's values
-    - ``at``: the reference under which the result will be found
+    - ``fields``: name of a hyperparameter -> schema of its values
+    - ``at``: the JSON reference (``#/...``) to the returned schema
     - ``others``: whether other hyperparameters are allowed
     """
     values = {name: {"$ref": f"{at}/$defs/{name}"} for name in fields}
@@ -81,7 +81,7 @@ def _dimension_of(value: Schema, groups: Schema) -> Schema:
 
 def _space() -> Schema:
     return {
-        **_names("hyperparameters by name, each a dimension or a constant"),
+        **_named("hyperparameters by name, each a dimension or a constant"),
         "minProperties": 1,
         "properties": {
             CONSTRAINTS: {
@@ -95,7 +95,7 @@ def _space() -> Schema:
     }
 
 
-def _names(description: str) -> Schema:
+def _named(description: str) -> Schema:
     return {
         "type": "object",
         "description": description,
@@ -105,7 +105,7 @@ def _names(description: str) -> Schema:
 
 
 def _dimension(kind: str, body: Schema, options: Mapping[str, Schema]) -> Schema:
-    every = {
+    common = {
         "when": _ref("when"),
         "default": {
             **_ref("value"),
@@ -114,7 +114,7 @@ def _dimension(kind: str, body: Schema, options: Mapping[str, Schema]) -> Schema
     }
     return {
         "type": "object",
-        "properties": {kind: body, **options, **every},
+        "properties": {kind: body, **options, **common},
         "required": [kind],
         "additionalProperties": False,
     }
@@ -230,13 +230,15 @@ def _architecture() -> Schema:
 
 
 def _constant() -> Schema:
-    """Return the schema of a value that is not an incomplete dimension or one of another tool."""
+    """Return the schema of a constant. It refuses an incomplete dimension, and one of another tool."""
     options = {name for kind in KINDS.values() for name in options_of(kind)}
-    meant = [{"required": [key]} for key in (*KINDS, GRID_SEARCH, "log", "points", "when", "prior")]
+    dimension_keys = [{"required": [key]} for key in (*KINDS, GRID_SEARCH, "log", "points", "when", "prior")]
     return {
         "if": {"type": "object"},
         "then": {
-            "not": {"anyOf": [*meant, {"propertyNames": {"enum": sorted(options | OTHER_TOOLS_KEYS)}}]},
+            "not": {
+                "anyOf": [*dimension_keys, {"propertyNames": {"enum": sorted(options | OTHER_TOOLS_KEYS)}}]
+            },
             "additionalProperties": _ref("value"),
         },
         "else": _ref("value"),
@@ -244,7 +246,7 @@ def _constant() -> Schema:
 
 
 def _value() -> Schema:
-    """Return the schema of any JSON value without a dimension inside, where nothing would be searched."""
+    """Return the schema of a JSON value. It refuses a dimension inside, which would not be searched."""
     bodies = [
         {
             "properties": {

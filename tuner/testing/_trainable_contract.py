@@ -29,7 +29,7 @@ class TrainableContract:
     """Hyperparameters and settings that it accepts."""
 
     iterations: ClassVar[int] = 3
-    """Length of the curves that are compared."""
+    """Number of iterations of the curves that are compared."""
 
     seed_matters: ClassVar[bool] = True
     """Whether another seed gives another curve. ``False``: the training is deterministic."""
@@ -41,14 +41,14 @@ class TrainableContract:
         """Keep Ray's log folders out of the home directory, and limit PyTorch to one CPU as in a trial."""
         from tempfile import TemporaryDirectory
 
-        from ray.tune.trainable import trainable as rays
+        from ray.tune.trainable import trainable as ray_module
 
         named = self.trainable
         self._class = locate(named, {}, what="trainable") if isinstance(named, str) else named
         self._running: list[Any] = []
-        self._rays, self._storage = rays, rays.DEFAULT_STORAGE_PATH
+        self._ray_module, self._storage_path = ray_module, ray_module.DEFAULT_STORAGE_PATH
         self._logs = TemporaryDirectory()
-        rays.DEFAULT_STORAGE_PATH = self._logs.name
+        ray_module.DEFAULT_STORAGE_PATH = self._logs.name
         self._torch = sys.modules.get("torch")
         if self._torch:
             self._threads = self._torch.get_num_threads()
@@ -58,7 +58,7 @@ class TrainableContract:
         """Stop every running trial."""
         for trial in list(self._running):
             self.stop(trial)
-        self._rays.DEFAULT_STORAGE_PATH = self._storage
+        self._ray_module.DEFAULT_STORAGE_PATH = self._storage_path
         self._logs.cleanup()
         if self._torch:
             self._torch.set_num_threads(self._threads)
@@ -141,11 +141,11 @@ class TrainableContract:
     def test_a_reset_trial_equals_a_new_one(self) -> None:
         import pytest
 
-        worn = self.start(seed=1)
-        _train(worn, self.iterations)
-        if not worn.reset({**self.config, "seed": 2, "sweep_seed": 0}):
+        used = self.start(seed=1)
+        _train(used, self.iterations)
+        if not used.reset({**self.config, "seed": 2, "sweep_seed": 0}):
             pytest.skip("cannot be reset")
-        assert _train(worn, self.iterations) == _train(self.start(seed=2), self.iterations)
+        assert _train(used, self.iterations) == _train(self.start(seed=2), self.iterations)
 
     def test_global_random_states_are_neither_used_nor_changed(self) -> None:
         found = []
@@ -157,12 +157,12 @@ class TrainableContract:
         assert found[0] == found[1]
 
     def test_stopping_a_trial_leaves_the_others_alone(self) -> None:
-        whole = _train(self.start(), self.iterations + 1)
+        undisturbed = _train(self.start(), self.iterations + 1)
         first, second = self.start(), self.start()
         _train(first, 1)
-        begun = _train(second, 1)
+        first_result = _train(second, 1)
         self.stop(first)
-        assert begun + _train(second, self.iterations) == whole
+        assert first_result + _train(second, self.iterations) == undisturbed
 
     def test_a_stopped_trial_is_garbage_collected(self) -> None:
         trial = self.start()
@@ -278,7 +278,7 @@ class TrainableContract:
 
 
 def _is_setting(trial: Any, name: str) -> bool:
-    """Return whether ``name`` is a setting, according to the models that the class declares."""
+    """Return whether ``name`` is a setting, according to the class's ``Settings`` or else ``Config``."""
     settings, config = (
         getattr(getattr(trial, part, None), "model_fields", ()) for part in ("Settings", "Config")
     )
@@ -286,7 +286,7 @@ def _is_setting(trial: Any, name: str) -> bool:
 
 
 def _train(trial: Any, iterations: int) -> list[dict[str, Any]]:
-    """Train a trial further, and return the metrics that it reported itself, without times."""
+    """Train a trial for ``iterations`` more, and return its own metrics of each, without times."""
     results = [_metrics(trial.train()) for _ in range(iterations)]
     return [{name: result[name] for name in result if not name.endswith("seconds")} for result in results]
 

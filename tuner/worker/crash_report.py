@@ -33,10 +33,11 @@ _SIGNALS = {
 _SILENT = "the process was killed by SIGKILL, perhaps because memory was full, or C code ended it"
 
 _LIBRARIES = tuple({sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), "<"})
+"""How the paths of files begin that are not the user's. ``<`` begins ``<frozen importlib>`` and the like."""
 
 
 def begin(results_dir: Path) -> None:
-    """Prepare this worker to record its death. If the folder is not writable, only the record is missing."""
+    """Prepare this worker to record its death. If the folder is not writable, the record will be missing."""
     with contextlib.suppress(OSError):
         (results_dir / _FOLDER).mkdir(exist_ok=True)
         file = _path(results_dir, ray.get_runtime_context().get_actor_id()).open("w", encoding="utf-8")
@@ -89,7 +90,7 @@ def _where(text: str) -> str:
 
 
 def clear(results_dir: Path) -> None:
-    """Remove the files. Every worker must have ended."""
+    """Remove the records of all workers, which must have ended."""
     shutil.rmtree(results_dir / _FOLDER, ignore_errors=True)
 
 

@@ -19,7 +19,7 @@ _MAX_MARKS = 150
 def importance(page: PageData) -> Figure | None:
     """Draw how much each hyperparameter matters, or say why that is unknown.
 
-    ``None``: no hyperparameter is searched.
+    Returns ``None`` if no hyperparameter is searched.
     """
     if not page.dimensions:
         return None
@@ -48,43 +48,46 @@ def importance(page: PageData) -> Figure | None:
 
 
 def timeline(page: PageData) -> Figure | None:
-    """Draw which trial each lane of each worker trained, and when; ``None``: no trial has started."""
+    """Draw which trial each lane of each worker trained, and when. Returns ``None`` if none has started."""
     if not page.spans:
         return None
     lanes = page.lanes[:_MAX_LANES]
     spans = thinned([span for span in page.spans if span.row < len(lanes)], _MAX_SPANS)
     of_best = [span for span in page.spans if span.trial == page.best and span.row < len(lanes)]
     spans += [span for span in of_best if span not in spans]
-    size = _LANE_HEIGHTS[0] if len(lanes) <= 8 else _LANE_HEIGHTS[1] if len(lanes) <= 40 else _LANE_HEIGHTS[2]
-    height = size * len(lanes)
-    unit, seconds = next(
-        (unit, size)
-        for unit, size in (("hours", 3600), ("minutes", 60), ("seconds", 1))
-        if page.seconds >= 2 * size or size == 1
+    lane_px = (
+        _LANE_HEIGHTS[0] if len(lanes) <= 8 else _LANE_HEIGHTS[1] if len(lanes) <= 40 else _LANE_HEIGHTS[2]
     )
-    scale = linear([0.0, max(page.seconds, 1e-3) / seconds], snug=True)
+    height = lane_px * len(lanes)
+    unit, unit_seconds = next(
+        (name, length)
+        for name, length in (("hours", 3600), ("minutes", 60), ("seconds", 1))
+        if page.seconds >= 2 * length or length == 1
+    )
+    scale = linear([0.0, max(page.seconds, 1e-3) / unit_seconds], snug=True)
     parts = []
     for span in spans:
-        began, ended = scale.at(span.began / seconds), scale.at(span.ended / seconds)
+        began, ended = scale.at(span.began / unit_seconds), scale.at(span.ended / unit_seconds)
         parts.append(
             f'<rect class="{"best" if span.trial == page.best else span.outcome}" x="{percent(began)}" '
-            f'y="{span.row * size + 1}" width="{percent(max(ended - began, 0.0005))}" height="{size - 2}">'
+            f'y="{span.row * lane_px + 1}" height="{lane_px - 2}" '
+            f'width="{percent(max(ended - began, 0.0005))}">'
             f"{hint(_span_hint(span))}</rect>"
         )
-    if size > _LANE_HEIGHTS[2] and len(spans) <= _MAX_MARKS:
+    if lane_px > _LANE_HEIGHTS[2] and len(spans) <= _MAX_MARKS:
         parts += [
-            f'<use href="#m-{span.outcome}" x="{percent(scale.at(span.ended / seconds))}" '
-            f'y="{(span.row + 0.5) * size:g}"/>'
+            f'<use href="#m-{span.outcome}" x="{percent(scale.at(span.ended / unit_seconds))}" '
+            f'y="{(span.row + 0.5) * lane_px:g}"/>'
             for span in spans
         ]
-    names = _lane_names(lanes, size)
+    names = _lane_names(lanes, lane_px)
     body = (
         f'<div class="plot timeline"><div class="area" style="height:{height}px">'
         f'<svg class="chart" role="img" aria-label="timeline of {len(lanes)} lanes">{"".join(parts)}{names}'
         f'{"".join(x_ticks(scale))}</svg></div><div class="xname">{unit} since the start</div></div>'
     )
-    known = {span.outcome for span in spans}
-    items = [(name, name) for name in (*STATES, "lost") if name in known]
+    outcomes = {span.outcome for span in spans}
+    items = [(name, name) for name in (*STATES, "lost") if name in outcomes]
     best = [("<i class='swatch best'></i>", "best trial")] if any(s.trial == page.best for s in spans) else []
     notes = []
     if len(spans) < len(page.spans):
@@ -97,19 +100,20 @@ def timeline(page: PageData) -> Figure | None:
     return Figure("timeline", "Timeline of workers and lanes", body, tuple(notes), legend([*best, *items]))
 
 
-def _lane_names(lanes: tuple[str, ...], size: int) -> str:
-    every = 1 if size >= _LANE_HEIGHTS[1] else 2
+def _lane_names(lanes: tuple[str, ...], lane_px: int) -> str:
+    step = 1 if lane_px >= _LANE_HEIGHTS[1] else 2
     return "".join(
-        f'<text class="y" x="0%" y="{(row + 0.5) * size:g}" dx="-7" dy="4">{text(_short(name))}</text>'
-        for row, name in enumerate(lanes)
-        if row % every == 0
+        f'<text class="y" x="0%" y="{(row + 0.5) * lane_px:g}" dx="-7" dy="4">{text(_short(each))}</text>'
+        for row, each in enumerate(lanes)
+        if row % step == 0
     )
 
 
 def _short(name: str) -> str:
+    """Abbreviate a name such as ``worker 2, lane 5`` to ``w2.5``."""
     return name.replace("worker ", "w").replace(", lane ", ".")
 
 
 def _span_hint(span: SpanData) -> str:
     took = duration(span.ended - span.began)
-    return f"trial {span.trial:05d}: {span.outcome} after {took}, from {brief(float(span.began))} s on"
+    return f"trial {span.trial:05d}: {span.outcome} after {took}, started at {brief(float(span.began))} s"

@@ -1,7 +1,7 @@
 """The table of all trials.
 
-The HTML holds the best trials. The page's script replaces them by all trials from ``data``, which it can sort
-and filter.
+The HTML holds the best trials. The page's script replaces them with all trials from ``data``, and can sort
+and filter these.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from tuner.report.phrases import clean
 _MAX_ROWS = 100
 """Rows without scripts."""
 
-# The most characters of embedded data. A page of 10,000 trials stays below 3 MB.
+# Maximum number of characters of embedded data. A page of 10,000 trials then stays below 3 MB.
 _MAX_DATA = 1_100_000
 
-# Trials by which the size of all is estimated.
+# Number of trials from which the size of all is estimated.
 _SAMPLE = 200
 
-# A column with more different texts is not packed.
+# In a column with more different texts, each cell holds its own text (see ``_pack``).
 _MAX_REPEATED = 1_000
 
 _MAX_COLUMNS = 120
@@ -73,30 +73,30 @@ class TrialsTable:
             return f'<section id="trials"><h2>Trials</h2>{none}</section>'
         notes = []
         if count > _MAX_ROWS:
-            best = f"The best {_MAX_ROWS:,} of {count:,}"
-            notes.append(f'<span class="nojs">{best}; the CSV has all.</span>')
+            shown = f"The best {_MAX_ROWS:,} of {count:,}"
+            notes.append(f'<span class="nojs">{shown}; the CSV has all.</span>')
         if self.rows_in_data < count:
-            best = f"The best {self.rows_in_data:,} of {count:,}"
-            notes.append(f'<span class="js">{best}; the CSV has all.</span>')
+            shown = f"The best {self.rows_in_data:,} of {count:,}"
+            notes.append(f'<span class="js">{shown}; the CSV has all.</span>')
         if self.left_out:
-            every = len(self.columns) + self.left_out
-            notes.append(f"{len(self.columns)} of {every:,} columns; the CSV has all.")
+            total = len(self.columns) + self.left_out
+            notes.append(f"{len(self.columns)} of {total:,} columns; the CSV has all.")
         numbers = [column.name for column in self.columns if column.kind == "number"]
         return (
             f'<section id="trials"><h2>Trials</h2><p class="soft">{" ".join(notes)}</p>'
             f'<p class="controls js"><label>filter <input id="filter" type="search" size="28" '
             f'placeholder="{text(numbers[0])} &gt; 0.5"></label><span id="shown" class="soft"></span></p>'
-            '<p class="soft js">A filter is text, or a column with &lt;, &gt; or =. Commas join several. '
-            "A click on a column sorts by it.</p>"
+            '<p class="soft js">A filter is text, or a column with &lt;, &gt; or =. '
+            "Separate filters by commas. Click on the head of a column to sort by it.</p>"
             f'<div class="scroll"><table id="table">{self._html(_MAX_ROWS)}</table></div>'
             '<p class="js"><button id="more" type="button">show more</button></p></section>'
         )
 
     def data(self) -> dict[str, Any]:
-        """Return the trials for the page's script, column by column, as many as there is room for."""
+        """Return as many trials as fit, by column. ``top`` lists the rows on the Pareto front."""
         count, front = self.rows_in_data, set(self.page.front)
         return {
-            "columns": [{**each, "cells": each["cells"][:count]} for each in self._packed],
+            "columns": [{**each, "cells": each["cells"][:count]} for each in self._packed_columns],
             "top": [row for row, number in enumerate(self.page.ranked[:count]) if number in front],
         }
 
@@ -107,15 +107,15 @@ class TrialsTable:
         if not count:
             return 0
         sample = range(0, count, max(1, count // _SAMPLE))
-        size = sum(len(dumps(each["cells"][row])) + 1 for each in self._packed for row in sample)
+        size = sum(len(dumps(each["cells"][row])) + 1 for each in self._packed_columns for row in sample)
         return min(count, int(_MAX_DATA * len(sample) / size))
 
     @cached_property
-    def _packed(self) -> list[dict[str, Any]]:
-        return [_packed(column) for column in self.columns]
+    def _packed_columns(self) -> list[dict[str, Any]]:
+        return [_pack(column) for column in self.columns]
 
     def _html(self, limit: int) -> str:
-        """The head and the best trials."""
+        """Return the head of the table and the rows of the best trials."""
         front = set(self.page.front)
         head = "".join(f'<th scope="col"{_css(column)}>{text(column.name)}</th>' for column in self.columns)
         rows = []
@@ -128,7 +128,7 @@ class TrialsTable:
 
 
 def _columns(page: PageData) -> list[Column]:
-    """Return the columns of the table, its rows best first."""
+    """Return the columns of the table, whose rows are the trials, best first."""
     by_number = {trial.number: trial for trial in page.trials}
     trials = [by_number[number] for number in page.ranked]
     found = [Column("trial", [trial.id for trial in trials], "text")]
@@ -164,7 +164,7 @@ def _cell(column: Column, value: Any) -> str:
     return f"<td{_css(column)}{title}>{text(cut(shown, _LONGEST_CELL))}</td>"
 
 
-def _packed(column: Column) -> dict[str, Any]:
+def _pack(column: Column) -> dict[str, Any]:
     """Return a column for the script. Repeated texts are listed once; cells are then their positions."""
     packed: dict[str, Any] = {"name": clean(column.name), "kind": column.kind}
     cells = [_embedded(cell) for cell in column.cells]
