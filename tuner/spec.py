@@ -92,7 +92,7 @@ _SPELT = 0.8
 """Smallest likeness to a key of the same part, in [0, 1], at which other parts are not searched."""
 
 _SHORT_LIST = 8
-"""Most alternatives that an error lists in full."""
+"""Maximum number of alternatives that an error lists in full."""
 
 _NEAREST = 5
 """Number of alternatives that an error names if there are more."""
@@ -257,10 +257,10 @@ def _literals(expected: str) -> list[str]:
 
 
 _LONGEST_VALUE = 200
-"""Most characters of a value that an error shows."""
+"""Maximum number of characters of a value in an error."""
 
 _LONGEST_NUMBER = 1024
-"""Most bits of a whole number that an error writes out. Python refuses to write very long numbers."""
+"""Maximum number of bits of a whole number in an error. Python refuses to write very long numbers."""
 
 
 def describe(value: object) -> str:

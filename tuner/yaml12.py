@@ -19,7 +19,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise SpecError([Problem(str(path), f"there is no such file{_other_files(path)}")]) from None
+        raise SpecError([Problem(str(path), f"there is no such file{_similar_file_hint(path)}")]) from None
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError([Problem(str(path), f"cannot be read: {error}")]) from None
     data = _parse(text, str(path))
@@ -29,8 +29,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return data
 
 
-def _other_files(path: Path) -> str:
-    """Name the YAML file in the same folder that a missing one was perhaps meant to be."""
+def _similar_file_hint(path: Path) -> str:
+    """Return a hint at a YAML file in the same folder with a similar name; empty if there is none."""
     folder = path.parent
     names = [each.name for each in folder.glob("*.y*ml")] if folder.is_dir() else []
     near = nearest(path.name, names)

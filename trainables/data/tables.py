@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from trainables.configs import did_you_mean
 
 MAX_CATEGORIES = 256
-"""Most distinct values of a text column. With more, it is more likely an identifier than a category."""
+"""Maximum number of distinct values of a text column. A column with more is probably an identifier."""
 
 MISSING = -1
 """The code of a missing category."""

@@ -43,7 +43,7 @@ def drop(inputs: Tensor, key: Tensor, p: Tensor) -> Tensor:
 
 
 def replace_dropout(network: nn.Module) -> nn.Module:
-    """Replace every ``nn.Dropout`` by ours. Returns the network, or its replacement."""
+    """Replace every ``nn.Dropout`` with ours, in place. Return the network, or its replacement."""
     if type(network) is nn.Dropout:
         return Dropout(network.p)
     for name, child in list(network._modules.items()):  # a dropout used in two places becomes two modules

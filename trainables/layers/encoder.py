@@ -60,7 +60,7 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and a feed-forward network. The input of each is normalised, its output added to the tokens.
+    """Attention and a feed-forward network. Each normalises its input and adds its output to the tokens.
 
     Normalisation before each part also trains without warm-up (Xiong et al. 2020, arXiv:2002.04745).
     """

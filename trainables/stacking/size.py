@@ -31,9 +31,11 @@ def why_alone(learners: Sequence[Learner], record: StackingRecord) -> str | None
     largest = max(groups, key=len)
     if len(largest) == 1:
         names = [field.replace("_", " ") for field in Signature._fields]
-        every = zip(*(signature(group[0]) for group in groups), strict=True)
+        parts_by_name = zip(*(signature(group[0]) for group in groups), strict=True)
         unlike = [
-            name for name, parts in zip(names, every, strict=True) if len(set(parts)) == len(groups) > 1
+            name
+            for name, parts in zip(names, parts_by_name, strict=True)
+            if len(set(parts)) == len(groups) > 1
         ]
         what = " or ".join(unlike) or f"{', '.join(names[:-1])} and {names[-1]}"
         return f"no two of {len(learners)} sampled trials have the same {what}"

@@ -12,7 +12,7 @@ from torch import Tensor
 from trainables.data.datasets import Part
 
 _SHARE_FOR_DATA = 0.5
-"""Largest share for rows of a device's free memory, and of the process's part of it. Models need the rest."""
+"""Rows take at most this share of a device's free memory, and of the process's part. Models need the rest."""
 
 
 class Devices:

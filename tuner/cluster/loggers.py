@@ -92,9 +92,9 @@ class Loggers:
             self._tell("on_trial_error" if failed else "on_trial_complete", trial, **about)
 
     def close(self, trials: Iterable[Trial], *, interrupted: bool) -> list[str]:
-        """Close all loggers, and return what went wrong.
+        """Close all loggers, and return a message for each failure.
 
-        A logger first closes what it keeps open for each trial that has not ended.
+        For each trial that has not ended, ``log_trial_end`` is called first.
         """
         seconds = _SECONDS_TO_CLOSE_WHEN_INTERRUPTED if interrupted else _SECONDS_TO_CLOSE
         deadline = time.monotonic() + seconds

@@ -69,7 +69,10 @@ class QueueingController(TuneController):
         return trial.is_finished() or (_has_paused(trial) and not catches_up)
 
     def _start_catch_up(self, source: Trial) -> bool:
-        """Restart a trial that lost its last checkpoint, so that others can copy it. Return if it did."""
+        """Restart a trial that lost its last checkpoint, so that others can copy it.
+
+        Returns whether the trial was restarted.
+        """
         state = self._driver.state.trials[int(source.trial_id)]
         if source.status != Trial.PAUSED or not state.is_unsaved or not is_behind(source, state):
             return False

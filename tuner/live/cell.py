@@ -60,7 +60,7 @@ def opening(heading: str) -> str:
 
 
 def _failures(view: LiveView) -> list[str]:
-    """The most frequent kinds of failures, and the number of other kinds."""
+    """Return a line for each of the most frequent kinds of failures, and the number of other kinds."""
     more = len(view.failures) - _MAX_KINDS
     shown = [words.failure(failure) for failure in view.failures[:_MAX_KINDS]]
     return [*shown, f"and {phrases.several(more, 'other kind')}"] if more > 0 else shown

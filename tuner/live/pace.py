@@ -1,4 +1,4 @@
-"""``Pace``: how fast a sweep gets through its trials, and how long the rest will take."""
+"""``Pace``: the share of a sweep that is done, and an estimate of the time that is left."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from tuner.state import SweepState
 
 
 class Pace:
-    """Follows a sweep from the moment its first trial trains. The rate does not include the start-up.
+    """Measures the rate of a sweep since its first trial began to train, without the start-up.
 
-    ``clock`` gives seconds.
+    ``clock`` returns seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._before = 0.0  # seconds of the budget that earlier runs of the sweep have used
         self._began = clock()
-        self._driven: float | None = None  # when the cluster and the data were ready
-        self._started: float | None = None  # when the first trial had a worker
-        self._trained: float | None = None  # when the first trial began to train
+        self._ready_at: float | None = None  # when the cluster and the data were ready
+        self._first_started: float | None = None  # when the first trial had a worker
+        self._first_trained: float | None = None  # when the first trial began to train
         self._iteration_of: dict[int, int] = {}  # trial -> its iteration at the start
         self._iterations = 0  # of all trials at the start: a sweep may have been resumed
-        self._through = 0.0  # trials that were through at the start
+        self._done = 0.0  # trials that were done at the start, with parts (see ``_count_done``)
 
     @property
     def seconds(self) -> float:
-        """How long the sweep has been shown, its start-up included."""
+        """Seconds since this object was created, start-up included."""
         return self._clock() - self._began
 
     def see(self, state: SweepState, *, before: float = 0.0) -> None:
@@ -37,30 +37,32 @@ class Pace:
         ``before``: seconds of ``budget.seconds`` that earlier runs of the sweep have used.
         """
         self._before = before
-        self._driven = self._driven or self._clock()
-        if self._started is None and state.counts()["running"]:
-            self._started = self._clock()
-            self._through, self._iterations = _through(state), state.iterations
+        self._ready_at = self._ready_at or self._clock()
+        if self._first_started is None and state.counts()["running"]:
+            self._first_started = self._clock()
+            self._done, self._iterations = _count_done(state), state.iterations
             self._iteration_of = {number: trial.iteration for number, trial in state.trials.items()}
-        if self._started is not None and self._trained is None:
+        if self._first_started is not None and self._first_trained is None:
             reported = [
                 trial.seconds
                 for number, trial in state.trials.items()
                 if trial.iteration > self._iteration_of.get(number, 0)
             ]
-            if reported or _through(state) > self._through:
-                # It has trained for these seconds. Before them it was only being started.
-                self._trained = max(self._started, self._clock() - max(reported, default=math.inf))
+            if reported or _count_done(state) > self._done:
+                # A trial has trained for these seconds. The time before was start-up.
+                self._first_trained = max(
+                    self._first_started, self._clock() - max(reported, default=math.inf)
+                )
 
     def remaining(self, state: SweepState) -> float | None:
-        """Estimate the seconds that are left; ``None`` if it is too early."""
+        """Estimate the seconds that are left; ``None`` if it is too early for that."""
         guesses = []
-        if self._trained is not None:
-            taken = self._clock() - self._trained
+        if self._first_trained is not None:
+            elapsed = self._clock() - self._first_trained
             for done, before, most in self._limits(state):
                 if done > before and done < most:
-                    guesses.append(taken * (most - done) / (done - before))
-        if state.sweep.budget.seconds is not None and self._driven is not None:
+                    guesses.append(elapsed * (most - done) / (done - before))
+        if state.sweep.budget.seconds is not None and self._ready_at is not None:
             guesses.append(max(state.sweep.budget.seconds - self._driven_for(), 0.0))
         return min(guesses, default=None)
 
@@ -72,20 +74,20 @@ class Pace:
         return min(1.0, max(shares)) if shares else None
 
     def _driven_for(self) -> float:
-        return self._before + (0.0 if self._driven is None else self._clock() - self._driven)
+        return self._before + (0.0 if self._ready_at is None else self._clock() - self._ready_at)
 
     def _limits(self, state: SweepState) -> list[tuple[float, float, float]]:
-        """(done, done at the start, most) for each count that ends the sweep."""
+        """Return (done, done at the start, maximum) for each count that ends the sweep."""
         limits: list[tuple[float, float, float]] = []
         if state.total is not None:
-            limits.append((_through(state), self._through, state.total))
+            limits.append((_count_done(state), self._done, state.total))
         if state.sweep.budget.total_iterations is not None:
             limits.append((state.iterations, self._iterations, state.sweep.budget.total_iterations))
         return limits
 
 
-def _through(state: SweepState) -> float:
-    """Count the trials that are through, and the part of their iterations that the others have done.
+def _count_done(state: SweepState) -> float:
+    """Count the trials that are done. Each other trial counts with the done part of its iterations.
 
     A scheduler that stops trials may stop any of them early, so a trial counts once it has left its worker.
     """

@@ -91,24 +91,24 @@ class Frame:
             "gap": [_text("")] if view.running else [],
         }
         running = view.counts["running"]
-        taken = _shares({**{name: len(part) for name, part in parts.items()}, "running": running}, height)
-        parts["best"] = _best(view, width, label, most=taken["best"])
-        parts["running"] = _running(view, width, taken["running"])
-        lines = [line for part in _FROM_TOP for line in parts[part][: taken[part]]]
+        heights = _shares({**{name: len(part) for name, part in parts.items()}, "running": running}, height)
+        parts["best"] = _best(view, width, label, most=heights["best"])
+        parts["running"] = _running(view, width, heights["running"])
+        lines = [line for part in _FROM_TOP for line in parts[part][: heights[part]]]
         for line in lines:
             line.truncate(width, overflow="ellipsis")
         return lines
 
 
-def _shares(there: Mapping[str, int], height: int) -> dict[str, int]:
+def _shares(wanted: Mapping[str, int], height: int) -> dict[str, int]:
     """Return how many lines each part gets.
 
-    ``there``: how many lines each part has, and for ``running`` how many trials.
+    ``wanted``: how many lines each part has; for ``running``, how many trials.
     """
     taken = dict.fromkeys(_FROM_TOP, 0)
     for part, lines in _BY_IMPORTANCE:
         room = height - sum(taken.values())
-        most = there[part] + 1 if part == "running" and there[part] else there[part]
+        most = wanted[part] + 1 if part == "running" and wanted[part] else wanted[part]
         taken[part] += max(0, min(lines, room, most - taken[part]))
         if part == "running" and 0 < taken[part] < min(3, most):
             taken[part] = 0  # the heading, one trial and "and 9 more" need three lines
@@ -116,7 +116,7 @@ def _shares(there: Mapping[str, int], height: int) -> dict[str, int]:
 
 
 def _best(view: LiveView, width: int, label: int, *, most: int) -> list[Text]:
-    """The best trial and its configuration in ``most`` lines, or the front and its extremes."""
+    """Return the best trial and its configuration in ``most`` lines, or the front and its extremes."""
     leads = _label(
         "best", [words.best(view, longest=_LONGEST_NAME)], label, style="bold green" if view.leaders else ""
     )
@@ -148,14 +148,14 @@ def _progress(view: LiveView, width: int, label: int) -> Text:
 
 
 def _failures(view: LiveView, label: int) -> list[Text]:
-    """One line for each kind, after a line with all counts if there are several kinds."""
+    """Return one line for each kind, after a line with all counts if there are several kinds."""
     kinds = [words.failure(failure) for failure in view.failures]
     every = [words.failures(view.failures)] if len(kinds) > 1 else []
     return _label("failed", [*every, *kinds], label, style="red")
 
 
 def _running(view: LiveView, width: int, height: int) -> list[Text]:
-    """A table of running trials in ``height`` lines. The last line counts the trials without a row."""
+    """Return a table of running trials in ``height`` lines. The last line counts the trials without a row."""
     total = view.counts["running"]
     shown = total if height > total else height - 2
     if shown < 1:
@@ -178,7 +178,7 @@ def _running(view: LiveView, width: int, height: int) -> list[Text]:
 
 
 def _columns(columns: Sequence[tuple[str, list[str]]], configs: list[str], width: int) -> list[Text]:
-    """The heading and the rows. Columns without room are left out, from the right."""
+    """Return the heading and the rows. Columns without room are left out, from the right."""
     from rich.cells import cell_len
 
     lines = [""] * (len(configs) + 1)
@@ -197,7 +197,7 @@ def _columns(columns: Sequence[tuple[str, list[str]]], configs: list[str], width
 
 
 def _label(name: str, lines: Sequence[str], label: int, *, style: str = "") -> list[Text]:
-    """The lines that are not empty, the first one after its name.
+    """Return the lines that are not empty, the first one after its name.
 
     ``label``: the width of the column of names; 0 in a narrow terminal.
     """
@@ -206,7 +206,7 @@ def _label(name: str, lines: Sequence[str], label: int, *, style: str = "") -> l
 
 
 def _wrap(pairs: Sequence[str], width: int, *, most: int) -> list[str]:
-    """The hyperparameters in ``most`` lines, broken between them. The last line may be too long."""
+    """Return ``pairs`` in at most ``most`` lines of ``width``. The last line may be too long."""
     from rich.cells import cell_len
 
     lines: list[str] = []

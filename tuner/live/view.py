@@ -144,7 +144,7 @@ class Viewer:
         )
 
     def _extremes(self, state: SweepState) -> tuple[Leader, ...]:
-        """The best trial of the front by each objective."""
+        """Return the best trial of the front by each objective."""
         now = self._clock()
         is_due = self._compared is None or now - self._compared >= _SECONDS_BETWEEN_FRONTS
         if is_due or not state.counts()["running"]:
@@ -172,7 +172,7 @@ def _incumbent(state: SweepState) -> tuple[Leader, ...]:
 
 
 def _most_iterations(state: SweepState) -> int | None:
-    """The most iterations that the budget allows all trials together; ``None``: no limit."""
+    """Return the maximum number of iterations of all trials together; ``None`` if it is unknown."""
     budget = state.sweep.budget
     of_trials = state.total * budget.iterations if state.total and budget.iterations else None
     return min((most for most in (of_trials, budget.total_iterations) if most is not None), default=None)

@@ -15,7 +15,7 @@ EVALUATION_FILE = "evaluation.json"
 
 
 def read_evaluation(folder: Path) -> dict[str, Any] | None:
-    """Return the results of ``tuner evaluate``; ``None``: it did not run.
+    """Return the results of ``tuner evaluate``, or ``None`` if it did not run.
 
     Raises ResultsError for a file that it did not write.
     """

@@ -26,7 +26,7 @@ def hyperparameters(space: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_searched(entry: Any) -> bool:
-    """Whether an entry is a dimension. Anything that is no sound dimension counts as a constant."""
+    """Return whether an entry is a dimension. An invalid dimension counts as a constant."""
     return bounds(entry) is not None or layers(entry) is not None or choices(entry) is not None
 
 
@@ -70,7 +70,7 @@ def _walk(space: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def has_types(value: Any) -> bool:
-    """Whether a value in a space has a type that JSON lacks, such as a tuple. Imports no NumPy."""
+    """Return whether a value in a space has a type that JSON lacks, such as a tuple. Imports no NumPy."""
     text = json.dumps(value)
     return '"tuple"' in text or '"pairs"' in text
 
@@ -104,7 +104,7 @@ def _union(entries: list[Any]) -> Any:
 
 
 def _range(entry: Any) -> tuple[float, float] | None:
-    """Return the range of an entry, which may be a number; ``None``: it is neither."""
+    """Return the range of an entry, which may be a number; ``None`` if it is neither."""
     return (entry, entry) if is_number(entry) else bounds(entry)
 
 

@@ -89,7 +89,7 @@ class Report:
         )
 
     def best(self) -> Trial | None:
-        """Return the best trial that did not fail; ``None``: there is none.
+        """Return the best trial that did not fail, or ``None`` if there is none.
 
         The lowest number decides between equal values. With several objectives, this is the trial of the
         Pareto front that is best by the first objective.
@@ -146,10 +146,10 @@ class Report:
 
     @property
     def iterations_without_stopping(self) -> int | None:
-        """The iterations of all trials if the scheduler had stopped none.
+        """The sum of the trials' iterations if the scheduler had stopped none.
 
         A trial that it stopped counts with ``budget.iterations``, any other trial with its own iterations.
-        ``None``: the sweep sets no such budget.
+        ``None`` if the sweep does not set ``budget.iterations``.
         """
         length = (self.sweep.get("budget") or {}).get("iterations")
         if length is None:
@@ -355,7 +355,7 @@ def _restoring(space: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
 
 
 def _is_sound(trial: Trial) -> bool:
-    """Whether the trial can be among the best."""
+    """Return whether the trial can be among the best."""
     return trial.state != "failed" and trial.value is not None
 
 
@@ -364,7 +364,7 @@ def _transpose(rows: list[dict[str, Any]], report: Report) -> Iterable[tuple[str
 
 
 def _dtype(name: str, values: list[Any]) -> Any:
-    """Return the pandas type of a column; ``None``: pandas chooses."""
+    """Return the pandas type of a column; ``None`` if pandas chooses."""
     present = [value for value in values if value is not None]
     if name in ("value", "seconds") or name.startswith("value."):
         return "float64"

@@ -70,7 +70,7 @@ class Trial:
 
     @property
     def cause(self) -> str | None:
-        """The last line of the traceback, which names the error; ``None``: there is no error."""
+        """The last line of the traceback, which names the error; ``None`` if there is no error."""
         lines = (self.error or "").strip().splitlines()
         return lines[-1].strip() if lines else None
 
@@ -165,7 +165,7 @@ def checkpoint(trial: Trial) -> str:
 
 
 def _find(name: str, folder: Path) -> str | None:
-    """Return the path of a checkpoint in a results folder; ``None``: it is not there."""
+    """Return the path of a checkpoint in a results folder; ``None`` if it is not there."""
     if not is_checkpoint_name(name):
         return None
     path = folder / name

@@ -350,7 +350,7 @@ def _new_table() -> Table:
 
 
 def _drawn(drawn: Table, *, width: int, color: bool, fold: bool = False) -> str | None:
-    """Return the table as text; ``None``: it is too wide and must not be folded."""
+    """Return the table as text; ``None`` if it is too wide and must not be folded."""
     out = StringIO()
     console = _console(out, width=width, color=color)
     unbounded = console.options.update(max_width=100_000)

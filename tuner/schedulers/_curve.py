@@ -32,10 +32,10 @@ _MIN_ERROR = 1e-3
 class Curve(SchedulerSpec):
     """Stop a trial by its own learning curve (after Domhan et al. 2015, IJCAI).
 
-    A trial stops when it has converged, diverges, or will hardly beat the best trial so far. The forecast
-    combines power laws, exponentials and logarithms. Each is fitted to the trial's values by least squares
-    and weighted by how well it fits. A trial diverges when 3 reports in a row are each worse than the one
-    before and than the first.
+    A trial stops when it has converged, diverges, or will probably not beat the best trial so far. The
+    forecast combines power laws, exponentials and logarithms. Each is fitted to the trial's values by least
+    squares and weighted by how well it fits. A trial diverges when 3 reports in a row are each worse than the
+    one before and than the first.
     """
 
     kind: Literal["curve"] = "curve"

@@ -91,9 +91,9 @@ class SchedulerSpec(Spec):
     """Whether hyperparameters change while a trial runs, which must then save and load checkpoints."""
 
     def most(self, iterations: int | None) -> int | None:
-        """Return the maximum resource of a trial; ``None``: no limit.
+        """Return the maximum resource of a trial, or ``None`` without a limit.
 
-        ``iterations`` is the sweep's budget.
+        ``iterations`` is ``budget.iterations`` of the sweep.
         """
         return iterations if self.resource == ITERATIONS else self.maximum
 

@@ -39,7 +39,7 @@ class Simulation:
     """Suggestions and decisions as a journal would hold them, in order."""
 
     def iterations_until(self, value: float, *, better_is_higher: bool) -> int | None:
-        """Return the iterations done when the best value reached ``value``; ``None``: it never did."""
+        """Return the iterations done when the best value reached ``value``; ``None`` if it never did."""
         for _, iterations, best in self.incumbents:
             if (best >= value) if better_is_higher else (best <= value):
                 return iterations

@@ -21,7 +21,7 @@ from tuner.errors import TrialError
 _FULL = ("out of memory", "_STATUS_ALLOC_FAILED", "_STATUS_NOT_INITIALIZED")
 
 _LONGEST_TEXT = 20_000
-"""The most characters of an error that are kept."""
+"""Longer texts of errors are cut to this number of characters."""
 
 # A process keeps this much freed memory, since the next iteration needs it again. Otherwise small models
 # spend a sixth of their time on system calls for memory.

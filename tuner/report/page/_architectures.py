@@ -6,7 +6,7 @@ from tuner.report.page._plot import Figure
 from tuner.report.page._words import brief, cut, text
 from tuner.report.page.data import PageData, TrialData
 
-_DRAWN = 6
+_MAX_DRAWN = 6
 
 # Sizes of a drawing in pixels. Arcs have room on both sides of a box.
 _WIDTH = 300
@@ -14,13 +14,13 @@ _BOX = (42, 216, 26)  # left edge, width, height
 _STEP = 40
 _TOP = 4
 
-# A longer architecture loses its middle.
+# The middle layers of a longer architecture are left out.
 _MAX_LAYERS = 14
 _LONGEST = 34
 
 
 def architectures(page: PageData) -> Figure | None:
-    """Draw the best different architectures; ``None``: none is searched, or no trial has a value."""
+    """Draw the best architectures, each once. Returns ``None`` if there is none with a value."""
     searched = [each.name for each in page.dimensions if each.kind == "layers"]
     by_number = {trial.number: trial for trial in page.trials}
     ranked = [by_number[number] for number in page.ranked]
@@ -28,12 +28,12 @@ def architectures(page: PageData) -> Figure | None:
     for name in searched:
         seen: dict[str, TrialData] = {}
         for trial in ranked:
-            written = trial.config.get(name)
-            if isinstance(written, str) and trial.value is not None and trial.state != "failed":
-                seen.setdefault(written, trial)
-        for written, trial in list(seen.items())[:_DRAWN]:
+            layers = trial.config.get(name)
+            if isinstance(layers, str) and trial.value is not None and trial.state != "failed":
+                seen.setdefault(layers, trial)
+        for layers, trial in list(seen.items())[:_MAX_DRAWN]:
             caption = f"trial {trial.id}: {page.metric} {brief(trial.value)}"
-            cards.append(f"<figure>{_drawing(written)}<figcaption>{text(caption)}</figcaption></figure>")
+            cards.append(f"<figure>{_drawing(layers)}<figcaption>{text(caption)}</figcaption></figure>")
     if not cards:
         return None
     arcs = "An arc at the side is a skip connection: the layer also gets that earlier output."
@@ -43,7 +43,7 @@ def architectures(page: PageData) -> Figure | None:
 
 
 def _drawing(written: str) -> str:
-    """Return one architecture as SVG, with the input at the top."""
+    """Return an architecture as SVG, with the input at the top. Layers are separated by ``;``."""
     layers = [_Layer(part) for part in written.split(";")]
     boxes: list[tuple[int, str]] = [(0, "input")]
     boxes += [(number, layer.label) for number, layer in enumerate(layers, start=1)]

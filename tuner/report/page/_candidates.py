@@ -15,7 +15,7 @@ _ROW = 34
 
 
 def candidates(page: PageData) -> Figure | None:
-    """Draw the claimed value and the repeats of each candidate; ``None``: ``tuner evaluate`` did not run."""
+    """Draw the claimed value and the repeats of each candidate; ``None`` if there are none."""
     if page.evaluation is None:
         return None
     found = page.evaluation
@@ -50,7 +50,7 @@ def _plot(found: dict[str, Any]) -> str:
 
 
 def _ends(candidate: dict[str, Any]) -> list[float]:
-    """The mean less and plus one standard deviation; the mean alone if there is no such deviation."""
+    """Return the mean minus and plus one standard deviation; only the mean if there is no deviation."""
     mean, spread = candidate["mean"], candidate["spread"]
     if mean is None:
         return []

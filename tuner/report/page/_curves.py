@@ -20,7 +20,7 @@ _MAX_MARKS = 100
 
 
 def learning_curves(page: PageData) -> Figure | None:
-    """Draw each trial's objective over its iterations, the best on top; ``None``: there is no result."""
+    """Draw each trial's objective over its iterations, the best on top; ``None`` if there is none."""
     best = page.best_trial
     drawn = [trial for trial in page.trials if trial.curve and trial is not best]
     notes = []
@@ -79,7 +79,7 @@ def _add_curve(plot: Plot, trial: TrialData, most: int, *, is_best: bool, has_ma
 
 
 def _add_rungs(plot: Plot, page: PageData) -> bool:
-    """Draw the rungs and cut-offs, where the scheduler measures trials by iterations."""
+    """Draw the rungs and cut-offs, if the scheduler measures trials by iterations. Return whether it did."""
     if page.resource != ITERATIONS or not page.rungs:
         return False
     for resource in sorted({rung.resource for rung in page.rungs}):
@@ -109,15 +109,15 @@ def incumbent(page: PageData) -> Figure | None:
     """Draw the best value so far over wall time; ``None`` without any."""
     if not page.incumbents:
         return None
-    size, unit = next(
-        (size, unit)
-        for size, unit in ((3600, "hours"), (60, "minutes"), (1, "seconds"))
-        if page.seconds >= 2 * size or size == 1
+    unit_seconds, unit = next(
+        (length, name)
+        for length, name in ((3600, "hours"), (60, "minutes"), (1, "seconds"))
+        if page.seconds >= 2 * length or length == 1
     )
-    end = max(page.seconds, page.incumbents[-1][0]) / size
-    every = [value for trial in page.trials for _, value in trial.curve]
+    end = max(page.seconds, page.incumbents[-1][0]) / unit_seconds
+    all_values = [value for trial in page.trials for _, value in trial.curve]
     best = page.best_trial
-    low, high, _ = visible(every, None if best is None else best.value)
+    low, high, _ = visible(all_values, None if best is None else best.value)
     values = [min(max(value, low), high) for _, _, value in page.incumbents]
     plot = Plot(
         linear([0.0, max(end, 1e-9)], snug=True),
@@ -127,11 +127,11 @@ def incumbent(page: PageData) -> Figure | None:
     )
     steps: list[tuple[float, float]] = []
     for (seconds, _, _), value in zip(page.incumbents, values, strict=True):
-        steps += [(seconds / size, steps[-1][1])] if steps else []
-        steps.append((seconds / size, value))
+        steps += [(seconds / unit_seconds, steps[-1][1])] if steps else []
+        steps.append((seconds / unit_seconds, value))
     plot.line([*steps, (end, steps[-1][1])], "c best")
     for (seconds, number, true), value in list(zip(page.incumbents, values, strict=True))[-_MAX_MARKS:]:
-        plot.mark(seconds / size, value, "dot", f"trial {number:05d}: {brief(true)}")
+        plot.mark(seconds / unit_seconds, value, "dot", f"trial {number:05d}: {brief(true)}")
     is_cut = values[0] != page.incumbents[0][2]
     notes = ("The first values lie outside the plot.",) if is_cut else ()
     return Figure("incumbent", f"Best {page.metric} so far over time", plot.html(), notes)

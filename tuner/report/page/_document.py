@@ -123,7 +123,7 @@ def _contents(page: PageData, drawn: list[tuple[str, Figure]]) -> str:
 
 
 def _symbols() -> str:
-    """The marks, ticks and arrows that the figures use."""
+    """Return the marks, ticks and arrows that the figures use."""
     return symbols().replace(
         "</defs>",
         '<path id="tick" class="tuner-tick" d="M0 0v4"/>'
@@ -132,7 +132,7 @@ def _symbols() -> str:
 
 
 def _policy(script: str) -> str:
-    """A policy under which a browser loads nothing, and runs this script only."""
+    """Return a policy under which a browser loads nothing and runs only this script."""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
 

@@ -26,7 +26,7 @@ _STUB = 5
 
 
 def parallel_coordinates(page: PageData) -> Figure | None:
-    """Draw the hyperparameters of each trial and its value; ``None``: there is nothing to compare."""
+    """Draw the hyperparameters of each trial and its value; ``None`` if there is nothing to compare."""
     counted = [page.trials[i] for i in _positions(page) if page.trials[i].state != "failed"]
     counted = [trial for trial in counted if trial.value is not None]
     if len(counted) < 2 or not page.dimensions:
@@ -80,7 +80,7 @@ def _y(row: int) -> int:
 
 
 def _path(trial: TrialData, scales: Sequence[Scale]) -> str:
-    """The trial's line; it breaks at inactive hyperparameters."""
+    """Return the trial's line, which has gaps at inactive hyperparameters."""
     points = [
         None if place is None else (round(1000 * scale.at(place)), _y(row))
         for row, (place, scale) in enumerate(zip([*trial.places, trial.value], scales, strict=True))

@@ -24,7 +24,7 @@ def axis_of(name: str, entry: Mapping[str, Any]) -> tuple[DimensionData, Place]:
 
 
 def plain(value: Any) -> Any:
-    """A value of a configuration as JSON has it: a tuple becomes a list."""
+    """Return a value of a configuration as JSON has it: a tuple becomes a list."""
     if isinstance(value, (list, tuple)):
         return [plain(each) for each in value]
     if isinstance(value, Mapping):

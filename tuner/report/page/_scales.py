@@ -28,7 +28,7 @@ class Scale:
     is_log: bool = False
 
     def at(self, value: float) -> float:
-        """The share of the axis at which a value is, at most a little outside [0, 1]."""
+        """Return the position of a value as a share of the axis, at most a little outside [0, 1]."""
         if self.is_log:
             if value <= 0:
                 return -_FAR

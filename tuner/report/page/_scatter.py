@@ -10,9 +10,8 @@ from tuner.report.page._words import brief, thinned
 from tuner.report.page.data import DimensionData, PageData, TrialData
 from tuner.report.phrases import several
 
-# The most marks in all plots of a figure together.
-_MAX_MARKS = 4_000
-_LEAST_MARKS = 50
+_MAX_MARKS = 4_000  # in all plots of a figure together
+_MIN_MARKS = 50  # in each plot
 
 # The golden ratio spreads neighbours evenly, the same on every drawing.
 _SPREAD = 0.618034
@@ -27,15 +26,15 @@ def scatters(page: PageData) -> Figure | None:
     values = [trial.value for trial in counted if trial.value is not None]
     low, high, is_cut = visible(values, None if best is None else best.value)
     y = of_values([low, high]) if low > 0 and not page.maximises else linear([low, high])
-    most = max(_LEAST_MARKS, _MAX_MARKS // len(page.dimensions))
+    most = max(_MIN_MARKS, _MAX_MARKS // len(page.dimensions))
     failed = [trial for trial in page.trials if trial.state == "failed"]
     plots = []
     for number, dimension in enumerate(page.dimensions):
-        here = [trial for trial in counted if trial.places[number] is not None and trial is not best]
-        fell = thinned([trial for trial in failed if trial.places[number] is not None], most // 4)
+        active = [trial for trial in counted if trial.places[number] is not None and trial is not best]
+        failures = thinned([trial for trial in failed if trial.places[number] is not None], most // 4)
         lowest = y.low
         plot = Plot(of_dimension(dimension), y, height=190, labels=(axis_name(dimension), page.metric))
-        for trial in [*fell, *thinned(here, most)]:
+        for trial in [*failures, *thinned(active, most)]:
             at = _spread(dimension, trial, trial.places[number] or 0.0)
             value = lowest if trial.state == "failed" else trial.value
             plot.mark(at, value or 0.0, trial.state, _hint(dimension, trial))

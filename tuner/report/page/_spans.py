@@ -62,7 +62,7 @@ def _names(
 
 
 def _run_of(time: float, clock: Clock) -> int:
-    """The run of the sweep to which a time belongs."""
+    """Return the run of the sweep to which a time belongs."""
     begun = [number for number, (began, _) in enumerate(clock.runs) if began <= time]
     return begun[-1] if begun else 0
 

@@ -210,7 +210,7 @@ class PageData:
     sweep: dict[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as strict JSON can write it."""
+        """Return the data as values that strict JSON can write."""
         return asdict(self)
 
     @property
