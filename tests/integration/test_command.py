@@ -73,8 +73,8 @@ def test_an_existing_name_exits_with_2(command, cluster, tmp_path):
     assert errors == "error: name: results/taken already exists; choose another name or remove it\n"
 
 
-def test_an_impossible_resource_request_exits_with_2(command, cluster):
-    process = command("run", "sweep.yaml", "--address", cluster, "--set", "resources.gpu=16")
+def test_an_impossible_resource_request_exits_with_2(command):
+    process = command("run", "sweep.yaml", "--set", "resources.gpu=16")
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 2
     assert errors.startswith("error: resources: no node can hold a trial with cpu=1, gpu=16;")
