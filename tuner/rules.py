@@ -32,8 +32,8 @@ def between(parts: Mapping[str, Any]) -> list[Problem]:
         problems.append(Problem("budget.gpu_seconds", "trials hold no GPU (resources.gpu is 0); remove it"))
     if space is not None and searcher is not None:
         for problem in beginning.problems(searcher, space):
-            own = problem.where.split(".")[0] == "space"
-            problems.append(problem if own else problem.inside("searcher"))
+            in_space = problem.where.split(".")[0] == "space"
+            problems.append(problem if in_space else problem.inside("searcher"))
     if scheduler is not None and budget is not None:
         trials = budget.trials or (searcher.exhaustive or None if searcher is not None else 1)
         found = scheduler.problems(budget.iterations, trials=trials)

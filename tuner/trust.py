@@ -52,8 +52,8 @@ def is_own(folder: str | Path) -> bool:
         return True  # an empty journal names no code
     if not isinstance(first, SweepBegan) or first.signature is None or first.id is None:
         return False
-    own = signature(first.sweep, first.id, first.folder)
-    return own is not None and hmac.compare_digest(own.encode(), first.signature.encode())
+    expected = signature(first.sweep, first.id, first.folder)
+    return expected is not None and hmac.compare_digest(expected.encode(), first.signature.encode())
 
 
 def require(folder: str | Path, verb: str, *, sweep: Mapping[str, Any], trust: bool) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.drawing import scaled
 from tuner.space import SearchSpace
-from tuner.space.hyperopt import told
+from tuner.space.hyperopt import to_hyperopt
 from tuner.space.optuna import parameters
 from tuner.testing import CONDITIONAL_SPACES, SPACES
 
@@ -56,7 +56,7 @@ def test_values_passed_to_the_libraries_can_be_read_back(space: SearchSpace, see
             assert (
                 asked[key].value(said) == pytest.approx(value) if isinstance(value, float) else value == value
             )
-    point = {key: told(space.dimensions[key], value) for key, value in space.by_key(config).items()}
+    point = {key: to_hyperopt(space.dimensions[key], value) for key, value in space.by_key(config).items()}
     assert _close(space.from_hyperopt(point), config)
 
 

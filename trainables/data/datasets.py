@@ -234,7 +234,7 @@ def _part(
     dtype: np.dtype[np.floating],
 ) -> Part:
     features = fitted.transform(source.table.numbers[rows], source.table.codes[rows]).astype(dtype)
-    own = source.targets[rows]
+    targets = source.targets[rows]
     if source.task == "regression":
-        own = ((own - target.mean) / target.scale).astype(dtype)
-    return Part(frozen(features), frozen(own), frozen(rows))
+        targets = ((targets - target.mean) / target.scale).astype(dtype)
+    return Part(frozen(features), frozen(targets), frozen(rows))

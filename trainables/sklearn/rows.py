@@ -71,10 +71,12 @@ class EstimatorRows:
         """Return ``frame`` with preprocessed numbers and unchanged text."""
         categories = self.source.table.columns.categories
         encoded = sum(map(len, dataset.preprocessing.kept))
-        own = list(dataset.feature_names)[: len(dataset.feature_names) - encoded]
-        numbers = pd.DataFrame(part.features[:, : len(own)], columns=own)
+        numeric = list(dataset.feature_names)[: len(dataset.feature_names) - encoded]
+        numbers = pd.DataFrame(part.features[:, : len(numeric)], columns=numeric)
         whole = pd.concat([numbers, frame[list(categories)]], axis=1)
-        return whole[[name for name in frame if name in whole] if set(own) <= set(frame) else whole.columns]
+        return whole[
+            [name for name in frame if name in whole] if set(numeric) <= set(frame) else whole.columns
+        ]
 
     def _encoded_with_gaps(self, part: Part) -> Any:
         """Return unchanged numbers and one-hot encoded text. A missing text is 0 in all its columns."""
@@ -135,9 +137,9 @@ def _encodes_text(part: Any) -> bool:
     return bool(tags.categorical or tags.string)
 
 
-def _convert_type(column: pd.Series[Any], own: Any) -> pd.Series[Any]:
+def _convert_type(column: pd.Series[Any], dtype: Any) -> pd.Series[Any]:
     """Return the column in its original type."""
-    if isinstance(own, pd.CategoricalDtype):
-        by_name = {str(category): category for category in own.categories}
-        return column.map(by_name).astype(own)
-    return column.astype(own)
+    if isinstance(dtype, pd.CategoricalDtype):
+        by_name = {str(category): category for category in dtype.categories}
+        return column.map(by_name).astype(dtype)
+    return column.astype(dtype)

@@ -147,13 +147,13 @@ def _batch_norm(
         return None
     if layer.training:
         buffers["num_batches_tracked"].add_(1)
-    own = {name: tensor.view(-1) for name, tensor in (*parameters.items(), *buffers.items())}
+    flat_tensors = {name: tensor.view(-1) for name, tensor in (*parameters.items(), *buffers.items())}
     outputs = functional.batch_norm(
         _lanes_as_channels(inputs),
-        own["running_mean"],  # updated in place
-        own["running_var"],
-        own.get("weight"),
-        own.get("bias"),
+        flat_tensors["running_mean"],  # updated in place
+        flat_tensors["running_var"],
+        flat_tensors.get("weight"),
+        flat_tensors.get("bias"),
         layer.training,
         layer.momentum,
         layer.eps,

@@ -52,23 +52,23 @@ class StackedOptimizer:
         self._rule: OptimizerName = configs[0].optimizer
         like = parameters[0]
         self._lr = torch.tensor([config.lr for config in configs], dtype=like.dtype, device=like.device)
-        own = [optimizers.hyperparameters(config) for config in configs]
+        settings = [optimizers.hyperparameters(config) for config in configs]
         self._momentum, self._beta1, self._beta2, self._rho, self._epsilon, self._decay = (
-            self._of_lanes([getattr(lane, name) for lane in own])
+            self._of_lanes([getattr(lane, name) for lane in settings])
             for name in ("momentum", "beta1", "beta2", "rho", "epsilon", "weight_decay")
         )
         # Double precision, since torch computes its bias corrections in Python.
         self._betas = torch.tensor(
-            [[lane.beta1, lane.beta2] for lane in own], dtype=torch.float64, device=like.device
+            [[lane.beta1, lane.beta2] for lane in settings], dtype=torch.float64, device=like.device
         ).T
         self._corrections: Sequence[Tensor] = ()
-        self._keeps_momentum = [lane.momentum > 0 for lane in own]
+        self._keeps_momentum = [lane.momentum > 0 for lane in settings]
         self._steps = torch.tensor(
             [_steps_done(*lane[:2]) for lane in lanes], dtype=torch.float64, device=like.device
         )
         self._state = {
             name: [
-                torch.stack([_buffer(optimizer, own[index], name) for optimizer, own, _ in lanes])
+                torch.stack([_buffer(optimizer, settings[index], name) for optimizer, settings, _ in lanes])
                 for index in range(len(parameters))
             ]
             for name in _BUFFERS[self._rule]

@@ -73,8 +73,8 @@ def load(learner: Learner, folder: Path, dataset: Dataset, *, sweep_seed: int) -
 
 def _refuse_other_data(state: dict[str, Any], dataset: Dataset, sweep_seed: int) -> None:
     columns, theirs = dataset.preprocessing.columns, state["preprocessing"]
-    own = [list(columns.numbers), list(columns.categories), list(dataset.class_names)]
-    same_names = [theirs["numbers"], theirs["categories"], state["class_names"]] == own
+    expected = [list(columns.numbers), list(columns.categories), list(dataset.class_names)]
+    same_names = [theirs["numbers"], theirs["categories"], state["class_names"]] == expected
     # Other splits or rows have other means. The tolerance allows for another machine's rounding.
     # The preprocessing is a hyperparameter of the trial, so it may differ.
     fingerprint = torch.tensor(dataset.fingerprint)

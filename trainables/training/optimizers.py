@@ -93,9 +93,9 @@ def step(optimizer: optim.Optimizer) -> None:
 
 def build(config: OptimizerConfig, parameters: Iterable[nn.Parameter]) -> optim.Optimizer:
     """Return the torch optimizer that ``config`` describes, over ``parameters``."""
-    own = hyperparameters(config)
-    lr, momentum, decay = config.lr, own.momentum, own.weight_decay
-    betas, rho, epsilon = (own.beta1, own.beta2), own.rho, own.epsilon
+    settings = hyperparameters(config)
+    lr, momentum, decay = config.lr, settings.momentum, settings.weight_decay
+    betas, rho, epsilon = (settings.beta1, settings.beta2), settings.rho, settings.epsilon
     match config.optimizer:
         case "sgd" | "momentum":
             return optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=decay)

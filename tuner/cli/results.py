@@ -43,12 +43,12 @@ def _report_verb(verbs: Any) -> None:
         metavar="NAME,...",
         help="metrics to show in columns besides the objective; or all, none (default: as many as fit)",
     )
-    what = report.add_mutually_exclusive_group()
-    what.add_argument("--errors", action="store_true", help="failed trials with their tracebacks")
-    what.add_argument(
+    part = report.add_mutually_exclusive_group()
+    part.add_argument("--errors", action="store_true", help="failed trials with their tracebacks")
+    part.add_argument(
         "--decisions", action="store_true", help="which trials paused, resumed or stopped, and why"
     )
-    what.add_argument(
+    part.add_argument(
         "--replay", action="store_true", help="a sweep file that repeats the best trial's schedule"
     )
 
@@ -103,7 +103,6 @@ def _evaluate_verb(verbs: Any) -> None:
     evaluate.add_argument("--top", type=count, default=3, metavar="N", help="configurations (default: 3)")
     evaluate.add_argument("--repeats", type=count, default=5, metavar="N", help="seeds of each (default: 5)")
     evaluate.add_argument("--address", help="a running Ray cluster; 'auto' for the one on this machine")
-
     add_trust(evaluate)
 
 

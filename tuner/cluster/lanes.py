@@ -113,11 +113,11 @@ class WorkerHandle:
             what = f"node {place.host} ({place.node}) does not see the results folder"
             remedy = "choose a folder on a disk that all nodes share (--out)"
             raise ClusterError(f"{self._results.folder}: {what}; {remedy}")
-        own = versions()
+        expected = versions()
         differing = [
-            f"{name} {place.versions.get(name, 'missing')} instead of {own[name]}"
-            for name in own
-            if place.versions.get(name) != own[name]
+            f"{name} {place.versions.get(name, 'missing')} instead of {expected[name]}"
+            for name in expected
+            if place.versions.get(name) != expected[name]
         ]
         if differing:
             what = f"node {place.host} ({place.node}) has {', '.join(differing)}"

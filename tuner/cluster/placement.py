@@ -105,9 +105,9 @@ def _find_request(trainable: Any, sweep: Sweep) -> tuple[Resources, Request | No
         what = "the trainable requests its own resources (default_resource_request)"
         raise SpecError([Problem("resources", f"{what}; leave out cpu and gpu")])
     first = next(iter(requests))
-    own = {"cpu": first.head_cpus, "gpu": first.bundles[0].get("GPU", 0)}
+    per_process = {"cpu": first.head_cpus, "gpu": first.bundles[0].get("GPU", 0)}
     try:
-        resources = Resources(**{**sweep.resources.model_dump(), **own})
+        resources = Resources(**{**sweep.resources.model_dump(), **per_process})
     except SpecError:  # such as an empty first bundle
         return sweep.resources, request
     can_share = len(requests) == 1 and first == PlacementGroupFactory([resources.bundle])

@@ -126,9 +126,9 @@ def _trainable(folder: Path, began: SweepBegan, given: Any) -> Any:
             what = f"its trainable was an object ({name}) that cannot be imported"
             raise ResultsError(f"{folder}: {what}; resume it in Python: tuner.resume(folder, trainable=...)")
         return recorded
-    own = TrainableSpec.parse(given).name
-    if own != name:
-        raise ResultsError(f"{folder}: its trainable is {name}, got {own}")
+    given_name = TrainableSpec.parse(given).name
+    if given_name != name:
+        raise ResultsError(f"{folder}: its trainable is {name}, got {given_name}")
     return {**recorded, "kind": given}
 
 

@@ -23,7 +23,7 @@ class Rule(NamedTuple):
 
 _YEAR_10000 = 253_402_300_800.0  # in seconds since 1970; Python's datetime supports no later time
 
-_MOST = 2**53  # many JSON readers store numbers as floats, which are not exact above this
+_MAX_EXACT = 2**53  # many JSON readers store numbers as floats, which are not exact above this
 
 _MAX_NESTED = 64  # Python's JSON writer fails somewhere above 300
 
@@ -89,7 +89,7 @@ def _refuse_constant(constant: str) -> None:
 
 
 def _brief(value: Any) -> str:
-    if isinstance(value, int) and abs(value) > _MOST:
+    if isinstance(value, int) and abs(value) > _MAX_EXACT:
         return "a number with many digits"
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
@@ -106,11 +106,11 @@ def is_number(value: Any) -> bool:
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MAX_EXACT
 
 
 def _is_amount(value: Any) -> bool:
-    return is_number(value) and 0 <= value <= _MOST
+    return is_number(value) and 0 <= value <= _MAX_EXACT
 
 
 ANYTHING = Rule(lambda value: True, "anything")

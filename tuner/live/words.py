@@ -40,8 +40,8 @@ def extreme(view: LiveView, place: int) -> str:
     values = [
         f"{phrases.clean(m)} {phrases.short(v)}" for m, v in zip(view.metrics, leader.values, strict=True)
     ]
-    own = values.pop(place)
-    return f"{_EXTREME[view.modes[place]]} {own} ({', '.join([f'trial {leader.trial:05d}', *values])})"
+    best_value = values.pop(place)
+    return f"{_EXTREME[view.modes[place]]} {best_value} ({', '.join([f'trial {leader.trial:05d}', *values])})"
 
 
 def trials(view: LiveView) -> str:

@@ -78,8 +78,8 @@ class Trial:
         """Return the trial as JSON can write it."""
         names = ("id", "config", "state", "value", "iterations", "seconds", "seed", "error", "metrics")
         several = {"values": list(self.values)} if self.values else {}
-        own = {name: getattr(self, name) for name in names} | several
-        return own | ({} if self.value is None else {"best_iteration": self.best_iteration})
+        data = {name: getattr(self, name) for name in names} | several
+        return data | ({} if self.value is None else {"best_iteration": self.best_iteration})
 
 
 def trial_of(

@@ -101,10 +101,10 @@ class ControllerNetwork:
         chosen = chosen.where(present, 0)
         impossible = ~self._siblings[chosen]
         every = logits.masked_fill(impossible, -torch.inf).log_softmax(-1)
-        own = every.gather(-1, chosen[..., None]).squeeze(-1)
+        chosen_logs = every.gather(-1, chosen[..., None]).squeeze(-1)
         # Impossible options have log-probability -inf. Masking them avoids 0 x inf.
         entropies = -(every.exp() * every.masked_fill(impossible, 0.0)).sum(-1)
-        return (own * present).sum(-1), (entropies * present).sum(-1)
+        return (chosen_logs * present).sum(-1), (entropies * present).sum(-1)
 
     def learn(self, draws: Sequence[Draw], advantages: Sequence[float], *, entropy: float) -> None:
         """Update the network once.
@@ -177,10 +177,12 @@ class Drawing:
         start, options = controller._offsets[name], controller.vocabulary[name]
         with _one_thread(), torch.no_grad():
             logits, self._state = controller.network(torch.tensor([[self._token]]), self._state)
-            own = (logits[0, 0, start : start + options] / self._temperature).log_softmax(0)
-            option = int(torch.multinomial(own.exp(), 1, generator=controller._generator))
+            log_probabilities = (logits[0, 0, start : start + options] / self._temperature).log_softmax(0)
+            option = int(torch.multinomial(log_probabilities.exp(), 1, generator=controller._generator))
         self._token = start + option
-        self.draw = Draw((*self.draw.tokens, self._token), self.draw.log_probability + float(own[option]))
+        self.draw = Draw(
+            (*self.draw.tokens, self._token), self.draw.log_probability + float(log_probabilities[option])
+        )
         return option
 
 

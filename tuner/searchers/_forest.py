@@ -10,7 +10,7 @@ from sklearn.tree import ExtraTreeRegressor
 Array = NDArray[np.float64]
 
 _TREES = 30
-_FEATURES = 5 / 6
+_FEATURES = 5 / 6  # share of the columns among which a tree chooses each split
 
 # In units of standardised values. Without a minimum, a point where all trees agree would never be explored.
 _MIN_VARIANCE = 1e-6

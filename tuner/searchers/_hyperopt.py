@@ -12,7 +12,7 @@ from tuner.searchers._random import Random
 from tuner.searchers.base import FailurePenalty, Searcher, SearcherSpec
 from tuner.searchers.settings import own_settings, schema_of_own, without_foreign
 from tuner.space import Config, Dimension, SearchSpace
-from tuner.space.hyperopt import drawn, told
+from tuner.space.hyperopt import from_hyperopt, to_hyperopt
 from tuner.spec import Count, Number
 
 # Algorithm -> its settings with their defaults. The defaults are HyperOpt's own.
@@ -111,7 +111,7 @@ class _HyperOptSearcher(Searcher):
 
         def choose(key: str, dimension: Dimension) -> Any:
             # At the edge of a parent's range, HyperOpt may consider a child inactive.
-            return drawn(dimension, point[key]) if key in point else dimension.sample(self._rng)
+            return from_hyperopt(dimension, point[key]) if key in point else dimension.sample(self._rng)
 
         return self._space.build(choose)
 
@@ -119,7 +119,7 @@ class _HyperOptSearcher(Searcher):
         self._discard(trial)
         [identifier] = self._trials.new_trial_ids(1)
         chosen = self._space.by_key(config)
-        point = {key: told(self._space.dimensions[key], value) for key, value in chosen.items()}
+        point = {key: to_hyperopt(self._space.dimensions[key], value) for key, value in chosen.items()}
         misc = {
             "tid": identifier,
             "cmd": self._domain.cmd,
@@ -144,8 +144,8 @@ class _HyperOptSearcher(Searcher):
         known = [[identifier], self._domain, self._trials]
         if self._spec.algorithm == "random":
             attempt = self._attempts[trial] = self._attempts.get(trial, -1) + 1
-            own = int(np.random.SeedSequence([self._seed, trial, attempt]).generate_state(1)[0])
-            return list(self._hyperopt.rand.suggest(*known, own % (2**31 - 1)))
+            trial_seed = int(np.random.SeedSequence([self._seed, trial, attempt]).generate_state(1)[0])
+            return list(self._hyperopt.rand.suggest(*known, trial_seed % (2**31 - 1)))
         seed = int(self._rng.integers(2**31 - 1))
         if self._spec.algorithm == "anneal":
             return list(

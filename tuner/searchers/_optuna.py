@@ -210,45 +210,45 @@ class _OptunaSearcher(StudySearcher):
         import optuna
 
         samplers, spec = optuna.samplers, self._spec
-        own = {name: getattr(spec, name) for name in _SETTINGS[spec.sampler]}
+        settings = {name: getattr(spec, name) for name in _SETTINGS[spec.sampler]}
         with warnings.catch_warnings():
             # Several samplers and constant_liar are experimental in Optuna.
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             match spec.sampler:
                 case "tpe":
                     return samplers.TPESampler(
-                        n_startup_trials=own["startup_trials"],
-                        n_ei_candidates=own["candidates"],
-                        multivariate=own["multivariate"],
+                        n_startup_trials=settings["startup_trials"],
+                        n_ei_candidates=settings["candidates"],
+                        multivariate=settings["multivariate"],
                         constant_liar=True,  # running trials count as bad, so concurrent trials differ
                         seed=seed,
                     )
                 case "gp":
                     return samplers.GPSampler(
-                        n_startup_trials=own["startup_trials"],
-                        deterministic_objective=own["deterministic"],
+                        n_startup_trials=settings["startup_trials"],
+                        deterministic_objective=settings["deterministic"],
                         seed=seed,
                     )
                 case "cmaes":
                     return samplers.CmaEsSampler(
-                        n_startup_trials=own["startup_trials"],
-                        popsize=own["population"],
-                        with_margin=own["margin"],
-                        use_separable_cma=own["separable"],
+                        n_startup_trials=settings["startup_trials"],
+                        popsize=settings["population"],
+                        with_margin=settings["margin"],
+                        use_separable_cma=settings["separable"],
                         consider_pruned_trials=True,
                         warn_independent_sampling=False,
                         seed=seed,
                     )
                 case "nsga2":
                     return samplers.NSGAIISampler(
-                        population_size=own["population"],
-                        mutation_prob=own["mutation"],
-                        crossover_prob=own["crossover"],
-                        swapping_prob=own["swapping"],
+                        population_size=settings["population"],
+                        mutation_prob=settings["mutation"],
+                        crossover_prob=settings["crossover"],
+                        swapping_prob=settings["swapping"],
                         seed=seed,
                     )
                 case "qmc":
-                    return _qmc(own, self._parameters, seed=seed, trial=trial)
+                    return _qmc(settings, self._parameters, seed=seed, trial=trial)
         return samplers.RandomSampler(
             seed=int(np.random.SeedSequence([seed, trial, attempt]).generate_state(1)[0])
         )

@@ -174,17 +174,17 @@ class _ReinforceSearcher(Searcher):
         decisions: list[tuple[str, int]] = []
 
         def value(key: str, dimension: Dimension) -> Any:
-            own = config[self._space.name(key)]
+            wanted = config[self._space.name(key)]
             if isinstance(dimension, Architecture):
-                tokens = iter(dimension.tokens(own))
+                tokens = iter(dimension.tokens(wanted))
 
                 def choose(step: Any) -> int:
                     decisions.append((f"{key}.{step.name}", next(tokens)))
                     return decisions[-1][1]
 
                 return dimension.build(choose)
-            decisions.append((key, _nearest(dimension, self._options[key], own)))
-            return own
+            decisions.append((key, _nearest(dimension, self._options[key], wanted)))
+            return wanted
 
         self._space.build(value)
         return self._controller.recall(decisions)

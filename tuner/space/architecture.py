@@ -52,7 +52,8 @@ class Architecture(Dimension):
         self._unwrap()
         raise_any(self.problems())
         kinds = {
-            kind: {name: tuple(values) for name, values in own.items()} for kind, own in self.kinds.items()
+            kind: {name: tuple(values) for name, values in fields.items()}
+            for kind, fields in self.kinds.items()
         }
         object.__setattr__(self, "kinds", kinds)
         object.__setattr__(self, "layers", tuple(self.layers))
@@ -90,8 +91,8 @@ class Architecture(Dimension):
         """Return every step that can occur, once each."""
         low, high = self.layers
         steps = [Step("layers", tuple(range(low, high + 1))), Step("kind", tuple(self.kinds))]
-        for kind, own in self.kinds.items():
-            steps += [Step(f"{kind}.{name}", tuple(values)) for name, values in own.items()]
+        for kind, fields in self.kinds.items():
+            steps += [Step(f"{kind}.{name}", tuple(values)) for name, values in fields.items()]
         return [*steps, _SKIP] if self.skip and high > 1 else steps
 
     def text(self, tokens: Sequence[int]) -> str:
@@ -148,9 +149,9 @@ class Architecture(Dimension):
     def extremes(self) -> list[str]:
         # Every value of every field appears once, with the most layers and skips.
         found = []
-        for kind, own in self.kinds.items():
-            for index in range(max(map(len, own.values()), default=1)):
-                chosen = {name: str(values[index % len(values)]) for name, values in own.items()}
+        for kind, fields in self.kinds.items():
+            for index in range(max(map(len, fields.values()), default=1)):
+                chosen = {name: str(values[index % len(values)]) for name, values in fields.items()}
                 layers = [
                     Layer(kind, chosen, frozenset(range(number - 1) if self.skip else ()))
                     for number in range(1, self.layers[1] + 1)
@@ -198,7 +199,8 @@ class Architecture(Dimension):
 
     def to_dict(self) -> dict[str, Any]:
         kinds = {
-            kind: {name: list(values) for name, values in own.items()} for kind, own in self.kinds.items()
+            kind: {name: list(values) for name, values in fields.items()}
+            for kind, fields in self.kinds.items()
         }
         return {**self._with_options({"architecture": kinds}), "layers": list(self.layers)}
 
@@ -251,11 +253,11 @@ class Architecture(Dimension):
     def _variants(self, number: int) -> Iterator[Layer]:
         """Yield every possible layer with this number."""
         sources = range(number - 1 if self.skip else 0)
-        for kind, own in self.kinds.items():
-            for chosen in product(*(list(map(str, values)) for values in own.values())):
+        for kind, fields in self.kinds.items():
+            for chosen in product(*(list(map(str, values)) for values in fields.values())):
                 for bits in product((False, True), repeat=len(sources)):
                     skip = frozenset(source for source, bit in zip(sources, bits, strict=True) if bit)
-                    yield Layer(kind, dict(zip(own, chosen, strict=True)), skip)
+                    yield Layer(kind, dict(zip(fields, chosen, strict=True)), skip)
 
     def _layer(
         self, kind: str, skip: frozenset[int], rng: np.random.Generator, *, keep: Mapping[str, str]

@@ -76,10 +76,10 @@ class Expression:
 
         def tree(value: Any) -> Any:
             # Values at which the same conditions hold share a tree.
-            alike = tuple(condition.admits(value) for condition in relevant)
-            if alike not in trees:
-                trees[alike] = self._tree(slot, rest, {**known, first.name: value})
-            return trees[alike]
+            admitted = tuple(condition.admits(value) for condition in relevant)
+            if admitted not in trees:
+                trees[admitted] = self._tree(slot, rest, {**known, first.name: value})
+            return trees[admitted]
 
         if isinstance(first.dimension, Constant):
             return tree(first.dimension.value)
@@ -96,7 +96,7 @@ class Expression:
         return self._scope.switch(functools.reduce(operator.add, reached), *branches)
 
 
-def drawn(dimension: Dimension, value: Any) -> Any:
+def from_hyperopt(dimension: Dimension, value: Any) -> Any:
     """Return the dimension's value for a value that HyperOpt drew."""
     if isinstance(dimension, Choice):
         return dimension.choices[int(value)]
@@ -104,7 +104,7 @@ def drawn(dimension: Dimension, value: Any) -> Any:
     return dimension.quantile(min(max(float(value), 0.0), 1.0))
 
 
-def told(dimension: Dimension, value: Any) -> Any:
+def to_hyperopt(dimension: Dimension, value: Any) -> Any:
     """Return the value that HyperOpt would have drawn for a dimension's value."""
     if isinstance(dimension, Choice):
         return dimension.index(value)

@@ -58,18 +58,20 @@ def check_kinds(kinds: Any) -> list[Problem]:
     """Return what is wrong with the kinds of layers in a sweep file."""
     if not isinstance(kinds, Mapping) or not kinds:
         return [Problem("", f"must be a mapping of kinds of layers to their fields, got {describe(kinds)}")]
-    return [problem.inside(str(kind)) for kind, own in kinds.items() for problem in _check_kind(kind, own)]
+    return [
+        problem.inside(str(kind)) for kind, fields in kinds.items() for problem in _check_kind(kind, fields)
+    ]
 
 
-def _check_kind(kind: Any, own: Any) -> list[Problem]:
+def _check_kind(kind: Any, fields: Any) -> list[Problem]:
     if not isinstance(kind, str) or not _NAME.fullmatch(kind):
         return [
             Problem("", f"a kind of layer must be a name of letters, digits and '_', got {describe(kind)}")
         ]
-    if not isinstance(own, Mapping):
-        return [Problem("", f"must be a mapping of fields to their values, got {describe(own)}")]
+    if not isinstance(fields, Mapping):
+        return [Problem("", f"must be a mapping of fields to their values, got {describe(fields)}")]
     problems = []
-    for name, values in own.items():
+    for name, values in fields.items():
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             what = f"a field must be a name of letters, digits and '_', got {describe(name)}"
             problems.append(Problem("", what))

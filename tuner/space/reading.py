@@ -117,7 +117,7 @@ def _read_conditions(slots: dict[str, Slot], unread: set[str]) -> list[Problem]:
     problems: list[Problem] = []
     names = {slot.name for slot in slots.values()} | unread
     for key, slot in slots.items():
-        own: list[Condition] = []
+        when: list[Condition] = []
         for parent, allowed in (slot.dimension.when or {}).items():
             where = f"{key}.when"
             if parent == slot.name:
@@ -128,11 +128,11 @@ def _read_conditions(slots: dict[str, Slot], unread: set[str]) -> list[Problem]:
             elif parent not in unread:
                 parents = [other.dimension for other in slots.values() if other.name == parent]
                 try:
-                    own.append(conditions.read(parent, allowed, parents))
+                    when.append(conditions.read(parent, allowed, parents))
                 except SpecError as error:
                     problems += [problem.inside(where) for problem in error.problems]
         around = slots[slot.group_of].conditions if slot.group_of is not None else ()
-        slots[key] = Slot(key, slot.name, slot.dimension, slot.group_of, (*around, *slot.conditions, *own))
+        slots[key] = Slot(key, slot.name, slot.dimension, slot.group_of, (*around, *slot.conditions, *when))
     return problems
 
 

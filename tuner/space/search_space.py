@@ -305,9 +305,9 @@ class SearchSpace:
 
     def from_hyperopt(self, point: Mapping[str, Any]) -> Config:
         """Return the configuration for a point of ``to_hyperopt``. Constraints are ignored."""
-        from tuner.space.hyperopt import drawn
+        from tuner.space.hyperopt import from_hyperopt
 
-        return self.build(lambda key, dimension: drawn(dimension, point[key]))
+        return self.build(lambda key, dimension: from_hyperopt(dimension, point[key]))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the space as a sweep file writes it."""

@@ -83,8 +83,8 @@ def read(results_dir: Path, error: RayActorError) -> str:
 def _where(text: str) -> str:
     """Return the innermost line of the user's code in a traceback, or of any code as a fallback."""
     frames = re.findall(r'File "(.*)", line (\d+) in (.*)', text)
-    own = [frame for frame in frames if not frame[0].startswith(_LIBRARIES)]
-    for path, line, function in (own or frames)[:1]:
+    user_frames = [frame for frame in frames if not frame[0].startswith(_LIBRARIES)]
+    for path, line, function in (user_frames or frames)[:1]:
         return f" at {path}:{line} in {function}"
     return ""
 

@@ -136,4 +136,6 @@ _AUTOMATIC = frozenset(
         *("should_checkpoint", "checkpoint_dir_name"),
     ]
 )
+
+# Fields that Ray Tune reads from a result in the driver.
 _READ_BY_RAY = ("pid", "node_ip", "should_checkpoint", "checkpoint_dir_name")

@@ -1,6 +1,6 @@
 """Parallel coordinates: an axis for each hyperparameter, and a line for each trial.
 
-The axes are level and lie below each other, so that long names and many axes have room on a narrow display.
+The axes are horizontal, one below the other, so that long names and many axes have room on a narrow display.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tuner.report.page.data import PageData, TrialData
 
 _MAX_TRIALS = 300
 
-# Pixels between two axes, and above the first.
+# Pixels between two axes, above the first and below the last.
 _BETWEEN = 64
 _TOP = 22
 _BOTTOM = 26
@@ -34,7 +34,7 @@ def parallel_coordinates(page: PageData) -> Figure | None:
     drawn = thinned(counted, _MAX_TRIALS)
     best = page.best_trial
     low, high, _ = visible([trial.value or 0.0 for trial in counted], None if best is None else best.value)
-    worst, finest = (low, high) if page.maximises else (high, low)
+    worst_value, best_value = (low, high) if page.maximises else (high, low)
     scales = [*(of_dimension(each) for each in page.dimensions), linear([low, high])]
     names = [*(axis_name(each) for each in page.dimensions), page.metric]
     height = _TOP + _BETWEEN * (len(scales) - 1) + _BOTTOM
@@ -42,7 +42,9 @@ def parallel_coordinates(page: PageData) -> Figure | None:
     for trial in reversed(drawn):
         if trial is not best and trial.value is not None:
             path = _path(trial, scales)
-            paths[level(trial.value, worst, finest)].append(f'<path d="{path}">{_hint(trial)}</path>')
+            paths[level(trial.value, worst_value, best_value)].append(
+                f'<path d="{path}">{_hint(trial)}</path>'
+            )
     lines = [f'<g class="s{number}">{"".join(group)}</g>' for number, group in enumerate(paths) if group]
     if best is not None:
         lines.append(f'<path class="best" d="{_path(best, scales)}">{_hint(best)}</path>')
@@ -66,7 +68,7 @@ def parallel_coordinates(page: PageData) -> Figure | None:
 
 
 def _positions(page: PageData) -> list[int]:
-    """Positions in ``page.trials``, the best first."""
+    """Return the positions in ``page.trials``, the best first."""
     by_number = {trial.number: position for position, trial in enumerate(page.trials)}
     return [by_number[number] for number in page.ranked]
 
@@ -89,11 +91,11 @@ def _path(trial: TrialData, scales: Sequence[Scale]) -> str:
     for row, point in enumerate(points):
         if point is None:
             continue
-        follows = row > 0 and points[row - 1] is not None
-        leads = row + 1 < len(points) and points[row + 1] is not None
-        if follows:
+        has_before = row > 0 and points[row - 1] is not None
+        has_after = row + 1 < len(points) and points[row + 1] is not None
+        if has_before:
             parts.append(f"L{point[0]} {point[1]}")
-        elif leads:
+        elif has_after:
             parts.append(f"M{point[0]} {point[1]}")
         else:
             parts.append(f"M{point[0]} {point[1] - _STUB}v{2 * _STUB}")
