@@ -73,8 +73,8 @@ def settings_problems(spec: Given, trainable: Any, space: SearchSpace | None) ->
         if key in RESERVED:
             problems.append(Problem(where, "tuner sets this from the sweep's 'seed'; choose another name"))
         elif model is not None and key not in fields and key in fields_of(trainable, "Config"):
-            there = space is not None and key in space.names
-            what = "it is already there, so remove it here" if there else "move it there"
+            is_there = space is not None and key in space.names
+            what = "it is already there, so remove it here" if is_there else "move it there"
             problems.append(Problem(where, f"is a hyperparameter, so it belongs under 'space'; {what}"))
         elif (
             model is not None
@@ -107,7 +107,7 @@ def space_problems(spec: Given, trainable: Any, space: SearchSpace) -> list[Prob
         elif name in spec.settings and not (settings and name in hyperparameters):
             problems.append(Problem(where, "is already under 'trainable'; remove one of the two"))
         elif model is not None and name not in hyperparameters and model.model_config.get("extra") == "allow":
-            continue  # `check` judges it
+            continue  # the trainable's own `check` decides
         elif model is not None and name not in hyperparameters:
             misspelled.add(likely(name, hyperparameters))
             hint = _hint(spec, name, space, hyperparameters, settings)

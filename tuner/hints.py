@@ -35,12 +35,12 @@ def flow(value: Any) -> str:
 
 def for_method(name: object, what: Literal["searcher", "scheduler"]) -> str | None:
     """Return the remedy for another tool's name of a searcher or scheduler, or ``None`` if it is unknown."""
-    found = list(dict.fromkeys((key, flow(ours)) for key, ours in method(name)))
-    own = [ours for key, ours in found if key == what]
-    other = [f"{key}: {ours}" for key, ours in found if key != what]
-    if not own:
+    known = list(dict.fromkeys((key, flow(ours)) for key, ours in method(name)))
+    same_kind = [ours for key, ours in known if key == what]
+    other = [f"{key}: {ours}" for key, ours in known if key != what]
+    if not same_kind:
         return f"; it is a {other[0].partition(':')[0]}, write {other[0]}" if other else None
-    return f"; write {' or '.join(own)}{f', and {other[0]}' if other else ''}"
+    return f"; write {' or '.join(same_kind)}{f', and {other[0]}' if other else ''}"
 
 
 def for_key(key: object, value: Any, known: Collection[str]) -> str | None:
@@ -53,15 +53,15 @@ def for_key(key: object, value: Any, known: Collection[str]) -> str | None:
         return "; a hyperparameter belongs under 'space'"
     if at_top and key in ("constraints", "parameter_constraints"):
         return f"; write space: {{constraints: {flow(value)}}}"
-    found = place_of(key)
-    if at_top and isinstance(value, Mapping) and (found is None or found == ("sweep", "budget")):
+    right = place_of(key)
+    if at_top and isinstance(value, Mapping) and (right is None or right == ("sweep", "budget")):
         return _each(value, known)  # Ray Tune's `tune_config` and `stop`
-    if found is None or (found[1] in known and found[0] != "sweep"):
+    if right is None or (right[1] in known and right[0] != "sweep"):
         return None
-    place, ours = found
-    own = {"searcher": "initial_points", "scheduler": "resource"}
-    if own.get(place) in known:
-        return None  # another method has the key, or this method has it under another name
+    place, ours = right
+    every_method_has = {"searcher": "initial_points", "scheduler": "resource"}
+    if every_method_has.get(place) in known:
+        return None  # the place is right: the key is one of another method, or has another name here
     if place == "sweep":
         return _at_top(ours, value) if at_top else None
     if synonym(key, known) is not None and not at_top:
@@ -75,12 +75,12 @@ def for_key(key: object, value: Any, known: Collection[str]) -> str | None:
 
 
 def sections(key: object, value: Any) -> set[str]:
-    """Return the parts of a sweep that an unknown key at its top, or the keys in its mapping, belong to."""
-    found = place_of(key)
-    own = {found[1] if found[0] == "sweep" else found[0]} if found is not None else set()
-    if isinstance(value, Mapping) and (found is None or found == ("sweep", "budget")):
-        own |= {inner[0] for each in value if (inner := place_of(each)) is not None}
-    return own
+    """Return the parts of a sweep to which an unknown key at its top, or the keys in its mapping, belong."""
+    right = place_of(key)
+    parts = {right[1] if right[0] == "sweep" else right[0]} if right is not None else set()
+    if isinstance(value, Mapping) and (right is None or right == ("sweep", "budget")):
+        parts |= {inner[0] for each in value if (inner := place_of(each)) is not None}
+    return parts
 
 
 def _each(values: Mapping[Any, Any], known: Collection[str]) -> str | None:
@@ -92,12 +92,13 @@ def _each(values: Mapping[Any, Any], known: Collection[str]) -> str | None:
 
 
 def _at_top(ours: str, value: Any) -> str | None:
+    """Return the remedy for ``ours``, a key at the top of a sweep, under another tool's name."""
     if ours == "searcher" or ours == "scheduler":
         name = value
         if isinstance(value, Mapping):
             name = next((value[each] for each in ("kind", "name", "type") if each in value), None)
-        found = [flow(what) for key, what in method(name) if key == ours] if isinstance(name, str) else []
-        return f"; write {ours}: {found[0]}" if found else None
+        values = [flow(what) for key, what in method(name) if key == ours] if isinstance(name, str) else []
+        return f"; write {ours}: {values[0]}" if values else None
     if ours == "trainable" and isinstance(value, str):
         return f"; write trainable: {for_file(value) or 'package.module:Name'}"
     if ours == "objective":

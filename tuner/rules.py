@@ -61,11 +61,11 @@ def outside(
     if (trainable := parts.get("trainable")) is not None:
         budget = parts.get("budget")
         # An invalid budget, or one that breaks the scheduler's rule, was reported already.
-        judged = bool(known) and scheduler is not None and scheduler.needs_maximum
+        is_reported = bool(known) and scheduler is not None and scheduler.needs_maximum
         found = trainable.problems(
             space=space,
             metrics=metrics,
-            iterations=1 if budget is None or judged else end_of_a_trial(budget, scheduler),
+            iterations=1 if budget is None or is_reported else end_of_a_trial(budget, scheduler),
         )
         faulty = _faulty_hyperparameters(known)
         problems += [problem for problem in found if not _faulty_hyperparameters([problem]) & faulty]
@@ -161,9 +161,9 @@ def _many_objectives_problems(
     what = "supports a single objective, got several; use {}"
     problems = []
     if searcher is not None and searcher.learns and not searcher.many_objectives:
-        able = [name for name, cls in SEARCHERS.items() if cls.many_objectives or not cls.learns]
-        problems.append(Problem("searcher", what.format(" or ".join(sorted(able)))))
+        suitable = [name for name, cls in SEARCHERS.items() if cls.many_objectives or not cls.learns]
+        problems.append(Problem("searcher", what.format(" or ".join(sorted(suitable)))))
     if scheduler is not None and scheduler.compares and not scheduler.many_objectives:
-        able = [name for name, cls in SCHEDULERS.items() if cls.many_objectives or not cls.compares]
-        problems.append(Problem("scheduler", what.format(" or ".join(sorted(able)))))
+        suitable = [name for name, cls in SCHEDULERS.items() if cls.many_objectives or not cls.compares]
+        problems.append(Problem("scheduler", what.format(" or ".join(sorted(suitable)))))
     return problems

@@ -83,14 +83,14 @@ class TrainedModel:
         """
         if self.task != "classification":
             raise ValueError("probabilities: a regression has none; use predict")
-        found: NDArray[np.float64] = self.outputs(rows).double().softmax(dim=1).numpy()
-        return found
+        shares: NDArray[np.float64] = self.outputs(rows).double().softmax(dim=1).numpy()
+        return shares
 
     def predict(self, rows: Any) -> NDArray[Any]:
         """Return each row's most probable class as its original value, or the value in the target's units."""
         if self.task == "classification":
-            found: NDArray[Any] = self.class_values[self.probabilities(rows).argmax(axis=1)]
-            return found
+            classes: NDArray[Any] = self.class_values[self.probabilities(rows).argmax(axis=1)]
+            return classes
         values: NDArray[np.float64] = self.outputs(rows).double().squeeze(-1).numpy()
         return values * self.target.scale + self.target.mean
 
@@ -104,7 +104,7 @@ def load_model(folder: str | Path, *, trainable: type[TorchTrainable] | None = N
     folder = Path(folder)
     about, weights, arrays = _read(folder)
     cls = _class(about["trainable"], trainable)
-    fitted = Preprocessing.from_dict(
+    preprocessing = Preprocessing.from_dict(
         about["preprocessing"], {name: array.double().numpy() for name, array in arrays.items()}
     )
     target = TargetScaling(*about["target"])
@@ -113,7 +113,7 @@ def load_model(folder: str | Path, *, trainable: type[TorchTrainable] | None = N
     trial.hyperparameters = cls.Config(**about["config"])
     trial.settings = cls.Settings(**about["settings"])
     trial.dataset = without_rows(
-        about["task"], fitted, tuple(about["class_names"]), tuple(about["shape"]), target
+        about["task"], preprocessing, tuple(about["class_names"]), tuple(about["shape"]), target
     )
     network = trial.model(trial.hyperparameters).to(dtype)
     try:
@@ -121,7 +121,8 @@ def load_model(folder: str | Path, *, trainable: type[TorchTrainable] | None = N
     except RuntimeError as error:
         raise ValueError(f"{folder}: its weights do not fit {cls.__name__}.model: {error}") from None
     names = tuple(about["class_names"])
-    return TrainedModel(network.eval(), fitted, about["task"], names, _class_values(about), target, dtype)
+    values = _class_values(about)
+    return TrainedModel(network.eval(), preprocessing, about["task"], names, values, target, dtype)
 
 
 def export(checkpoint_dir: Path, out_dir: Path) -> None:
@@ -197,8 +198,8 @@ def _raw(rows: Any, columns: Columns) -> tuple[NDArray[np.float64], NDArray[np.i
             rows[list(columns.numbers)].to_numpy(dtype=np.float64, na_value=np.nan),
             np.column_stack(
                 [
-                    codes_of(rows[name], own)
-                    for name, own in zip(columns.categories, columns.vocabularies, strict=True)
+                    codes_of(rows[name], vocabulary)
+                    for name, vocabulary in zip(columns.categories, columns.vocabularies, strict=True)
                 ]
             )
             if columns.categories

@@ -198,7 +198,7 @@ class _Mode:
 
 
 def _probit(signs: Array, latent: Array) -> tuple[Array, Array, Array, Array]:
-    """Return log Phi(sign x latent), its first derivative, minus its second derivative, and its third."""
+    """Return f = log Phi(sign * latent), then f', -f'' and f'''."""
     u = signs * latent
     log_likelihood = log_ndtr(u)
     ratio = np.exp(-(u**2) / 2 - _LOG_ROOT_TAU - log_likelihood)

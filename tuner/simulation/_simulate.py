@@ -81,7 +81,7 @@ class _Trial:
     seconds_before: float = 0.0
     """Seconds that it held workers before."""
     began: float = 0.0
-    """When it would have started, had it done all its iterations without a break."""
+    """When it would have started if it had trained all its iterations without a break."""
     target: int = 0
     """The iteration at which the simulation looks at it next."""
     losses: int = 0

@@ -18,7 +18,7 @@ from tuner.journal.rules import is_number
 from tuner.objective import Objective
 from tuner.space import Architecture, Config, Dimension, Float, Int, SearchSpace
 
-# How far a curve moves towards the next one or away from it, at most, as a share of their difference.
+# A curve moves towards the next one, or away from it, by at most this share of their difference.
 _MAX_SHARE = 0.5
 
 
@@ -32,9 +32,9 @@ class LearningCurve:
     every: int = 1
     """It reports once in this many iterations."""
     fails_at: int | None = None
-    """It fails during this iteration; ``None``: it does not fail."""
+    """It fails during this iteration; ``None`` if it does not fail."""
     losses: tuple[int, ...] = ()
-    """Its worker dies once in each of these iterations, which rise."""
+    """Its worker dies once in each of these ascending iterations."""
     others: Sequence[tuple[float, ...]] = ()
     """The values of the further objectives per iteration, if there are any."""
 
@@ -44,7 +44,7 @@ class LearningCurve:
         return (self.values[iteration - 1], *others)
 
     def continued(self, other: LearningCurve) -> LearningCurve:
-        """Return this curve with the values of ``other``.
+        """Return this curve with the values of ``other``, but with its own length.
 
         If ``other`` is shorter, its last value is repeated.
         """
@@ -139,17 +139,17 @@ class RecordedCurves:
         def curve(config: Config, trial: int) -> LearningCurve:
             order: list[int] = drawn[np.argsort(self._distances(config)[drawn], kind="stable")].tolist()
             nearest, *others = order
-            own = self.curves[nearest]
+            base = self.curves[nearest]
             if not others:
-                return own
+                return base
             other = self.curves[others[0]]
             share = float(np.random.default_rng([seed, trial]).uniform(-_MAX_SHARE, _MAX_SHARE))
-            ours, theirs = _rows(own), _rows(own.continued(other))
+            ours, theirs = _rows(base), _rows(base.continued(other))
             moved = np.clip(ours + share * (theirs - ours), low, high)
-            seconds = own.seconds + share * (other.seconds - own.seconds)
-            seconds = max(seconds, own.seconds / 2)
-            further = [tuple(row) for row in moved[:, 1:].tolist()] if own.others else []
-            return replace(own, values=moved[:, 0].tolist(), others=further, seconds=seconds)
+            seconds = base.seconds + share * (other.seconds - base.seconds)
+            seconds = max(seconds, base.seconds / 2)
+            further = [tuple(row) for row in moved[:, 1:].tolist()] if base.others else []
+            return replace(base, values=moved[:, 0].tolist(), others=further, seconds=seconds)
 
         return curve
 

@@ -18,7 +18,7 @@ from typing import Any, Literal
 import ray
 
 # A step is 1/32 of the process's share, at least 96 MiB. After three steps we look for a leak. A worker that
-# leaks less than 9 % of its share, or less than 288 MiB, is thus tolerated.
+# leaks less than 9 % of its share, or less than 288 MiB, is therefore tolerated.
 _STEP = 1 / 32
 _LEAST_STEP = 96 * 2**20
 _GROWTHS = 3
