@@ -59,7 +59,7 @@ class LaneActors(RayActorManager):
     def _actor_task_failed(self, tracked_actor_task: TrackedActorTask, exception: Exception) -> None:
         if (lanes := lanes_held(exception)) is not None:
             _, lease = self._live_actors_to_ray_actors_resources[tracked_actor_task._tracked_actor]
-            lease.worker.most = min(lanes, lease.worker.most or lanes)
+            lease.worker.max_trials = min(lanes, lease.worker.max_trials or lanes)
         if isinstance(exception, OutOfMemoryError):
             # Ray 2.60 handles only actor and task errors here. It would abort the whole sweep.
             exception = RayActorError(error_msg=f"the worker was killed for memory: {exception}")

@@ -365,7 +365,7 @@ class Controller(QueueingController):
         """Return whether a trial's process has run other trials."""
         actor = self._trial_to_actor.get(trial)
         _, lease = self._actor_manager._live_actors_to_ray_actors_resources.get(actor, (None, None))
-        return lease is not None and lease.worker.served > 1
+        return lease is not None and lease.worker.trials_so_far > 1
 
     def _drop_checkpoint(self, trial: Trial, exception: Exception) -> None:
         """Restart a trial whose checkpoint is missing or damaged, from an earlier one if possible."""

@@ -233,7 +233,7 @@ class PlacementGroups(ResourceManager):
             self._remove_wait(wait)
             place = _Place(group, self._processes.start(group))
         self._taken.append(place)
-        place.worker.served += 1
+        place.worker.trials_so_far += 1
         return _PlaceLease(place)
 
     def free_resources(self, acquired_resource: _PlaceLease) -> None:
@@ -261,7 +261,7 @@ class PlacementGroups(ResourceManager):
 
     def kill(self, lease: _PlaceLease) -> None:
         """Kill the trial's worker, even if it is busy."""
-        lease.worker.retired = True
+        lease.worker.is_retired = True
         self._processes.end(lease.worker)
 
     def clear(self) -> None:
@@ -279,7 +279,7 @@ class PlacementGroups(ResourceManager):
     def _is_reusable(self, lease: _PlaceLease) -> bool:
         """Return whether another trial can use the place of an ended trial."""
         worker = lease.worker
-        if not self._can_stay(lease.resource_request) or worker.retired or lease.lane is None:
+        if not self._can_stay(lease.resource_request) or worker.is_retired or lease.lane is None:
             return False
         worker.is_ready = worker.is_ready or self._processes.is_ready(worker)
         return worker.is_ready and lease.lane.is_clean()

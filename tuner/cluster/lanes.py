@@ -44,7 +44,7 @@ class Lane:
         self._worker = worker
         self.number = next(_LANE_NUMBERS)
         self._arguments: dict[str, Any] | None = arguments
-        self._closing = False
+        self._is_closing = False
         self._last: ray.ObjectRef | None = None
 
     def __getattr__(self, name: str) -> _Method:
@@ -54,7 +54,7 @@ class Lane:
         actor = self._worker.actor
         made_with, self._arguments = self._arguments, None
         if name in ("stop", "__ray_terminate__"):
-            self._closing = True
+            self._is_closing = True
             self._last = actor.close.remote(self.number)
         elif name == "train":
             self._last = actor.train.remote(self.number, *arguments, made_with)
@@ -75,7 +75,7 @@ class Lane:
             answer = ray.get(self._last, timeout=0)
         except RayTaskError:
             # An error of the trial does not affect the worker, unless it occurred while the trial was closed.
-            return WorkerHealth(fit=False) if self._closing else None
+            return WorkerHealth(fit=False) if self._is_closing else None
         except (RayError, GetTimeoutError):
             return WorkerHealth(fit=False)
         return answer if isinstance(answer, WorkerHealth) else None
@@ -88,12 +88,12 @@ class WorkerHandle:
         self.actor = actor
         self.number = next(_WORKER_NUMBERS)
         self.is_ready = False
-        self.trials = 0  # open trials
-        self.served = 0  # all trials so far, including open ones
-        self.retired = False  # takes no more trials
-        self.doubtful = False  # may leak: takes no more trials until its open ones have ended
-        self.alone = False  # its trial must not share the worker
-        self.most: int | None = None  # trials that fit into its device's memory, once that is known
+        self.trials = 0  # open now
+        self.trials_so_far = 0  # including open ones
+        self.is_retired = False  # takes no more trials
+        self.is_doubtful = False  # may leak: takes no more trials until its open ones have ended
+        self.is_alone = False  # its trial must not share the worker
+        self.max_trials: int | None = None  # trials that fit into its device's memory, once that is known
 
     def get_ready(self, shared: Sequence[ray.ObjectRef], results: Results | None) -> None:
         """Prepare the worker for trials that use ``shared`` data and save to ``results``."""

@@ -72,8 +72,8 @@ class WorkerPool(ResourceManager):
     def keep_apart(self) -> None:
         """Give each trial a new process from now on."""
         self._apart, self.lanes = True, 1
-        for worker in [worker for worker in self._ready if worker.served]:
-            worker.retired = True
+        for worker in [worker for worker in self._ready if worker.trials_so_far]:
+            worker.is_retired = True
             if worker.trials == 0:
                 self._replace(worker, "each trial now gets a new process")
 
@@ -98,7 +98,7 @@ class WorkerPool(ResourceManager):
         """Count the workers, and their lanes in use."""
         lanes = None
         if self.lanes is not None:
-            at_most = sum(min(self.lanes, worker.most or self.lanes) for worker in self._ready)
+            at_most = sum(min(self.lanes, worker.max_trials or self.lanes) for worker in self._ready)
             lanes = at_most if self._most is None else min(at_most, self._most)
         return WorkerCounts(
             workers=len(self._ready),
@@ -125,16 +125,16 @@ class WorkerPool(ResourceManager):
 
     def _refresh(self) -> None:
         """Retire used workers, idle ones first, until each trial that needs a new process can get one."""
-        coming = len(self._unused) + len(self._starting) + sum(worker.retired for worker in self._ready)
-        used = [worker for worker in self._ready if worker.served and not worker.retired]
+        coming = len(self._unused) + len(self._starting) + sum(worker.is_retired for worker in self._ready)
+        used = [worker for worker in self._ready if worker.trials_so_far and not worker.is_retired]
         for worker in sorted(used, key=lambda worker: worker.trials)[: max(0, self.awaiting_fresh - coming)]:
-            worker.retired = True
+            worker.is_retired = True
             if worker.trials == 0:
                 self._replace(worker, "a trial needs a new process")
 
     @property
     def _unused(self) -> list[WorkerHandle]:
-        return [worker for worker in self._ready if worker.served == 0]
+        return [worker for worker in self._ready if worker.trials_so_far == 0]
 
     def suspect(self) -> None:
         """Give one more of the next trials a worker for itself, since it may kill the process."""
@@ -155,13 +155,13 @@ class WorkerPool(ResourceManager):
         fresh = is_fresh(resource_request)
         worker = self._unused[0] if fresh else max(self._ready, key=self._free_places)
         worker.trials += 1
-        worker.served += 1
+        worker.trials_so_far += 1
         if fresh:
             self.awaiting_fresh -= 1
-            worker.alone = True
+            worker.is_alone = True
         elif self._suspects > 0:
             self._suspects -= 1
-            worker.alone = True
+            worker.is_alone = True
         return Lease(resource_request, worker)
 
     def free_resources(self, acquired_resource: AcquiredResources) -> None:
@@ -169,12 +169,12 @@ class WorkerPool(ResourceManager):
         if worker not in self._ready:
             return
         worker.trials -= 1
-        worker.alone = False
+        worker.is_alone = False
         if self._apart or (lane is not None and not lane.is_clean()):
-            worker.retired = True
+            worker.is_retired = True
         # An idle worker has checked itself, even if its answers arrive in another order.
-        worker.doubtful = lane is not None and lane.condition is not None and worker.trials > 0
-        if worker.retired and worker.trials == 0:
+        worker.is_doubtful = lane is not None and lane.condition is not None and worker.trials > 0
+        if worker.is_retired and worker.trials == 0:
             fault = "its process died or could not be restored"
             self._replace(worker, "each trial gets a new process" if self._apart else fault)
 
@@ -238,12 +238,12 @@ class WorkerPool(ResourceManager):
             self._ready.append(worker)
 
     def _free_places(self, worker: WorkerHandle) -> int:
-        if worker.retired or worker.doubtful or worker.alone:
+        if worker.is_retired or worker.is_doubtful or worker.is_alone:
             return 0
         if self.awaiting_fresh and worker in self._unused[: self.awaiting_fresh]:
             return 0
         lanes = 1 if self._suspects > 0 else self.lanes or 1
-        return max(0, min(lanes, worker.most or lanes) - worker.trials)
+        return max(0, min(lanes, worker.max_trials or lanes) - worker.trials)
 
     def _replace(self, worker: WorkerHandle, why: str) -> None:
         log.info("a worker is replaced: %s", why)

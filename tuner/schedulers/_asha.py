@@ -140,7 +140,7 @@ class AshaScheduler(Scheduler):
         self._reached: dict[int, int] = {}  # trial -> number of rungs it has passed
         self._running: set[int] = set()
         self._paused: set[int] = set()
-        self._closed = False
+        self._is_closed = False
         self._best: dict[int, float] = {}  # trial -> its best score so far
         self._best_complete_score = -math.inf
         """Best score of the completed trials; inf once a trial has had the maximum."""
@@ -183,7 +183,7 @@ class AshaScheduler(Scheduler):
         self._paused.discard(trial)
 
     def close(self) -> None:
-        self._closed = True
+        self._is_closed = True
 
     def resume(self) -> Decision | None:
         promotable = self._promotable()
@@ -221,7 +221,7 @@ class AshaScheduler(Scheduler):
 
     @property
     def _is_idle(self) -> bool:
-        return self._closed and not self._running
+        return self._is_closed and not self._running
 
     def _promotable(self) -> tuple[int, Rung, int] | None:
         """Return the trial to promote, its rung and the number of trials that the rung promotes."""

@@ -29,7 +29,7 @@ class BracketsScheduler(Scheduler):
         self._dropped: list[Decision] = []
 
     def add(self, trial: int) -> None:
-        if not self._brackets or self._brackets[-1].full:
+        if not self._brackets or self._brackets[-1].is_full:
             size, resources = self._plan[len(self._brackets) % len(self._plan)]
             self._brackets.append(
                 _Bracket(len(self._brackets), size, resources, self._factor, self._objective)
@@ -61,7 +61,7 @@ class BracketsScheduler(Scheduler):
 
     def close(self) -> None:
         if self._brackets:
-            self._brackets[-1].full = True
+            self._brackets[-1].is_full = True
             self._collect(self._brackets[-1])
 
     def resume(self) -> Decision | None:
@@ -85,7 +85,7 @@ class _Bracket:
         self, index: int, size: int | None, resources: Sequence[int], factor: int, objective: Objective
     ) -> None:
         self.index = index
-        self.full = False
+        self.is_full = False
         self.running: set[int] = set()
         self.scores: dict[int, float] = {}
         self._done: dict[int, float] = {}
@@ -104,7 +104,7 @@ class _Bracket:
     def add(self, trial: int) -> None:
         self.running.add(trial)
         self._added += 1
-        self.full = self._added == self._size
+        self.is_full = self._added == self._size
 
     def report(self, trial: int, *, resource: float, score: float) -> None:
         """Record that a trial waits. ``resource`` may exceed ``rung`` if the trial reports rarely."""
@@ -118,7 +118,7 @@ class _Bracket:
 
     def settle(self) -> list[Decision]:
         """Return the round's decisions once the bracket is full and none of its trials runs; else nothing."""
-        if not self.full or self.running or not self.scores:
+        if not self.is_full or self.running or not self.scores:
             return []
         ranked = sorted(self.scores, key=lambda trial: -self.scores[trial])
         kept = max(1, len(ranked) // self._factor)

@@ -143,7 +143,7 @@ class _PbtScheduler(Scheduler):
         self._waiting: dict[int, Decision] = {}  # trial -> the decision to pause it
         self._resumable: list[Decision] = []
         self._rungs: dict[int, int] = {}  # trial -> the highest rung at which it has waited
-        self._closed = False
+        self._is_closed = False
 
     def add(self, trial: int) -> None:
         self._running.add(trial)
@@ -173,7 +173,7 @@ class _PbtScheduler(Scheduler):
         self._exploit()
 
     def close(self) -> None:
-        self._closed = True
+        self._is_closed = True
         self._exploit()
 
     def resume(self) -> Decision | None:
@@ -188,7 +188,7 @@ class _PbtScheduler(Scheduler):
 
         Only trials at the lowest rung take part.
         """
-        if not self._closed or self._running or self._resumable or not self._waiting:
+        if not self._is_closed or self._running or self._resumable or not self._waiting:
             return
         rung = min(self._rungs[trial] for trial in self._waiting)
         score = {

@@ -39,7 +39,7 @@ class FolderLock:
         self._folder = folder
         self._path = folder / FILE_NAME
         self.token = secrets.token_hex(8)
-        self._lost = False
+        self._is_lost = False
         self._released = threading.Event()
         with writing(folder), contextlib.ExitStack() as cleanup:
             self._descriptor = os.open(folder, os.O_RDONLY)
@@ -56,7 +56,7 @@ class FolderLock:
 
     def check(self) -> None:
         """Raise ResultsError if another driver has taken over the folder."""
-        if self._lost:
+        if self._is_lost:
             what = "that sweep took over the folder while this one could not reach it"
             raise ResultsError(f"{self._taken_message()}; {what}")
 
@@ -131,7 +131,7 @@ class FolderLock:
         while not self._released.wait(_SECONDS_BETWEEN_BEATS):
             with contextlib.suppress(OSError):  # an outage may pass; a writer will notice one that lasts
                 token = self._owner().get("token")
-                self._lost = token is not None and token != self.token
+                self._is_lost = token is not None and token != self.token
                 os.utime(self._path)
 
 

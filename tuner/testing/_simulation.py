@@ -219,10 +219,10 @@ class _Recorder(Scheduler):
         self._scheduler = scheduler
         self._events = events
         self._running: set[int] = set()
-        self._closed = False
+        self._is_closed = False
 
     def _note(self, **what: Any) -> None:
-        self._events.append(SchedulerCall(**what, running=len(self._running), closed=self._closed))
+        self._events.append(SchedulerCall(**what, running=len(self._running), closed=self._is_closed))
 
     def add(self, trial: int) -> None:
         self._note(call="add", trial=trial)
@@ -247,7 +247,7 @@ class _Recorder(Scheduler):
     def close(self) -> None:
         self._note(call="close")
         self._scheduler.close()
-        self._closed = True
+        self._is_closed = True
 
     def resume(self) -> Decision | None:
         decision = self._scheduler.resume()

@@ -109,14 +109,14 @@ class Memory:
         self._machine_share, self._gpu_part = _fair_share()
         self._machine = MemoryMeter(_step(self._machine_share))
         self._gpus: MemoryMeter | None = None  # created when CUDA is in use
-        self._leaked = False  # a leak was reported; the driver may have sent more trials meanwhile
+        self._has_leaked = False  # a leak was reported; the driver may have sent more trials meanwhile
 
     def condition(self, *, others: int) -> WorkerHealth | None:
         """Return the health of the process; ``None`` if it is good. A leak is reported once.
 
         ``others`` is the number of open trials.
         """
-        if self._leaked:
+        if self._has_leaked:
             return WorkerHealth(fit=False)
         leak = self._find_leak("machine", self._machine, _machine_memory, self._machine_share, others)
         doubtful = self._machine.is_doubtful
@@ -126,8 +126,8 @@ class Memory:
             self._gpus = self._gpus or MemoryMeter(_step(share))
             leak = leak or self._find_leak("gpu", self._gpus, lambda: _gpu_memory(torch), share, others)
             doubtful = doubtful or self._gpus.is_doubtful
-        self._leaked = leak is not None
-        return WorkerHealth(not self._leaked, leak) if self._leaked or doubtful else None
+        self._has_leaked = leak is not None
+        return WorkerHealth(not self._has_leaked, leak) if self._has_leaked or doubtful else None
 
     def _find_leak(
         self,
