@@ -85,7 +85,7 @@ def test_the_best_model_is_exported_and_loaded_without_its_code_running(searched
     assert model.predict(rows).tolist() == checkpoint.predict(rows).tolist()
     classes = np.asarray(source.validation.targets)  # integers, as in scikit-learn's wine data
     assert f1_score(classes, model.predict(rows), average="macro") == pytest.approx(best.value)
-    with pytest.raises(ResultsError, match="model is there already"):
+    with pytest.raises(ResultsError, match="model already exists"):
         export(searched.folder, tmp_path / "model")
 
 

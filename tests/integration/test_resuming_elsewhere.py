@@ -107,7 +107,7 @@ def test_a_sweep_with_a_trainable_object_is_resumed_with_that_object(project, cl
         return config["x"]
 
     first = run(sweep_of(train), progress=Ending(3))
-    with pytest.raises(ResultsError, match=r"given as an object .*resume it in Python: tuner.resume"):
+    with pytest.raises(ResultsError, match=r"its trainable was an object .*resume it in Python: tuner"):
         resume(first.folder)
     with pytest.raises(ResultsError, match=r"its trainable is .*train, got .*other"):
         resume(first.folder, trainable=other)
