@@ -19,6 +19,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import Field
 
 import tuner
+from tuner.cluster.runner import possible_names
 
 INSTRUCTIONS = """tuner searches hyperparameters. A sweep is one YAML file. Write the file, call check until
 it passes, call run, then call report with the results folder. A sweep that is still running can be reported
@@ -70,7 +71,7 @@ def run(
     """Run a sweep and return its report, or its results folder if it still runs after ``wait_seconds``."""
     checked = _object(_answer("check", sweep, *_set(overrides)))["sweep"]
     parent = Path(os.path.expanduser(out or checked["out"]))
-    name = _free_name(parent, checked["name"])
+    name = next(each for each in possible_names(checked["name"]) if not (parent / each).exists())
     command = ["run", sweep, *_set(overrides), "--out", str(parent), "--name", name]
     return _carried_out(command, parent / name, wait_seconds, limit)
 
@@ -151,15 +152,6 @@ def _set(overrides: list[str]) -> list[str]:
 
 def _trust(trust: bool) -> list[str]:
     return ["--trust"] if trust else []
-
-
-def _free_name(parent: Path, name: str) -> str:
-    """Return ``name``, or the first of ``name-2``, ``name-3``, ... whose folder does not exist."""
-    number, free = 1, name
-    while (parent / free).exists():
-        number += 1
-        free = f"{name}-{number}"
-    return free
 
 
 def _answer(*arguments: str) -> Any:

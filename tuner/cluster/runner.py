@@ -311,7 +311,7 @@ def _saves(sweep: Sweep, trainable: Any) -> Saves:
 def _claim_folder(sweep: Sweep, *, exclusive: bool) -> tuple[Sweep, Path]:
     """Create the results folder: ``<out>/<name>``, or the first of ``<name>-2``, ``-3``, ... that is free."""
     out = Path(os.path.expanduser(sweep.out))
-    names = [sweep.name] if exclusive else _free_names(sweep.name)
+    names = [sweep.name] if exclusive else possible_names(sweep.name)
     length = len(os.fsencode(out.absolute() / sweep.name))
     if length > _LONGEST_PATH:
         what = f"the path of the results folder must have at most {_LONGEST_PATH} bytes, got {length}"
@@ -332,7 +332,8 @@ def _claim_folder(sweep: Sweep, *, exclusive: bool) -> tuple[Sweep, Path]:
     raise ResultsError(f"name: {out / sweep.name} already exists; choose another name or remove it")
 
 
-def _free_names(name: str) -> Iterator[str]:
+def possible_names(name: str) -> Iterator[str]:
+    """Yield the names for a sweep in the order of preference: ``name``, ``name-2``, ``name-3`` and so on."""
     yield name
     number = 2
     while True:
