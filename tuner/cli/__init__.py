@@ -20,7 +20,7 @@ import tuner
 from tuner.cli import reference, results, starting, sweeps
 from tuner.cli.options import INTERRUPTED, NOTHING_FINISHED, OK, WRONG_INPUT, complain, print_json
 from tuner.cli.parsing import CommandParser
-from tuner.errors import SpecError, TunerError
+from tuner.errors import Problem, SpecError, TunerError
 
 __all__ = ["INTERRUPTED", "NOTHING_FINISHED", "OK", "WRONG_INPUT", "main", "parser"]
 
@@ -30,20 +30,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         code: int = options.verb(options)
-    except SpecError as error:
-        if options.debug:
-            raise
-        for problem in error.problems:
-            complain(problem)
-        if options.json:
-            print_json({"error": "SpecError", "problems": [asdict(problem) for problem in error.problems]})
-        return WRONG_INPUT
     except TunerError as error:
         if options.debug:
             raise
-        complain(error)
+        problems = error.problems if isinstance(error, SpecError) else [Problem("", str(error))]
+        for problem in problems:
+            complain(problem)
         if options.json:
-            print_json({"error": type(error).__name__, "problems": [{"where": "", "what": str(error)}]})
+            print_json({"error": type(error).__name__, "problems": [asdict(problem) for problem in problems]})
         return WRONG_INPUT
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
