@@ -227,7 +227,7 @@ class TrainableSpec(Spec):
         return problems
 
     def _metric_hint(self, metric: str, known: Collection[str]) -> str:
-        """What to write for a metric that is reported under another name, or on request; empty: not known."""
+        """Return the remedy for a metric reported under another name or on request; empty if unknown."""
         core = re.sub("^(val|valid|validation|test|eval|dev)[_/.-]", "", metric)
         if f"val_{core}" in known:
             return f"; write 'val_{core}'"

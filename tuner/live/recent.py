@@ -16,8 +16,6 @@ _MAX_KEPT = 50
 # ``ValueError: must be positive`` and ``torch.cuda.OutOfMemoryError``, but not ``the process crashed: ...``.
 _EXCEPTION = re.compile(r"(?:\w+\.)*([A-Z]\w*)(?::\s*(.*))?$")
 
-_NO_ERROR = "no error was recorded"
-
 
 @dataclass(frozen=True)
 class FailureKind:
@@ -53,7 +51,7 @@ class Recent:
                     self._concluded.add(event.trial)
                 self._say(event.trial, self._describe(event))
             case Ended(state="failed"):
-                cause = _last_line(event.error) or _NO_ERROR
+                cause = _last_line(event.error) or phrases.NO_ERROR
                 kind, message = _kind(cause)
                 self._failures[kind] += 1
                 self._messages[kind] = message
@@ -65,7 +63,7 @@ class Recent:
                 self._concluded.discard(event.trial)
             case Lost():
                 self._concluded.discard(event.trial)
-                self._say(event.trial, f"starts again: {_last_line(event.error) or _NO_ERROR}")
+                self._say(event.trial, f"starts again: {_last_line(event.error) or phrases.NO_ERROR}")
 
     @property
     def lines(self) -> list[str]:

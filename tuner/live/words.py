@@ -46,8 +46,11 @@ def extreme(view: LiveView, place: int) -> str:
 
 def trials(view: LiveView) -> str:
     """Count the trials, and those in each state."""
-    states = phrases.counted({state: view.counts[state] for state in _STATES}) or "none running yet"
-    return f"{of_all(view)} · {states}"
+    return f"{of_all(view)} · {_states(view)}"
+
+
+def _states(view: LiveView) -> str:
+    return phrases.counted({state: view.counts[state] for state in _STATES}) or "none running yet"
 
 
 def of_all(view: LiveView) -> str:
@@ -105,9 +108,8 @@ def pairs(config: Mapping[str, Any]) -> list[str]:
 
 def status(view: LiveView) -> str:
     """Return the trials by state, the time so far and the time left in one line."""
-    states = phrases.counted({state: view.counts[state] for state in _STATES}) or "none running yet"
     left = [] if view.seconds_left is None else [f"about {phrases.duration(view.seconds_left)} left"]
-    return " · ".join([f"{of_all(view)} trials", states, phrases.duration(view.seconds), *left])
+    return " · ".join([f"{of_all(view)} trials", _states(view), phrases.duration(view.seconds), *left])
 
 
 def result(view: LiveView) -> str:

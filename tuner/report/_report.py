@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     import pandas
 
 
+CHANGES = ("pause", "resume", "stop")
+"""Actions of decisions that change a trial's state."""
+
+
 @dataclass(frozen=True)
 class Report:
     """The outcome of the sweep in ``folder``, final or so far."""

@@ -27,6 +27,10 @@ _REASONS = {
 }
 
 
+NO_ERROR = "no error was recorded"
+"""The text for the error of a failed trial that has none."""
+
+
 def clean(text: str) -> str:
     """Return the text without terminal escapes and control characters, safe to show and to store."""
     return _ESCAPES.sub("", text).encode("utf-8", "replace").decode("utf-8")

@@ -11,10 +11,11 @@ from json import dumps
 from typing import TYPE_CHECKING, Any
 
 from tuner.report import _evaluation
-from tuner.report._report import Report
+from tuner.report._report import CHANGES, Report
 from tuner.report._trial import Trial, checkpoint, reached_at
 from tuner.report.page import html
 from tuner.report.phrases import (
+    NO_ERROR,
     cell,
     changed,
     clean,
@@ -45,8 +46,6 @@ _LEAST_LINE = (20, 36)
 _LEAST_COLUMN = 4
 
 _FRONT_SHOWN = 12
-
-_CHANGES = ("pause", "resume", "stop")
 
 
 def json(report: Report) -> str:
@@ -134,7 +133,7 @@ def errors(report: Report) -> str:
         return "no trial failed\n"
     return "\n".join(
         f"trial {trial.id} failed after {several(trial.iterations, 'iteration')}\n{_config(trial, '  ')}\n"
-        f"{clean(trial.error or 'no error was recorded').rstrip()}\n"
+        f"{clean(trial.error or NO_ERROR).rstrip()}\n"
         for trial in failed
     )
 
@@ -144,7 +143,7 @@ def decisions(report: Report, *, width: int = 100, color: bool = False) -> str:
 
     Times are seconds since the start.
     """
-    rows = [_decision(report, each) for each in report.decisions() if each.get("action") in _CHANGES]
+    rows = [_decision(report, each) for each in report.decisions() if each.get("action") in CHANGES]
     if not rows:
         return "no trial was paused, resumed or stopped\n"
     return drawn(rows, width=width, color=color)
@@ -258,9 +257,7 @@ def _front_lines(report: Report) -> list[str]:
 
 
 def _commonest_error(report: Report) -> str | None:
-    causes = [
-        clean(trial.cause or "no error was recorded") for trial in report.trials if trial.state == "failed"
-    ]
+    causes = [clean(trial.cause or NO_ERROR) for trial in report.trials if trial.state == "failed"]
     if not causes:
         return None
     (cause, times), *others = Counter(causes).most_common()

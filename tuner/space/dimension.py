@@ -115,7 +115,7 @@ class Dimension:
 
 
 def _when_hint(condition: Any) -> str:
-    """What to write for a condition in words, such as ``optimizer == sgd``; empty: that is not clear."""
+    """Return the remedy for a condition in words, such as ``optimizer == sgd``; empty if it is unclear."""
     found = (
         re.fullmatch(r"\s*([\w.]+)\s*(==|=|in|is|:)\s*(.+?)\s*", condition)
         if isinstance(condition, str)

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from tuner.journal.history import State
+from tuner.report._trial import Reconfiguration
 
 Outcome = State | Literal["lost"]
 """What ended a trial's time on a worker; ``lost``: the worker died, or the trial is tried again."""
@@ -41,15 +42,6 @@ class DimensionData:
 
 
 @dataclass(frozen=True)
-class ChangeData:
-    """A trial continued after ``iteration`` from trial ``source`` with the hyperparameters in ``config``."""
-
-    iteration: int
-    source: int
-    config: dict[str, Any]
-
-
-@dataclass(frozen=True)
 class TrialData:
     """One trial."""
 
@@ -72,7 +64,7 @@ class TrialData:
     """The last line of its error."""
     first_config: dict[str, Any] = field(default_factory=dict)
     """Before ``changes``."""
-    changes: tuple[ChangeData, ...] = ()
+    changes: tuple[Reconfiguration, ...] = ()
 
     @property
     def id(self) -> str:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tuner.report._report import Report
+from tuner.report._report import CHANGES, Report
 from tuner.report._trial import Trial, checkpoint
 from tuner.report.page._importance import importances
 from tuner.report.page._places import Place, axis_of, plain
 from tuner.report.page._spans import lay_out
 from tuner.report.page.data import (
-    ChangeData,
     CommandData,
     DecisionData,
     DimensionData,
@@ -24,15 +24,13 @@ from tuner.report.page.data import (
     RungData,
     TrialData,
 )
-from tuner.report.phrases import clean, duration, ended, left_behind, savings
+from tuner.report.phrases import NO_ERROR, clean, duration, ended, left_behind, savings
 
 # These limits keep the page of a large sweep small. The page says when one applies.
 _MAX_ERRORS = 20
 _LONGEST_ERROR = 8_000
 
-_CHANGES = ("pause", "resume", "stop")
 _STOPS = ("pause", "stop")
-_NO_CAUSE = "no error was recorded"
 
 
 def page_data(report: Report, *, with_importances: bool = True) -> PageData:
@@ -47,6 +45,7 @@ def page_data(report: Report, *, with_importances: bool = True) -> PageData:
     best = report.best()
     objectives = tuple(ObjectiveData(each.metric, each.mode) for each in report.objective.all)
     lanes, spans = lay_out(report._histories, report._clock)
+    decisions = tuple(_decisions(report))
     schedule = [] if best is None else report.changes(best)
     return PageData(
         name=clean(str(report.sweep.get("name") or report.folder.name)),
@@ -67,7 +66,7 @@ def page_data(report: Report, *, with_importances: bool = True) -> PageData:
         constants=_constants(report, dimensions),
         resource=report.resource,
         rungs=tuple(_rungs(report)),
-        decisions=tuple(_decisions(report)),
+        decisions=decisions,
         lanes=tuple(lanes),
         spans=tuple(spans),
         importances=(
@@ -81,7 +80,7 @@ def page_data(report: Report, *, with_importances: bool = True) -> PageData:
         schedule=tuple((at, plain(config)) for at, config in schedule) if len(schedule) > 1 else (),
         evaluation=report.evaluation,
         errors=tuple(_errors(report.trials)),
-        commands=tuple(_commands(report, best)),
+        commands=tuple(_commands(report, best, is_scheduled=bool(decisions))),
         sweep={name: part for name, part in report.sweep.items() if name != "out"},
     )
 
@@ -99,9 +98,9 @@ def _trial(report: Report, trial: Trial, places: list[Place]) -> TrialData:
         metrics=plain(trial.metrics),
         places=tuple(place(trial.config) for place in places),
         curve=tuple(trial.curve),
-        cause=None if trial.state != "failed" else clean(trial.cause or _NO_CAUSE),
+        cause=None if trial.state != "failed" else clean(trial.cause or NO_ERROR),
         first_config=plain(trial.first_config),
-        changes=tuple(ChangeData(each.iteration, each.source, plain(each.config)) for each in trial.changes),
+        changes=tuple(replace(each, config=plain(each.config)) for each in trial.changes),
     )
 
 
@@ -135,7 +134,7 @@ def _rungs(report: Report) -> list[RungData]:
 
 def _decisions(report: Report) -> Iterable[DecisionData]:
     for each in report.decisions():
-        if each["action"] in _CHANGES:
+        if each["action"] in CHANGES:
             known = ("value", "cutoff", "rank", "of", "rung", "bracket", "reason")
             yield DecisionData(
                 seconds=report.elapsed(each["time"]),
@@ -155,16 +154,19 @@ def _checkpoint(report: Report, trial: Trial) -> str:
 
 def _errors(trials: Iterable[Trial]) -> Iterable[ErrorData]:
     failed = [trial for trial in trials if trial.state == "failed"]
-    causes = Counter(trial.cause or _NO_CAUSE for trial in failed).most_common()
+    causes = Counter(trial.cause or NO_ERROR for trial in failed).most_common()
     for cause, count in causes[:_MAX_ERRORS]:
-        first = next(trial for trial in failed if (trial.cause or _NO_CAUSE) == cause)
+        first = next(trial for trial in failed if (trial.cause or NO_ERROR) == cause)
         text = clean(first.error or cause)
         cut = "(the beginning is left out)\n…" if len(text) > _LONGEST_ERROR else ""
         yield ErrorData(clean(cause), count, first.number, cut + text[-_LONGEST_ERROR:])
 
 
-def _commands(report: Report, best: Trial | None) -> Iterable[CommandData]:
-    """Yield helpful commands, the most useful first."""
+def _commands(report: Report, best: Trial | None, *, is_scheduled: bool) -> Iterable[CommandData]:
+    """Yield helpful commands, the most useful first.
+
+    ``is_scheduled``: whether a decision changed the state of a trial.
+    """
     folder = clean(report.folder.name or "DIR")
     if report.reason in (None, "interrupted"):
         yield CommandData(f"tuner resume {folder}", "continue the sweep if nothing runs it any more")
@@ -182,7 +184,7 @@ def _commands(report: Report, best: Trial | None) -> Iterable[CommandData]:
         yield CommandData(f"tuner report {folder} --replay > replay.yaml", what)
     if any(trial.state == "failed" for trial in report.trials):
         yield CommandData(f"tuner report {folder} --errors", "print every traceback")
-    if any(each["action"] in _CHANGES for each in report.decisions()):
+    if is_scheduled:
         yield CommandData(f"tuner report {folder} --decisions", "print every decision of the scheduler")
     yield CommandData(f"tuner report {folder} --format csv", "print all trials as CSV")
     yield CommandData(f"tuner report {folder} --json", "print all results as JSON")
