@@ -36,6 +36,7 @@ from .space import Choice as Choice
 from .space import Float as Float
 from .space import Int as Int
 from .space import Ordinal as Ordinal
+from .space import Repeat as Repeat
 from .space import SearchSpace as SearchSpace
 from .sweep import Sweep as Sweep
 

@@ -11,7 +11,7 @@ GROUP = (
     "give each option a group, as {choice: {name: {hyperparameter: {int: [1, 3]}}}}, "
     "or write a hyperparameter with 'when'"
 )
-ONE_OF = "must say one of float, int, choice, ordinal and architecture"
+ONE_OF = "must say one of float, int, choice, ordinal, architecture and repeat"
 
 
 def refused(where, instead, got):

@@ -406,12 +406,12 @@ def test_the_dict_of_a_dimension_omits_defaults() -> None:
         ({"x": math.inf}, "x: a constant must be a value that JSON can write, got inf"),
         (
             {"x": {"log": True}},
-            "x: must say one of float, int, choice, ordinal and architecture, got {'log': True}",
+            "x: must say one of float, int, choice, ordinal, architecture and repeat, got {'log': True}",
         ),
-        ({"x": {}}, "x: must say one of float, int, choice, ordinal and architecture, got {}"),
+        ({"x": {}}, "x: must say one of float, int, choice, ordinal, architecture and repeat, got {}"),
         (
             {"x": {"mean": 0, "log": True}},
-            "x: unknown key 'mean'; must say one of float, int, choice, ordinal and architecture",
+            "x: unknown key 'mean'; must say one of float, int, choice, ordinal, architecture and repeat",
         ),
         (
             {"x": {"choice": [{1, 2}]}},

@@ -73,7 +73,7 @@ SENTENCES: dict[str, list[str]] = {
         "trainable.validation: validation + test must be below 1 to leave rows for training, got 0.6 + 0.5"
     ],
     "dimension_without_kind": [
-        "space.lr: must say one of float, int, choice, ordinal and architecture, got {'log': True}"
+        "space.lr: must say one of float, int, choice, ordinal, architecture and repeat, got {'log': True}"
     ],
     "empty_file": ["{file}: must hold a mapping, got nothing"],
     "failures_negative": ["budget.failures: must be at least 0, got -1"],
@@ -262,7 +262,7 @@ SENTENCES: dict[str, list[str]] = {
         "{file}: line 2: not valid YAML: expected a single document in the stream, but found another document"
     ],
     "two_kinds_of_dimension": [
-        "space.depth: must say one of float, int, choice, ordinal and architecture, got int and choice"
+        "space.depth: must say one of float, int, choice, ordinal, architecture and repeat, got int and choice"
     ],
     "typo_in_a_budget": ["budget: unknown key 'trails'; did you mean 'trials'?"],
     "typo_in_a_dimension": ["space.lr: unknown key 'flaot'; did you mean 'float'?"],

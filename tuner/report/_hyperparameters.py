@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from tuner.journal.rules import is_number
 
 _MAX_LAYERS = 1_000
+
+# More places of a list than any space has.
+_MAX_PLACES = 100
 
 # The default of an architecture.
 _LAYERS = (1, 4)
@@ -27,7 +30,43 @@ def hyperparameters(space: Mapping[str, Any]) -> dict[str, Any]:
 
 def is_searched(entry: Any) -> bool:
     """Return whether an entry is a dimension. An invalid dimension counts as a constant."""
-    return bounds(entry) is not None or layers(entry) is not None or choices(entry) is not None
+    kinds = (bounds, layers, choices, repeated)
+    return any(kind(entry) is not None for kind in kinds)
+
+
+def repeated(entry: Any) -> Mapping[str, Any] | None:
+    """Return the dimension of each value of a list (``repeat``); ``None`` for anything else."""
+    if not isinstance(entry, Mapping) or "repeat" not in entry or not isinstance(entry.get("each"), Mapping):
+        return None
+    each = entry["each"]
+    return each if "repeat" not in each and is_searched(each) else None
+
+
+def by_place(searched: Mapping[str, Any], configs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the searched entries, with one entry for each place of a list, as ``units[0]``.
+
+    A list has as many places as the longest in ``configs``.
+    """
+    found: dict[str, Any] = {}
+    for name, entry in searched.items():
+        if (each := repeated(entry)) is None:
+            found[name] = entry
+            continue
+        lists = [value for config in configs if isinstance(value := config.get(name), list)]
+        longest = min(max(map(len, lists), default=1), _MAX_PLACES)
+        found |= {f"{name}[{place}]": each for place in range(max(1, longest))}
+    return found
+
+
+def with_places(config: Mapping[str, Any], lists: Collection[str]) -> dict[str, Any]:
+    """Return a configuration in which the values of the named lists have names of their own."""
+    found: dict[str, Any] = {}
+    for name, value in config.items():
+        if name in lists and isinstance(value, list):
+            found |= {f"{name}[{place}]": each for place, each in enumerate(value)}
+        else:
+            found[name] = value
+    return found
 
 
 def bounds(entry: Any) -> tuple[float, float] | None:
@@ -79,6 +118,8 @@ def _with_types(entry: Any) -> Any:
     """Return the entry with its listed values in their own types."""
     if not has_types(entry):
         return entry
+    if (each := repeated(entry)) is not None:
+        return {**entry, "each": _with_types(each)}
     from tuner.space import decoded  # imports NumPy
 
     kind = next((kind for kind in ("choice", "ordinal") if is_searched(entry) and kind in entry), None)
@@ -99,6 +140,9 @@ def _union(entries: list[Any]) -> Any:
     if len(counts) == len(entries):
         fewest, most = min(low for low, _ in counts), max(high for _, high in counts)
         return {**entries[0], "layers": [fewest, most]}
+    dimensions = [each for entry in entries if (each := repeated(entry)) is not None]
+    if len(dimensions) == len(entries):
+        return {**entries[0], "each": _union(dimensions)}
     values = [value for entry in entries for value in _list_values(entry)]
     return {"choice": [value for index, value in enumerate(values) if value not in values[:index]]}
 

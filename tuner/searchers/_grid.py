@@ -37,7 +37,7 @@ class Grid(SearcherSpec):
 
     def _configs(self, space: SearchSpace) -> list[Config]:
         """Return the initial points, then the grid, without what an earlier sweep has completed."""
-        initial = [space.build(lambda key, _, p=point: p[space.name(key)]) for point in self.initial_points]  # type: ignore[misc]
+        initial = [space.build(lambda key, _, p=point: space.value(key, p)) for point in self.initial_points]  # type: ignore[misc]
         done = completed(Path(self.warm_start).expanduser(), space) if self.warm_start else []
         if not initial and not done:
             return space.grid()

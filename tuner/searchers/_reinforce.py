@@ -71,7 +71,7 @@ class Reinforce(SearcherSpec):
 
     def problems(self, space: SearchSpace) -> list[Problem]:
         problems = super().problems(space)
-        for key, dimension in space.dimensions.items():
+        for key, dimension in space.as_written():
             problems += [problem.inside(f"space.{key}") for problem in _options_problems(dimension)]
         return problems
 
@@ -174,7 +174,7 @@ class _ReinforceSearcher(Searcher):
         decisions: list[tuple[str, int]] = []
 
         def value(key: str, dimension: Dimension) -> Any:
-            wanted = config[self._space.name(key)]
+            wanted = self._space.value(key, config)
             if isinstance(dimension, Architecture):
                 tokens = iter(dimension.tokens(wanted))
 

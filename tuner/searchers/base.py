@@ -98,7 +98,7 @@ class SearcherSpec(Spec):
         if space.conditional and not self.conditions:
             what = "cannot search a space with conditions; random, optuna and evolution can"
             problems.append(Problem("", what))
-        for key, dimension in space.dimensions.items():
+        for key, dimension in space.as_written():
             if not (self.opaque or isinstance(dimension, (Ordered, Choice))):
                 kind = type(dimension).__name__.lower()
                 problems.append(

@@ -12,7 +12,8 @@ from tuner.errors import Problem, ResultsError, SpecError
 from tuner.objective import Ending, Objective
 from tuner.searchers.base import Searcher, SearcherSpec
 from tuner.searchers.earlier import Earlier
-from tuner.space import Choice, Config, Dimension, Encoding, Ordered, SearchSpace
+from tuner.space import Choice, Config, Dimension, Encoding, Ordered, Repeat, SearchSpace
+from tuner.space.dimension import UNSET
 from tuner.space.values import same, written
 from tuner.spec import did_you_mean
 
@@ -187,6 +188,22 @@ def _points(spec: SearcherSpec, space: SearchSpace, seed: int) -> list[Config]:
     return points
 
 
+def _list_problems(name: str, value: Any, *, length: int, undecided: list[str]) -> list[Problem]:
+    """Return what is wrong with the form of a list.
+
+    - ``length``: its length at this point. Missing values at its end are drawn.
+    - ``undecided``: hyperparameters that the length depends on, and that the point leaves open
+    """
+    if not isinstance(value, (list, tuple)):
+        return [Problem(name, f"must be a list, got {written(value)}")]
+    if len(value) <= length:
+        return []
+    if undecided:
+        what = f"has {len(value)} values; say what {' and '.join(undecided)} is, which gives its length"
+        return [Problem(name, what)]
+    return [Problem(name, f"must have at most {length} values at this point, got {len(value)}")]
+
+
 def _point_problems(point: Mapping[str, Any], space: SearchSpace) -> list[Problem]:
     """Return what is wrong with one of the initial points."""
     found: list[Problem] = []
@@ -198,26 +215,28 @@ def _point_problems(point: Mapping[str, Any], space: SearchSpace) -> list[Proble
     reached: set[str] = set()
 
     def choose(key: str, dimension: Dimension) -> Any:
-        name = space.name(key)
-        if name not in point:
-            open_parents.append(name)
+        value = space.value(key, point)
+        if value is UNSET:
+            open_parents.append(space.name(key))
             return dimension.default  # without a default, nothing that depends on it is active
-        reached.add(name)
-        if not dimension.contains(point[name]):
-            found.append(Problem(name, f"can never be {written(point[name])}; {dimension.in_words()}"))
-        return point[name]
+        reached.add(space.place(key))
+        if not dimension.contains(value):
+            found.append(Problem(space.place(key), f"can never be {written(value)}; {dimension.in_words()}"))
+        return value
 
     config = space.build(choose)
     for name, value in point.items():
         if name in unknown or name in reached:
             continue
-        if name in config:
+        if name in config and any(isinstance(each, Repeat) for each in space.standing_for(name)):
+            undecided = [parent for parent in open_parents if parent in space.parents(name)]
+            found += _list_problems(name, value, length=len(config[name]), undecided=undecided)
+        elif name in config:
             if not same(config[name], value):
                 what = f"can never be {written(value)}; it is {written(config[name])}"
                 found.append(Problem(name, what))
         else:
-            ancestors = space.parents(name)
-            undecided = [parent for parent in open_parents if parent in ancestors]
+            undecided = [parent for parent in open_parents if parent in space.parents(name)]
             hint = f", or say what {' and '.join(undecided)} is" if undecided else ""
             found.append(Problem(name, f"is not active at this point; leave it out{hint}"))
     if not found:

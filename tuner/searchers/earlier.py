@@ -130,11 +130,10 @@ def _fit_config(config: Mapping[str, Any], space: SearchSpace) -> Config | str:
     missing: list[str] = []
 
     def choose(key: str, dimension: Dimension) -> Any:
-        name = space.name(key)
-        if name in config:
-            return config[name]
+        if (value := space.value(key, config)) is not UNSET:
+            return value
         if dimension.default is UNSET:
-            missing.append(name)
+            missing.append(space.name(key))
         return dimension.default
 
     fitted = space.build(choose)
@@ -146,7 +145,7 @@ def _fit_config(config: Mapping[str, Any], space: SearchSpace) -> Config | str:
             return f"had another '{name}' than {written(value)}"
     for key, value in space.by_key(fitted).items():
         if not space.dimensions[key].contains(value):
-            return f"had a '{space.name(key)}' outside the space"
+            return f"had a '{space.place(key)}' outside the space"
     return fitted if space.allows(fitted) else "broke a constraint"
 
 

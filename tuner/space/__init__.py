@@ -7,6 +7,7 @@ from tuner.space.encoding import Encoding
 from tuner.space.kinds import misplaced_problems
 from tuner.space.ranges import Float, Int
 from tuner.space.reading import CONSTRAINTS, RESERVED
+from tuner.space.repeat import Repeat
 from tuner.space.search_space import Config, SearchSpace
 from tuner.space.values import decoded, is_json, same
 
@@ -22,6 +23,7 @@ __all__ = [
     "Int",
     "Ordered",
     "Ordinal",
+    "Repeat",
     "SearchSpace",
     "Step",
     "When",

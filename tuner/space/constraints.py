@@ -48,6 +48,8 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "sqrt": math.sqrt,
 }
 
+_OF_LISTS: dict[str, Callable[..., Any]] = {"sum": sum, "max": max, "min": min}
+
 # The words of a sweep file. Python's True, False and None are literals already.
 _WORDS = {"true": True, "false": False, "null": None}
 
@@ -57,20 +59,27 @@ class Constraint:
 
     It may contain names of hyperparameters, numbers, texts, true, false and null (with ``==`` and ``!=``
     only), ``+ - * / // % **``, comparisons, ``and``, ``or``, ``not`` and the functions abs, max, min, log,
-    log2, log10 and sqrt. A configuration that lacks one of the hyperparameters satisfies it. A configuration
-    violates it if it cannot be computed, for example because of a division by zero.
+    log2, log10 and sqrt. Of a list it may use sum, max, min and one value, as ``units[0]``, or ``units[-1]``
+    for the last.
+
+    A configuration that lacks one of the hyperparameters, or the place of a list, satisfies it. A
+    configuration violates it if it cannot be computed, for example because of a division by zero.
     """
 
-    def __init__(self, text: Any, *, numeric: Mapping[str, bool]) -> None:
+    def __init__(
+        self, text: Any, *, numeric: Mapping[str, bool], lists: Mapping[str, bool] | None = None
+    ) -> None:
         """Parse ``text``. Raises SpecError if it is not a valid constraint.
 
-        ``numeric`` holds the names of the hyperparameters, and whether each is always a number.
+        - ``numeric``: names of the hyperparameters that are no lists, and whether each is always a number
+        - ``lists``: names of the lists, and whether all values of each are numbers
         """
         if not isinstance(text, str) or not text.strip():
             raise SpecError([Problem("", f"a constraint must be an expression, got {describe(text)}")])
         self.text = text
         self.names: set[str] = set()
         self._numeric = numeric
+        self._lists = lists or {}
         if len(text) > _MAX_LENGTH:
             raise self._error(f"must have at most {_MAX_LENGTH} characters, got {len(text)}")
         try:
@@ -88,6 +97,8 @@ class Constraint:
             return True
         try:
             return bool(self._holds(config))
+        except IndexError:  # a list is shorter
+            return True
         except (ArithmeticError, ValueError):
             return False
 
@@ -141,9 +152,15 @@ class Constraint:
                 return lambda config: value
             case ast.Name(id=name):
                 self._record_name(name)
+                if name in self._lists:
+                    uses = f"sum({name}), max({name}), min({name}) or {name}[0]"
+                    raise self._error(f"computes with '{name}', which is a list; write {uses}")
                 if not self._numeric[name]:
                     raise self._error(f"computes with '{name}', which is not always a number")
                 return lambda config: config[name]
+            case ast.Subscript(value=ast.Name(id=name), slice=index):
+                place = self._place(name, index)
+                return lambda config: config[name][place]
             case ast.UnaryOp(op=ast.USub() | ast.UAdd() as op, operand=operand):
                 inner = self._compile_number(operand)
                 return (lambda config: -inner(config)) if isinstance(op, ast.USub) else inner
@@ -154,9 +171,35 @@ class Constraint:
                 return self._compile_call(name, args)
         raise self._error(f"must be arithmetic, but '{ast.unparse(node)}' is not")
 
+    def _place(self, name: str, index: ast.expr) -> int:
+        """Return the place of a list's value in ``name[index]``."""
+        self._record_list(name)
+        try:
+            place = ast.literal_eval(index)
+        except ValueError:
+            place = None
+        if not isinstance(place, int) or isinstance(place, bool):
+            raise self._error(f"must name a place of '{name}' by a whole number, as {name}[0]")
+        return place
+
+    def _record_list(self, name: str) -> None:
+        self._record_name(name)
+        if name not in self._lists:
+            raise self._error(f"uses '{name}' as a list, but it is a single value")
+        if not self._lists[name]:
+            raise self._error(f"computes with '{name}', whose values are not always numbers")
+
     def _compile_call(self, name: str, args: list[ast.expr]) -> _Value:
+        match args:
+            case [ast.Name(id=named)] if name in _OF_LISTS and (
+                named in self._lists or name not in _FUNCTIONS
+            ):
+                self._record_list(named)
+                of_list = _OF_LISTS[name]
+                return lambda config: of_list(config[named])
         if name not in _FUNCTIONS:
-            raise self._error(f"calls an unknown function '{name}'{did_you_mean(name, _FUNCTIONS)}")
+            known = _FUNCTIONS.keys() | _OF_LISTS.keys()
+            raise self._error(f"calls an unknown function '{name}'{did_you_mean(name, known)}")
         takes_several = name in ("max", "min")
         if len(args) < 2 if takes_several else len(args) != 1:
             need = "at least two numbers" if takes_several else "one number"
@@ -165,6 +208,7 @@ class Constraint:
         return lambda config: function(*(part(config) for part in parts))
 
     def _record_name(self, name: str) -> None:
-        if name not in self._numeric:
-            raise self._error(f"names an unknown hyperparameter '{name}'{did_you_mean(name, self._numeric)}")
+        known = {*self._numeric, *self._lists}
+        if name not in known:
+            raise self._error(f"names an unknown hyperparameter '{name}'{did_you_mean(name, known)}")
         self.names.add(name)

@@ -19,6 +19,7 @@ from tuner.space.kinds import (
     options_of,
     shown,
 )
+from tuner.space.repeat import Repeat
 from tuner.space.values import decoded, is_number, is_value, raise_any, written
 from tuner.spec import describe, did_you_mean, nearest, unwrapped
 from tuner.synonyms import form_of, role_of, synonym
@@ -117,6 +118,8 @@ def _dimension(kind: str, entry: dict[str, Any]) -> Dimension:
     if cls is Architecture:
         raise_any(problems)
         return make(body, **entry)
+    if cls is Repeat:
+        return _repeat(body, entry, problems)
     listed = kind in ("choice", "ordinal")
     if not isinstance(body, (list, tuple)) and not (kind == "choice" and isinstance(body, Mapping)):
         need = "a list of values" if listed else "[low, high]"
@@ -126,6 +129,19 @@ def _dimension(kind: str, entry: dict[str, Any]) -> Dimension:
         problems.append(Problem(kind, f"must be [low, high], got {len(body)} values{remedy}"))
     raise_any(problems)
     return parse(make(body, **entry)) if listed else make(*body, **entry)
+
+
+def _repeat(body: Any, options: dict[str, Any], problems: list[Problem]) -> Repeat:
+    if "each" not in options:
+        problems.append(Problem("each", "must be given: the dimension of each value, as {int: [4, 128]}"))
+    raise_any(problems)
+    try:
+        options["each"] = parse(options["each"])
+    except SpecError as error:
+        raise SpecError([problem.inside("each") for problem in error.problems]) from None
+    if isinstance(options.get("default"), (list, tuple)):
+        options["default"] = [decoded(value) for value in options["default"]]
+    return Repeat(body, **options)
 
 
 def _option_hint(key: object, value: Any, options: list[str]) -> str:

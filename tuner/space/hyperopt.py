@@ -13,6 +13,7 @@ from tuner.space.conditions import Condition, Constant
 from tuner.space.dimension import Dimension, Ordered
 from tuner.space.ranges import Float, Int
 from tuner.space.reading import Slot
+from tuner.space.repeat import Repeat
 
 # Number of bisections of [0, 1]. Shares that still lie together are treated as equal.
 _HALVINGS = 60
@@ -42,7 +43,7 @@ class Expression:
                 self._leaves[key] = hp.randint(key, len(slot.dimension.choices))
             elif isinstance(slot.dimension, Ordered):
                 self._leaves[key] = hp.uniform(key, 0.0, 1.0)
-            elif not isinstance(slot.dimension, Constant):
+            elif not isinstance(slot.dimension, (Constant, Repeat)):
                 what = f"HyperOpt cannot search dimensions of type {type(slot.dimension).__name__}"
                 raise SpecError([Problem(key, what)])
         self.nodes = {key: self._tree(slots[key], self._ancestors(key), {}) for key in self._leaves}

@@ -11,6 +11,7 @@ from tuner.space.architecture import Architecture
 from tuner.space.choices import Choice, Ordinal
 from tuner.space.dimension import Dimension
 from tuner.space.ranges import Float, Int
+from tuner.space.repeat import Repeat
 from tuner.space.values import written
 
 KINDS: dict[str, type[Dimension]] = {
@@ -19,6 +20,7 @@ KINDS: dict[str, type[Dimension]] = {
     "choice": Choice,
     "ordinal": Ordinal,
     "architecture": Architecture,
+    "repeat": Repeat,
 }
 
 OTHER_TOOLS_KEYS = {
@@ -61,6 +63,8 @@ def looks_like_dimension(value: Any) -> bool:
     if len(kinds) != 1:
         return False
     body = value[kinds[0]]
+    if kinds[0] == "repeat":
+        return "each" in value
     groups = isinstance(body, Mapping) and kinds[0] in ("choice", "architecture")
     return groups or isinstance(body, (list, tuple))
 

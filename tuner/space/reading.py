@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tuner.errors import Problem, SpecError
@@ -14,6 +15,7 @@ from tuner.space.constraints import Constraint
 from tuner.space.dimension import Dimension
 from tuner.space.entries import parse
 from tuner.space.kinds import is_nameless, shown
+from tuner.space.repeat import MAX_LENGTH, Repeat, lengths_of
 from tuner.space.values import is_number, raise_any
 from tuner.spec import describe, did_you_mean
 
@@ -33,6 +35,7 @@ class Slot:
     dimension: Dimension
     group_of: str | None = None  # the key of the choice whose group contains it
     conditions: tuple[Condition, ...] = ()
+    place: int | None = None  # its place in a list (see ``Repeat``), from 0; None: no part of a list
 
 
 @dataclass
@@ -79,6 +82,7 @@ def read(entries: Mapping[str, Any]) -> Entries:
         problems += _check_sharing(found.slots)
         if cycle := _cycle(found.slots):
             problems.append(Problem("", f"conditions form a cycle: {' -> '.join(cycle)}"))
+    problems += _expand_repeats(found, unread)
     problems += _read_constraints(found, entries.get(CONSTRAINTS, ()), unread)
     raise_any(problems)
     found.order = _topological(found.slots)
@@ -127,6 +131,12 @@ def _read_conditions(slots: dict[str, Slot], unread: set[str]) -> list[Problem]:
                 problems.append(Problem(where, f"unknown hyperparameter '{parent}'{hint}"))
             elif parent not in unread:
                 parents = [other.dimension for other in slots.values() if other.name == parent]
+                if any(isinstance(each, Repeat) for each in parents):
+                    what = (
+                        f"cannot depend on '{parent}', which is a list; use the hyperparameter of its length"
+                    )
+                    problems.append(Problem(where, what))
+                    continue
                 try:
                     when.append(conditions.read(parent, allowed, parents))
                 except SpecError as error:
@@ -149,18 +159,89 @@ def _check_sharing(slots: Mapping[str, Slot]) -> list[Problem]:
     return problems
 
 
+def _expand_repeats(found: Entries, unread: set[str]) -> list[Problem]:
+    """Add a slot for each place of each list, after the slot of the list.
+
+    A list is active where the hyperparameter of its length is.
+    """
+    problems: list[Problem] = []
+    slots: dict[str, Slot] = {}
+    for key, slot in found.slots.items():
+        slots[key] = slot
+        if not isinstance(slot.dimension, Repeat):
+            continue
+        try:
+            length = _length_slot(found.slots, slot, slot.dimension, unread)
+            if length is None and isinstance(slot.dimension.repeat, str):
+                continue  # it is invalid itself
+            for each in _repeated(slot, slot.dimension, length):
+                slots[each.key] = each
+        except SpecError as error:
+            problems += [problem.inside(key) for problem in error.problems]
+    found.slots = slots
+    return problems
+
+
+def _length_slot(slots: Mapping[str, Slot], slot: Slot, repeat: Repeat, unread: set[str]) -> Slot | None:
+    """Return the slot that gives the length of a list; ``None`` if it is a number or could not be read."""
+    name = repeat.repeat
+    if isinstance(name, int) or name in unread:
+        return None
+    group = slot.key.removesuffix(slot.name)
+    named = [other for other in slots.values() if other.name == name]
+    beside = [other for other in named if other.key == f"{group}{name}"]
+    if name == slot.name or not named:
+        hint = did_you_mean(name, {other.name for other in slots.values()} - {slot.name})
+        raise SpecError([Problem("repeat", f"unknown hyperparameter '{name}'{hint}")])
+    if len(named) > 1 and not beside:
+        what = f"several groups have a hyperparameter '{name}'; write the list into the group of its length"
+        raise SpecError([Problem("repeat", what)])
+    return (beside or named)[0]
+
+
+def _repeated(slot: Slot, repeat: Repeat, length: Slot | None) -> Iterator[Slot]:
+    """Yield the slot of a list, with its lengths, and those of its places."""
+    around: tuple[Condition, ...] = slot.conditions
+    lengths = [int(repeat.repeat)] if length is None else lengths_of(length.dimension)
+    if lengths is None:
+        assert length is not None
+        what = f"'{length.name}' must be a whole number from 0 to {MAX_LENGTH}; {length.dimension.in_words()}"
+        raise SpecError([Problem("repeat", what)])
+    if length is not None:
+        around = (*length.conditions, *(each for each in around if each not in length.conditions))
+    bound = repeat.with_lengths(lengths)
+    yield replace(slot, dimension=bound, conditions=around)
+    for place in range(bound.lengths[-1]):
+        # Lists of every length have the first places.
+        long_enough = (
+            ()
+            if place < bound.lengths[0] or length is None
+            else (Condition(length.name, (), place + 1, math.inf),)
+        )
+        conditions = (*around, *long_enough)
+        key = f"{slot.key}[{place}]"
+        yield Slot(key, slot.name, bound.at_place(place), slot.group_of, conditions, place)
+
+
 def _read_constraints(found: Entries, given: Any, unread: set[str]) -> list[Problem]:
     if not isinstance(given, (list, tuple)):
         remedy = f"; write [{given}]" if isinstance(given, str) else ""
         return [Problem(CONSTRAINTS, f"must be a list of expressions, got {describe(given)}{remedy}")]
     numeric = dict.fromkeys(unread, True)
+    lists: dict[str, bool] = {}
     for slot in found.slots.values():
+        if isinstance(slot.dimension, Repeat):
+            numbers = all(map(is_number, slot.dimension.each.extremes()))
+            lists[slot.name] = lists.get(slot.name, True) and numbers
+            continue
+        if slot.place is not None:
+            continue
         always = all(map(is_number, slot.dimension.extremes()))
         numeric[slot.name] = numeric.get(slot.name, True) and always
     problems = []
     for text in given:
         try:
-            found.constraints.append(Constraint(text, numeric=numeric))
+            found.constraints.append(Constraint(text, numeric=numeric, lists=lists))
         except SpecError as error:
             problems += [problem.inside(CONSTRAINTS) for problem in error.problems]
     return problems

@@ -8,6 +8,7 @@ from typing import Any
 from tuner.space.dimension import MAX_GRID
 from tuner.space.kinds import GRID_SEARCH, KINDS, OTHER_TOOLS_KEYS, options_of
 from tuner.space.reading import CONSTRAINTS, RESERVED
+from tuner.space.repeat import MAX_LENGTH
 
 Schema = dict[str, Any]
 
@@ -20,6 +21,7 @@ def space_definitions() -> dict[str, Schema]:
         "choice": _choice(),
         "ordinal": _ordinal(),
         "architecture": _architecture(),
+        "repeat": _repeat(),
     }
     return {
         "space": _space(),
@@ -74,8 +76,9 @@ def _dimension_of(value: Schema, groups: Schema) -> Schema:
         "properties": {
             **{kind: {"items": value} for kind in ("float", "int", "ordinal")},
             "choice": {"items": value, "additionalProperties": groups},
-            "default": value,
         },
+        "if": {"not": {"required": ["repeat"]}},  # the values of a list are not checked
+        "then": {"properties": {"default": value}},
     }
 
 
@@ -229,6 +232,26 @@ def _architecture() -> Schema:
     return _dimension("architecture", body, options)
 
 
+def _repeat() -> Schema:
+    body: Schema = {
+        "description": "a list of values; the hyperparameter that gives its length, or the length",
+        "anyOf": [
+            {"type": "string", "minLength": 1},
+            {"type": "integer", "minimum": 1, "maximum": MAX_LENGTH},
+        ],
+    }
+    kinds = ("float", "int", "choice", "ordinal", "architecture")
+    each = {
+        "description": "the dimension of each value",
+        "anyOf": [_ref(f"dimension-{kind}") for kind in kinds],
+        "properties": {"when": {"type": "null"}, "choice": {"type": "array"}},
+    }
+    schema = _dimension("repeat", body, {"each": each})
+    default = {"type": "array", "description": "a list believed to be good; the search starts with it"}
+    schema["properties"]["default"] = default
+    return {**schema, "required": ["repeat", "each"]}
+
+
 def _constant() -> Schema:
     """Return the schema of a constant. It refuses an incomplete dimension, and one of another tool."""
     options = {name for kind in KINDS.values() for name in options_of(kind)}
@@ -247,7 +270,7 @@ def _constant() -> Schema:
 
 def _value() -> Schema:
     """Return the schema of a JSON value. It refuses a dimension inside, which would not be searched."""
-    bodies = [
+    bodies: list[Schema] = [
         {
             "properties": {
                 kind: {"type": ["array", "object"] if kind in ("choice", "architecture") else "array"}
@@ -255,7 +278,9 @@ def _value() -> Schema:
             "required": [kind],
         }
         for kind in KINDS
+        if kind != "repeat"
     ]
+    bodies.append({"required": ["repeat", "each"]})
     one_kind = {"oneOf": [{"required": [kind]} for kind in KINDS]}
     return {
         "anyOf": [

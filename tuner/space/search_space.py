@@ -19,6 +19,7 @@ from tuner.space.coverage import covered
 from tuner.space.dimension import UNSET, Dimension, check_grid_size
 from tuner.space.foreign import named_entries
 from tuner.space.reading import CONSTRAINTS, Slot, read
+from tuner.space.repeat import Repeat
 from tuner.space.values import encoded, same
 from tuner.spec import describe
 
@@ -63,7 +64,7 @@ class SearchSpace:
         self.dimensions: dict[str, Dimension] = {
             key: slot.dimension
             for key, slot in self._slots.items()
-            if not isinstance(slot.dimension, Constant)
+            if not isinstance(slot.dimension, (Constant, Repeat))
         }
         """Key -> dimension to search, in the order given."""
         self.constants: Config = {
@@ -95,9 +96,30 @@ class SearchSpace:
         """Return the name of a dimension in configurations."""
         return self._slots[key].name
 
+    def place(self, key: str) -> str:
+        """Return where a configuration has a dimension: by its name (``lr``), or in a list (``units[0]``)."""
+        slot = self._slots[key]
+        return slot.name if slot.place is None else f"{slot.name}[{slot.place}]"
+
+    def value(self, key: str, config: Mapping[str, Any]) -> Any:
+        """Return the value of a dimension in a configuration; ``UNSET`` if it has none."""
+        slot = self._slots[key]
+        found = config.get(slot.name, UNSET)
+        if slot.place is None or found is UNSET:
+            return found
+        listed = isinstance(found, (list, tuple)) and slot.place < len(found)
+        return found[slot.place] if listed else UNSET
+
+    def as_written(self) -> Iterator[tuple[str, Dimension]]:
+        """Yield the dimensions by key as the space writes them: those of a list once, by its own key."""
+        for key, slot in self._slots.items():
+            if slot.place is None and not isinstance(slot.dimension, Constant):
+                dimension = slot.dimension
+                yield key, dimension.each if isinstance(dimension, Repeat) else dimension
+
     def standing_for(self, name: str) -> list[Dimension]:
-        """Return the dimensions and constants with a name. Several groups may use the same name."""
-        return [slot.dimension for slot in self._slots.values() if slot.name == name]
+        """Return the dimensions, lists and constants with a name. Several groups may use the same name."""
+        return [slot.dimension for slot in self._slots.values() if slot.name == name and slot.place is None]
 
     def parents(self, name: str) -> set[str]:
         """Return the names that decide whether ``name`` is active, ancestors included."""
@@ -116,7 +138,8 @@ class SearchSpace:
 
         ``False`` also if that depends on a parent that not every configuration has, or on a number.
         """
-        conditions = [slot.conditions for slot in self._slots.values() if slot.name == name]
+        slots = [slot for slot in self._slots.values() if slot.name == name and slot.place is None]
+        conditions = [slot.conditions for slot in slots]
         return covered(conditions, self._values_if_always_active)
 
     def _values_if_always_active(self, name: str) -> Sequence[Any] | None:
@@ -138,11 +161,17 @@ class SearchSpace:
         config: Config = {}
         for key in self._order:
             slot = self._slots[key]
-            if self.active(key, config):
-                constant = isinstance(slot.dimension, Constant)
-                config[slot.name] = (
-                    slot.dimension.value if constant else slot.dimension.own(choose(key, slot.dimension))  # type: ignore[attr-defined]
-                )
+            if not self.active(key, config):
+                continue
+            match slot.dimension:
+                case Constant(value=value):
+                    config[slot.name] = value
+                case Repeat():
+                    config[slot.name] = []
+                case dimension if slot.place is None:
+                    config[slot.name] = dimension.own(choose(key, dimension))
+                case dimension:
+                    config[slot.name].append(dimension.own(choose(key, dimension)))
         return {name: config[name] for name in self.names if name in config}
 
     def complete(self, chosen: Mapping[str, Any]) -> Config:
@@ -151,14 +180,19 @@ class SearchSpace:
         Inactive dimensions are left out, and constants are added.
         """
         config = self.build(lambda key, _: chosen.get(key, UNSET))
-        return {name: value for name, value in config.items() if value is not UNSET}
+        lists = {slot.name for slot in self._slots.values() if slot.place is not None}
+        return {
+            name: [item for item in value if item is not UNSET] if name in lists else value
+            for name, value in config.items()
+            if value is not UNSET
+        }
 
     def by_key(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return the values of the active dimensions by key."""
         return {
-            key: config[self.name(key)]
+            key: value
             for key, _ in self.ordered()
-            if self.name(key) in config and self.active(key, config)
+            if (value := self.value(key, config)) is not UNSET and self.active(key, config)
         }
 
     def restored(self, config: Mapping[str, Any]) -> Config:
@@ -179,11 +213,15 @@ class SearchSpace:
 
         It must have exactly the active hyperparameters and constants, with allowed values.
         """
-        try:
-            expected = self.build(lambda key, _: config[self.name(key)])
-        except KeyError:
-            return False
-        return (
+        missing: list[str] = []
+
+        def choose(key: str, dimension: Dimension) -> Any:
+            if (value := self.value(key, config)) is UNSET:
+                missing.append(key)
+            return value
+
+        expected = self.build(choose)
+        return not missing and (
             config.keys() == expected.keys()
             and all(same(config[name], value) for name, value in expected.items())
             and all(self.dimensions[key].contains(value) for key, value in self.by_key(config).items())
@@ -205,9 +243,8 @@ class SearchSpace:
         given = given or {}
 
         def choose(key: str, dimension: Dimension) -> Any:
-            name = self.name(key)
-            if name in given:
-                return given[name]
+            if (value := self.value(key, given)) is not UNSET:
+                return value
             return dimension.default if defaults and dimension.default is not UNSET else dimension.sample(rng)
 
         for _ in range(_MAX_DRAWS):
@@ -253,15 +290,16 @@ class SearchSpace:
         for key in self._order:
             slot = self._slots[key]
             try:
-                values = slot.dimension.values()
+                values = [[]] if isinstance(slot.dimension, Repeat) else slot.dimension.values()
             except SpecError as error:
-                problems += [problem.inside(key) for problem in error.problems]
+                if not slot.place:  # all places of a list have the same problem
+                    problems += [problem.inside(_written_key(slot)) for problem in error.problems]
                 continue
             active = [self.active(key, config) for config in partial]
             check_grid_size(len(partial) + sum(active) * (len(values) - 1))
             partial = list(
                 itertools.chain.from_iterable(
-                    [{**config, slot.name: value} for value in values] if is_active else [config]
+                    [_with_value(config, slot, value) for value in values] if is_active else [config]
                     for config, is_active in zip(partial, active, strict=True)
                 )
             )
@@ -336,6 +374,16 @@ class SearchSpace:
             build,
             serialization=core_schema.plain_serializer_function_ser_schema(lambda space: space.to_dict()),
         )
+
+
+def _written_key(slot: Slot) -> str:
+    """Return the key of a slot; for a place of a list, that of the list."""
+    return slot.key if slot.place is None else slot.key.rpartition("[")[0]
+
+
+def _with_value(config: Config, slot: Slot, value: Any) -> Config:
+    """Return the configuration and a slot's value, which a list gets as its last."""
+    return {**config, slot.name: value if slot.place is None else [*config[slot.name], value]}
 
 
 def _with_given(given: Mapping[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tuner.space import Architecture, Choice, Float, Int, Ordinal, SearchSpace
+from tuner.space import Architecture, Choice, Float, Int, Ordinal, Repeat, SearchSpace
 
 SPACES: dict[str, SearchSpace] = {
     "flat": SearchSpace(
@@ -96,6 +96,32 @@ CONDITIONAL_SPACES: dict[str, SearchSpace] = {
             ),
             "warm": Choice((True, False), when={"lr": {"max": 0.5}}),
             "constraints": ["width * momentum <= 30"],
+        }
+    ),
+    "a list of variable length": SearchSpace(
+        {
+            "layers": Int(0, 3),
+            "units": Repeat("layers", each=Int(4, 64, points=2)),
+            "rate": Float(0.0, 1.0, points=2, when={"layers": {"min": 2}}),
+            "constraints": ["sum(units) <= 160", "units[0] >= units[1]"],
+        }
+    ),
+    "lists in groups": SearchSpace(
+        {
+            "model": Choice(
+                {
+                    "mlp": {
+                        "layers": Ordinal((1, 2)),
+                        "units": Repeat("layers", each=Int(8, 32, points=2), default=[16]),
+                    },
+                    "cnn": {
+                        "layers": Choice((1, 2)),
+                        "units": Repeat("layers", each=Choice((3, 5))),
+                        "strides": Repeat(2, each=Choice((1, "same"))),
+                    },
+                    "linear": None,
+                }
+            ),
         }
     ),
 }

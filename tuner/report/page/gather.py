@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tuner.report._hyperparameters import by_place, repeated, with_places
 from tuner.report._report import CHANGES, Report
 from tuner.report._trial import Trial, checkpoint
 from tuner.report.page._importance import importances
@@ -16,7 +17,6 @@ from tuner.report.page._spans import lay_out
 from tuner.report.page.data import (
     CommandData,
     DecisionData,
-    DimensionData,
     ErrorData,
     ImportancesData,
     ObjectiveData,
@@ -38,10 +38,13 @@ def page_data(report: Report, *, with_importances: bool = True) -> PageData:
 
     Importances of a sweep with enough trials need Optuna, whose import takes a second.
     """
-    axes = [axis_of(name, entry) for name, entry in report.searched().items()]
+    searched = report.searched()
+    lists = {name for name, entry in searched.items() if repeated(entry) is not None}
+    entries = by_place(searched, [trial.config for trial in report.trials])
+    axes = [axis_of(name, entry) for name, entry in entries.items()]
     dimensions = tuple(dimension for dimension, _ in axes)
     places = [place for _, place in axes]
-    trials = tuple(_trial(report, trial, places) for trial in report.trials)
+    trials = tuple(_trial(report, trial, places, lists) for trial in report.trials)
     best = report.best()
     objectives = tuple(ObjectiveData(each.metric, each.mode) for each in report.objective.all)
     lanes, spans = lay_out(report._histories, report._clock)
@@ -63,7 +66,7 @@ def page_data(report: Report, *, with_importances: bool = True) -> PageData:
         ranked=tuple(trial.number for trial in report.ranked()),
         incumbents=tuple((at, int(trial), value) for at, trial, value in report.incumbents()),
         metrics=tuple(report.metrics()),
-        constants=_constants(report, dimensions),
+        constants=_constants(report),
         resource=report.resource,
         rungs=tuple(_rungs(report)),
         decisions=decisions,
@@ -77,7 +80,7 @@ def page_data(report: Report, *, with_importances: bool = True) -> PageData:
             else ImportancesData(note="The importances were not computed.")
         ),
         checkpoint="none" if best is None else _checkpoint(report, best),
-        schedule=tuple((at, plain(config)) for at, config in schedule) if len(schedule) > 1 else (),
+        schedule=tuple((at, _config(config, lists)) for at, config in schedule) if len(schedule) > 1 else (),
         evaluation=report.evaluation,
         errors=tuple(_errors(report.trials)),
         commands=tuple(_commands(report, best, is_scheduled=bool(decisions))),
@@ -85,7 +88,8 @@ def page_data(report: Report, *, with_importances: bool = True) -> PageData:
     )
 
 
-def _trial(report: Report, trial: Trial, places: list[Place]) -> TrialData:
+def _trial(report: Report, trial: Trial, places: list[Place], lists: Collection[str]) -> TrialData:
+    config = _config(trial.config, lists)
     return TrialData(
         number=trial.number,
         state=trial.state,
@@ -94,13 +98,13 @@ def _trial(report: Report, trial: Trial, places: list[Place]) -> TrialData:
         iterations=trial.iterations,
         best_iteration=trial.best_iteration,
         seconds=trial.seconds,
-        config=plain(trial.config),
+        config=config,
         metrics=plain(trial.metrics),
-        places=tuple(place(trial.config) for place in places),
+        places=tuple(place(config) for place in places),
         curve=tuple(trial.curve),
         cause=None if trial.state != "failed" else clean(trial.cause or NO_ERROR),
-        first_config=plain(trial.first_config),
-        changes=tuple(replace(each, config=plain(each.config)) for each in trial.changes),
+        first_config=_config(trial.first_config, lists),
+        changes=tuple(replace(each, config=_config(each.config, lists)) for each in trial.changes),
     )
 
 
@@ -112,8 +116,13 @@ def _facts(report: Report) -> Iterable[tuple[str, str]]:
     yield "Ended", ended(report.reason, report.counts())
 
 
-def _constants(report: Report, dimensions: Iterable[DimensionData]) -> dict[str, Any]:
-    searched = {dimension.name for dimension in dimensions}
+def _config(config: Mapping[str, Any], lists: Collection[str]) -> dict[str, Any]:
+    """Return a configuration as JSON has it, with a name for each value of the named lists."""
+    return with_places(plain(config), lists)
+
+
+def _constants(report: Report) -> dict[str, Any]:
+    searched = report.searched()
     return {name: plain(value) for name, value in report.space().items() if name not in searched}
 
 
