@@ -1,12 +1,146 @@
-"""Functions that a training script may call while it runs as a trial. Imports only the standard library."""
+"""Functions that a training script calls while it runs as a trial.
+
+They work in a function, in a script (``kind: command``), and in the processes that either starts. Outside a
+sweep, ``config`` returns its defaults and ``report`` does nothing, so the same script runs alone.
+
+This file imports only the standard library and runs on Python 3.8, so a script in another environment can
+use a copy of it. ``python -m tuner.client --help`` offers the same functions to shell scripts.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+import argparse
+import importlib
+import json
+import os
+import random
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, Union
+
+ADDRESS = "TUNER_TRIAL"
+"""The environment variable with the path of the trial's Unix socket.
+
+A connection carries one JSON object per line. Requests have a key ``op``: ``trial``, ``report`` or
+``stopping``. Docs: "Scripts in any language".
+"""
+
+CheckpointLike = Union["str", "os.PathLike[str]", Callable[[str], Any], None]
+"""A folder with a checkpoint, or a function that writes one into an empty folder."""
+
+_STATE = "tuner-state"
+"""The stem of the file that ``report`` writes for ``model`` and the like."""
+
+_RANKS = ("RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
+"""Environment variables with a process's number among the processes of one trial."""
 
 _NAMES = {"lr": "lr", "learning_rate": "lr", "momentum": "momentum", "weight_decay": "weight_decay"}
 """Hyperparameter -> key of a PyTorch optimizer's ``param_groups``."""
+
+
+class TrialFailed(Exception):
+    """Fails the trial. Its text is the trial's error, without a traceback."""
+
+
+class CurrentTrial(Protocol):
+    """A trial, as this process reaches it."""
+
+    def about(self) -> Mapping[str, Any]:
+        """Return ``config``, ``trial``, ``metrics`` (of the objective), ``folder`` and ``checkpoint``."""
+
+    def report(self, metrics: Mapping[str, Any], checkpoint: CheckpointLike, rank: int) -> None:
+        """Report a result and wait until the trial may continue. Raises SystemExit if it must end."""
+
+    def should_stop(self) -> bool:
+        """Return whether the trial must end. Afterwards ``report`` returns instead of raising SystemExit."""
+
+
+def config(defaults: Mapping[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    """Return the trial's configuration: its hyperparameters, constants and ``seed``.
+
+    ``defaults`` and ``more`` are values for names that it lacks. Outside a sweep they are the result.
+    """
+    trial = _trial()
+    return {**(defaults or {}), **more, **({} if trial is None else trial.about()["config"])}
+
+
+def report(
+    metrics: Mapping[str, Any],
+    *,
+    step: int | None = None,
+    checkpoint: CheckpointLike = None,
+    **state: Any,
+) -> None:
+    """Report a result, and wait until the trial may continue.
+
+    - ``metrics``: numbers by name, with every metric of the objective.
+    - ``step``: recorded as the metric ``step``.
+    - ``checkpoint``: a folder from which the trial can continue, or a function that writes one into the empty
+      folder that it gets. It is copied, or called, only if a checkpoint is due, before ``report`` returns.
+    - ``state``: objects with ``state_dict`` and other values, such as ``model=model, epoch=3``. They are
+      written only if a checkpoint is due, with the states of the random generators. ``restore`` reads them.
+
+    Only rank 0 reports. In other processes of the trial the call waits until rank 0 has done so.
+
+    If the trial must end, the call raises SystemExit; if ``should_stop`` was called before, it returns.
+    Outside a sweep it does nothing. Raises TypeError or ValueError for arguments that cannot be reported.
+    """
+    if not isinstance(metrics, Mapping):
+        raise TypeError(f"report takes a mapping of metrics, got {metrics!r}")
+    if checkpoint is not None and state:
+        raise ValueError(f"give report a checkpoint or {', '.join(state)}, not both")
+    if (trial := _trial()) is None:
+        return
+    if state:
+        checkpoint = _writer(state)
+    trial.report(metrics if step is None else {**metrics, "step": step}, checkpoint, _rank())
+
+
+def checkpoint() -> str | None:
+    """Return the folder with the checkpoint to continue from, or ``None``. Do not change the folder."""
+    trial = _trial()
+    found = None if trial is None else trial.about()["checkpoint"]
+    return None if found is None else str(found)
+
+
+def should_stop() -> bool:
+    """Return whether the trial must end. Outside a sweep it never must.
+
+    Once a script has called this, ``report`` does not end it any more: the script ends itself.
+    """
+    trial = _trial()
+    return trial is not None and trial.should_stop()
+
+
+def restore(**objects: Any) -> dict[str, Any]:
+    """Load the checkpoint that ``report(..., model=model, ...)`` wrote, if there is one to continue from.
+
+    Each object gets its saved state by ``load_state_dict``. Optimizers then get the trial's own
+    hyperparameters (see ``apply_config``), since the checkpoint may come from another trial. The states of
+    the random generators are restored too.
+
+    Returns the saved values that are not given here, such as ``{"epoch": 3}``; ``{}`` without a checkpoint.
+    Raises ValueError if an object has no saved state, or a saved state has no object.
+    """
+    if (folder := checkpoint()) is None:
+        return {}
+    objects = {name: each for name, each in objects.items() if each is not None}
+    saved = _read_state(Path(folder))
+    if saved["objects"].keys() != objects.keys():
+        held, given = ", ".join(saved["objects"]) or "nothing", ", ".join(objects) or "nothing"
+        raise ValueError(f"restore must be given what report saved: saved {held}, given {given}")
+    for name, each in objects.items():
+        each.load_state_dict(saved["objects"][name])
+    schedulers = [each for each in objects.values() if hasattr(each, "base_lrs")]
+    for each in objects.values():
+        if hasattr(each, "param_groups"):
+            apply_config(config(), each, [s for s in schedulers if getattr(s, "optimizer", each) is each])
+    _set_random_states(saved["random"])
+    return dict(saved["values"])
 
 
 def apply_config(config: Mapping[str, Any], optimizer: Any, schedulers: Iterable[Any] = ()) -> None:
@@ -38,3 +172,213 @@ def apply_config(config: Mapping[str, Any], optimizer: Any, schedulers: Iterable
     for scheduler in schedulers:
         if initial is not None and hasattr(scheduler, "base_lrs"):
             scheduler.base_lrs = [initial] * len(scheduler.base_lrs)
+
+
+def connect(trial: CurrentTrial) -> None:
+    """Set the trial that runs in this process. Only tuner calls this."""
+    global _in_process
+    _in_process = os.getpid(), trial
+
+
+def disconnect(trial: CurrentTrial) -> None:
+    """Undo ``connect``, unless another trial has been set since. Only tuner calls this."""
+    global _in_process
+    if _in_process is not None and _in_process[1] is trial:
+        _in_process = None
+
+
+_in_process: tuple[int, CurrentTrial] | None = None
+_connection: tuple[int, str, _Remote] | None = None
+_opening = threading.Lock()
+
+
+def _trial() -> CurrentTrial | None:
+    """Return the trial of this process; ``None`` outside a sweep."""
+    global _connection
+    if _in_process is not None and _in_process[0] == os.getpid():
+        return _in_process[1]
+    if not (address := os.environ.get(ADDRESS)):
+        return None
+    with _opening:
+        # A forked process inherits its parent's connection but must not use it.
+        if _connection is None or _connection[:2] != (os.getpid(), address):
+            _connection = (os.getpid(), address, _Remote(address))
+        return _connection[2]
+
+
+class _Remote:
+    """A trial in another process, reached by its socket."""
+
+    def __init__(self, address: str) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        try:
+            self._socket.connect(address)
+        except OSError as error:
+            raise RuntimeError(f"the trial's socket {address} cannot be reached: {error}") from None
+        self._lines = self._socket.makefile("r", encoding="utf-8")
+        self._lock = threading.Lock()
+        self._about: dict[str, Any] | None = None
+        self._asks = False
+        self._must_stop = False
+        is_main = threading.current_thread() is threading.main_thread()
+        if is_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, self._handle)  # lets a stopped script run its `finally` clauses
+
+    def about(self) -> Mapping[str, Any]:
+        if self._about is None:
+            self._about = self._ask({"op": "trial"})
+        return self._about
+
+    def report(self, metrics: Mapping[str, Any], checkpoint: CheckpointLike, rank: int) -> None:
+        function = checkpoint if callable(checkpoint) else None
+        folder = None if checkpoint is None or function else os.path.abspath(os.fspath(checkpoint))  # type: ignore[arg-type]
+        request = {"op": "report", "metrics": _plain(metrics), "checkpoint": folder, "rank": rank}
+        answer = self._ask({**request, "offers": function is not None}, save=function)
+        self._must_stop = self._must_stop or bool(answer["stop"])
+        if self._must_stop and not self._asks:
+            raise SystemExit(0)
+
+    def should_stop(self) -> bool:
+        self._asks = True
+        return self._must_stop or bool(self._ask({"op": "stopping"})["stop"])
+
+    def _ask(self, request: Mapping[str, Any], save: Callable[[str], Any] | None = None) -> dict[str, Any]:
+        with self._lock:
+            self._send(request)
+            while True:
+                line = self._lines.readline()
+                if not line:
+                    raise SystemExit(0)  # the trial's worker ended, so the trial ended too
+                answer: dict[str, Any] = json.loads(line)
+                if "error" in answer:
+                    raise ValueError(answer["error"])
+                if "save" not in answer:
+                    return answer
+                assert save is not None
+                try:
+                    save(answer["save"])
+                except BaseException as error:
+                    self._send({"op": "saved", "error": f"{type(error).__name__}: {error}"})
+                    raise
+                self._send({"op": "saved"})
+
+    def _send(self, message: Mapping[str, Any]) -> None:
+        try:
+            self._socket.sendall((json.dumps(message) + "\n").encode())
+        except OSError:
+            raise SystemExit(0) from None
+
+    def _handle(self, number: int, frame: Any) -> None:
+        self._must_stop = True
+        if not self._asks:
+            raise SystemExit(128 + number)
+
+
+def _plain(value: Any) -> Any:
+    """Return a metric's value as JSON can write it. Other values than numbers and text become their repr."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(inner) for name, inner in value.items()}
+    if hasattr(value, "item") and all(length == 1 for length in getattr(value, "shape", ())):
+        value = value.item()
+    return value if value is None or isinstance(value, (bool, int, float, str)) else repr(value)
+
+
+def _rank() -> int:
+    """Return the number of this process among the processes of its trial."""
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+        return int(distributed.get_rank())
+    return next((int(os.environ[name]) for name in _RANKS if os.environ.get(name, "").isdigit()), 0)
+
+
+def _writer(state: Mapping[str, Any]) -> Callable[[str], None]:
+    """Return a function that writes objects and values into a folder, for ``restore``."""
+    objects = {name: each for name, each in state.items() if hasattr(each, "state_dict")}
+    values = {name: each for name, each in state.items() if name not in objects and each is not None}
+
+    def write(folder: str) -> None:
+        states = {name: each.state_dict() for name, each in objects.items()}
+        content = {"objects": states, "values": values, "random": _random_states()}
+        if "torch" in sys.modules:
+            sys.modules["torch"].save(content, Path(folder, f"{_STATE}.pt"))
+        else:
+            Path(folder, f"{_STATE}.json").write_text(json.dumps(content), encoding="utf-8")
+
+    return write
+
+
+def _read_state(folder: Path) -> dict[str, Any]:
+    if (path := folder / f"{_STATE}.json").exists():
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    if not (path := folder / f"{_STATE}.pt").exists():
+        raise ValueError(f"restore reads what report(..., model=model) saved; {folder} has no {path.name}")
+    torch = importlib.import_module("torch")
+    return dict(torch.load(path, map_location="cpu", weights_only=True))
+
+
+def _random_states() -> dict[str, Any]:
+    version, numbers, gauss = random.getstate()
+    states: dict[str, Any] = {"python": [version, list(numbers), gauss]}
+    if "numpy" in sys.modules:
+        name, keys, position, has_gauss, gauss = sys.modules["numpy"].random.get_state()
+        states["numpy"] = [name, [int(key) for key in keys], int(position), int(has_gauss), float(gauss)]
+    if (torch := sys.modules.get("torch")) is not None:
+        states["torch"] = torch.get_rng_state()
+        if torch.cuda.is_available() and torch.cuda.is_initialized():
+            states["cuda"] = torch.cuda.get_rng_state_all()
+    return states
+
+
+def _set_random_states(states: Mapping[str, Any]) -> None:
+    version, numbers, gauss = states["python"]
+    random.setstate((version, tuple(numbers), gauss))
+    if "numpy" in states and "numpy" in sys.modules:
+        name, keys, *rest = states["numpy"]
+        sys.modules["numpy"].random.set_state((name, keys, *rest))
+    if (torch := sys.modules.get("torch")) is not None and "torch" in states:
+        torch.set_rng_state(states["torch"])
+        if "cuda" in states and torch.cuda.device_count() == len(states["cuda"]):
+            torch.cuda.set_rng_state_all(states["cuda"])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Call the functions of this module from a shell script. Return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tuner.client", description=main.__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    one = verbs.add_parser("config", help="print the configuration as JSON, or the value of NAME")
+    one.add_argument("name", nargs="?", metavar="NAME")
+    one.add_argument("default", nargs="?", metavar="DEFAULT", help="printed if there is no such value")
+    result = verbs.add_parser("report", help="report a result; exit code 3 means that the trial must end")
+    result.add_argument("metrics", nargs="+", metavar="NAME=VALUE")
+    result.add_argument("--step", type=int)
+    result.add_argument("--checkpoint", metavar="DIR", help="a folder from which the trial can continue")
+    verbs.add_parser("checkpoint", help="print the folder to continue from, or nothing")
+    options = parser.parse_args(arguments)
+    if options.verb == "config":
+        values = config()
+        value = values if options.name is None else values.get(options.name, options.default)
+        if value is None:
+            parser.error(f"the configuration has no '{options.name}'")
+        print(value if isinstance(value, str) else json.dumps(value))
+    elif options.verb == "checkpoint":
+        print(checkpoint() or "", end="")
+    else:
+        stops = should_stop()  # from now on, `report` returns
+        report(dict(map(_pair, options.metrics)), step=options.step, checkpoint=options.checkpoint)
+        return 3 if stops or should_stop() else 0
+    return 0
+
+
+def _pair(text: str) -> tuple[str, float | str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise SystemExit(f"a metric must be NAME=VALUE, got '{text}'")
+    try:
+        return name, float(value)
+    except ValueError:
+        return name, value
+
+
+if __name__ == "__main__":
+    # The module's functions must be those that `import tuner.client` gives.
+    sys.exit(main())

@@ -268,7 +268,7 @@ class TrainableSpec(Spec):
             text = inspect.getsource(module if module is not None else trainable)
         except (OSError, TypeError):  # a notebook cell or a C extension has no source
             return True
-        return "checkpoint" in text.lower()
+        return "checkpoint" in text.lower() or "restore(" in text
 
     def value_problems(self, name: str, value: Any) -> list[Problem]:
         """Return the model's problems with one value of a hyperparameter."""

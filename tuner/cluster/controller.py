@@ -34,7 +34,7 @@ from tuner.schedulers import Action, Decision
 from tuner.state import WORKER_LOSSES, Conclude, Pending, Save
 from tuner.storage.checkpoints import StorageFailed
 from tuner.worker import crash_report
-from tuner.worker.results import RESOURCE
+from tuner.worker.results import RESOURCE, SAVEABLE
 from tuner.worker.tasks import HALTED
 
 _SECONDS_TO_CLOSE = 20
@@ -92,7 +92,7 @@ class Controller(QueueingController):
         self._loggers.setup(**experiment.public_spec)
         self._watch = WorkerTimes(driver.sweep.budget)
         self._retries = Retries(driver.sweep.budget.retries)
-        self._saved = SaveTimes(driver.sweep.checkpoint_every if saves == "on demand" else None)
+        self._saved = SaveTimes(None if saves == "never" else driver.sweep.checkpoint_every)
         self._is_winding_up = False
         self._halted: set[Trial] = set()
         self._silence = Listener(driver, pool)
@@ -140,7 +140,7 @@ class Controller(QueueingController):
 
         Returns when all trials have done so, or when ``enough`` returns true.
         """
-        if self._saves != "on demand":
+        if not any(self._can_save(trial.last_result) for trial in self._running_trials):
             return
         self._is_winding_up = True
         workers = {
@@ -226,7 +226,7 @@ class Controller(QueueingController):
 
     def _process_trial_results(self, trial: Trial, results: list[dict[str, Any]]) -> None:
         if self._is_winding_up and results and HALTED in results[-1] and RESULT_DUPLICATE not in results[-1]:
-            results[-1][SHOULD_CHECKPOINT] = True
+            results[-1][SHOULD_CHECKPOINT] = self._can_save(results[-1])
             self._halted.add(trial)
         super()._process_trial_results(trial, results)
         if trial.is_saving:
@@ -262,13 +262,17 @@ class Controller(QueueingController):
         """Pass a result to the state and follow its instructions. Return the action for the trial."""
         action = Action.CONTINUE
         for instruction in self._driver.result(number, result):
-            if isinstance(instruction, Save) and self._saves == "on demand" and HALTED in result:
+            if isinstance(instruction, Save) and HALTED in result and self._can_save(result):
                 result[SHOULD_CHECKPOINT] = True
             elif isinstance(instruction, Conclude):
                 action = Action.STOP if instruction.ending == "stopped" else Action.COMPLETE
             elif isinstance(instruction, Decision):
                 action = instruction.action
         return action
+
+    def _can_save(self, result: dict[str, Any]) -> bool:
+        """Return whether the trial with this last result can write a checkpoint when it is asked to."""
+        return self._saves == "on demand" or SAVEABLE in result
 
     def _log(self, trial: Trial, result: dict[str, Any]) -> None:
         if not self._loggers:

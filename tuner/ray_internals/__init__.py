@@ -48,13 +48,13 @@ OVERRIDDEN: dict[str, tuple[str, ...]] = {
         "start_monitor",
     ),
     "tuner.storage.checkpoints:Storage": ("persist_current_checkpoint",),
-    "tuner.worker.function:_Session": (
+    "tuner.worker.function:_Function": ("_trainable_func", "cleanup", "save_checkpoint", "setup", "step"),
+    "tuner.worker.session:Session": (
         "_report_thread_runner_error",
         "_report_training_result",
         "report",
         "trial_dir",
     ),
-    "tuner.worker.function:_Function": ("_trainable_func", "setup"),
 }
 """Our subclass -> the methods that it overrides, although Ray does not offer them for that."""
 
@@ -103,7 +103,14 @@ USED: dict[str, tuple[str, ...]] = {
     "tuner.cluster.adapters:_Trial": ("relative_logdir", "run_metadata", "storage", "trial_id"),
     "tuner.cluster.local_node:LocalNode": ("_webui_url", "all_processes"),
     "tuner.storage.checkpoints:Storage": ("checkpoint_fs_path", "experiment_fs_path", "storage_filesystem"),
-    "tuner.worker.function:_Session": ("error_queue", "storage", "trial_info"),
+    "tuner.worker.session:Session": (
+        "continue_lock",
+        "error_queue",
+        "loaded_checkpoint",
+        "result_queue",
+        "storage",
+        "trial_info",
+    ),
     "tuner.worker.function:_Function": (),
 }
 """Our subclass -> the other attributes and methods of Ray's class that it uses."""

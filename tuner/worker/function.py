@@ -7,9 +7,9 @@ The function runs in a thread of Ray Tune's session, so ``ray.tune.report``, ``g
 from __future__ import annotations
 
 import inspect
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import ray.train
@@ -17,50 +17,15 @@ import ray.tune
 from ray.tune.result import RESULT_DUPLICATE
 from ray.tune.trainable import FunctionTrainable, wrap_function
 
+from tuner import client
 from tuner.errors import TrialError
-from tuner.ray_internals.tune import TrainSession, get_session, in_tune_session
-from tuner.spec import describe
+from tuner.ray_internals.tune import TrainingResult, get_session, in_tune_session
 from tuner.worker import results as guard
+from tuner.worker.channel import Channel
+from tuner.worker.session import InProcess, Session, Stopped
 
-FOLDERS = "trials"
-"""The folder for files that trials write, with a subfolder for each trial."""
-
-
-class _Stopped(SystemExit):
-    """Raised by a function's next report after its trial was stopped."""
-
-
-class _Session(TrainSession):
-    """Ray's session of one function. It also accepts NumPy and PyTorch scalars as numbers."""
-
-    objectives: Sequence[str] = ()
-
-    def report(self, metrics: Any, checkpoint: Any = None) -> None:
-        if not isinstance(metrics, Mapping):
-            raise TypeError(f"tune.report takes a mapping of metrics, got {describe(metrics)}")
-        sent = {name: value for name, value in guard.flat(metrics).items() if guard.is_kept(value)}
-        # Ray refuses tensors. We send the description of a bad objective, for the trial's error message.
-        unsent = [name for name in self.objectives if name in metrics and name not in sent]
-        described = {name: guard.Shown(describe(metrics[name])) for name in unsent}
-        super().report({**sent, **described}, checkpoint)
-
-    @property
-    def trial_dir(self) -> str:
-        """The folder for the trial's own files. The first access creates it."""
-        path = Path(self.storage.experiment_fs_path).parent / FOLDERS / self.trial_info.id
-        path.mkdir(parents=True, exist_ok=True)
-        return str(path)
-
-    def _report_training_result(self, training_result: Any) -> None:
-        try:
-            super()._report_training_result(training_result)
-        except SystemExit:
-            raise _Stopped(0) from None
-
-    def _report_thread_runner_error(self, block: bool = False) -> None:
-        # Ray would copy the error into its own exceptions, which loses the text of some errors.
-        if not self.error_queue.empty():
-            raise self.error_queue.get()
+_channel: Channel | None = None
+"""The socket of this process, once a function has run in it."""
 
 
 class _Function(FunctionTrainable):
@@ -68,16 +33,47 @@ class _Function(FunctionTrainable):
     metrics: Sequence[str]
 
     def setup(self, config: dict[str, Any]) -> None:
+        global _channel
         super().setup(config)
         session = get_session()
-        session.__class__ = _Session
-        session.objectives = self.metrics
+        session.__class__ = Session
+        session.begin(self.metrics)
+        self._in_process = trial = InProcess(session, config)
+        client.connect(trial)
+        if _channel is None:
+            _channel = Channel()
+        _channel.serve(session, trial)
+        os.environ[client.ADDRESS] = _channel.address  # for the processes that the function starts
+
+    def step(self) -> dict[str, Any]:
+        result: dict[str, Any] = super().step()
+        if get_session().can_save:
+            result[guard.SAVEABLE] = True
+        return result
+
+    def save_checkpoint(self, checkpoint_dir: str | None = None) -> TrainingResult:
+        result = super().save_checkpoint(checkpoint_dir)
+        session = get_session()
+        if result.checkpoint is None and session.can_save:
+            session.save_offered(result)
+        return result
+
+    def cleanup(self) -> None:
+        session = get_session()
+        session.end()
+        try:
+            super().cleanup()
+        finally:
+            if not session.training_started:
+                client.disconnect(self._in_process)
+            if _channel is not None:
+                _channel.close()
 
     def _trainable_func(self, config: dict[str, Any]) -> None:
         session = get_session()
         try:
             self._run(config, session)
-        except _Stopped:
+        except Stopped:
             return
         except SystemExit as error:
             if error.code not in (None, 0):
@@ -86,9 +82,11 @@ class _Function(FunctionTrainable):
         except BaseException as error:
             session.error_queue.put(error)
             return
+        finally:
+            client.disconnect(self._in_process)
         session.report({RESULT_DUPLICATE: True})
 
-    def _run(self, config: dict[str, Any], session: _Session) -> None:
+    def _run(self, config: dict[str, Any], session: Session) -> None:
         function = type(self).function
         if inspect.isgeneratorfunction(function):
             for output in function(config):
@@ -96,7 +94,7 @@ class _Function(FunctionTrainable):
         else:
             self._report(function(config), session)
 
-    def _report(self, output: Any, session: _Session) -> None:
+    def _report(self, output: Any, session: Session) -> None:
         """Report the function's output: a mapping of metrics, or only the values of the objectives."""
         if output is None:
             return

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import ray
 
+from tuner.client import TrialFailed
 from tuner.errors import TrialError
 
 # Texts of CUDA errors for full device memory. A CUDA library says "not initialized" if its handle does not
@@ -93,6 +94,8 @@ def crashes_explained(*, on: str | None = None) -> Iterator[None]:
         yield
     except TrialError:
         raise
+    except TrialFailed as error:
+        raise TrialError(_printable(str(error))) from None
     except BaseException as error:
         kind = DeviceFull if _is_full(error) else Exited if _is_clean_exit(error) else TrialError
         explained = traceback.TracebackException.from_exception(error)

@@ -14,6 +14,9 @@ from tuner.spec import describe, did_you_mean
 RESOURCE = "__resource__"
 """The key for the amount of the scheduler's resource that a trial has used."""
 
+SAVEABLE = "__saveable__"
+"""The key that says that a function can write a checkpoint at this result."""
+
 
 def checked(
     result: Mapping[Any, Any],
@@ -39,7 +42,7 @@ def checked(
     if resource not in known and used is not None and amount <= used:
         raise TrialError(f"'{resource}' must increase with each result, got {amount:g} after {used:g}")
     return {
-        **{name: result[name] for name in _READ_BY_RAY if name in result},
+        **{name: result[name] for name in _READ_BY_DRIVER if name in result},
         "done": bool(result.get("done", False)),
         "training_iteration": iteration,
         "time_total_s": seconds,
@@ -133,9 +136,9 @@ _AUTOMATIC = frozenset(
         *("trial_id", "date", "timestamp", "pid", "hostname", "node_ip", "config", "done", "experiment_tag"),
         *("training_iteration", "time_this_iter_s", "time_total_s", "time_since_restore"),
         *("iterations_since_restore", "timesteps_total", "timesteps_since_restore", "episodes_total"),
-        *("should_checkpoint", "checkpoint_dir_name"),
+        *("should_checkpoint", "checkpoint_dir_name", SAVEABLE),
     ]
 )
 
-# Fields that Ray Tune reads from a result in the driver.
-_READ_BY_RAY = ("pid", "node_ip", "should_checkpoint", "checkpoint_dir_name")
+# Fields of a result, besides metrics, that the driver reads.
+_READ_BY_DRIVER = ("pid", "node_ip", "should_checkpoint", "checkpoint_dir_name", SAVEABLE)

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import ray
 from ray.tune.result import RESULT_DUPLICATE, SHOULD_CHECKPOINT, TRIAL_INFO
+from ray.tune.trainable import FunctionTrainable
 
 from tuner.code.importing import importing
 from tuner.contract import AppliesConfig, ExplainsLanes, Prepares, SharesData, TrainsInLanes
@@ -95,8 +96,7 @@ class Worker:
         ``results`` is the folder that the worker must see. Raises the error of a failed import.
         """
         await self._in_thread(self._loaded.result)
-        # Unpickle only now: two threads that import the same modules at once can fail.
-        data = await shared[0] if shared else None
+        data = await shared[0] if shared else None  # only now: two threads must not import modules at once
         await self._in_thread(partial(self._adopt, data))
         if results is not None:
             self._output = Output(Path(results.folder, FOLDER))
@@ -168,8 +168,7 @@ class Worker:
 
     async def close(self, lane: int) -> WorkerHealth | None:
         """End a lane's trial, even during a request, and return the health of the process."""
-        task = self._tasks.pop(lane, None)
-        if task is not None and task.answer is not None:
+        if (task := self._tasks.pop(lane, None)) is not None and task.answer is not None:
             task.answer.set_result(task.results)
         return await self._in_thread(lambda: self._close(lane))
 
@@ -186,6 +185,7 @@ class Worker:
         gc.freeze()  # later collections skip the objects that exist now
         if (torch := sys.modules.get("torch")) is not None:
             torch.set_num_threads(self._setup.threads)  # torch may have been imported before OMP_NUM_THREADS
+        self._is_class = not issubclass(self._class, FunctionTrainable)
         self._can_fuse = isinstance(self._class, TrainsInLanes)
         self._surroundings = Surroundings()
         # Trials that share lanes must bring their own generators.
@@ -266,7 +266,8 @@ class Worker:
         if isinstance(outcome, TrialError):
             task.error, task.halted = outcome, True
         else:
-            if RESULT_DUPLICATE not in outcome and task.is_to_be_saved(time.monotonic()):
+            saves = RESULT_DUPLICATE not in outcome and (self._is_class or results.SAVEABLE in outcome)
+            if saves and task.is_to_be_saved(time.monotonic()):
                 outcome[SHOULD_CHECKPOINT] = True
             task.results.append(outcome)
             task.halted = self._is_halting or task.request.is_over(outcome, self._setup.objective)
@@ -345,8 +346,7 @@ class Worker:
             self._at_work = ()
 
     def _exit_outcome(self, lane: int) -> dict[str, Any] | TrialError:
-        """Return the outcome of a trial that called ``sys.exit(0)``: it completed if it has a result."""
-        if lane not in self._last:
+        if lane not in self._last:  # a trial that called sys.exit(0) completed if it has a result
             metrics = "', '".join(self._setup.objective.metrics)
             return TrialError(f"the trial called sys.exit without reporting '{metrics}'")
         return {RESULT_DUPLICATE: True, "done": True, "training_iteration": self._trials[lane].iteration}
