@@ -32,14 +32,22 @@ LAYERS = (
     {"report", "state", "worker"},
     {"live", "simulation", "trackers"},
     {"cluster"},
-    {"evaluation", "export", "schema"},
+    {"evaluation", "export", "model_selection", "schema"},
     {"listing", "templates"},
     {"cli", "testing"},
 )
 ON_RAY = {"cluster", "ray_internals", "storage", "worker"}
 LAYER = {part: number for number, parts in enumerate(LAYERS) for part in parts}
 # A searcher may be a model too. It then has a separate file, which is imported only to build it.
-USED_BY = {"tuner/searchers/_controller.py": {"torch"}, "tuner/searchers/_forest.py": {"sklearn"}}
+USED_BY = {
+    "tuner/searchers/_controller.py": {"torch"},
+    "tuner/searchers/_forest.py": {"sklearn"},
+    # `TunerSearchCV` is an estimator of scikit-learn.
+    "tuner/model_selection/_evaluation.py": {"sklearn"},
+    "tuner/model_selection/_results.py": {"sklearn"},
+    "tuner/model_selection/_search.py": {"sklearn"},
+    "tuner/model_selection/_settings.py": {"sklearn"},
+}
 TEMPLATES = {*(ROOT / "tuner" / "templates").glob("*/")}  # templates for users, not our code
 HEAVY = ("ray", "torch", "optuna", "hyperopt", "sklearn", "pandas")
 
@@ -187,6 +195,7 @@ def test_broad_excepts_exist_only_at_the_boundaries_to_user_code_and_ray():
         "tuner/trainable.py",
         "tuner/cluster/connection.py",
         "tuner/cluster/loggers.py",
+        "tuner/model_selection/_sequential.py",
         "tuner/worker/function.py",
         "tuner/worker/setup.py",
         "tuner/worker/process.py",

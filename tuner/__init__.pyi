@@ -7,6 +7,7 @@ from .errors import ResultsError as ResultsError
 from .errors import SpecError as SpecError
 from .errors import TrialError as TrialError
 from .errors import TunerError as TunerError
+from .model_selection import TunerSearchCV as TunerSearchCV
 from .objective import Budget as Budget
 from .objective import Objective as Objective
 from .objective import Resources as Resources

@@ -99,10 +99,8 @@ def run(
     sweep_id = secrets.token_hex(4)
 
     def begin() -> Begun:
-        begun, folder = _claim_folder(sweep, exclusive=exclusive)
+        begun, folder = claim_folder(sweep, exclusive=exclusive)
         journal = Journal(folder)
-        with writing(folder):
-            (folder / SWEEP_FILE).write_text(begun.to_yaml(leave_out=PLACE), encoding="utf-8")
         about = {
             "code": fingerprint(begun.trainable.load()),
             "importable": begun.trainable.is_importable(),
@@ -308,8 +306,11 @@ def _saves(sweep: Sweep, trainable: Any) -> Saves:
     return "on demand" if sweep.trainable.can_save() else "never"
 
 
-def _claim_folder(sweep: Sweep, *, exclusive: bool) -> tuple[Sweep, Path]:
-    """Create the results folder: ``<out>/<name>``, or the first of ``<name>-2``, ``-3``, ... that is free."""
+def claim_folder(sweep: Sweep, *, exclusive: bool = False) -> tuple[Sweep, Path]:
+    """Create the results folder with its sweep file, and return the sweep with the folder's name.
+
+    The folder is ``<out>/<name>``, or the first of ``<name>-2``, ``-3``, ... that is free.
+    """
     out = Path(os.path.expanduser(sweep.out))
     names = [sweep.name] if exclusive else possible_names(sweep.name)
     length = len(os.fsencode(out.absolute() / sweep.name))
@@ -328,7 +329,10 @@ def _claim_folder(sweep: Sweep, *, exclusive: bool) -> tuple[Sweep, Path]:
             continue
         except OSError as error:
             raise ResultsError(f"out: cannot create {folder}: {error.strerror}") from error
-        return sweep.model_copy(update={"name": name}), folder
+        claimed = sweep.model_copy(update={"name": name})
+        with writing(folder):
+            (folder / SWEEP_FILE).write_text(claimed.to_yaml(leave_out=PLACE), encoding="utf-8")
+        return claimed, folder
     raise ResultsError(f"name: {out / sweep.name} already exists; choose another name or remove it")
 
 
