@@ -1,7 +1,7 @@
 """Every option of the training recipe fulfils the contract of a trainable, restoring included."""
 
 import functools
-from typing import get_args
+from typing import Literal, get_args, get_origin
 
 import numpy as np
 import pytest
@@ -33,63 +33,88 @@ def each(name, values, **parts):
     return [{name: value, **parts} for value in values]
 
 
-TRAINING = [
-    *each("optimizer", get_args(OptimizerName), weight_decay=0.01),
-    {"optimizer": "sgd", "momentum": 0.5},
-    {"optimizer": "rmsprop", "momentum": 0.5, "rho": 0.9, "epsilon": 1e-4},
-    {"beta1": 0.5, "beta2": 0.9, "epsilon": 1e-4},
-    *each("schedule", get_args(ScheduleName), decay_epochs=2, decay_factor=0.3, min_lr_ratio=0.1),
-    {"schedule": "plateau", "plateau_patience": 0, "lr": 1e-9},
-    {"schedule": "cosine", "warmup": 1.5, "decay_epochs": 2},
-    {"clip_norm": 0.1},
-    {"clip_value": 0.01},
-    *each("initialization", get_args(Initialization), init_scale=0.1, init_bias=0.1),
-    {"l1": 0.01, "l2": 0.01},
-    {"noise": 0.3},
-    {"mixup": 0.4},
-    {"patience": 2, "min_change": 10.0},
-    {"amp": "bf16"},
-    {"amp": "fp16"},
-    {"compile": True},
-]
+def combined(*columns):
+    """Return as many configurations as the longest column has entries; shorter columns start again.
 
-# The configurations tried for each model: a small one, then one option at a time.
+    Every entry is in at least one configuration, beside different entries of the other columns.
+    """
+    rows = range(max(map(len, columns)))
+    return [{key: value for part in columns for key, value in part[i % len(part)].items()} for i in rows]
+
+
+# The small configuration of each model, and the options added to it, several at a time. If a test fails for one
+# combination only, try its options one by one.
 MODELS = {
     MLP: (
         SMALL,
         [
-            *TRAINING,
-            {"label_smoothing": 0.1},
-            *each("activation", get_args(Activation)),
-            *each("normalization", ["none", "batch", "layer", "group", "weight"]),
-            {"dropout": 0.3, "depth": 2},
-            {"depth": 0},
+            *combined(
+                each("optimizer", get_args(OptimizerName), weight_decay=0.01),
+                each("initialization", get_args(Initialization), init_scale=0.1, init_bias=0.1),
+                each("activation", get_args(Activation)),
+                each("schedule", get_args(ScheduleName), decay_epochs=2, decay_factor=0.3, min_lr_ratio=0.1),
+                each("normalization", ["none", "batch", "layer", "group", "weight"]),
+                [
+                    {},
+                    {"clip_norm": 0.1},
+                    {"clip_value": 0.01},
+                    {"l1": 0.01, "l2": 0.01},
+                    {"noise": 0.3},
+                    {"mixup": 0.4},
+                    {"label_smoothing": 0.1},
+                    {"dropout": 0.3, "depth": 2},
+                ],
+            ),
+            {"optimizer": "sgd", "momentum": 0.5, "schedule": "cosine", "warmup": 1.5, "decay_epochs": 2},
+            {"optimizer": "rmsprop", "momentum": 0.5, "rho": 0.9, "epsilon": 1e-4, "depth": 0},
+            {"beta1": 0.5, "beta2": 0.9, "epsilon": 1e-4, "patience": 2, "min_change": 10.0},
+            {"schedule": "plateau", "plateau_patience": 0, "lr": 1e-9},
+            {"amp": "bf16"},
+            {"amp": "fp16"},
+            {"compile": True},
             {**NUMBERS, "mixup": 0.4, "noise": 0.1, "normalization": "layer"},
         ],
     ),
     CNN: (
         IMAGES,
         [
-            *each("normalization", get_args(Normalization)),
-            *each("pooling", ["max", "average"]),
-            *each("kernel", [1, 3, 5, 7]),
-            {"shift": 1},
-            {"flip": 0.5},
-            {"rotation": 10.0},
-            {"cutout": 3},
-            {"shift": 1, "rotation": 5.0, "cutout": 2, "noise": 0.1, "mixup": 0.2, "label_smoothing": 0.1},
-            {"dropout": 0.3, "blocks": 1},
+            *combined(
+                each("normalization", get_args(Normalization)),
+                each("kernel", [1, 3, 5, 7]),
+                each("pooling", ["max", "average"]),
+                [
+                    {"shift": 1},
+                    {"flip": 0.5},
+                    {"rotation": 10.0},
+                    {"cutout": 3},
+                    {
+                        "shift": 1,
+                        "rotation": 5.0,
+                        "cutout": 2,
+                        "noise": 0.1,
+                        "mixup": 0.2,
+                        "label_smoothing": 0.1,
+                    },
+                    {"dropout": 0.3, "blocks": 1},
+                ],
+            ),
             {"dataset": None, "path": "images.npz", "validation": 0.2, "test": 0.2, "mixup": 0.2},
         ],
     ),
     Transformer: (
         TOKENS,
         [
-            {"dropout": 0.2},
-            {"depth": 2, "expansion": 1, "heads": 4},
+            {"dropout": 0.2, "depth": 2, "expansion": 1, "heads": 4},
             {"initialization": "orthogonal", "label_smoothing": 0.1, "mixup": 0.2},
-            {"optimizer": "adamw", "weight_decay": 0.1, "warmup": 1.0, "schedule": "cosine"},
-            {"dataset": "digits", "validation": 0.05, "test": 0.9},
+            {
+                "dataset": "digits",
+                "validation": 0.05,
+                "test": 0.9,
+                "optimizer": "adamw",
+                "weight_decay": 0.1,
+                "warmup": 1.0,
+                "schedule": "cosine",
+            },
             NUMBERS,
         ],
     ),
@@ -134,8 +159,13 @@ del _Contract
 @pytest.mark.parametrize(
     ("model", "config"), [(MLP, MLPConfig), (CNN, CNNConfig), (Transformer, TransformerConfig)]
 )
-def test_every_hyperparameter_is_covered(model, config):
-    tried = {name for base, options in MODELS.values() for option in [base, *options] for name in option}
-    others = {"hidden", "groups", *PreprocessingConfig.model_fields}
-    assert set(config.model_fields) - others <= tried
+def test_every_hyperparameter_and_choice_is_covered(model, config):
+    tried: dict[str, list] = {}
+    for base, options in MODELS.values():
+        for name, value in (item for option in [base, *options] for item in option.items()):
+            tried.setdefault(name, []).append(value)
+    for name, field in config.model_fields.items():
+        if name not in {"hidden", "groups", *PreprocessingConfig.model_fields}:
+            values = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+            assert {field.default, *tried[name]} >= set(values)
     assert model.Config is config

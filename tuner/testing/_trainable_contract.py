@@ -73,19 +73,36 @@ class TrainableContract:
         self._running.remove(trial)
         trial.stop()
 
+    def results(self, seed: int) -> list[dict[str, Any]]:
+        """Return all results of a trial that trains alone, made once for all tests that compare with them.
+
+        It trains one iteration more than ``iterations``.
+        """
+        made: dict[int, list[dict[str, Any]]] = vars(type(self)).get("_made", {})
+        type(self)._made = made
+        if seed not in made:
+            trial = self.start(seed=seed)
+            made[seed] = [trial.train() for _ in range(self.iterations + 1)]
+            self.stop(trial)
+        return made[seed]
+
+    def curve(self, seed: int) -> list[dict[str, Any]]:
+        """Return the metrics of ``results`` without times, of ``iterations`` iterations."""
+        return [_comparable(result) for result in self.results(seed)[: self.iterations]]
+
+    _made: ClassVar[dict[int, list[dict[str, Any]]]]
+
     def test_results_have_the_declared_metrics_as_finite_numbers(self) -> None:
-        trial = self.start()
         declared = self._class.metrics(self.settings()) if hasattr(self._class, "metrics") else ()
-        for result in [_metrics(trial.train()) for _ in range(self.iterations)]:
+        for result in map(_metrics, self.results(0)):
             assert set(declared) <= result.keys()
             numbers = [value for value in result.values() if isinstance(value, float)]
             assert numbers
             assert all(map(math.isfinite, numbers))
 
     def test_iterations_are_counted_from_one(self) -> None:
-        trial = self.start()
-        counted = [trial.train()["training_iteration"] for _ in range(self.iterations)]
-        assert counted == list(range(1, self.iterations + 1))
+        counted = [result["training_iteration"] for result in self.results(0)]
+        assert counted == list(range(1, self.iterations + 2))
 
     def test_a_restored_trial_continues_exactly(self, tmp_path: Any) -> None:
         original = self.start()
@@ -98,37 +115,34 @@ class TrainableContract:
         assert _train(restored, self.iterations) == _train(original, self.iterations)
 
     def test_saving_does_not_disturb_the_training(self, tmp_path: Any) -> None:
-        saving, undisturbed = self.start(), self.start()
+        saving = self.start()
         found = []
         for iteration in range(self.iterations):
             found += _train(saving, 1)
             saving.save(str(tmp_path / str(iteration)))
-        assert found == _train(undisturbed, self.iterations)
+        assert found == self.curve(0)
 
     def test_a_checkpoint_holds_the_state_at_its_time(self, tmp_path: Any) -> None:
         original = self.start()
         saved = original.save(str(tmp_path / "before the first iteration"))
-        first = _train(original, self.iterations)
+        _train(original, 1)
         original.restore(saved)
-        assert _train(original, self.iterations) == first
+        assert _train(original, self.iterations) == self.curve(0)
 
     def test_the_same_seed_gives_the_same_curve(self) -> None:
-        first, second = (_train(self.start(seed=1), self.iterations) for _ in range(2))
-        assert first == second
+        assert _train(self.start(seed=1), self.iterations) == self.curve(1)
 
     def test_another_seed_gives_another_curve(self) -> None:
         import pytest
 
         if not self.seed_matters:
             pytest.skip("its seed does not matter")
-        first, second = (_train(self.start(seed=seed), self.iterations) for seed in (1, 2))
-        assert first != second
+        assert self.curve(1) != self.curve(2)
 
     def test_trials_of_one_process_do_not_influence_each_other(self) -> None:
-        alone = [_train(self.start(seed=seed), self.iterations) for seed in (1, 2)]
         pair = [self.start(seed=1), self.start(seed=2)]
         turns = [[_train(trial, 1)[0] for trial in pair] for _ in range(self.iterations)]
-        assert [list(curve) for curve in zip(*turns, strict=True)] == alone
+        assert [list(curve) for curve in zip(*turns, strict=True)] == [self.curve(1), self.curve(2)]
 
     def test_an_unknown_hyperparameter_is_refused_by_name(self) -> None:
         import pytest
@@ -145,33 +159,35 @@ class TrainableContract:
         _train(used, self.iterations)
         if not used.reset({**self.config, "seed": 2, "sweep_seed": 0}):
             pytest.skip("cannot be reset")
-        assert _train(used, self.iterations) == _train(self.start(seed=2), self.iterations)
+        assert _train(used, self.iterations) == self.curve(2)
 
     def test_global_random_states_are_neither_used_nor_changed(self) -> None:
-        found = []
-        for seed in (1, 2):
-            with global_randomness(seed):
-                before = global_states()
-                found.append(_train(self.start(), self.iterations))
-                assert before.items() <= global_states().items()
-        assert found[0] == found[1]
+        expected = self.curve(0)
+        with global_randomness(1):
+            before = global_states()
+            assert _train(self.start(), self.iterations) == expected
+            assert before.items() <= global_states().items()
 
     def test_stopping_a_trial_leaves_the_others_alone(self) -> None:
-        undisturbed = _train(self.start(), self.iterations + 1)
         first, second = self.start(), self.start()
         _train(first, 1)
         first_result = _train(second, 1)
         self.stop(first)
+        undisturbed = [_comparable(result) for result in self.results(0)]
         assert first_result + _train(second, self.iterations) == undisturbed
 
     def test_a_stopped_trial_is_garbage_collected(self) -> None:
-        trial = self.start()
-        _train(trial, 1)
-        self.stop(trial)
-        kept = weakref.ref(trial)
-        del trial
-        gc.collect()
-        assert kept() is None
+        gc.freeze()  # the collection below then looks at this trial's objects only
+        try:
+            trial = self.start()
+            _train(trial, 1)
+            self.stop(trial)
+            kept = weakref.ref(trial)
+            del trial
+            gc.collect()
+            assert kept() is None
+        finally:
+            gc.unfreeze()
 
     def test_it_has_all_members_of_each_of_its_capabilities(self) -> None:
         assert list(map(str, contract.problems(self._class, self._class.__name__))) == []
@@ -182,7 +198,7 @@ class TrainableContract:
     def test_trials_train_on_shared_data_as_on_their_own(self) -> None:
         import pickle
 
-        own = _train(self.start(), self.iterations)
+        own = self.curve(0)
         trainable = self.needs(contract.SharesData)
         shared = trainable.shared(self.settings(), sweep_seed=0)
         trainable.adopt(self.settings(), pickle.loads(pickle.dumps(shared)), sweep_seed=0)
@@ -205,8 +221,7 @@ class TrainableContract:
             for curve, trial in zip(curves, together, strict=True):
                 curve += _train(trial, 1)
         for curve, seed in zip(curves, (1, 2, 3), strict=True):
-            alone = _train(self.start(seed=seed), self.iterations)
-            for result, expected in zip(curve, alone, strict=True):
+            for result, expected in zip(curve, self.curve(seed), strict=True):
                 assert result == pytest.approx(expected, rel=self.lane_tolerance, abs=self.lane_tolerance)
 
     def test_a_restored_trial_trains_in_lanes(self, tmp_path: Any) -> None:
@@ -287,8 +302,12 @@ def _is_setting(trial: Any, name: str) -> bool:
 
 def _train(trial: Any, iterations: int) -> list[dict[str, Any]]:
     """Train a trial for ``iterations`` more, and return its own metrics of each, without times."""
-    results = [_metrics(trial.train()) for _ in range(iterations)]
-    return [{name: result[name] for name in result if not name.endswith("seconds")} for result in results]
+    return [_comparable(trial.train()) for _ in range(iterations)]
+
+
+def _comparable(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a result's own metrics without times."""
+    return {name: value for name, value in _metrics(result).items() if not name.endswith("seconds")}
 
 
 def _metrics(result: Mapping[str, Any]) -> dict[str, Any]:
