@@ -42,8 +42,8 @@ def combined(*columns):
     return [{key: value for part in columns for key, value in part[i % len(part)].items()} for i in rows]
 
 
-# The small configuration of each model, and the options added to it, several at a time. If a test fails for one
-# combination only, try its options one by one.
+# The small configuration of each model, and the options added to it, several at a time. If a test fails for
+# one combination only, try its options one by one.
 MODELS = {
     MLP: (
         SMALL,
