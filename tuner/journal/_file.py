@@ -20,6 +20,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from tuner.journal.events import Event, TrialEvent
 from tuner.storage.disk import is_shared, trouble
 from tuner.storage.lock import FolderLock
 
-__all__ = ["FILE_NAME", "Event", "Journal", "fingerprint", "read"]
+__all__ = ["FILE_NAME", "Event", "Follower", "Journal", "fingerprint", "read"]
 
 FILE_NAME = "journal.sqlite"
 
@@ -40,6 +41,9 @@ _SECONDS_BETWEEN_FOLDS = 10.0
 """The interval of ``fold``. More frequent folds would only cost time."""
 
 _ATTEMPTS_TO_COPY = 20
+
+_BEFORE_ALL = -(2**63)
+"""Below any number of a row, also in a damaged file."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS events (
@@ -138,12 +142,26 @@ def read(folder: Path) -> Iterator[Event]:
     Checkpoint paths begin with ``checkpoints/`` and are relative to the folder. Raises ResultsError if the
     journal is missing or unreadable, or contains an invalid event.
     """
-    path = folder / FILE_NAME
-    reader = Reader(str(path))
-    for expected, row in enumerate(_rows(folder), start=1):
-        if row[0] != expected:
-            raise ResultsError(f"{path}: event {expected} is missing; the next one is {row[0]}")
-        yield reader.event(row[1:])
+    return Follower(folder).new()
+
+
+class Follower:
+    """Reads the events of the sweep in ``folder`` that earlier calls have not returned."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._reader = Reader(str(folder / FILE_NAME))
+        self.number = 0
+        """The number of the last event that was read, from 1."""
+
+    def new(self, most: int | None = None) -> Iterator[Event]:
+        """Yield the next events, at most ``most``. Raises ResultsError as ``read`` does."""
+        for row in islice(_rows(self._folder, after=self.number or None), most):
+            if row[0] != self.number + 1:
+                path = self._folder / FILE_NAME
+                raise ResultsError(f"{path}: event {self.number + 1} is missing; the next one is {row[0]}")
+            self.number += 1
+            yield self._reader.event(row[1:])
 
 
 def fingerprint(folder: Path) -> str:
@@ -161,7 +179,8 @@ def _inner_folder_hint(folder: Path) -> str:
     return f", as in {newest.parent}" if newest is not None else ""
 
 
-def _rows(folder: Path) -> Iterator[tuple[Any, ...]]:
+def _rows(folder: Path, *, after: int | None = None) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows after a number, in order; ``None``: all of them."""
     path = folder / FILE_NAME
     if not path.is_file():
         what = f"{folder}: holds no sweep; must be a results folder with a {FILE_NAME}"
@@ -172,7 +191,8 @@ def _rows(folder: Path) -> Iterator[tuple[Any, ...]]:
             if connection.execute("SELECT count(*) FROM sqlite_schema").fetchall() == [(0,)]:
                 return  # its driver ended before it wrote anything
             yield from connection.execute(
-                "SELECT number, time, kind, trial, data FROM events ORDER BY number"
+                "SELECT number, time, kind, trial, data FROM events WHERE number > ? ORDER BY number",
+                [_BEFORE_ALL if after is None else after],
             )
     except (sqlite3.Error, UnicodeDecodeError) as error:  # a damaged page may contain invalid text
         raise ResultsError(f"{path}: cannot be read as a journal: {error}") from None
