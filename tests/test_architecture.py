@@ -196,6 +196,7 @@ def test_broad_excepts_exist_only_at_the_boundaries_to_user_code_and_ray():
         "tuner/cluster/connection.py",
         "tuner/cluster/loggers.py",
         "tuner/model_selection/_sequential.py",
+        "tuner/trackers/service.py",
         "tuner/worker/function.py",
         "tuner/worker/setup.py",
         "tuner/worker/process.py",
@@ -240,6 +241,7 @@ def test_the_command_line_is_frozen():
         "schema": [],
         "mcp": [],
         "logs": ["results", "trial"],
+        "sync": ["--set", "--to", "--trust", "results"],
     }
 
 

@@ -1,28 +1,41 @@
-"""Loggers: Ray Tune callbacks that receive each result as it arrives. A sweep has none by default."""
+"""Loggers: what receives each result as it arrives. A sweep has none by default.
+
+A logger is a tracker, which a process of its own fills from the journal (``tuner.trackers``), or a Ray Tune
+callback, which the driver calls.
+"""
 
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from pydantic import Field
 
 from tuner.code.importing import import_tune
 from tuner.errors import Problem, SpecError, said
-from tuner.spec import Spec, describe, kind_and_settings, locate
+from tuner.spec import Flag, Spec, describe, kind_and_settings, locate
 from tuner.synonyms import tracker
 
 if TYPE_CHECKING:
     from ray.tune import Callback
 
+TRACKERS = {
+    "mlflow": "tuner.trackers._mlflow:MlflowSpec",
+}
+"""Short name of a tracker -> class."""
+
 LOGGERS = {
+    **TRACKERS,
     "csv": "tuner.trackers._csv:CsvLogger",
     "json": "ray.tune.logger:JsonLoggerCallback",
     "tensorboard": "ray.tune.logger:TBXLoggerCallback",
 }
-"""Short name -> class. Each logger writes one folder per trial below ``logs`` in the results folder."""
+"""Short name of a logger -> class. ``csv``, ``json`` and ``tensorboard`` write below ``logs`` in the results
+folder."""
 
 _LIBRARIES = {
     "ray.air.integrations.comet": ("comet_ml", "comet-ml"),
@@ -37,11 +50,54 @@ Ray 2.60 imports these modules without the library. It fails only when the logge
 """
 
 
+class Identity(NamedTuple):
+    """The sweep that a tracker receives."""
+
+    id: str
+    name: str
+    folder: Path
+    """The results folder."""
+
+    @property
+    def series(self) -> str:
+        """The name without a final number, which repeated runs of one sweep file share."""
+        return re.sub(r"-\d+$", "", self.name)
+
+
+class TrackerSpec(Spec):
+    """The settings of a tracker. Each subclass is one tracker, for one library."""
+
+    kind: ClassVar[str]
+    library: ClassVar[str]
+    """The module that must be installed."""
+    extra: ClassVar[str]
+    """The extra of this package that installs it."""
+
+    checkpoint: Flag = Field(
+        default=True, description="whether to send the checkpoint of the best trial at the end of the sweep"
+    )
+
+    def problems(self) -> list[Problem]:
+        """Return what prevents the use of the tracker on this machine. Opens no connection."""
+        if find_spec(self.library) is not None:
+            return []
+        what = f"'{self.kind}' needs {self.library}, which is not installed"
+        return [Problem("", f"{what}; pip install 'tuner-ray[{self.extra}]'")]
+
+    def destination(self, identity: Identity) -> str:
+        """Return the place that the results go to, which identifies it. Opens no connection."""
+        raise NotImplementedError
+
+    def open(self, identity: Identity) -> Any:
+        """Connect, and return a ``tuner.trackers.sender.Tracker``. Raises errors of the library."""
+        raise NotImplementedError
+
+
 class LoggerSpec(Spec):
     """A logger and its arguments."""
 
     kind: str = Field(description="short name or package.module:Class, a ray.tune.Callback")
-    settings: dict[str, Any] = Field(default_factory=dict, description="arguments of the callback")
+    settings: dict[str, Any] = Field(default_factory=dict, description="settings of the logger")
 
     @classmethod
     def parse(cls, value: Any) -> LoggerSpec:
@@ -59,11 +115,30 @@ class LoggerSpec(Spec):
         """Return the logger as a sweep file writes it."""
         return {"kind": self.kind, **self.settings}
 
-    def check(self) -> type[Callback]:
+    def tracker(self) -> TrackerSpec | None:
+        """Return the tracker's settings; ``None``: the logger is a Ray Tune callback.
+
+        Raises SpecError when the settings are wrong.
+        """
+        if self.kind not in TRACKERS:
+            return None
+        spec: TrackerSpec = locate(self.kind, TRACKERS, what="tracker")(**self.settings)
+        return spec
+
+    def check(self) -> type[TrackerSpec] | type[Callback]:
         """Return the logger's class.
 
         Raises SpecError when there is no such class, its library is missing, or it rejects the settings.
         """
+        found = self.tracker()
+        if found is None:
+            return self._callback()
+        if problems := found.problems():
+            raise SpecError(problems)
+        return type(found)
+
+    def _callback(self) -> type[Callback]:
+        """Return the callback's class."""
         import_tune()
         from ray.tune import Callback
 
@@ -84,8 +159,8 @@ class LoggerSpec(Spec):
         return found
 
     def build(self) -> Callback:
-        """Return the callback. Raises SpecError when it cannot be built."""
-        found = self.check()
+        """Return the callback of a logger that is no tracker. Raises SpecError when it cannot be built."""
+        found = self._callback()
         try:
             return found(**self.settings)
         except Exception as error:

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 import tuner
-from tuner.cli import reference, results, starting, sweeps
+from tuner.cli import reference, results, starting, sweeps, syncing
 from tuner.cli.options import INTERRUPTED, NOTHING_FINISHED, OK, WRONG_INPUT, complain, print_json
 from tuner.cli.parsing import CommandParser
 from tuner.errors import Problem, SpecError, TunerError
@@ -56,6 +56,6 @@ def parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--version", action="version", version=f"tuner {tuner.__version__}")
     verbs = command.add_subparsers(title="verbs", required=True, metavar="VERB")
-    for group in (starting, sweeps, results, reference):
+    for group in (starting, sweeps, results, syncing, reference):
         group.add_to(verbs)
     return command

@@ -170,9 +170,11 @@ def _plan(options: argparse.Namespace) -> int:
 
 
 def _build_loggers(sweep: Sweep) -> None:
-    """Build each logger, because some problems appear only then. Raises SpecError with all of them."""
+    """Build each callback, because some problems appear only then. Raises SpecError with all of them."""
     problems: list[Problem] = []
     for number, logger in enumerate(sweep.loggers):
+        if logger.tracker() is not None:
+            continue
         try:
             logger.build()
         except SpecError as error:

@@ -33,7 +33,7 @@ class _Trial(Trial):
     """A trial whose class is not looked up in Ray's registry, since the workers know the class."""
 
     logs: Path | None = None
-    """The folder for the loggers' files of this trial."""
+    """The folder for the files of Ray's callbacks for this trial."""
 
     def get_trainable_cls(self) -> Any:
         return Trainable
@@ -93,7 +93,7 @@ class SearchAdapter(SearchAlgorithm):
             trial_dirname_creator=lambda trial: trial.trial_id,
         )
         trial.run_metadata.checkpoint_manager = Checkpoints(sweep.objective)
-        if sweep.loggers:
+        if any(logger.tracker() is None for logger in sweep.loggers):
             trial.logs = self._logs / trial.trial_id
         return trial
 

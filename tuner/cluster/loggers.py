@@ -1,4 +1,4 @@
-"""``Loggers``: calls a sweep's loggers, with trial names that are unique across sweeps.
+"""``Loggers``: calls the Ray Tune callbacks of a sweep, with trial names that are unique across sweeps.
 
 Ray Tune's callbacks name a run after its trial and experiment. In our sweeps these are always ``00000`` and
 ``checkpoints``, so we pass a trial with a unique id instead. A logger that fails ends the sweep, which can be
@@ -44,13 +44,15 @@ class NamedTrial:
 
 
 class Loggers:
-    """The loggers of a sweep. Raises SpecError if one cannot be created."""
+    """The loggers of a sweep that are Ray Tune callbacks. Raises SpecError if one cannot be created."""
 
     def __init__(self, sweep: Sweep, sweep_id: str) -> None:
         self._sweep = sweep
         self._id = sweep_id
         self._callbacks: list[tuple[str, Callback]] = []
         for number, spec in enumerate(sweep.loggers):
+            if spec.tracker() is not None:
+                continue
             try:
                 self._callbacks.append((spec.kind, spec.build()))
             except SpecError as error:

@@ -20,6 +20,7 @@ from tuner.cluster.log import log, written
 from tuner.cluster.origin import PLACE, beginning
 from tuner.cluster.page import LivePage
 from tuner.cluster.progress import Progress, chosen
+from tuner.cluster.tracking import Tracking
 from tuner.code.fingerprint import fingerprint
 from tuner.code.importing import import_tune, importing
 from tuner.errors import ClusterError, LoggerError, ResultsError
@@ -166,6 +167,10 @@ def carry_out(
                 at_end.enter_context(written(folder, verbose=verbose))
                 log.info("sweep %s: %s, tuner %s", sweep.name, sweep.trainable.name, tuner.__version__)
                 pool.share(shared, Results(str(folder.absolute()), journal.token))
+                notes = list(notes)
+                at_end.enter_context(
+                    Tracking(folder, sweep.loggers, tell=notes.append, in_a_hurry=interrupted.is_set)
+                )
                 at_end.enter_context(LivePage(folder))
                 try:
                     if progress is not None:
@@ -226,7 +231,7 @@ def _drive(
     events: list[Event],
     progress: Progress | None,
     interrupted: _Interruption,
-    notes: Sequence[str],
+    notes: list[str],
 ) -> None:
     """Run trials until all have ended, a budget is used up, or the user interrupts the sweep."""
     with importing():
@@ -240,7 +245,7 @@ def _drive(
     state = SweepState.begin(sweep)
     pending, history = replay(state, events), History.of(events)
     driver = SweepDriver(state, journal)
-    driver.notes += notes
+    driver.notes = notes  # the trackers add theirs
     driver.seconds_before = history.clock.driven
     for event in events:
         driver.recent.add(event)

@@ -272,11 +272,11 @@ ESTIMATORS: Mapping[str, str] = {
 
 TRACKERS: Mapping[str, str] = {
     "ray.air.integrations.wandb:WandbLoggerCallback": "wandb weights_and_biases wandb_logger_callback",
-    "ray.air.integrations.mlflow:MLflowLoggerCallback": "mlflow mlflow_logger_callback",
+    "mlflow": "ml_flow mlflow_logger mlflow_logger_callback",
     "ray.air.integrations.comet:CometLoggerCallback": "comet comet_ml comet_logger_callback",
     "ray.tune.logger.aim:AimLoggerCallback": "aim aim_logger_callback",
 }
-"""Import path of a logger -> names that a user may write in its place."""
+"""Short name or import path of a logger -> names that a user may write in its place."""
 
 METRICS: Mapping[Literal["min", "max"], str] = {
     "max": "accuracy acc balanced_accuracy top_1_accuracy top_5_accuracy categorical_accuracy auc roc_auc "
