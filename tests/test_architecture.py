@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = (
     {"errors"},
     {"client", "code", "contract", "pareto", "ray_internals", "synonyms"},
-    {"hints", "storage"},
+    {"hints", "integrations", "storage"},
     {"spec"},
     {"objective", "space"},
     {"journal", "logger"},
@@ -80,6 +80,12 @@ def test_each_part_imports_only_lower_layers(path):
         return
     used = {name.split(".")[1] for name in imports(path) if name.startswith("tuner.")} & LAYER.keys()
     assert {other for other in used - {part} if LAYER[other] >= LAYER[part]} == set()
+
+
+@pytest.mark.parametrize("path", files("tuner/integrations"), ids=lambda path: path.stem)
+def test_integrations_import_nothing_of_tuner_but_its_client(path):
+    used = {name for name in imports(path) if name.split(".")[0] == "tuner"}
+    assert used <= {"tuner", "tuner.client", "tuner.integrations"}
 
 
 def test_every_part_has_a_layer():

@@ -139,7 +139,7 @@ def restore(**objects: Any) -> dict[str, Any]:
     for each in objects.values():
         if hasattr(each, "param_groups"):
             apply_config(config(), each, [s for s in schedulers if getattr(s, "optimizer", each) is each])
-    _set_random_states(saved["random"])
+    set_random_states(saved["random"])
     return dict(saved["values"])
 
 
@@ -298,7 +298,7 @@ def _writer(state: Mapping[str, Any]) -> Callable[[str], None]:
 
     def write(folder: str) -> None:
         states = {name: each.state_dict() for name, each in objects.items()}
-        content = {"objects": states, "values": values, "random": _random_states()}
+        content = {"objects": states, "values": values, "random": random_states()}
         if "torch" in sys.modules:
             sys.modules["torch"].save(content, Path(folder, f"{_STATE}.pt"))
         else:
@@ -316,7 +316,8 @@ def _read_state(folder: Path) -> dict[str, Any]:
     return dict(torch.load(path, map_location="cpu", weights_only=True))
 
 
-def _random_states() -> dict[str, Any]:
+def random_states() -> dict[str, Any]:
+    """Return the states of the random generators of Python, NumPy and PyTorch: plain values, tensors."""
     version, numbers, gauss = random.getstate()
     states: dict[str, Any] = {"python": [version, list(numbers), gauss]}
     if "numpy" in sys.modules:
@@ -329,7 +330,8 @@ def _random_states() -> dict[str, Any]:
     return states
 
 
-def _set_random_states(states: Mapping[str, Any]) -> None:
+def set_random_states(states: Mapping[str, Any]) -> None:
+    """Restore what ``random_states`` returned, for the libraries that are imported."""
     version, numbers, gauss = states["python"]
     random.setstate((version, tuple(numbers), gauss))
     if "numpy" in states and "numpy" in sys.modules:

@@ -16,7 +16,7 @@ _FENCE = re.compile(
 _MARKS = re.compile(r"((?:^ *<!--(?:(?!-->).)*-->\s*)+)\Z", re.MULTILINE | re.DOTALL)
 _MARK = re.compile(r"<!--\s*(?P<name>[a-z ]+):\s*(?P<value>.*?)\s*-->", re.DOTALL)
 
-MARKS = {"not run", "run with", "first", "exit code", "part of", "wrong"}
+MARKS = {"not run", "run with", "first", "exit code", "part of", "wrong", "needs"}
 """The marks that a comment before a block may set.
 
 - ``not run: REASON``: no test runs the block.
@@ -24,6 +24,7 @@ MARKS = {"not run", "run with", "first", "exit code", "part of", "wrong"}
 - ``first: COMMANDS``: commands that run before the block, one per line.
 - ``exit code: N``: the expected exit code of the last command.
 - ``part of: FILE``: the YAML replaces its keys in this sweep file of the page.
+- ``needs: MODULES``: the block runs only where these are installed. They are not part of the tests' packages.
 - ``wrong: REASON``: the sweep file is not valid, and a later block shows why.
 """
 

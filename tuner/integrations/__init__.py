@@ -1,0 +1,1 @@
+"""Callbacks that report to ``tuner.client`` from the trainers of other libraries."""
