@@ -33,8 +33,12 @@ def looked_up(data: dict[str, Any], folder: Path) -> dict[str, Any]:
             return [rewrite(each) for each in value]
         if isinstance(value, dict):
             paths = {key: path_beside(each, folder) for key, each in value.items() if _is_path(key, each)}
-            kind = value.get("kind")
-            return {**value, **paths, **({"kind": beside(kind, folder)} if isinstance(kind, str) else {})}
+            code = {
+                key: beside(value[key], folder)
+                for key in ("kind", "objective")
+                if isinstance(value.get(key), str)
+            }
+            return {**value, **paths, **code}
         return value
 
     found = {key: rewrite(value) if key in _NAMING else value for key, value in data.items()}

@@ -72,7 +72,9 @@ def outside(
         if not any(problem.where == "trainable" for problem in problems):
             if "resources" in parts:
                 problems += trainable.gpu_problems(parts["resources"].gpu)
-            if scheduler is not None:
+            if scheduler is not None and trainable.takes_trial:
+                problems += _pruning_problems(scheduler)
+            elif scheduler is not None:
                 problems += _reconfiguration_problems(trainable, scheduler)
     return [*problems, *_logger_problems(parts.get("loggers", []))]
 
@@ -121,6 +123,15 @@ def _reconfiguration_problems(trainable: TrainableSpec, scheduler: SchedulerSpec
         found = trainable.value_problems(name, value)
         problems += [Problem("scheduler", f"{problem} ({trainable.name})") for problem in found]
     return problems
+
+
+def _pruning_problems(scheduler: SchedulerSpec) -> list[Problem]:
+    """Return a problem if a scheduler needs checkpoints, which an Optuna objective does not write."""
+    if not (scheduler.pauses or scheduler.reconfigures):
+        return []
+    what = "pauses trials, but an Optuna objective writes no checkpoints to continue from"
+    suitable = [name for name, cls in SCHEDULERS.items() if cls.compares and not cls.pauses]
+    return [Problem("scheduler", f"{what}; use {' or '.join(suitable)}")]
 
 
 def metrics_of(objective: Any) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
+from tuner.code.functions import OPTUNA_OBJECTIVE
 from tuner.logger import LOGGERS
 from tuner.schedulers import SCHEDULERS
 from tuner.searchers import SEARCHERS
@@ -57,14 +58,15 @@ def sweep_schema() -> Schema:
         "description": parts["objective"]["description"],
         "anyOf": [*one, several],
     }
-    parts["space"] |= {"$ref": "#/$defs/space"}
+    parts["space"] |= {"anyOf": [{"$ref": "#/$defs/space"}, {"type": "object", "maxProperties": 0}]}
     for model in chain(*map(_models, trainables().values())):
         definitions.pop(_name_of(refs[model]), None)  # the schema refers to their copies only
     return {
         "$schema": DIALECT,
         **own,
         "description": "A sweep file of tuner",
-        "allOf": [_with_its_space(name) for name in trainables()],
+        "required": [name for name in own["required"] if name != "space"],
+        "allOf": [_needs_space(), *(_with_its_space(name) for name in trainables())],
         "$defs": {**definitions, **space_definitions()},
     }
 
@@ -146,7 +148,24 @@ def _trainable(refs: Mapping[type[BaseModel], Schema], definitions: dict[str, Sc
             others=config.get("additionalProperties", False),
         )
         forms.append({"$ref": f"#/$defs/trainable-{name}"})
-    return [*forms, _with_any_settings(_IMPORT_PATH)]
+    return [*forms, _optuna_objective(), _with_any_settings(_IMPORT_PATH)]
+
+
+def _optuna_objective() -> Schema:
+    return {
+        "type": "object",
+        "description": "an Optuna objective: a function of a trial, which names its hyperparameters",
+        "properties": {"kind": {"const": OPTUNA_OBJECTIVE}, "objective": _IMPORT_PATH},
+        "required": ["kind", "objective"],
+        "additionalProperties": False,
+    }
+
+
+def _needs_space() -> Schema:
+    """Require a space unless the trainable is an Optuna objective."""
+    names_its_own = {"properties": {"trainable": _with_any_settings({"const": OPTUNA_OBJECTIVE})}}
+    space = {"properties": {"space": {"$ref": "#/$defs/space"}}}
+    return {"if": {"not": names_its_own}, "then": {"required": ["space"], **space}}
 
 
 def _logger() -> list[Schema]:

@@ -7,6 +7,7 @@ import re
 import sys
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -84,7 +85,10 @@ class Sweep(Spec):
     trainable: Annotated[
         TrainableSpec, PlainValidator(TrainableSpec.parse), PlainSerializer(TrainableSpec.to_dict)
     ] = Field(description="the trainable to tune: a name, or a mapping with kind and settings")
-    space: SearchSpace = Field(description="the search space: hyperparameters, constants and constraints")
+    space: SearchSpace = Field(
+        description="the search space: hyperparameters, constants and constraints; required, unless the "
+        "trainable is an Optuna objective"
+    )
     objective: Objective = Field(description="the metric to optimise and its direction, or a list of several")
     budget: Budget = Field(description="limits of the sweep and of each of its trials")
     searcher: Annotated[
@@ -132,6 +136,17 @@ class Sweep(Spec):
         # Ray's processes import from the current folder first. Python imports from the script's folder first.
         for folder in {os.getcwd(), sys.path[0] or os.getcwd()}:
             refuse_hiding(Path(folder))
+        return data
+
+    @model_validator(mode="before")
+    @classmethod
+    def _open_space(cls, data: Any) -> Any:
+        """An Optuna objective names its hyperparameters while it runs, unless the sweep has a space."""
+        if not isinstance(data, Mapping) or data.get("space"):
+            return data
+        with suppress(SpecError):  # reported with the other problems
+            if TrainableSpec.parse(data.get("trainable")).takes_trial:
+                return {**data, "space": SearchSpace.defined_by_run()}
         return data
 
     @model_validator(mode="after")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pydantic import Field
 
 from tuner import contract
-from tuner.code.functions import misfit
+from tuner.code.functions import OPTUNA_OBJECTIVE, OptunaObjective, misfit, objective_misfit
 from tuner.code.importing import import_tune, importing
 from tuner.code.modules import import_path
 from tuner.declarations import (
@@ -74,6 +74,9 @@ class TrainableSpec(Spec):
     settings: dict[str, Any] = Field(default_factory=dict)
     """Everything else under ``trainable:``."""
 
+    takes_trial: bool = False
+    """Whether it is an Optuna objective, a function of a trial (``kind: optuna_objective``)."""
+
     @classmethod
     def parse(cls, value: Any) -> TrainableSpec:
         """Build from a sweep's entry: a name, a mapping with ``kind`` and settings, a class or a function."""
@@ -81,6 +84,8 @@ class TrainableSpec(Spec):
             return value
         if isinstance(value, Mapping):
             kind, rest = kind_and_settings(value, what="trainable")
+            if kind == OPTUNA_OBJECTIVE:
+                return cls(kind=_objective(rest), takes_trial=True)
             large = "; bind objects to the trainable with ray.tune.with_parameters"
             problems = [
                 problem.inside(key)
@@ -109,7 +114,13 @@ class TrainableSpec(Spec):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the trainable as a sweep file writes it."""
+        if self.takes_trial:
+            return {"kind": OPTUNA_OBJECTIVE, "objective": self.name}
         return {"kind": self.name, **self.settings}
+
+    def replaced_by(self, code: Any) -> dict[str, Any]:
+        """Return this part of a sweep with another class or function."""
+        return {**self.to_dict(), ("objective" if self.takes_trial else "kind"): code}
 
     @property
     def name(self) -> str:
@@ -158,6 +169,8 @@ class TrainableSpec(Spec):
                 what += f"; write {{kind: sklearn, estimator: {self.name}}}" if estimator else ""
                 raise SpecError([Problem("", what)])
             return found
+        if self.takes_trial:
+            return self._as_objective(found)
         if not callable(found):
             raise SpecError(
                 [Problem("", f"'{self.name}' must be a class or a function, got {describe(found)}")]
@@ -165,6 +178,13 @@ class TrainableSpec(Spec):
         if (reason := misfit(found, self.name)) is not None:
             raise SpecError([Problem("", reason)])
         return found
+
+    def _as_objective(self, found: Any) -> OptunaObjective:
+        what = f"'{self.name}' must be a function of a trial, got {describe(found)}"
+        reason = objective_misfit(found, self.name) if callable(found) else what
+        if reason is not None:
+            raise SpecError([Problem("objective", reason)])
+        return OptunaObjective(found)
 
     def problems(
         self,
@@ -345,6 +365,22 @@ class TrainableSpec(Spec):
     def given(self, config: Config, *, seed: int, sweep_seed: int) -> dict[str, Any]:
         """Return the mapping that the trainable receives: hyperparameters, settings and the two seeds."""
         return {**config, **self.settings, "seed": seed, "sweep_seed": sweep_seed}
+
+
+def _objective(settings: Mapping[str, Any]) -> Any:
+    """Return the objective in the settings of ``kind: optuna_objective``."""
+    problems = [
+        Problem("", f"unknown key '{key}'{did_you_mean(key, ['objective'])}")
+        for key in settings
+        if key != "objective"
+    ]
+    objective = settings.get("objective")
+    if not (isinstance(objective, str) or callable(objective)):
+        example = f"as in {{kind: {OPTUNA_OBJECTIVE}, objective: objective.py:objective}}"
+        problems.append(Problem("objective", f"must name a function of a trial, {example}"))
+    if problems:
+        raise SpecError(problems)
+    return objective
 
 
 def _remedy(name: str) -> str | None:

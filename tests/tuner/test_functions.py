@@ -89,8 +89,8 @@ REFUSED = {
     """
     def run(trial):
         return trial.suggest_float("lr", 0.0, 1.0)
-    """: "gets its hyperparameters from an Optuna trial; define them under 'space' "
-    "and read them from the configuration, such as config['lr']",
+    """: "gets its hyperparameters from an Optuna trial; "
+    "write {kind: optuna_objective, objective: train.py:run}",
 }
 
 TAKEN = [

@@ -16,26 +16,27 @@ from ray.tune.result import RESULT_DUPLICATE, SHOULD_CHECKPOINT
 from ray.tune.schedulers import TrialScheduler
 
 from tuner.cluster.actors import LaneActors, lanes_held
-from tuner.cluster.adapters import Request, SchedulerAdapter, SearchAdapter
+from tuner.cluster.adapters import Request, SchedulerAdapter, SearchAdapter, configure
 from tuner.cluster.checkpoints import take_checkpoints
 from tuner.cluster.driver import SweepDriver
 from tuner.cluster.fresh import Fresh
 from tuner.cluster.lanes import Pool
 from tuner.cluster.listener import Listener
 from tuner.cluster.loggers import Loggers
-from tuner.cluster.queueing import QueueingController, is_behind
+from tuner.cluster.queueing import NoWaitWarning, QueueingController, is_behind
 from tuner.cluster.retries import Retries
 from tuner.cluster.save_times import SaveTimes
 from tuner.cluster.worker_times import WorkerTimes
 from tuner.errors import ResultsError, TrialError, TunerError
 from tuner.journal import History
+from tuner.journal.events import Asked
 from tuner.objective import Ending
 from tuner.schedulers import Action, Decision
 from tuner.state import WORKER_LOSSES, Conclude, Pending, Save
 from tuner.storage.checkpoints import StorageFailed
 from tuner.worker import crash_report
-from tuner.worker.results import RESOURCE, SAVEABLE
-from tuner.worker.tasks import HALTED
+from tuner.worker.results import PRUNED, RESOURCE, SAVEABLE
+from tuner.worker.tasks import HALTED, QUESTION
 
 _SECONDS_TO_CLOSE = 20
 """A worker that cannot end its trial within this time is killed and replaced."""
@@ -49,16 +50,6 @@ others, and each worker that it tries loses lanes."""
 
 Saves = Literal["on demand", "by itself", "never"]
 """When a trial can write a checkpoint: when the driver requests it, when its function does so, or never."""
-
-
-class _NoWaitWarning:
-    """Replaces Ray's warning about trials that wait for 60 s, which fails in Ray 2.60 if there is no trial.
-
-    We create trials only for workers that are ready, and a cluster may need minutes to start the first one.
-    """
-
-    def on_no_available_trials(self, all_trials: list[Trial]) -> None:
-        return
 
 
 class Controller(QueueingController):
@@ -95,11 +86,12 @@ class Controller(QueueingController):
         self._saved = SaveTimes(None if saves == "never" else driver.sweep.checkpoint_every)
         self._is_winding_up = False
         self._halted: set[Trial] = set()
+        self._answers: dict[int, Asked] = {}  # trial -> the answer that its next request brings
         self._silence = Listener(driver, pool)
         self._checked = self._tidied = 0.0
         self._idle: list[Trial] = []  # trials on a worker that wait for a share of total_iterations
         self._actor_manager = LaneActors(pool, on_leak=driver.leaked)
-        self._insufficient_resources_manager = _NoWaitWarning()
+        self._insufficient_resources_manager = NoWaitWarning()
         self._actor_cleanup_timeout = _SECONDS_TO_CLOSE
         # We create trials only for workers that are ready, so Ray need not limit pending trials.
         self._max_pending_trials = 10**9
@@ -218,6 +210,7 @@ class Controller(QueueingController):
         worker = lease.worker
         self._driver.started(int(trial.trial_id), worker.where(), worker=worker.number)
         self._saved.now(int(trial.trial_id))
+        self._answers.pop(int(trial.trial_id), None)
         self._silence.started(int(trial.trial_id))
         super()._actor_started(tracked_actor, log)
         if isinstance(trial.placement_group_factory, Fresh):
@@ -238,7 +231,14 @@ class Controller(QueueingController):
         number = int(trial.trial_id)
         self._watch.heard(number)
         self._silence.heard(number)
+        if QUESTION in result:
+            self._answers[number] = self._driver.ask(number, **result[QUESTION])
+            configure(trial, self._driver)
+            self._queue_decision(trial, TrialScheduler.CONTINUE)
+            return TrialScheduler.CONTINUE
         if RESULT_DUPLICATE in result:
+            if PRUNED in result:
+                self._driver.pruned(number)
             return super()._process_trial_result(trial, result)
         action = self._follow(number, result)
         if not self._driver.state.trials[number].repeats:
@@ -285,11 +285,16 @@ class Controller(QueueingController):
         if trial in self._halted:
             return
         number = int(trial.trial_id)
-        due = self._saved.due_in(number)
-        request = self._driver.train_for(number, running=len(self._running_trials), save_after=due)
+        request = self._driver.train_for(
+            number,
+            running=len(self._running_trials),
+            save_after=self._saved.due_in(number),
+            answer=self._answers.get(number),
+        )
         if request is None:
             self._idle.append(trial)
             return
+        self._answers.pop(number, None)
         self._schedule_trial_task(
             trial=trial,
             method_name="train",

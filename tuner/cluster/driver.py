@@ -16,6 +16,7 @@ from tuner.cluster.log import log
 from tuner.errors import ResultsError
 from tuner.journal import Journal
 from tuner.journal.events import (
+    Asked,
     Checkpointed,
     Decision,
     Ended,
@@ -35,7 +36,7 @@ from tuner.objective import Ending
 from tuner.state import Instruction, Release, SweepState
 from tuner.storage.checkpoints import Folder, make_durable, remove
 from tuner.worker.memory import MemoryLeak
-from tuner.worker.tasks import TrainRequest
+from tuner.worker.tasks import Answer, TrainRequest
 
 # A worker sends a trial's results together after this time, since each answer costs a millisecond on both
 # sides. The time grows with the number of running trials, but the display must stay live.
@@ -69,6 +70,14 @@ class SweepDriver:
         if suggested is not None:
             self._journal.write(suggested)
         return suggested
+
+    def ask(self, trial: int, name: str, dimension: dict[str, Any]) -> Asked:
+        """Return the value of a hyperparameter that a running trial names, or why there is none."""
+        is_new = self.state.sweep.space.is_open and name not in self.state.trials[trial].config
+        asked = self.state.ask(trial, name, dimension)
+        if is_new:
+            self._journal.write(asked)
+        return asked
 
     def resume(self) -> Decision | None:
         """Return the paused trial that takes a free worker; ``None`` if none is ready."""
@@ -108,10 +117,14 @@ class SweepDriver:
                 self._record(instruction)
         return instructions
 
-    def train_for(self, trial: int, *, running: int, save_after: float | None = None) -> TrainRequest | None:
+    def train_for(
+        self, trial: int, *, running: int, save_after: float | None = None, answer: Asked | None = None
+    ) -> TrainRequest | None:
         """Return how far a trial may train before the driver needs its results; ``None`` if it must wait.
 
-        ``running`` is the number of running trials, ``save_after`` the time until the next checkpoint.
+        - ``running``: the number of running trials
+        - ``save_after``: the time until the next checkpoint
+        - ``answer``: the answer to the trial's last question
         """
         grant, incumbent = self.state.grant(trial), self.state.incumbent
         if grant is None:
@@ -122,6 +135,7 @@ class SweepDriver:
             better_than=incumbent.best if incumbent else None,
             or_equal=incumbent is not None and trial < incumbent.number,
             save_after=save_after,
+            answer=None if answer is None else Answer(answer.value, answer.error),
         )
 
     def _seconds_per_answer(self, running: int) -> float:
@@ -178,6 +192,10 @@ class SweepDriver:
     def time_is_up(self, trial: int) -> None:
         """Record that a running trial is stopped because its time is up."""
         self._record(self.state.time_is_up(trial))
+
+    def pruned(self, trial: int) -> None:
+        """Record that a trial ends itself because it is not promising."""
+        self._record(self.state.prune(trial))
 
     def end(self, trial: int, ending: Ending, error: str | None = None) -> None:
         """Record the end of a trial. Repeated calls do nothing."""

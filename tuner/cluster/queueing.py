@@ -15,6 +15,16 @@ from tuner.schedulers import Decision
 from tuner.state import TrialState
 
 
+class NoWaitWarning:
+    """Replaces Ray's warning about trials that wait for 60 s, which fails in Ray 2.60 if there is no trial.
+
+    We create trials only for workers that are ready, and a cluster may need minutes to start the first one.
+    """
+
+    def on_no_available_trials(self, all_trials: list[Trial]) -> None:
+        return
+
+
 class QueueingController(TuneController):
     """Assigns free workers to trials as the sweep's state decides."""
 

@@ -129,7 +129,7 @@ def _trainable(folder: Path, began: SweepBegan, given: Any) -> Any:
     given_name = TrainableSpec.parse(given).name
     if given_name != name:
         raise ResultsError(f"{folder}: its trainable is {name}, got {given_name}")
-    return {**recorded, "kind": given}
+    return TrainableSpec.parse(recorded).replaced_by(given)
 
 
 def _refuse_newer(event: SweepBegan | Resumed | None, folder: Path) -> None:

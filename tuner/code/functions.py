@@ -23,6 +23,32 @@ _PARSERS = {
 
 _SHOWN = 4
 
+OPTUNA_OBJECTIVE = "optuna_objective"
+"""The kind of a trainable that is a function of an Optuna trial."""
+
+
+class OptunaObjective:
+    """A function of an Optuna trial, as a trainable."""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self.function = function
+        self.__wrapped__ = function  # for ``inspect.unwrap``
+        self.__name__ = str(getattr(function, "__name__", type(function).__name__))
+
+    def __call__(self, trial: Any) -> Any:
+        return self.function(trial)
+
+
+def objective_misfit(function: Callable[..., Any], name: str) -> str | None:
+    """Return why ``function`` cannot be an Optuna objective; ``None`` if it can be one."""
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # a function in C may have no signature
+        return None
+    if inspect.iscoroutinefunction(function) or not _binds(signature):
+        return f"the objective '{name}' must be a function of one argument, the trial, got {signature}"
+    return None
+
 
 def misfit(function: Callable[..., Any], name: str) -> str | None:
     """Return why ``function`` cannot take the configuration, with a remedy; ``None`` if it can.
@@ -52,7 +78,7 @@ def misfit(function: Callable[..., Any], name: str) -> str | None:
         remedy = "write a function that takes the trial's configuration instead"
         return f"the function '{name}' reads its arguments from the command line ({parser}); {remedy}"
     if first is not None and first.name == "trial" and any(word.startswith("suggest_") for word in used):
-        remedy = "define them under 'space' and read them from the configuration, such as config['lr']"
+        remedy = f"write {{kind: {OPTUNA_OBJECTIVE}, objective: {name}}}"
         return f"the function '{name}' gets its hyperparameters from an Optuna trial; {remedy}"
     if _binds(signature) and not _is_plain(first):
         return None

@@ -154,6 +154,21 @@ class Suggested(TrialEvent):
 
 
 @dataclass(frozen=True)
+class Asked(TrialEvent):
+    """The running trial named a hyperparameter, and the searcher chose its value."""
+
+    kind = "asked"
+
+    name: Annotated[str, rules.TEXT]
+    """The name of the hyperparameter."""
+    dimension: Annotated[dict[str, Any], rules.OBJECT]
+    """Its dimension, as a sweep file writes it."""
+    value: Annotated[Any, rules.ANYTHING] = None
+    error: Annotated[str | None, rules.TEXT] = None
+    """Why there is no value."""
+
+
+@dataclass(frozen=True)
 class Started(TrialEvent):
     """The trial started or restarted, possibly from a checkpoint."""
 
@@ -367,6 +382,7 @@ EVENTS: dict[str, type[Event]] = {
     for cls in (
         SweepBegan,
         Suggested,
+        Asked,
         Started,
         Result,
         Decision,

@@ -11,6 +11,7 @@ from tuner.errors import ResultsError
 from tuner.journal._file import FILE_NAME, read
 from tuner.journal.events import (
     Action,
+    Asked,
     Checkpointed,
     Closed,
     Decision,
@@ -82,10 +83,15 @@ class TrialHistory:
     """The path of the checkpoint that is kept for its best value."""
     checkpoints: list[StoredCheckpoint] = field(default_factory=list)
     """The checkpoints that it can continue from, newest last."""
+    named: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """The hyperparameters that it named while it ran: name -> dimension, as a sweep file writes it."""
 
     def add(self, event: TrialEvent, history: History) -> None:
         """Apply the trial's next event."""
         match event:
+            case Asked(error=None):
+                self.config = {**self.config, event.name: event.value}
+                self.named[event.name] = event.dimension
             case Started():
                 self.state, self.error, self.stopped_early = "running", None, False
                 self.spans.append(Span(event))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tuner.journal.rules import is_number
@@ -25,6 +25,20 @@ def hyperparameters(space: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, list[Any]] = {}
     for name, entry in _walk({name: entry for name, entry in space.items() if name != "constraints"}):
         found.setdefault(name, []).append(entry)
+    return {name: _union(entries) for name, entries in found.items()}
+
+
+def named(trials: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return name -> entry of the hyperparameters that trials named while they ran.
+
+    ``trials``: name -> dimension for each trial
+    """
+    found: dict[str, list[Any]] = {}
+    for dimensions in trials:
+        for name, entry in dimensions.items():
+            entries = found.setdefault(name, [])
+            if entry not in entries:
+                entries.append(entry)
     return {name: _union(entries) for name, entries in found.items()}
 
 

@@ -13,7 +13,7 @@ from tuner.journal.events import Result
 from tuner.journal.history import STATES, Clock, State
 from tuner.objective import Objective
 from tuner.report._evaluation import read_evaluation
-from tuner.report._hyperparameters import has_types, hyperparameters, is_searched
+from tuner.report._hyperparameters import has_types, hyperparameters, is_searched, named
 from tuner.report._sweep import checked_sweep
 from tuner.report._trial import Trial, trial_id, trial_of
 
@@ -247,6 +247,7 @@ class Report:
         """Return the hyperparameters by name, in the sweep's order. Groups may share a name."""
         names = dict.fromkeys(name for trial in self.trials for name in trial.config)
         space = hyperparameters(self.sweep.get("space") or {})
+        space |= named(history.named for history in self._histories)
         return {**space, **{name: None for name in names if name not in space}}
 
     def searched(self) -> dict[str, Mapping[str, Any]]:

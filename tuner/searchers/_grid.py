@@ -23,6 +23,8 @@ class Grid(SearcherSpec):
     exhaustive: ClassVar[bool] = True
 
     def problems(self, space: SearchSpace) -> list[Problem]:
+        if space.is_open:
+            return super().problems(space)
         try:
             space.grid()
         except SpecError as error:

@@ -11,11 +11,12 @@ from pydantic import ConfigDict, Field, model_serializer, model_validator
 
 from tuner.errors import Problem, SpecError
 from tuner.objective import Ending, Objective
+from tuner.searchers._random import Random
 from tuner.searchers._study import StudySearcher
 from tuner.searchers.base import FailurePenalty, Searcher, SearcherSpec
 from tuner.searchers.settings import own_settings, schema_of_own, without_foreign
-from tuner.space import Config, SearchSpace
-from tuner.space.optuna import parameters
+from tuner.space import Config, Dimension, SearchSpace
+from tuner.space.optuna import ask, parameters
 from tuner.spec import Count, Flag, Number
 
 if TYPE_CHECKING:
@@ -110,6 +111,11 @@ class Optuna(SearcherSpec):
         return self.sampler not in ("qmc", "random")
 
     @property
+    def defines_by_run(self) -> bool:  # type: ignore[override]
+        """Return whether it can search an open space. A sequence needs all dimensions at once."""
+        return self.sampler != "qmc"
+
+    @property
     def many_objectives(self) -> bool:  # type: ignore[override]
         """Return whether the sampler learns from several objectives."""
         return self.sampler in ("tpe", "nsga2")
@@ -131,6 +137,8 @@ class Optuna(SearcherSpec):
         return without_foreign(dump(self), self.sampler, _SETTINGS)
 
     def build(self, space: SearchSpace, *, objective: Objective, seed: int) -> Searcher:
+        if space.is_open and not self.learns:
+            return Random().build(space, objective=objective, seed=seed)
         return _OptunaSearcher(self, space, objective, seed)
 
 
@@ -148,6 +156,9 @@ class _OptunaSearcher(StudySearcher):
 
     def suggest(self, trial: int) -> Config:
         self._discard(trial)
+        if self._space.is_open:
+            self._open[trial] = self._study.ask()
+            return {}
         if not self._spec.learns:
             # The suggestion must not depend on earlier calls.
             attempt = self._attempts[trial] = self._attempts.get(trial, -1) + 1
@@ -162,6 +173,10 @@ class _OptunaSearcher(StudySearcher):
 
     def take(self, trial: int, config: Config) -> None:
         self._discard(trial)
+        if self._space.is_open:  # ``config`` may lack some hyperparameters; the sampler chooses them
+            self._study.enqueue_trial(config)
+            self._open[trial] = self._study.ask()
+            return
         chosen = self._space.by_key(config)
         told = {key: self._parameters[key].to_optuna(value) for key, value in chosen.items()}
         if self._spec.sampler in _JOINT:
@@ -178,6 +193,9 @@ class _OptunaSearcher(StudySearcher):
                 parameter.ask(asked)
         if _PADDING in told:
             asked.suggest_float(_PADDING, 0.0, 1.0)
+
+    def ask(self, trial: int, name: str, dimension: Dimension) -> Any:
+        return ask(self._open[trial], name, dimension)
 
     def finish(self, trial: int, ending: Ending, value: float | None) -> None:
         # Optuna ranks pruned trials by their last iteration, then by the value reported there.

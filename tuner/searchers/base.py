@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field
 
 from tuner.errors import Problem
 from tuner.objective import Ending, Objective
-from tuner.space import Choice, Config, Ordered, SearchSpace
+from tuner.space import Choice, Config, Dimension, Ordered, SearchSpace
 from tuner.spec import Spec, unwrapped
 
 
@@ -38,6 +38,14 @@ class Searcher(ABC):
         Trials of an earlier sweep have negative numbers. Searchers that do not learn may ignore the call.
         """
         return
+
+    def ask(self, trial: int, name: str, dimension: Dimension) -> Any:
+        """Return a value for a hyperparameter that a running trial names, in an open space.
+
+        Each name is asked for once per trial. Raises ValueError if the dimension contradicts that of another
+        trial.
+        """
+        raise NotImplementedError
 
     def report(self, trial: int, iteration: int, value: float) -> None:
         """Record a running trial's finite objective after ``iteration`` (from 1, strictly increasing)."""
@@ -89,11 +97,16 @@ class SearcherSpec(Spec):
     """
     opaque: ClassVar[bool] = False
     """Whether it can search dimensions that can only be drawn and mutated, such as architectures."""
+    defines_by_run: ClassVar[bool] = False
+    """Whether it can search an open space, whose hyperparameters trials name while they run."""
     exhaustive: ClassVar[bool] = False
     """Whether it ends after ``size(space)`` suggestions."""
 
     def problems(self, space: SearchSpace) -> list[Problem]:
         """Return why this searcher cannot search ``space``; empty if it can."""
+        if space.is_open and not self.defines_by_run:
+            what = "must know the hyperparameters before trials run; write them under 'space', or use optuna"
+            return [Problem("", f"{what} or random")]
         problems = []
         if space.conditional and not self.conditions:
             what = "cannot search a space with conditions; random, optuna and evolution can"

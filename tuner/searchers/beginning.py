@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,8 @@ def start(spec: SearcherSpec, space: SearchSpace, *, objective: Objective, seed:
     Raises SpecError or ResultsError if ``problems`` or ``source_problems`` finds something.
     """
     searcher = spec.build(space, objective=objective, seed=seed)
+    if space.is_open:
+        return _PointsFirst(searcher, spec.initial_points) if spec.initial_points else searcher
     if spec.exhaustive:
         return searcher
     earlier = _earlier(spec, space, objective)
@@ -50,6 +52,9 @@ def start(spec: SearcherSpec, space: SearchSpace, *, objective: Objective, seed:
 def problems(spec: SearcherSpec, space: SearchSpace) -> list[Problem]:
     """Return why ``spec`` and its initial points do not fit ``space``; empty if they do. Reads no file."""
     found = spec.problems(space)
+    if space.is_open:
+        what = "needs the hyperparameters under 'space', because the objective names them while it runs"
+        return [*found, *([] if spec.warm_start is None else [Problem("warm_start", what)])]
     for number, point in enumerate(spec.initial_points):
         found += [problem.inside(f"initial_points.{number}") for problem in _point_problems(point, space)]
         if spec.exhaustive and not found and not space.contains({**space.constants, **point}):
@@ -89,6 +94,42 @@ def beginnings(spec: SearcherSpec, space: SearchSpace, *, objective: Objective) 
             "the searcher learns from them" if spec.learns else "the searcher's sequence continues after them"
         )
     return f"{earlier.in_words()}; {use}"
+
+
+class _PointsFirst(Searcher):
+    """Gives the first trials of an open space the values of the initial points, for the names that they have.
+
+    The searcher chooses the other values. It learns from all.
+    """
+
+    def __init__(self, searcher: Searcher, points: Sequence[Mapping[str, Any]]) -> None:
+        self._searcher = searcher
+        self._points = points
+
+    def suggest(self, trial: int) -> Config | None:
+        if trial < len(self._points):
+            self._searcher.take(trial, dict(self._points[trial]))
+            return {}
+        return self._searcher.suggest(trial)
+
+    def ask(self, trial: int, name: str, dimension: Dimension) -> Any:
+        point = self._points[trial] if trial < len(self._points) else {}
+        if name in point and not dimension.contains(point[name]):
+            what = f"'{name}' can never be {written(point[name])}; {dimension.in_words()}"
+            raise ValueError(f"searcher.initial_points.{trial}: {what}")
+        return self._searcher.ask(trial, name, dimension)
+
+    def report(self, trial: int, iteration: int, value: float) -> None:
+        self._searcher.report(trial, iteration, value)
+
+    def finish(self, trial: int, ending: Ending, value: float | None) -> None:
+        self._searcher.finish(trial, ending, value)
+
+    def finish_all(self, trial: int, ending: Ending, values: tuple[float, ...] | None) -> None:
+        self._searcher.finish_all(trial, ending, values)
+
+    def save(self, folder: Path) -> None:
+        self._searcher.save(folder)
 
 
 class _CompleteSearcher(Searcher):

@@ -89,6 +89,22 @@ class Parameter:
         raise AssertionError(self.distribution)
 
 
+def ask(trial: Trial, name: str, dimension: Dimension) -> Any:
+    """Return what the trial suggests for a ``Float``, ``Int`` or ``Choice``, in Optuna's own terms.
+
+    Unlike with ``Parameter``, values that were enqueued in the study are used as they are. Raises ValueError
+    if another trial has a dimension of another kind, or a choice of other values, with this name.
+    """
+    match dimension:
+        case Float(low=low, high=high, log=log, step=step):
+            return trial.suggest_float(name, low, high, log=log, step=step)
+        case Int(low=low, high=high, log=log, step=step):
+            return trial.suggest_int(name, low, high, log=log, step=step)
+        case Choice(choices=choices):
+            return trial.suggest_categorical(name, choices)
+    raise AssertionError(dimension)
+
+
 def parameters(dimensions: dict[str, Dimension], *, numeric: bool = False) -> dict[str, Parameter]:
     """Return key -> parameter. Raises SpecError for a dimension that Optuna cannot search."""
     return {key: Parameter(key, dimension, numeric=numeric) for key, dimension in dimensions.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from pydantic import GetCoreSchemaHandler
@@ -18,7 +18,7 @@ from tuner.space.constraints import Constraint
 from tuner.space.coverage import covered
 from tuner.space.dimension import UNSET, Dimension, check_grid_size
 from tuner.space.foreign import named_entries
-from tuner.space.reading import CONSTRAINTS, Slot, read
+from tuner.space.reading import CONSTRAINTS, Entries, Slot, read
 from tuner.space.repeat import Repeat
 from tuner.space.values import encoded, same
 from tuner.spec import describe
@@ -53,8 +53,21 @@ class SearchSpace:
     dimensions, key and name are equal.
     """
 
+    is_open = False
+    """Whether its hyperparameters are unknown until a trial names them. It then has no dimensions."""
+
     def __init__(self, entries: Mapping[str, Any]) -> None:
-        found = read(entries)
+        self._begin(read(entries))
+
+    @classmethod
+    def defined_by_run(cls) -> Self:
+        """Return a space whose hyperparameters each trial names while it runs, as in Optuna."""
+        space = cls.__new__(cls)
+        space._begin(Entries())
+        space.is_open = True
+        return space
+
+    def _begin(self, found: Entries) -> None:
         self._entries = found.entries
         self._slots: dict[str, Slot] = found.slots
         self._order = found.order
@@ -113,9 +126,8 @@ class SearchSpace:
     def as_written(self) -> Iterator[tuple[str, Dimension]]:
         """Yield the dimensions by key as the space writes them: those of a list once, by its own key."""
         for key, slot in self._slots.items():
-            if slot.place is None and not isinstance(slot.dimension, Constant):
-                dimension = slot.dimension
-                yield key, dimension.each if isinstance(dimension, Repeat) else dimension
+            if slot.place is None and not isinstance(found := slot.dimension, Constant):
+                yield key, found.each if isinstance(found, Repeat) else found
 
     def standing_for(self, name: str) -> list[Dimension]:
         """Return the dimensions, lists and constants with a name. Several groups may use the same name."""
@@ -180,12 +192,9 @@ class SearchSpace:
         Inactive dimensions are left out, and constants are added.
         """
         config = self.build(lambda key, _: chosen.get(key, UNSET))
-        lists = {slot.name for slot in self._slots.values() if slot.place is not None}
-        return {
-            name: [item for item in value if item is not UNSET] if name in lists else value
-            for name, value in config.items()
-            if value is not UNSET
-        }
+        for name in {slot.name for slot in self._slots.values() if slot.place is not None} & config.keys():
+            config[name] = [item for item in config[name] if item is not UNSET]
+        return {name: value for name, value in config.items() if value is not UNSET}
 
     def by_key(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return the values of the active dimensions by key."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from tuner.errors import ResultsError, TunerError
 from tuner.journal.events import (
     Action,
+    Asked,
     Decision,
     Ended,
     Event,
@@ -62,6 +63,8 @@ class _Replay:
         match event:
             case Suggested():
                 self._suggest(event)
+            case Asked():
+                self._ask(event)
             case Decision():
                 self._decide(event)
             case Reconfigured():
@@ -89,6 +92,12 @@ class _Replay:
         ):
             suggested = "no more trials" if found is None else f"{found.config}"
             raise _mismatch(event.trial, f"ran {event.config}, but the searcher suggests {suggested}")
+
+    def _ask(self, event: Asked) -> None:
+        found = self._state.ask(event.trial, event.name, event.dimension)
+        if (found.error is None) != (event.error is None) or not same(found.value, event.value):
+            what = f"ran {event.name}={event.value}, but the searcher suggests {found.value}"
+            raise _mismatch(event.trial, what)
 
     def _decide(self, event: Decision) -> None:
         """Compare a decision in the journal with the state's decision."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from tuner.journal.events import (
     Action,
+    Asked,
     Decision,
     Ended,
     Event,
@@ -30,6 +31,7 @@ from tuner.objective import ITERATIONS, SECONDS, Ending
 from tuner.pareto import front
 from tuner.searchers import Searcher, start
 from tuner.space import Config
+from tuner.state._asking import ask
 from tuner.state._trial import TrialState
 from tuner.sweep import Sweep
 
@@ -140,6 +142,13 @@ class SweepState:
             self.close()
         return Suggested(number, config, trial.seed)
 
+    def ask(self, trial: int, name: str, dimension: Mapping[str, Any]) -> Asked:
+        """Return the value of a hyperparameter that a running trial names, or why there is none.
+
+        - ``dimension``: as a sweep file writes it: a ``float``, ``int`` or ``choice``
+        """
+        return ask(self.trials[trial], name, dimension, space=self.sweep.space, searcher=self.searcher)
+
     def resume(self) -> Decision | None:
         """Return the paused trial that takes a free worker; ``None`` if none is ready."""
         decision = self._scheduler.resume()
@@ -188,6 +197,12 @@ class SweepState:
         state = self.trials[trial]
         reason = "its time (budget.trial_seconds) is up"
         return Decision(trial, Action.STOP, state.resource, state.last, reason=reason)
+
+    def prune(self, trial: int) -> Decision:
+        """Return the decision to stop a trial that asks for it."""
+        state = self.trials[trial]
+        state.ending = "stopped"
+        return Decision(trial, Action.STOP, state.resource, state.last, reason="the objective pruned it")
 
     def starts_left(self, trial: int) -> int:
         """Return how many times a trial may restart if its worker dies now and after each restart."""

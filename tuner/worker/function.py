@@ -18,11 +18,13 @@ from ray.tune.result import RESULT_DUPLICATE
 from ray.tune.trainable import FunctionTrainable, wrap_function
 
 from tuner import client
+from tuner.code.functions import OptunaObjective
 from tuner.errors import TrialError
 from tuner.ray_internals.tune import TrainingResult, get_session, in_tune_session
 from tuner.worker import results as guard
 from tuner.worker.channel import Channel
 from tuner.worker.session import InProcess, Session, Stopped
+from tuner.worker.tasks import QUESTION, Answer, Question
 
 _channel: Channel | None = None
 """The socket of this process, once a function has run in it."""
@@ -31,13 +33,14 @@ _channel: Channel | None = None
 class _Function(FunctionTrainable):
     function: Callable[[dict[str, Any]], Any]
     metrics: Sequence[str]
+    modes: Sequence[str]
 
     def setup(self, config: dict[str, Any]) -> None:
         global _channel
         super().setup(config)
         session = get_session()
         session.__class__ = Session
-        session.begin(self.metrics)
+        session.begin(self.metrics, self.modes)
         self._in_process = trial = InProcess(session, config)
         client.connect(trial)
         if _channel is None:
@@ -47,9 +50,15 @@ class _Function(FunctionTrainable):
 
     def step(self) -> dict[str, Any]:
         result: dict[str, Any] = super().step()
+        if QUESTION in result:
+            raise Question(**result[QUESTION])
         if get_session().can_save:
             result[guard.SAVEABLE] = True
         return result
+
+    def take_answer(self, answer: Answer) -> None:
+        """Give the function, which waits for it, the driver's answer to its question."""
+        get_session().answer = answer
 
     def save_checkpoint(self, checkpoint_dir: str | None = None) -> TrainingResult:
         result = super().save_checkpoint(checkpoint_dir)
@@ -71,8 +80,14 @@ class _Function(FunctionTrainable):
 
     def _trainable_func(self, config: dict[str, Any]) -> None:
         session = get_session()
+        last: dict[str, Any] = {RESULT_DUPLICATE: True}
         try:
-            self._run(config, session)
+            if isinstance(function := type(self).function, OptunaObjective):
+                from tuner.worker.optuna_trial import run_objective  # imports Optuna
+
+                last |= run_objective(function, session, self._in_process)
+            else:
+                self._run(config, session)
         except Stopped:
             return
         except SystemExit as error:
@@ -84,7 +99,7 @@ class _Function(FunctionTrainable):
             return
         finally:
             client.disconnect(self._in_process)
-        session.report({RESULT_DUPLICATE: True})
+        session.report(last)
 
     def _run(self, config: dict[str, Any], session: Session) -> None:
         function = type(self).function
@@ -110,11 +125,14 @@ class _Function(FunctionTrainable):
 
 
 def as_trainable(
-    function: Callable[[dict[str, Any]], Any], metrics: Sequence[str]
+    function: Callable[[dict[str, Any]], Any], metrics: Sequence[str], modes: Sequence[str]
 ) -> type[FunctionTrainable]:
-    """Return a class whose trials run ``function``, which may return only the values of ``metrics``."""
+    """Return a class whose trials run ``function``, which may return only the values of ``metrics``.
+
+    ``modes``: ``min`` or ``max`` for each metric.
+    """
     _let_train_report()
-    parts = {"function": staticmethod(function), "metrics": tuple(metrics)}
+    parts = {"function": staticmethod(function), "metrics": tuple(metrics), "modes": tuple(modes)}
     return type(getattr(function, "__name__", "function"), (_Function, wrap_function(function)), parts)
 
 

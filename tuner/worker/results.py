@@ -14,6 +14,9 @@ from tuner.spec import describe, did_you_mean
 RESOURCE = "__resource__"
 """The key for the amount of the scheduler's resource that a trial has used."""
 
+PRUNED = "__pruned__"
+"""The key that says that a function ended itself because it is not promising."""
+
 SAVEABLE = "__saveable__"
 """The key that says that a function can write a checkpoint at this result."""
 

@@ -14,6 +14,7 @@ import ray.tune
 from tuner.ray_internals.tune import TrainingResult, TrainSession
 from tuner.spec import describe
 from tuner.worker import results as guard
+from tuner.worker.tasks import QUESTION, Answer
 
 FOLDERS = "trials"
 """The folder for files that trials write, with a subfolder for each trial."""
@@ -33,11 +34,13 @@ class Session(TrainSession):
     Reports may come from any thread of the process.
     """
 
-    def begin(self, objectives: Sequence[str]) -> None:
+    def begin(self, objectives: Sequence[str], modes: Sequence[str]) -> None:
         """Prepare for a function with these objectives. Ray created this object with a class of its own."""
         self.objectives = objectives
+        self.modes = modes
         self.stopping = threading.Event()  # set when the trial must end
         self.returns_when_stopped = False
+        self.answer: Answer | None = None  # to the last question
         self._offer: Offer | None = None
         self._saving: _Saving | None = None
         self._reporting = threading.Lock()
@@ -85,6 +88,16 @@ class Session(TrainSession):
             self._answered.notify_all()
         if self.stopping.is_set() and not self.returns_when_stopped:
             raise Stopped(0)
+
+    def ask(self, name: str, dimension: dict[str, Any]) -> Answer:
+        """Ask the driver for the value of a hyperparameter. Raises Stopped if the trial must end."""
+        with self._reporting:
+            if not self.stopping.is_set():
+                question = {QUESTION: {"name": name, "dimension": dimension}}
+                self._report_training_result(TrainingResult(checkpoint=None, metrics=question))
+        if self.stopping.is_set() or self.answer is None:
+            raise Stopped(0)
+        return self.answer
 
     def follow(self, number: int) -> None:
         """Wait until ``number`` reports have been answered. Raises Stopped if the trial must end."""

@@ -79,7 +79,8 @@ class WorkerSetup:
             return trainable
         from tuner.worker.function import as_trainable
 
-        return as_trainable(trainable, self.objective.metrics)
+        modes = [each.mode for each in self.objective.all]
+        return as_trainable(trainable, self.objective.metrics, modes)
 
 
 @dataclass(frozen=True)

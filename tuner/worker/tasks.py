@@ -15,6 +15,27 @@ HALTED = "__halted__"
 """Marks a result after which the trial waits, so that a checkpoint taken now belongs to this result."""
 
 
+QUESTION = "__question__"
+"""The key of a result that is no result: the trial waits for the value of a hyperparameter that it names."""
+
+
+class Question(TrialError):
+    """The trial needs the value of a hyperparameter before it can train. It does not fail."""
+
+    def __init__(self, name: str, dimension: dict[str, Any]) -> None:
+        super().__init__(name)
+        self.asked = {"name": name, "dimension": dimension}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The driver's answer to a ``Question``."""
+
+    value: Any
+    error: str | None
+    """Why there is no value."""
+
+
 @dataclass(frozen=True)
 class TrainRequest:
     """How far a trial may train before it must wait for the driver."""
@@ -29,10 +50,17 @@ class TrainRequest:
     """Whether it also waits after a value equal to ``better_than``."""
     save_after: float | None = None
     """The number of seconds after which the trial waits to be saved; ``None`` means never."""
+    answer: Answer | None = None
+    """The answer to the trial's question, if it has asked one."""
 
     def is_over(self, result: dict[str, Any], objective: Objective) -> bool:
         """Return whether the trial waits after this result."""
-        if result.get("done") or RESULT_DUPLICATE in result or result.get(SHOULD_CHECKPOINT):
+        if (
+            QUESTION in result
+            or result.get("done")
+            or RESULT_DUPLICATE in result
+            or result.get(SHOULD_CHECKPOINT)
+        ):
             return True
         if self.until is None or result["training_iteration"] >= self.until:
             return True

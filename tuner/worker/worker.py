@@ -38,7 +38,7 @@ from tuner.worker.process import (
 from tuner.worker.randomness import GlobalRandomness
 from tuner.worker.setup import Place, Results, WorkerSetup, versions
 from tuner.worker.surroundings import Surroundings
-from tuner.worker.tasks import HALTED, TrainRequest, TrainTask
+from tuner.worker.tasks import HALTED, QUESTION, Question, TrainRequest, TrainTask
 
 T = TypeVar("T")
 
@@ -152,6 +152,8 @@ class Worker:
         """
         if made_with is not None:
             self._thread.submit(self._create, lane, made_with)
+        if request.answer is not None:
+            self._trials[lane].take_answer(request.answer)
         answer: asyncio.Future[list[dict[str, Any]]] = asyncio.get_running_loop().create_future()
         task = self._tasks.get(lane)
         if task is None or (task.halted and not task.results and task.error is None):
@@ -204,8 +206,7 @@ class Worker:
         return lanes, why
 
     def _create(self, lane: int, arguments: dict[str, Any]) -> None:
-        about = arguments["config"].get(TRIAL_INFO)
-        if about is not None:
+        if (about := arguments["config"].get(TRIAL_INFO)) is not None:
             self._names[lane] = about.trial_id
         try:
             with self._guard(lane):
@@ -260,8 +261,7 @@ class Worker:
 
     def _add_outcome(self, lane: int, outcome: dict[str, Any] | TrialError) -> None:
         """Add a round's outcome to the lane's task, and deliver the results if they are due."""
-        task = self._tasks.get(lane)
-        if task is None:  # the lane was closed meanwhile
+        if (task := self._tasks.get(lane)) is None:  # the lane was closed meanwhile
             return
         if isinstance(outcome, TrialError):
             task.error, task.halted = outcome, True
@@ -292,6 +292,8 @@ class Worker:
                 outcomes[lane] = self._check_result(lane, result)
             except Exited:
                 outcomes[lane] = self._exit_outcome(lane)
+            except Question as question:
+                outcomes[lane] = {QUESTION: question.asked}
             except TrialError as error:
                 outcomes[lane] = error
         count_held([each for lane, each in outcomes.items() if lane in self._trials], of=len(self._trials))
@@ -304,8 +306,7 @@ class Worker:
         for lane in [lane for lane in lanes if lane in self._trials]:
             try:
                 with self._guard(lane):
-                    key = self._trials[lane].fusion_key()
-                    if key is not None:
+                    if (key := self._trials[lane].fusion_key()) is not None:
                         groups.setdefault(key, []).append(lane)
             except TrialError as error:
                 failed[lane] = error
@@ -354,7 +355,7 @@ class Worker:
     def _check_result(self, lane: int, result: dict[str, Any]) -> dict[str, Any]:
         before = self._last.get(lane)
         if RESULT_DUPLICATE in result:  # the function returned, and its last result was already sent
-            if before is None:
+            if before is None and results.PRUNED not in result:
                 raise TrialError(f"the function ended without reporting '{self._setup.objective.metric}'")
             return result
         self._last[lane] = results.checked(
@@ -395,6 +396,5 @@ class Worker:
         return self._health(stopped=thread is None or not thread.is_alive())
 
     def _health(self, *, stopped: bool = True) -> WorkerHealth | None:
-        if not (self._is_fit and stopped):
-            return WorkerHealth(fit=False)
-        return self._memory.condition(others=len(self._trials))
+        others = len(self._trials)
+        return self._memory.condition(others=others) if self._is_fit and stopped else WorkerHealth(fit=False)
