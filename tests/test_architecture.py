@@ -286,6 +286,7 @@ ROOMS = {
     "stacking": {"training", "layers", "configs"},
     "torch": {"stacking", "training", "layers", "data", "configs", "process_state", "atomic", "former_paths"},
     "models": {"torch", "layers", "data", "configs"},
+    "command": {"configs"},
     "sklearn": {"data", "configs", "atomic"},
 }
 

@@ -55,6 +55,12 @@ TRAINABLES: dict[str, TableEntry] = {
         settings="trainables.configs:EstimatorSettings",
         summary="any estimator or pipeline with scikit-learn's interface, for classification and regression",
     ),
+    "command": TableEntry(
+        path="trainables.command:command",
+        config="trainables.configs:CommandConfig",
+        settings="trainables.configs:CommandSettings",
+        summary="any program: a script in any language, in a process of its own",
+    ),
     "transformer": TableEntry(
         path="trainables.models.transformer:Transformer",
         config="trainables.configs:TransformerConfig",

@@ -3,7 +3,7 @@
 They work in a function, in a script (``kind: command``), and in the processes that either starts. Outside a
 sweep, ``config`` returns its defaults and ``report`` does nothing, so the same script runs alone.
 
-This file imports only the standard library and runs on Python 3.8, so a script in another environment can
+This file imports only the standard library and runs on Python 3.9, so a script in another environment can
 use a copy of it. ``python -m tuner.client --help`` offers the same functions to shell scripts.
 """
 
@@ -25,35 +25,33 @@ from typing import Any, Protocol, Union
 ADDRESS = "TUNER_TRIAL"
 """The environment variable with the path of the trial's Unix socket.
 
-A connection carries one JSON object per line. Requests have a key ``op``: ``trial``, ``report`` or
-``stopping``. Docs: "Scripts in any language".
+A connection carries one JSON object per line. Requests have a key ``op``: ``trial``, ``report``,
+``stopping`` or ``folder``. Docs: "Scripts in any language".
 """
 
 CheckpointLike = Union["str", "os.PathLike[str]", Callable[[str], Any], None]
 """A folder with a checkpoint, or a function that writes one into an empty folder."""
-
-_STATE = "tuner-state"
-"""The stem of the file that ``report`` writes for ``model`` and the like."""
-
-_RANKS = ("RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
-"""Environment variables with a process's number among the processes of one trial."""
-
+_STATE = "tuner-state"  # the stem of the file that ``report`` writes for ``model`` and the like
+_RANKS = ("RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK")  # a process's number among those of its trial
 _NAMES = {"lr": "lr", "learning_rate": "lr", "momentum": "momentum", "weight_decay": "weight_decay"}
 """Hyperparameter -> key of a PyTorch optimizer's ``param_groups``."""
 
 
 class TrialFailed(Exception):
-    """Fails the trial. Its text is the trial's error, without a traceback."""
+    """Fails the trial, with its text as the error and without a traceback."""
 
 
 class CurrentTrial(Protocol):
     """A trial, as this process reaches it."""
 
     def about(self) -> Mapping[str, Any]:
-        """Return ``config``, ``trial``, ``metrics`` (of the objective), ``folder`` and ``checkpoint``."""
+        """See ``about``."""
 
     def report(self, metrics: Mapping[str, Any], checkpoint: CheckpointLike, rank: int) -> None:
         """Report a result and wait until the trial may continue. Raises SystemExit if it must end."""
+
+    def folder(self) -> str:
+        """See ``folder``."""
 
     def should_stop(self) -> bool:
         """Return whether the trial must end. Afterwards ``report`` returns instead of raising SystemExit."""
@@ -100,11 +98,33 @@ def report(
     trial.report(metrics if step is None else {**metrics, "step": step}, checkpoint, _rank())
 
 
+def about() -> dict[str, Any]:
+    """Return facts about the trial; ``{}`` outside a sweep.
+
+    - ``trial``: its number as text.
+    - ``config``: its configuration.
+    - ``metrics``: the metrics of the objective.
+    - ``checkpoint``: the folder to continue from, or ``None``.
+    - ``reports``: how many results it has reported since it was last started.
+    """
+    trial = _trial()
+    return {} if trial is None else dict(trial.about())
+
+
 def checkpoint() -> str | None:
     """Return the folder with the checkpoint to continue from, or ``None``. Do not change the folder."""
     trial = _trial()
     found = None if trial is None else trial.about()["checkpoint"]
     return None if found is None else str(found)
+
+
+def folder() -> str:
+    """Return a folder for the trial's own files. It is kept in the results.
+
+    Outside a sweep this is the current folder.
+    """
+    trial = _trial()
+    return os.getcwd() if trial is None else trial.folder()
 
 
 def should_stop() -> bool:
@@ -175,7 +195,7 @@ def apply_config(config: Mapping[str, Any], optimizer: Any, schedulers: Iterable
 
 
 def connect(trial: CurrentTrial) -> None:
-    """Set the trial that runs in this process. Only tuner calls this."""
+    """Set the trial of this process. Only tuner calls this."""
     global _in_process
     _in_process = os.getpid(), trial
 
@@ -217,7 +237,6 @@ class _Remote:
             raise RuntimeError(f"the trial's socket {address} cannot be reached: {error}") from None
         self._lines = self._socket.makefile("r", encoding="utf-8")
         self._lock = threading.Lock()
-        self._about: dict[str, Any] | None = None
         self._asks = False
         self._must_stop = False
         is_main = threading.current_thread() is threading.main_thread()
@@ -225,9 +244,10 @@ class _Remote:
             signal.signal(signal.SIGTERM, self._handle)  # lets a stopped script run its `finally` clauses
 
     def about(self) -> Mapping[str, Any]:
-        if self._about is None:
-            self._about = self._ask({"op": "trial"})
-        return self._about
+        return self._ask({"op": "trial"})
+
+    def folder(self) -> str:
+        return str(self._ask({"op": "folder"})["folder"])
 
     def report(self, metrics: Mapping[str, Any], checkpoint: CheckpointLike, rank: int) -> None:
         function = checkpoint if callable(checkpoint) else None
@@ -351,14 +371,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     one.add_argument("name", nargs="?", metavar="NAME")
     one.add_argument("default", nargs="?", metavar="DEFAULT", help="printed if there is no such value")
     result = verbs.add_parser("report", help="report a result; exit code 3 means that the trial must end")
-    result.add_argument("metrics", nargs="+", metavar="NAME=VALUE")
+    result.add_argument("metrics", nargs="+", metavar="NAME=NUMBER")
     result.add_argument("--step", type=int)
     result.add_argument("--checkpoint", metavar="DIR", help="a folder from which the trial can continue")
     verbs.add_parser("checkpoint", help="print the folder to continue from, or nothing")
     options = parser.parse_args(arguments)
     if options.verb == "config":
-        values = config()
-        value = values if options.name is None else values.get(options.name, options.default)
+        value = config() if options.name is None else config().get(options.name, options.default)
         if value is None:
             parser.error(f"the configuration has no '{options.name}'")
         print(value if isinstance(value, str) else json.dumps(value))
@@ -371,16 +390,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _pair(text: str) -> tuple[str, float | str]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise SystemExit(f"a metric must be NAME=VALUE, got '{text}'")
+def _pair(text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
     try:
         return name, float(value)
     except ValueError:
-        return name, value
+        raise SystemExit(f"a metric must be NAME=NUMBER, got '{text}'") from None
 
 
 if __name__ == "__main__":
-    # The module's functions must be those that `import tuner.client` gives.
     sys.exit(main())

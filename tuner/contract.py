@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel
@@ -64,6 +65,38 @@ class BoundsGpus(Protocol):
 
     most_gpus: float
     """The largest number of GPUs that a trial can use; 0 means none."""
+
+
+@runtime_checkable
+class DeclaresFiles(Protocol):
+    """The user's files travel to other machines, and a resumed sweep says which of them have changed."""
+
+    def files(self, settings: dict[str, Any]) -> Sequence[Path]:
+        """Return the absolute paths of the user's files that trials run."""
+
+
+@runtime_checkable
+class DeclaresCheckpoints(Protocol):
+    """``tuner`` refuses schedulers that pause trials if trials write no checkpoints."""
+
+    def writes_checkpoints(self, settings: dict[str, Any]) -> bool:
+        """Return whether trials with these settings write checkpoints."""
+
+
+@runtime_checkable
+class ShowsConfiguration(Protocol):
+    """``tuner.client.config`` returns something else than the mapping that a trial receives."""
+
+    def visible(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what ``tuner.client.config`` returns in a trial with this ``config``."""
+
+
+@runtime_checkable
+class StopsSlowly(Protocol):
+    """A stopped trial gets more time to end before its process is replaced."""
+
+    def seconds_to_stop(self, settings: dict[str, Any]) -> float:
+        """Return how many seconds a stopped trial may take."""
 
 
 @runtime_checkable
@@ -153,6 +186,10 @@ CAPABILITIES: tuple[type, ...] = (
     NamesMetrics,
     ChecksConfigurations,
     BoundsGpus,
+    DeclaresFiles,
+    DeclaresCheckpoints,
+    ShowsConfiguration,
+    StopsSlowly,
     SharesData,
     Prepares,
     TrainsInLanes,

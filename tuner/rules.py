@@ -76,6 +76,8 @@ def outside(
                 problems += _pruning_problems(scheduler)
             elif scheduler is not None:
                 problems += _reconfiguration_problems(trainable, scheduler)
+        if not any(problem.where.startswith("trainable") for problem in problems) and scheduler is not None:
+            problems += _pause_problems(trainable, scheduler)
     return [*problems, *_logger_problems(parts.get("loggers", []))]
 
 
@@ -132,6 +134,16 @@ def _pruning_problems(scheduler: SchedulerSpec) -> list[Problem]:
     what = "pauses trials, but an Optuna objective writes no checkpoints to continue from"
     suitable = [name for name, cls in SCHEDULERS.items() if cls.compares and not cls.pauses]
     return [Problem("scheduler", f"{what}; use {' or '.join(suitable)}")]
+
+
+def _pause_problems(trainable: TrainableSpec, scheduler: SchedulerSpec) -> list[Problem]:
+    """Return a problem if a scheduler pauses trials that declare to write no checkpoints."""
+    if not scheduler.pauses or not trainable.declares_no_checkpoints():
+        return []
+    kind = getattr(scheduler, "kind", type(scheduler).__name__)
+    what = f"{kind} pauses trials, and the trials of '{trainable.name}' seem to write no checkpoints"
+    remedy = "call tuner.client.report(..., checkpoint=...) or use {checkpoint}; or write asha_stop or median"
+    return [Problem("scheduler", f"{what}; {remedy}")]
 
 
 def metrics_of(objective: Any) -> list[str]:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import Field
@@ -281,6 +282,8 @@ class TrainableSpec(Spec):
     def seems_to_save(self) -> bool:
         """Return whether its trials appear to write checkpoints. The file of a function must mention them."""
         trainable = self.load()
+        if isinstance(trainable, contract.DeclaresCheckpoints):
+            return trainable.writes_checkpoints(dict(self.settings))
         if inspect.isclass(trainable):
             return self.can_save()
         try:
@@ -289,6 +292,24 @@ class TrainableSpec(Spec):
         except (OSError, TypeError):  # a notebook cell or a C extension has no source
             return True
         return "checkpoint" in text.lower() or "restore(" in text
+
+    def declares_no_checkpoints(self) -> bool:
+        """Return whether the trainable itself says that its trials write no checkpoints."""
+        return isinstance(self.load(), contract.DeclaresCheckpoints) and not self.seems_to_save()
+
+    def files(self) -> Sequence[Path]:
+        """Return the user's files that trials run, besides imported modules."""
+        trainable = self.load()
+        if not isinstance(trainable, contract.DeclaresFiles):
+            return ()
+        return trainable.files(dict(self.settings))
+
+    def seconds_to_stop(self) -> float:
+        """Return how many seconds a stopped trial may take to end."""
+        trainable = self.load()
+        if not isinstance(trainable, contract.StopsSlowly):
+            return 0.0
+        return trainable.seconds_to_stop(dict(self.settings))
 
     def value_problems(self, name: str, value: Any) -> list[Problem]:
         """Return the model's problems with one value of a hyperparameter."""

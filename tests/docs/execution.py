@@ -43,6 +43,10 @@ def run_block(block: Block, folder: Path) -> None:
 
 
 def _run_shell(block: Block, folder: Path) -> None:
+    """Run the commands. A block with a title is a script, which is only written."""
+    if block.title is not None:
+        _show(block, folder)
+        return
     commands = [line for line in block.text.replace("\\\n", " ").splitlines() if line.split("#")[0].strip()]
     for number, command in enumerate(commands, start=1):
         code = int(block.marks.get("exit code", OK)) if number == len(commands) else OK

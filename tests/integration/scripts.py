@@ -6,13 +6,13 @@ import os
 import subprocess
 import sys
 
-import torch
-
 from tuner import client
 
 
 def trains(config=None):
     """Train a tiny network. Its loss depends on all earlier epochs and on PyTorch's random generator."""
+    import torch
+
     config = client.config(lr=0.1, epochs=9)
     torch.manual_seed(config.get("seed", 0))
     model = torch.nn.Linear(4, 1)

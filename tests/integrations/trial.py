@@ -44,6 +44,10 @@ class Trial:
         if self._must_end and not self._asks:
             raise SystemExit(0)
 
+    def folder(self) -> str:
+        assert self._saves_into is not None
+        return str(self._saves_into.parent)
+
     def should_stop(self) -> bool:
         self._asks = True
         return self._must_end

@@ -138,11 +138,15 @@ def test_every_scheduler_is_valid_by_name_and_resolved(kind):
 @pytest.mark.parametrize("kind", trainables())
 def test_every_hyperparameter_of_a_known_trainable_is_valid_with_its_default(kind):
     entry = trainables()[kind]
-    settings = {"kind": kind, **({"estimator": "package:Class"} if kind == "sklearn" else {})}
+    required: dict[str, dict[str, object]] = {
+        "sklearn": {"estimator": "package:Class"},
+        "command": {"command": ["program"]},
+    }
+    settings = {"kind": kind, **required.get(kind, {})}
     model = locate(entry.config, {}, what="config")
     optional = {name for name, field in model.model_fields.items() if not field.is_required()}
     space = model.model_construct().model_dump(mode="json", include=optional)
-    assert messages({**PARTS, "trainable": settings, "space": space}) == []
+    assert messages({**PARTS, "trainable": settings, "space": space or {"x": 1}}) == []
 
 
 @pytest.mark.parametrize("name", WRONG_SWEEPS)

@@ -11,6 +11,7 @@ from trainables.configs.architecture import (
     NasMLPConfig,
     PoolingLayer,
 )
+from trainables.configs.command import CommandConfig, CommandSettings, ResultsSource
 from trainables.configs.data import (
     BUNDLED,
     METRICS,
@@ -49,6 +50,8 @@ __all__ = [
     "AveragePoolingLayer",
     "BUNDLED",
     "CNNConfig",
+    "CommandConfig",
+    "CommandSettings",
     "ConvolutionLayer",
     "DataSettings",
     "DenseLayer",
@@ -73,6 +76,7 @@ __all__ = [
     "Precision",
     "PreprocessingConfig",
     "Scaling",
+    "ResultsSource",
     "ScheduleName",
     "Seeds",
     "SplitSettings",

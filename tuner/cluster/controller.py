@@ -92,7 +92,7 @@ class Controller(QueueingController):
         self._idle: list[Trial] = []  # trials on a worker that wait for a share of total_iterations
         self._actor_manager = LaneActors(pool, on_leak=driver.leaked)
         self._insufficient_resources_manager = NoWaitWarning()
-        self._actor_cleanup_timeout = _SECONDS_TO_CLOSE
+        self._actor_cleanup_timeout = _SECONDS_TO_CLOSE + driver.sweep.trainable.seconds_to_stop()
         # We create trials only for workers that are ready, so Ray need not limit pending trials.
         self._max_pending_trials = 10**9
 

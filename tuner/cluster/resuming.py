@@ -83,7 +83,7 @@ def resume(
 
             def begin() -> Begun:
                 before = began.code
-                now = fingerprint(sweep.trainable.load())
+                now = fingerprint(sweep.trainable.load(), sweep.trainable.files())
                 changed = differing(before, now) if isinstance(before, dict) else []
                 journal.write(Resumed(version=tuner.__version__, began=requested, changed=changed))
                 what = f"{_CHANGED} ({', '.join(changed)}); results of old and new code are compared"

@@ -103,7 +103,7 @@ def run(
         begun, folder = claim_folder(sweep, exclusive=exclusive)
         journal = Journal(folder)
         about = {
-            "code": fingerprint(begun.trainable.load()),
+            "code": fingerprint(begun.trainable.load(), begun.trainable.files()),
             "importable": begun.trainable.is_importable(),
         }
         journal.write(beginning(begun, sweep_id, began=began, **about))

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 
-def fingerprint(trainable: Any) -> dict[str, str]:
+def fingerprint(trainable: Any, files: Iterable[Path] = ()) -> dict[str, str]:
     """Return a hash for each source file of the trainable, by its path relative to the import folder.
 
     This covers all modules imported from the trainable's folder or below it, except installed packages.
+    ``files`` are further files, by their paths relative to the current folder.
     """
+    return {**_modules_of(trainable), **{os.path.relpath(path): _digest(path) for path in files}}
+
+
+def _modules_of(trainable: Any) -> dict[str, str]:
     module = sys.modules.get(inspect.unwrap(trainable).__module__ if callable(trainable) else "")
     main = getattr(module, "__file__", None)
     if main is None or _is_installed(Path(main)):

@@ -82,9 +82,11 @@ class _Peer:
                 return dict(self._trial.about())
             if operation == "report":
                 return {"stop": self._report(request)}
+            if operation == "folder":
+                return {"folder": self._trial.folder()}
             if operation == "stopping":
                 return {"stop": self._session.stopping.is_set()}
-            return {"error": f"unknown op {operation!r}; must be trial, report or stopping"}
+            return {"error": f"unknown op {operation!r}; must be trial, report, stopping or folder"}
         except (ValueError, TypeError, KeyError) as error:
             return {"error": f"{type(error).__name__}: {error}"}
 

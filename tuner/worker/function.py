@@ -19,6 +19,7 @@ from ray.tune.trainable import FunctionTrainable, wrap_function
 
 from tuner import client
 from tuner.code.functions import OptunaObjective
+from tuner.contract import ShowsConfiguration, StopsSlowly
 from tuner.errors import TrialError
 from tuner.ray_internals.tune import TrainingResult, get_session, in_tune_session
 from tuner.worker import results as guard
@@ -41,7 +42,10 @@ class _Function(FunctionTrainable):
         session = get_session()
         session.__class__ = Session
         session.begin(self.metrics, self.modes)
-        self._in_process = trial = InProcess(session, config)
+        function = type(self).function
+        shown = function.visible(config) if isinstance(function, ShowsConfiguration) else config
+        self._in_process = trial = InProcess(session, shown)
+        self.seconds_to_stop = function.seconds_to_stop(config) if isinstance(function, StopsSlowly) else 0.0
         client.connect(trial)
         if _channel is None:
             _channel = Channel()

@@ -45,7 +45,7 @@ class Session(TrainSession):
         self._saving: _Saving | None = None
         self._reporting = threading.Lock()
         self._answered = threading.Condition()
-        self._answers = 0
+        self.reports = 0  # the number of answered reports
         self._opened = contextlib.ExitStack()
         self._restored: str | None = None
 
@@ -84,7 +84,7 @@ class Session(TrainSession):
                 self._offer = offer
                 super().report({**sent, **described}, checkpoint)
         with self._answered:
-            self._answers += 1
+            self.reports += 1
             self._answered.notify_all()
         if self.stopping.is_set() and not self.returns_when_stopped:
             raise Stopped(0)
@@ -102,7 +102,7 @@ class Session(TrainSession):
     def follow(self, number: int) -> None:
         """Wait until ``number`` reports have been answered. Raises Stopped if the trial must end."""
         with self._answered:
-            self._answered.wait_for(lambda: self._answers >= number or self.stopping.is_set())
+            self._answered.wait_for(lambda: self.reports >= number or self.stopping.is_set())
         if self.stopping.is_set() and not self.returns_when_stopped:
             raise Stopped(0)
 
@@ -180,6 +180,7 @@ class InProcess:
             "trial": self._session.trial_info.id,
             "metrics": list(self._session.objectives),
             "checkpoint": self._session.restored_from(),
+            "reports": self._session.reports,
         }
 
     def report(self, metrics: Mapping[str, Any], checkpoint: Any, rank: int) -> None:
@@ -189,6 +190,10 @@ class InProcess:
             self._session.follow(self._followed)
         else:
             self._session.report(metrics, offer=offer_of(checkpoint))
+
+    def folder(self) -> str:
+        """See ``tuner.client.CurrentTrial``."""
+        return self._session.trial_dir
 
     def should_stop(self) -> bool:
         """See ``tuner.client.CurrentTrial``."""

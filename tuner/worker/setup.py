@@ -47,8 +47,10 @@ class WorkerSetup:
         self.objective = sweep.objective
         self.resource = sweep.scheduler.resource
         self.threads = threads
-        travels = travels and bool(fingerprint(trainable))  # installed packages are on every node
-        self._archive = CodeArchive(_roots(file.path for file in self._files.values())) if travels else None
+        files = sweep.trainable.files()
+        travels = travels and bool(fingerprint(trainable, files))  # installed packages are on every node
+        roots = _roots([*(file.path for file in self._files.values()), *files]) if travels else []
+        self._archive = CodeArchive(roots) if travels else None
         self._folder = os.getcwd()
         self._path = [entry for entry in sys.path if entry and os.path.isdir(entry)]
 

@@ -380,7 +380,7 @@ class Worker:
                 trial.stop()
         finally:
             if thread is not None:
-                thread.join(_SECONDS_TO_STOP)
+                thread.join(_SECONDS_TO_STOP + getattr(trial, "seconds_to_stop", 0.0))
             del trial
             if self._randomness is not None:
                 self._randomness.end(lane)
