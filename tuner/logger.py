@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 TRACKERS = {
     "mlflow": "tuner.trackers._mlflow:MlflowSpec",
+    "wandb": "tuner.trackers._wandb:WandbSpec",
+    "trackio": "tuner.trackers._trackio:TrackioSpec",
+    "tensorboard": "tuner.trackers._tensorboard:TensorBoardSpec",
 }
 """Short name of a tracker -> class."""
 
@@ -32,10 +35,8 @@ LOGGERS = {
     **TRACKERS,
     "csv": "tuner.trackers._csv:CsvLogger",
     "json": "ray.tune.logger:JsonLoggerCallback",
-    "tensorboard": "ray.tune.logger:TBXLoggerCallback",
 }
-"""Short name of a logger -> class. ``csv``, ``json`` and ``tensorboard`` write below ``logs`` in the results
-folder."""
+"""Short name of a logger -> class. ``csv`` and ``json`` write below ``logs`` in the results folder."""
 
 _LIBRARIES = {
     "ray.air.integrations.comet": ("comet_ml", "comet-ml"),

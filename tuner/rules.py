@@ -163,6 +163,10 @@ def _logger_problems(loggers: Sequence[LoggerSpec]) -> list[Problem]:
             logger.check()
         except SpecError as error:
             problems += [problem.inside(f"loggers.{number}") for problem in error.problems]
+            continue
+        first = loggers.index(logger)
+        if first < number and logger.tracker() is not None:
+            problems.append(Problem(f"loggers.{number}", f"duplicate of loggers.{first}"))
     return problems
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from tests.integration.running import TOYS, events, run_toy
 from tuner import Float
+from tuner.trackers._tensorboard import stored
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +50,10 @@ def test_json_lines_hold_each_result_once_and_the_parameters(report):
         assert json.loads((logs(report, trial) / "params.json").read_text())["x"] == trial.config["x"]
 
 
-def test_tensorboard_has_an_event_file_for_each_trial_that_reported(report):
+def test_tensorboard_holds_each_result_once(report):
     for trial in [trial for trial in report.trials if trial.iterations]:
-        [file, *_] = logs(report, trial).glob("events.out.tfevents.*")
-        assert b"ray/tune/loss" in file.read_bytes()
+        steps = [step for name, step, _ in stored(logs(report, trial)) if name == "loss"]
+        assert steps == [iteration for iteration, _ in curve(report, trial.number)]
 
 
 def test_a_user_s_logger_gets_every_event(report):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import threading
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -172,7 +173,7 @@ def test_a_failing_logger_is_named_with_its_error() -> None:
         ("ray.air.integrations.mlflow:MLflowLoggerCallback", "mlflow"),
         ("ray.air.integrations.comet:CometLoggerCallback", "comet-ml"),
         ("ray.tune.logger.aim:AimLoggerCallback", "aim"),
-        ("tensorboard", "tensorboardX"),
+        ("ray.tune.logger:TBXLoggerCallback", "tensorboardX"),
     ],
 )
 def test_a_logger_without_its_library_is_refused_with_the_remedy(
@@ -182,6 +183,65 @@ def test_a_logger_without_its_library_is_refused_with_the_remedy(
     with pytest.raises(SpecError) as refused:
         LoggerSpec(kind=kind).check()
     assert str(refused.value) == f"'{kind}' needs {package}, which is not installed; pip install {package}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "library"),
+    [
+        ("mlflow", "mlflow"),
+        ("wandb", "wandb"),
+        ("trackio", "trackio"),
+        ("tensorboard", "tensorboardX"),
+    ],
+)
+def test_a_tracker_without_its_library_is_refused_with_the_remedy(
+    kind: str, library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tuner.logger.find_spec", lambda name: None)
+    with pytest.raises(SpecError) as refused:
+        LoggerSpec(kind=kind).check()
+    what = f"'{kind}' needs {library}, which is not installed"
+    assert str(refused.value) == f"{what}; pip install 'tuner-ray[{kind}]'"
+
+
+@pytest.mark.parametrize(
+    ("logger", "problem"),
+    [
+        (
+            {"kind": "mlflow", "experiment_name": "a"},
+            "unknown key 'experiment_name'; write 'experiment'",
+        ),
+        ({"kind": "wandb", "mode": "ofline"}, "mode: unknown value 'ofline'; did you mean 'offline'?"),
+        ({"kind": "trackio", "checkpoint": "no"}, "checkpoint: must be true or false, got the text 'no'"),
+        (
+            {"kind": "mlflow", "tracking_uri": "file:mlruns"},
+            "tracking_uri: MLflow 3 refuses a folder as its store, got file:mlruns; "
+            "write sqlite:///mlflow.db, or set MLFLOW_ALLOW_FILE_STORE=true",
+        ),
+        (
+            {"kind": "wandb", "mode": "online"},
+            "W&B has no API key; run 'wandb login', set WANDB_API_KEY, or write {kind: wandb, mode: offline}",
+        ),
+    ],
+    ids=str,
+)
+def test_a_wrong_setting_of_a_tracker_is_named_with_the_remedy(
+    logger: dict[str, Any], problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if find_spec(logger["kind"]) is None:
+        pytest.skip(f"{logger['kind']} is not installed")
+    for name in ("MLFLOW_ALLOW_FILE_STORE", "WANDB_API_KEY", "WANDB_MODE", "TRACKIO_SPACE_ID"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "none"))
+    with pytest.raises(SpecError) as refused:
+        LoggerSpec.parse(logger).check()
+    assert str(refused.value) == problem
+
+
+def test_a_tracker_that_is_named_twice_is_refused() -> None:
+    twice = sweep({"kind": "tensorboard"}, "csv", "tensorboard")
+    with pytest.raises(SpecError, match=r"loggers\.2: duplicate of loggers\.0"):
+        twice.check()
 
 
 def test_check_creates_the_loggers_and_names_missing_packages(
@@ -249,7 +309,7 @@ def test_ray_s_other_loggers_keep_late_metrics(tmp_path: Path) -> None:
     trial = Trial(0, tmp_path / "00000")
     trial.evaluated_params = {"lr": 0.1}
     trial.init_local_path()
-    for kind in ("json", "tensorboard"):
+    for kind in ("json", "ray.tune.logger:TBXLoggerCallback"):
         logger = LoggerSpec(kind=kind).build()
         logger.log_trial_start(trial)
         for iteration in range(1, 4):

@@ -104,7 +104,8 @@ def test_every_installed_estimator_and_logger_can_be_imported() -> None:
         if path in LOGGERS or find_spec(path.partition(":")[0].partition(".")[0]) is not None:
             assert callable(locate(path, LOGGERS, what="object"))
     assert estimator("RandomForestClassifier") == "sklearn.ensemble:RandomForestClassifier"
-    assert str(tracker("wandb")).endswith(":WandbLoggerCallback")
+    assert str(tracker("comet")).endswith(":CometLoggerCallback")
+    assert tracker("WandbLoggerCallback") == "wandb"
 
 
 def test_every_standard_metric_has_one_mode() -> None:

@@ -7,6 +7,7 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.present import present
@@ -31,9 +32,26 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> str:
     return f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
 
 
-@pytest.fixture(params=["mlflow database", "mlflow folder"])
+@pytest.fixture(scope="module")
+def trackio_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of Trackio. It reads the variable for it once, at its import."""
+    folder = tmp_path_factory.mktemp("trackio")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRACKIO_DIR", str(folder))
+        if find_spec("trackio") is not None:
+            import trackio.utils
+
+            return Path(trackio.utils.TRACKIO_DIR)
+    return folder
+
+
+@pytest.fixture(params=["mlflow database", "mlflow folder", "wandb", "trackio", "tensorboard"])
 def logger(
-    request: pytest.FixtureRequest, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest,
+    database: str,
+    trackio_dir: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> LoggerSpec:
     """A tracker whose store is empty."""
     if find_spec(request.param.split()[0]) is None:
@@ -41,8 +59,13 @@ def logger(
     monkeypatch.chdir(tmp_path)
     if request.param == "mlflow database":
         return LoggerSpec(kind="mlflow", settings={"tracking_uri": database, "experiment": tmp_path.name})
-    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
-    return LoggerSpec(kind="mlflow", settings={"tracking_uri": f"file:{tmp_path}/mlruns"})
+    if request.param == "mlflow folder":
+        monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+        return LoggerSpec(kind="mlflow", settings={"tracking_uri": f"file:{tmp_path}/mlruns"})
+    if request.param == "trackio":
+        monkeypatch.setenv("TRACKIO_DIR", str(trackio_dir))
+        return LoggerSpec(kind="trackio", settings={"project": tmp_path.name})
+    return LoggerSpec(kind=request.param, settings={"mode": "offline"} if request.param == "wandb" else {})
 
 
 @pytest.fixture(params=["asha", "pbt"])
@@ -79,10 +102,18 @@ def check(logger: LoggerSpec, folder: Path) -> dict[int | None, StoredRun]:
     found = stored(tracker_of(logger), identity_of(folder))
     assert found.keys() == wanted.keys()
     for trial, run in wanted.items():
-        assert found[trial].name == run.name
-        assert found[trial].metrics == run.metrics
-        assert found[trial].params == run.params
-        assert run.tags.items() <= found[trial].tags.items()
+        store = found[trial]
+        if logger.kind == "tensorboard":  # it stores numbers in 32 bits, and hyperparameters in an own form
+            state = ", ".join(f"{name}: {value}" for name, value in run.tags.items())
+            assert store.tags["state"] == state
+            for name, values in run.metrics.items():
+                run.metrics[name] = [(step, float(np.float32(value))) for step, value in values]
+        else:
+            assert store.name == run.name
+            params = run.params if logger.kind == "mlflow" else {**run.params, **run.changed}
+            assert all(store.params[name] in (value, str(value)) for name, value in params.items())
+            assert run.tags.items() <= store.tags.items()
+        assert {name: store.metrics.get(name) for name in run.metrics} == run.metrics
     return found
 
 
@@ -97,7 +128,7 @@ def test_a_finished_sweep_is_sent_whole_and_once(logger: LoggerSpec, folder: Pat
         assert send(logger, folder) == Message("done", number=events)
         runs = check(logger, folder)
     best = present(Report.read(folder).best())
-    if best.checkpoint is not None:
+    if best.checkpoint is not None and logger.kind != "tensorboard":
         assert [name.rpartition("/")[2] for name in runs[None].files] == ["weights.bin"]
 
 

@@ -36,6 +36,8 @@ def recorded(name: str, folder: Path) -> Path:
 class Store:
     """What a tracker holds. It fails at the calls that a test chooses, half way through a run's points."""
 
+    confirms = True
+
     def __init__(self) -> None:
         self.points: list[tuple[int | None, int, int, str, float]] = []  # trial, number, step, name, value
         self.tags: dict[int | None, dict[str, str]] = {}

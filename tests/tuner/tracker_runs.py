@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
 from tuner.logger import Identity, TrackerSpec
 from tuner.trackers._mlflow import MlflowSpec
+from tuner.trackers._tensorboard import TensorBoardSpec
+from tuner.trackers._trackio import TrackioSpec
+from tuner.trackers._wandb import WandbSpec, records
 from tuner.trackers.updates import RunUpdate
 
 
@@ -15,8 +19,11 @@ from tuner.trackers.updates import RunUpdate
 class StoredRun:
     """A run as a tracker stores it."""
 
-    params: dict[str, str] = field(default_factory=dict)
-    tags: dict[str, str] = field(default_factory=dict)
+    params: dict[str, Any] = field(default_factory=dict)
+    """Each is the value or its text."""
+    changed: dict[str, Any] = field(default_factory=dict)
+    """Parameters that have changed since. MLflow keeps the first values."""
+    tags: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     """(step, value) of each metric, sorted."""
     files: list[str] = field(default_factory=list)
@@ -34,7 +41,8 @@ def expected(updates: list[RunUpdate]) -> dict[int | None, StoredRun]:
             for name, value in point.metrics.items():
                 metrics[name].append((point.step, float(value)))
         runs[update.trial] = StoredRun(
-            params={name: str(value) for name, value in update.params.items()},
+            params=dict(update.params),
+            changed=dict(update.changed),
             tags=dict(update.tags),
             metrics={name: sorted(values) for name, values in metrics.items()},
             name=update.name,
@@ -46,7 +54,108 @@ def stored(spec: TrackerSpec, identity: Identity) -> dict[int | None, StoredRun]
     """Return the runs of a sweep that a tracker holds, by trial. Fails if a trial has two."""
     if isinstance(spec, MlflowSpec):
         return _of_mlflow(spec, identity)
-    raise AssertionError(spec)
+    if isinstance(spec, WandbSpec):
+        return _of_wandb(identity)
+    if isinstance(spec, TrackioSpec):
+        return _of_trackio(spec, identity)
+    assert isinstance(spec, TensorBoardSpec)
+    return _of_tensorboard(identity)
+
+
+def _trial(run: str) -> int | None:
+    return int(run) if run.isdecimal() else None
+
+
+def _sorted(metrics: dict[str, list[tuple[int, float]]]) -> dict[str, list[tuple[int, float]]]:
+    return {name: sorted(values) for name, values in metrics.items()}
+
+
+def _of_wandb(identity: Identity) -> dict[int | None, StoredRun]:
+    """Read the files of offline runs. W&B merges the files of one run in the order of their start."""
+    runs: dict[int | None, StoredRun] = {}
+    steps: dict[int | None, list[int]] = defaultdict(list)
+    for path in sorted((identity.folder / "wandb").glob(f"*run-*-{identity.id}-*/*.wandb")):
+        trial = _trial(path.stem.rpartition("-")[2])
+        run = runs.setdefault(trial, StoredRun())
+        for record in records(path):
+            kind = record.WhichOneof("record_type")
+            if kind == "run":
+                assert record.run.run_group == f"{identity.name}-{identity.id}"
+                assert record.run.job_type == ("sweep" if trial is None else "trial")
+                run.name = record.run.display_name
+                run.status = ", ".join(record.run.tags)
+                run.params |= _values(record.run.config.update)
+            elif kind == "config":
+                run.tags |= {f"config/{name}": value for name, value in _values(record.config.update).items()}
+            elif kind == "summary":
+                run.tags |= _values(record.summary.update)
+            elif kind == "history":
+                row = {item.nested_key[0]: json.loads(item.value_json) for item in record.history.item}
+                steps[trial].append(record.history.step.num)
+                for name, value in row.items():
+                    if name != "iteration" and not name.startswith("_"):
+                        run.metrics.setdefault(name, []).append((row["iteration"], value))
+            elif kind == "artifact":
+                run.files = [each.path for each in record.artifact.manifest.contents]
+            elif kind == "request" and record.request.WhichOneof("request_type") == "log_artifact":
+                run.files = [each.path for each in record.request.log_artifact.artifact.manifest.contents]
+    for trial, numbers in steps.items():
+        assert numbers == list(range(1, len(numbers) + 1)), trial
+    for run in runs.values():
+        run.metrics = _sorted(run.metrics)
+    return runs
+
+
+def _values(items: Any) -> dict[str, Any]:
+    values = {".".join(item.nested_key) or item.key: json.loads(item.value_json) for item in items}
+    return {name: value for name, value in values.items() if not name.startswith("_")}
+
+
+def _of_trackio(spec: TrackioSpec, identity: Identity) -> dict[int | None, StoredRun]:
+    from trackio.sqlite_storage import SQLiteStorage
+
+    project = spec.project or identity.series
+    runs: dict[int | None, StoredRun] = {}
+    for found in SQLiteStorage.get_run_records(project):
+        config = SQLiteStorage.get_run_config(project, found["name"], run_id=found["id"])
+        assert config["_Group"] == f"{identity.name}-{identity.id}"
+        metrics = defaultdict(list)
+        for row in SQLiteStorage.get_logs(project, found["name"], run_id=found["id"]):
+            for name, value in row.items():
+                if name not in ("step", "timestamp"):
+                    metrics[name].append((row["step"], float(value)))
+        trial = _trial(found["id"].rpartition("-")[2])
+        assert trial not in runs
+        artifacts = SQLiteStorage.get_run_artifacts(project, found["name"], run_id=found["id"])["output"]
+        manifests = [
+            SQLiteStorage.get_artifact_manifest(project, each["name"], f"v{each['version']}")
+            for each in artifacts
+        ]
+        files = [entry["path"] for manifest in manifests for entry in manifest["manifest"]]
+        runs[trial] = StoredRun(
+            config, tags=config, metrics=_sorted(metrics), files=files, name=found["name"]
+        )
+    return runs
+
+
+def _of_tensorboard(identity: Identity) -> dict[int | None, StoredRun]:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    runs: dict[int | None, StoredRun] = {}
+    for folder in (identity.folder / "logs").iterdir():
+        events = EventAccumulator(str(folder), size_guidance={"scalars": 0, "tensors": 0})
+        events.Reload()
+        metrics = {
+            name: sorted((each.step, each.value) for each in events.Scalars(name))
+            for name in events.Tags()["scalars"]
+        }
+        texts = {
+            name.removesuffix("/text_summary"): events.Tensors(name)[-1].tensor_proto.string_val[0].decode()
+            for name in events.Tags()["tensors"]
+            if name.endswith("/text_summary")
+        }
+        runs[_trial(folder.name)] = StoredRun(metrics=metrics, tags=texts)
+    return runs
 
 
 def _of_mlflow(spec: MlflowSpec, identity: Identity) -> dict[int | None, StoredRun]:

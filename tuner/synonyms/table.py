@@ -271,8 +271,10 @@ ESTIMATORS: Mapping[str, str] = {
 """Estimator for the trainable ``sklearn`` -> names that a user may write in place of a trainable."""
 
 TRACKERS: Mapping[str, str] = {
-    "ray.air.integrations.wandb:WandbLoggerCallback": "wandb weights_and_biases wandb_logger_callback",
-    "mlflow": "ml_flow mlflow_logger mlflow_logger_callback",
+    "wandb": "weights_and_biases weights_biases wandb_logger wandb_logger_callback",
+    "mlflow": "mlflow_logger mlflow_logger_callback",
+    "trackio": "trackio_logger",
+    "tensorboard": "tensorboardx tb tbx tbx_logger_callback tensorboard_logger",
     "ray.air.integrations.comet:CometLoggerCallback": "comet comet_ml comet_logger_callback",
     "ray.tune.logger.aim:AimLoggerCallback": "aim aim_logger_callback",
 }

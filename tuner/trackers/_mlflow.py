@@ -88,6 +88,8 @@ class MlflowSpec(TrackerSpec):
 class MlflowTracker:
     """Sends updates to MLflow. Runs are found again by their tags, so a restart creates none twice."""
 
+    confirms = True
+
     def __init__(self, client: MlflowClient, experiment: str, identity: Identity) -> None:
         self._client = client
         self._identity = identity

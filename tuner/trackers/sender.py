@@ -27,11 +27,14 @@ class Checkpoint(NamedTuple):
 class Tracker(Protocol):
     """Receives the updates of one sweep. Each method may raise any exception of the tracker's library."""
 
+    confirms: bool
+    """Whether updates have arrived when ``send`` returns. Otherwise they have when ``close`` returns."""
+
     def is_empty(self) -> bool:
         """Return whether the tracker has nothing of the sweep."""
 
     def send(self, updates: Sequence[RunUpdate], *, verify: bool) -> None:
-        """Send updates, and return when the tracker has them.
+        """Send updates.
 
         ``verify``: some of the points may have been sent before. Send only those that the tracker lacks.
         """
@@ -40,7 +43,7 @@ class Tracker(Protocol):
         """Attach the winner's checkpoint to the parent run. Repeated calls leave one copy."""
 
     def close(self) -> None:
-        """Release what is held. Called at the end, also after an error."""
+        """Finish what was sent."""
 
 
 class _Batch(NamedTuple):
@@ -66,20 +69,19 @@ class Sender:
         self._position = position
         self._sends_checkpoint = checkpoint
         self._notes: list[str] = []
-        self._begin()
         self._continue_after(position.read())
 
     def _begin(self) -> None:
         """Begin with the first event."""
         self._follower = Follower(self._folder)
         self._feed = Feed()
-        self._sent = Sent()
+        self._sent = self._confirmed = Sent()
         self._batch: _Batch | None = None  # the next one, until it has arrived
         self._may_have_arrived: float = 0  # the number of the last event that was possibly sent before
 
     @property
     def number(self) -> int:
-        """The number of the last event that has arrived for certain."""
+        """The number of the last event that was sent."""
         return self._sent.sent
 
     def step(self) -> bool:
@@ -94,14 +96,15 @@ class Sender:
             self._may_have_arrived = min(self._may_have_arrived, self.number)
             return False
         batch = self._batch
-        self._position.write(Sent(self.number, batch.last, self._sent.time))
+        self._position.write(self._confirmed._replace(begun=batch.last))
         verify = batch.first <= self._may_have_arrived
         self._may_have_arrived = max(self._may_have_arrived, batch.last)
         tracker.send(batch.updates, verify=verify)
         if batch.ends and self._sends_checkpoint:
             self._send_checkpoint(tracker)
         self._sent = Sent(batch.last, batch.last, batch.time)
-        self._position.write(self._sent)
+        if tracker.confirms:
+            self._confirm()
         self._batch = None
         return True
 
@@ -114,10 +117,20 @@ class Sender:
         """Close the connection. May raise an error of the tracker's library."""
         if self._tracker is not None:
             self._tracker.close()
+            self._confirm()
+            self._tracker = None
+
+    def _confirm(self) -> None:
+        """Write down that everything sent has arrived."""
+        if self._confirmed != self._sent:
+            self._confirmed = self._sent
+            self._position.write(self._sent)
 
     def abandon(self) -> None:
-        """Forget a connection that failed. The next ``step`` opens another one."""
-        self._tracker = None
+        """Forget a connection that failed. The next ``step`` opens another one, and sends what was lost."""
+        tracker, self._tracker = self._tracker, None
+        if tracker is not None and not tracker.confirms:
+            self._continue_after(self._position.read())
 
     def _connected(self) -> Tracker:
         """Return the tracker, connected. If it has lost the sweep, begin again."""
@@ -128,7 +141,8 @@ class Sender:
         return self._tracker
 
     def _continue_after(self, position: Sent) -> None:
-        """Skip the events that have arrived, and prepare the batch that may have arrived in part."""
+        """Skip the events that have arrived."""
+        self._begin()
         events = self._read(position.sent)
         if len(events) < position.sent or (events and events[-1].time != position.time):
             # A crash of the machine took back the end of the journal, or the folder was replaced.
@@ -137,12 +151,8 @@ class Sender:
             return
         self._feed.add(events)
         self._feed.take()
-        self._sent = Sent(position.sent, position.sent, position.time)
-        if position.begun is None:
-            self._may_have_arrived = math.inf
-        elif position.begun > position.sent:
-            self._may_have_arrived = position.begun
-            self._prepare(position.begun - position.sent)
+        self._sent = self._confirmed = position._replace(begun=position.sent)
+        self._may_have_arrived = math.inf if position.begun is None else position.begun
 
     def _read(self, most: int) -> list[Event]:
         return list(self._follower.new(most)) if most else []

@@ -213,7 +213,7 @@ class Feed:
         run, trial = self._runs[number], self.history.trials[number]
         return RunUpdate(
             trial=number,
-            name=f"{self.name}/{trial_id(number)}",
+            name=f"{self.name}-{trial_id(number)}",
             state=trial.state,
             began=run.began,
             ended=run.ended,
