@@ -80,7 +80,7 @@ def report(
     - ``checkpoint``: a folder from which the trial can continue, or a function that writes one into the empty
       folder that it gets. It is copied, or called, only if a checkpoint is due, before ``report`` returns.
     - ``state``: objects with ``state_dict`` and other values, such as ``model=model, epoch=3``. They are
-      written only if a checkpoint is due, with the states of the random generators. ``restore`` reads them.
+      written only if a checkpoint is due, with the random states. ``restore`` reads them.
 
     Only rank 0 reports. In other processes of the trial the call waits until rank 0 has done so.
 
@@ -213,7 +213,6 @@ _opening = threading.Lock()
 
 
 def _trial() -> CurrentTrial | None:
-    """Return the trial of this process; ``None`` outside a sweep."""
     global _connection
     if _in_process is not None and _in_process[0] == os.getpid():
         return _in_process[1]
@@ -304,7 +303,6 @@ def _plain(value: Any) -> Any:
 
 
 def _rank() -> int:
-    """Return the number of this process among the processes of its trial."""
     distributed = sys.modules.get("torch.distributed")
     if distributed is not None and distributed.is_available() and distributed.is_initialized():
         return int(distributed.get_rank())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -61,6 +61,46 @@ def sample_problems(spec: Given, trainable: Any, space: SearchSpace) -> list[Pro
         except Exception as error:
             return [Problem("trainable", f"{spec.name}.check() raised {said(error)}")]
     return []
+
+
+def metric_problems(spec: Given, trainable: Any, metrics: Sequence[str]) -> list[Problem]:
+    """Return the metrics of the objective that the trainable does not report."""
+    try:
+        with importing():  # `metrics` may read the data
+            known = tuple(trainable.metrics(dict(spec.settings)))
+    except ValueError as error:
+        found = split_error(str(error), fields_of(trainable, "Settings"))
+        return [problem.inside("trainable") for problem in found]
+    except Exception as error:
+        return [Problem("trainable", f"{spec.name}.metrics() raised {said(error)}")]
+    problems = []
+    for number, metric in enumerate(metrics):
+        if metric in known:
+            continue
+        where = "objective.metric" if len(metrics) == 1 else f"objective.{number}.metric"
+        # Suggest only likely typos: metrics with a common prefix look alike.
+        hint = _metric_hint(spec, trainable, metric, known) or did_you_mean(metric, known, likeness=0.7)
+        problems.append(Problem(where, f"{spec.name} reports no '{metric}'{hint}"))
+    return problems
+
+
+def _metric_hint(spec: Given, trainable: Any, metric: str, known: Collection[str]) -> str:
+    """Return the remedy for a metric reported under another name or on request; empty if unknown."""
+    core = re.sub("^(val|valid|validation|test|eval|dev)[_/.-]", "", metric)
+    if f"val_{core}" in known:
+        return f"; write 'val_{core}'"
+    field = fields_of(trainable, "Settings").get("metrics")
+    names = [] if field is None else re.findall(r"'(\w+)'", str(field.annotation))
+    if (name := synonym(core, names)) is None:
+        return ""
+    asked = [*spec.settings.get("metrics", ()), name]
+    try:
+        with importing():
+            offered = trainable.metrics({**spec.settings, "metrics": asked})
+    except ValueError:  # a metric of another task
+        return ""
+    remedy = f"; write metrics: [{', '.join(asked)}] under 'trainable', and the metric val_{name}"
+    return remedy if f"val_{name}" in offered else ""
 
 
 def settings_problems(spec: Given, trainable: Any, space: SearchSpace | None) -> list[Problem]:

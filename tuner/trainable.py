@@ -6,8 +6,7 @@
 from __future__ import annotations
 
 import inspect
-import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -22,13 +21,14 @@ from tuner.code.modules import import_path
 from tuner.declarations import (
     fields_of,
     invalid,
+    metric_problems,
     model_of,
     sample_problems,
     settings_problems,
     space_problems,
     split_error,
 )
-from tuner.errors import Problem, SpecError, said
+from tuner.errors import Problem, SpecError
 from tuner.hints import for_file
 from tuner.space import Config, SearchSpace, is_json, misplaced_problems
 from tuner.spec import (
@@ -38,7 +38,7 @@ from tuner.spec import (
     kind_and_settings,
     locate,
 )
-from tuner.synonyms import estimator, synonym
+from tuner.synonyms import estimator
 
 if TYPE_CHECKING:
     from ray.tune import Trainable
@@ -227,44 +227,8 @@ class TrainableSpec(Spec):
                 Problem("budget.iterations", "must be given: a class trainable runs until it is stopped")
             )
         if metrics and not settings_are_wrong and isinstance(trainable, contract.NamesMetrics):
-            try:
-                with importing():  # `metrics` may read the data
-                    known = tuple(trainable.metrics(dict(self.settings)))
-            except ValueError as error:
-                found = split_error(str(error), fields_of(trainable, "Settings"))
-                problems += [problem.inside("trainable") for problem in found]
-            except Exception as error:
-                what = f"{self.name}.metrics() raised {said(error)}"
-                problems.append(Problem("trainable", what))
-            else:
-                for number, metric in enumerate(metrics):
-                    if metric in known:
-                        continue
-                    where = "objective.metric" if len(metrics) == 1 else f"objective.{number}.metric"
-                    # Suggest only likely typos: metrics with a common prefix look alike.
-                    hint = self._metric_hint(metric, known)
-                    hint = hint or did_you_mean(metric, known, likeness=0.7)
-                    problems.append(Problem(where, f"{self.name} reports no '{metric}'{hint}"))
+            problems += metric_problems(self, trainable, metrics)
         return problems
-
-    def _metric_hint(self, metric: str, known: Collection[str]) -> str:
-        """Return the remedy for a metric reported under another name or on request; empty if unknown."""
-        core = re.sub("^(val|valid|validation|test|eval|dev)[_/.-]", "", metric)
-        if f"val_{core}" in known:
-            return f"; write 'val_{core}'"
-        trainable: Any = self.load()
-        field = fields_of(trainable, "Settings").get("metrics")
-        names = [] if field is None else re.findall(r"'(\w+)'", str(field.annotation))
-        if (name := synonym(core, names)) is None:
-            return ""
-        asked = [*self.settings.get("metrics", ()), name]
-        try:
-            with importing():
-                offered = trainable.metrics({**self.settings, "metrics": asked})
-        except ValueError:  # a metric of another task
-            return ""
-        remedy = f"; write metrics: [{', '.join(asked)}] under 'trainable', and the metric val_{name}"
-        return remedy if f"val_{name}" in offered else ""
 
     def declared(self) -> set[str]:
         """Return the names of the hyperparameters that the trainable declares. Imports it."""
