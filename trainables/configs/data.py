@@ -81,6 +81,17 @@ class DataSettings(SplitSettings):
     )
     features: str | None = Field(None, description="array of features in an NPZ file ('X' if not given)")
 
+    groups: str | None = Field(
+        None,
+        description="column, or array in an NPZ file: rows with the same value stay in one part; it is no "
+        "feature",
+    )
+    time: str | bool = Field(
+        False,
+        description="column, or array in an NPZ file, that orders the rows, or true for their order in the "
+        "file: validation rows then follow training rows, and test rows follow both; it is no feature",
+    )
+
     @field_validator("dataset")
     @classmethod
     def _is_bundled(cls, name: str | None) -> str | None:
@@ -112,6 +123,26 @@ class DataSettings(SplitSettings):
         if self.dataset is not None and self.features is not None:
             raise ValueError(f"features: only an NPZ file has feature arrays, got '{self.features}'")
         return self
+
+    @model_validator(mode="after")
+    def _roles_are_distinct(self) -> Self:
+        roles = self.roles()
+        if self.dataset is not None and roles:
+            name = next(iter(roles))
+            raise ValueError(f"{name}: data set '{self.dataset}' has no such column, got '{roles[name]}'")
+        if self.groups is not None and self.time:
+            raise ValueError("groups: must be left out if the rows are divided by time")
+        taken = {self.target: "target"} if self.target is not None else {}
+        for name, column in roles.items():
+            if column in taken:
+                raise ValueError(f"{name}: '{column}' is already the {taken[column]}")
+            taken[column] = name
+        return self
+
+    def roles(self) -> dict[str, str]:
+        """Return the columns that are neither features nor the target, by the setting that names them."""
+        named = {name: getattr(self, name, None) for name in ("groups", "time", "sample_weight")}
+        return {name: column for name, column in named.items() if isinstance(column, str)}
 
 
 class PreprocessingConfig(StrictModel):

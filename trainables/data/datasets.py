@@ -7,14 +7,14 @@ one preprocessing of a source. All arrays are read-only.
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.configs import Precision, PreprocessingConfig, SplitSettings, Task
+from trainables.configs import DataSettings, Precision, PreprocessingConfig, SplitSettings, Task
 from trainables.data import preprocessing
 from trainables.data.preprocessing import Preprocessing
 from trainables.data.sources import Source, frozen
@@ -120,14 +120,7 @@ def fit_ahead(
 ) -> Source:
     """Return the source with this preprocessing fitted, so that processes that receive it need not fit."""
     fitted = _fit(source, split(source, settings, sweep_seed=sweep_seed), config)
-    return Source(
-        source.table,
-        source.task,
-        source.targets,
-        source.class_names,
-        source.class_values,
-        {key(settings, config, sweep_seed): fitted},
-    )
+    return replace(source, fitted={key(settings, config, sweep_seed): fitted})
 
 
 def refuse_missing(source: Source, config: PreprocessingConfig) -> None:
@@ -142,7 +135,8 @@ def key(settings: SplitSettings, config: PreprocessingConfig, sweep_seed: int) -
     """Return the key of a division and preprocessing of a source. Equal keys give equal data sets."""
     seed = sweep_seed if settings.split_seed is None else settings.split_seed
     division = settings.validation, settings.test, seed, settings.division, settings.refit > 0
-    return (*division, preprocessing.relevant(config))
+    order = (settings.groups, settings.time) if isinstance(settings, DataSettings) else ()
+    return (*division, *order, preprocessing.relevant(config))
 
 
 def of_rows(

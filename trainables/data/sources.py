@@ -51,7 +51,8 @@ def load(settings: DataSettings) -> Source:
     """
     if settings.path is not None:
         path = started_in() / settings.path
-        return _source(read_file(path, target=settings.target, features=settings.features), settings.task)
+        table = read_file(path, target=settings.target, features=settings.features, roles=settings.roles())
+        return _source(table, settings.task)
     assert settings.dataset is not None
     return _source(read_bundled(settings.dataset), settings.task)
 
@@ -59,7 +60,8 @@ def load(settings: DataSettings) -> Source:
 def key(settings: DataSettings) -> Hashable:
     """Return the key of ``load``'s result: the settings that it reads, and the file's time and size."""
     path = None if settings.path is None else started_in() / settings.path
-    return settings.dataset, path, _stamp(path), settings.target, settings.features, settings.task
+    roles = tuple(settings.roles().items())
+    return settings.dataset, path, _stamp(path), settings.target, settings.features, roles, settings.task
 
 
 def of_arrays(features: Any, target: Any, *, task: Task | None = None) -> Source:

@@ -2,7 +2,7 @@
 
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -68,6 +68,9 @@ class RawTable:
     types: Mapping[str, Any] | None = None
     """Column -> pandas type, in the data frame's order; ``None`` if the rows were no data frame."""
 
+    roles: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    """``groups``: group numbers; ``time``: ranks; ``sample_weight``: weights. Each of length n, if given."""
+
     @cached_property
     def missing(self) -> dict[str, int]:
         """Column -> number of rows without a value, for columns with missing values."""
@@ -109,19 +112,22 @@ def read_bundled(name: str) -> RawTable:
     return RawTable(features, _no_codes(len(features)), columns, target, "the target", shape, labels)
 
 
-def read_file(path: Path, *, target: str | None, features: str | None) -> RawTable:
+def read_file(
+    path: Path, *, target: str | None, features: str | None, roles: Mapping[str, str] | None = None
+) -> RawTable:
     """Read a table from a file. ``target`` and ``features`` name a column, or arrays in an NPZ file.
 
-    Raises ValueError when the file, column or array does not exist, or when its values cannot be used.
+    ``roles`` names the columns or arrays that are neither, by their role in ``RawTable.roles``. Raises
+    ValueError when the file, column or array does not exist, or when its values cannot be used.
     """
     if not path.exists():
         raise ValueError(f"path: there is no file '{path}'{_neighbour(path)}")
     if not path.is_file():
         raise ValueError(f"path: must be a regular file, got '{path}'")
     if path.suffix == ".npz":
-        return _read_arrays(path, target or "y", features or "X")
+        return _read_arrays(path, target or "y", features or "X", roles or {})
     assert target is not None
-    return _read_columns(path, target)
+    return _read_columns(path, target, roles or {})
 
 
 def table_of(features: Any, target: Any) -> RawTable:
@@ -146,6 +152,27 @@ def table_of(features: Any, target: Any) -> RawTable:
     return _of_array(array, names, values, "the target", "features", _MEMORY)
 
 
+def _role_values(role: str, column: "pd.Series[Any]", what: str) -> NDArray[Any]:
+    """Return the values of a column as ``RawTable.roles`` has them. Raises ValueError for unusable ones."""
+    if missing := int(column.isna().sum()):
+        raise ValueError(f"{role}: {what} must have no missing values, got {missing}")
+    if role == "groups":
+        return np.unique(column.astype(str).to_numpy(dtype=object), return_inverse=True)[1].astype(np.int64)
+    if role == "time":
+        if not pd.api.types.is_numeric_dtype(column):
+            try:
+                column = pd.to_datetime(column, format="ISO8601")
+            except (ValueError, TypeError) as error:
+                must = "must hold numbers, or dates such as 2026-01-31"
+                raise ValueError(f"time: {what} {must}: {error}") from None
+        return column.rank(method="first").to_numpy().astype(np.int64)
+    values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
+    if not (np.isfinite(values).all() and (values >= 0).all() and values.any()):
+        bad = int((~np.isfinite(values) | (values < 0)).sum())
+        raise ValueError(f"{role}: {what} must hold numbers from 0, not all 0; got {bad} others")
+    return values
+
+
 def codes_of(labels: "pd.Series[Any]", vocabulary: tuple[str, ...]) -> NDArray[np.int32]:
     """Return the codes of a text column: positions in ``vocabulary``, ``MISSING`` or ``UNKNOWN``."""
     places = {label: place for place, label in enumerate(vocabulary)}
@@ -167,19 +194,22 @@ def _neighbour(path: Path) -> str:
     return f"; {hint}" if hint.startswith("did") else ""
 
 
-def _read_columns(path: Path, target: str) -> RawTable:
+def _read_columns(path: Path, target: str, roles: Mapping[str, str]) -> RawTable:
     frame = _read_frame(path)
     names = [str(name) for name in frame.columns]
     frame.columns = pd.Index(names)
-    if target not in names:
-        columns = ", ".join(names[:50]) + ", ..." * (len(names) > 50)
-        hint = did_you_mean(target, names)
-        near = f"{hint} Its" if hint.startswith("did") else "its"
-        raise ValueError(f"target: '{path}' has no column '{target}'; {near} columns are {columns}")
+    for setting, name in {"target": target, **roles}.items():
+        if name not in names:
+            columns = ", ".join(names[:50]) + ", ..." * (len(names) > 50)
+            hint = did_you_mean(name, names)
+            near = f"{hint} Its" if hint.startswith("did") else "its"
+            raise ValueError(f"{setting}: '{path}' has no column '{name}'; {near} columns are {columns}")
     values = frame.pop(target)
+    found = {role: _role_values(role, frame.pop(name), f"column '{name}'") for role, name in roles.items()}
     if frame.shape[1] == 0:
         raise ValueError(f"path: '{path}' must have a column besides the target '{target}', got none")
-    return _of_frame(frame, values, f"column '{target}'", _Origin("path", f" of '{path}'"))
+    table = _of_frame(frame, values, f"column '{target}'", _Origin("path", f" of '{path}'"))
+    return replace(table, roles=found)
 
 
 def _read_frame(path: Path) -> pd.DataFrame:
@@ -263,14 +293,14 @@ def _kind(column: "pd.Series[Any]", what: str, place: _Origin) -> str:
     raise ValueError(f"{place.key}: {what}{place.of} must hold numbers or text, got {got}")
 
 
-def _read_arrays(path: Path, target: str, features: str) -> RawTable:
+def _read_arrays(path: Path, target: str, features: str, roles: Mapping[str, str]) -> RawTable:
     try:
         with np.load(path, allow_pickle=False) as file:
             names = file.files
-            arrays = {name: file[name] for name in (features, target) if name in names}
+            arrays = {name: file[name] for name in (features, target, *roles.values()) if name in names}
     except (ValueError, OSError, zipfile.BadZipFile) as error:
         raise ValueError(f"path: '{path}' cannot be read: {error}") from error
-    for where, name in (("features", features), ("target", target)):
+    for where, name in (("features", features), ("target", target), *roles.items()):
         if name not in arrays:
             raise ValueError(f"{where}: '{path}' has no array '{name}'; {did_you_mean(name, names)}")
     x, y = arrays[features], arrays[target]
@@ -291,9 +321,19 @@ def _read_arrays(path: Path, target: str, features: str) -> RawTable:
         )
     if x.size == 0:
         raise ValueError(f"features: array '{features}' of '{path}' must not be empty, got shape {x.shape}")
+    for where, name in roles.items():
+        if arrays[name].shape != y.shape:
+            raise ValueError(
+                f"{where}: array '{name}' of '{path}' must have one value per row ({len(y)}), "
+                f"got shape {arrays[name].shape}"
+            )
+    found = {
+        role: _role_values(role, pd.Series(arrays[name]), f"array '{name}'") for role, name in roles.items()
+    }
     place = _Origin("path", f" of '{path}'")
     feature_names = tuple(f"{features}[{','.join(map(str, index))}]" for index in np.ndindex(x.shape[1:]))
-    return _of_array(x, feature_names, pd.Series(y), f"array '{target}'", f"array '{features}'", place)
+    table = _of_array(x, feature_names, pd.Series(y), f"array '{target}'", f"array '{features}'", place)
+    return replace(table, roles=found)
 
 
 def _of_array(
