@@ -208,7 +208,7 @@ def test_broad_excepts_exist_only_at_the_boundaries_to_user_code_and_ray():
         "tuner/worker/process.py",
         "tuner/worker/session.py",
         "trainables/torch/trainable.py",
-        "trainables/sklearn/fitting.py",
+        "trainables/sklearn/building.py",
         "trainables/stacking/stack.py",
     }
 

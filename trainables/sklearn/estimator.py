@@ -1,12 +1,14 @@
 """``Estimator``: a trainable for any estimator or pipeline with scikit-learn's interface.
 
-A checkpoint holds only the trial's progress, since an estimator could only be pickled. A resumed trial
-repeats its fits up to there. Fits are functions of the trial's seed, so the result is the same.
+A checkpoint holds the trial's progress, since an estimator could only be pickled. A resumed trial repeats its
+fits up to there. Fits are functions of the trial's seed, so the result is the same. With ``iteration:
+boosting`` the checkpoint also holds the model, in the format of its library, and no fit is repeated.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import fmean
@@ -25,6 +27,7 @@ from trainables.data.sources import Source
 
 if TYPE_CHECKING:
     from trainables.sklearn.fitting import Fitting
+    from trainables.sklearn.rows import FitRows
 
 CHECKPOINT_FILE = "checkpoint.json"
 CHECKPOINT_FORMAT = 1
@@ -47,31 +50,31 @@ class Estimator(SharedRows, HeldOut, Trainable):
         given = parse(cls.Settings, settings, where="trainable")
         source = cls._source(given)
         splits.split(source, given, sweep_seed=0)
-        names = tuple(f"val_{name}" for name in _names(given, source))
+        names = tuple(f"val_{name}" for name in (*_names(given, source), *given.scorers()))
+        names = (*names, "rounds") if _counts_rounds(given) else names
         return test_names(names) if given.refit else names
 
     @classmethod
     def check(cls, config: Mapping[str, Any]) -> None:
         """Raise ValueError for an impossible configuration, as far as quick checks can tell."""
-        from trainables.sklearn import fitting as estimators
+        from trainables.sklearn import boosting, building, fitting, scoring
         from trainables.sklearn.rows import EstimatorRows, takes_gaps
 
         hyperparameters, settings, _ = _parts(cls, config)
         source = cls._source(settings)
-        made = estimators.build(
-            settings.estimator,
-            estimators.with_class_numbers(hyperparameters.model_extra or {}, source),
-            random_state=0,
-        )
+        parameters = building.with_class_numbers(hyperparameters.model_extra or {}, source)
+        made = building.build(settings.estimator, parameters, random_state=0, threads=None)
         rows = EstimatorRows.of(made, source, hyperparameters, settings.columns)
         if not (rows.with_gaps and takes_gaps(made)):
             datasets.refuse_missing(source, hyperparameters)
-        names = _names(settings, source)
-        estimators.refuse_unable(made, source.task, settings.iteration, settings.grows, names)
+        fitting.refuse_unable(made, source.task, settings, _names(settings, source))
+        if settings.iteration == "boosting":
+            boosting.refuse_rounds(building.last_step(made), parameters)
+        scoring.scorers(settings.scorers())
 
     def setup(self, config: dict[str, Any]) -> None:
         """Start the trial that the flat ``config`` describes. Raises ValueError for an invalid one."""
-        from trainables.sklearn import fitting as estimators
+        from trainables.sklearn import building, scoring
         from trainables.sklearn.rows import EstimatorRows
 
         self.check(config)
@@ -79,17 +82,19 @@ class Estimator(SharedRows, HeldOut, Trainable):
         self.source = self._source(self.settings)
         self._names = _names(self.settings, self.source)
         word = int(np.random.SeedSequence(self.seeds.seed).generate_state(1)[0])
-        self._made = estimators.build(
-            self.settings.estimator,
-            estimators.with_class_numbers(self.hyperparameters.model_extra or {}, self.source),
-            random_state=word >> 1,
+        parameters = building.with_class_numbers(self.hyperparameters.model_extra or {}, self.source)
+        self._made = building.build(
+            self.settings.estimator, parameters, random_state=word >> 1, threads=_threads()
         )
+        self._draws_anew = not any(name.endswith(("random_state", "random_seed")) for name in parameters)
+        self._scorers = scoring.scorers(self.settings.scorers())
         self._rows = EstimatorRows.of(self._made, self.source, self.hyperparameters, self.settings.columns)
         self.dataset = self._dataset()
-        self._training: Any = None
+        self._training: FitRows | None = None
         self._fits = 0
         self._fold_scores: list[dict[str, float]] = []
         self._fitting: Fitting | None = None
+        self._model: Any = None  # with iteration boosting: the rounds so far
 
     def step(self) -> dict[str, Any]:
         """Fit for one iteration and score."""
@@ -98,9 +103,8 @@ class Estimator(SharedRows, HeldOut, Trainable):
         if self.settings.iteration == "folds":
             return self._fit_fold()
         self._fit()
-        found = self._scores(self.dataset, self.dataset.validation)
         return {
-            **{f"val_{name}": value for name, value in found.items()},
+            **self._scores(self.dataset, self.dataset.validation),
             "training_iteration": self._fits,
             "done": self.settings.iteration == "fit"
             or (self.settings.iteration == "samples" and self._fits >= self.settings.steps),
@@ -114,11 +118,15 @@ class Estimator(SharedRows, HeldOut, Trainable):
             "scored": self._fold_scores,
             "rows": self._about_rows(),
         }
+        if self._model is not None:
+            from trainables.sklearn import boosting, building
+
+            boosting.save_model(building.last_step(self._made), self._model, Path(checkpoint_dir))
         text = json.dumps(state, indent=2)
         write_whole(Path(checkpoint_dir, CHECKPOINT_FILE), lambda file: file.write(text.encode()))
 
     def load_checkpoint(self, checkpoint: str) -> None:
-        """Resume from a checkpoint: repeat its number of fits with this trial's hyperparameters.
+        """Resume from a checkpoint: load its model, or repeat its fits with this trial's hyperparameters.
 
         Raises ValueError when the checkpoint belongs to other rows.
         """
@@ -127,11 +135,15 @@ class Estimator(SharedRows, HeldOut, Trainable):
             raise ValueError(
                 f"checkpoint: has other rows; must have {self._about_rows()}, got {state['rows']}"
             )
-        self._fits, self._fold_scores, self._fitting = 0, state["scored"], None
+        self._fits, self._fold_scores, self._fitting, self._model = 0, state["scored"], None, None
         if self.settings.iteration in ("partial_fit", "warm_start") and not self.settings.refit:
             for _ in range(state["fits"]):
                 self._fit()
         self._fits = state["fits"]
+        if self.settings.iteration == "boosting" and self._fits:
+            from trainables.sklearn import boosting, building
+
+            self._model = boosting.load_model(building.last_step(self._made), Path(checkpoint))
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Become a new trial in the same process."""
@@ -146,46 +158,71 @@ class Estimator(SharedRows, HeldOut, Trainable):
 
     def _refit(self) -> dict[str, Any]:
         """Fit to all rows except the test rows, then score on the test rows."""
-        if self.settings.iteration in ("partial_fit", "warm_start"):
+        if self.settings.early_stopping is not None:
+            self._fix_rounds()
+        if self.settings.iteration in ("partial_fit", "warm_start", "boosting"):
             for _ in range(self.settings.refit):
                 self._fit()
         else:
             self._fits = self.settings.refit - 1  # with samples, fit to the share of iteration `refit`
             self._fit()
-        return {
-            f"test_{name}": value for name, value in self._scores(self.dataset, self.dataset.test).items()
-        }
+        return self._scores(self.dataset, self.dataset.test, prefix="test_")
+
+    def _fix_rounds(self) -> None:
+        """Set the number of rounds to what early stopping finds with the validation rows of the search."""
+        from trainables.sklearn import boosting, building
+        from trainables.sklearn.fitting import Fitting
+
+        assert self.settings.early_stopping is not None
+        searched = self.settings.model_copy(update={"refit": 0})
+        parts = splits.split(self.source, searched, sweep_seed=self.seeds.sweep_seed)
+        dataset = datasets.of_rows(self.source, parts, self._rows.fitted_config, self.settings.precision)
+        fitting = Fitting(self._made)
+        fitting.fit_until_worse(
+            self._rows_of(dataset, dataset.training),
+            self._rows_of(dataset, dataset.validation),
+            patience=self.settings.early_stopping,
+        )
+        last = boosting.with_rounds(building.last_step(self._made), boosting.rounds(fitting.last))
+        self._made = building.with_last_step(self._made, last)
 
     def _fit(self) -> None:
         """Train for one more iteration on the training rows."""
-        from trainables.sklearn.fitting import Fitting, at
+        from trainables.sklearn import boosting
+        from trainables.sklearn.fitting import Fitting
 
-        dataset = self.dataset
-        if self._training is None:
-            self._training = self._rows.features(dataset, dataset.training)
-        features, targets = self._training, self.source.targets[dataset.training.rows]
-        kind = self.settings.iteration
+        if self._training is None:  # the same arrays each time: `Fitting` recognises them
+            self._training = self._rows_of(self.dataset, self.dataset.training)
+        rows, kind = self._training, self.settings.iteration
         self._fits += 1
         if kind == "samples":
-            share = min(1.0, self._fits / self.settings.steps)
-            rows = self._in_order(targets)[
-                : max(2, len(self.source.class_names), round(share * len(targets)))
-            ]
-            features, targets = at(features, rows), targets[rows]
-        if self._fitting is None or kind not in ("partial_fit", "warm_start"):
+            rows = self._share_of(rows)
+        if self._fitting is None or kind not in ("partial_fit", "warm_start", "boosting"):
             self._fitting = Fitting(self._made)
-            self._targets = targets  # the same array each time: `Fitting` recognises it
         if kind == "partial_fit":
-            order = np.random.default_rng([self.seeds.seed, self._fits]).permutation(len(targets))
+            order = np.random.default_rng([self.seeds.seed, self._fits]).permutation(len(rows.targets))
             batches = np.split(order, range(self.settings.batch_rows, len(order), self.settings.batch_rows))
-            classes = np.unique(targets) if self.source.task == "classification" else None
-            self._fitting.fit_more(features, self._targets, batches, classes)
-            return
-        if kind == "warm_start":
-            assert self.settings.grows is not None
-            size = self._fits * self.settings.growth
-            self._fitting.last.set_params(warm_start=True, **{self.settings.grows: size})
-        self._fitting.fit(features, self._targets)
+            classes = np.unique(rows.targets) if self.source.task == "classification" else None
+            self._fitting.fit_more(rows, batches, classes)
+        elif kind == "boosting":
+            self._fitting.fit_rounds(
+                rows, self._model, count=self.settings.growth, random_state=self._random_state()
+            )
+            self._model = boosting.model_of(self._fitting.last)
+        else:
+            if kind == "warm_start":
+                assert self.settings.grows is not None
+                size = self._fits * self.settings.growth
+                self._fitting.last.set_params(warm_start=True, **{self.settings.grows: size})
+            self._fit_whole(self._fitting, rows, self.dataset)
+
+    def _fit_whole(self, fitting: Fitting, rows: FitRows, dataset: datasets.Dataset) -> None:
+        """Fit to rows, with early stopping on the validation rows of a data set if the settings say so."""
+        if self.settings.early_stopping is None or self.settings.refit:
+            fitting.fit(rows)
+        else:
+            validation = self._rows_of(dataset, dataset.validation)
+            fitting.fit_until_worse(rows, validation, patience=self.settings.early_stopping)
 
     def _fit_fold(self) -> dict[str, Any]:
         """Fit to all folds except the next one. Returns means over the folds so far."""
@@ -199,19 +236,57 @@ class Estimator(SharedRows, HeldOut, Trainable):
         )
         self._fits += 1
         self._fitting = Fitting(self._made)
-        features = self._rows.features(dataset, dataset.training)
-        self._fitting.fit(features, self.source.targets[dataset.training.rows])
+        self._fit_whole(self._fitting, self._rows_of(dataset, dataset.training), dataset)
         self._fold_scores.append(self._scores(dataset, dataset.validation))
         return {
-            **{f"val_{name}": fmean(scores[name] for scores in self._fold_scores) for name in self._names},
+            **{name: fmean(scores[name] for scores in self._fold_scores) for name in self._fold_scores[0]},
             "training_iteration": self._fits,
             "done": self._fits >= len(folds),
         }
 
-    def _scores(self, dataset: datasets.Dataset, part: datasets.Part) -> dict[str, float]:
+    def _scores(
+        self, dataset: datasets.Dataset, part: datasets.Part, *, prefix: str = "val_"
+    ) -> dict[str, float]:
+        """Return the metrics of a part's rows under their names with ``prefix``, and the number of rounds."""
+        from trainables.sklearn import boosting
+
         assert self._fitting is not None
-        features = self._rows.features(dataset, part)
-        return self._fitting.scores(features, self.source.targets[part.rows], self.source.task, self._names)
+        rows = self._rows_of(dataset, part)
+        found = self._fitting.scores(
+            rows, self.source.task, self._names, self._scorers, self.source.class_values
+        )
+        named: dict[str, float] = {f"{prefix}{name}": value for name, value in found.items()}
+        if _counts_rounds(self.settings):
+            named["rounds"] = boosting.rounds(self._fitting.last)
+        return named
+
+    def _rows_of(self, dataset: datasets.Dataset, part: datasets.Part) -> FitRows:
+        """Return the features, targets and weights of a part, as the estimator gets them."""
+        from trainables.sklearn.rows import FitRows
+
+        weights = self.source.table.roles.get("sample_weight")
+        return FitRows(
+            self._rows.features(dataset, part),
+            self.source.targets[part.rows],
+            None if weights is None else weights[part.rows],
+        )
+
+    def _share_of(self, rows: FitRows) -> FitRows:
+        """Return the share of the training rows that this iteration fits to."""
+        from trainables.sklearn.fitting import at
+
+        share = min(1.0, self._fits / self.settings.steps)
+        count = max(2, len(self.source.class_names), round(share * len(rows.targets)))
+        places = self._in_order(rows.targets)[:count]
+        weights = None if rows.weights is None else rows.weights[places]
+        return type(rows)(at(rows.features, places), rows.targets[places], weights)
+
+    def _random_state(self) -> int | None:
+        """Return the seed of this iteration's rounds; ``None`` if a hyperparameter sets it."""
+        if not self._draws_anew:
+            return None
+        words = np.random.SeedSequence([self.seeds.seed, self._fits]).generate_state(1)
+        return int(words[0]) >> 1
 
     def _in_order(self, targets: NDArray[Any]) -> NDArray[np.int64]:
         """Return an order of the training rows whose every prefix is about stratified by class."""
@@ -232,10 +307,22 @@ class Estimator(SharedRows, HeldOut, Trainable):
     def _about_rows(self) -> dict[str, Any]:
         own = set(type(self.settings).model_fields) - set(_DATA)
         seed = self.seeds.sweep_seed if self.settings.split_seed is None else self.settings.split_seed
-        return {**self.settings.model_dump(mode="json", exclude=own), "split_seed": seed}
+        roles = {} if not self.settings.time else {"time": self.settings.time}
+        about = self.settings.model_dump(mode="json", exclude=own)
+        return {**about, **self.settings.roles(), **roles, "split_seed": seed}
 
 
 _DATA = ("dataset", "path", "target", "features", "task", "validation", "test", "division", "iteration")
+
+
+def _threads() -> int | None:
+    """Return the number of CPU threads that the worker gives a trial; ``None`` outside a worker."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return int(given) if given.isdecimal() else None
+
+
+def _counts_rounds(settings: EstimatorSettings) -> bool:
+    return settings.early_stopping is not None or settings.iteration == "boosting"
 
 
 def _names(settings: EstimatorSettings, source: Source) -> tuple[Any, ...]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
@@ -18,6 +19,16 @@ from trainables.data.sources import Source
 from trainables.data.tables import MISSING, RawTable
 
 Form = Literal["raw", "encoded", "array"]
+
+
+class FitRows(NamedTuple):
+    """Rows to fit to, or to score on."""
+
+    features: Any
+    targets: NDArray[Any]
+    """Class numbers, or values."""
+    weights: NDArray[Any] | None = None
+    """One per row; ``None``: all rows count the same."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,6 +144,8 @@ def _suiting(estimator: Any, table: RawTable) -> Form:
 def _encodes_text(part: Any) -> bool:
     if isinstance(part, type) or not hasattr(part, "__sklearn_tags__"):
         return False
+    if type(part).__module__.startswith("catboost."):  # it encodes the columns that its parameter names
+        return bool(part.get_params().get("cat_features"))
     tags = get_tags(part).input_tags
     return bool(tags.categorical or tags.string)
 
