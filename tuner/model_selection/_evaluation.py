@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.model_selection._validation import _fit_and_score
 
 from tuner.errors import TrialError
-from tuner.model_selection._fidelity import FOLDS, SAMPLES, Fidelity, Rows
+from tuner.model_selection._fidelity import FOLDS, SAMPLES, Fidelity, RowNumbers
 from tuner.space import same
 
 
@@ -24,7 +24,7 @@ class Evaluation:
     """Is cloned for each fit."""
     X: Any
     y: Any
-    folds: Sequence[tuple[Rows, Rows]]
+    folds: Sequence[tuple[RowNumbers, RowNumbers]]
     """Row numbers of the training and the test part of each split."""
     scorer: Any
     """One scorer, or one that returns a dictionary."""

@@ -20,7 +20,7 @@ _MOST_STEPS = 4
 _LEAST_GROWTH = 2
 """Smallest growth of the resource in the last iteration; a smaller one would tell too little."""
 
-Rows = NDArray[np.int64]
+RowNumbers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,10 +31,10 @@ class Fidelity:
     """``folds``, ``n_samples``, or a parameter of the estimator."""
     resources: Sequence[int]
     """The resource of each iteration, ascending."""
-    orders: Sequence[Rows] = field(default_factory=tuple)
+    orders: Sequence[RowNumbers] = field(default_factory=tuple)
     """For ``n_samples``: the training rows of each split, in the order in which they are added."""
 
-    def rows(self, split: int, resource: int) -> Rows:
+    def rows(self, split: int, resource: int) -> RowNumbers:
         """Return the first ``resource`` training rows of a split, in their original order."""
         order = self.orders[split]
         return order if resource >= len(order) else np.sort(order[:resource])
@@ -66,7 +66,9 @@ def resources(least: int | None, most: int, *, factor: int, smallest: int, compa
     return (*found, most)
 
 
-def orders(folds: Sequence[tuple[Rows, Rows]], y: Any, *, stratify: bool, seed: int) -> tuple[Rows, ...]:
+def orders(
+    folds: Sequence[tuple[RowNumbers, RowNumbers]], y: Any, *, stratify: bool, seed: int
+) -> tuple[RowNumbers, ...]:
     """Return the training rows of each split in random order.
 
     With ``stratify``, each prefix has about the class proportions of the whole.

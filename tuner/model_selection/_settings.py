@@ -9,7 +9,7 @@ from sklearn.base import is_classifier
 
 from tuner.components import component
 from tuner.errors import Problem, SpecError
-from tuner.model_selection._fidelity import FOLDS, SAMPLES, Fidelity, Rows, orders, resources
+from tuner.model_selection._fidelity import FOLDS, SAMPLES, Fidelity, RowNumbers, orders, resources
 from tuner.objective import Budget
 from tuner.schedulers import SCHEDULERS, Fifo, SchedulerSpec
 from tuner.searchers import SEARCHERS, Random, SearcherSpec
@@ -28,8 +28,8 @@ _ROWS_PER_CLASS = 2
 class Fold(NamedTuple):
     """Row numbers of one split."""
 
-    train: Rows
-    test: Rows
+    train: RowNumbers
+    test: RowNumbers
 
 
 def scheduler_of(search: Any, folds: list[Fold], y: Any, *, seed: int) -> tuple[SchedulerSpec, Fidelity]:
