@@ -7,18 +7,15 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from tests.present import present
-from tests.tuner.tracker_runs import StoredRun, expected, stored
+from tests.tuner.tracker_runs import check, identity_of
 from tuner import Report
 from tuner.journal import FILE_NAME, read
-from tuner.logger import Identity, LoggerSpec, TrackerSpec
+from tuner.logger import LoggerSpec, TrackerSpec
 from tuner.trackers.position import Position
 from tuner.trackers.process import Message, TrackerProcess
-from tuner.trackers.service import began_of
-from tuner.trackers.updates import Feed
 
 # Libraries warn about their own use of other libraries.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -32,24 +29,10 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> str:
     return f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
 
 
-@pytest.fixture(scope="module")
-def trackio_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of Trackio. It reads the variable for it once, at its import."""
-    folder = tmp_path_factory.mktemp("trackio")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TRACKIO_DIR", str(folder))
-        if find_spec("trackio") is not None:
-            import trackio.utils
-
-            return Path(trackio.utils.TRACKIO_DIR)
-    return folder
-
-
 @pytest.fixture(params=["mlflow database", "mlflow folder", "wandb", "trackio", "tensorboard"])
 def logger(
     request: pytest.FixtureRequest,
     database: str,
-    trackio_dir: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> LoggerSpec:
@@ -63,7 +46,6 @@ def logger(
         monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
         return LoggerSpec(kind="mlflow", settings={"tracking_uri": f"file:{tmp_path}/mlruns"})
     if request.param == "trackio":
-        monkeypatch.setenv("TRACKIO_DIR", str(trackio_dir))
         return LoggerSpec(kind="trackio", settings={"project": tmp_path.name})
     return LoggerSpec(kind=request.param, settings={"mode": "offline"} if request.param == "wandb" else {})
 
@@ -85,36 +67,8 @@ def recorded(name: str, tmp_path: Path) -> Path:
     return results
 
 
-def identity_of(folder: Path) -> Identity:
-    began = began_of(folder)
-    return Identity(str(began.id), str(began.settings["name"]), folder)
-
-
 def tracker_of(logger: LoggerSpec) -> TrackerSpec:
     return present(logger.tracker())
-
-
-def check(logger: LoggerSpec, folder: Path) -> dict[int | None, StoredRun]:
-    """Compare the store with the journal, and return what it holds."""
-    feed = Feed()
-    feed.add(read(folder))
-    wanted = expected(feed.take())
-    found = stored(tracker_of(logger), identity_of(folder))
-    assert found.keys() == wanted.keys()
-    for trial, run in wanted.items():
-        store = found[trial]
-        if logger.kind == "tensorboard":  # it stores numbers in 32 bits, and hyperparameters in an own form
-            state = ", ".join(f"{name}: {value}" for name, value in run.tags.items())
-            assert store.tags["state"] == state
-            for name, values in run.metrics.items():
-                run.metrics[name] = [(step, float(np.float32(value))) for step, value in values]
-        else:
-            assert store.name == run.name
-            params = run.params if logger.kind == "mlflow" else {**run.params, **run.changed}
-            assert all(store.params[name] in (value, str(value)) for name, value in params.items())
-            assert run.tags.items() <= store.tags.items()
-        assert {name: store.metrics.get(name) for name in run.metrics} == run.metrics
-    return found
 
 
 def send(logger: LoggerSpec, folder: Path) -> Message:

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 from collections import defaultdict
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from tuner.logger import Identity, TrackerSpec
+import numpy as np
+
+from tests.present import present
+from tuner.journal import read
+from tuner.logger import Identity, LoggerSpec, TrackerSpec
 from tuner.trackers._mlflow import MlflowSpec
 from tuner.trackers._tensorboard import TensorBoardSpec
 from tuner.trackers._trackio import TrackioSpec
 from tuner.trackers._wandb import WandbSpec, records
-from tuner.trackers.updates import RunUpdate
+from tuner.trackers.service import began_of
+from tuner.trackers.updates import Feed, RunUpdate
+
+_TRACKIO = tempfile.TemporaryDirectory(prefix="tuner-trackio-")
+# Trackio reads it once, at its import, in this process and in those that it starts.
+os.environ["TRACKIO_DIR"] = _TRACKIO.name
 
 
 @dataclass
@@ -30,6 +42,34 @@ class StoredRun:
     """The names of the files of the winner's checkpoint."""
     name: str = ""
     status: str = ""
+
+
+def identity_of(folder: Path) -> Identity:
+    began = began_of(folder)
+    return Identity(str(began.id), str(began.settings["name"]), folder)
+
+
+def check(logger: LoggerSpec, folder: Path) -> dict[int | None, StoredRun]:
+    """Compare the store with the journal, and return what it holds."""
+    feed = Feed()
+    feed.add(read(folder))
+    wanted = expected(feed.take())
+    found = stored(present(logger.tracker()), identity_of(folder))
+    assert found.keys() == wanted.keys()
+    for trial, run in wanted.items():
+        store = found[trial]
+        if logger.kind == "tensorboard":  # it stores numbers in 32 bits, and hyperparameters in an own form
+            state = ", ".join(f"{name}: {value}" for name, value in run.tags.items())
+            assert store.tags["state"] == state
+            for name, values in run.metrics.items():
+                run.metrics[name] = [(step, float(np.float32(value))) for step, value in values]
+        else:
+            assert store.name == run.name
+            params = run.params if logger.kind == "mlflow" else {**run.params, **run.changed}
+            assert all(store.params[name] in (value, str(value)) for name, value in params.items())
+            assert run.tags.items() <= store.tags.items()
+        assert {name: store.metrics.get(name) for name in run.metrics} == run.metrics
+    return found
 
 
 def expected(updates: list[RunUpdate]) -> dict[int | None, StoredRun]:
@@ -142,7 +182,7 @@ def _of_tensorboard(identity: Identity) -> dict[int | None, StoredRun]:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     runs: dict[int | None, StoredRun] = {}
-    for folder in (identity.folder / "logs").iterdir():
+    for folder in filter(Path.is_dir, (identity.folder / "logs").iterdir()):
         events = EventAccumulator(str(folder), size_guidance={"scalars": 0, "tensors": 0})
         events.Reload()
         metrics = {

@@ -12,9 +12,11 @@ from tuner.cluster.log import log
 from tuner.logger import LoggerSpec
 from tuner.trackers.process import Message, TrackerProcess
 
-# A tracker may upload much when the sweep ends. The time is short after an interrupt, as the user waits.
 _SECONDS_TO_END = 120.0
-_SECONDS_TO_END_IN_A_HURRY = 10.0
+"""A tracker may receive a large checkpoint when the sweep ends."""
+
+_SECONDS_IN_A_HURRY = 10.0
+"""The same after an interrupt or an error, since the user waits, and for a tracker that fails."""
 
 
 class Tracking:
@@ -51,12 +53,11 @@ class Tracking:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         hurry = error is not None or self._in_a_hurry()
-        seconds = _SECONDS_TO_END_IN_A_HURRY if hurry else _SECONDS_TO_END
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + (_SECONDS_IN_A_HURRY if hurry else _SECONDS_TO_END)
         for process in self._processes:
             process.end()
         for process in self._processes:
-            last = process.wait(max(0.0, deadline - time.monotonic()))
+            last = process.wait(max(0.0, deadline - time.monotonic()), in_trouble=_SECONDS_IN_A_HURRY)
             if last.about == "failed":
                 later = f"tuner sync {self._folder} --to {process.kind}"
                 warning = (

@@ -35,7 +35,7 @@ _TRIAL_STATUS = {"completed": "FINISHED", "stopped": "FINISHED", "failed": "FAIL
 _SWEEP_STATUS = {"running": "RUNNING", "interrupted": "KILLED", "killed": "KILLED", "failures": "FAILED"}
 """State of a sweep -> MLflow's status. Any other is ``FINISHED``."""
 
-_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
+_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
 """MLflow would retry for minutes. We try again later, and want to tell the user soon."""
 
 

@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
@@ -24,6 +25,7 @@ END = "end"
 """The line on stdin that says that the sweep has ended."""
 
 _SECONDS_TO_DIE = 5.0
+_SECONDS_BETWEEN_LOOKS = 0.1
 
 
 class Job(NamedTuple):
@@ -62,6 +64,7 @@ class TrackerProcess:
         self.log_path = folder / FOLDER / f"{spec.kind}.log"
         self._hear = hear
         self._last: Message | None = None
+        self._is_in_trouble = False
         job = Job(str(folder.absolute()), spec.kind, spec.settings, follows)
         with writing(folder):
             self.log_path.parent.mkdir(exist_ok=True)
@@ -82,9 +85,17 @@ class TrackerProcess:
         """Say that the sweep has ended. The process then sends the rest and ends."""
         self._write(END)
 
-    def wait(self, seconds: float) -> Message:
-        """Wait for the end of the process, and return its last message. Kill it after ``seconds``."""
-        self._reader.join(seconds)
+    def wait(self, seconds: float, *, in_trouble: float | None = None) -> Message:
+        """Wait for the end of the process, and return its last message.
+
+        Kill it after ``seconds``, or after ``in_trouble`` seconds while its tracker fails.
+        """
+        began = time.monotonic()
+        while self._reader.is_alive():
+            limit = seconds if in_trouble is None or not self._is_in_trouble else min(seconds, in_trouble)
+            if time.monotonic() - began >= limit:
+                break
+            self._reader.join(_SECONDS_BETWEEN_LOOKS)
         is_late = self._reader.is_alive()
         if is_late:
             self._process.kill()
@@ -96,7 +107,7 @@ class TrackerProcess:
         if self._last is not None:
             return self._last
         if is_late:
-            return Message("failed", f"it was cut off after {seconds:g} s")
+            return Message("failed", f"it was cut off after {time.monotonic() - began:.0f} s")
         what = f"its process ended with exit code {self._process.returncode}"
         return Message("failed", f"{what}; see {self.log_path}")
 
@@ -112,6 +123,8 @@ class TrackerProcess:
             if message.about in ("failed", "done"):
                 self._last = message
             else:
+                if message.about != "note":
+                    self._is_in_trouble = message.about == "trouble"
                 self._hear(message)
 
 

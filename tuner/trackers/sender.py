@@ -69,6 +69,8 @@ class Sender:
         self._position = position
         self._sends_checkpoint = checkpoint
         self._notes: list[str] = []
+        self.is_sending_checkpoint = False
+        """Whether it is busy with a checkpoint, which may be large."""
         self._continue_after(position.read())
 
     def _begin(self) -> None:
@@ -175,4 +177,8 @@ class Sender:
             what = f"the checkpoint of trial {best.id} is not sent, because {links[0]} is a link"
             self._notes.append(f"{what}; only files inside the results folder are sent")
             return
-        tracker.send_checkpoint(Checkpoint(best.number, path))
+        self.is_sending_checkpoint = True
+        try:
+            tracker.send_checkpoint(Checkpoint(best.number, path))
+        finally:
+            self.is_sending_checkpoint = False

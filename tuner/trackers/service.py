@@ -27,6 +27,9 @@ _MAX_SHARE = 0.1
 _SECONDS_BETWEEN_ATTEMPTS = (1.0, 60.0)
 """The pause after the first failure, which doubles up to the second number."""
 
+_SECONDS_TO_ANSWER = 30.0
+"""The driver is told of a tracker that takes longer, unless it receives a checkpoint."""
+
 _SECONDS_WITHOUT_DRIVER = 10.0
 """The process ends at the latest this long after its driver was killed. A resume sends the rest."""
 
@@ -40,6 +43,7 @@ class Service:
         self._answers = answers
         self._ended = threading.Event()
         self._trouble: str | None = None  # why the last attempt failed
+        self._attempt: float | None = None  # when the present one began
         if not job.follows:
             self._ended.set()
 
@@ -66,10 +70,11 @@ class Service:
             self._tell("failed", text=str(error))
 
     def _send(self, sender: Sender) -> None:
+        threading.Thread(target=self._watch, args=(sender,), name="tuner-watch", daemon=True).start()
         pause, longest = _SECONDS_BETWEEN_ATTEMPTS
         while True:
             is_last = self._ended.is_set()  # before the step, which then finds all events
-            began = time.monotonic()
+            began = self._attempt = time.monotonic()
             try:
                 found = sender.step()
                 if not found and is_last:
@@ -79,10 +84,12 @@ class Service:
                 if is_last:
                     self._tell("failed", text=said(error).splitlines()[0], number=sender.number)
                     return
+                self._attempt = None
                 sender.abandon()
                 self._ended.wait(pause)
                 pause = min(longest, 2 * pause)
                 continue
+            self._attempt = None
             pause = _SECONDS_BETWEEN_ATTEMPTS[0]
             self._succeed(sender)
             if not found and is_last:
@@ -90,6 +97,16 @@ class Service:
                 return
             if not found:
                 self._ended.wait(max(_SECONDS_BETWEEN_READS, (time.monotonic() - began) / _MAX_SHARE))
+
+    def _watch(self, sender: Sender) -> None:
+        """Tell the driver of an attempt that does not end."""
+        while True:
+            time.sleep(_SECONDS_BETWEEN_READS)
+            began = self._attempt
+            is_late = began is not None and time.monotonic() - began > _SECONDS_TO_ANSWER
+            if is_late and self._trouble is None and not sender.is_sending_checkpoint:
+                self._trouble = f"no answer for {_SECONDS_TO_ANSWER:g} s"
+                self._tell("trouble", text=self._trouble)
 
     def _fail(self, error: Exception) -> None:
         """Tell the driver that the tracker fails, once until it works again."""
