@@ -80,6 +80,15 @@ def test_a_killed_sweep_continues_from_the_checkpoints_of_its_functions(unbroken
     assert curves(report) == curves(unbroken)
 
 
+def test_a_function_with_nothing_left_to_do_completes_after_a_resume(cluster, tmp_path):
+    sweep = sweep_of("trains", tmp_path, iterations=None, trials=1, every=0.001)
+    folder = killed(sweep, "ended", 1, cluster, before=True)
+    report = resume(folder)
+    assert [(trial.state, trial.iterations, trial.error) for trial in report.trials] == [
+        ("completed", 9, None)
+    ]
+
+
 def test_a_function_that_asks_whether_to_stop_ends_itself(tmp_path):
     trace = tmp_path / "trace"
     space = {"x": Float(0.0, 1.0), "trace": str(trace)}

@@ -347,7 +347,7 @@ class Worker:
             self._at_work = ()
 
     def _exit_outcome(self, lane: int) -> dict[str, Any] | TrialError:
-        if lane not in self._last:  # a trial that called sys.exit(0) completed if it has a result
+        if not (lane in self._last or self._trials[lane].iteration):  # it has no result, now or from before
             metrics = "', '".join(self._setup.objective.metrics)
             return TrialError(f"the trial called sys.exit without reporting '{metrics}'")
         return {RESULT_DUPLICATE: True, "done": True, "training_iteration": self._trials[lane].iteration}
@@ -355,7 +355,7 @@ class Worker:
     def _check_result(self, lane: int, result: dict[str, Any]) -> dict[str, Any]:
         before = self._last.get(lane)
         if RESULT_DUPLICATE in result:  # the function returned, and its last result was already sent
-            if before is None and results.PRUNED not in result:
+            if before is None and results.PRUNED not in result and not self._trials[lane].iteration:
                 raise TrialError(f"the function ended without reporting '{self._setup.objective.metric}'")
             return result
         self._last[lane] = results.checked(

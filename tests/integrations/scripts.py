@@ -1,0 +1,141 @@
+"""Training code with the callbacks. Each function is a trial and searches settings of its library.
+
+The libraries are imported by the functions, because not all of them need to be installed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tuner import client
+
+ROUNDS = 9
+EPOCHS = 3
+
+
+def table() -> tuple[np.ndarray, np.ndarray]:
+    """Return the features (400 x 8) and targets of a regression task with interactions."""
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(400, 8))
+    return features, features[:, 0] * features[:, 1] + features[:, 2] + 0.3 * rng.normal(size=400)
+
+
+def xgboost(config: dict[str, Any]) -> None:
+    """Train with a verbosity of the whole process."""
+    import xgboost
+
+    from tuner.integrations.xgboost import TunerCallback
+
+    config = client.config()
+    xgboost.set_config(verbosity=config["verbosity"])
+    features, targets = table()
+    tuner = TunerCallback()
+    names = ("seed", "eta", "max_depth", "booster")
+    xgboost.train(
+        {"nthread": 1, **{name: config[name] for name in names}},
+        xgboost.DMatrix(features[:300], targets[:300]),
+        num_boost_round=tuner.remaining(ROUNDS),
+        evals=[(xgboost.DMatrix(features[300:], targets[300:]), "val")],
+        verbose_eval=False,
+        xgb_model=tuner.model,
+        callbacks=[tuner],
+    )
+
+
+def lightgbm(config: dict[str, Any]) -> None:
+    """Train with a number of threads and another kind of trees."""
+    import lightgbm
+
+    from tuner.integrations.lightgbm import TunerCallback
+
+    config = client.config()
+    features, targets = table()
+    rows = lightgbm.Dataset(features[:300], targets[:300])
+    tuner = TunerCallback()
+    names = ("seed", "learning_rate", "num_leaves", "linear_tree", "verbosity")
+    lightgbm.train(
+        {
+            "num_threads": 1,
+            "metric": "rmse",
+            "seed": config["seed"],
+            **{name: config[name] for name in names},
+        },
+        rows,
+        num_boost_round=tuner.remaining(ROUNDS),
+        valid_sets=[rows.create_valid(features[300:], targets[300:])],
+        valid_names=["val"],
+        init_model=tuner.model,
+        callbacks=[tuner],
+    )
+
+
+def catboost(config: dict[str, Any]) -> None:
+    """Train with bootstraps that CatBoost's own random generator draws."""
+    import catboost
+
+    from tuner.integrations.catboost import TunerCallback
+
+    config = client.config()
+    features, targets = table()
+    tuner = TunerCallback()
+    model = catboost.CatBoostRegressor(
+        iterations=ROUNDS,
+        random_seed=config["seed"],
+        thread_count=1,
+        verbose=config["verbose"],
+        train_dir=tuner.train_dir,
+        **{name: config[name] for name in ("learning_rate", "depth", "bootstrap_type")},
+    )
+    model.fit(
+        features[:300],
+        targets[:300],
+        eval_set=(features[300:], targets[300:]),
+        callbacks=[tuner],
+        **tuner.snapshots,
+    )
+
+
+def lightning(config: dict[str, Any]) -> None:
+    """Train with settings of the whole process: precision, determinism, seeds, anomaly detection."""
+    import torch
+    from lightning.pytorch import LightningModule, Trainer, seed_everything
+    from torch.utils.data import DataLoader, TensorDataset
+
+    from tuner.integrations.lightning import TunerCallback
+
+    class Net(LightningModule):
+        def __init__(self, config: dict[str, Any]) -> None:
+            super().__init__()
+            self.save_hyperparameters(config)
+            layers = [torch.nn.Linear(8, 16), torch.nn.Dropout(config["dropout"]), torch.nn.Linear(16, 1)]
+            self.model = torch.nn.Sequential(*layers)
+
+        def training_step(self, batch: Any) -> Any:
+            return torch.nn.functional.mse_loss(self.model(batch[0]), batch[1])
+
+        def validation_step(self, batch: Any) -> None:
+            self.log("val-rmse", torch.nn.functional.mse_loss(self.model(batch[0]), batch[1]).sqrt())
+
+        def configure_optimizers(self) -> Any:
+            optimizer = torch.optim.SGD(self.parameters(), lr=self.hparams["lr"], momentum=0.9)
+            return [optimizer], [torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)]
+
+    config = client.config()
+    seed_everything(config["seed"], workers=True, verbose=False)
+    torch.set_float32_matmul_precision(config["matmul"])
+    features, targets = (torch.from_numpy(each).float() for each in table())
+    rows = TensorDataset(features, targets[:, None])
+    quiet = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
+    trainer = Trainer(
+        max_epochs=EPOCHS,
+        accelerator="cpu",
+        precision=config["precision"],
+        deterministic=config["deterministic"],
+        detect_anomaly=config["anomaly"],
+        callbacks=[TunerCallback()],
+        **dict.fromkeys(quiet, False),
+    )
+    loaders = DataLoader(rows, 64, shuffle=True), DataLoader(rows, 400)
+    trainer.fit(Net(config), *loaders, ckpt_path=TunerCallback.ckpt_path())
