@@ -26,15 +26,21 @@ VARIANTS = {
 }
 # A forest is slow to fit, and sees a space in the encoding that `bayes` has with any surrogate.
 FEWER_SPACES = {
-    "bayes_rf": {name: SPACES[name] for name in ("flat", "values of all kinds", "constraints")},
+    "bayes_rf": {
+        "spaces": {name: SPACES[name] for name in ("flat", "values of all kinds", "constraints")},
+        "conditional_spaces": {
+            name: CONDITIONAL_SPACES[name] for name in ("one condition", "conditions by range")
+        },
+    },
 }
 
 for _name, _spec in VARIANTS.items():
     _class_name = f"Test_{_name}"
-    _body = {"spec": _spec, "spaces": FEWER_SPACES.get(_name, SPACES), "__module__": __name__}
+    _body = {"spec": _spec, **FEWER_SPACES.get(_name, {}), "__module__": __name__}
     if isinstance(_spec, Bayes):
-        # Slow, and far from the bound: of the last 30 trials of each of 18 searches at most one failed.
-        _body["searches"] = 3
+        # Slow, and far from the bound: of the last 30 of 40 trials of each of 12 searches at most 2 failed.
+        # Random search passes with 3 searches of 30 trials once in 30 times.
+        _body |= {"searches": 3, "trials_with_failures": 40}
     globals()[_class_name] = type(_class_name, (SearcherContract,), _body)
 
 

@@ -97,11 +97,13 @@ def _rules(space: SearchSpace, parameters: Mapping[str, Parameter]) -> Rules | N
     if not (space.conditional or space.constraints or meaning):
         return None
 
-    def active(drawn: Mapping[str, Any]) -> Collection[str] | None:
-        config = space.build(lambda key, _: parameters[key].value(drawn[key]))
-        return space.by_key(config).keys() if space.allows(config) else None
-
     names = {name for constraint in space.constraints for name in constraint.names}
     names |= {parent for name in space.names for parent in space.parents(name)}
     deciding = {key for key in parameters if space.name(key) in names}
+
+    def active(drawn: Mapping[str, Any]) -> Collection[str] | None:
+        # Other values do not matter here.
+        config = space.build(lambda key, _: parameters[key].value(drawn[key]) if key in deciding else None)
+        return space.by_key(config).keys() if space.allows(config) else None
+
     return Rules(active, deciding=deciding, meaning=meaning)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,7 +25,7 @@ class Rules:
     """Which parameters are active, and which configurations are allowed."""
 
     active: Callable[[Mapping[str, Any]], Collection[str] | None]
-    """Map a value for every parameter to the names of the active ones; ``None`` if it is forbidden."""
+    """Map a value for every deciding parameter to the names of the active ones; ``None`` if forbidden."""
     deciding: Collection[str]
     """Names of the parameters whose values decide this."""
     meaning: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
@@ -53,6 +53,8 @@ class MixedSpace:
         deciding = () if rules is None else rules.deciding
         self.deciding: Mask = np.array([name in deciding for name in self.names], dtype=bool)
         """Mask (d) of the parameters whose values decide which parameters are active."""
+        self._decisions: dict[bytes, tuple[Mask, bool]] = {}
+        """Values of the deciding parameters of a row -> active parameters, and whether it is allowed."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -68,10 +70,10 @@ class MixedSpace:
 
     def params(self, row: Array) -> dict[str, Any]:
         """Return the nearest value of each parameter for a row (d), active or not."""
-        return {
-            name: _from_unit(distribution, float(unit))
-            for name, distribution, unit in zip(self.names, self._distributions, row, strict=True)
-        }
+        return self._params(row, range(len(self)))
+
+    def _params(self, row: Array, of: Iterable[int]) -> dict[str, Any]:
+        return {self.names[j]: _from_unit(self._distributions[j], float(row[j])) for j in of}
 
     def from_cube(self, points: Array) -> Array:
         """Map points of the unit cube (n x d) to rows, evenly over the values of each parameter."""
@@ -93,10 +95,18 @@ class MixedSpace:
         if self._rules is None or not len(rows):
             return np.ones(rows.shape, dtype=bool), np.ones(len(rows), dtype=bool)
         _, firsts, which = np.unique(rows[:, self.deciding], axis=0, return_index=True, return_inverse=True)
-        found = [self._rules.active(self.params(rows[first])) for first in firsts]
-        allowed = np.array([names is not None for names in found])
-        active = np.array([[name in (names or ()) for name in self.names] for names in found])
-        return active[which], allowed[which]
+        active, allowed = zip(*(self._decided(rows[first]) for first in firsts), strict=True)
+        return np.array(active)[which], np.array(allowed)[which]
+
+    def _decided(self, row: Array) -> tuple[Mask, bool]:
+        """Return the mask of the active parameters of a row (d), and whether the rules allow it."""
+        assert self._rules is not None
+        known = row[self.deciding].tobytes()
+        if known not in self._decisions:
+            names = self._rules.active(self._params(row, np.flatnonzero(self.deciding)))
+            mask = np.array([name in (names or ()) for name in self.names], dtype=bool)
+            self._decisions[known] = mask, names is not None
+        return self._decisions[known]
 
     def columns(self, rows: Array, active: Mask, *, inactive: float) -> Array:
         """Return the rows as a model's input (n x c), with categories one-hot encoded.
@@ -116,8 +126,7 @@ class MixedSpace:
 
     def point(self, row: Array, active: Mask) -> dict[str, Any]:
         """Return the nearest values for a row, of its active parameters only."""
-        params = self.params(row)
-        return {name: params[name] for name, there in zip(self.names, active, strict=True) if there}
+        return self._params(row, np.flatnonzero(active))
 
     def key(self, row: Array, active: Mask) -> tuple[tuple[str, Any], ...]:
         """Return a key that is equal for two rows if they mean the same configuration."""

@@ -25,7 +25,7 @@ class SchedulerContract(SpecContract):
     variants: ClassVar[Sequence[SchedulerSpec]] = ()
     """Further settings that must pass the same tests."""
 
-    examples: ClassVar[int] = 80
+    examples: ClassVar[int] = 50
     """Simulations per test. A hypothesis profile with ``max_examples=400`` multiplies it by four."""
 
     def for_all_runs(self, holds: Callable[[Run], None]) -> None:
@@ -222,7 +222,7 @@ def _for_all(
         ends_early, fails, loses_worker = draw(st.sampled_from(troubles))
         scale, levels = draw(st.sampled_from(values))
         return Scenario(
-            trials=draw(st.integers(1, min(60, 1500 // iterations))),
+            trials=draw(st.integers(1, min(60, 1000 // iterations))),
             slots=draw(st.integers(1, 12)),
             iterations=iterations,
             mode=draw(st.sampled_from(("min", "max"))),

@@ -60,10 +60,12 @@ def search(
     concurrent: int = 1,
     mode: Mode = "min",
     seed: int = 0,
+    until: Callable[[Config], bool] = lambda config: False,
 ) -> list[Config]:
     """Return the suggestions of a search, fewer than ``trials`` if the searcher has no more.
 
-    ``concurrent`` trials are open at once, and they report and end in a shuffled order.
+    ``concurrent`` trials are open at once, and they report and end in a shuffled order. The search ends with
+    the first suggestion for which ``until`` is true.
     """
     searcher = build(spec, space, mode=mode, seed=seed)
     rng = random.Random(0)
@@ -78,6 +80,8 @@ def search(
                 exhausted = True
                 continue
             configs.append(config)
+            if until(config):
+                return configs
             open_trials[trial] = _report_steps(searcher, trial, *fate(trial, config))
             continue
         trial = rng.choice(list(open_trials))
