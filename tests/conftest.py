@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,10 @@ os.environ.setdefault("RAY_AUTH_MODE", "token")
 # On a busy machine, two threads for a tiny matrix spend most of their time waiting for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# The number of test processes, unless only single files are chosen. All tests with Ray run in the same one.
+# The number of test processes, unless only single files are chosen. Each starts its own Ray when needed.
 _PROCESSES = 2
 _TESTS_OF_RAY = Path(__file__).parent / "integration"
-_RAY = "ray"  # the marker, and the group of tests that run in one process
+_RAY = "ray"  # the marker, and the end of a scope of tests with Ray
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
@@ -32,24 +33,38 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Keep tests that share something in one process: all with Ray, those of a file, those of a class."""
+    """Keep tests that share something in one process: those of a class or else of a file, with Ray or not."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Sharing(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return _RAY if nodeid.endswith(f"@{_RAY}") else nodeid.partition("[")[0].rpartition("::")[0]
+            _, at, group = nodeid.rpartition(f"@{_RAY}")
+            return nodeid.partition("[")[0].rpartition("::")[0] + (at if at and not group else "")
 
+    config.option.loadscopereorder = False  # the order is that of the collection
     return Sharing(config, log)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of a folder that need Ray. All marked tests share a process."""
+    """Mark the tests of a folder that need Ray, and run all marked tests last.
+
+    Long files come first, so that both processes end at about the same time. Before them come the tests that
+    start a Ray by themselves in this process, because it must have none.
+    """
     for item in items:
         if item.path.is_relative_to(_TESTS_OF_RAY):
             item.add_marker(_RAY)
         if item.get_closest_marker(_RAY):
             item.add_marker(pytest.mark.xdist_group(_RAY))
+    of_ray = Counter(item.path for item in items if item.get_closest_marker(_RAY))
+
+    def place(item: pytest.Item) -> tuple[bool, bool, int]:
+        marked = item.get_closest_marker(_RAY) is not None
+        shared = item.path.is_relative_to(_TESTS_OF_RAY)
+        return marked, shared, -of_ray[item.path] if marked else 0
+
+    items.sort(key=place)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
