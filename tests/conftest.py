@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections import Counter
@@ -65,6 +66,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return marked, shared, -of_ray[item.path] if marked else 0
 
     items.sort(key=place)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Exclude the tests and the imported libraries from garbage collection, which some tests run often."""
+    gc.freeze()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -138,11 +138,11 @@ def test_the_requested_share_of_trials_fails_and_none_is_best():
 @pytest.mark.parametrize("name", SCHEDULERS)
 @pytest.mark.parametrize("workers", [1, 50])
 def test_every_trial_ends_with_every_scheduler(name, workers):
-    budget = Budget(trials=200, iterations=27)
+    budget = Budget(trials=100, iterations=27)
     costs = Costs(start=3, trial=0.1, failures=0.05)
     run = simulate(sweep(budget=budget, scheduler=name), PowerLawCurves(27), workers=workers, costs=costs)
     assert run.waiting == []
-    assert sum(run.endings.values()) == len(run.iterations_of) == 200
+    assert sum(run.endings.values()) == len(run.iterations_of) == 100
     assert run.worker_seconds <= workers * run.seconds + 1e-6
 
 
@@ -165,7 +165,7 @@ def test_the_same_sweep_gives_the_same_simulation(name):
 
 
 def test_asha_speeds_up_almost_in_proportion_to_the_workers():
-    planned = sweep(budget=Budget(trials=3000, iterations=27), scheduler=Asha())
+    planned = sweep(budget=Budget(trials=1500, iterations=27), scheduler=Asha())
     alone, many = (simulate(planned, PowerLawCurves(27), workers=workers).seconds for workers in (1, 64))
     assert alone / (64 * many) >= 0.8
 
