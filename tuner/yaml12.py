@@ -44,6 +44,11 @@ def to_yaml(data: dict[str, Any]) -> str:
     return stream.getvalue()
 
 
+def read_scalar(text: str) -> Any:
+    """Return the value of a YAML text, such as a number on the command line. Raises SpecError."""
+    return _parse(text, "")
+
+
 def _parse(text: str, where: str) -> Any:
     """Return the value of a YAML text. Raises SpecError, with ``where`` as the place, for invalid YAML."""
     from ruamel.yaml.error import YAMLError

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 import tuner
-from tuner.cli import reference, results, starting, sweeps, syncing
+from tuner.cli import reference, results, scripts, starting, sweeps, syncing
 from tuner.cli.options import INTERRUPTED, NOTHING_FINISHED, OK, WRONG_INPUT, complain, print_json
 from tuner.cli.parsing import CommandParser
 from tuner.errors import Problem, SpecError, TunerError
@@ -27,8 +27,10 @@ __all__ = ["INTERRUPTED", "NOTHING_FINISHED", "OK", "WRONG_INPUT", "main", "pars
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    options = parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    options = argparse.Namespace(json="--json" in words, debug="--debug" in words)
     try:
+        options = parser().parse_args(scripts.with_sweep_file(words))
         code: int = options.verb(options)
     except TunerError as error:
         if options.debug:

@@ -65,6 +65,11 @@ def _check(options: argparse.Namespace) -> int:
 
 def _run_verb(verbs: Any) -> None:
     run = add_verb(verbs, "run", _run, "run a sweep and print its best configuration")
+    run.epilog = (
+        "A script needs no sweep file: tuner run train.py --lr 1e-4..1e-1:log --hidden 16,32,64 "
+        "--metric val_loss:min --trials 32 [--iterations N] [--seconds S] [--searcher S] [--scheduler S] "
+        "[--cpu N] [--gpu N] [--seed N]"
+    )
     add_sweep_arguments(run)
     run.add_argument(
         "--name", help="name of the results folder (default: the sweep's, numbered if it is taken)"
