@@ -276,7 +276,8 @@ def test_every_public_class_name_is_unique():
         for node in parsed(path).body
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
     ]
-    assert sorted({name for name in names if names.count(name) > 1}) == []
+    # Each module of tuner.integrations has the callback of its library under this name.
+    assert sorted({name for name in names if names.count(name) > 1} - {"TunerCallback"}) == []
 
 
 # For each package of trainables, the others that it may import; all are above it in this table.
