@@ -34,7 +34,7 @@ LAYERS = (
     {"live", "simulation", "trackers"},
     {"cluster"},
     {"evaluation", "export", "model_selection", "schema"},
-    {"listing", "templates"},
+    {"listing", "ray_tune", "templates"},
     {"cli", "testing"},
 )
 ON_RAY = {"cluster", "ray_internals", "storage", "worker"}

@@ -11,6 +11,7 @@ from .model_selection import TunerSearchCV as TunerSearchCV
 from .objective import Budget as Budget
 from .objective import Objective as Objective
 from .objective import Resources as Resources
+from .ray_tune import from_ray as from_ray
 from .report import Report as Report
 from .report import Trial as Trial
 from .schedulers import Asha as Asha

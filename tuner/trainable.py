@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pydantic import Field
 
 from tuner import contract
-from tuner.code.functions import OPTUNA_OBJECTIVE, OptunaObjective, misfit, objective_misfit
+from tuner.code.functions import OPTUNA_OBJECTIVE, OptunaObjective, innermost, misfit, objective_misfit
 from tuner.code.importing import import_tune, importing
 from tuner.code.modules import import_path
 from tuner.declarations import (
@@ -128,7 +128,7 @@ class TrainableSpec(Spec):
         """The name of the trainable in files and messages."""
         if isinstance(self.kind, str):
             return self.kind
-        return import_path(self.kind)
+        return import_path(innermost(self.kind))
 
     @property
     def listed(self) -> bool:
@@ -251,7 +251,7 @@ class TrainableSpec(Spec):
         if inspect.isclass(trainable):
             return self.can_save()
         try:
-            module = inspect.getmodule(inspect.unwrap(trainable))
+            module = inspect.getmodule(innermost(trainable))
             text = inspect.getsource(module if module is not None else trainable)
         except (OSError, TypeError):  # a notebook cell or a C extension has no source
             return True

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+from tuner.code.functions import innermost
 
 
 def fingerprint(trainable: Any, files: Iterable[Path] = ()) -> dict[str, str]:
@@ -21,7 +22,7 @@ def fingerprint(trainable: Any, files: Iterable[Path] = ()) -> dict[str, str]:
 
 
 def _modules_of(trainable: Any) -> dict[str, str]:
-    module = sys.modules.get(inspect.unwrap(trainable).__module__ if callable(trainable) else "")
+    module = sys.modules.get(innermost(trainable).__module__ if callable(trainable) else "")
     main = getattr(module, "__file__", None)
     if main is None or _is_installed(Path(main)):
         return {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -37,6 +38,25 @@ class OptunaObjective:
 
     def __call__(self, trial: Any) -> Any:
         return self.function(trial)
+
+
+def innermost(trainable: Any) -> Any:
+    """Return the user's function or class inside decorators, partials and the wrappers of Ray Tune.
+
+    ``ray.tune.with_parameters`` and ``with_resources`` return functions and classes of Ray's own modules.
+    """
+    while True:
+        of_ray = getattr(trainable, "__module__", "") == "ray.tune.trainable.util"
+        if hasattr(trainable, "__wrapped__"):
+            trainable = trainable.__wrapped__
+        elif isinstance(trainable, functools.partial):
+            trainable = trainable.func
+        elif of_ray and inspect.isclass(trainable):
+            trainable = trainable.__bases__[0]
+        elif of_ray and "trainable" in (closed := inspect.getclosurevars(trainable).nonlocals):
+            trainable = closed["trainable"]
+        else:
+            return trainable
 
 
 def objective_misfit(function: Callable[..., Any], name: str) -> str | None:

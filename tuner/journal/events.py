@@ -73,10 +73,8 @@ class Event:
 
     def to_json(self) -> dict[str, Any]:
         """Return the data of the event's row."""
-        values = ((each, getattr(self, each.name)) for each in _fields(cast(Any, type(self))))
-        return {
-            each.name: value for each, value in values if each.default is MISSING or value != each.default
-        }
+        values = ((one, getattr(self, one.name)) for one in _fields(cast(Any, type(self))))
+        return {one.name: value for one, value in values if one.default is MISSING or value != one.default}
 
     @classmethod
     def from_json(cls, data: dict[str, Any], *, time: float = 0.0, trial: int | None = None) -> Self:
@@ -164,6 +162,7 @@ class Asked(TrialEvent):
     dimension: Annotated[dict[str, Any], rules.OBJECT]
     """Its dimension, as a sweep file writes it."""
     value: Annotated[Any, rules.ANYTHING] = None
+    """Its value in this trial."""
     error: Annotated[str | None, rules.TEXT] = None
     """Why there is no value."""
 
