@@ -236,7 +236,7 @@ class Report:
             "objective": self.sweep["objective"],
             "budget": {"trials": 1, "iterations": best.iterations},
             "searcher": "random",
-            "scheduler": {"kind": "replay", "changes": changes},
+            "scheduler": {"kind": "replay", "changes": changes} if changes else "fifo",
             "resources": self.sweep["resources"],
             "seed": self.sweep["seed"],
             "name": f"{self.sweep['name']}-replay",
