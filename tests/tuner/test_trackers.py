@@ -320,3 +320,17 @@ def test_each_destination_has_its_own_position(tmp_path: Path) -> None:
     assert first.read() == Sent(5, 5, 1.0)
     assert second.read() == Sent(begun=None)
     assert json.loads(first.path.read_text())["destination"] == "a store"
+
+
+def test_a_run_of_an_objective_is_sent_once_its_hyperparameters_are_known(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    put(journal, "sweep", sweep={"objective": {"metric": "loss", "mode": "min"}, "space": {}}, version="0")
+    put(journal, "suggested", 0, config={}, seed=1)
+    put(journal, "started", 0, node="")
+    put(journal, "asked", 0, name="lr", dimension={"float": [0, 1]}, value=0.5)
+    feed = Feed()
+    feed.add(read(tmp_path))
+    assert [update.trial for update in feed.take()] == [None]
+    put(journal, "result", 0, iteration=1, value=0.25, metrics={"loss": 0.25}, seconds=1.0)
+    feed.add([event for event in read(tmp_path) if event.kind == "result"])
+    assert [dict(update.params) for update in feed.take() if update.trial == 0] == [{"lr": 0.5}]

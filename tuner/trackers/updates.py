@@ -13,6 +13,7 @@ from typing import Any
 
 from tuner.journal import History, TrialHistory
 from tuner.journal.events import (
+    Asked,
     Decision,
     Ended,
     Event,
@@ -104,6 +105,8 @@ class Feed:
         self._runs: dict[int, _Run] = {}
         self._changed: dict[int | None, None] = {}  # in the order of their first change
         self._objectives: list[tuple[str, bool]] = []  # metric, whether more is better
+        # Trials of an open space name their hyperparameters, so their runs are sent with their first results.
+        self._is_open = False
 
     @property
     def id(self) -> str:
@@ -125,6 +128,7 @@ class Feed:
                 case SweepBegan():
                     self._parent.began = event.time
                     self._objectives = _objectives(event.settings)
+                    self._is_open = not event.settings.get("space")
                     self._changed[None] = None
                 case Resumed() | Finished():
                     self._parent.ended = event.time if isinstance(event, Finished) else None
@@ -141,7 +145,8 @@ class Feed:
         if isinstance(event, Suggested):
             self._runs[event.trial] = _Run(event.time, config=event.config)
         run = self._runs[event.trial]
-        self._changed[event.trial] = None
+        if not (self._is_open and isinstance(event, (Suggested, Started, Asked))):
+            self._changed[event.trial] = None
         match event:
             case Started():
                 run.lost = run.ended = None
