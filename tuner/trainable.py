@@ -32,11 +32,13 @@ from tuner.errors import Problem, SpecError
 from tuner.hints import for_file
 from tuner.space import Config, SearchSpace, is_json, misplaced_problems
 from tuner.spec import (
+    ALIKE,
     Spec,
     describe,
     did_you_mean,
     kind_and_settings,
     locate,
+    nearest,
 )
 from tuner.synonyms import estimator
 
@@ -372,6 +374,8 @@ def _remedy(name: str) -> str | None:
     """Return the remedy for an unknown name that looks like a file, a command or an import path."""
     if ":" in name:
         return None
+    if nearest(name, [OPTUNA_OBJECTIVE], likeness=ALIKE) is not None:
+        return f"write {{kind: {OPTUNA_OBJECTIVE}, objective: file.py:function}}"
     if (known := estimator(name)) is not None:
         return f"write {{kind: sklearn, estimator: {known}}}"
     if (file := for_file(name)) is not None:

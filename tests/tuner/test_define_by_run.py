@@ -96,6 +96,15 @@ def test_an_objective_is_named_by_the_setting_objective():
     assert "trainable: unknown key 'objectiv'; did you mean 'objective'?" in unknown
 
 
+@pytest.mark.parametrize(
+    "trainable", ["optuna_objective", {"kind": "optuna_objectiv", "objective": "o.py:f"}]
+)
+def test_a_kind_that_is_nearly_right_gets_the_right_form(trainable: Any):
+    sweep = sweep_of(trainable=trainable, space={"x": {"float": [0, 1]}})
+    with pytest.raises(SpecError, match=r"write \{kind: optuna_objective, objective: file\.py:function\}"):
+        sweep.check()
+
+
 @pytest.mark.parametrize("searcher", ["grid", "sobol", "hyperopt", "bayes", "evolution", "reinforce"])
 def test_a_searcher_that_must_know_the_space_is_refused(searcher: str):
     what = (
