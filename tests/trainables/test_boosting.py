@@ -66,7 +66,7 @@ def fitted_until_worse(library, seed, x, y, others, expected):
 
 
 def test_a_fit_stops_early_on_the_validation_rows(start, library):
-    trial = start(estimator=PATHS[library], early_stopping=4, learning_rate=0.5, scaling="none")
+    trial = start(estimator=PATHS[library], early_stopping_rounds=4, learning_rate=0.5, scaling="none")
     result = trial.train()
     x, y, others, expected = rows(trial)
     seed = trial._made.get_params().get("random_state", trial._made.get_params().get("random_seed"))
@@ -80,7 +80,7 @@ def test_a_fit_stops_early_on_the_validation_rows(start, library):
 
 def test_the_transformers_of_a_pipeline_see_the_training_rows_only(start):
     steps = {"scale": "sklearn.preprocessing:StandardScaler", "trees": HIST}
-    trial = start(estimator=steps, early_stopping=3, trees__learning_rate=0.4)
+    trial = start(estimator=steps, early_stopping_rounds=3, trees__learning_rate=0.4)
     result = trial.train()
     x, y, others, expected = rows(trial)
     scale = StandardScaler().fit(x)
@@ -92,13 +92,13 @@ def test_the_transformers_of_a_pipeline_see_the_training_rows_only(start):
 
 
 def test_each_fold_stops_on_its_own_rows(start):
-    trial = start(estimator=HIST, early_stopping=3, iteration="folds", folds=3, learning_rate=0.4)
+    trial = start(estimator=HIST, early_stopping_rounds=3, iteration="folds", folds=3, learning_rate=0.4)
     curve = [trial.train() for _ in range(3)]
     assert len({result["rounds"] for result in curve}) == 3  # means over the folds so far
 
 
 def test_the_final_fit_uses_the_rounds_that_early_stopping_found(start):
-    settings = {"dataset": "wine", "estimator": HIST, "early_stopping": 3}
+    settings = {"dataset": "wine", "estimator": HIST, "early_stopping_rounds": 3}
     search = start(**settings, learning_rate=0.4)
     found = search.train()["rounds"]
     final, _ = Estimator.final(settings, sweep_seed=0, iterations=1, metric="val_accuracy")
@@ -178,8 +178,15 @@ def test_a_library_uses_the_threads_of_its_worker(start, library, monkeypatch):
     assert start(estimator=PATHS[library], **{name: 2})._made.get_params()[name] == 2
 
 
+def test_parameters_of_estimators_have_other_names_than_settings(start):
+    """Estimators of scikit-learn have parameters such as ``early_stopping`` and ``scoring``."""
+    trial = start(estimator=HIST, early_stopping=True, scoring="loss", max_iter=5)
+    assert trial._made.get_params()["early_stopping"] is True
+    assert trial._made.get_params()["scoring"] == "loss"
+
+
 def test_a_fit_prints_nothing(start, library, capfd):
-    start(estimator=PATHS[library], early_stopping=3, learning_rate=0.5).train()
+    start(estimator=PATHS[library], early_stopping_rounds=3, learning_rate=0.5).train()
     assert capfd.readouterr() == ("", "")
 
 
@@ -187,13 +194,13 @@ def test_a_fit_prints_nothing(start, library, capfd):
     ("config", "message"),
     [
         (
-            {"estimator": "sklearn.svm:SVC", "early_stopping": 5},
-            "early_stopping: needs an estimator of XGBoost, LightGBM, CatBoost or HistGradientBoosting of "
-            "scikit-learn, got SVC",
+            {"estimator": "sklearn.svm:SVC", "early_stopping_rounds": 5},
+            "early_stopping_rounds: needs an estimator of XGBoost, LightGBM, CatBoost or "
+            "HistGradientBoosting of scikit-learn, got SVC",
         ),
         (
-            {"estimator": HIST, "early_stopping": 5, "iteration": "boosting"},
-            "early_stopping: needs iteration fit, samples or folds",
+            {"estimator": HIST, "early_stopping_rounds": 5, "iteration": "boosting"},
+            "early_stopping_rounds: needs iteration fit, samples or folds",
         ),
         (
             {"estimator": HIST, "iteration": "boosting"},
@@ -210,8 +217,8 @@ def test_a_fit_prints_nothing(start, library, capfd):
             "rounds, got 9",
         ),
         (
-            {"estimator": HIST, "early_stopping": 0},
-            "early_stopping: must be greater",
+            {"estimator": HIST, "early_stopping_rounds": 0},
+            "early_stopping_rounds: must be greater",
         ),
     ],
     ids=str,
@@ -226,7 +233,7 @@ def test_catboost_gets_text_encoded_unless_it_is_told_to_encode_it(start, flower
     pytest.importorskip("catboost", reason="needs the extra 'catboost'")
     flowers.to_parquet("rows.parquet")
     path = {"dataset": None, "path": str(tmp_path / "rows.parquet"), "target": "species"}
-    trial = start(**path, estimator=PATHS["catboost"], early_stopping=3, learning_rate=0.5, **given)
+    trial = start(**path, estimator=PATHS["catboost"], early_stopping_rounds=3, learning_rate=0.5, **given)
     assert trial.train()["rounds"] > 0
     names = trial._fitting.last.feature_names_
     assert ("colour" in names) == bool(given)

@@ -153,7 +153,7 @@ budget: {trials: 3, iterations: 1}
 def test_scorers_of_scikit_learn_are_metrics_by_name(start):
     trial = start(
         estimator="sklearn.svm:SVC",
-        scoring=["f1_macro", "neg_brier_score", "matthews_corrcoef"],
+        scorers=["f1_macro", "neg_brier_score", "matthews_corrcoef"],
         probability=True,
     )
     with pytest.warns(FutureWarning, match="probability"):
@@ -164,7 +164,7 @@ def test_scorers_of_scikit_learn_are_metrics_by_name(start):
     assert -1 <= result["val_neg_brier_score"] <= 0
     names = {"val_accuracy", "val_f1_macro", "val_neg_brier_score", "val_matthews_corrcoef"}
     assert {name for name in result if name.startswith("val_")} == names
-    settings = {"dataset": "wine", "estimator": "sklearn.svm:SVC", "scoring": {"f1": "f1_macro"}}
+    settings = {"dataset": "wine", "estimator": "sklearn.svm:SVC", "scorers": {"f1": "f1_macro"}}
     assert Estimator.metrics(settings) == ("val_accuracy", "val_f1")
 
 
@@ -176,7 +176,7 @@ def test_a_scorer_of_the_user_sees_the_rows_and_the_original_classes(start, own)
             "model": "sklearn.linear_model:LogisticRegression",
         },
         columns="raw",
-        scoring={"benign": own("benign")},
+        scorers={"benign": own("benign")},
     )
     result = trial.train()
     x, y, others, expected = rows(trial)
@@ -187,25 +187,25 @@ def test_a_scorer_of_the_user_sees_the_rows_and_the_original_classes(start, own)
 
 
 def test_a_scorer_may_use_a_column(start, own):
-    trial = start(estimator="sklearn.svm:SVC", columns="raw", scoring={"proline": own("proline_of_hits")})
+    trial = start(estimator="sklearn.svm:SVC", columns="raw", scorers={"proline": own("proline_of_hits")})
     assert 100 < trial.train()["val_proline"] < 2000
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("f1_marco", "scoring: scikit-learn has no scorer 'f1_marco'; did you mean 'f1_macro'?"),
-        ("error_rate", "scoring: '{}' takes y_true, and must be called as scorer(estimator, X, y); wrap it"),
-        ("missing", "scoring: '{}' has no 'missing'"),
+        ("f1_marco", "scorers: scikit-learn has no scorer 'f1_marco'; did you mean 'f1_macro'?"),
+        ("error_rate", "scorers: '{}' takes y_true, and must be called as scorer(estimator, X, y); wrap it"),
+        ("missing", "scorers: '{}' has no 'missing'"),
     ],
 )
 def test_an_impossible_scorer_is_refused_before_anything_runs(start, own, name, message):
     path = own(name) if "f1" not in name else name
     message = message.format(path if name == "error_rate" else path.partition(":")[0])
     with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
-        start(estimator="sklearn.svm:SVC", scoring=[path])
+        start(estimator="sklearn.svm:SVC", scorers=[path])
 
 
 def test_a_score_that_is_no_number_fails_the_trial(start, own):
-    with pytest.raises(ValueError, match=r"^scoring: 'text' must return a number, got str$"):
-        start(estimator="sklearn.svm:SVC", scoring=[own("text")]).train()
+    with pytest.raises(ValueError, match=r"^scorers: 'text' must return a number, got str$"):
+        start(estimator="sklearn.svm:SVC", scorers=[own("text")]).train()

@@ -23,7 +23,7 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from tuner import Asha, Float, Int, Report, SpecError, TunerSearchCV
+from tuner import Asha, Float, Int, Report, SearchSpace, SpecError, TunerSearchCV
 
 X, Y = load_wine(return_X_y=True)
 PIPELINE = Pipeline([("scale", StandardScaler()), ("reduce", "passthrough"), ("svc", SVC())])
@@ -150,6 +150,13 @@ def test_distributions_of_scipy_are_ranges():
     assert {each["svc__degree"] for each in params} == {2, 3, 4}
     assert all(1 <= each["svc__coef0"] <= 3 for each in params)
     assert search.report_.sweep["space"]["svc__C"] == {"float": [0.01, 100.0], "log": True}
+
+
+def test_a_search_space_and_repeated_options_are_accepted():
+    space = SearchSpace({"C": Float(0.5, 2.0, points=2), "kernel": {"choice": ["rbf", "linear"]}})
+    assert len(grid(SVC(), space, cv=2).fit(X, Y).cv_results_["params"]) == 4
+    repeated = {"C": np.array([1.0, 2.0, 1.0]), "class_weight": [None, {0: 1, 1: 2, 2: 1}, None]}
+    assert len(grid(SVC(), repeated, cv=2).fit(X, Y).cv_results_["params"]) == 4
 
 
 def test_the_number_of_candidates_is_ten_unless_something_limits_them():
@@ -328,6 +335,7 @@ def test_results_are_kept_where_out_says(tmp_path):
         ({"max_resources": 3}, "scheduler.max_resources: must be left out if the resource is folds, got 3"),
         ({"budget": {"trails": 3}}, "budget: unknown key 'trails'; did you mean 'trials'?"),
         ({"budget": {"iterations": 3}}, "budget.iterations: must be left out"),
+        ({"n_jobs": 0}, "budget.concurrent: n_jobs must be -1 or at least 1, got 0"),
         ({"n_trials": 3, "budget": {"trials": 3}}, "budget.trials: must be left out if n_trials is given"),
     ],
     ids=str,

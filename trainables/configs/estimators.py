@@ -37,7 +37,7 @@ class EstimatorSettings(DataSettings):
     batch_rows: int = Field(256, ge=1, description="for partial_fit: rows per call")
     steps: int = Field(9, ge=1, description="for samples: iterations until a fit uses all training rows")
     folds: int = Field(5, ge=2, description="for folds: number of parts of the training and validation rows")
-    early_stopping: int | None = Field(
+    early_stopping_rounds: int | None = Field(
         None,
         ge=1,
         description="for boosting libraries: rounds without a lower loss on the validation rows after which "
@@ -48,7 +48,7 @@ class EstimatorSettings(DataSettings):
         description="column, or array in an NPZ file, with a weight for each row, used by fits and metrics; "
         "it is no feature",
     )
-    scoring: dict[str, str] | list[str] = Field(
+    scorers: dict[str, str] | list[str] = Field(
         [],
         description="further metrics on the validation rows: a list of scorers, or names: scorers; each is a "
         "name of scikit-learn's, or the import path of a scorer(estimator, X, y)",
@@ -61,18 +61,18 @@ class EstimatorSettings(DataSettings):
     )
     precision: Precision = Field("float64", description="floating-point type of the data")
 
-    def scorers(self) -> dict[str, str]:
+    def named_scorers(self) -> dict[str, str]:
         """Return name -> scorer. A scorer of a list has the last part of its path as its name."""
-        if isinstance(self.scoring, dict):
-            return self.scoring
-        return {each.rpartition(":")[2]: each for each in self.scoring}
+        if isinstance(self.scorers, dict):
+            return self.scorers
+        return {each.rpartition(":")[2]: each for each in self.scorers}
 
     @model_validator(mode="after")
     def _early_stopping_suits_the_iteration(self) -> Self:
-        if self.early_stopping is not None and self.iteration not in ("fit", "samples", "folds"):
+        if self.early_stopping_rounds is not None and self.iteration not in ("fit", "samples", "folds"):
             raise ValueError(
-                "early_stopping: needs iteration fit, samples or folds; otherwise the sweep's scheduler and "
-                f"budget stop a trial; got {self.iteration}"
+                "early_stopping_rounds: needs iteration fit, samples or folds; otherwise the sweep's scheduler "
+                f"and budget stop a trial; got {self.iteration}"
             )
         return self
 

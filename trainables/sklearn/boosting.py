@@ -73,13 +73,13 @@ def set_defaults(estimator: Any, *, threads: int | None, random_state: int) -> N
     estimator.set_params(**defaults)
 
 
-def refuse_unable(estimator: Any, *, iteration: str, early_stopping: int | None) -> None:
+def refuse_unable(estimator: Any, *, iteration: str, patience: int | None) -> None:
     """Raise ValueError when the estimator's library cannot do what the settings require."""
     name, what = library(estimator), type(estimator).__name__
     known = "XGBoost, LightGBM, CatBoost"
-    if early_stopping is not None and name is None:
+    if patience is not None and name is None:
         needs = f"{known} or HistGradientBoosting of scikit-learn"
-        raise ValueError(f"early_stopping: needs an estimator of {needs}, got {what}")
+        raise ValueError(f"early_stopping_rounds: needs an estimator of {needs}, got {what}")
     if iteration != "boosting":
         return
     if name is None or name == "sklearn":

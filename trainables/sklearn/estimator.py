@@ -50,7 +50,7 @@ class Estimator(SharedRows, HeldOut, Trainable):
         given = parse(cls.Settings, settings, where="trainable")
         source = cls._source(given)
         splits.split(source, given, sweep_seed=0)
-        names = tuple(f"val_{name}" for name in (*_names(given, source), *given.scorers()))
+        names = tuple(f"val_{name}" for name in (*_names(given, source), *given.named_scorers()))
         names = (*names, "rounds") if _counts_rounds(given) else names
         return test_names(names) if given.refit else names
 
@@ -70,7 +70,7 @@ class Estimator(SharedRows, HeldOut, Trainable):
         fitting.refuse_unable(made, source.task, settings, _names(settings, source))
         if settings.iteration == "boosting":
             boosting.refuse_rounds(building.last_step(made), parameters)
-        scoring.scorers(settings.scorers())
+        scoring.scorers(settings.named_scorers())
 
     def setup(self, config: dict[str, Any]) -> None:
         """Start the trial that the flat ``config`` describes. Raises ValueError for an invalid one."""
@@ -87,7 +87,7 @@ class Estimator(SharedRows, HeldOut, Trainable):
             self.settings.estimator, parameters, random_state=word >> 1, threads=_threads()
         )
         self._draws_anew = not any(name.endswith(("random_state", "random_seed")) for name in parameters)
-        self._scorers = scoring.scorers(self.settings.scorers())
+        self._scorers = scoring.scorers(self.settings.named_scorers())
         self._rows = EstimatorRows.of(self._made, self.source, self.hyperparameters, self.settings.columns)
         self.dataset = self._dataset()
         self._training: FitRows | None = None
@@ -158,7 +158,7 @@ class Estimator(SharedRows, HeldOut, Trainable):
 
     def _refit(self) -> dict[str, Any]:
         """Fit to all rows except the test rows, then score on the test rows."""
-        if self.settings.early_stopping is not None:
+        if self.settings.early_stopping_rounds is not None:
             self._fix_rounds()
         if self.settings.iteration in ("partial_fit", "warm_start", "boosting"):
             for _ in range(self.settings.refit):
@@ -173,7 +173,7 @@ class Estimator(SharedRows, HeldOut, Trainable):
         from trainables.sklearn import boosting, building
         from trainables.sklearn.fitting import Fitting
 
-        assert self.settings.early_stopping is not None
+        assert self.settings.early_stopping_rounds is not None
         searched = self.settings.model_copy(update={"refit": 0})
         parts = splits.split(self.source, searched, sweep_seed=self.seeds.sweep_seed)
         dataset = datasets.of_rows(self.source, parts, self._rows.fitted_config, self.settings.precision)
@@ -181,7 +181,7 @@ class Estimator(SharedRows, HeldOut, Trainable):
         fitting.fit_until_worse(
             self._rows_of(dataset, dataset.training),
             self._rows_of(dataset, dataset.validation),
-            patience=self.settings.early_stopping,
+            patience=self.settings.early_stopping_rounds,
         )
         last = boosting.with_rounds(building.last_step(self._made), boosting.rounds(fitting.last))
         self._made = building.with_last_step(self._made, last)
@@ -218,11 +218,11 @@ class Estimator(SharedRows, HeldOut, Trainable):
 
     def _fit_whole(self, fitting: Fitting, rows: FitRows, dataset: datasets.Dataset) -> None:
         """Fit to rows, with early stopping on the validation rows of a data set if the settings say so."""
-        if self.settings.early_stopping is None or self.settings.refit:
+        if self.settings.early_stopping_rounds is None or self.settings.refit:
             fitting.fit(rows)
         else:
             validation = self._rows_of(dataset, dataset.validation)
-            fitting.fit_until_worse(rows, validation, patience=self.settings.early_stopping)
+            fitting.fit_until_worse(rows, validation, patience=self.settings.early_stopping_rounds)
 
     def _fit_fold(self) -> dict[str, Any]:
         """Fit to all folds except the next one. Returns means over the folds so far."""
@@ -322,7 +322,7 @@ def _threads() -> int | None:
 
 
 def _counts_rounds(settings: EstimatorSettings) -> bool:
-    return settings.early_stopping is not None or settings.iteration == "boosting"
+    return settings.early_stopping_rounds is not None or settings.iteration == "boosting"
 
 
 def _names(settings: EstimatorSettings, source: Source) -> tuple[Any, ...]:

@@ -122,7 +122,7 @@ def refuse_unable(
             raise ValueError(f"grows: {what} has no parameter '{settings.grows}'; {hint}")
     if settings.sample_weight is not None and not has_fit_parameter(last, "sample_weight"):
         raise ValueError(f"sample_weight: {what} does not take weights of rows")
-    boosting.refuse_unable(last, iteration=settings.iteration, early_stopping=settings.early_stopping)
+    boosting.refuse_unable(last, iteration=settings.iteration, patience=settings.early_stopping_rounds)
     if "log_loss" in names and not hasattr(last, "predict_proba"):
         raise ValueError(f"metrics: 'log_loss' needs predict_proba, which {what} does not have")
     if "roc_auc" in names and not (hasattr(last, "predict_proba") or hasattr(last, "decision_function")):

@@ -45,7 +45,7 @@ def score(
 
 
 def scorers(named: Mapping[str, str]) -> dict[str, Any]:
-    """Return name -> scorer for the setting ``scoring``: names of scikit-learn's scorers, or import paths.
+    """Return name -> scorer for the setting ``scorers``: names of scikit-learn's scorers, or import paths.
 
     A scorer is called as ``scorer(estimator, X, y)``. Raises ValueError for any other object.
     """
@@ -55,14 +55,14 @@ def scorers(named: Mapping[str, str]) -> dict[str, Any]:
 def _scorer(path: str) -> Any:
     if ":" not in path and not path.endswith(".py"):
         if path not in get_scorer_names():
-            what = f"scoring: scikit-learn has no scorer '{path}'; {did_you_mean(path, get_scorer_names())}"
+            what = f"scorers: scikit-learn has no scorer '{path}'; {did_you_mean(path, get_scorer_names())}"
             raise ValueError(f"{what}, or an import path such as file.py:name")
         return get_scorer(path)
-    found = load(path, where="scoring")
+    found = load(path, where="scorers")
     if not callable(found):
-        raise ValueError(f"scoring: '{path}' must be a scorer, got {type(found).__name__}")
+        raise ValueError(f"scorers: '{path}' must be a scorer, got {type(found).__name__}")
     if inspect.isfunction(found) and "y_true" in inspect.signature(found).parameters:
-        what = f"scoring: '{path}' takes y_true, and must be called as scorer(estimator, X, y)"
+        what = f"scorers: '{path}' takes y_true, and must be called as scorer(estimator, X, y)"
         raise ValueError(f"{what}; wrap it with sklearn.metrics.make_scorer")
     return found
 
@@ -77,7 +77,7 @@ def call_scorer(
     given = {} if weights is None or not _takes_weights(scorer) else {"sample_weight": weights}
     found = scorer(model, features, targets, **given)
     if not isinstance(found, Real | np.generic):
-        raise ValueError(f"scoring: '{name}' must return a number, got {type(found).__name__}")
+        raise ValueError(f"scorers: '{name}' must return a number, got {type(found).__name__}")
     return float(found)
 
 

@@ -37,7 +37,7 @@ def cv_results(
     params = []
     for trial, resources in zip(trials, used, strict=True):
         own = parameters(trial.config)
-        params.append(own if resource is None else {**own, resource: int(resources)})
+        params.append({**own, resource: int(resources)} if resource is not None and resources else own)
     failed = np.array([trial.state == "failed" for trial in trials])
     results: dict[str, Any] = {}
     for name in ("fit_time", "score_time"):

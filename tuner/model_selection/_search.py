@@ -58,7 +58,8 @@ class TunerSearchCV(BaseSearchCV):
             first failed fit, unless ``error_score`` is a finite number.
         random_state: The seed of the search: an integer, a generator of NumPy, or ``None`` for another one
             each time.
-        verbose: 1 shows the progress of a search on Ray, 2 also the output of its trials.
+        verbose: In this process, 2 or more print each fit, as scikit-learn does. On Ray, 1 shows the progress
+            and 2 also the output of Ray and of the fits.
         out: A folder for the results folder, which ``tuner report`` reads; ``None`` keeps none.
 
     After ``fit``, ``report_`` is the search's ``Report``. Its best candidate may be another than
@@ -126,6 +127,8 @@ class TunerSearchCV(BaseSearchCV):
         Raises SpecError if a setting is wrong, and ValueError if every candidate failed.
         """
         self._validate_params()
+        if getattr(self, "_skl_callbacks", None):
+            raise SpecError([Problem("callbacks", "must not be set: TunerSearchCV does not call them")])
         scorer, refit_metric = self._get_scorers()
         X, y = indexable(X, y)  # noqa: N806
         params = _check_method_params(X, params=params)
@@ -180,6 +183,8 @@ class TunerSearchCV(BaseSearchCV):
     def _read(self, history: History, evaluation: Evaluation, refit_metric: Any) -> None:
         """Set the attributes that follow from the history of the search's sweep."""
         trials = [trial for _, trial in sorted(history.trials.items()) if trial.state != "pending"]
+        if not any(trial.results or trial.error for trial in trials):
+            raise ValueError(f"no candidate was evaluated before the search ended ({history.reason})")
         report_failures(trials, error_score=self.error_score)
         name = evaluation.fidelity.name
         results = cv_results(

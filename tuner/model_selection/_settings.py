@@ -107,6 +107,9 @@ def budget_of(search: Any, searcher: SearcherSpec, *, iterations: int) -> Budget
         problems.append(Problem("iterations", what))
     if search.n_trials is not None and given.trials is not None:
         problems.append(Problem("trials", "must be left out if n_trials is given"))
+    if search.n_jobs is not None and search.n_jobs < 1 and search.n_jobs != -1:
+        what = f"n_jobs must be -1 or at least 1, got {search.n_jobs}"
+        problems.append(Problem("concurrent", what))
     if problems:
         raise SpecError(problems)
     settings["iterations"] = iterations
@@ -115,7 +118,7 @@ def budget_of(search: Any, searcher: SearcherSpec, *, iterations: int) -> Budget
         settings["trials"] = search.n_trials
     elif not given.is_limited and not searcher.exhaustive:
         settings["trials"] = DEFAULT_TRIALS
-    if search.n_jobs is not None and search.n_jobs > 0:
+    if search.n_jobs is not None and search.n_jobs != -1:
         settings.setdefault("concurrent", search.n_jobs)
     if search.error_score == "raise":
         settings.setdefault("failures", 0)

@@ -16,6 +16,8 @@ Objects = dict[str, list[tuple[str, Any]]]
 """Parameter -> (text in the sweep, object that it stands for)."""
 
 _LONGEST_TEXT = 80
+"""Characters of a text that stands for an object."""
+
 _DISTRIBUTIONS = ("uniform", "loguniform", "reciprocal", "randint")
 _PLACEHOLDERS = ("passthrough", "drop", None)
 
@@ -24,8 +26,10 @@ def read_space(space: Any, estimator: Any) -> tuple[SearchSpace, Objects]:
     """Return the search space, and the objects that texts in it stand for.
 
     JSON cannot hold an estimator or a function, so the space has a text in its place. Raises SpecError with
-    every problem found, also for a parameter that the estimator does not have.
+    every problem found.
     """
+    if isinstance(space, SearchSpace):
+        space = space.to_dict()
     if not isinstance(space, Mapping):
         what = f"must be a mapping of the estimator's parameters to what to search, got {describe(space)}"
         raise SpecError([Problem("space", what)])
@@ -68,16 +72,7 @@ class _Reader:
         for kind in ("choice", "ordinal"):
             body = read.get(kind)
             if isinstance(body, Mapping):
-                for option, group in body.items():
-                    self._value(name, option)
-                    if not isinstance(group, Mapping | None):
-                        continue  # the space says what is wrong
-                read[kind] = {
-                    option: {inner: self.entry(inner, value) for inner, value in group.items()}
-                    if isinstance(group, Mapping)
-                    else group
-                    for option, group in body.items()
-                }
+                read[kind] = {self._value(name, option): self._group(group) for option, group in body.items()}
             elif isinstance(body, (list, tuple, np.ndarray)):
                 read[kind] = [self._value(name, value) for value in body]
         if "default" in read:
@@ -87,6 +82,11 @@ class _Reader:
         if not any(kind in read for kind in KINDS):
             return self._value(name, entry)  # a constant, such as a class_weight
         return read
+
+    def _group(self, group: Any) -> Any:
+        if not isinstance(group, Mapping):
+            return group  # the space says what is wrong
+        return {inner: self.entry(inner, value) for inner, value in group.items()}
 
     def _condition(self, parent: str, wish: Any) -> Any:
         if isinstance(wish, (list, tuple)):
@@ -145,17 +145,14 @@ def _distinct(values: Any) -> list[Any]:
     found: list[Any] = []
     for value in unwrapped(values, arrays=True) if isinstance(values, np.ndarray) else values:
         plain = unwrapped(value)
-        if not any(
-            plain is other or (type(plain) is type(other) and _equal(plain, other)) for other in found
-        ):
+        if not any(_is_same(plain, other) for other in found):
             found.append(plain)
     return found
 
 
-def _equal(one: Any, other: Any) -> bool:
-    """Return whether two options are equal. Arrays are equal only to themselves."""
-    equal = one == other
-    return equal is True
+def _is_same(one: Any, other: Any) -> bool:
+    """Return whether two options are the same. Arrays and the like are the same only as themselves."""
+    return one is other or (type(one) is type(other) and (one == other) is True)
 
 
 def _of_scipy(distribution: Any) -> Dimension:

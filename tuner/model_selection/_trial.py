@@ -32,13 +32,12 @@ def held(evaluation: Evaluation) -> Iterator[dict[str, str]]:
 class SearchTrial(Trainable):
     """Evaluates one candidate. A checkpoint holds its scores so far, as JSON."""
 
-    most_gpus: ClassVar[float] = float("inf")
     evaluation: ClassVar[Evaluation | None] = None
 
     @classmethod
     def shared(cls, settings: dict[str, Any], *, sweep_seed: int) -> Evaluation:
         """Return the evaluation that the search in this process holds."""
-        if settings["search"] not in _HELD:
+        if settings.get("search") not in _HELD:
             raise ValueError(
                 "search: only TunerSearchCV.fit() holds the data of its search, so nothing else can run it"
             )
