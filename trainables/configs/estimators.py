@@ -71,8 +71,8 @@ class EstimatorSettings(DataSettings):
     def _early_stopping_suits_the_iteration(self) -> Self:
         if self.early_stopping_rounds is not None and self.iteration not in ("fit", "samples", "folds"):
             raise ValueError(
-                "early_stopping_rounds: needs iteration fit, samples or folds; otherwise the sweep's scheduler "
-                f"and budget stop a trial; got {self.iteration}"
+                "early_stopping_rounds: needs iteration fit, samples or folds, since the scheduler "
+                f"stops other trials; got {self.iteration}"
             )
         return self
 

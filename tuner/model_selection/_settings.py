@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.base import is_classifier
+from sklearn.base import clone, is_classifier
 
 from tuner.components import component
 from tuner.errors import Problem, SpecError
@@ -78,11 +78,12 @@ def _most(search: Any, folds: list[Fold]) -> int:
             what = f"must be from 1 to the training rows of a split ({rows}), got {most}"
             raise SpecError([Problem("max_resources", what)])
         return most or rows
-    known = search.estimator.get_params(deep=True)
-    if search.resource not in known:
-        hint = did_you_mean(search.resource, [FOLDS, SAMPLES, *known])
+    try:  # `get_params` of CatBoost lists only what was set
+        clone(search.estimator).set_params(**{search.resource: most or 1})
+    except (ValueError, TypeError, AttributeError):
+        hint = did_you_mean(search.resource, [FOLDS, SAMPLES, *search.estimator.get_params(deep=True)])
         what = f"must be folds, n_samples or a parameter of the estimator, got '{search.resource}'"
-        raise SpecError([Problem("resource", f"{what}{hint}")])
+        raise SpecError([Problem("resource", f"{what}{hint}")]) from None
     if most is None:
         what = f"must be given: the '{search.resource}' of a candidate that is not stopped early"
         raise SpecError([Problem("max_resources", what)])
