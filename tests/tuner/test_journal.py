@@ -65,6 +65,19 @@ def test_a_written_event_survives_a_killed_writer(tmp_path: Path) -> None:
     assert list(journal.read(tmp_path)) == [SweepBegan({"seed": 7})]
 
 
+def test_a_reader_in_another_process_does_not_delete_the_log_in_use(tmp_path: Path) -> None:
+    code = f"import pathlib, tuner.journal as j; print(len([*j.read(pathlib.Path({str(tmp_path)!r}))]))"
+    writer = Journal(tmp_path)
+    put(writer, "sweep", sweep={})
+    writer.sync()
+    for expected in ("1", "2"):
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == expected
+        put(writer, "spent", gpu_seconds=1.0)
+    writer.close()
+    assert len(list(read(tmp_path))) == 3
+
+
 def test_a_value_that_is_not_a_number_never_enters_the_journal(tmp_path: Path) -> None:
     writer = Journal(tmp_path)
     put(writer, "sweep", sweep={})

@@ -69,6 +69,9 @@ class Journal:
         with contextlib.ExitStack() as cleanup:
             cleanup.callback(self._lock.release)
             self._connection = self._connect()
+            # Linux drops SQLite's locks when the process closes any descriptor of the file. Another process
+            # would then delete the write-ahead log in use. So this one stays open as long as the connection.
+            self._descriptor: int | None = os.open(self._path, os.O_RDONLY)
             cleanup.pop_all()
 
     def _connect(self) -> sqlite3.Connection:
@@ -122,17 +125,21 @@ class Journal:
 
     def sync(self) -> None:
         """Make all events durable: they then survive a crash of the machine."""
-        for path in (self._path, self._path.with_name(f"{FILE_NAME}-wal")):
-            with contextlib.suppress(FileNotFoundError):
-                descriptor = os.open(path, os.O_RDONLY)
-                try:
-                    os.fsync(descriptor)
-                finally:
-                    os.close(descriptor)
+        if self._descriptor is not None:
+            os.fsync(self._descriptor)
+        with contextlib.suppress(FileNotFoundError):
+            log = os.open(self._path.with_name(f"{FILE_NAME}-wal"), os.O_RDONLY)
+            try:
+                os.fsync(log)
+            finally:
+                os.close(log)
 
     def close(self) -> None:
         """Fold the write-ahead log into the file and close it. Repeated calls do nothing."""
         self._connection.close()
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
         self._lock.release()
 
 
