@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from tuner.cli import INTERRUPTED, NOTHING_FINISHED, OK, WRONG_INPUT, parser
 from tuner.journal import events
 from tuner.listing import note_of
+from tuner.logger import TrackerSpec, trackers
 from tuner.schedulers import SCHEDULERS, SchedulerSpec
 from tuner.schema import Schema, about, schema_of, sweep_schema
 from tuner.searchers import SEARCHERS, SearcherSpec
@@ -39,6 +40,7 @@ def pages() -> dict[str, str]:
         "searchers.md": _page(_methods("Searchers", SEARCHERS, SearcherSpec)),
         "schedulers.md": _page(_methods("Schedulers", SCHEDULERS, SchedulerSpec)),
         "trainables.md": _page(_trainables()),
+        "trackers.md": _page(_methods("Trackers", trackers(), TrackerSpec)),
         "command-line.md": _page(_command_line()),
         "journal.md": _page(_journal()),
     }
@@ -55,7 +57,12 @@ def _sweep_file() -> Iterator[str]:
     yield "[The sweep file](../sweep-file.md) shows how the keys work together.\n"
     plain = {}
     sections = {}
-    elsewhere = {"trainable": "trainables.md", "searcher": "searchers.md", "scheduler": "schedulers.md"}
+    elsewhere = {
+        "trainable": "trainables.md",
+        "searcher": "searchers.md",
+        "scheduler": "schedulers.md",
+        "loggers": "trackers.md",
+    }
     for name, part in whole["properties"].items():
         settings = whole["$defs"].get(_definition_of(part), {})
         if name in elsewhere:

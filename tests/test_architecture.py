@@ -135,7 +135,7 @@ def test_only_the_cluster_package_starts_or_joins_a_cluster():
         ["run", "--help"],
         ["schema"],
         ["init", "--list"],
-        *(["list", what] for what in ("sweep", "searchers", "schedulers", "trainables")),
+        *(["list", what] for what in ("sweep", "searchers", "schedulers", "trainables", "trackers")),
     ],
     ids=" ".join,
 )

@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from tuner.logger import TrackerSpec, trackers
 from tuner.schedulers import SCHEDULERS, SchedulerSpec
 from tuner.schema import Schema, about, schema_of, sweep_schema
 from tuner.searchers import SEARCHERS, SearcherSpec
@@ -21,7 +22,12 @@ _WIDEST = 100
 _NAMES = 18
 """Columns for the names of settings."""
 
-_ELSEWHERE = {"trainable": "trainables", "searcher": "searchers", "scheduler": "schedulers"}
+_ELSEWHERE = {
+    "trainable": "trainables",
+    "searcher": "searchers",
+    "scheduler": "schedulers",
+    "loggers": "trackers",
+}
 """Part of a sweep file -> the ``tuner list`` command that shows its choices."""
 
 
@@ -64,11 +70,17 @@ def schedulers(width: int) -> Iterator[str]:
     return _methods("scheduler", SCHEDULERS, SchedulerSpec, width)
 
 
+def list_trackers(width: int) -> Iterator[str]:
+    """Return the lines about every tracker."""
+    return _methods("tracker", trackers(), TrackerSpec, width)
+
+
 LISTS: Mapping[str, Callable[[int], Iterator[str]]] = {
     "sweep": sweep,
     "searchers": searchers,
     "schedulers": schedulers,
     "trainables": trainables,
+    "trackers": list_trackers,
 }
 """Name of a list -> function that returns its lines for a terminal of the given width in columns."""
 
@@ -101,10 +113,14 @@ def as_data(what: str) -> dict[str, Any]:
             }
             for name, entry in trainables().items()
         }
-    table: Mapping[str, type[BaseModel]] = SEARCHERS if what == "searchers" else SCHEDULERS
+    tables: Mapping[str, Mapping[str, type[BaseModel]]] = {
+        "searchers": SEARCHERS,
+        "schedulers": SCHEDULERS,
+        "trackers": trackers(),
+    }
     return {
         name: {"description": " ".join(about(model)), "settings": _properties(model)}
-        for name, model in table.items()
+        for name, model in tables[what].items()
     }
 
 

@@ -94,6 +94,11 @@ class TrackerSpec(Spec):
         raise NotImplementedError
 
 
+def trackers() -> dict[str, type[TrackerSpec]]:
+    """Return the class of each tracker by its short name. Needs none of their libraries."""
+    return {name: locate(name, TRACKERS, what="tracker") for name in TRACKERS}
+
+
 class LoggerSpec(Spec):
     """A logger and its arguments."""
 
@@ -123,8 +128,7 @@ class LoggerSpec(Spec):
         """
         if self.kind not in TRACKERS:
             return None
-        spec: TrackerSpec = locate(self.kind, TRACKERS, what="tracker")(**self.settings)
-        return spec
+        return trackers()[self.kind](**self.settings)
 
     def check(self) -> type[TrackerSpec] | type[Callback]:
         """Return the logger's class.

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from tuner.code.functions import OPTUNA_OBJECTIVE
-from tuner.logger import LOGGERS
+from tuner.logger import LOGGERS, trackers
 from tuner.schedulers import SCHEDULERS
 from tuner.searchers import SEARCHERS
 from tuner.space.schema import named_space, space_definitions
@@ -169,8 +169,24 @@ def _needs_space() -> Schema:
 
 
 def _logger() -> list[Schema]:
-    names = [_name(name, f"the logger {path}") for name, path in LOGGERS.items()]
-    return [*names, _IMPORT_PATH, _with_any_settings({"anyOf": [*names, _IMPORT_PATH]})]
+    others = [_name(name, f"the logger {path}") for name, path in LOGGERS.items() if name not in trackers()]
+    names = [_name(name, about(model)[0]) for name, model in trackers().items()]
+    settings = [
+        {
+            "type": "object",
+            "properties": {"kind": name, **schema_of(model)["properties"]},
+            "required": ["kind"],
+            "additionalProperties": False,
+        }
+        for name, model in zip(names, trackers().values(), strict=True)
+    ]
+    return [
+        *names,
+        *others,
+        _IMPORT_PATH,
+        *settings,
+        _with_any_settings({"anyOf": [*others, _IMPORT_PATH]}),
+    ]
 
 
 def _with_its_space(name: str) -> Schema:

@@ -110,8 +110,8 @@ class Sweep(Spec):
         Annotated[LoggerSpec, PlainValidator(LoggerSpec.parse), PlainSerializer(LoggerSpec.to_dict)], ...
     ] = Field(
         default=(),
-        description="callbacks that receive each result: csv, json, tensorboard or package.module:Class; "
-        "each is a name, or a mapping with kind and arguments",
+        description="what receives each result: mlflow, wandb, trackio, tensorboard, csv, json or "
+        "package.module:Class; each is a name, or a mapping with kind and settings",
     )
     seed: Seed = Field(default=0, description="seed of all randomness in the sweep")
     checkpoint_every: Seconds | None = Field(

@@ -108,7 +108,7 @@ def test_every_page_is_in_the_navigation() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["sweep-file", "searchers", "schedulers", "trainables", "command-line", "journal"]
+    "name", ["sweep-file", "searchers", "schedulers", "trainables", "trackers", "command-line", "journal"]
 )
 def test_a_page_of_the_reference_matches_the_code(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "100")

@@ -84,14 +84,19 @@ def test_a_missing_results_folder_is_reported_in_json(command: Json) -> None:
     assert "nowhere" in answer["problems"][0]["what"]
 
 
-@pytest.mark.parametrize("what", ["sweep", "searchers", "schedulers", "trainables"])
+@pytest.mark.parametrize("what", ["sweep", "searchers", "schedulers", "trainables", "trackers"])
 def test_lists_describe_every_name(command: Json, what: str) -> None:
     code, answer = command("list", what)
     assert code == 0
     assert all(entry["description"] for entry in answer.values())
-    assert {"sweep": "budget", "searchers": "bayes", "schedulers": "asha", "trainables": "mlp"}[
-        what
-    ] in answer
+    known = {
+        "sweep": "budget",
+        "searchers": "bayes",
+        "schedulers": "asha",
+        "trainables": "mlp",
+        "trackers": "mlflow",
+    }
+    assert known[what] in answer
 
 
 def test_stopping_without_a_running_sweep_is_wrong_input(command: Json, project: Path) -> None:

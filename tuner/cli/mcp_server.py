@@ -135,7 +135,9 @@ def export(
 
 
 @server.tool()
-def list_choices(what: Literal["sweep", "searchers", "schedulers", "trainables"]) -> dict[str, Any]:
+def list_choices(
+    what: Literal["sweep", "searchers", "schedulers", "trainables", "trackers"],
+) -> dict[str, Any]:
     """Return what a sweep file can say, with settings and defaults."""
     return _object(_answer("list", what))
 

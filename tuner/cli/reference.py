@@ -34,7 +34,7 @@ def _mcp(options: argparse.Namespace) -> int:
 
 def _list_verb(verbs: Any) -> None:
     listing = add_verb(verbs, "list", _list, "list the parts of a sweep file with settings and defaults")
-    listing.add_argument("what", choices=("sweep", "searchers", "schedulers", "trainables"))
+    listing.add_argument("what", choices=("sweep", "searchers", "schedulers", "trainables", "trackers"))
 
 
 def _list(options: argparse.Namespace) -> int:

@@ -27,6 +27,9 @@ _MAX_SHARE = 0.1
 _SECONDS_BETWEEN_ATTEMPTS = (1.0, 60.0)
 """The pause after the first failure, which doubles up to the second number."""
 
+_LONGEST_ERROR = 200
+"""Characters of an error in a message. The log of the process has the whole."""
+
 _SECONDS_TO_ANSWER = 30.0
 """The driver is told of a tracker that takes longer, unless it receives a checkpoint."""
 
@@ -82,7 +85,7 @@ class Service:
             except Exception as error:
                 self._fail(error)
                 if is_last:
-                    self._tell("failed", text=said(error).splitlines()[0], number=sender.number)
+                    self._tell("failed", text=_brief(error), number=sender.number)
                     return
                 self._attempt = None
                 sender.abandon()
@@ -110,7 +113,7 @@ class Service:
 
     def _fail(self, error: Exception) -> None:
         """Tell the driver that the tracker fails, once until it works again."""
-        text = said(error).splitlines()[0]
+        text = _brief(error)
         if text != self._trouble:
             traceback.print_exception(error)
         if self._trouble is None:
@@ -128,6 +131,11 @@ class Service:
         message = Message(about, text, number)
         with contextlib.suppress(BrokenPipeError):  # the driver was killed
             print(json.dumps(message._asdict()), file=self._answers, flush=True)
+
+
+def _brief(error: Exception) -> str:
+    line = said(error).splitlines()[0]
+    return line if len(line) <= _LONGEST_ERROR else f"{line[:_LONGEST_ERROR]}..."
 
 
 def began_of(folder: Path) -> SweepBegan:
