@@ -18,6 +18,7 @@ from tuner import contract
 from tuner.code.functions import OPTUNA_OBJECTIVE, OptunaObjective, innermost, misfit, objective_misfit
 from tuner.code.importing import import_tune, importing
 from tuner.code.modules import import_path
+from tuner.code.nesting import NESTED, clash, nest
 from tuner.declarations import (
     fields_of,
     invalid,
@@ -221,6 +222,9 @@ class TrainableSpec(Spec):
         settings_are_wrong = bool(problems)
         if space is not None:
             problems += space_problems(self, trainable, space)
+            if self.nests() and (names := clash([*space.names, *self.settings])) is not None:
+                what = f"'{names[0]}' is a value, so '{names[1]}' cannot be inside it (nested: true)"
+                problems.append(Problem("space", what))
             if not problems and reads_data and isinstance(trainable, contract.ChecksConfigurations):
                 problems += sample_problems(self, trainable, space)
                 settings_are_wrong = bool(problems)  # wrong settings have no metrics to ask for
@@ -351,7 +355,14 @@ class TrainableSpec(Spec):
 
     def given(self, config: Config, *, seed: int, sweep_seed: int) -> dict[str, Any]:
         """Return the mapping that the trainable receives: hyperparameters, settings and the two seeds."""
-        return {**config, **self.settings, "seed": seed, "sweep_seed": sweep_seed}
+        settings = dict(self.settings)
+        is_nested = self.nests() and settings.pop(NESTED)
+        given = {**config, **settings, "seed": seed, "sweep_seed": sweep_seed}
+        return nest(given) if is_nested else given
+
+    def nests(self) -> bool:
+        """Return whether ``nested: true`` is meant for us. A trainable that declares it nests by itself."""
+        return self.settings.get(NESTED) is True and NESTED not in fields_of(self.load(), "Settings")
 
 
 def _objective(settings: Mapping[str, Any]) -> Any:

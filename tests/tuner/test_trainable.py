@@ -352,6 +352,26 @@ def test_a_trial_gets_hyperparameters_settings_and_both_seeds() -> None:
     }
 
 
+def test_a_function_gets_dotted_names_nested_on_request() -> None:
+    spec = TrainableSpec.parse({"kind": train, "nested": True, "data.rows": 5})
+    assert spec.given({"model.lr": 0.5, "x": 3}, seed=1, sweep_seed=2) == {
+        "model": {"lr": 0.5},
+        "x": 3,
+        "data": {"rows": 5},
+        "seed": 1,
+        "sweep_seed": 2,
+    }
+
+
+def test_a_name_inside_the_value_of_another_is_refused_if_names_are_nested() -> None:
+    spec = TrainableSpec.parse({"kind": train, "nested": True})
+    found = spec.problems(
+        space=SearchSpace({"model": 1, "model.lr": Float(0, 1)}), metrics=(), iterations=None
+    )
+    what = "space: 'model' is a value, so 'model.lr' cannot be inside it (nested: true)"
+    assert list(map(str, found)) == [what]
+
+
 @pytest.mark.parametrize(
     ("settings", "space", "found"),
     [

@@ -7,6 +7,7 @@ from typing import Any
 
 from ray.tune import RunConfig, TuneConfig
 
+from tuner.code.nesting import NESTED
 from tuner.errors import Problem, SpecError
 from tuner.evaluation.fixed_list import FixedList
 from tuner.ray_tune._config import of_run_config, of_tune_config
@@ -34,7 +35,8 @@ def from_ray(
 
     Args:
         trainable: A function or class, possibly bound by ``tune.with_parameters`` or ``with_resources``.
-        param_space: Hyperparameters by name: domains of ``ray.tune``, ``grid_search``, or constants.
+        param_space: Hyperparameters by name: domains of ``ray.tune``, ``grid_search``, or constants. Those
+            in a dictionary get dotted names in the sweep; the trainable gets the dictionary.
         tune_config: The metric, the number of samples, the scheduler and the searcher.
         run_config: The name, the folder, and how trials stop, fail and save.
         parts: Parts of the sweep, such as ``searcher="optuna"``, ``resources={"gpu": 1}`` or ``seed=7``. They
@@ -66,7 +68,8 @@ def from_ray(
     translated = {"space": space.entries, "objective": found.objectives(), **found.parts}
     budget = parts.pop("budget", {})
     budget = {**found.budget, **budget} if isinstance(budget, Mapping) else budget
-    return Sweep(**{"trainable": trainable, **translated, "budget": budget, **parts})
+    code: Any = {"kind": trainable, NESTED: True} if space.is_nested else trainable
+    return Sweep(**{"trainable": code, **translated, "budget": budget, **parts})
 
 
 def _start_alike(space: RaySpace, parts: Parts, *, count: int, seed: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from ray.tune.schedulers import (
@@ -17,7 +16,7 @@ from ray.tune.search.sample import Domain
 from tuner import space as ours
 from tuner.errors import SpecError
 from tuner.ray_tune._parts import Parts
-from tuner.ray_tune._space import RaySpace, dimension_of
+from tuner.ray_tune._space import RaySpace, dimension_of, flat
 
 _WHERE = "tune_config.scheduler"
 
@@ -82,7 +81,7 @@ def _pbt(scheduler: Any, space: RaySpace, parts: Parts) -> dict[str, Any]:
         parts.refuse(f"{_WHERE}.burn_in_period", f"must be 0, got {scheduler._burn_in_period}")
     if scheduler._custom_explore_fn is not None:
         parts.refuse(f"{_WHERE}.custom_explore_fn", "cannot be called; a sweep explores by factors and draws")
-    mutations: Mapping[str, Any] = scheduler._hyperparam_mutations
+    mutations = flat(scheduler._hyperparam_mutations)
     for name, values in mutations.items():
         where = f"{_WHERE}.hyperparam_mutations.{name}"
         if name not in space.entries and scheduler._require_attrs:
@@ -108,8 +107,6 @@ def _pbt(scheduler: Any, space: RaySpace, parts: Parts) -> dict[str, Any]:
 
 def _add_mutation(name: str, values: Any, space: RaySpace) -> None:
     """Let PBT change a hyperparameter. Raises ValueError or SpecError if it cannot."""
-    if isinstance(values, Mapping):
-        raise ValueError("must be at the top of the space; a sweep has no nested hyperparameters")
     if not isinstance(values, (Domain, list, tuple)):
         raise ValueError("a function cannot be searched; write a domain, such as tune.loguniform(1e-4, 1e-1)")
     # PBT moves to the next value of a list.

@@ -40,9 +40,9 @@ def add_searcher(search: Any, space: RaySpace, parts: Parts, *, samples: int) ->
     if search is None or name == "BasicVariantGenerator":
         _add_variants(search, space, parts, samples=samples)
     elif name == "OptunaSearch":
-        _add_optuna(search, parts)
+        _add_optuna(search, space, parts)
     elif name == "HyperOptSearch":
-        _add_hyperopt(search, parts)
+        _add_hyperopt(search, space, parts)
     else:
         name = type(search).__name__
         instead = _INSTEAD.get(name, "write a searcher of the sweep, as searcher='optuna'")
@@ -55,7 +55,7 @@ def add_searcher(search: Any, space: RaySpace, parts: Parts, *, samples: int) ->
 
 def _add_variants(search: Any, space: RaySpace, parts: Parts, *, samples: int) -> None:
     """Add a grid or random draws, as Ray's own generator makes them."""
-    points = [] if search is None else list(search._points_to_evaluate)
+    points = [] if search is None else [*map(space.point, search._points_to_evaluate)]
     if search is not None:
         if search._random_state._rng is not None:
             parts.refuse(f"{_WHERE}.random_state", "cannot be read; give from_ray a seed")
@@ -74,7 +74,7 @@ def _add_variants(search: Any, space: RaySpace, parts: Parts, *, samples: int) -
     parts.parts["searcher"] = {"kind": "grid", "initial_points": points}
 
 
-def _add_optuna(search: Any, parts: Parts) -> None:
+def _add_optuna(search: Any, space: RaySpace, parts: Parts) -> None:
     parts.aim(_WHERE, search._metric, search._mode)
     if search._space:
         parts.refuse(f"{_WHERE}.space", _space_remedy(callable(search._space)))
@@ -88,12 +88,15 @@ def _add_optuna(search: Any, parts: Parts) -> None:
         name = type(search._sampler).__name__
         known = f"searcher={{'kind': 'optuna', 'sampler': '{_SAMPLERS.get(name, 'tpe')}'}}"
         parts.refuse(f"{_WHERE}.sampler", f"the settings of a {name} cannot be read; give from_ray {known}")
-    parts.parts["searcher"] = {"kind": "optuna", "initial_points": list(search._points_to_evaluate)}
+    parts.parts["searcher"] = {
+        "kind": "optuna",
+        "initial_points": [*map(space.point, search._points_to_evaluate)],
+    }
     if search._seed is not None:
         parts.parts["seed"] = int(search._seed)
 
 
-def _add_hyperopt(search: Any, parts: Parts) -> None:
+def _add_hyperopt(search: Any, space: RaySpace, parts: Parts) -> None:
     parts.aim(_WHERE, search._metric, search._mode)
     if search.domain is not None:
         parts.refuse(f"{_WHERE}.space", _space_remedy(False))
@@ -102,7 +105,7 @@ def _add_hyperopt(search: Any, parts: Parts) -> None:
     parts.parts["searcher"] = {
         "kind": "hyperopt",
         **{names[key]: value for key, value in options.items()},
-        "initial_points": list(search._points_to_evaluate or ()),
+        "initial_points": [*map(space.point, search._points_to_evaluate or ())],
     }
 
 

@@ -19,6 +19,7 @@ from ray.tune.search.sample import (
 )
 
 from tuner import space as ours
+from tuner.code.nesting import flattened
 from tuner.errors import Problem, SpecError
 
 _GRID = "grid_search"
@@ -41,11 +42,18 @@ class RaySpace:
         """Names that Ray draws."""
         self.starts: dict[str, Any] = {}
         """The value of each hyperparameter that is the same in all trials until the scheduler changes it."""
-        for name, value in param_space.items():
+        for name, value in flat(param_space).items():
             try:
-                self.entries[name] = self._entry(str(name), value)
+                self.entries[name] = self._entry(name, value)
             except SpecError as error:
                 self.problems += [each.inside(f"param_space.{name}") for each in error.problems]
+        self.is_nested = any(
+            isinstance(each, Mapping) and list(_domains(each)) for each in param_space.values()
+        )
+
+    def point(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return an initial point under the names of this space."""
+        return flattened(given, is_leaf=lambda item: not self.is_nested) if self.is_nested else dict(given)
 
     def first_configs(self, count: int, *, seed: int) -> list[dict[str, Any]]:
         """Return the configurations with which trials start, if ``starts`` fixes some of their values."""
@@ -61,10 +69,15 @@ class RaySpace:
         if isinstance(value, Domain):
             self.drawn.append(name)
             return dimension_of(value)
-        if nested := list(_domains(value)):
-            what = f"must be at the top of the space, not inside {type(value).__name__} '{name}'"
-            raise SpecError([Problem(where, f"{what}; give it a name of its own") for where in nested])
+        if places := list(_domains(value)):
+            what = f"a domain inside a {type(value).__name__} cannot be searched; give it a name of its own"
+            raise SpecError([Problem(where, what) for where in places])
         return value
+
+
+def flat(entries: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested domains under dotted names. A dictionary without domains is a value."""
+    return flattened(entries, is_leaf=lambda item: set(item) == {_GRID} or not list(_domains(item)))
 
 
 def dimension_of(domain: Domain) -> Any:
