@@ -102,3 +102,11 @@ def test_an_objective_without_a_value_fails(cluster, tmp_path):
 def test_an_object_with_data_is_an_objective(cluster, tmp_path):
     report = run(sweep_of(objectives.Scaled(3.0), tmp_path, trials=2))
     assert [trial.value for trial in report.trials] == [3 * trial.config["x"] for trial in report.trials]
+
+
+def test_an_objective_that_reads_other_trials_fails_with_the_reason(cluster, tmp_path):
+    report = run(sweep_of("reads_the_study", tmp_path, trials=1))
+    assert report.trials[0].cause == (
+        "AttributeError: trial.study has no 'best_value' here: the study of a sweep is in the driver, and "
+        "trials run in other processes"
+    )

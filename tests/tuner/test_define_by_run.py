@@ -118,10 +118,48 @@ def test_a_quasi_random_sequence_is_refused():
     assert "must know the hyperparameters" in refusal(searcher={"kind": "optuna", "sampler": "qmc"})
 
 
-def test_a_warm_start_is_refused():
-    what = "needs the hyperparameters under 'space', because the objective names them while it runs"
-    found = refusal(searcher={"kind": "optuna", "warm_start": "results/earlier"})
-    assert found == f"searcher.warm_start: {what}"
+def recorded(folder: Path, trials: int = 30) -> None:
+    """Write the journal of a sweep whose trials named their hyperparameters."""
+    _, events = ran(sweep_of(searcher="random"), trials)
+    journal = Journal(folder)
+    put(journal, "sweep", sweep=sweep_of().to_dict(), version="0")
+    for event in events:
+        journal.write(event)
+
+
+def test_an_earlier_sweep_teaches_the_searcher(tmp_path: Path):
+    recorded(tmp_path)
+    budget = {"trials": 20}
+    warm = sweep_of(searcher={"kind": "optuna", "warm_start": str(tmp_path)}, budget=budget)
+    assert "30 of 30 trials" in str(warm.beginnings())
+    losses = [
+        [t.best or 0.0 for t in ran(sweep, 20)[0].trials.values()]
+        for sweep in (warm, sweep_of(budget=budget))
+    ]
+    # The first ten trials of a cold start are random. With equal distributions a difference of this size has
+    # odds below 1 in 1,000.
+    assert sum(losses[0][:10]) / 10 < sum(losses[1][:10]) / 10 - 0.5
+    _, events = ran(warm, 10)
+    replay(SweepState.begin(warm), events)
+
+
+def test_random_draws_continue_after_those_of_an_earlier_sweep(tmp_path: Path):
+    recorded(tmp_path, trials=4)
+    warm = SweepState.begin(sweep_of(searcher={"kind": "random", "warm_start": str(tmp_path)}))
+    whole, _ = ran(sweep_of(searcher="random"), 6)
+    warm.suggest()
+    assert warm.ask(0, "lr", LR).value == whole.trials[4].config["lr"]
+
+
+def test_an_earlier_sweep_with_a_space_cannot_be_used_without_one(tmp_path: Path):
+    journal = Journal(tmp_path)
+    put(journal, "sweep", sweep=sweep_of(space={"lr": LR}).to_dict(), version="0")
+    put(journal, "suggested", 0, config={"lr": 0.5}, seed=1)
+    put(journal, "result", 0, iteration=1, value=0.5, metrics={"loss": 0.5}, seconds=1.0)
+    put(journal, "ended", 0, state="completed")
+    sweep = sweep_of(searcher={"kind": "optuna", "warm_start": str(tmp_path)})
+    with pytest.raises(SpecError, match="1 named no hyperparameters while they ran"):
+        sweep.check()
 
 
 @pytest.mark.parametrize("searcher", SAMPLERS, ids=str)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from tuner.errors import Problem, ResultsError, SpecError
 from tuner.objective import Ending, Objective
 from tuner.searchers.base import Searcher, SearcherSpec
+from tuner.searchers.define_by_run import begun
 from tuner.searchers.earlier import Earlier
 from tuner.space import Choice, Config, Dimension, Encoding, Ordered, Repeat, SearchSpace
 from tuner.space.dimension import UNSET
@@ -35,11 +36,11 @@ def start(spec: SearcherSpec, space: SearchSpace, *, objective: Objective, seed:
     Raises SpecError or ResultsError if ``problems`` or ``source_problems`` finds something.
     """
     searcher = spec.build(space, objective=objective, seed=seed)
-    if space.is_open:
-        return _PointsFirst(searcher, spec.initial_points) if spec.initial_points else searcher
     if spec.exhaustive:
         return searcher
     earlier = _earlier(spec, space, objective)
+    if space.is_open:
+        return begun(searcher, spec.initial_points, earlier, learns=spec.learns)
     points = _points(spec, space, seed)
     if not points and earlier is None and not space.constraints:
         return searcher
@@ -53,8 +54,7 @@ def problems(spec: SearcherSpec, space: SearchSpace) -> list[Problem]:
     """Return why ``spec`` and its initial points do not fit ``space``; empty if they do. Reads no file."""
     found = spec.problems(space)
     if space.is_open:
-        what = "needs the hyperparameters under 'space', because the objective names them while it runs"
-        return [*found, *([] if spec.warm_start is None else [Problem("warm_start", what)])]
+        return found  # nothing is known about the hyperparameters of the points
     for number, point in enumerate(spec.initial_points):
         found += [problem.inside(f"initial_points.{number}") for problem in _point_problems(point, space)]
         if spec.exhaustive and not found and not space.contains({**space.constants, **point}):
@@ -96,42 +96,6 @@ def beginnings(spec: SearcherSpec, space: SearchSpace, *, objective: Objective) 
     return f"{earlier.in_words()}; {use}"
 
 
-class _PointsFirst(Searcher):
-    """Gives the first trials of an open space the values of the initial points, for the names that they have.
-
-    The searcher chooses the other values. It learns from all.
-    """
-
-    def __init__(self, searcher: Searcher, points: Sequence[Mapping[str, Any]]) -> None:
-        self._searcher = searcher
-        self._points = points
-
-    def suggest(self, trial: int) -> Config | None:
-        if trial < len(self._points):
-            self._searcher.take(trial, dict(self._points[trial]))
-            return {}
-        return self._searcher.suggest(trial)
-
-    def ask(self, trial: int, name: str, dimension: Dimension) -> Any:
-        point = self._points[trial] if trial < len(self._points) else {}
-        if name in point and not dimension.contains(point[name]):
-            what = f"'{name}' can never be {written(point[name])}; {dimension.in_words()}"
-            raise ValueError(f"searcher.initial_points.{trial}: {what}")
-        return self._searcher.ask(trial, name, dimension)
-
-    def report(self, trial: int, iteration: int, value: float) -> None:
-        self._searcher.report(trial, iteration, value)
-
-    def finish(self, trial: int, ending: Ending, value: float | None) -> None:
-        self._searcher.finish(trial, ending, value)
-
-    def finish_all(self, trial: int, ending: Ending, values: tuple[float, ...] | None) -> None:
-        self._searcher.finish_all(trial, ending, values)
-
-    def save(self, folder: Path) -> None:
-        self._searcher.save(folder)
-
-
 class _CompleteSearcher(Searcher):
     def __init__(
         self, searcher: Searcher, space: SearchSpace, points: list[Config], *, seed: int, learns: bool
@@ -148,16 +112,7 @@ class _CompleteSearcher(Searcher):
         if not self._learns:
             self._skipped = len(earlier.trials)
             return
-        for number, trial in enumerate(earlier.trials, start=-len(earlier.trials)):
-            self._searcher.take(number, dict(trial.config))
-            last = trial.results[-1][1] if trial.results and trial.ending != "failed" else None
-            if earlier.objective.others:
-                values = None if last is None else (last, *trial.others)
-                self._searcher.finish_all(number, trial.ending, values)
-                continue
-            for iteration, value in trial.results:
-                self._searcher.report(number, iteration, value)
-            self._searcher.finish(number, trial.ending, last)
+        earlier.tell(self._searcher)
 
     def suggest(self, trial: int) -> Config | None:
         if 0 <= trial < len(self._points):

@@ -11,8 +11,10 @@ from typing import Any, TypeGuard
 from tuner.journal import History
 from tuner.journal.events import Result
 from tuner.objective import Ending, Objective
+from tuner.searchers.base import Searcher
 from tuner.space import Config, Dimension, SearchSpace
 from tuner.space.dimension import UNSET
+from tuner.space.entries import parse
 from tuner.space.values import same, written
 
 
@@ -26,6 +28,8 @@ class EarlierTrial:
     """(iteration, value) of each result."""
     others: tuple[float, ...] = ()
     """Last values of the further objectives."""
+    named: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """In an open space: its hyperparameters, each with the dimension that it named."""
 
 
 @dataclass
@@ -51,12 +55,15 @@ class Earlier:
         - every hyperparameter that is active in the new space has a value or a default
         - it reported the new objective, or failed
 
+        In an open space, the hyperparameters are those that it named while it ran.
+
         Raises ResultsError when there is no readable journal.
         """
         history = History.read(folder)
         earlier = cls(folder, objective, [], Counter(), _metric_names(history))
         for trial in history.ended:
-            config = _fit_config(trial.config, space)
+            named = trial.named if space.is_open else {}
+            config = _named_config(trial.config, named) if space.is_open else _fit_config(trial.config, space)
             values = {i: _values(result, history, objective) for i, result in trial.results.items()}
             curve = sorted((i, each[0]) for i, each in values.items() if each[0] is not None)
             last = list(values.values())[-1] if values else []
@@ -72,10 +79,24 @@ class Earlier:
                 assert trial.state in ("completed", "stopped", "failed")
                 has_others = len(others) == len(objective.others)
                 last_others = tuple(others) if has_others else ()
-                earlier.trials.append(EarlierTrial(config, trial.state, curve, last_others))
+                earlier.trials.append(EarlierTrial(config, trial.state, curve, last_others, named))
         if unfinished := len(history.trials) - len(history.ended):
             earlier.unfit["had not ended"] = unfinished
         return earlier
+
+    def tell(self, searcher: Searcher) -> None:
+        """Tell the trials to a searcher, under negative numbers."""
+        for number, trial in enumerate(self.trials, start=-len(self.trials)):
+            searcher.take(number, dict(trial.config))
+            for name, dimension in trial.named.items():
+                searcher.ask(number, name, parse(dimension))
+            last = trial.results[-1][1] if trial.results and trial.ending != "failed" else None
+            if self.objective.others:
+                searcher.finish_all(number, trial.ending, None if last is None else (last, *trial.others))
+                continue
+            for iteration, value in trial.results:
+                searcher.report(number, iteration, value)
+            searcher.finish(number, trial.ending, last)
 
     def problem(self) -> str | None:
         """Return why there is nothing to start from, with a remedy; ``None`` if there is something."""
@@ -120,6 +141,13 @@ def _values(result: Result, history: History, objective: Objective) -> list[floa
 
 def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _named_config(config: Mapping[str, Any], named: Mapping[str, Any]) -> Config | str:
+    """Return the hyperparameters that a trial named while it ran, or why it does not fit an open space."""
+    if not named:
+        return "named no hyperparameters while they ran"
+    return {name: value for name, value in config.items() if name in named}
 
 
 def _fit_config(config: Mapping[str, Any], space: SearchSpace) -> Config | str:

@@ -6,7 +6,6 @@ import datetime
 import json
 import math
 from collections.abc import Mapping, Sequence
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import optuna
@@ -66,18 +65,7 @@ class OptunaTrial(BaseTrial):
         self._unreported = False  # whether there are attributes that no result has
         self._is_stopped = False
         self._began = datetime.datetime.now()
-        directions = [
-            optuna.study.StudyDirection.MAXIMIZE if each == "max" else optuna.study.StudyDirection.MINIMIZE
-            for each in session.modes
-        ]
-        self.study = SimpleNamespace(
-            direction=directions[0],
-            directions=directions,
-            study_name="sweep",
-            user_attrs={},
-            _is_multi_objective=lambda: len(directions) > 1,
-        )
-        """What callbacks of other libraries read from the study."""
+        self.study = _Study(session.modes)
 
     def suggest_float(
         self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
@@ -183,6 +171,25 @@ class OptunaTrial(BaseTrial):
         self._unreported = False
         self._reporter.report(metrics, None, 0)
         self._is_stopped = self._session.stopping.is_set()
+
+
+class _Study:
+    """The part of a study that callbacks of other libraries read."""
+
+    study_name = "sweep"
+
+    def __init__(self, modes: Sequence[str]) -> None:
+        up, down = optuna.study.StudyDirection.MAXIMIZE, optuna.study.StudyDirection.MINIMIZE
+        self.directions = [up if mode == "max" else down for mode in modes]
+        self.direction = self.directions[0]
+        self.user_attrs: dict[str, Any] = {}
+
+    def _is_multi_objective(self) -> bool:
+        return len(self.directions) > 1
+
+    def __getattr__(self, name: str) -> Any:
+        where = "the study of a sweep is in the driver"
+        raise AttributeError(f"trial.study has no '{name}' here: {where}, and trials run in other processes")
 
 
 def _written(distribution: BaseDistribution) -> tuple[dict[str, Any], Sequence[Any]]:
