@@ -240,11 +240,8 @@ def test_regular_saves_limit_the_cost_of_a_lost_worker(cluster, tmp_path, monkey
     assert len(events(report, "lost")) == 6
 
 
-@pytest.mark.parametrize("concurrent", [1, 2])
-def test_no_trial_continues_from_an_older_checkpoint_than_decided(
-    concurrent, uninterrupted, cluster, tmp_path
-):
-    settings = {"scheduler": PBT, "folder": str(tmp_path), "concurrent": concurrent}
+def test_no_trial_continues_from_an_older_checkpoint_than_decided(uninterrupted, cluster, tmp_path):
+    settings = {"scheduler": PBT, "folder": str(tmp_path), "concurrent": 2}
     report = run(sweep_of("DyingAsItIsSaved", tmp_path, **settings))
     assert len(events(report, "lost")) >= 8
     assert table(report) == uninterrupted["pbt"]

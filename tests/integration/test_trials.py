@@ -141,6 +141,7 @@ def test_a_trial_that_always_kills_its_process_fails_and_the_others_continue(tmp
         iterations=5,
         searcher="grid",
         settings={"folder": str(tmp_path)},
+        budget={"retries": 1},
     )
     states = {round(trial.config["x"], 2): trial.state for trial in report.trials}
     assert states == {0.0: "failed", 0.33: "failed", 0.67: "completed", 1.0: "completed"}

@@ -771,8 +771,9 @@ def test_hyperparameters_in_groups_are_under_their_names(writer: Writer) -> None
 # Size
 
 
-@pytest.fixture
-def large(writer: Writer) -> Report:
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    writer = Writer(tmp_path_factory.mktemp("large"))
     writer.sweep()
     writer.journal._connection.execute("BEGIN")  # one transaction instead of 63,000
     for trial in range(1_050):
@@ -780,7 +781,9 @@ def large(writer: Writer) -> Report:
         writer.results(trial, *(trial * iteration / 1e5 for iteration in range(1, 61)))
         writer.end(trial)
     writer.journal._connection.execute("COMMIT")
-    return writer.finish()
+    report = writer.finish()
+    writer.journal.close()
+    return report
 
 
 def test_the_page_of_a_large_sweep_stays_small_and_names_what_it_leaves_out(large: Report) -> None:

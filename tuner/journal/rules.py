@@ -53,7 +53,7 @@ def parsed(data: Any) -> dict[str, Any]:
     """Parse the JSON object in a row's data. Raises ValueError if it is not one."""
     require(isinstance(data, str), "its data must be text", data)
     require(_nesting(data) <= _MAX_NESTED, f"its data must have at most {_MAX_NESTED} levels of nesting")
-    content = json.loads(data, parse_constant=_refuse_constant)
+    content = _DECODER.decode(data)
     require(isinstance(content, dict), "its data must be a JSON object", content)
     return dict(_replace_surrogates(content) if _SURROGATE.search(data) else content)
 
@@ -86,6 +86,9 @@ def _nesting(text: str) -> int:
 
 def _refuse_constant(constant: str) -> None:
     raise ValueError(f"a number must be finite, got {constant}")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def _brief(value: Any) -> str:
