@@ -57,7 +57,6 @@ def refusal(*args: Any, **options: Any) -> str:
         (tune.lograndint(1, 101), Int(1, 100, log=True)),
         (tune.choice(["a", 1, None]), Choice(["a", 1, None])),
     ],
-    ids=str,
 )
 def test_each_domain_becomes_the_dimension_with_its_values(domain: Any, dimension: Any):
     assert swept({"x": domain, "size": 64}).space == SearchSpace({"x": dimension, "size": 64})
