@@ -338,7 +338,6 @@ def test_results_are_kept_where_out_says(tmp_path):
         ({"n_jobs": 0}, "budget.concurrent: n_jobs must be -1 or at least 1, got 0"),
         ({"n_trials": 3, "budget": {"trials": 3}}, "budget.trials: must be left out if n_trials is given"),
     ],
-    ids=str,
 )
 def test_a_wrong_setting_is_refused_before_anything_runs(arguments, message):
     with pytest.raises(SpecError, match=f"^{re.escape(message)}"):
