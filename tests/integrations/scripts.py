@@ -139,3 +139,41 @@ def lightning(config: dict[str, Any]) -> None:
     )
     loaders = DataLoader(rows, 64, shuffle=True), DataLoader(rows, 400)
     trainer.fit(Net(config), *loaders, ckpt_path=TunerCallback.ckpt_path())
+
+
+def transformers(config: dict[str, Any]) -> None:
+    """Train LoRA adapters with settings of the whole process: determinism, precision, seeds."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainingArguments, set_seed
+
+    from tuner.integrations.transformers import TunerCallback
+
+    config = client.config()
+    set_seed(config["seed"])
+    sizes = {"vocab_size": 32, "hidden_size": 16, "intermediate_size": 32}
+    model = LlamaForCausalLM(LlamaConfig(num_hidden_layers=1, num_attention_heads=2, **sizes))
+    lora = LoraConfig(r=config["r"], lora_dropout=0.1, target_modules=["q_proj", "v_proj"])
+    tokens = torch.randint(0, 32, (96, 12), generator=torch.Generator().manual_seed(0))
+    rows = [{"input_ids": each, "labels": each} for each in tokens]
+    names = ("learning_rate", "weight_decay", "optim", "full_determinism", "bf16")
+    arguments = TrainingArguments(
+        num_train_epochs=EPOCHS,
+        per_device_train_batch_size=8,
+        eval_strategy="epoch",
+        save_strategy="no",
+        report_to="none",
+        use_cpu=True,
+        disable_tqdm=True,
+        output_dir=client.folder(),
+        seed=config["seed"],
+        **{name: config[name] for name in names},
+    )
+    trainer = Trainer(
+        get_peft_model(model, lora),
+        arguments,
+        train_dataset=rows[:64],
+        eval_dataset=rows[64:],
+        callbacks=[TunerCallback()],
+    )
+    trainer.train(resume_from_checkpoint=client.checkpoint())

@@ -45,13 +45,24 @@ SPACES: dict[str, dict[str, Any]] = {
         "deterministic": Choice([True, False]),
         "anomaly": Choice([True, False]),
     },
+    "transformers": {
+        "learning_rate": Float(0.001, 0.05, log=True),
+        "weight_decay": Float(0.0, 0.1),
+        "r": Choice([2, 4]),
+        "optim": Choice(["adamw_torch", "sgd", "adafactor"]),
+        "full_determinism": Choice([True, False]),
+        "bf16": Choice([True, False]),
+    },
 }
 """The settings that each script searches."""
 
-ITERATIONS = {"lightning": scripts.EPOCHS}
+PARTS = {"transformers": ("peft", "transformers.trainer", "transformers.models.llama.modeling_llama")}
+"""Further modules that the scripts need, and that are slow to import."""
+
+ITERATIONS = {"lightning": scripts.EPOCHS, "transformers": scripts.EPOCHS}
 """The reports of a whole trial, where they are not ``ROUNDS``."""
 
-METRICS = {"catboost": "validation-RMSE"}
+METRICS = {"catboost": "validation-RMSE", "transformers": "eval_loss"}
 """The objective, where it is not ``val-rmse``."""
 
 
@@ -87,7 +98,8 @@ def alone(library: str, report: Report) -> list[list[float]]:
 def _print_reports(library: str, configs: Sequence[dict[str, Any]]) -> None:
     """Run each trial in a fork of this process, which has imported the library and not used it."""
     warnings.simplefilter("ignore")
-    importlib.import_module(library)
+    for name in (library, f"tuner.integrations.{library}", *PARTS.get(library, ())):
+        importlib.import_module(name)
     for config in configs:
         sys.stdout.flush()
         if (child := os.fork()) == 0:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.integration.running import events, killed
-from tests.integrations.sharing import SPACES, alone, curves, sweep_of
+from tests.integrations.sharing import PARTS, SPACES, alone, curves, sweep_of
 from tuner import resume, run
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("cluster")]
@@ -13,7 +13,8 @@ pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("cluster")]
 
 @pytest.fixture(scope="module", params=SPACES)
 def library(request):
-    pytest.importorskip(request.param)
+    for name in (request.param, *PARTS.get(request.param, ())):
+        pytest.importorskip(name)
     return request.param
 
 

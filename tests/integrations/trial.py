@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ class Trial:
         self._ends_at = ends_at
         self._continues_from = continues_from
         self._must_end = False
+        self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         self._asks = False
 
     def about(self) -> Mapping[str, Any]:
@@ -37,16 +40,18 @@ class Trial:
         self.reports.append(dict(metrics))
         if len(self.reports) == self._ends_at:
             self._must_end = True
-            assert callable(checkpoint)
+            assert checkpoint is not None
             assert self._saves_into is not None
             self._saves_into.mkdir(parents=True)
-            checkpoint(str(self._saves_into))
+            if callable(checkpoint):
+                checkpoint(str(self._saves_into))
+            else:
+                shutil.copytree(checkpoint, self._saves_into, dirs_exist_ok=True)
         if self._must_end and not self._asks:
             raise SystemExit(0)
 
     def folder(self) -> str:
-        assert self._saves_into is not None
-        return str(self._saves_into.parent)
+        return self._folder.name
 
     def should_stop(self) -> bool:
         self._asks = True
@@ -61,6 +66,7 @@ class Trial:
                 yield
         finally:
             client.disconnect(self)
+            self._folder.cleanup()
 
 
 def interrupted(script: Any, config: Mapping[str, Any], folder: Path, *, at: int) -> list[dict[str, Any]]:

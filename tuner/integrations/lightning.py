@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tuner import client
+from tuner.integrations._own_config import apply_own_config, own_config
 
 _FILE = "lightning.ckpt"
 """The name of the trainer's checkpoint in a checkpoint's folder."""
@@ -71,7 +72,7 @@ class _Reporter:
     def state_dict(self) -> dict[str, Any]:
         """Return what the trainer does not save: the random generators, the configuration, the metrics."""
         return {
-            "config": _plain_values(client.config()),
+            "config": own_config(),
             "metrics": self._metrics,
             "random": client.random_states(),
         }
@@ -90,15 +91,10 @@ class _Reporter:
         self._restored = None
         if restored["metrics"]:
             _step_plateau_schedulers(trainer, pl_module, restored["metrics"])
-        changed = {
-            name: value
-            for name, value in _plain_values(client.config()).items()
-            if restored["config"].get(name, value) != value
-        }
+        schedulers = [each.scheduler for each in trainer.lr_scheduler_configs]
         for optimizer in trainer.optimizers:
-            schedulers = [each.scheduler for each in trainer.lr_scheduler_configs]
             own = [each for each in schedulers if each.optimizer is optimizer]
-            client.apply_config(changed, optimizer, own)
+            apply_own_config(restored["config"], optimizer, own)
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
         if trainer.sanity_checking or trainer.state.fn != "fit":
@@ -142,11 +138,6 @@ def _checkpoint(trainer: Any) -> Iterator[client.CheckpointLike]:
         trainer.save_checkpoint(Path(folder, _FILE), weights_only=False)
         yield folder
         trainer.strategy.barrier()
-
-
-def _plain_values(config: dict[str, Any]) -> dict[str, Any]:
-    """Return the values that any checkpoint can hold."""
-    return {name: value for name, value in config.items() if isinstance(value, (bool, int, float, str))}
 
 
 def _step_plateau_schedulers(trainer: Any, pl_module: Any, metrics: dict[str, float]) -> None:
