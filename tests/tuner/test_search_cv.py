@@ -24,6 +24,7 @@ from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from tuner import Asha, Float, Int, Report, SearchSpace, SpecError, TunerSearchCV
+from tuner.schedulers import SCHEDULERS
 
 X, Y = load_wine(return_X_y=True)
 PIPELINE = Pipeline([("scale", StandardScaler()), ("reduce", "passthrough"), ("svc", SVC())])
@@ -166,6 +167,25 @@ def test_the_number_of_candidates_is_ten_unless_something_limits_them():
     assert len(TunerSearchCV(tree, space, cv=2, n_trials=4).fit(X, Y).cv_results_["params"]) == 4
     timed = TunerSearchCV(tree, space, cv=2, budget={"seconds": 0.3}).fit(X, Y)
     assert timed.report_.reason == "seconds"
+
+
+@pytest.mark.parametrize("resource", ["folds", "n_samples"])
+@pytest.mark.parametrize("scheduler", [kind for kind in SCHEDULERS if not SCHEDULERS[kind].reconfigures])
+def test_every_scheduler_works_with_every_resource(scheduler, resource):
+    space = {"C": Float(1e-2, 1e3, log=True), "kernel": ["linear", "rbf"]}
+    arguments = {"n_trials": 15, "cv": 5, "random_state": 0, "scheduler": scheduler, "resource": resource}
+    search = TunerSearchCV(SVC(), space, **arguments).fit(X, Y)
+    used = search.cv_results_["n_resources"]
+    assert used[search.best_index_] == max(used)
+    assert (scheduler == "fifo") == (len(set(used)) == 1)
+    assert search.report_.counts()["failed"] == 0
+
+
+@pytest.mark.parametrize("searcher", ["grid", "random", "sobol", "optuna", "hyperopt", "bayes", "evolution"])
+def test_searchers_propose_lists_and_objects(searcher):
+    space = {"svc__C": [0.1, 1.0], "reduce": ["passthrough", PCA(3)]}
+    search = TunerSearchCV(PIPELINE, space, n_trials=6, cv=2, searcher=searcher, random_state=0).fit(X, Y)
+    assert search.best_score_ > 0.9
 
 
 def test_asha_stops_candidates_after_some_folds_and_ranks_them_behind():
