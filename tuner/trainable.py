@@ -31,6 +31,7 @@ from tuner.declarations import (
 )
 from tuner.errors import Problem, SpecError
 from tuner.hints import for_file
+from tuner.nesting import nested
 from tuner.space import Config, SearchSpace, is_json, misplaced_problems
 from tuner.spec import (
     ALIKE,
@@ -228,6 +229,7 @@ class TrainableSpec(Spec):
             if not problems and reads_data and isinstance(trainable, contract.ChecksConfigurations):
                 problems += sample_problems(self, trainable, space)
                 settings_are_wrong = bool(problems)  # wrong settings have no metrics to ask for
+        problems += self._nesting_problems(trainable, space)
         if inspect.isclass(trainable) and iterations is None:
             problems.append(
                 Problem("budget.iterations", "must be given: a class trainable runs until it is stopped")
@@ -235,6 +237,18 @@ class TrainableSpec(Spec):
         if metrics and not settings_are_wrong and isinstance(trainable, contract.NamesMetrics):
             problems += metric_problems(self, trainable, metrics)
         return problems
+
+    def _nesting_problems(self, trainable: Any, space: SearchSpace | None) -> list[Problem]:
+        """Return why names with dots cannot be nested, if the setting ``nested`` asks for it."""
+        if self.settings.get("nested") is not True:
+            return []
+        if inspect.isclass(trainable):
+            return [Problem("trainable.nested", f"applies to functions and commands; {self.name} is a class")]
+        try:
+            nested(dict.fromkeys([] if space is None else space.names))
+        except ValueError as error:
+            return [Problem("trainable.nested", str(error))]
+        return []
 
     def declared(self) -> set[str]:
         """Return the names of the hyperparameters that the trainable declares. Imports it."""

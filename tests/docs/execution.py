@@ -6,6 +6,7 @@ import contextlib
 import doctest
 import io
 import json
+import re
 import runpy
 import shlex
 import sqlite3
@@ -130,7 +131,8 @@ def _execute(block: Block, command: str) -> tuple[int, str]:
     """Run a shell command. Commands of ``tuner`` run in this process, where everything is imported."""
     words = shlex.split(command, comments=True)
     if words[0] != "tuner" or {"&&", "|"} & set(words):
-        command = command.replace("tuner ", f"{shlex.quote(sys.executable)} -m tuner.cli ", 1)
+        own = f"{shlex.quote(sys.executable)} -m tuner.cli "
+        command = re.sub(r"(?<!\S)tuner ", lambda found: own, command, count=1)
         done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=_SECONDS)
         return done.returncode, done.stdout + done.stderr
     target = None

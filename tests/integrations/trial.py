@@ -22,19 +22,22 @@ class Trial:
         saves_into: Path | None = None,
         ends_at: int | None = None,
         continues_from: Path | None = None,
+        reported: int = 0,
     ) -> None:
         self.reports: list[dict[str, Any]] = []
         self._config = config
         self._saves_into = saves_into
         self._ends_at = ends_at
         self._continues_from = continues_from
+        self._reported = reported
         self._must_end = False
         self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         self._asks = False
 
     def about(self) -> Mapping[str, Any]:
         folder = self._continues_from
-        return {"config": self._config, "checkpoint": None if folder is None else str(folder)}
+        checkpoint = None if folder is None else str(folder)
+        return {"config": self._config, "checkpoint": checkpoint, "reports": self._reported}
 
     def report(self, metrics: Mapping[str, Any], checkpoint: client.CheckpointLike, rank: int) -> None:
         self.reports.append(dict(metrics))

@@ -36,25 +36,6 @@ def hyperparameters(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def nested(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a configuration in which ``optimizer.lr`` is the key ``lr`` of the dictionary ``optimizer``.
-
-    Raises ValueError if a name is both a value and a dictionary.
-    """
-    found: dict[str, Any] = {}
-    for name, value in config.items():
-        *parents, last = name.split(".")
-        inner = found
-        for parent in parents:
-            inner = inner.setdefault(parent, {})
-            if not isinstance(inner, dict):
-                raise ValueError(f"nested: '{parent}' is a value, so '{name}' cannot be inside it")
-        if isinstance(inner.get(last), dict) != isinstance(value, dict) and last in inner:
-            raise ValueError(f"nested: '{name}' is a value, so no other name can be inside it")
-        inner[last] = value
-    return found
-
-
 def placeholders(settings: CommandSettings) -> set[str]:
     """Return the names in braces."""
     words = [settings.command] if isinstance(settings.command, str) else list(_flat(settings.command))
@@ -80,8 +61,6 @@ def check(settings: CommandSettings, config: Mapping[str, Any]) -> None:
     if unused and not reads_all:
         what = f"command: must use the hyperparameter '{unused[0]}'"
         raise ValueError(f"{what}; add '{{args}}' to pass all as --name value, or '{{{unused[0]}}}'")
-    if settings.nested:
-        nested(values)
 
 
 def command_line(

@@ -65,7 +65,6 @@ class _Command:
     def visible(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return the configuration as the program gets it from ``tuner.client``."""
         values = arguments.hyperparameters(config)
-        values = arguments.nested(values) if config.get("nested") else values
         return {**values, **{name: config[name] for name in arguments.SEEDS if name in config}}
 
     def seconds_to_stop(self, settings: Mapping[str, Any]) -> float:
@@ -132,7 +131,7 @@ class _Trial:
         if name == "folder":
             return str(folder)
         path = folder / "config.json"
-        path.write_text(json.dumps(command.visible(self._config)), encoding="utf-8")
+        path.write_text(json.dumps(client.config()), encoding="utf-8")
         return str(path)
 
 

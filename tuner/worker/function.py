@@ -21,6 +21,7 @@ from tuner import client
 from tuner.code.functions import OptunaObjective
 from tuner.contract import ShowsConfiguration, StopsSlowly
 from tuner.errors import TrialError
+from tuner.nesting import nested
 from tuner.ray_internals.tune import TrainingResult, get_session, in_tune_session
 from tuner.worker import results as guard
 from tuner.worker.channel import Channel
@@ -43,7 +44,10 @@ class _Function(FunctionTrainable):
         session.__class__ = Session
         session.begin(self.metrics, self.modes)
         function = type(self).function
-        shown = function.visible(config) if isinstance(function, ShowsConfiguration) else config
+        shown = function.visible(config) if isinstance(function, ShowsConfiguration) else dict(config)
+        if config.get("nested") is True:
+            shown = nested({name: value for name, value in shown.items() if name != "nested"})
+        self._given = config if isinstance(function, ShowsConfiguration) else shown
         self._in_process = trial = InProcess(session, shown)
         self.seconds_to_stop = function.seconds_to_stop(config) if isinstance(function, StopsSlowly) else 0.0
         client.connect(trial)
@@ -91,7 +95,7 @@ class _Function(FunctionTrainable):
 
                 last |= run_objective(function, session, self._in_process)
             else:
-                self._run(config, session)
+                self._run(self._given, session)
         except Stopped:
             return
         except SystemExit as error:
