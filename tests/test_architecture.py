@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # The parts of tuner from the bottom to the top. Each may import only parts of lower layers.
 LAYERS = (
     {"errors"},
-    {"client", "code", "contract", "nesting", "pareto", "ray_internals", "synonyms"},
+    {"client", "code", "contract", "pareto", "ray_internals", "synonyms"},
     {"hints", "integrations", "storage"},
     {"spec"},
     {"objective", "space"},
@@ -169,7 +169,7 @@ def test_a_worker_imports_nothing_that_only_the_driver_needs():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     parts = {name.split(".")[1] for name in ast.literal_eval(done.stdout)}
     light = {"errors", "hints", "objective", "spec", "synonyms"}
-    assert parts == light | {"client", "code", "contract", "nesting", "ray_internals", "storage", "worker"}
+    assert parts == light | {"client", "code", "contract", "ray_internals", "storage", "worker"}
 
 
 def test_every_exported_name_exists_and_none_is_private():

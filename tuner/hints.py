@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
-from tuner.synonyms import method, mode_of, place_of, synonym
+from tuner.synonyms import estimator, method, mode_of, place_of, synonym
 
 _DIMENSIONS = ("float", "int", "choice", "ordinal", "architecture")
 
@@ -170,3 +170,19 @@ def _switch(value: Mapping[Any, Any]) -> Literal["min", "max"] | None:
 def _mode(word: object) -> Literal["min", "max"] | None:
     found = synonym(word, ("min", "max")) if isinstance(word, str) else None
     return "min" if found == "min" else "max" if found == "max" else None
+
+
+def for_trainable(name: str) -> str | None:
+    """Return the remedy for an unknown name that looks like a file, a command or an import path."""
+    if ":" in name:
+        return None
+    if (known := estimator(name)) is not None:
+        return f"write {{kind: sklearn, estimator: {known}}}"
+    if (file := for_file(name)) is not None:
+        return f"name the function or class in it, as in {file}"
+    module, _, attribute = name.rpartition(".")
+    if not module or not attribute.isidentifier():
+        return None
+    path = f"{module}:{attribute}"
+    estimators = ("sklearn", "xgboost", "lightgbm", "catboost")
+    return f"write {{kind: sklearn, estimator: {path}}}" if module.startswith(estimators) else f"write {path}"

@@ -30,8 +30,7 @@ from tuner.declarations import (
     split_error,
 )
 from tuner.errors import Problem, SpecError
-from tuner.hints import for_file
-from tuner.nesting import nested
+from tuner.hints import for_trainable
 from tuner.space import Config, SearchSpace, is_json, misplaced_problems
 from tuner.spec import (
     ALIKE,
@@ -42,7 +41,6 @@ from tuner.spec import (
     locate,
     nearest,
 )
-from tuner.synonyms import estimator
 
 if TYPE_CHECKING:
     from ray.tune import Trainable
@@ -161,7 +159,10 @@ class TrainableSpec(Spec):
             paths = {name: entry.path for name, entry in trainables().items()}
             if found in paths:
                 import_tune()  # before a class of Ray Tune's imports it in full
-            elif (remedy := _remedy(found)) is not None:
+            elif nearest(found, [OPTUNA_OBJECTIVE], likeness=ALIKE) is not None:
+                example = f"{{kind: {OPTUNA_OBJECTIVE}, objective: file.py:function}}"
+                raise SpecError([Problem("", f"unknown trainable '{found}'; write {example}")])
+            elif (remedy := for_trainable(found)) is not None:
                 raise SpecError([Problem("", f"unknown trainable '{found}'; {remedy}")])
             found = locate(found, paths, what="trainable")
         if inspect.isclass(found):
@@ -223,13 +224,15 @@ class TrainableSpec(Spec):
         settings_are_wrong = bool(problems)
         if space is not None:
             problems += space_problems(self, trainable, space)
-            if self.nests() and (names := clash([*space.names, *self.settings])) is not None:
+            if (
+                self.settings.get(NESTED) is True
+                and (names := clash([*space.names, *self.settings])) is not None
+            ):
                 what = f"'{names[0]}' is a value, so '{names[1]}' cannot be inside it (nested: true)"
                 problems.append(Problem("space", what))
             if not problems and reads_data and isinstance(trainable, contract.ChecksConfigurations):
                 problems += sample_problems(self, trainable, space)
                 settings_are_wrong = bool(problems)  # wrong settings have no metrics to ask for
-        problems += self._nesting_problems(trainable, space)
         if inspect.isclass(trainable) and iterations is None:
             problems.append(
                 Problem("budget.iterations", "must be given: a class trainable runs until it is stopped")
@@ -237,18 +240,6 @@ class TrainableSpec(Spec):
         if metrics and not settings_are_wrong and isinstance(trainable, contract.NamesMetrics):
             problems += metric_problems(self, trainable, metrics)
         return problems
-
-    def _nesting_problems(self, trainable: Any, space: SearchSpace | None) -> list[Problem]:
-        """Return why names with dots cannot be nested, if the setting ``nested`` asks for it."""
-        if self.settings.get("nested") is not True:
-            return []
-        if inspect.isclass(trainable):
-            return [Problem("trainable.nested", f"applies to functions and commands; {self.name} is a class")]
-        try:
-            nested(dict.fromkeys([] if space is None else space.names))
-        except ValueError as error:
-            return [Problem("trainable.nested", str(error))]
-        return []
 
     def declared(self) -> set[str]:
         """Return the names of the hyperparameters that the trainable declares. Imports it."""
@@ -393,21 +384,3 @@ def _objective(settings: Mapping[str, Any]) -> Any:
     if problems:
         raise SpecError(problems)
     return objective
-
-
-def _remedy(name: str) -> str | None:
-    """Return the remedy for an unknown name that looks like a file, a command or an import path."""
-    if ":" in name:
-        return None
-    if nearest(name, [OPTUNA_OBJECTIVE], likeness=ALIKE) is not None:
-        return f"write {{kind: {OPTUNA_OBJECTIVE}, objective: file.py:function}}"
-    if (known := estimator(name)) is not None:
-        return f"write {{kind: sklearn, estimator: {known}}}"
-    if (file := for_file(name)) is not None:
-        return f"name the function or class in it, as in {file}"
-    module, _, attribute = name.rpartition(".")
-    if not module or not attribute.isidentifier():
-        return None
-    path = f"{module}:{attribute}"
-    estimators = ("sklearn", "xgboost", "lightgbm", "catboost")
-    return f"write {{kind: sklearn, estimator: {path}}}" if module.startswith(estimators) else f"write {path}"

@@ -19,9 +19,9 @@ from ray.tune.trainable import FunctionTrainable, wrap_function
 
 from tuner import client
 from tuner.code.functions import OptunaObjective
+from tuner.code.nesting import NESTED, nest
 from tuner.contract import ShowsConfiguration, StopsSlowly
 from tuner.errors import TrialError
-from tuner.nesting import nested
 from tuner.ray_internals.tune import TrainingResult, get_session, in_tune_session
 from tuner.worker import results as guard
 from tuner.worker.channel import Channel
@@ -44,10 +44,9 @@ class _Function(FunctionTrainable):
         session.__class__ = Session
         session.begin(self.metrics, self.modes)
         function = type(self).function
-        shown = function.visible(config) if isinstance(function, ShowsConfiguration) else dict(config)
-        if config.get("nested") is True:
-            shown = nested({name: value for name, value in shown.items() if name != "nested"})
-        self._given = config if isinstance(function, ShowsConfiguration) else shown
+        shown = config
+        if isinstance(function, ShowsConfiguration):
+            shown = nest(function.visible(config)) if config.get(NESTED) else function.visible(config)
         self._in_process = trial = InProcess(session, shown)
         self.seconds_to_stop = function.seconds_to_stop(config) if isinstance(function, StopsSlowly) else 0.0
         client.connect(trial)
@@ -95,7 +94,7 @@ class _Function(FunctionTrainable):
 
                 last |= run_objective(function, session, self._in_process)
             else:
-                self._run(self._given, session)
+                self._run(config, session)
         except Stopped:
             return
         except SystemExit as error:
