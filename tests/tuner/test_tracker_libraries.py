@@ -12,10 +12,11 @@ import pytest
 from tests.present import present
 from tests.tuner.tracker_runs import check, identity_of
 from tuner import Report
-from tuner.journal import FILE_NAME, read
+from tuner.journal import FILE_NAME
 from tuner.logger import LoggerSpec, TrackerSpec
 from tuner.trackers.position import Position
 from tuner.trackers.process import Message, TrackerProcess
+from tuner.trackers.sender import Sender
 
 # Libraries warn about their own use of other libraries.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -76,22 +77,27 @@ def send(logger: LoggerSpec, folder: Path) -> Message:
     return process.wait(100)
 
 
+def send_here(logger: LoggerSpec, folder: Path) -> int:
+    """Send a sweep from this process, and return the number of batches."""
+    spec, identity = tracker_of(logger), identity_of(folder)
+    position = Position(folder, spec.kind, spec.destination(identity))
+    sender = Sender(folder, lambda: spec.open(identity), position, checkpoint=spec.checkpoint)
+    batches = 0
+    while sender.step():
+        batches += 1
+    sender.close()
+    return batches
+
+
 def test_a_finished_sweep_is_sent_whole_and_once(logger: LoggerSpec, folder: Path) -> None:
-    events = len(list(read(folder)))
-    for _ in range(2):
-        assert send(logger, folder) == Message("done", number=events)
-        runs = check(logger, folder)
+    assert [send_here(logger, folder) for _ in range(2)] == [1, 0]
+    check(logger, folder)
+    shutil.rmtree(folder / "trackers")  # then it is unknown how much has arrived
+    assert send_here(logger, folder) == 1
+    runs = check(logger, folder)
     best = present(Report.read(folder).best())
     if best.checkpoint is not None and logger.kind != "tensorboard":
         assert [name.rpartition("/")[2] for name in runs[None].files] == ["weights.bin"]
-
-
-def test_a_lost_position_leads_to_no_duplicates(logger: LoggerSpec, tmp_path: Path) -> None:
-    folder = recorded("pbt", tmp_path)
-    for _ in range(2):
-        assert send(logger, folder).about == "done"
-        check(logger, folder)
-        shutil.rmtree(folder / "trackers")
 
 
 def test_a_process_that_is_killed_again_and_again_sends_nothing_twice(
@@ -100,7 +106,7 @@ def test_a_process_that_is_killed_again_and_again_sends_nothing_twice(
     if logger.settings.get("tracking_uri", "").startswith("file:"):
         pytest.skip("MLflow writes the files of this store in place, so a kill can leave it unreadable")
     folder = recorded("pbt", tmp_path)
-    kills = [killed_while_sending(logger, folder, delay=delay) for delay in (0.0, 0.1, 0.2, 0.4)]
+    kills = [killed_while_sending(logger, folder, delay=delay) for delay in (0.0, 0.1, 0.3)]
     assert any(kills)
     assert send(logger, folder).about == "done"
     check(logger, folder)

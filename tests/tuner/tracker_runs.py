@@ -59,7 +59,7 @@ def check(logger: LoggerSpec, folder: Path) -> dict[int | None, StoredRun]:
     for trial, run in wanted.items():
         store = found[trial]
         if logger.kind == "tensorboard":  # it stores numbers in 32 bits, and hyperparameters in an own form
-            state = ", ".join(f"{name}: {value}" for name, value in run.tags.items())
+            state = ", ".join(f"{name}: {value}" for name, value in run.tags.items() if value)
             assert store.tags["state"] == state
             for name, values in run.metrics.items():
                 run.metrics[name] = [(step, float(np.float32(value))) for step, value in values]

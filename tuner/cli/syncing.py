@@ -41,24 +41,39 @@ def add_to(verbs: Any) -> None:
 def _sync(options: argparse.Namespace) -> int:
     folder = Path(options.results)
     chosen = trusting(options, lambda trust: _chosen(folder, options, trust=trust))
-    answers = [_send(folder, spec) for spec in chosen]
+    # Settings of the sweep file refer to the folder in which the sweep was started.
+    cwd = None if options.overrides else _started_in(folder)
+    answers = [_send(folder, spec, cwd=cwd) for spec in chosen]
     if options.json:
         print_json({"results": options.results, "trackers": answers})
     return OK
 
 
-def _send(folder: Path, spec: LoggerSpec) -> dict[str, Any]:
-    """Send everything to one tracker. Raises ResultsError if something did not arrive."""
-    from tuner.trackers.process import TrackerProcess
+def _send(folder: Path, spec: LoggerSpec, *, cwd: Path | None) -> dict[str, Any]:
+    """Send everything to one tracker. Raises ResultsError if something did not arrive.
 
-    process = TrackerProcess(
-        folder, spec, follows=False, hear=lambda message: print(message.text, file=sys.stderr)
-    )
+    ``cwd``: the folder that relative paths in the settings refer to; ``None``: the current one.
+    """
+    from tuner.trackers.process import Message, TrackerProcess
+
+    def hear(message: Message) -> None:
+        if message.about == "note":  # an error is also the last message
+            print(f"{spec.kind}: {message.text}", file=sys.stderr)
+
+    process = TrackerProcess(folder, spec, follows=False, hear=hear, cwd=cwd)
     last = process.wait(_LONGEST)
     if last.about == "failed":
         raise ResultsError(f"{spec.kind}: {last.text}; details: {process.log_path}")
     print(f"{spec.kind} has all {last.number:,} events of {folder}", file=sys.stderr)
     return {"tracker": spec.kind, "events": last.number}
+
+
+def _started_in(folder: Path) -> Path | None:
+    """Return the folder in which a sweep was started, if it still exists."""
+    from tuner.trackers.service import began_of
+
+    started = began_of(folder).folder
+    return Path(started) if isinstance(started, str) and Path(started).is_dir() else None
 
 
 def _chosen(folder: Path, options: argparse.Namespace, *, trust: bool) -> list[LoggerSpec]:

@@ -32,7 +32,7 @@ _SWEEP, _TRIAL, _PARENT = "tuner.sweep", "tuner.trial", "mlflow.parentRunId"
 _TRIAL_STATUS = {"completed": "FINISHED", "stopped": "FINISHED", "failed": "FAILED", "running": "RUNNING"}
 """State of a trial -> MLflow's status. Paused and pending trials are ``SCHEDULED``."""
 
-_SWEEP_STATUS = {"running": "RUNNING", "interrupted": "KILLED", "killed": "KILLED", "failures": "FAILED"}
+_SWEEP_STATUS = {"running": "RUNNING", "interrupted": "KILLED", "failures": "FAILED"}
 """State of a sweep -> MLflow's status. Any other is ``FINISHED``."""
 
 _PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}

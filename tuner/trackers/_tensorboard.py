@@ -152,7 +152,7 @@ class TensorBoardTracker:
     def _add_state(self, update: RunUpdate) -> None:
         from tensorboardX import summary
 
-        text = ", ".join(f"{name}: {value}" for name, value in update.tags.items())
+        text = ", ".join(f"{name}: {value}" for name, value in update.tags.items() if value)
         if self._told.get(update.trial) != text:
             self._add(update.trial, summary.text("state", text), step=update.number)
             self._told[update.trial] = text

@@ -53,12 +53,18 @@ class Message(NamedTuple):
 class TrackerProcess:
     """Sends the sweep in ``folder`` to a tracker, from construction until ``wait`` returns.
 
-    ``hear`` is called with each message, in another thread. Raises ResultsError if the folder cannot be
-    written.
+    ``hear`` is called with each message, in another thread. ``cwd`` is the working directory; ``None``: the
+    same as here. Raises ResultsError if the folder cannot be written.
     """
 
     def __init__(
-        self, folder: Path, spec: LoggerSpec, *, follows: bool, hear: Callable[[Message], object]
+        self,
+        folder: Path,
+        spec: LoggerSpec,
+        *,
+        follows: bool,
+        hear: Callable[[Message], object],
+        cwd: Path | None = None,
     ) -> None:
         self.kind = spec.kind
         self.log_path = folder / FOLDER / f"{spec.kind}.log"
@@ -75,6 +81,7 @@ class TrackerProcess:
                     stdout=subprocess.PIPE,
                     stderr=log,
                     env=_environment(),
+                    cwd=cwd,
                     start_new_session=True,  # Ctrl-C and a closed terminal are for the driver
                 )
         self._write(json.dumps(job._asdict()))

@@ -67,6 +67,7 @@ class RunUpdate:
     changed: Mapping[str, Any]
     """The hyperparameters that a reconfiguration has changed, with their present values."""
     tags: Mapping[str, str]
+    """An empty one replaces an earlier one that no longer holds."""
     points: tuple[Point, ...]
     number: int
     """The number of points of the run so far, ``points`` included."""
@@ -196,10 +197,9 @@ class Feed:
         trainable = settings.get("trainable")
         tags = {
             "state": "running" if reason is None else "finished",
+            "reason": "" if reason is None else phrases.ended(reason),
             "trainable": str(trainable.get("kind") if isinstance(trainable, dict) else trainable),
         }
-        if reason is not None:
-            tags["reason"] = phrases.ended(reason)
         return RunUpdate(
             trial=None,
             name=self.name,
@@ -258,7 +258,7 @@ def _tags(run: _Run, trial: TrialHistory) -> dict[str, str]:
         tags["bracket"] = str(run.decision.bracket)
     if trial.changes:
         tags["source"] = trial_id(trial.changes[-1].source)
-    return {name: value for name, value in tags.items() if value}
+    return tags
 
 
 def _reason(run: _Run, trial: TrialHistory) -> str:
