@@ -119,6 +119,7 @@ def test_nested_mutations_change_nested_hyperparameters():
 def test_a_grid_is_searched_as_a_grid():
     sweep = swept({"x": tune.grid_search([1, 2]), "y": tune.grid_search([3, 4]), "z": 5}, num_samples=1)
     assert kind_of(sweep) == "grid"
+    assert sweep.trainable.settings == {}
     assert sweep.trials == 4
 
 

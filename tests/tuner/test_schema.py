@@ -92,6 +92,10 @@ def messages(sweep):
     return [f"{error.json_path}: {error.message}" for error in VALIDATOR.iter_errors(sweep)]
 
 
+ANY = {"trainable": "train.py:train"}
+"""A trainable whose hyperparameters are unknown."""
+
+
 def is_valid(**parts):
     return VALIDATOR.is_valid({**PARTS, **parts})
 
@@ -165,7 +169,7 @@ def test_a_dimension_has_the_options_of_its_kind(kind):
 
 
 SCALARS = st.none() | st.booleans() | st.integers(-3, 3) | st.floats(-2, 2) | st.sampled_from(["a", "b", "4"])
-WORDS = [*KINDS, "log", "step", "points", "when", "default", "prior", "layers", "skip"]
+WORDS = [*KINDS, "each", "log", "step", "points", "when", "default", "prior", "layers", "skip"]
 KEYS = st.sampled_from([*WORDS, "min", "max", "tuple", "pairs", "grid_search", "x"])
 ENTRIES = st.recursive(
     SCALARS | st.lists(st.integers(1, 9), min_size=2, max_size=2),
@@ -201,6 +205,8 @@ def test_every_entry_that_a_space_accepts_is_valid(entry):
         {"space": {"lr": {"float": [0.1, 1], "log": True, "default": 0.5, "prior": "normal"}}},
         {"space": {"optimizer": {"choice": {"sgd": {"momentum": {"float": [0, 0.9]}}, "adam": None}}}},
         {"space": {"hidden": {"int": [1, 9]}, "lr": {"float": [0.1, 1], "when": {"hidden": {"min": 2}}}}},
+        {**ANY, "space": {"depth": {"int": [1, 3]}, "units": {"repeat": "depth", "each": {"int": [4, 8]}}}},
+        {**ANY, "space": {"betas": {"repeat": 2, "each": {"choice": ["a", "b"]}, "default": ["a"]}}},
     ],
     ids=str,
 )
@@ -217,6 +223,9 @@ def test_other_forms_of_a_part_are_valid(part):
         {"space": {"optimizer": {"choice": ["sgd", "adamm"]}}},
         {"space": {"optimizer": {"choice": {"sgd": {"momentun": 0.9}}}}},
         {"space": {"batch_size": 0}},
+        {**ANY, "space": {"units": {"repeat": "depth"}}},
+        {**ANY, "space": {"units": {"repeat": 0, "each": {"int": [4, 8]}}}},
+        {**ANY, "space": {"units": {"repeat": 2, "each": {"repeat": 2, "each": {"int": [4, 8]}}}}},
         {"trainable": {"kind": "mlp", "dataste": "iris"}},
         {"out": "s3://bucket/results"},
         {"objective": []},

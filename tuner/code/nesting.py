@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 NESTED = "nested"
@@ -32,7 +32,7 @@ def clash(names: Iterable[str]) -> tuple[str, str] | None:
     return None
 
 
-def flattened(value: Mapping[str, Any], *, is_leaf: Any) -> dict[str, Any]:
+def flattened(value: Mapping[str, Any], *, is_leaf: Callable[[Mapping[str, Any]], bool]) -> dict[str, Any]:
     """Return the entries of nested dictionaries under dotted names.
 
     ``is_leaf(item)`` says whether a dictionary is a value, not a level of the nesting.

@@ -6,6 +6,7 @@ import datetime
 from collections.abc import Mapping
 from typing import Any
 
+from ray.tune import RunConfig
 from ray.tune.stopper import CombinedStopper, MaximumIterationStopper, NoopStopper, TimeoutStopper
 
 from tuner.ray_tune._parts import Parts
@@ -33,8 +34,6 @@ def of_tune_config(config: Any, parts: Parts) -> None:
 
 def of_run_config(config: Any, parts: Parts) -> None:
     """Add the folder of a ``RunConfig``, and how trials stop, fail and save."""
-    from ray.tune import RunConfig
-
     if config.name is not None:
         parts.parts["name"] = config.name
     if config.storage_path != RunConfig().storage_path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -28,9 +28,8 @@ _GRID = "grid_search"
 class RaySpace:
     """The hyperparameters of a ``param_space`` as a sweep has them.
 
-    Ray draws the whole numbers of ``qrandint`` and ``quniform`` at the ends of a range half as often as the
-    others, and rounds ``lograndint`` down. A sweep draws all with equal probability, and rounds to the
-    nearest.
+    Ray draws the ends of ``quniform`` half as often as the values between, and rounds ``lograndint`` down. A
+    sweep draws all values with equal probability, and rounds to the nearest.
     """
 
     def __init__(self, param_space: Mapping[str, Any]) -> None:
@@ -42,18 +41,17 @@ class RaySpace:
         """Names that Ray draws."""
         self.starts: dict[str, Any] = {}
         """The value of each hyperparameter that is the same in all trials until the scheduler changes it."""
-        for name, value in flat(param_space).items():
+        named = flat(param_space)
+        self.is_nested = named.keys() != param_space.keys()
+        for name, value in named.items():
             try:
                 self.entries[name] = self._entry(name, value)
             except SpecError as error:
                 self.problems += [each.inside(f"param_space.{name}") for each in error.problems]
-        self.is_nested = any(
-            isinstance(each, Mapping) and list(_domains(each)) for each in param_space.values()
-        )
 
     def point(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return an initial point under the names of this space."""
-        return flattened(given, is_leaf=lambda item: not self.is_nested) if self.is_nested else dict(given)
+        return flattened(given, is_leaf=lambda _: False) if self.is_nested else dict(given)
 
     def first_configs(self, count: int, *, seed: int) -> list[dict[str, Any]]:
         """Return the configurations with which trials start, if ``starts`` fixes some of their values."""
@@ -116,19 +114,19 @@ def dimension_of(domain: Domain) -> Any:
     return ours.Int(int(low), int(high), **options) if is_whole else ours.Float(low, high, **options)
 
 
-def _snapped(bound: float, step: float, to_whole: Any) -> float:
+def _snapped(bound: float, step: float, to_whole: Callable[[float], int]) -> float:
     """Return the multiple of ``step`` at a bound, or inwards of it."""
     share = bound / step
     count = round(share) if math.isclose(share, round(share)) else to_whole(share)
     return float(f"{count * step:.12g}") if isinstance(step, float) else count * step
 
 
-def _domains(value: Any, where: str = "") -> Any:
+def _domains(value: Any, where: str = "") -> Iterator[str]:
     """Yield the places of domains inside a value."""
     if isinstance(value, Domain) or (isinstance(value, Mapping) and set(value) == {_GRID}):
         yield where
         return
-    inner: Any = ()
+    inner: Iterable[tuple[Any, Any]] = ()
     if isinstance(value, Mapping):
         inner = value.items()
     elif isinstance(value, (list, tuple)):
