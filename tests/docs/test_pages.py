@@ -70,6 +70,7 @@ def needs_ray(page: str) -> bool:
 
 
 @pytest.mark.ray
+@pytest.mark.timeout(600)  # a page may have ten sweeps
 @pytest.mark.parametrize("page", [page for page in PAGES if needs_ray(page)])
 def test_every_block_of_a_page_with_sweeps_works(page: str, desk: Path, digits: Path) -> None:
     shutil.copytree(digits, desk / "results" / "digits")

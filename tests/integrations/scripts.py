@@ -5,11 +5,14 @@ The libraries are imported by the functions, because not all of them need to be 
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
 
 from tuner import client
+
+os.environ.setdefault("KERAS_BACKEND", "torch")  # before anything imports Keras
 
 ROUNDS = 9
 EPOCHS = 3
@@ -177,3 +180,31 @@ def transformers(config: dict[str, Any]) -> None:
         callbacks=[TunerCallback()],
     )
     trainer.train(resume_from_checkpoint=client.checkpoint())
+
+
+def keras(config: dict[str, Any]) -> None:
+    """Train with a number type and a policy of the whole process."""
+    import keras
+
+    from tuner.integrations.keras import TunerCallback
+
+    config = client.config()
+    keras.utils.set_random_seed(config["seed"])
+    if config["floatx"] != "float32":
+        keras.config.set_floatx(config["floatx"])
+    if config["policy"] is not None:
+        keras.config.set_dtype_policy(config["policy"])
+    features, targets = table()
+    layers = [keras.layers.Dense(8, "relu"), keras.layers.Dropout(0.2), keras.layers.Dense(1)]
+    model = keras.Sequential([keras.Input((8,)), *layers])
+    model.compile(keras.optimizers.Adam(config["learning_rate"]), "mse")
+    tuner = TunerCallback()
+    model.fit(
+        features[:300],
+        targets[:300],
+        validation_data=(features[300:], targets[300:]),
+        epochs=EPOCHS,
+        initial_epoch=tuner.initial_epoch,
+        callbacks=[tuner],
+        verbose=0,
+    )

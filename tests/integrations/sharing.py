@@ -53,16 +53,21 @@ SPACES: dict[str, dict[str, Any]] = {
         "full_determinism": Choice([True, False]),
         "bf16": Choice([True, False]),
     },
+    "keras": {
+        "learning_rate": Float(0.001, 0.05, log=True),
+        "floatx": Choice(["float32", "float64"]),
+        "policy": Choice([None, "mixed_bfloat16"]),
+    },
 }
 """The settings that each script searches."""
 
 PARTS = {"transformers": ("peft", "transformers.trainer", "transformers.models.llama.modeling_llama")}
 """Further modules that the scripts need, and that are slow to import."""
 
-ITERATIONS = {"lightning": scripts.EPOCHS, "transformers": scripts.EPOCHS}
+ITERATIONS = {"lightning": scripts.EPOCHS, "transformers": scripts.EPOCHS, "keras": scripts.EPOCHS}
 """The reports of a whole trial, where they are not ``ROUNDS``."""
 
-METRICS = {"catboost": "validation-RMSE", "transformers": "eval_loss"}
+METRICS = {"catboost": "validation-RMSE", "transformers": "eval_loss", "keras": "val_loss"}
 """The objective, where it is not ``val-rmse``."""
 
 

@@ -12,7 +12,7 @@ from tuner.trainable import trainables
 
 
 def test_there_is_a_first_sweep_for_every_kind_of_trainable() -> None:
-    assert set(templates.kinds()) == {*trainables(), "function", "ray", "torch"}
+    assert set(templates.kinds()) == {*trainables(), "function", "lightning", "ray", "torch"}
 
 
 def test_kinds_are_listed_with_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ A process whose state cannot be restored is unfit for other trials, and a new pr
 
 from __future__ import annotations
 
+import json
 import logging
 import multiprocessing
 import os
@@ -13,6 +14,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -182,6 +184,16 @@ def _reset_accelerate(state: Any) -> str | None:
     return None
 
 
+def _reset_keras(keras: Any) -> str | None:
+    home = os.environ.get("KERAS_HOME", os.path.expanduser("~/.keras"))
+    path = os.path.join(home, "keras.json")
+    settings = json.loads(Path(path).read_text(encoding="utf-8")) if os.path.exists(path) else {}
+    keras.config.set_floatx(settings.get("floatx", "float32"))
+    keras.config.set_dtype_policy(keras.config.floatx())
+    keras.config.enable_traceback_filtering()
+    return None
+
+
 def _reset_hydra(hydra: Any) -> str | None:
     hydra.GlobalHydra.instance().clear()
     return None
@@ -196,6 +208,7 @@ _RESETS: dict[str, Callable[[Any], str | None]] = {
     "wandb": _finish_wandb,
     "mlflow": _finish_mlflow,
     "accelerate.state": _reset_accelerate,
+    "keras": _reset_keras,
     "hydra.core.global_hydra": _reset_hydra,
     "matplotlib.pyplot": _close_figures,
 }
