@@ -31,7 +31,8 @@ def trackers(folder: Path) -> list[dict[str, str]]:
     return [each for each in found if find_spec(each["kind"]) is not None]
 
 
-def test_a_killed_and_resumed_sweep_is_in_every_tracker_once(cluster, tmp_path):
+def test_a_killed_and_resumed_sweep_is_in_every_tracker_once(cluster, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # MLflow keeps artifacts in the current folder
     loggers = trackers(tmp_path)
     sweep = sweep_of(
         "Toy", tmp_path, space={"x": Float(0.0, 0.9)}, trials=9, scheduler="asha", loggers=loggers
@@ -47,7 +48,10 @@ def test_a_killed_and_resumed_sweep_is_in_every_tracker_once(cluster, tmp_path):
             assert [Path(name).name for name in runs[None].files] == ["steps.json"]
 
 
-def test_a_tracker_that_is_down_delays_no_trial_and_is_caught_up_later(cluster, tmp_path, capsys):
+def test_a_tracker_that_is_down_delays_no_trial_and_is_caught_up_later(
+    cluster, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
     pytest.importorskip("mlflow")
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]

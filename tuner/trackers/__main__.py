@@ -26,6 +26,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # libraries print on stdout
     service = Service(Job(**json.loads(sys.stdin.readline())), answers)
+    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=service.leave, daemon=True).start())
     threading.Thread(target=service.listen, args=(sys.stdin,), name="tuner-driver", daemon=True).start()
     service.run()
     sys.stderr.flush()

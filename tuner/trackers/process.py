@@ -105,8 +105,9 @@ class TrackerProcess:
             self._reader.join(_SECONDS_BETWEEN_LOOKS)
         is_late = self._reader.is_alive()
         if is_late:
-            self._process.kill()
-        self._process.wait()
+            self._process.terminate()  # it first completes a connection that it is opening
+        with contextlib.suppress(subprocess.TimeoutExpired):  # it ends when it has connected
+            self._process.wait(_SECONDS_TO_DIE)
         self._reader.join(_SECONDS_TO_DIE)
         for pipe in (self._process.stdin, self._process.stdout):
             with contextlib.suppress(OSError):

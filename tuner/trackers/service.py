@@ -14,10 +14,10 @@ from typing import Any, TextIO
 from tuner.errors import ResultsError, TunerError, said
 from tuner.journal import Follower
 from tuner.journal.events import SweepBegan
-from tuner.logger import Identity, LoggerSpec
+from tuner.logger import Identity, LoggerSpec, TrackerSpec
 from tuner.trackers.position import Position
 from tuner.trackers.process import END, Job, Message
-from tuner.trackers.sender import Sender
+from tuner.trackers.sender import Sender, Tracker
 
 _SECONDS_BETWEEN_READS = 1.0
 
@@ -33,6 +33,9 @@ _LONGEST_ERROR = 200
 _SECONDS_TO_ANSWER = 30.0
 """The driver is told of a tracker that takes longer, unless it receives a checkpoint."""
 
+_SECONDS_TO_CONNECT = 120.0
+"""MLflow's database is unusable if its creation is cut off. On a busy machine, it takes a minute."""
+
 _SECONDS_WITHOUT_DRIVER = 10.0
 """The process ends at the latest this long after its driver was killed. A resume sends the rest."""
 
@@ -47,6 +50,7 @@ class Service:
         self._ended = threading.Event()
         self._trouble: str | None = None  # why the last attempt failed
         self._attempt: float | None = None  # when the present one began
+        self.is_connecting = False
         if not job.follows:
             self._ended.set()
 
@@ -55,7 +59,15 @@ class Service:
         is_over = driver.readline().strip() == END
         self._ended.set()
         if not is_over:
-            threading.Timer(_SECONDS_WITHOUT_DRIVER, os._exit, (1,)).start()
+            time.sleep(_SECONDS_WITHOUT_DRIVER)
+            self.leave()
+
+    def leave(self) -> None:
+        """End the process, but not while it connects: MLflow may then create the tables of a database."""
+        deadline = time.monotonic() + _SECONDS_TO_CONNECT
+        while self.is_connecting and time.monotonic() < deadline:
+            time.sleep(0.1)
+        os._exit(1)
 
     def run(self) -> None:
         """Send events until the sweep has ended. Errors are told to the driver."""
@@ -67,10 +79,23 @@ class Service:
             position = Position(self._folder, spec.kind, spec.destination(identity))
             with position.locked(wait=self._job.follows):
                 self._send(
-                    Sender(self._folder, lambda: spec.open(identity), position, checkpoint=spec.checkpoint)
+                    Sender(
+                        self._folder,
+                        lambda: self._connect(spec, identity),
+                        position,
+                        checkpoint=spec.checkpoint,
+                    )
                 )
         except TunerError as error:
             self._tell("failed", text=str(error))
+
+    def _connect(self, spec: TrackerSpec, identity: Identity) -> Tracker:
+        self.is_connecting = True
+        try:
+            tracker: Tracker = spec.open(identity)
+            return tracker
+        finally:
+            self.is_connecting = False
 
     def _send(self, sender: Sender) -> None:
         threading.Thread(target=self._watch, args=(sender,), name="tuner-watch", daemon=True).start()
