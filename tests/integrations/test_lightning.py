@@ -135,6 +135,23 @@ def test_the_callback_leaves_the_trainer_as_it_was_and_does_nothing_outside_a_sw
     assert TunerCallback.ckpt_path() is None
 
 
+def test_a_trainer_that_fits_again_after_an_error_reports_each_epoch_once():
+    class Broken(Unvalidated):
+        def on_train_start(self):
+            raise RuntimeError("no data")
+
+    config = {"lr": 0.05}
+    quiet = {"logger": False, "enable_checkpointing": False}
+    trainer = Trainer(max_epochs=2, accelerator="cpu", callbacks=[TunerCallback()], **quiet)
+    rows = DataLoader(TensorDataset(torch.ones(8, 4), torch.ones(8, 1)))
+    trial = Trial(config)
+    with trial.running():
+        with pytest.raises(RuntimeError, match="no data"):
+            trainer.fit(Broken(config), rows)
+        trainer.fit(Unvalidated(config), rows)
+    assert [each["epoch"] for each in trial.reports] == [0, 1]
+
+
 def test_the_callback_fits_both_packages_of_lightning(monkeypatch):
     other = pytest.importorskip("pytorch_lightning")
     monkeypatch.delitem(sys.modules, "tuner.integrations.lightning")

@@ -93,6 +93,11 @@ def test_a_trainer_without_evaluations_reports_each_epoch(tmp_path):
     assert reports[-1]["loss"] > 0
 
 
+def test_an_evaluation_before_the_first_step_is_not_reported(tmp_path):
+    reports = continued(partial(trained, tmp_path, eval_on_start=True), {}, None)
+    assert [each["epoch"] for each in reports] == [1.0, 2.0, 3.0]
+
+
 def test_own_checkpoints_stay_and_those_for_the_trial_do_not(tmp_path):
     trial = Trial({})
     with trial.running():

@@ -48,6 +48,7 @@ class _Callback:
         return None if folder is None else str(Path(folder, _FILE))
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        self.teardown(trainer, pl_module, stage)  # an earlier fit may have failed
         if stage == "fit":
             client.should_stop()  # from now on, `report` returns, and the trainer ends itself
             trainer.callbacks.append(_REPORTER())

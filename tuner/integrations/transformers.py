@@ -27,7 +27,8 @@ class TunerCallback(transformers.TrainerCallback):
         self._logged: dict[str, float] = {}
         self._metrics: dict[str, float] | None = None  # of an evaluation that has not been reported
         self._output_dir: str | None = None  # the user's, while a checkpoint for the trial is written
-        self._trains = False
+        self._is_trial = False
+        self._trains = False  # as part of a trial, and a step has begun
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Apply the trial's own hyperparameters. Raises ValueError for arguments that prevent checkpoints."""
@@ -40,11 +41,14 @@ class TunerCallback(transformers.TrainerCallback):
                 "save_strategy must not be 'best': a paused trial continues from its last result"
             )
         client.should_stop()  # from now on, `report` returns, and the trainer ends itself
-        self._trains = True
+        self._is_trial = True
         folder = client.checkpoint()
         if folder is not None and state.global_step:
             saved = json.loads(Path(folder, _CONFIG).read_text(encoding="utf-8"))
             apply_own_config(saved, kwargs["optimizer"], [kwargs["lr_scheduler"]])
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._trains = self._is_trial  # an evaluation before it (`eval_on_start`) is not reported
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         self._logged.update(logs or {})
@@ -80,7 +84,7 @@ class TunerCallback(transformers.TrainerCallback):
             args.output_dir, self._output_dir = self._output_dir, None
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._trains = False
+        self._is_trial = self._trains = False
 
     def _request_save(self, args: Any, control: Any) -> None:
         """Let the trainer save right after this event, in a folder of the trial unless it saves anyway."""
