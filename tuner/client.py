@@ -33,8 +33,8 @@ CheckpointLike = Union["str", "os.PathLike[str]", Callable[[str], Any], None]
 """A folder with a checkpoint, or a function that writes one into an empty folder."""
 _STATE = "tuner-state"  # the stem of the file that ``report`` writes for ``model`` and the like
 _RANKS = ("RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK")  # a process's number among those of its trial
+# Hyperparameter -> key of a PyTorch optimizer's ``param_groups``.
 _NAMES = {"lr": "lr", "learning_rate": "lr", "momentum": "momentum", "weight_decay": "weight_decay"}
-"""Hyperparameter -> key of a PyTorch optimizer's ``param_groups``."""
 
 
 class TrialFailed(Exception):
@@ -101,8 +101,7 @@ def report(
 def about() -> dict[str, Any]:
     """Return facts about the trial; ``{}`` outside a sweep.
 
-    - ``trial``: its number as text.
-    - ``config``: its configuration.
+    - ``trial``, ``config``: its number as text, and its configuration.
     - ``metrics``: the metrics of the objective.
     - ``checkpoint``: the folder to continue from, or ``None``.
     - ``reports``: how many results it has reported since it was last started.
@@ -139,9 +138,8 @@ def should_stop() -> bool:
 def restore(**objects: Any) -> dict[str, Any]:
     """Load the checkpoint that ``report(..., model=model, ...)`` wrote, if there is one to continue from.
 
-    Each object gets its saved state by ``load_state_dict``. Optimizers then get the trial's own
-    hyperparameters (see ``apply_config``), since the checkpoint may come from another trial. The states of
-    the random generators are restored too.
+    Each object gets its state by ``load_state_dict``. Optimizers keep the trial's own hyperparameters, see
+    ``apply_config``. The states of the random generators are restored too.
 
     Returns the saved values that are not given here, such as ``{"epoch": 3}``; ``{}`` without a checkpoint.
     Raises ValueError if an object has no saved state, or a saved state has no object.
@@ -155,10 +153,12 @@ def restore(**objects: Any) -> dict[str, Any]:
         raise ValueError(f"restore must be given what report saved: saved {held}, given {given}")
     for name, each in objects.items():
         each.load_state_dict(saved["objects"][name])
-    schedulers = [each for each in objects.values() if hasattr(each, "base_lrs")]
+    inner = (getattr(each, "scheduler", each) for each in objects.values())  # Accelerate wraps objects
+    schedulers = [each for each in inner if hasattr(each, "base_lrs")]
     for each in objects.values():
         if hasattr(each, "param_groups"):
-            apply_config(config(), each, [s for s in schedulers if getattr(s, "optimizer", each) is each])
+            own = [each, getattr(each, "optimizer", each)]
+            apply_config(config(), each, [s for s in schedulers if getattr(s, "optimizer", each) in own])
     set_random_states(saved["random"])
     return dict(saved["values"])
 

@@ -208,3 +208,37 @@ def keras(config: dict[str, Any]) -> None:
         callbacks=[tuner],
         verbose=0,
     )
+
+
+def accelerate(config: dict[str, Any]) -> None:
+    """Train in a plain loop with a precision that Accelerate keeps for the whole process."""
+    import torch
+    from accelerate import Accelerator, DataLoaderConfiguration
+    from torch.utils.data import DataLoader, TensorDataset
+
+    config = client.config()
+    torch.manual_seed(config["seed"])
+    features, targets = (torch.from_numpy(each).float() for each in table())
+    batches = DataLoader(TensorDataset(features[:300], targets[:300, None]), 32, shuffle=True)
+    model = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.Dropout(0.2), torch.nn.Linear(16, 1))
+    optimizer = torch.optim.SGD(model.parameters(), lr=config["lr"], momentum=0.9)
+    scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
+    names = ("mixed_precision", "gradient_accumulation_steps")
+    order = DataLoaderConfiguration(use_seedable_sampler=True)  # by seed and epoch
+    accelerator = Accelerator(cpu=True, dataloader_config=order, **{name: config[name] for name in names})
+    model, optimizer, batches, scheduler = accelerator.prepare(model, optimizer, batches, scheduler)
+    parts = {"model": model, "optimizer": optimizer, "scheduler": scheduler}
+    saved = client.restore(**parts)
+    for epoch in range(saved.get("epoch", -1) + 1, EPOCHS):
+        model.train()
+        batches.set_epoch(epoch)
+        for rows, wanted in batches:
+            with accelerator.accumulate(model):
+                accelerator.backward(torch.nn.functional.mse_loss(model(rows), wanted))
+                optimizer.step()
+                optimizer.zero_grad()
+        scheduler.step()
+        model.eval()
+        with torch.no_grad():
+            error = torch.nn.functional.mse_loss(model(features[300:]), targets[300:, None]).sqrt()
+        client.report({"val-rmse": error}, **parts, epoch=epoch)

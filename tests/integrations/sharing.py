@@ -53,6 +53,11 @@ SPACES: dict[str, dict[str, Any]] = {
         "full_determinism": Choice([True, False]),
         "bf16": Choice([True, False]),
     },
+    "accelerate": {
+        "lr": Float(0.001, 0.05, log=True),
+        "mixed_precision": Choice(["no", "bf16"]),
+        "gradient_accumulation_steps": Choice([1, 2]),
+    },
     "keras": {
         "learning_rate": Float(0.001, 0.05, log=True),
         "floatx": Choice(["float32", "float64"]),
@@ -64,7 +69,7 @@ SPACES: dict[str, dict[str, Any]] = {
 PARTS = {"transformers": ("peft", "transformers.trainer", "transformers.models.llama.modeling_llama")}
 """Further modules that the scripts need, and that are slow to import."""
 
-ITERATIONS = {"lightning": scripts.EPOCHS, "transformers": scripts.EPOCHS, "keras": scripts.EPOCHS}
+ITERATIONS = dict.fromkeys(("lightning", "transformers", "keras", "accelerate"), scripts.EPOCHS)
 """The reports of a whole trial, where they are not ``ROUNDS``."""
 
 METRICS = {"catboost": "validation-RMSE", "transformers": "eval_loss", "keras": "val_loss"}
@@ -103,13 +108,14 @@ def alone(library: str, report: Report) -> list[list[float]]:
 def _print_reports(library: str, configs: Sequence[dict[str, Any]]) -> None:
     """Run each trial in a fork of this process, which has imported the library and not used it."""
     warnings.simplefilter("ignore")
-    for name in (library, f"tuner.integrations.{library}", *PARTS.get(library, ())):
+    callback = () if library == "accelerate" else (f"tuner.integrations.{library}",)
+    for name in (library, *callback, *PARTS.get(library, ())):
         importlib.import_module(name)
     for config in configs:
         sys.stdout.flush()
         if (child := os.fork()) == 0:
             reports = continued(lambda config=config: getattr(scripts, library)(config), config, None)
-            print("\nreports", json.dumps(reports), flush=True)
+            print("\nreports", json.dumps(reports, default=float), flush=True)
             os._exit(0)
         assert os.waitpid(child, 0)[1] == 0
 
