@@ -138,8 +138,8 @@ def should_stop() -> bool:
 def restore(**objects: Any) -> dict[str, Any]:
     """Load the checkpoint that ``report(..., model=model, ...)`` wrote, if there is one to continue from.
 
-    Each object gets its state by ``load_state_dict``. Optimizers keep the trial's own hyperparameters, see
-    ``apply_config``. The states of the random generators are restored too.
+    Each object gets its state by ``load_state_dict``, and so do the random generators. Optimizers get those
+    hyperparameters of the trial that differ from the checkpoint's, see ``apply_config``.
 
     Returns the saved values that are not given here, such as ``{"epoch": 3}``; ``{}`` without a checkpoint.
     Raises ValueError if an object has no saved state, or a saved state has no object.
@@ -149,16 +149,16 @@ def restore(**objects: Any) -> dict[str, Any]:
     objects = {name: each for name, each in objects.items() if each is not None}
     saved = _read_state(Path(folder))
     if saved["objects"].keys() != objects.keys():
-        held, given = ", ".join(saved["objects"]) or "nothing", ", ".join(objects) or "nothing"
-        raise ValueError(f"restore must be given what report saved: saved {held}, given {given}")
+        raise ValueError(f"restore must be given the saved {list(saved['objects'])}, got {list(objects)}")
     for name, each in objects.items():
         each.load_state_dict(saved["objects"][name])
     inner = (getattr(each, "scheduler", each) for each in objects.values())  # Accelerate wraps objects
     schedulers = [each for each in inner if hasattr(each, "base_lrs")]
+    differs = {n: value for n, value in config().items() if saved.get("config", {}).get(n) != value}
     for each in objects.values():
         if hasattr(each, "param_groups"):
             own = [each, getattr(each, "optimizer", each)]
-            apply_config(config(), each, [s for s in schedulers if getattr(s, "optimizer", each) in own])
+            apply_config(differs, each, [s for s in schedulers if getattr(s, "optimizer", each) in own])
     set_random_states(saved["random"])
     return dict(saved["values"])
 
@@ -310,13 +310,13 @@ def _rank() -> int:
 
 
 def _writer(state: Mapping[str, Any]) -> Callable[[str], None]:
-    """Return a function that writes objects and values into a folder, for ``restore``."""
     objects = {name: each for name, each in state.items() if hasattr(each, "state_dict")}
     values = {name: each for name, each in state.items() if name not in objects and each is not None}
 
     def write(folder: str) -> None:
         states = {name: each.state_dict() for name, each in objects.items()}
-        content = {"objects": states, "values": values, "random": random_states()}
+        numbers = {name: value for name, value in config().items() if isinstance(value, (int, float))}
+        content = {"objects": states, "values": values, "random": random_states(), "config": numbers}
         if "torch" in sys.modules:
             sys.modules["torch"].save(content, Path(folder, f"{_STATE}.pt"))
         else:

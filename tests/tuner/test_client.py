@@ -6,6 +6,7 @@ import sys
 import pytest
 import torch
 
+from tuner import client
 from tuner.client import apply_config
 
 
@@ -58,3 +59,43 @@ def test_the_client_imports_the_standard_library_only():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not [name for name in ("torch", "numpy", "ray", "pydantic") if f"'{name}'" in done.stdout]
+
+
+class Paused:
+    """A trial that continues from a checkpoint of a trial with another configuration."""
+
+    def __init__(self, config, folder):
+        self.config, self.checkpoint = config, folder
+
+    def about(self):
+        return {"config": self.config, "checkpoint": self.checkpoint}
+
+    def report(self, metrics, checkpoint, rank):
+        checkpoint(self.checkpoint)
+
+    def folder(self):
+        return self.checkpoint
+
+    def should_stop(self):
+        return False
+
+
+@pytest.mark.parametrize(("lr", "expected"), [(0.5, [0.5, 0.05]), (0.25, [0.25, 0.25])])
+def test_restore_applies_only_hyperparameters_that_differ_from_the_checkpoint(tmp_path, lr, expected):
+    """Groups of an optimizer may have rates of their own, which a pause must not change."""
+
+    def build():
+        groups = [{"params": [torch.nn.Parameter(torch.ones(2))], "lr": rate} for rate in (0.5, 0.05)]
+        return torch.optim.SGD(groups, momentum=0.9)
+
+    for trial in (Paused({"lr": 0.5, "momentum": 0.9}, str(tmp_path)), Paused({"lr": lr}, str(tmp_path))):
+        optimizer = build()
+        client.connect(trial)
+        try:
+            if trial.config["lr"] == 0.5 and "momentum" in trial.config:
+                client.report({"loss": 1}, optimizer=optimizer, epoch=3)
+            else:
+                assert client.restore(optimizer=optimizer) == {"epoch": 3}
+        finally:
+            client.disconnect(trial)
+    assert [group["lr"] for group in optimizer.param_groups] == expected
