@@ -55,7 +55,7 @@ def test_weights_reach_fits_and_metrics(start, frame, iteration):
     settings = {"estimator": path, "iteration": iteration, "steps": 1, "metrics": ["log_loss"]}
     if iteration == "partial_fit":
         settings["loss"] = "log_loss"
-    trial = start(**settings, sample_weight="weight", groups="patient", without=["day"])
+    trial = start(**settings, sample_weight="weight", group_by="patient", without=["day"])
     result = trial.train()
     if iteration == "folds":
         parts = splits.folds(trial.source, trial.settings, sweep_seed=0, count=5)[0]
@@ -83,7 +83,7 @@ def test_weights_reach_fits_and_metrics(start, frame, iteration):
 
 
 def test_rows_of_a_group_stay_in_one_part(start, frame):
-    given = {"groups": "patient", "without": ["day", "weight"], "estimator": LOGISTIC, "iteration": "folds"}
+    given = {"group_by": "patient", "without": ["day", "weight"], "estimator": LOGISTIC, "iteration": "folds"}
     trial = start(**given)
     parts = trial.dataset.training.rows, trial.dataset.validation.rows, trial.dataset.test_rows
     found = [set(frame["patient"].iloc[rows]) for rows in parts]
@@ -93,7 +93,7 @@ def test_rows_of_a_group_stay_in_one_part(start, frame):
     patients = [set(frame["patient"].iloc[fold.validation]) for fold in folds]
     assert [len(each) for each in patients] == [2] * 5
     assert set.union(*patients) == found[0] | found[1]
-    groups = trial.source.table.roles["groups"]
+    groups = trial.source.table.roles["group_by"]
     theirs = GroupKFold(5).split(np.empty(len(groups)), groups=groups)
     assert len(list(theirs)) == len(folds)
     other = start(**given, division=1)
@@ -138,13 +138,13 @@ def test_arrays_of_a_file_have_roles(tmp_path):
     }
     np.savez(tmp_path / "rows.npz", **arrays, when=-np.arange(30))
     path = str(tmp_path / "rows.npz")
-    source = sources.load(DataSettings(path=path, groups="who"))
-    parts = splits.split(source, DataSettings(path=path, groups="who"), sweep_seed=0)
+    source = sources.load(DataSettings(path=path, group_by="who"))
+    parts = splits.split(source, DataSettings(path=path, group_by="who"), sweep_seed=0)
     assert [len({*arrays["who"][rows]}) for rows in parts] == [4, 1, 1]
     given = DataSettings(path=path, time="when")
     assert splits.split(sources.load(given), given, sweep_seed=0).test.tolist() == [*range(6)]
-    with pytest.raises(ValueError, match=r"^groups: .* has no array 'whom'; did you mean 'who'\?$"):
-        sources.load(DataSettings(path=path, groups="whom"))
+    with pytest.raises(ValueError, match=r"^group_by: .* has no array 'whom'; did you mean 'who'\?$"):
+        sources.load(DataSettings(path=path, group_by="whom"))
     with pytest.raises(
         ValueError, match=r"^time: array 'X' .* must have one value per row \(30\), got shape"
     ):
@@ -154,22 +154,25 @@ def test_arrays_of_a_file_have_roles(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"groups": "patent"}, "groups: '{path}' has no column 'patent'; did you mean 'patient'?"),
-        ({"groups": "kind"}, "groups: 'kind' is already the target"),
+        ({"group_by": "patent"}, "group_by: '{path}' has no column 'patent'; did you mean 'patient'?"),
+        ({"group_by": "kind"}, "group_by: 'kind' is already the target"),
         (
-            {"groups": "patient", "time": "patient"},
-            "groups: must be left out if the rows are divided",
+            {"group_by": "patient", "time": "patient"},
+            "group_by: must be left out if the rows are divided",
         ),
-        ({"groups": "patient", "sample_weight": "patient"}, "sample_weight: 'patient' is already the groups"),
+        (
+            {"group_by": "patient", "sample_weight": "patient"},
+            "sample_weight: 'patient' is already the group_by",
+        ),
         ({"sample_weight": "patient"}, "sample_weight: column 'patient' must hold numbers from 0, not all 0"),
         ({"time": "patient"}, "time: column 'patient' must hold numbers, or dates such as 2026-01-31: "),
-        ({"groups": "gap"}, "groups: column 'gap' must have no missing values, got 1"),
+        ({"group_by": "gap"}, "group_by: column 'gap' must have no missing values, got 1"),
         (
             {"sample_weight": "weight", "estimator": "sklearn.neighbors:KNeighborsClassifier"},
             "sample_weight: KNeighborsClassifier does not take weights of rows",
         ),
         ({"time": "sorted"}, "time: must leave training rows of every class, got none of 'c'"),
-        ({"groups": "few"}, "groups: must be at least 3 to divide, got 2"),
+        ({"group_by": "few"}, "group_by: must be at least 3 to divide, got 2"),
     ],
     ids=str,
 )
@@ -185,5 +188,5 @@ def test_a_wrong_role_is_refused(start, frame, tmp_path, settings, message):
 
 
 def test_a_bundled_data_set_has_no_roles():
-    with pytest.raises(ValueError, match=r"groups: data set 'wine' has no such column, got 'alcohol'"):
-        DataSettings(dataset="wine", groups="alcohol")
+    with pytest.raises(ValueError, match=r"group_by: data set 'wine' has no such column, got 'alcohol'"):
+        DataSettings(dataset="wine", group_by="alcohol")

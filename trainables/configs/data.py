@@ -81,7 +81,7 @@ class DataSettings(SplitSettings):
     )
     features: str | None = Field(None, description="array of features in an NPZ file ('X' if not given)")
 
-    groups: str | None = Field(
+    group_by: str | None = Field(
         None,
         description="column, or array in an NPZ file: rows with the same value stay in one part; it is no "
         "feature",
@@ -130,8 +130,8 @@ class DataSettings(SplitSettings):
         if self.dataset is not None and roles:
             name = next(iter(roles))
             raise ValueError(f"{name}: data set '{self.dataset}' has no such column, got '{roles[name]}'")
-        if self.groups is not None and self.time:
-            raise ValueError("groups: must be left out if the rows are divided by time")
+        if self.group_by is not None and self.time:
+            raise ValueError("group_by: must be left out if the rows are divided by time")
         taken = {self.target: "target"} if self.target is not None else {}
         for name, column in roles.items():
             if column in taken:
@@ -141,7 +141,7 @@ class DataSettings(SplitSettings):
 
     def roles(self) -> dict[str, str]:
         """Return the columns that are neither features nor the target, by the setting that names them."""
-        named = {name: getattr(self, name, None) for name in ("groups", "time", "sample_weight")}
+        named = {name: getattr(self, name, None) for name in ("group_by", "time", "sample_weight")}
         return {name: column for name, column in named.items() if isinstance(column, str)}
 
 

@@ -135,7 +135,7 @@ def key(settings: SplitSettings, config: PreprocessingConfig, sweep_seed: int) -
     """Return the key of a division and preprocessing of a source. Equal keys give equal data sets."""
     seed = sweep_seed if settings.split_seed is None else settings.split_seed
     division = settings.validation, settings.test, seed, settings.division, settings.refit > 0
-    order = (settings.groups, settings.time) if isinstance(settings, DataSettings) else ()
+    order = (settings.group_by, settings.time) if isinstance(settings, DataSettings) else ()
     return (*division, *order, preprocessing.relevant(config))
 
 

@@ -32,7 +32,7 @@ def split(source: Source, settings: SplitSettings, *, sweep_seed: int) -> SplitR
     seed = sweep_seed if settings.split_seed is None else settings.split_seed
     if (order := _time_order(source, settings)) is not None:
         parts = _split_in_order(source, settings, order)
-    elif "groups" in source.table.roles:
+    elif "group_by" in source.table.roles:
         parts = _split_groups(source, settings, seed)
     else:
         parts = _split(source, settings, seed)
@@ -54,8 +54,8 @@ def folds(source: Source, settings: SplitSettings, *, sweep_seed: int, count: in
         return _folds_in_order(source, order[np.isin(order, rest)], whole.test, count=count)
     seed = sweep_seed if settings.split_seed is None else settings.split_seed
     generator = np.random.default_rng([seed, settings.division, count])
-    if "groups" in source.table.roles:
-        fold_of = _fold_of_groups(source.table.roles["groups"][rest], generator, count=count)
+    if "group_by" in source.table.roles:
+        fold_of = _fold_of_groups(source.table.roles["group_by"][rest], generator, count=count)
         return _in_folds(source, rest, fold_of, whole.test, count=count)
     targets = source.targets[rest] if source.task == "classification" else np.zeros(len(rest))
     of_class = " of every class" if source.task == "classification" else ""
@@ -127,11 +127,11 @@ def _folds_in_order(source: Source, order: RowNumbers, test: RowNumbers, *, coun
 
 def _split_groups(source: Source, settings: SplitSettings, seed: int) -> list[RowNumbers]:
     """Return parts that hold whole groups. The fractions count groups."""
-    groups = source.table.roles["groups"]
+    groups = source.table.roles["group_by"]
     names = np.unique(groups)
     needed = 3 if settings.test > 0 else 2
     if len(names) < needed:
-        raise ValueError(f"groups: must be at least {needed} to divide, got {len(names)}")
+        raise ValueError(f"group_by: must be at least {needed} to divide, got {len(names)}")
     training, validation, _ = _shares(len(names), _fractions(settings))
     shuffled = np.random.default_rng(seed).permutation(names)
     if settings.division:
@@ -140,7 +140,7 @@ def _split_groups(source: Source, settings: SplitSettings, seed: int) -> list[Ro
         shuffled = np.concatenate([redivide.permutation(shuffled[:rest]), shuffled[rest:]])
     parts = np.split(shuffled, [training, training + validation])
     found = [np.flatnonzero(np.isin(groups, part)) for part in parts]
-    _require_all_classes(source, found[0], "groups")
+    _require_all_classes(source, found[0], "group_by")
     return found
 
 

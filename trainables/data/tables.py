@@ -69,7 +69,7 @@ class RawTable:
     """Column -> pandas type, in the data frame's order; ``None`` if the rows were no data frame."""
 
     roles: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    """``groups``: group numbers; ``time``: ranks; ``sample_weight``: weights. Each of length n, if given."""
+    """``group_by``: group numbers; ``time``: ranks; ``sample_weight``: weights. Each has length n."""
 
     @cached_property
     def missing(self) -> dict[str, int]:
@@ -156,7 +156,7 @@ def _role_values(role: str, column: "pd.Series[Any]", what: str) -> NDArray[Any]
     """Return the values of a column as ``RawTable.roles`` has them. Raises ValueError for unusable ones."""
     if missing := int(column.isna().sum()):
         raise ValueError(f"{role}: {what} must have no missing values, got {missing}")
-    if role == "groups":
+    if role == "group_by":
         return np.unique(column.astype(str).to_numpy(dtype=object), return_inverse=True)[1].astype(np.int64)
     if role == "time":
         if not pd.api.types.is_numeric_dtype(column):
