@@ -59,7 +59,7 @@ TRAINABLES: dict[str, TableEntry] = {
         path="trainables.command:command",
         config="trainables.configs:CommandConfig",
         settings="trainables.configs:CommandSettings",
-        summary="any program: a script in any language, in a process of its own",
+        summary="any program: a script in any language, in a separate process",
     ),
     "transformer": TableEntry(
         path="trainables.models.transformer:Transformer",

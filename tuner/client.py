@@ -3,8 +3,8 @@
 They work in a function, in a script (``kind: command``), and in the processes that either starts. Outside a
 sweep, ``config`` returns its defaults and ``report`` does nothing, so the same script runs alone.
 
-This file imports only the standard library and runs on Python 3.9, so a script in another environment can
-use a copy of it. ``python -m tuner.client --help`` offers the same functions to shell scripts.
+This file imports only the standard library and runs on Python 3.9, so scripts in other environments can
+copy it. ``python -m tuner.client --help`` offers the same functions to shell scripts.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ class BoundsGpus(Protocol):
 
 @runtime_checkable
 class DeclaresFiles(Protocol):
-    """The user's files travel to other machines, and a resumed sweep says which of them have changed."""
+    """The user's files travel to other machines, and a resumed sweep names those that changed."""
 
     def files(self, settings: dict[str, Any]) -> Sequence[Path]:
         """Return the absolute paths of the user's files that trials run."""

@@ -1,6 +1,6 @@
 """Loggers: what receives each result as it arrives. A sweep has none by default.
 
-A logger is a tracker, which a process of its own fills from the journal (``tuner.trackers``), or a Ray Tune
+A logger is a tracker, which a separate process fills from the journal (``tuner.trackers``), or a Ray Tune
 callback, which the driver calls.
 """
 

@@ -1,4 +1,4 @@
-"""The ``command`` trainable: a trial is a program in a process of its own."""
+"""The ``command`` trainable: a trial is a program in a separate process."""
 
 from trainables.command.trainable import command
 

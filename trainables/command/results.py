@@ -34,7 +34,7 @@ class OutputReader(Protocol):
 
 
 def reader_of(settings: CommandSettings, folder: Path) -> OutputReader | None:
-    """Return the reader of these results; ``None`` if the program reports them itself.
+    """Return the reader for the settings; ``None`` if the program reports them itself.
 
     ``folder`` is the one in which the program runs.
     """
@@ -147,7 +147,7 @@ class CsvFile:
         """See ``OutputReader``."""
         if not self._path.exists():
             return
-        if self._path.stat().st_size < self._position:  # the program wrote the file anew
+        if self._path.stat().st_size < self._position:  # the program started the file again
             self._position, self._header = 0, None
         with self._path.open("rb") as file:
             file.seek(self._position)

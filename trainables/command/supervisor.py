@@ -103,7 +103,7 @@ def _reap() -> bool:
 
 
 def _children() -> list[int]:
-    """Return the children of this process. With the subreaper these are all that the program left."""
+    """Return the children of this process. With the subreaper, these are the program's leftovers."""
     found = []
     for name in filter(str.isdigit, os.listdir("/proc") if os.path.isdir("/proc") else []):
         with contextlib.suppress(OSError), open(f"/proc/{name}/stat") as file:

@@ -14,7 +14,7 @@ Word = str | list[str]
 
 
 class ResultsSource(StrictModel):
-    """Where a program's results are found. Exactly one field is given."""
+    """The place of a program's results. Exactly one field is given."""
 
     tensorboard: str | None = Field(None, description="a folder with event files of TensorBoard")
     csv: str | None = Field(None, description="a CSV file with a header, to which the program adds rows")
@@ -51,7 +51,7 @@ class CommandSettings(StrictModel):
     """The command line, and how its results are read."""
 
     command: list[Word] | str = Field(
-        description="the program and its arguments. {args} stands for --name value of all hyperparameters, "
+        description="the program and its arguments. {args} gives --name value of all hyperparameters, "
         "{overrides} for name=value of all, {name} for the value of one; {config} is the path of a JSON file "
         "with all; {trial}, {seed}, {folder} (for files of the trial) and {checkpoint} (to continue from). "
         "An inner list is left out if a placeholder in it has no value",
@@ -100,6 +100,6 @@ class CommandSettings(StrictModel):
 
 
 class CommandConfig(StrictModel):
-    """Any hyperparameters. The command line must use each of them."""
+    """Any hyperparameters. The command line must use each."""
 
     model_config = ConfigDict(extra="allow")

@@ -1,7 +1,7 @@
-"""What the boosting libraries need beyond scikit-learn's interface: XGBoost, LightGBM, CatBoost, and
+"""Needs of the boosting libraries beyond scikit-learn's interface: XGBoost, LightGBM, CatBoost, and
 scikit-learn's own histogram-based trees.
 
-Each library is imported only for an estimator of its own.
+Each library is imported only for its own estimators.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def fit_until_worse(estimator: Any, rows: FitRows, validation: FitRows, *, patie
         import lightgbm
 
         stop = lightgbm.early_stopping(patience, verbose=False)
-        # Since 4.7 the rows have arguments of their own, and `eval_set` warns.
+        # Since 4.7 the rows have separate arguments, and `eval_set` warns.
         split = "eval_X" in inspect.signature(estimator.fit).parameters
         held_out: dict[str, Any] = {"eval_X": (x,), "eval_y": (y,)} if split else {"eval_set": [(x, y)]}
         given = {} if w is None else {"eval_sample_weight": [w]}
@@ -162,7 +162,7 @@ def continued(estimator: Any, model: Any, rows: FitRows, *, count: int, random_s
     """Return a copy of the estimator, fitted for ``count`` more rounds after ``model``.
 
     - ``model``: the result of ``model_of`` or ``load_model``; ``None`` for the first rounds.
-    - ``random_state``: replaces the estimator's. Each fit begins its random numbers anew, so with one value
+    - ``random_state``: replaces the estimator's. Each fit restarts its random numbers, so with one value
       all iterations would draw the same rows. ``None`` keeps the user's.
     """
     name = library(estimator)

@@ -88,7 +88,7 @@ def sweep_of(script: Path, words: Sequence[str]) -> dict[str, Any]:
 
 
 def dimension(text: str) -> Any:
-    """Return the dimension, as a sweep file writes it, that an option's value stands for.
+    """Return the dimension for an option's value, as a sweep file writes it.
 
     Raises ValueError for a range that is none.
     """
@@ -199,7 +199,7 @@ def _trainable(script: Path) -> dict[str, Any]:
 
 
 def _write(sweep: dict[str, Any], script: Path) -> Path:
-    """Write the sweep file beside the script's results, and return its path. A different file is kept."""
+    """Write the sweep file into the current folder, and return its path. A different file is kept."""
     text = "".join(_section(key, value) for key, value in sweep.items())
     number = 1
     while True:

@@ -1,4 +1,4 @@
-"""``Tracking``: sends a running sweep to its trackers, each from a process of its own."""
+"""``Tracking``: sends a running sweep to its trackers, each from a separate process."""
 
 from __future__ import annotations
 

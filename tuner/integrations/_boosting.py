@@ -48,7 +48,7 @@ class Boosting:
         return rounds - self.rounds
 
     def _begin(self) -> None:
-        """Tell the trial that the library ends the training by itself."""
+        """Tell the trial that the library has ended the training."""
         client.should_stop()
 
     def _report(self, rounds: int, metrics: Mapping[str, float], save: Callable[[str], Any] | None) -> bool:

@@ -1,4 +1,4 @@
-"""A restored optimizer keeps the hyperparameters of its own trial, although another one may have saved it."""
+"""A restored optimizer keeps its own trial's hyperparameters, although another one may have saved it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def own_config() -> dict[str, Any]:
 def apply_own_config(saved: Mapping[str, Any], optimizer: Any, schedulers: Iterable[Any]) -> None:
     """Set the hyperparameters of ``optimizer`` that differ from those of the trial that saved it.
 
-    Groups without weight decay beside others that have it, such as biases and norms, stay without it.
+    Groups without weight decay among others that have it, such as biases and norms, stay without it.
     """
     changed = {name: value for name, value in own_config().items() if saved.get(name, value) != value}
     groups = optimizer.param_groups

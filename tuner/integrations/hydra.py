@@ -14,7 +14,7 @@ from tuner import client
 class ReportReturnValue(Callback):
     """A callback that reports the app's return value at its end, unless the app has reported results itself.
 
-    - ``metrics``: the names of the values. An app with several of them returns a sequence or a mapping.
+    - ``metrics``: the names of the values. For several, the app returns a sequence or a mapping.
     """
 
     def __init__(self, metrics: Sequence[str]) -> None:

@@ -13,8 +13,8 @@ from tuner.integrations._boosting import Boosting
 class TunerCallback(Boosting):
     """Reports ``val-rmse`` and the like: the name of the validation set and the metric.
 
-    ``lightgbm.cv`` gives the means of the folds, and their deviations as ``val-rmse-std``. Such a trial has
-    no checkpoint.
+    ``lightgbm.cv`` gives the means of the folds, and their deviations as ``val-rmse-std``. These trials
+    have no checkpoint.
     """
 
     _file = "model.txt"

@@ -12,8 +12,8 @@ from tuner.integrations._boosting import Boosting
 class TunerCallback(Boosting, xgboost.callback.TrainingCallback):
     """Reports ``val-rmse`` and the like: the name of the evaluation set and the metric.
 
-    ``xgboost.cv`` gives the means of the folds, and their deviations as ``test-rmse-std``. Such a trial has
-    no checkpoint.
+    ``xgboost.cv`` gives the means of the folds, and their deviations as ``test-rmse-std``. These trials
+    have no checkpoint.
     """
 
     _file = "model.ubj"

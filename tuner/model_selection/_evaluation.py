@@ -1,4 +1,4 @@
-"""``Evaluation``: what all candidates of a search share. ``SearchCandidate``: the progress of one of them."""
+"""``Evaluation``: what all candidates of a search share. ``SearchCandidate``: the progress of one candidate."""
 
 from __future__ import annotations
 

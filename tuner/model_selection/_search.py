@@ -229,7 +229,7 @@ def _inside(argument: str) -> Iterator[None]:
 
 
 def _set_parameters(evaluation: Evaluation, space: SearchSpace, *, seed: int) -> None:
-    """Set the parameters of random candidates. Raises SpecError if the estimator refuses some of them."""
+    """Set the parameters of random candidates. Raises SpecError if the estimator refuses any."""
     rng = np.random.default_rng([seed, _DRAWS_TO_CHECK])
     for _ in range(_DRAWS_TO_CHECK):
         parameters = evaluation.parameters(space.sample(rng))

@@ -23,7 +23,7 @@ _PLACEHOLDERS = ("passthrough", "drop", None)
 
 
 def read_space(space: Any, estimator: Any) -> tuple[SearchSpace, Objects]:
-    """Return the search space, and the objects that texts in it stand for.
+    """Return the search space, and the objects that its texts represent.
 
     JSON cannot hold an estimator or a function, so the space has a text in its place. Raises SpecError with
     every problem found.
@@ -102,7 +102,7 @@ class _Reader:
         return dimension
 
     def _value(self, name: str, value: Any) -> Any:
-        """Return what a sweep has for a value: the value itself, or a text that stands for it."""
+        """Return what a sweep has for a value: the value itself, or a text that represents it."""
         value = unwrapped(value)
         known = self.objects.setdefault(name, [])
         if isinstance(value, str) and self._is_path(name, value):

@@ -40,7 +40,7 @@ def from_ray(
         tune_config: The metric, the number of samples, the scheduler and the searcher.
         run_config: The name, the folder, and how trials stop, fail and save.
         parts: Parts of the sweep, such as ``searcher="optuna"``, ``resources={"gpu": 1}`` or ``seed=7``. They
-            replace what the arguments above say; of the budget, each limit by itself.
+            replace what the arguments above say; of the budget, each limit separately.
 
     Raises:
         SpecError: Names every argument that a sweep cannot honour.

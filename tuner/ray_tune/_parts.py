@@ -1,4 +1,4 @@
-"""``Parts``: the parts of a sweep that arguments of Ray Tune stand for, and what cannot be honoured."""
+"""``Parts``: the parts of a sweep for arguments of Ray Tune, and what cannot be honoured."""
 
 from __future__ import annotations
 

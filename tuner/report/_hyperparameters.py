@@ -73,7 +73,7 @@ def by_place(searched: Mapping[str, Any], configs: Sequence[Mapping[str, Any]]) 
 
 
 def with_places(config: Mapping[str, Any], lists: Collection[str]) -> dict[str, Any]:
-    """Return a configuration in which the values of the named lists have names of their own."""
+    """Return a configuration in which the values of the named lists have separate names."""
     found: dict[str, Any] = {}
     for name, value in config.items():
         if name in lists and isinstance(value, list):

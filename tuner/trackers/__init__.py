@@ -1,4 +1,4 @@
-"""Trackers: MLflow, W&B, Trackio and TensorBoard, filled from the journal by a process of their own.
+"""Trackers: MLflow, W&B, Trackio and TensorBoard, filled from the journal by separate processes.
 
 ``updates`` turns events into the changes of each run, ``sender`` delivers them and remembers how far it is,
 and one private file per tracker talks to its library. The same code serves a running sweep, a resume, a

@@ -1,7 +1,7 @@
 """The process that sends one sweep to one tracker: ``python -m tuner.trackers``.
 
 ``tuner.trackers.process`` starts it. It reads a ``Job`` from the first line of stdin, and answers with one
-JSON object per line on stdout. What the tracker's library prints goes to stderr.
+JSON object per line on stdout. The output of the tracker's library goes to stderr.
 """
 
 from __future__ import annotations

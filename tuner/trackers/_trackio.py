@@ -59,7 +59,7 @@ class TrackioSpec(TrackerSpec):
 
 
 class TrackioTracker:
-    """Writes rows with identifiers of their own, so that Trackio ignores a row that it has."""
+    """Writes rows with stable identifiers, so that Trackio ignores a row that it has."""
 
     confirms = True
 

@@ -29,7 +29,7 @@ _SECONDS_BETWEEN_LOOKS = 0.1
 
 
 class Job(NamedTuple):
-    """What the process has to do; the first line of its stdin, as JSON."""
+    """The tasks of the process; the first line of its stdin, as JSON."""
 
     folder: str
     """The results folder."""

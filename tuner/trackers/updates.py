@@ -52,7 +52,7 @@ class Point:
 
 @dataclass(frozen=True)
 class RunUpdate:
-    """What is new in one run, and its state."""
+    """The news of one run, and its state."""
 
     trial: int | None
     """The number of the trial; ``None``: the sweep itself, the parent run."""

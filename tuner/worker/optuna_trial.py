@@ -164,7 +164,7 @@ class OptunaTrial(BaseTrial):
         return self._params[name]
 
     def _send(self, values: Sequence[float], step: int | None) -> None:
-        if self._is_stopped:  # the objective goes on although it must end
+        if self._is_stopped:  # the objective continues although it must end
             raise Stopped(0)
         metrics = {key: _metric(value) for key, value in self._user_attrs.items()}
         metrics |= dict(zip(self._metrics, values, strict=True)) | ({} if step is None else {"step": step})
@@ -193,7 +193,7 @@ class _Study:
 
 
 def _written(distribution: BaseDistribution) -> tuple[dict[str, Any], Sequence[Any]]:
-    """Return a distribution as a sweep file writes it, and the objects that a choice's values stand for."""
+    """Return a distribution as a sweep file writes it, and the objects that a choice's values represent."""
     if isinstance(distribution, CategoricalDistribution):
         return {"choice": [_option(choice) for choice in distribution.choices]}, distribution.choices
     assert isinstance(distribution, (FloatDistribution, IntDistribution))

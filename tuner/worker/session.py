@@ -35,7 +35,7 @@ class Session(TrainSession):
     """
 
     def begin(self, objectives: Sequence[str], modes: Sequence[str]) -> None:
-        """Prepare for a function with these objectives. Ray created this object with a class of its own."""
+        """Prepare for a function with these objectives. Ray created this object with another class."""
         self.objectives = objectives
         self.modes = modes
         self.stopping = threading.Event()  # set when the trial must end
