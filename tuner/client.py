@@ -203,8 +203,7 @@ def connect(trial: CurrentTrial) -> None:
 def disconnect(trial: CurrentTrial) -> None:
     """Undo ``connect``, unless another trial has been set since. Only tuner calls this."""
     global _in_process
-    if _in_process is not None and _in_process[1] is trial:
-        _in_process = None
+    _in_process = None if _in_process is not None and _in_process[1] is trial else _in_process
 
 
 _in_process: tuple[int, CurrentTrial] | None = None
@@ -312,10 +311,11 @@ def _rank() -> int:
 def _writer(state: Mapping[str, Any]) -> Callable[[str], None]:
     objects = {name: each for name, each in state.items() if hasattr(each, "state_dict")}
     values = {name: each for name, each in state.items() if name not in objects and each is not None}
+    # Now, since no other request can be sent while the worker waits for the checkpoint.
+    numbers = {name: value for name, value in config().items() if isinstance(value, (int, float))}
 
     def write(folder: str) -> None:
         states = {name: each.state_dict() for name, each in objects.items()}
-        numbers = {name: value for name, value in config().items() if isinstance(value, (int, float))}
         content = {"objects": states, "values": values, "random": random_states(), "config": numbers}
         if "torch" in sys.modules:
             sys.modules["torch"].save(content, Path(folder, f"{_STATE}.pt"))

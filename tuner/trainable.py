@@ -366,7 +366,7 @@ class TrainableSpec(Spec):
         return nest(given) if is_nested else given
 
     def nests(self) -> bool:
-        """Return whether ``nested: true`` is meant for us. A trainable that declares it does its own nesting."""
+        """Return whether ``nested: true`` is meant for us. A trainable that declares it does this itself."""
         return self.settings.get(NESTED) is True and NESTED not in fields_of(self.load(), "Settings")
 
 

@@ -1,5 +1,8 @@
 """The functions that training scripts call, with PyTorch's own optimizers."""
 
+import json
+import os
+import socket
 import subprocess
 import sys
 
@@ -99,3 +102,38 @@ def test_restore_applies_only_hyperparameters_that_differ_from_the_checkpoint(tm
         finally:
             client.disconnect(trial)
     assert [group["lr"] for group in optimizer.param_groups] == expected
+
+
+ONCE = """
+import os, random
+from tuner import client
+saved = client.restore()
+random.random()
+client.report({"loss": 1.0}, epoch=saved.get("epoch", 0) + 1)
+"""
+
+
+def test_a_script_in_another_process_writes_a_checkpoint_when_it_is_asked(tmp_path):
+    """The script reaches its trial by one connection, which waits for the checkpoint meanwhile."""
+    address = str(tmp_path / "trial")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(address)
+        listener.listen()
+        environment = {**os.environ, client.ADDRESS: address}
+        script = subprocess.Popen([sys.executable, "-c", ONCE], env=environment)
+        connection, _ = listener.accept()
+        connection.settimeout(30)
+        with connection, connection.makefile("rw", encoding="utf-8") as stream:
+            asked = []
+            while line := stream.readline():
+                asked.append(json.loads(line)["op"])
+                about = {"config": {"lr": 0.5, "name": "sgd"}, "checkpoint": None}
+                answer = {"trial": about, "report": {"save": str(tmp_path)}, "saved": {"stop": False}}[
+                    asked[-1]
+                ]
+                stream.write(json.dumps(answer) + "\n")
+                stream.flush()
+        assert script.wait(30) == 0
+    assert asked[-2:] == ["report", "saved"]
+    written = json.loads((tmp_path / "tuner-state.json").read_text())
+    assert (written["values"], written["config"]) == ({"epoch": 1}, {"lr": 0.5})

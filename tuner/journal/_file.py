@@ -70,7 +70,7 @@ class Journal:
             cleanup.callback(self._lock.release)
             self._connection = self._connect()
             # Linux drops SQLite's locks when the process closes any descriptor of the file. Another process
-            # would then delete the write-ahead log in use. Therefore this one stays open as long as the connection.
+            # would then delete the write-ahead log in use. This one stays open with the connection.
             self._descriptor: int | None = os.open(self._path, os.O_RDONLY)
             cleanup.pop_all()
 

@@ -1,4 +1,4 @@
-"""``Evaluation``: what all candidates of a search share. ``SearchCandidate``: the progress of one candidate."""
+"""``Evaluation``: what all candidates of a search share. ``SearchCandidate``: the progress of one."""
 
 from __future__ import annotations
 

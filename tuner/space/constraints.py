@@ -59,7 +59,7 @@ class Constraint:
 
     It may contain names of hyperparameters, numbers, texts, true, false and null (with ``==`` and ``!=``
     only), ``+ - * / // % **``, comparisons, ``and``, ``or``, ``not`` and the functions abs, max, min, log,
-    log2, log10 and sqrt. From a list it may use sum, max, min and one value, as ``units[0]``, or ``units[-1]``
+    log2, log10 and sqrt. A list allows sum, max, min and one value, as ``units[0]``, or ``units[-1]``
     for the last.
 
     A configuration that lacks one of the hyperparameters, or the place of a list, satisfies it. A
