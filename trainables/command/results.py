@@ -9,7 +9,7 @@ import re
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from trainables.configs.command import CommandSettings
 
@@ -23,14 +23,20 @@ _CHECKPOINT = "checkpoint"
 """The key of a result with the folder of a checkpoint."""
 
 
-class OutputReader(Protocol):
-    """Finds metrics in what a program writes."""
+class OutputReader:
+    """Finds metrics in what a program writes. A subclass overrides the methods for its source."""
 
     def read_line(self, line: str) -> Iterator[Metrics]:
         """Yield the metrics in a line of the output."""
+        return iter(())
 
     def read_files(self) -> Iterator[Metrics]:
         """Yield the metrics that were added to the files since the last call."""
+        return iter(())
+
+    def rest(self) -> Metrics:
+        """Return the metrics that waited for the end of the program."""
+        return {}
 
 
 def reader_of(settings: CommandSettings, folder: Path) -> OutputReader | None:
@@ -75,13 +81,7 @@ def take_checkpoint(result: Metrics, folder: Path) -> str | None:
     return str((folder / value).absolute())
 
 
-class _Lines:
-    def read_files(self) -> Iterator[Metrics]:
-        """See ``OutputReader``."""
-        return iter(())
-
-
-class JsonLines(_Lines):
+class JsonLines(OutputReader):
     """Lines that are JSON objects."""
 
     def read_line(self, line: str) -> Iterator[Metrics]:
@@ -95,7 +95,7 @@ class JsonLines(_Lines):
                 yield found
 
 
-class Pairs(_Lines):
+class Pairs(OutputReader):
     """Pairs such as ``val_loss=0.3`` or ``accuracy: 0.9`` anywhere in a line. Other text is ignored."""
 
     def read_line(self, line: str) -> Iterator[Metrics]:
@@ -110,7 +110,7 @@ class Pairs(_Lines):
             yield found
 
 
-class Patterns(_Lines):
+class Patterns(OutputReader):
     """The groups of regular expressions. The empty metric has a pattern with named groups."""
 
     def __init__(self, patterns: Mapping[str, str]) -> None:
@@ -127,7 +127,7 @@ class Patterns(_Lines):
             yield found
 
 
-class CsvFile:
+class CsvFile(OutputReader):
     """Rows that are added to a CSV file with a header. An empty field is no metric."""
 
     def __init__(self, path: Path) -> None:
@@ -138,10 +138,6 @@ class CsvFile:
         if self._position:
             with path.open(newline="", encoding="utf-8") as file:
                 self._header = next(csv.reader(file), None)
-
-    def read_line(self, line: str) -> Iterator[Metrics]:
-        """See ``OutputReader``."""
-        return iter(())
 
     def read_files(self) -> Iterator[Metrics]:
         """See ``OutputReader``."""
@@ -166,7 +162,7 @@ class CsvFile:
                 }
 
 
-class TensorboardFolder:
+class TensorboardFolder(OutputReader):
     """Scalars of event files in a folder and below. The scalars of one step are one result.
 
     A step is complete when a later one begins, or when the program ends.
@@ -177,10 +173,6 @@ class TensorboardFolder:
         self._positions = {path: path.stat().st_size for path in self._files()}
         self._step: int | None = None
         self._scalars: Metrics = {}
-
-    def read_line(self, line: str) -> Iterator[Metrics]:
-        """See ``OutputReader``."""
-        return iter(())
 
     def read_files(self) -> Iterator[Metrics]:
         """See ``OutputReader``."""

@@ -16,7 +16,6 @@ from trainables.command.program import Line, Outcome, Program
 from trainables.command.results import (
     OutputReader,
     ResultCollector,
-    TensorboardFolder,
     reader_of,
     take_checkpoint,
 )
@@ -148,7 +147,7 @@ def _follow(program: Program, trial: _Trial) -> None:
                 trial.report(metrics)
         if client.should_stop():
             return
-    if isinstance(trial.reader, TensorboardFolder):
+    if trial.reader is not None:
         trial.report(trial.reader.rest())
     if not client.should_stop():
         _raise_failure(program, outcome, trial)

@@ -200,14 +200,13 @@ def _trainable(script: Path) -> dict[str, Any]:
 
 def _write(sweep: dict[str, Any], script: Path) -> Path:
     """Write the sweep file into the current folder, and return its path. A different file is kept."""
+    from tuner.cluster.runner import possible_names
+
     text = "".join(_section(key, value) for key, value in sweep.items())
-    number = 1
-    while True:
-        path = Path(f"{script.stem}{'' if number == 1 else f'-{number}'}.yaml")
-        if not path.exists() or path.read_text(encoding="utf-8") == text:
-            path.write_text(text, encoding="utf-8")
-            return path
-        number += 1
+    paths = (Path(f"{name}.yaml") for name in possible_names(script.stem))
+    path = next(path for path in paths if not path.exists() or path.read_text(encoding="utf-8") == text)
+    path.write_text(text, encoding="utf-8")
+    return path
 
 
 def _section(key: str, value: Any) -> str:
