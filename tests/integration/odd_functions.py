@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -166,3 +167,27 @@ def dies(config):
         os._exit(5)
     os.wait()
     DEATHS[config["how"]]()
+
+
+def tidies(config):
+    """Report until stopped, and need some time to clean up."""
+    try:
+        for _ in range(1000):
+            tune.report({"loss": 1.0})
+    finally:
+        _tidy(config)
+
+
+class Tidies(Trainable):
+    """Needs some time to clean up."""
+
+    def step(self):
+        return {"loss": 1.0}
+
+    def cleanup(self):
+        _tidy(self.config)
+
+
+def _tidy(config):
+    time.sleep(0.5)
+    Path(config["folder"], str(config["number"])).touch()

@@ -56,7 +56,7 @@ pytestmark = pytest.mark.usefixtures("modules_as_before")
 
 def run_it(trainable, out: Path, *, trials: int = 1, **parts) -> Report:
     space = {"x": Float(0.0, 1.0)}
-    budget = Budget(trials=trials, retries=0)
+    budget = Budget(trials=trials, retries=0, concurrent=1)
     sweep = Sweep(trainable=trainable, space=space, objective=LOSS, budget=budget, out=str(out), **parts)
     report = run(sweep)
     assert [trial.error for trial in report.trials] == [None] * trials

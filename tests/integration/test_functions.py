@@ -109,6 +109,14 @@ def test_a_class_that_raises_in_cleanup_has_completed(tmp_path):
     assert [(trial.state, trial.iterations) for trial in report.trials] == [("completed", 3)] * 3
 
 
+@pytest.mark.parametrize("name", ["tidies", "Tidies"])
+def test_the_last_trials_clean_up_before_the_sweep_ends(tmp_path, name):
+    tidied = tmp_path / "tidied"
+    tidied.mkdir()
+    run_each(name, tmp_path, folder=[str(tidied)], number=[0, 1, 2], iterations=3)
+    assert {path.name for path in tidied.iterdir()} == {"0", "1", "2"}
+
+
 def test_a_class_that_exits_with_code_0_completes_with_its_results(tmp_path):
     report = run_each("Ends", tmp_path, how=["exit 0", "exit"], where=["step"], iterations=3)
     assert [(trial.state, trial.iterations) for trial in report.trials] == [("completed", 1)] * 2

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
+import ray
 from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
 
 from tuner.cluster.fresh import is_fresh
@@ -11,6 +13,8 @@ from tuner.cluster.lanes import Pool, WorkerHandle
 from tuner.ray_internals.tune import RayActorManager, TrackedActor, TrackedActorTask
 from tuner.worker.memory import MemoryLeak
 from tuner.worker.process import DeviceFull
+
+_SECONDS_BETWEEN_CHECKS = 0.1
 
 
 class LaneActors(RayActorManager):
@@ -84,6 +88,14 @@ class LaneActors(RayActorManager):
         super()._actor_stop_resolved(tracked_actor)
         if condition is not None and condition.leak is not None:
             self._on_leak(condition.leak, lease.worker.where())
+
+    def await_closing(self, *, seconds: float, enough: Callable[[], bool]) -> None:
+        """Wait until all trials that are ending have cleaned up, up to ``seconds`` or until ``enough()``."""
+        lanes = [lane for lane, _ in self._live_actors_to_ray_actors_resources.values()]
+        closing = [lane.closing for lane in lanes if lane.closing is not None]
+        deadline = time.monotonic() + seconds
+        while closing and time.monotonic() < deadline and not enough():
+            _, closing = ray.wait(closing, num_returns=len(closing), timeout=_SECONDS_BETWEEN_CHECKS)
 
     def cleanup(self) -> None:
         """Forget all actors and kill all workers."""

@@ -36,7 +36,7 @@ from tuner.state import WORKER_LOSSES, Conclude, Pending, Save
 from tuner.storage.checkpoints import StorageFailed
 from tuner.worker import crash_report
 from tuner.worker.results import PRUNED, RESOURCE, SAVEABLE
-from tuner.worker.tasks import HALTED, QUESTION
+from tuner.worker.tasks import HALTED, QUESTION, SECONDS_TO_STOP
 
 _SECONDS_TO_CLOSE = 20
 """A worker that cannot end its trial within this time is killed and replaced."""
@@ -143,8 +143,10 @@ class Controller(QueueingController):
         while self._actor_manager.num_actor_tasks > 0 and not enough():
             self.step()
 
-    def close(self) -> None:
-        """Kill all workers and close all loggers."""
+    def close(self, *, enough: Callable[[], bool]) -> None:
+        """Kill all workers and close all loggers. First let ended trials clean up, until ``enough()``."""
+        seconds = SECONDS_TO_STOP + self._driver.sweep.trainable.seconds_to_stop()
+        self._actor_manager.await_closing(seconds=seconds, enough=enough)
         self._actor_manager.cleanup()
         self._driver.notes += self._loggers.close(self._trials, interrupted=not self.is_finished())
 

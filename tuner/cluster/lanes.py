@@ -62,6 +62,11 @@ class Lane:
             self._last = actor.call.remote(self.number, name, arguments, made_with)
         return self._last
 
+    @property
+    def closing(self) -> ray.ObjectRef | None:
+        """The worker's answer to the call that ends the trial; ``None`` if there was no such call."""
+        return self._last if self._is_closing else None
+
     def is_clean(self) -> bool:
         """Return whether the worker can take another trial. Call it when the lane is idle."""
         return self.condition is None or self.condition.fit

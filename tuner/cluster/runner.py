@@ -281,7 +281,7 @@ def _drive(
         elif state.reason is not None:
             controller.stop_all()
     finally:
-        controller.close()
+        controller.close(enough=lambda: interrupted.times > 1)
         if progress is not None:
             progress.show(driver)
     driver.save(folder)

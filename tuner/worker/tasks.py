@@ -11,6 +11,9 @@ from ray.tune.result import RESULT_DUPLICATE, SHOULD_CHECKPOINT
 from tuner.errors import TrialError
 from tuner.objective import Objective
 
+SECONDS_TO_STOP = 5.0
+"""A stopped function must report again within this time to end. Otherwise its process is replaced."""
+
 HALTED = "__halted__"
 """Marks a result after which the trial waits, so that a checkpoint taken now belongs to this result."""
 

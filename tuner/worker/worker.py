@@ -38,12 +38,10 @@ from tuner.worker.process import (
 from tuner.worker.randomness import GlobalRandomness
 from tuner.worker.setup import Place, Results, WorkerSetup, versions
 from tuner.worker.surroundings import Surroundings
-from tuner.worker.tasks import HALTED, QUESTION, Question, TrainRequest, TrainTask
+from tuner.worker.tasks import HALTED, QUESTION, SECONDS_TO_STOP, Question, TrainRequest, TrainTask
 
 T = TypeVar("T")
 
-_SECONDS_TO_STOP = 5.0
-"""A stopped function must report again within this time to end. Otherwise its process is replaced."""
 _SHARE_TO_GATHER = 0.1
 """A round first waits for requests to idle lanes, up to this share of the last round's duration."""
 _SECONDS_FOR_HALF = 0.005
@@ -380,7 +378,7 @@ class Worker:
                 trial.stop()
         finally:
             if thread is not None:
-                thread.join(_SECONDS_TO_STOP + getattr(trial, "seconds_to_stop", 0.0))
+                thread.join(SECONDS_TO_STOP + getattr(trial, "seconds_to_stop", 0.0))
             del trial
             if self._randomness is not None:
                 self._randomness.end(lane)
