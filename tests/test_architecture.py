@@ -24,7 +24,7 @@ LAYERS = (
     {"client", "code", "contract", "pareto", "ray_internals", "synonyms"},
     {"hints", "integrations", "storage"},
     {"spec"},
-    {"objective", "space"},
+    {"objective", "resources", "space"},
     {"journal", "logger"},
     {"declarations", "schedulers", "searchers", "trust", "yaml12"},
     {"trainable"},

@@ -10,10 +10,10 @@ from .errors import TunerError as TunerError
 from .model_selection import TunerSearchCV as TunerSearchCV
 from .objective import Budget as Budget
 from .objective import Objective as Objective
-from .objective import Resources as Resources
 from .ray_tune import from_ray as from_ray
 from .report import Report as Report
 from .report import Trial as Trial
+from .resources import Resources as Resources
 from .schedulers import Asha as Asha
 from .schedulers import AshaStop as AshaStop
 from .schedulers import Curve as Curve

@@ -1,4 +1,4 @@
-"""The goal of a sweep and its limits: ``Objective``, ``Budget`` and ``Resources``."""
+"""The goal of a sweep and its limits: ``Objective`` and ``Budget``."""
 
 from __future__ import annotations
 
@@ -11,10 +11,7 @@ from pydantic import (
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
-    ValidationError,
-    ValidatorFunctionWrapHandler,
     WithJsonSchema,
-    WrapValidator,
     model_serializer,
     model_validator,
 )
@@ -237,64 +234,3 @@ class Budget(Spec):
         """Whether a limit ends the sweep even if the searcher never does."""
         limits = (self.trials, self.total_iterations, self.seconds, self.gpu_seconds)
         return any(limit is not None for limit in limits)
-
-
-def _lanes(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
-    """Report one problem for the whole union, instead of one for each of its types."""
-    try:
-        return check(value)
-    except ValidationError:
-        raise ValueError(f"must be auto, or a whole number from 1, got {describe(value)}") from None
-
-
-_WHOLE_ABOVE_1: JsonDict = {"anyOf": [{"maximum": 1}, {"multipleOf": 1}]}
-
-
-class Resources(Spec):
-    """The devices of one worker process, and how trials share it."""
-
-    cpu: Annotated[Number, Field(ge=0)] = Field(
-        default=1,
-        description="CPUs of one worker process; a fraction shares one CPU; Ray needs a whole number above 1",
-        json_schema_extra=_WHOLE_ABOVE_1,
-    )
-    gpu: Annotated[Number, Field(ge=0)] = Field(
-        default=0,
-        description="GPUs of one worker process; a fraction shares one GPU; Ray needs a whole number above 1",
-        json_schema_extra=_WHOLE_ABOVE_1,
-    )
-    lanes: Annotated[Literal["auto"] | Count, WrapValidator(_lanes)] = Field(
-        default="auto",
-        description="number of trials that train together in one worker, as one stacked model; auto: the "
-        "fastest number, which the first worker measures",
-    )
-    isolation: Literal["worker", "process"] = Field(
-        default="worker",
-        description="worker: trials run one after another in a process; process: each trial gets a fresh one",
-    )
-
-    @model_validator(mode="after")
-    def _check(self) -> Resources:
-        problems = [
-            Problem(name, f"must be a whole number if it is above 1, got {amount}")
-            for name, amount in (("cpu", self.cpu), ("gpu", self.gpu))
-            if amount > 1 and amount != int(amount)
-        ]
-        if self.isolation == "process" and self.lanes not in ("auto", 1):
-            what = f"must be 1 with isolation: process, which gives each trial its own, got {self.lanes}"
-            problems.append(Problem("lanes", what))
-        if self.cpu == 0 and self.gpu == 0:
-            problems.append(Problem("", "must give a trial some cpu or gpu, got cpu=0, gpu=0"))
-        if problems:
-            raise SpecError(problems)
-        return self
-
-    @property
-    def bundle(self) -> dict[str, float]:
-        """The same devices, as Ray names them."""
-        return {"CPU": self.cpu, "GPU": self.gpu}
-
-    @property
-    def threads(self) -> int:
-        """CPU threads of one trial: ``cpu`` rounded down, at least 1."""
-        return max(1, int(self.cpu))

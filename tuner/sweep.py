@@ -28,7 +28,8 @@ from tuner.errors import Problem, SpecError
 from tuner.hints import flow
 from tuner.logger import LoggerSpec
 from tuner.lookup import looked_up
-from tuner.objective import Budget, Objective, Resources, Seconds
+from tuner.objective import Budget, Objective, Seconds
+from tuner.resources import Resources
 from tuner.schedulers import SCHEDULERS, Fifo, SchedulerSpec
 from tuner.searchers import SEARCHERS, Random, SearcherSpec, beginning, start
 from tuner.space import SearchSpace

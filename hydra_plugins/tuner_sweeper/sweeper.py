@@ -50,6 +50,9 @@ class ResourcesConf:
 
     cpu: Any = None
     gpu: Any = None
+    processes: Any = None
+    placement: Any = None
+    accelerator: Any = None
     lanes: Any = None
     isolation: Any = None
 

@@ -26,9 +26,6 @@ from tuner import client
 _SECONDS_PER_LOOK = 0.1
 """Interval at which files with results are read, and at which a stopped trial is noticed."""
 
-_RANKS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-"""Variables that a program would take for those of its own group of processes."""
-
 _MENTIONS = ("checkpoint", "restore(", "tuner.integrations")
 """A script that writes checkpoints contains one of these texts."""
 
@@ -102,16 +99,17 @@ class _Trial:
         self.about = client.about()
         self.values = arguments.hyperparameters(config)
         self.line = arguments.command_line(settings, self.values, self._other)
-        self.reader: OutputReader | None = reader_of(settings, self.folder)
+        self.leads = os.environ.get("RANK", "0") == "0"
+        """Whether its results count: those of the first process, if the trial has several."""
+        self.reader: OutputReader | None = reader_of(settings, self.folder) if self.leads else None
         self.results = ResultCollector(self.about["metrics"])
 
     def environment(self) -> dict[str, str]:
         """Return the environment of the program."""
-        inherited = {name: value for name, value in os.environ.items() if name not in _RANKS}
         # `python` and the commands of its packages are those that run this sweep
-        path = os.pathsep.join([os.path.dirname(sys.executable), inherited.get("PATH", os.defpath)])
+        path = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)])
         ours = {"PATH": path, "PYTHONUNBUFFERED": "1"}
-        return {**inherited, **ours, **{name: str(value) for name, value in self._settings.env.items()}}
+        return {**os.environ, **ours, **{name: str(value) for name, value in self._settings.env.items()}}
 
     def report(self, metrics: Mapping[str, Any]) -> None:
         """Report the result that these metrics complete, if any."""
@@ -161,7 +159,7 @@ def _raise_failure(program: Program, outcome: Outcome, trial: _Trial) -> None:
     elif outcome.code:
         code = outcome.code
         how = f"exited with code {code}" if code > 0 else f"was killed by {_name(-code)}"
-    elif not client.about()["reports"]:
+    elif trial.leads and not client.about()["reports"]:
         wanted = "', '".join(trial.about["metrics"])
         seen = f", only {', '.join(trial.results.pending)}" if trial.results.pending else ""
         how = f"ended without reporting '{wanted}'{seen}"

@@ -19,7 +19,7 @@ from pathlib import Path
 from tuner.code.importing import importing
 from tuner.code.modules import LOADED_FILES
 from tuner.errors import ClusterError
-from tuner.objective import Resources
+from tuner.resources import Resources
 
 # Quiet defaults for Ray. The user's environment takes precedence.
 _ENVIRONMENT = {

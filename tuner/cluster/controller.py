@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-import ray
 from pyarrow.fs import FileType
 from ray.exceptions import RayActorError, RayTaskError
 from ray.tune.error import TuneError
@@ -35,18 +34,15 @@ from tuner.schedulers import Action, Decision
 from tuner.state import WORKER_LOSSES, Conclude, Pending, Save
 from tuner.storage.checkpoints import StorageFailed
 from tuner.worker import crash_report
+from tuner.worker.gang import RankDied
 from tuner.worker.results import PRUNED, RESOURCE, SAVEABLE
 from tuner.worker.tasks import HALTED, QUESTION, SECONDS_TO_STOP
 
-_SECONDS_TO_CLOSE = 20
-"""A worker that cannot end its trial within this time is killed and replaced."""
-
+_SECONDS_TO_CLOSE = 20  # a worker that cannot end its trial within this time is killed and replaced
 _SECONDS_BETWEEN_CHECKS = 0.2
 _SECONDS_BETWEEN_TIDYINGS = 1.0
 
-_TIMES_TOO_MANY = 3
-"""A trial that met full device memory this many times gets a worker for itself. It may need more memory than
-others, and each worker that it tries loses lanes."""
+_TIMES_TOO_MANY = 3  # a trial that met full device memory this often gets a worker for itself
 
 Saves = Literal["on demand", "by itself", "never"]
 """When a trial can write a checkpoint: when the driver requests it, when its function does so, or never."""
@@ -204,7 +200,7 @@ class Controller(QueueingController):
             for number in trials:
                 self._fail(self._trials[number], f"it reported nothing for {silence:g} s (budget.silence)")
             # The worker's other trials are restarted, as after any death of a worker.
-            ray.kill(worker.actor)
+            worker.end()
 
     def _actor_started(self, tracked_actor: Any, log: str = "STARTED") -> None:
         trial = self._actor_to_trial[tracked_actor]
@@ -343,8 +339,8 @@ class Controller(QueueingController):
         number = int(trial.trial_id)
         if trial.is_finished():
             return
-        if isinstance(exception, RayTaskError) and isinstance(exception.cause, StorageFailed):
-            raise ResultsError(str(exception.cause))
+        if isinstance(cause := _cause(exception), StorageFailed):
+            raise ResultsError(str(cause))
         if (lanes := lanes_held(exception)) is not None:
             self._driver.lost(number, self._explain(exception), lanes=lanes)
             if self._driver.state.trials[number].times_too_many >= _TIMES_TOO_MANY:
@@ -354,7 +350,7 @@ class Controller(QueueingController):
         if trial.temporary_state.restoring_from and trial.run_metadata.checkpoint_manager.is_damaged():
             self._drop_checkpoint(trial, exception)
             return
-        worker_died = isinstance(exception, RayActorError)
+        worker_died = isinstance(exception, RayActorError) or isinstance(cause, RankDied)
         if worker_died and (starts := self._driver.state.starts_left(number)) > 0:
             if starts == 1:  # run the last attempt alone, so that no other trial can kill the worker
                 self._pool.suspect()
@@ -396,5 +392,9 @@ class Controller(QueueingController):
         """Return the worker's own explanation of an error or of its death, else Ray's text."""
         if isinstance(exception, RayActorError):
             return crash_report.read(self._results_dir, exception)
-        cause = exception.cause if isinstance(exception, RayTaskError) else None
+        cause = _cause(exception)
         return str(cause if isinstance(cause, TrialError) else exception)
+
+
+def _cause(exception: Exception) -> Exception | None:
+    return exception.cause if isinstance(exception, RayTaskError) else None

@@ -2,8 +2,8 @@
 
 Each running trial has a placement group. Its worker process is in the first bundle, and tasks that the trial
 starts are placed in the group. A group with one bundle, and its process, can be reused by a later trial with
-the same request. A group with several bundles ends with its trial: only its removal is sure to end what the
-trial started in the other bundles.
+the same request, and so can a gang. Any other group with several bundles ends with its trial: only its
+removal is sure to end what the trial started in the other bundles.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from ray.exceptions import GetTimeoutError, RayError
 
 from tuner.cluster import connection
 from tuner.cluster.fresh import is_fresh
+from tuner.cluster.gangs import size_of_gang, start_gang
 from tuner.cluster.lanes import Lease, WorkerHandle
 from tuner.live import WorkerCounts
 from tuner.worker.setup import Results, WorkerSetup
@@ -47,12 +48,19 @@ class Processes:
         self._shared, self._results = shared, results
 
     def start(self, group: AcquiredResources) -> WorkerHandle:
-        """Start a worker in the group's first bundle, with one thread for each whole CPU there."""
-        [actor] = group.annotate_remote_entities([self._actor])
+        """Start a worker, with one thread for each whole CPU of the group's first bundle.
+
+        It is in that bundle, except that a gang has a process in each bundle.
+        """
         threads = max(1, int(group.resource_request.head_cpus))
         if threads not in self._by_threads:
             self._by_threads[threads] = ray.put(self._setup.with_threads(threads))
-        worker = WorkerHandle(actor.remote(self._by_threads[threads]))
+        setup = self._by_threads[threads]
+        if (size := size_of_gang(group.resource_request)) is None:
+            [actor] = group.annotate_remote_entities([self._actor])
+            worker = WorkerHandle(actor.remote(setup))
+        else:
+            worker = start_gang(group, size, setup)
         worker.get_ready(self._shared, self._results)
         return worker
 
@@ -66,15 +74,11 @@ class Processes:
 
     def is_alive(self, worker: WorkerHandle) -> bool:
         """Return whether an idle worker still answers."""
-        try:
-            ray.get(worker.actor.at_work.remote(), timeout=_SECONDS_TO_ANSWER)
-        except (RayError, GetTimeoutError):
-            return False
-        return True
+        return worker.is_alive(seconds=_SECONDS_TO_ANSWER)
 
     def end(self, worker: WorkerHandle) -> None:
         """Kill a worker, even if it is busy."""
-        ray.kill(worker.actor)
+        worker.end()
 
 
 class _Place:
@@ -273,7 +277,8 @@ class PlacementGroups(ResourceManager):
 
     def _can_stay(self, request: ResourceRequest) -> bool:
         """Return whether several trials may use a place of this kind, one after another."""
-        is_reusable = len(request.bundles) == 1 and not request.head_bundle_is_empty
+        is_whole = len(request.bundles) == 1 or size_of_gang(request) is not None
+        is_reusable = is_whole and not request.head_bundle_is_empty
         return is_reusable and not self._apart and not is_fresh(request)
 
     def _is_reusable(self, lease: _PlaceLease) -> bool:

@@ -106,14 +106,36 @@ class WorkerHandle:
         self._place: ray.ObjectRef = self.actor.ready.remote(shared, results)
         self.awaited = self._place  # what the worker must answer before it is ready
 
+    @property
+    def actors(self) -> list[Any]:
+        """The actors of all processes of the worker."""
+        return [self.actor]
+
+    def is_alive(self, *, seconds: float) -> bool:
+        """Return whether all processes of an idle worker answer within ``seconds``."""
+        try:
+            ray.get([actor.at_work.remote() for actor in self.actors], timeout=seconds)
+        except (RayError, GetTimeoutError):
+            return False
+        return True
+
+    def end(self) -> None:
+        """Kill the worker, even if it is busy."""
+        for actor in self.actors:
+            ray.kill(actor)
+
     def where(self) -> str:
         """Return the address of the worker's machine. The worker must be ready."""
         place: Place = ray.get(self._place)
         return place.node
 
     def check(self) -> None:
-        """Raise ClusterError if the worker's machine cannot run or save trials. The worker must be ready."""
+        """Raise ClusterError if a machine cannot run or save trials. The worker must be ready."""
         place: Place = ray.get(self._place)
+        for each in (place, *place.members):
+            self._check(each)
+
+    def _check(self, place: Place) -> None:
         if not place.sees_results and self._results is not None:
             what = f"node {place.host} ({place.node}) does not see the results folder"
             remedy = "choose a folder on a disk that all nodes share (--out)"

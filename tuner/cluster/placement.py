@@ -19,11 +19,12 @@ from ray.tune.trainable import wrap_function
 
 from tuner.cluster import connection
 from tuner.cluster.adapters import Request
+from tuner.cluster.gangs import Gang
 from tuner.cluster.groups import PlacementGroups, Processes
 from tuner.cluster.lanes import Pool
 from tuner.cluster.pool import WorkerPool
 from tuner.errors import ClusterError, Problem, SpecError
-from tuner.objective import Resources
+from tuner.resources import Resources
 from tuner.sweep import Sweep
 from tuner.worker.setup import WorkerSetup
 
@@ -60,6 +61,8 @@ def place(trainable: Any, sweep: Sweep, *, ended: Callable[[], bool]) -> Placeme
     Raises ClusterError if a trial can never fit on the cluster, and SpecError if both the sweep and the
     trainable request resources.
     """
+    if sweep.resources.processes > 1:
+        return _place_gangs(sweep)
     resources, request = _find_request(trainable, sweep)
     if request is not None:
         slots = _count_slots(request, sweep)
@@ -81,6 +84,19 @@ def place(trainable: Any, sweep: Sweep, *, ended: Callable[[], bool]) -> Placeme
         return WorkerPool(setup, resources, wanted=wanted, most=most, samples=sweep.samples)
 
     return Placement(slots, resources, lambda config: plain, start)
+
+
+def _place_gangs(sweep: Sweep) -> Placement:
+    resources = sweep.resources
+    request = Gang(resources)
+    slots = _count_slots(lambda config: request, sweep)
+
+    def start(setup: WorkerSetup) -> PlacementGroups:
+        most = sweep.budget.concurrent or slots
+        manager = PlacementGroupResourceManager()
+        return PlacementGroups(Processes(setup), manager, most=most, apart=resources.isolation == "process")
+
+    return Placement(slots, resources, lambda config: request, start)
 
 
 def _find_request(trainable: Any, sweep: Sweep) -> tuple[Resources, Request | None]:

@@ -18,7 +18,7 @@ from tuner.cluster.lanes import Lease, WorkerHandle
 from tuner.cluster.log import log
 from tuner.errors import ClusterError
 from tuner.live import WorkerCounts
-from tuner.objective import Resources
+from tuner.resources import Resources
 from tuner.worker.setup import Results, WorkerSetup
 from tuner.worker.worker import Worker
 

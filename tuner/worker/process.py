@@ -17,6 +17,12 @@ import ray
 from tuner.client import TrialFailed
 from tuner.errors import TrialError
 
+RANK_VARIABLES = (
+    *("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "NODE_RANK", "GROUP_RANK"),
+    *("MASTER_ADDR", "MASTER_PORT"),
+)
+"""Environment variables that tell ``torch.distributed`` a process's place in its group."""
+
 # Texts of CUDA errors for full device memory. A CUDA library says "not initialized" if its handle does not
 # fit into the memory.
 _FULL = ("out of memory", "_STATUS_ALLOC_FAILED", "_STATUS_NOT_INITIALIZED")

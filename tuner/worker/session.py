@@ -99,11 +99,15 @@ class Session(TrainSession):
             raise Stopped(0)
         return self.answer
 
-    def follow(self, number: int) -> None:
-        """Wait until ``number`` reports have been answered. Raises Stopped if the trial must end."""
+    def await_report(self, number: int) -> bool:
+        """Wait until ``number`` reports have been answered. Return whether the trial must end."""
         with self._answered:
             self._answered.wait_for(lambda: self.reports >= number or self.stopping.is_set())
-        if self.stopping.is_set() and not self.returns_when_stopped:
+        return self.stopping.is_set()
+
+    def follow(self, number: int) -> None:
+        """Wait until ``number`` reports have been answered. Raises Stopped if the trial must end."""
+        if self.await_report(number) and not self.returns_when_stopped:
             raise Stopped(0)
 
     def save_offered(self, result: TrainingResult) -> None:

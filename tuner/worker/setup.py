@@ -109,6 +109,25 @@ class Place:
     versions: dict[str, str]
     """Versions that must be equal on all machines."""
     sees_results: bool
+    node_id: str = ""
+    """Ray's name of the machine."""
+    gpus: tuple[str, ...] = ()
+    """The GPUs of the process."""
+    members: tuple[Place, ...] = ()
+    """The places of ranks 1, 2, ... if it is the leader of a gang."""
+
+    @classmethod
+    def here(cls, *, sees_results: bool) -> Place:
+        """Describe the machine of this worker."""
+        context = ray.get_runtime_context()
+        return cls(
+            node=str(ray.util.get_node_ip_address()),
+            host=os.uname().nodename,
+            versions=versions(),
+            sees_results=sees_results,
+            node_id=context.get_node_id(),
+            gpus=tuple(map(str, context.get_accelerator_ids().get("GPU", ()))),
+        )
 
 
 def versions() -> dict[str, str]:

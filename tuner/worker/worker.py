@@ -19,14 +19,16 @@ from ray.tune.result import RESULT_DUPLICATE, SHOULD_CHECKPOINT, TRIAL_INFO
 from ray.tune.trainable import FunctionTrainable
 
 from tuner.code.importing import importing
-from tuner.contract import AppliesConfig, ExplainsLanes, Prepares, SharesData, TrainsInLanes
+from tuner.contract import AppliesConfig, Prepares, SharesData, TrainsInLanes
 from tuner.errors import TrialError
 from tuner.storage.checkpoints import blame_storage
 from tuner.worker import crash_report, results
 from tuner.worker.function import session_thread
+from tuner.worker.measuring import measure_lanes
 from tuner.worker.memory import Memory, WorkerHealth
 from tuner.worker.output import FOLDER, Output
 from tuner.worker.process import (
+    RANK_VARIABLES,
     DeviceFull,
     Exited,
     count_held,
@@ -36,18 +38,17 @@ from tuner.worker.process import (
     keep_freed_memory,
 )
 from tuner.worker.randomness import GlobalRandomness
-from tuner.worker.setup import Place, Results, WorkerSetup, versions
+from tuner.worker.setup import Place, Results, WorkerSetup
 from tuner.worker.surroundings import Surroundings
 from tuner.worker.tasks import HALTED, QUESTION, SECONDS_TO_STOP, Question, TrainRequest, TrainTask
 
 T = TypeVar("T")
 
-_SHARE_TO_GATHER = 0.1
-"""A round first waits for requests to idle lanes, up to this share of the last round's duration."""
-_SECONDS_FOR_HALF = 0.005
-"""This is the lower limit of that wait while fewer than half of the lanes have requests."""
-_SECONDS_TO_KEEP = 1.0
-"""While other trials are open, unused GPU memory is released at most once in this time."""
+_SHARE_TO_GATHER = (
+    0.1  # a round waits for requests to idle lanes up to this share of the last round's duration
+)
+_SECONDS_FOR_HALF = 0.005  # the lower limit of that wait while fewer than half of the lanes have requests
+_SECONDS_TO_KEEP = 1.0  # while other trials are open, unused GPU memory is released at most once in this time
 _SECONDS_BETWEEN_CHECKS = 0.1  # interval at which a running round delivers results that are due
 
 
@@ -61,6 +62,8 @@ class Worker:
     def __init__(self, setup: WorkerSetup) -> None:
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             os.environ[name] = str(setup.threads)
+        for name in RANK_VARIABLES:  # those of the driver's own group of processes, if it is in one
+            os.environ.pop(name, None)
         os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
         os.environ["RAY_AIR_FULL_TRACEBACKS"] = "1"  # else Ray copies exceptions and loses the text of some
         keep_freed_memory()
@@ -101,7 +104,7 @@ class Worker:
             crash_report.begin(Path(results.folder))
             self._surroundings.take_streams()
         sees = results is None or await self._in_thread(results.are_here)
-        return Place(str(ray.util.get_node_ip_address()), os.uname().nodename, versions(), sees)
+        return Place.here(sees_results=sees)
 
     async def lanes(self, configs: Sequence[dict[str, Any]], most: int) -> tuple[int, str | None]:
         """Measure how many trials with such ``configs`` this process should train at once, up to ``most``.
@@ -111,7 +114,7 @@ class Worker:
         """
         if not self._can_fuse or most < 2:
             return 1, "each worker has one trial" if self._can_fuse else "the trainable has no fused_step"
-        return await self._in_thread(partial(self._measure, configs, most))
+        return await self._in_thread(partial(measure_lanes, self._class, configs, most))
 
     async def call(
         self, lane: int, method: str, arguments: Sequence[Any], made_with: dict[str, Any] | None = None
@@ -168,9 +171,12 @@ class Worker:
 
     async def close(self, lane: int) -> WorkerHealth | None:
         """End a lane's trial, even during a request, and return the health of the process."""
+        self._end_request(lane)
+        return await self._in_thread(lambda: self._close(lane))
+
+    def _end_request(self, lane: int) -> None:
         if (task := self._tasks.pop(lane, None)) is not None and task.answer is not None:
             task.answer.set_result(task.results)
-        return await self._in_thread(lambda: self._close(lane))
 
     def _load(self) -> None:
         with importing(), crashes_explained(on=os.uname().nodename):
@@ -191,17 +197,6 @@ class Worker:
         # Trials that share lanes must bring their own generators.
         self._randomness = None if self._can_fuse else GlobalRandomness()
         self._memory = Memory()
-
-    def _measure(self, configs: Sequence[dict[str, Any]], most: int) -> tuple[int, str | None]:
-        why = None
-        with crashes_explained():
-            lanes = int(self._class.best_lanes(configs, most=most))
-            if lanes <= 1 and isinstance(self._class, ExplainsLanes):
-                why = self._class.why_alone(configs) or "more lanes are not faster"
-        if device_is_lost():
-            return 0, "the measurement made the accelerator unusable"
-        free_gpu_memory()
-        return lanes, why
 
     def _create(self, lane: int, arguments: dict[str, Any]) -> None:
         if (about := arguments["config"].get(TRIAL_INFO)) is not None:
@@ -247,12 +242,15 @@ class Worker:
 
         Otherwise a trial that hangs would hold back earlier results of all trials in the round.
         """
-        running = asyncio.ensure_future(self._in_thread(partial(self._train_round, lanes)))
+        running = asyncio.ensure_future(self._start_round(lanes))
         while not (await asyncio.wait([running], timeout=_SECONDS_BETWEEN_CHECKS))[0]:
             for task in self._tasks.values():
                 if task.due <= time.monotonic():
                     task.hand_over()
         return running.result()
+
+    async def _start_round(self, lanes: Sequence[int]) -> dict[int, dict[str, Any] | TrialError]:
+        return await self._in_thread(partial(self._train_round, lanes))
 
     def _active_lanes(self) -> list[int]:
         return [lane for lane, task in self._tasks.items() if not task.halted]
@@ -386,12 +384,16 @@ class Worker:
                 self._output.assign_to(None)
             if not self._trials:
                 with crashes_explained():
+                    self._leave_group()
                     self._is_fit = self._is_fit and self._surroundings.restore() is None
             # The call waits for the GPU, so frequent calls would slow down the other trials.
             if self._is_fit and (not self._trials or time.monotonic() >= self._released + _SECONDS_TO_KEEP):
                 free_gpu_memory()
                 self._released = time.monotonic()
         return self._health(stopped=thread is None or not thread.is_alive())
+
+    def _leave_group(self) -> None:
+        """Leave the group of processes that the trial has joined. Only a process of a gang can do so."""
 
     def _health(self, *, stopped: bool = True) -> WorkerHealth | None:
         others = len(self._trials)
