@@ -28,25 +28,25 @@ TRAINABLES: dict[str, TableEntry] = {
     "mlp": TableEntry(
         path="trainables.models.mlp:MLP",
         config="trainables.configs:MLPConfig",
-        settings="trainables.configs:DataSettings",
+        settings="trainables.configs:NetworkSettings",
         summary="feed-forward network (PyTorch) for classification and regression on tabular data",
     ),
     "cnn": TableEntry(
         path="trainables.models.cnn:CNN",
         config="trainables.configs:CNNConfig",
-        settings="trainables.configs:DataSettings",
+        settings="trainables.configs:NetworkSettings",
         summary="small convolutional network (PyTorch) for classification and regression on images",
     ),
     "nas_mlp": TableEntry(
         path="trainables.models.nas:NasMLP",
         config="trainables.configs:NasMLPConfig",
-        settings="trainables.configs:DataSettings",
+        settings="trainables.configs:NetworkSettings",
         summary="feed-forward network (PyTorch) whose layers are searched, on tabular data",
     ),
     "nas_cnn": TableEntry(
         path="trainables.models.nas:NasCNN",
         config="trainables.configs:NasCNNConfig",
-        settings="trainables.configs:DataSettings",
+        settings="trainables.configs:NetworkSettings",
         summary="convolutional network (PyTorch) whose layers are searched, on images",
     ),
     "sklearn": TableEntry(
@@ -64,7 +64,7 @@ TRAINABLES: dict[str, TableEntry] = {
     "transformer": TableEntry(
         path="trainables.models.transformer:Transformer",
         config="trainables.configs:TransformerConfig",
-        settings="trainables.configs:DataSettings",
+        settings="trainables.configs:NetworkSettings",
         summary="small transformer encoder (PyTorch) over features as tokens, or over sequences",
     ),
 }

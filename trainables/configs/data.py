@@ -11,6 +11,7 @@ BUNDLED = ("breast_cancer", "diabetes", "digits", "iris", "wine")
 
 Task = Literal["classification", "regression"]
 Precision = Literal["float32", "float64"]
+Strategy = Literal["ddp", "fsdp"]
 Scaling = Literal["none", "standard", "minmax", "robust"]
 Whitening = Literal["none", "pca", "zca"]
 Missing = Literal["none", "mean", "median", "most_frequent", "constant", "knn"]
@@ -65,6 +66,16 @@ class SplitSettings(StrictModel):
         if self.refit and not self.test:
             raise ValueError("test: must be above 0 with refit, which scores on the test rows; got 0")
         return self
+
+
+class StrategySettings(SplitSettings):
+    """Everything in ``SplitSettings``, and how several processes train one network."""
+
+    strategy: Strategy = Field(
+        "ddp",
+        description="for trials of several processes: each holds a copy of the network (ddp), or a part of "
+        "each parameter, its gradient and its optimizer's state (fsdp)",
+    )
 
 
 class DataSettings(SplitSettings):
@@ -143,6 +154,10 @@ class DataSettings(SplitSettings):
         """Return the columns that are neither features nor the target, by the setting that names them."""
         named = {name: getattr(self, name, None) for name in ("group_by", "time", "sample_weight")}
         return {name: column for name, column in named.items() if isinstance(column, str)}
+
+
+class NetworkSettings(DataSettings, StrategySettings):
+    """The source of the rows, and everything in ``StrategySettings``."""
 
 
 class PreprocessingConfig(StrictModel):

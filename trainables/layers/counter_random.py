@@ -14,6 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+_STEP = -1640531535
+"""Difference of the hash's inputs at neighbouring positions."""
+
 
 def keys(
     seed: int, *, first_batch: int, batches: int, layers: int, first_layer: int = 0
@@ -45,11 +48,17 @@ def bits(key: Tensor, shape: Iterable[int], device: torch.device) -> Tensor:
     shape = tuple(shape)
     count = math.prod(shape)
     # Overflow wraps around, as the hash needs. The masks make the shifts insert zeros.
-    mixed = torch.arange(count, dtype=torch.int32, device=device).reshape(shape) * -1640531535
+    mixed = torch.arange(count, dtype=torch.int32, device=device).reshape(shape) * _STEP
     mixed = mixed + wide(key, len(shape))
     mixed = (mixed ^ ((mixed >> 16) & 0xFFFF)) * 0x7FEB352D
     mixed = (mixed ^ ((mixed >> 15) & 0x1FFFF)) * (0x846CA68B - 2**32)
     return ((mixed ^ ((mixed >> 16) & 0xFFFF)) >> 8) & 0xFFFFFF
+
+
+def key_from(key: Tensor, first: int) -> Tensor:
+    """Return the key with which ``bits`` begins at position ``first`` of the numbers of ``key``."""
+    step = (first * _STEP + 2**31) % 2**32 - 2**31  # as int32, which wraps around
+    return key + step
 
 
 def uniform(key: Tensor, shape: Iterable[int], *, like: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from trainables.layers.counter_random import bits, wide
+from trainables.layers.counter_random import bits, key_from, wide
 
 _NEXT_USE = 0x4F1BBCDD
 """Change of the key between uses. It is far from the small multiples of the hash's factor for positions."""
@@ -20,6 +20,8 @@ class Dropout(nn.Module):
 
     key: Tensor
     p: Tensor
+    position: tuple[int, int] | None = None
+    """If the rows are a part of a batch: the number of rows before them, and their own number."""
 
     def __init__(self, p: float) -> None:
         super().__init__()
@@ -29,7 +31,11 @@ class Dropout(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         if not self.training:
             return inputs
-        outputs = drop(inputs, self.key, self.p)
+        key = self.key
+        if self.position is not None:
+            before, rows = self.position
+            key = key_from(key, before * (inputs.numel() // rows))
+        outputs = drop(inputs, key, self.p)
         self.key.add_(_NEXT_USE)
         return outputs
 

@@ -9,6 +9,8 @@ import torch
 
 from trainables.atomic import write_whole
 from trainables.data.datasets import Dataset
+from trainables.distributed import states
+from trainables.distributed.group import Group
 from trainables.training import optimizers
 from trainables.training.loop import Learner
 
@@ -16,8 +18,11 @@ CHECKPOINT_FILE = "checkpoint.pt"
 CHECKPOINT_FORMAT = 2
 
 
-def save(learner: Learner, folder: Path, dataset: Dataset, **about: Any) -> None:
-    """Write a checkpoint. ``about``: import path of the trainable; the trial's config, settings and seeds."""
+def save(learner: Learner, folder: Path, dataset: Dataset, *, group: Group | None, **about: Any) -> None:
+    """Write a checkpoint. ``about``: import path of the trainable; the trial's config, settings and seeds.
+
+    ``group``: the processes of the trial, which all call this. Rank 0 writes what one process would write.
+    """
     preprocessing = dataset.preprocessing
     state = {
         "format": CHECKPOINT_FORMAT,
@@ -38,16 +43,21 @@ def save(learner: Learner, folder: Path, dataset: Dataset, **about: Any) -> None
         "preprocessing_arrays": {name: torch.tensor(array) for name, array in preprocessing.arrays.items()},
         "fingerprint": torch.tensor(dataset.fingerprint),
     }
-    write_whole(folder / CHECKPOINT_FILE, lambda file: torch.save(state, file))
+    if group is not None:
+        state = states.whole(state)
+    if group is None or group.rank == 0:
+        write_whole(folder / CHECKPOINT_FILE, lambda file: torch.save(state, file))
 
 
-def load(learner: Learner, folder: Path, dataset: Dataset, *, sweep_seed: int) -> None:
+def load(learner: Learner, folder: Path, dataset: Dataset, *, group: Group | None, sweep_seed: int) -> None:
     """Resume a learner from a checkpoint, with the learner's own hyperparameters.
 
     Raises ValueError when the checkpoint belongs to another model or other data.
     """
     state = torch.load(folder / CHECKPOINT_FILE, map_location="cpu", weights_only=True)
     _refuse_other_data(state, dataset, sweep_seed)
+    if group is not None:
+        state = states.divided(state, learner.network, learner.optimizer)
     try:
         learner.network.load_state_dict(state["model"])
     except RuntimeError as error:

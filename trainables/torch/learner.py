@@ -10,8 +10,10 @@ from torch import nn
 from torch.amp import GradScaler
 from torch.nn import functional
 
-from trainables.configs import Task, TrainingConfig
+from trainables.configs import Strategy, Task, TrainingConfig
 from trainables.data.datasets import Dataset
+from trainables.distributed import strategies
+from trainables.distributed.group import Group
 from trainables.layers.dropout import replace_dropout
 from trainables.layers.initialization import initialize
 from trainables.torch.devices import Devices
@@ -36,21 +38,31 @@ def make_learner(
     dataset: Dataset,
     device: torch.device,
     devices: Devices,
+    group: Group | None = None,
+    strategy: Strategy = "ddp",
 ) -> Learner:
-    """Return a learner with a new network, before its first epoch."""
+    """Return a learner with a new network, before its first epoch.
+
+    ``group``: the processes that train it together by ``strategy``; ``None`` if this process trains alone.
+    """
     streams = RandomStreams(seed, device)
     training = devices.rows(dataset.training, device)
     with streams.borrowed():
         network = replace_dropout(model())
         initialize(network, config)
-    # The network is built on the CPU in float32, so initial weights do not depend on device and precision.
-    network = network.to(device, training[0].dtype)
     training_loss.refuse_smoothing(loss, config)
     if config.amp != "none" and training[0].dtype != torch.float32:
         raise ValueError(f"amp: needs precision float32; must be none, got '{config.amp}'")
+    # The network is built on the CPU in float32, so initial weights do not depend on device and precision.
+    network = network.to(training[0].dtype)
+    execution = (
+        strategies.alone(network, device, config)
+        if group is None
+        else strategies.together(network, group, strategy, config)
+    )
     return Learner(
-        network=network,
-        optimizer=optimizers.build(config, network.parameters()),
+        network=execution.network,
+        optimizer=optimizers.build(config, execution.network.parameters()),
         loss=loss,
         config=config,
         streams=streams,
@@ -62,8 +74,10 @@ def make_learner(
         metrics=replace(metrics, target_scale=dataset.target.scale),
         shape=dataset.shape,
         device=device,
-        forward=torch.compile(network) if config.compile else network,
         loss_scaler=GradScaler(device.type) if config.amp == "fp16" else None,
+        forward=execution.forward,
+        predict=execution.predict,
+        rules=execution.rules,
     )
 
 

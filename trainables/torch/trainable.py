@@ -16,7 +16,7 @@ from ray.tune import Trainable
 from ray.tune.result import TIME_THIS_ITER_S
 
 from trainables.configs import (
-    DataSettings,
+    NetworkSettings,
     Seeds,
     SplitSettings,
     TrainingConfig,
@@ -30,6 +30,7 @@ from trainables.data.shared_rows import SharedRows, further_metrics
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from trainables.distributed.group import Group
     from trainables.stacking.record import StackingRecord
     from trainables.training.loop import Learner
     from trainables.training.loss import Loss
@@ -52,10 +53,13 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
     _stacked_result: dict[str, Any] | None = None
     """The result of an epoch that was trained in a stack; the next ``step`` returns it."""
 
+    _group: Group | None = None
+    """The processes that train the trial together; ``None``: this process alone."""
+
     Config: ClassVar[type[TrainingConfig]] = TrainingConfig
-    Settings: ClassVar[type[SplitSettings]] = DataSettings
+    Settings: ClassVar[type[SplitSettings]] = NetworkSettings
     most_gpus: ClassVar[int] = 1
-    """GPUs that a trial can use. A subclass whose ``step`` uses several declares it."""
+    """GPUs that a process of a trial can use. A subclass whose ``step`` uses several declares it."""
 
     own_metrics: ClassVar[Mapping[str, Callable[[Tensor, Tensor], float | Tensor]]] = {}
     """Name -> function of outputs (n x k) and targets (n). Results have its value on the validation rows as
@@ -105,7 +109,11 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
         return LOSSES[self.dataset.task]
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Start the trial that the flat ``config`` describes. Raises ValueError for an invalid one."""
+        """Start the trial that the flat ``config`` describes. Raises ValueError for an invalid one.
+
+        The processes of one trial, which ``WORLD_SIZE`` in the environment counts, train each batch together.
+        A class with its own ``step`` uses them itself.
+        """
         from trainables.torch.devices import Devices
         from trainables.torch.learner import make_learner
         from trainables.training.metrics import Metrics
@@ -117,16 +125,23 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
         )
         devices = self.process_state.part(Devices)
         self.device = devices.granted(self.trial_resources)
-        self._learner = make_learner(
-            lambda: self.model(self.hyperparameters),
-            loss=self.loss(self.hyperparameters),
-            config=self.hyperparameters,
-            metrics=Metrics(source.task, further_metrics(self.settings, source.task), self.own_metrics),
-            seed=self.seeds.seed,
-            dataset=self.dataset,
-            device=self.device,
-            devices=devices,
-        )
+        self._join()
+        try:
+            self._learner = make_learner(
+                lambda: self.model(self.hyperparameters),
+                loss=self.loss(self.hyperparameters),
+                config=self.hyperparameters,
+                metrics=Metrics(source.task, further_metrics(self.settings, source.task), self.own_metrics),
+                seed=self.seeds.seed,
+                dataset=self.dataset,
+                device=self.device,
+                devices=devices,
+                group=self._group,
+                strategy=getattr(self.settings, "strategy", "ddp"),
+            )
+        except BaseException:
+            self._leave()
+            raise
 
     @property
     def epoch(self) -> int:
@@ -135,11 +150,9 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
 
     def step(self) -> dict[str, Any]:
         """Train for one epoch and evaluate on the validation rows."""
-        from trainables.training import loop
-
         if self.settings.refit:
             return self._refit()
-        result: dict[str, Any] = self._stacked_result or loop.advance(self._learner)
+        result: dict[str, Any] = self._stacked_result or self._advance()
         self._stacked_result = None
         # Ray counts from 0 again after restore("path"), so the checkpoint's own count is reported.
         return {**result, "training_iteration": self.epoch}
@@ -148,7 +161,7 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
         """Return a key, or ``None`` if the trial trains alone. Trials with equal keys can train as one."""
         from trainables.stacking import stack
 
-        alone = self.settings.refit or self._has_own_step()
+        alone = self.settings.refit or self._has_own_step() or self._group is not None
         return None if alone else stack.fusion_key(self._learner, self._stacking())
 
     @classmethod
@@ -204,7 +217,8 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
             "config": self.hyperparameters.model_dump(),
             "settings": self.settings.model_dump(),
         }
-        checkpoint.save(self._learner, Path(checkpoint_dir), self.dataset, **parts, **self.seeds.model_dump())
+        parts |= self.seeds.model_dump()
+        checkpoint.save(self._learner, Path(checkpoint_dir), self.dataset, group=self._group, **parts)
 
     def load_checkpoint(self, checkpoint: str) -> None:
         """Resume from a checkpoint of this trial or, in population-based training, of another one.
@@ -214,7 +228,8 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
         """
         from trainables.torch.checkpoint import load
 
-        load(self._learner, Path(checkpoint), self.dataset, sweep_seed=self.seeds.sweep_seed)
+        seed = self.seeds.sweep_seed
+        load(self._learner, Path(checkpoint), self.dataset, group=self._group, sweep_seed=seed)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Become a new trial in the same process."""
@@ -224,8 +239,39 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
         return True
 
     def cleanup(self) -> None:
-        """Release the model and its optimizer. PyTorch keeps their memory for later trials."""
+        """Release the model and its optimizer, and leave the group of the trial's processes.
+
+        PyTorch keeps the memory for later trials.
+        """
         self.__dict__.pop("_learner", None)
+        self._leave()
+
+    def _join(self) -> None:
+        """Connect this process with the others of the trial, if there are any."""
+        from trainables.distributed.ranks import Ranks
+
+        self._leave()
+        ranks = None if self._has_own_step() else Ranks.of_environment()
+        if ranks is not None:
+            from trainables.distributed import group
+
+            self._group = group.join(ranks, self.device)
+            self.device = self._group.device
+
+    def _leave(self) -> None:
+        if self._group is not None:
+            self._group.leave()
+            self._group = None
+
+    def _advance(self) -> dict[str, float]:
+        """Train for one epoch, together with the other processes of the trial."""
+        from trainables.training import loop
+
+        if self._group is None:
+            return loop.advance(self._learner)
+        from trainables.distributed import epochs
+
+        return epochs.advance(self._learner, self._group)
 
     @classmethod
     def _stacking(cls) -> StackingRecord:
@@ -264,10 +310,9 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
         """Train on all rows except the test rows, then score on the test rows."""
         from trainables.torch.devices import Devices
         from trainables.torch.learner import test_scores
-        from trainables.training import loop
 
         for _ in range(self.settings.refit):
-            result = loop.advance(self._learner)
+            result = self._advance()
         scores = test_scores(self._learner, self.dataset, self.process_state.part(Devices))
         return {
             "train_loss": result["train_loss"],

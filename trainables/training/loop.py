@@ -58,6 +58,12 @@ class Learner:
     forward: Callable[[Tensor], Tensor]
     """The network or its compiled form, for training."""
 
+    predict: Callable[[Tensor], Tensor] | None = None
+    """The network for evaluation; ``None``: the network itself."""
+
+    rules: Callable[..., GradientRules] = GradientRules
+    """Makes the penalties and limits of the gradients."""
+
     loss_scaler: GradScaler | None = None
     """Keeps fp16 gradients from underflow; ``None`` without fp16."""
     progress: TrainingProgress = field(default_factory=TrainingProgress)
@@ -135,7 +141,7 @@ def train_epoch(learner: Learner, order: Tensor) -> tuple[float, float]:
     keys = learner.dropout_keys().to(device) if modules else None
     order = order.to(features.device)
     augmentation = augmentation_of([learner], stacked=False)
-    rules = GradientRules([config], stacked=False, like=learner.like)
+    rules = learner.rules([config], stacked=False, like=learner.like)
     loss = TrainingLoss(learner.loss, [config], stacked=False, like=learner.like)
     share = None
     total = norm = learner.like
@@ -205,6 +211,7 @@ def evaluate(learner: Learner) -> dict[str, float]:
     """Return ``val_loss``, ``val_accuracy`` or ``val_rmse`` (in the target's units), and further metrics."""
     features, targets = learner.validation
     network = learner.network.eval()
+    predict = learner.predict or network
     device = learner.device
     total_loss = total_score = torch.zeros((), dtype=torch.float64, device=device)
     score = correct if learner.task == "classification" else squared_errors
@@ -213,7 +220,7 @@ def evaluate(learner: Learner) -> dict[str, float]:
         for start in range(0, len(targets), EVALUATION_ROWS):
             wanted = targets[start : start + EVALUATION_ROWS].to(device)
             rows = features[start : start + EVALUATION_ROWS].to(device, copy=True)
-            outputs = network(rows)  # may change its input in place
+            outputs = predict(rows)  # may change its input in place
             total_loss = total_loss + learner.loss(outputs, wanted) * len(wanted)
             total_score = total_score + score(outputs, wanted)
             if learner.metrics.any:

@@ -1,7 +1,7 @@
 """The random streams of one trial: functions of its seed, independent of other trials."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -18,9 +18,7 @@ class RandomStreams:
         order, noise = (int(word) for word in np.random.SeedSequence(seed).generate_state(2, np.uint64))
         self.order = torch.Generator().manual_seed(order)
         self._device = device
-        self._noise = {"cpu": torch.Generator().manual_seed(noise).get_state()}
-        if device.type == "cuda":
-            self._noise["cuda"] = torch.Generator(device).manual_seed(noise).get_state()
+        self._noise = self._seeded(noise)
 
     @contextmanager
     def borrowed(self) -> Iterator[None]:
@@ -34,6 +32,11 @@ class RandomStreams:
                 self._noise = self._global_states()
                 self._set_global_states(before)
 
+    def restart_noise(self, entropy: Sequence[int]) -> None:
+        """Let the global generators draw from a new stream, which ``entropy`` determines."""
+        [noise] = np.random.SeedSequence(entropy).generate_state(1, np.uint64)
+        self._noise = self._seeded(int(noise))
+
     def state_dict(self) -> dict[str, torch.Tensor]:
         """Return byte tensors on the CPU from which ``load_state_dict`` continues exactly."""
         return {
@@ -45,6 +48,12 @@ class RandomStreams:
         """Continue from a saved state. A CUDA stream that the saving trial did not use remains as seeded."""
         self.order.set_state(state["order"])
         self._noise = {key: state.get(f"noise_{key}", own) for key, own in self._noise.items()}
+
+    def _seeded(self, seed: int) -> dict[str, torch.Tensor]:
+        states = {"cpu": torch.Generator().manual_seed(seed).get_state()}
+        if self._device.type == "cuda":
+            states["cuda"] = torch.Generator(self._device).manual_seed(seed).get_state()
+        return states
 
     def _global_states(self) -> dict[str, torch.Tensor]:
         states = {"cpu": torch.get_rng_state()}
