@@ -8,77 +8,38 @@ removal is sure to end what the trial started in the other bundles.
 
 from __future__ import annotations
 
+import math
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from statistics import median
 from typing import TypeVar
 
 import ray
 from ray.air.execution.resources import AcquiredResources, ResourceManager, ResourceRequest
-from ray.exceptions import GetTimeoutError, RayError
 
 from tuner.cluster import connection
 from tuner.cluster.fresh import is_fresh
-from tuner.cluster.gangs import size_of_gang, start_gang
+from tuner.cluster.gangs import size_of_gang
 from tuner.cluster.lanes import Lease, WorkerHandle
+from tuner.cluster.processes import Processes
 from tuner.live import WorkerCounts
-from tuner.worker.setup import Results, WorkerSetup
-from tuner.worker.worker import Worker
+from tuner.worker.setup import Results
 
 # Ray places a group within 0.2 s if there is room. A group that waits longer may need the resources of an
 # idle group. A new process takes longer to start, so a trial first waits this long for an existing one.
 _SECONDS_TO_WAIT = 0.5
 
-# An idle process that is alive answers in a few milliseconds.
-_SECONDS_TO_ANSWER = 2.0
+_SHARE_OF_A_RUN = 0.5
+"""After this share of a usual run, resources that become free are kept for the trial that waits longest."""
 
+_RUNS = 50  # the number of last runs whose median is the usual one
 
-class Processes:
-    """Starts and ends worker processes, one in each placement group."""
+_SECONDS_TO_PLACE = 10.0
+"""If nothing runs and Ray has not placed a group after this time, the next trial's turn comes first."""
 
-    def __init__(self, setup: WorkerSetup) -> None:
-        self._setup = setup
-        self._by_threads: dict[int, ray.ObjectRef] = {}
-        self._shared: Sequence[ray.ObjectRef] = ()
-        self._results: Results | None = None
-        self._actor = ray.remote(Worker)
-
-    def share(self, shared: Sequence[ray.ObjectRef], results: Results | None) -> None:
-        """Set the data that trials share, and their results folder, for workers that start later."""
-        self._shared, self._results = shared, results
-
-    def start(self, group: AcquiredResources) -> WorkerHandle:
-        """Start a worker, with one thread for each whole CPU of the group's first bundle.
-
-        It is in that bundle, except that a gang has a process in each bundle.
-        """
-        threads = max(1, int(group.resource_request.head_cpus))
-        if threads not in self._by_threads:
-            self._by_threads[threads] = ray.put(self._setup.with_threads(threads))
-        setup = self._by_threads[threads]
-        if (size := size_of_gang(group.resource_request)) is None:
-            [actor] = group.annotate_remote_entities([self._actor])
-            worker = WorkerHandle(actor.remote(setup))
-        else:
-            worker = start_gang(group, size, setup)
-        worker.get_ready(self._shared, self._results)
-        return worker
-
-    def is_ready(self, worker: WorkerHandle) -> bool:
-        """Return whether a worker has loaded everything that trials need."""
-        try:
-            ray.get(worker.awaited, timeout=0)
-        except (RayError, GetTimeoutError):
-            return False
-        return True
-
-    def is_alive(self, worker: WorkerHandle) -> bool:
-        """Return whether an idle worker still answers."""
-        return worker.is_alive(seconds=_SECONDS_TO_ANSWER)
-
-    def end(self, worker: WorkerHandle) -> None:
-        """Kill a worker, even if it is busy."""
-        worker.end()
+_IN_QUEUE = 2
+"""Trials that may wait although there is no room for them: one for the next room, one to fill a gap."""
 
 
 class _Place:
@@ -87,6 +48,7 @@ class _Place:
     def __init__(self, group: AcquiredResources, worker: WorkerHandle) -> None:
         self.group = group
         self.worker = worker
+        self.taken_at = 0.0
 
     @property
     def request(self) -> ResourceRequest:
@@ -142,11 +104,19 @@ class PlacementGroups(ResourceManager):
         self._kept: list[_Place] = []  # idle, but reserved for a request
         self._idle: list[_Place] = []  # longest idle first
         self._waiting: list[_Wait] = []  # oldest first
+        self._released_at = -math.inf  # when an idle group was last released for the trial that waits longest
+        self._runs: deque[float] = deque(maxlen=_RUNS)  # how long the last trials held their groups
 
     @property
     def free(self) -> int:
-        """The number of trials that may be added. They wait if the cluster has no room."""
-        return self._most - len(self._taken)
+        """The number of trials that may be added, including those that wait already."""
+        in_use = [place.request for place in (*self._taken, *self._kept)]
+        fitting = 0
+        for wait in self._waiting:
+            if self._fits(wait.request, others=in_use):
+                in_use.append(wait.request)
+                fitting += 1
+        return min(self._most - len(self._taken), len(self._kept) + fitting + _IN_QUEUE)
 
     @property
     def is_starting(self) -> bool:
@@ -174,7 +144,13 @@ class PlacementGroups(ResourceManager):
         self._processes.share(shared, results)
 
     def grow(self) -> None:
-        """Ask Ray for groups for overdue requests, and release an idle group if it blocks the oldest one."""
+        """Ask Ray for groups for overdue requests, and release an idle group if it blocks the oldest one.
+
+        If the oldest request has waited too long, keep all resources that become free for it.
+        """
+        if self._is_reserving():
+            self._hold_back_others()
+            return
         for wait in self._waiting:
             if not wait.asked and self._is_late(wait):
                 self._ask_for_group(wait)
@@ -197,6 +173,9 @@ class PlacementGroups(ResourceManager):
         """Do nothing, since a trial never shares its process while it runs."""
 
     def request_resources(self, resource_request: ResourceRequest) -> None:
+        if self._is_reserving():
+            self._waiting.append(_Wait(resource_request, self._clock()))
+            return
         while (place := _find_like(resource_request, self._idle)) is not None:
             self._idle.remove(place)
             if self._processes.is_alive(place.worker):
@@ -237,6 +216,7 @@ class PlacementGroups(ResourceManager):
             self._remove_wait(wait)
             place = _Place(group, self._processes.start(group))
         self._taken.append(place)
+        place.taken_at = self._clock()
         place.worker.trials_so_far += 1
         return _PlaceLease(place)
 
@@ -245,8 +225,12 @@ class PlacementGroups(ResourceManager):
         if place not in self._taken:
             return
         self._taken.remove(place)
+        self._runs.append(self._clock() - place.taken_at)
         if not self._is_reusable(acquired_resource):
             self._give_back(place)
+        elif self._is_reserving() and self._waiting[0].request != place.request:
+            self._idle.append(place)  # until there is enough for the trial that waits longest
+            self._hold_back_others()
         elif self._is_first_in_need() and self._waiting[0].request != place.request:
             self._give_back(place)
             self._waiting[0].since = self._clock()
@@ -291,6 +275,40 @@ class PlacementGroups(ResourceManager):
 
     def _is_late(self, wait: _Wait) -> bool:
         return self._clock() - wait.since >= _SECONDS_TO_WAIT
+
+    def _is_reserving(self) -> bool:
+        """Return whether the oldest request has waited so long that others must not precede it."""
+        if not self._waiting or not self._waiting[0].asked:
+            return False
+        first = self._waiting[0]
+        patience = max(_SECONDS_TO_WAIT, _SHARE_OF_A_RUN * median(self._runs)) if self._runs else math.inf
+        return self._clock() - first.since >= patience and self._fits(first.request, others=())
+
+    def _hold_back_others(self) -> None:
+        """Withdraw later requests from Ray, and release idle groups.
+
+        If nothing runs and Ray cannot place even so, no machine has room at present. Then others come first.
+        """
+        for wait in self._waiting[1:]:
+            if wait.asked and not self._groups.has_resources_ready(wait.request):
+                self._groups.cancel_resource_request(wait.request)
+                wait.asked = False
+        first = self._waiting[0]
+        in_use = [place.request for place in (*self._taken, *self._kept)]
+        if self._fits(first.request, others=in_use):
+            while self._idle and self._must_release(first.request, in_use):
+                self._give_back(self._idle.pop(0))
+                self._released_at = self._clock()
+        if not self._taken and self._clock() - first.since >= _SECONDS_TO_PLACE:
+            self._remove_wait(first)
+            self._waiting.append(first)
+            first.since = self._clock()
+
+    def _must_release(self, request: ResourceRequest, in_use: Sequence[ResourceRequest]) -> bool:
+        """Return whether an idle group blocks the request, by the totals or since Ray has not placed it."""
+        idle = [place.request for place in self._idle]
+        waited = self._clock() - self._released_at
+        return not self._fits(request, others=[*in_use, *idle]) or waited >= _SECONDS_TO_WAIT
 
     def _is_first_in_need(self) -> bool:
         """Return whether the oldest request waits too long and an idle group may block it."""

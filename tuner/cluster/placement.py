@@ -20,9 +20,10 @@ from ray.tune.trainable import wrap_function
 from tuner.cluster import connection
 from tuner.cluster.adapters import Request
 from tuner.cluster.gangs import Gang
-from tuner.cluster.groups import PlacementGroups, Processes
+from tuner.cluster.groups import PlacementGroups
 from tuner.cluster.lanes import Pool
 from tuner.cluster.pool import WorkerPool
+from tuner.cluster.processes import Processes
 from tuner.errors import ClusterError, Problem, SpecError
 from tuner.resources import Resources
 from tuner.sweep import Sweep
