@@ -89,8 +89,7 @@ def test_a_paused_and_resumed_trial_has_the_curve_of_an_undisturbed_one(alone, t
     assert max(trial.iterations for trial in report.trials) == 9
 
 
-@pytest.mark.parametrize("rank", [0, 1])
-@pytest.mark.parametrize("how", ["kill", "exit"])
+@pytest.mark.parametrize(("how", "rank"), [("kill", 1), ("exit", 0)])
 def test_a_trial_continues_after_the_death_of_a_rank(alone, tmp_path, how, rank):
     name, undisturbed, _ = alone
     report = run_gang(name, tmp_path, how=how, rank=rank)

@@ -58,6 +58,7 @@ class LaneActors(RayActorManager):
 
     def _start(self, tracked: TrackedActor, worker: WorkerHandle) -> None:
         worker.check()
+        worker.is_ready = True
         self._actor_start_resolved(tracked, worker.awaited)
 
     def _actor_task_failed(self, tracked_actor_task: TrackedActorTask, exception: Exception) -> None:

@@ -189,7 +189,7 @@ class Controller(QueueingController):
         places = {}
         for tracked_actor, (lane, lease) in self._actor_manager._live_actors_to_ray_actors_resources.items():
             trial = self._actor_to_trial.get(tracked_actor)
-            if trial is not None and not trial.is_finished():
+            if lease.worker.is_ready and trial is not None and not trial.is_finished():
                 places[int(trial.trial_id)] = lease.worker, lane.number
         self._watch.see(places)
         for number in self._watch.overdue():
