@@ -20,9 +20,9 @@ def sweep_of(
 ) -> Sweep:
     """Return a sweep over ``x`` in [0, 1] that minimises ``loss``. ``parts`` replace its parts.
 
-    Two trials run at once, unless the test sets resources, because each starts a process.
+    One trial runs at a time, unless the test sets resources, because each worker costs a second to start.
     """
-    at_once = {} if "resources" in parts else {"concurrent": 2}
+    at_once = {} if "resources" in parts else {"concurrent": 1}
     budget = {"trials": trials, "iterations": iterations, **at_once, **parts.pop("budget", {})}
     settings = parts.pop("settings", {})
     return Sweep(

@@ -46,7 +46,12 @@ def test_a_trial_past_its_time_limit_is_stopped_and_keeps_its_results(tmp_path):
 def test_a_silent_trial_fails_and_the_others_continue(tmp_path):
     started = time.monotonic()
     report = run_toy(
-        "Hanging", tmp_path, trials=6, searcher="grid", budget={"silence": 2}, resources=Resources(lanes=1)
+        "Hanging",
+        tmp_path,
+        trials=6,
+        searcher="grid",
+        budget={"silence": 2, "concurrent": 2},
+        resources=Resources(lanes=1),
     )
     assert time.monotonic() - started < 40
     failed = [trial for trial in report.trials if trial.state == "failed" and trial.config["x"] == 0]

@@ -12,7 +12,7 @@ from tests.integration.running import run_toy
 from tests.present import present
 from trainables.models.mlp import MLP
 from trainables.torch.export import load_model
-from tuner import Budget, Float, Objective, ResultsError, SpecError, Sweep, run
+from tuner import Budget, Float, Objective, Resources, ResultsError, SpecError, Sweep, run
 from tuner.cli import main
 from tuner.evaluation.evaluate import evaluate
 from tuner.export import export
@@ -26,6 +26,7 @@ def searched(cluster, tmp_path_factory) -> Report:
         space={"lr": Float(1e-3, 0.1, log=True), "hidden": 8, "batch_size": 32, "scaling": "robust"},
         objective=Objective(metric="val_macro_f1", mode="max"),
         budget=Budget(trials=4, iterations=4),
+        resources=Resources(cpu=2),  # two workers, because each imports PyTorch
         seed=3,
         out=str(tmp_path_factory.mktemp("out")),
     )

@@ -177,7 +177,7 @@ def test_paused_and_moved_lanes_of_mlp_have_the_curves_of_lone_trials(tmp_path):
                 "hidden": 8,
             },
             objective=Objective(metric="val_loss", mode="min"),
-            budget=Budget(trials=12, iterations=9),
+            budget=Budget(trials=12, iterations=9, concurrent=1 if lanes == 1 else None),
             scheduler="hyperband",
             resources=Resources(lanes=lanes),
             out=str(tmp_path),

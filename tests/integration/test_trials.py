@@ -89,7 +89,7 @@ def test_a_trial_without_checkpoints_starts_over_after_a_pause(tmp_path):
 
 
 def test_a_raising_trial_fails_alone_and_its_traceback_is_kept(tmp_path):
-    report = run_toy("Raising", tmp_path, trials=6, iterations=2, searcher="grid")
+    report = run_toy("Raising", tmp_path, trials=6, iterations=2, searcher="grid", budget={"concurrent": 2})
     counts = {state: count for state, count in report.counts().items() if count}
     assert counts == {"completed": 3, "failed": 3}
     assert 'raise OSError("the disk of this trial is full")' in renderings.errors(report)
@@ -141,7 +141,7 @@ def test_a_trial_that_always_kills_its_process_fails_and_the_others_continue(tmp
         iterations=5,
         searcher="grid",
         settings={"folder": str(tmp_path)},
-        budget={"retries": 1},
+        budget={"retries": 1, "concurrent": 2},
     )
     states = {round(trial.config["x"], 2): trial.state for trial in report.trials}
     assert states == {0.0: "failed", 0.33: "failed", 0.67: "completed", 1.0: "completed"}
@@ -355,7 +355,7 @@ def test_a_concurrency_above_the_cluster_s_capacity_is_reduced_to_it(tmp_path):
 
 def test_a_time_budget_ends_the_sweep_and_keeps_all_results(tmp_path):
     report = run_toy(
-        "Slow", tmp_path, iterations=10_000, space={"x": Float(0.0, 0.5)}, budget={"seconds": 8, "trials": 3}
+        "Slow", tmp_path, iterations=10_000, space={"x": Float(0.0, 0.5)}, budget={"seconds": 5, "trials": 3}
     )
     assert report.reason == "seconds"
     assert report.counts()["stopped"] == len(report.trials) > 0
@@ -365,7 +365,7 @@ def test_a_time_budget_ends_the_sweep_and_keeps_all_results(tmp_path):
 
 def test_time_alone_can_limit_a_sweep(tmp_path):
     sweep = sweep_of("Toy", tmp_path, trials=1, space={"x": Float(0.0, 0.5)})
-    sweep = sweep.model_copy(update={"budget": Budget(seconds=12, iterations=2)})
+    sweep = sweep.model_copy(update={"budget": Budget(seconds=5, iterations=2)})
     report = run(sweep)
     assert report.reason == "seconds"
     assert len(report.trials) > 4
