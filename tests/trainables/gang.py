@@ -14,7 +14,13 @@ from typing import Any
 _SECONDS = 100
 """The longest wait for a rank."""
 
-_MODULES = ["torch", "ray.tune", "trainables.distributed.sharding", "trainables.torch.learner"]
+_MODULES = [
+    "ray.tune",
+    "sklearn.datasets",
+    "torch._dynamo",  # DistributedDataParallel imports it
+    "trainables.distributed.sharding",
+    "trainables.torch.learner",
+]
 """Imported once, in the process from which the ranks are forked."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import tempfile
@@ -45,7 +46,9 @@ CASES: dict[str, tuple[type[TorchTrainable], dict[str, Any]]] = {
 
 
 class Weighted(TorchTrainable):
-    """A model with a loss that is no mean over the rows."""
+    """A model with a loss that is no mean over the rows, and a metric that is none either."""
+
+    own_metrics = {"largest_of_last": lambda outputs, targets: outputs[-5:].max()}  # noqa: RUF012
 
     def model(self, config: Any) -> nn.Module:
         return Uneven(self.dataset.features, self.dataset.outputs)
@@ -121,8 +124,11 @@ def curve(
             trial.save_checkpoint(save if os.environ.get("RANK", "0") == "0" else tempfile.mkdtemp())
     finally:
         trial.stop()
-    names = ("train_", "val_", "test_", "gradient_norm", "learning_rate", "training_iteration", "done")
-    return [{key: value for key, value in each.items() if key.startswith(names)} for each in results]
+    names = ("train_loss", "gradient_norm", "learning_rate", "parameters", "training_iteration", "done")
+    return [
+        {key: value for key, value in each.items() if key.startswith(("val_", "test_")) or key in names}
+        for each in results
+    ]
 
 
 def assert_same(own: list[dict], expected: list[dict], *, tolerance: float = 1e-10) -> None:
@@ -262,6 +268,30 @@ def test_mixed_precision_trains_in_several_processes(gang, amp):
     assert together[0][-1]["val_accuracy"] > 0.85
     assert_same(together[0], alone, tolerance=0.05)
     assert together[0] == together[1]
+
+
+def compiled(config: dict[str, Any]) -> tuple[list[dict[str, Any]], int]:
+    """Return the curve with and the number of graphs that a compiler got, which changes nothing."""
+    graphs = []
+
+    def backend(graph: Any, _inputs: Any) -> Any:
+        graphs.append(graph)
+        return graph
+
+    original = torch.compile
+    torch.compile = functools.partial(original, backend=backend)
+    try:
+        return curve(MLP, config, epochs=2), len(graphs)
+    finally:
+        torch.compile = original
+
+
+def test_a_compiled_network_trains_in_several_processes(gang):
+    config = {**WINE, "dropout": 0.2}
+    [alone] = gang.run(1, curve, MLP, config, epochs=2)
+    for own, graphs in gang.run(2, compiled, {**config, "compile": True}):
+        assert_same(own, alone)
+        assert graphs > 0
 
 
 REFUSED: dict[str, tuple[type[TorchTrainable], dict[str, Any]]] = {

@@ -65,7 +65,7 @@ class OptimizerConfig(StrictModel):
 class TrainingConfig(OptimizerConfig, PreprocessingConfig):
     """Hyperparameters of every network that trains on minibatches."""
 
-    batch_size: int = Field(64, ge=1, description="rows per update")
+    batch_size: int = Field(64, ge=1, description="rows per update, of all processes of the trial together")
     schedule: ScheduleName = Field(
         "constant", description=f"how the learning rate decreases over epochs: {_names(ScheduleName)}"
     )

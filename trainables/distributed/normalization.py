@@ -83,7 +83,7 @@ class _WholeBatch(torch.autograd.Function):
         axes = [0, *range(2, inputs.ndim)]
         own_mean = wide.mean(dim=axes)
         own_squares = (wide - _along(own_mean, wide)).square().sum(dim=axes)
-        own = torch.cat([own_mean, own_squares, wide.new_tensor([own_count])])
+        own = torch.cat([own_mean, own_squares, own_mean.new_full((1,), own_count)])
         if not is_counted:
             own.zero_()
         parts = [torch.empty_like(own) for _ in range(distributed.get_world_size())]
