@@ -9,10 +9,13 @@ from tuner import Sweep, run
 
 SWEEPS = sorted((Path(__file__).parents[2] / "sweeps").glob("*.yaml"))
 
+# One worker with two trials, because each worker imports PyTorch.
+FEWER = ["budget.trials=6", "budget.iterations=9", "budget.concurrent=2", "resources.lanes=2"]
+
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
 def test_an_example_beats_chance(path, cluster, tmp_path):
-    sweep = Sweep.read(path, ["budget.trials=6", "budget.iterations=9", f"out={tmp_path}"])
+    sweep = Sweep.read(path, [*FEWER, f"out={tmp_path}"])
     report = run(sweep)
     assert len(report.trials) == 6
     assert report.counts()["failed"] == 0

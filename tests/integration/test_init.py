@@ -26,7 +26,7 @@ def test_a_first_sweep_runs(kind, tmp_path):
     if kind == "lightning":
         pytest.importorskip("lightning")
     *_, path = templates.write(kind, tmp_path)
-    small = ["budget.trials=2", "budget.iterations=2", "resources.lanes=1"]
+    small = ["budget.trials=2", "budget.iterations=2", "budget.concurrent=1", "resources.lanes=1"]
     report = run(Sweep.read(path, [*small, f"out={tmp_path / 'results'}"]))
     assert report.counts()["failed"] == 0
     assert len(report.trials) == 2
