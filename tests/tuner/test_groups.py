@@ -23,6 +23,8 @@ TOTAL = {"CPU": 2.0, "GPU": 1.0}
 class Ray(ResourceManager):
     """Two CPUs and a GPU, handed out to any request that fits."""
 
+    is_up = True
+
     def __init__(self):
         self.requested, self.placed = [], []
 
@@ -89,9 +91,8 @@ class Cluster:
     def __init__(self, *, most=2, apart=False):
         self.ray, self.processes, self.clock = Ray(), Processes(), Clock()
         processes: Any = self.processes
-        self.groups = PlacementGroups(
-            processes, self.ray, most=most, apart=apart, total=lambda: TOTAL, clock=self.clock
-        )
+        parts: Any = {"total": lambda: TOTAL, "is_reachable": lambda: self.ray.is_up, "clock": self.clock}
+        self.groups = PlacementGroups(processes, self.ray, most=most, apart=apart, **parts)
 
     def begin(self, request):
         """Return the lease of a trial whose request is granted without waiting."""
@@ -358,3 +359,14 @@ def test_no_group_and_no_process_is_left_at_the_end(cluster):
     cluster.begin(OTHER)
     cluster.groups.clear()
     assert (cluster.ray.placed, cluster.processes.running, cluster.groups.gpus) == ([], [], 0.0)
+
+
+def test_groups_are_not_removed_when_ray_is_gone():
+    """Ray would block the process for a minute, and then end it."""
+    for is_up in (True, False):
+        cluster = Cluster()
+        cluster.begin(ONE)
+        cluster.ray.is_up = is_up
+        cluster.groups.clear()
+        assert (cluster.sizes == []) == is_up
+        assert cluster.processes.running == []

@@ -245,6 +245,18 @@ def is_spread() -> bool:
     )
 
 
+def is_reachable() -> bool:
+    """Return whether Ray's server still answers. A signal for all our processes may have ended it."""
+    import ray
+
+    host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_SECONDS_TO_ANSWER).close()
+    except OSError:
+        return False
+    return True
+
+
 def is_own() -> bool:
     """Return whether this process started the cluster, which then gets no more nodes."""
     from tuner.ray_internals.core import own_node

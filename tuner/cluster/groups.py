@@ -81,6 +81,7 @@ class PlacementGroups(ResourceManager):
         most: The most groups at once, including requested and idle ones.
         apart: Whether each trial gets a new process.
         total: Returns the current resources of all nodes together.
+        is_reachable: Returns whether Ray's server still answers.
         clock: Returns seconds.
     """
 
@@ -92,8 +93,10 @@ class PlacementGroups(ResourceManager):
         most: int,
         apart: bool,
         total: Callable[[], Mapping[str, float]] = connection.total,
+        is_reachable: Callable[[], bool] = connection.is_reachable,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._is_reachable = is_reachable
         self._processes = processes
         self._groups = groups
         self._most = most
@@ -257,7 +260,8 @@ class PlacementGroups(ResourceManager):
         for place in (*self._taken, *self._kept, *self._idle):
             self._processes.end(place.worker)
         self._taken, self._kept, self._idle, self._waiting = [], [], [], []
-        self._groups.clear()
+        if self._is_reachable():  # else Ray would block this process for a minute and then end it
+            self._groups.clear()
 
     def _can_stay(self, request: ResourceRequest) -> bool:
         """Return whether several trials may use a place of this kind, one after another."""
