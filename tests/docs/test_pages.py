@@ -41,7 +41,7 @@ PAGES = {str(path.relative_to(ROOT)): path for path in written_pages()}
 def digits(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The results folder of a short run of the sweep that README begins with."""
     out = tmp_path_factory.mktemp("results")
-    overrides = ["budget.trials=6", "budget.iterations=9", "resources.cpu=4", f"out={out}"]
+    overrides = ["budget.trials=6", "budget.iterations=9", "budget.concurrent=1", f"out={out}"]
     report = run(Sweep.read(ROOT / "sweeps" / "digits.yaml", overrides), progress=None)
     assert report.counts()["failed"] == 0
     return report.folder
