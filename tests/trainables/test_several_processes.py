@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import math
 import os
@@ -14,6 +15,9 @@ import torch
 from torch import nn
 
 from tests.trainables.gang import Gang, free_port
+from trainables.distributed.batches import SharedForward
+from trainables.distributed.group import join
+from trainables.distributed.normalization import whole_batch_norms
 from trainables.distributed.ranks import Ranks
 from trainables.models.cnn import CNN
 from trainables.models.mlp import MLP
@@ -74,6 +78,15 @@ class Uneven(nn.Module):
             self.draws.append(torch.rand(()).item())
         outputs: torch.Tensor = self.used(rows)
         return outputs
+
+
+class Unlike(TorchTrainable):
+    """A model whose initial weights differ between the processes."""
+
+    def model(self, config: Any) -> nn.Module:
+        layer = nn.Linear(self.dataset.features, self.dataset.outputs)
+        nn.init.constant_(layer.weight, float(os.environ.get("RANK", "0")))
+        return layer
 
 
 class OwnStep(TorchTrainable):
@@ -190,6 +203,13 @@ def test_a_loss_sees_the_whole_batch_and_unused_parameters_are_allowed(gang):
         assert_same(gang.run(3, curve, Weighted, {**WINE, **strategy})[0], alone)
 
 
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_all_processes_begin_with_the_weights_of_rank_0(gang, strategy):
+    [alone] = gang.run(1, curve, Unlike, WINE, epochs=2)
+    for each in gang.run(2, curve, Unlike, {**WINE, "strategy": strategy}, epochs=2):
+        assert_same(each, alone)
+
+
 def own_state(config: dict[str, Any]) -> tuple[float, list[float]]:
     trial = Weighted(config=config)
     try:
@@ -246,6 +266,50 @@ def test_one_object_trains_many_trials_each_in_a_new_group(gang):
     together = gang.run(2, reset, configs, [free_port() for _ in configs])
     alone = [gang.run(1, curve, MLP, config, epochs=1)[0][0]["val_loss"] for config in configs]
     assert together[0] == pytest.approx(alone, rel=1e-10)
+
+
+def normalized(options: dict[str, Any], rows: int) -> tuple[float, float]:
+    """Return the largest differences of results and of gradients to torch's batch normalisation."""
+    ranks = Ranks.of_environment()
+    assert ranks is not None
+    group = join(ranks, torch.device("cpu"))
+    try:
+        torch.manual_seed(0)
+        inputs = 3 + torch.randn(rows, 4, 2, 2, dtype=torch.float64)
+        factors = torch.randn_like(inputs)
+        expected = nn.BatchNorm2d(4, dtype=torch.float64, **options)
+        own = copy.deepcopy(expected)
+        whole_batch_norms(own)
+        found = []
+        for norm, forward in ((expected, expected), (own, SharedForward(own, own, group))):
+            rows_given = inputs.clone().requires_grad_()
+            outputs = forward(rows_given)
+            (outputs * factors).sum().backward()
+            gradients: list[Any] = [rows_given.grad, *(parameter.grad for parameter in norm.parameters())]
+            norm.eval()
+            found.append(([outputs, forward(inputs), *norm.buffers()], gradients))
+        (results, gradients), (own_results, own_gradients) = found
+        for gradient in own_gradients:
+            torch.distributed.all_reduce(gradient)
+            gradient /= group.world
+        return difference(results, own_results), difference(gradients, own_gradients)
+    finally:
+        group.leave()
+
+
+def difference(tensors: list[Any], others: list[Any]) -> float:
+    pairs = zip(tensors, others, strict=True)
+    return max((one - other).abs().max().item() for one, other in pairs)
+
+
+@pytest.mark.parametrize("rows", [2, 7])
+@pytest.mark.parametrize(
+    "options", [{}, {"affine": False}, {"momentum": None}, {"track_running_stats": False}]
+)
+def test_batch_normalization_is_that_of_the_whole_batch(gang, options, rows):
+    for results, gradients in gang.run(3, normalized, options, rows):
+        assert results < 1e-12
+        assert gradients < 1e-12
 
 
 def test_a_class_with_its_own_step_gets_the_environment_and_no_group(gang):

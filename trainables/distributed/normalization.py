@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
 _CONVERTED = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
@@ -22,7 +23,7 @@ class WholeBatchNorm(_BatchNorm):
 
     def forward(self, inputs: Tensor) -> Tensor:
         if not self.training and self.running_mean is not None:
-            return nn.functional.batch_norm(
+            return functional.batch_norm(
                 inputs, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
             )
         outputs, mean, variance, count = _WholeBatch.apply(  # type: ignore[no-untyped-call]
@@ -77,60 +78,62 @@ class _WholeBatch(torch.autograd.Function):
     def forward(
         context: Any, inputs: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, is_counted: bool
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        wide = inputs.to(torch.promote_types(inputs.dtype, torch.float32))
+        wide = _wide(inputs)
         channels = inputs.shape[1]
-        own_count = inputs.numel() // channels * is_counted
         axes = [0, *range(2, inputs.ndim)]
         own_mean = wide.mean(dim=axes)
-        own_squares = (wide - _along(own_mean, wide)).square().sum(dim=axes)
-        own = torch.cat([own_mean, own_squares, own_mean.new_full((1,), own_count)])
-        if not is_counted:
-            own.zero_()
+        own_squares = (wide - _along(own_mean, wide)).square_().sum(dim=axes)
+        own_count = own_mean.new_full((1,), inputs.numel() // channels)
+        own = torch.cat([own_mean, own_squares, own_count]) * is_counted
         parts = [torch.empty_like(own) for _ in range(distributed.get_world_size())]
         distributed.all_gather(parts, own)
         statistics = torch.stack(parts)
-        means, squares, counts = (
-            statistics[:, :channels],
-            statistics[:, channels : 2 * channels],
-            statistics[:, -1:],
-        )
+        means, squares = statistics[:, :channels], statistics[:, channels:-1]
+        counts = statistics[:, -1:]
         # The statistics of each part, combined as in Chan et al. 1983.
         count = counts.sum()
         if inputs.numel() == channels:  # only then the whole batch may have a single value
             _refuse_single_value(count)
         mean = (counts * means).sum(dim=0) / count
         variance = (squares + counts * (means - mean).square()).sum(dim=0) / count
-        scale = (variance + eps).rsqrt()
-        normalized = (wide - _along(mean, wide)) * _along(scale, wide)
-        context.save_for_backward(normalized, scale, weight, count)
-        context.is_counted, context.has_bias, context.dtype = is_counted, bias is not None, inputs.dtype
+        context.save_for_backward(inputs, weight, mean, variance, count)
+        context.is_counted, context.has_bias, context.eps = is_counted, bias is not None, eps
         context.mark_non_differentiable(mean, variance, count)
-        outputs = normalized
-        if weight is not None:
-            outputs = outputs * _along(weight, wide)
-        if bias is not None:
-            outputs = outputs + _along(bias, wide)
-        # A result must not be a saved tensor: without weight and bias it would be one.
-        return outputs.to(inputs.dtype, copy=outputs is normalized), mean, variance, count
+        outputs = functional.batch_norm(wide, mean, variance, weight, bias, eps=eps)
+        return outputs.to(inputs.dtype), mean, variance, count
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        normalized, scale, weight, count = context.saved_tensors
-        gradient = gradients[0].to(normalized.dtype)
-        axes = [0, *range(2, gradient.ndim)]
-        own_sum, own_product = gradient.sum(dim=axes), (gradient * normalized).sum(dim=axes)
-        totals = torch.stack([own_sum, own_product])
-        distributed.all_reduce(totals)
-        total, product = totals / count
-        factor = scale if weight is None else scale * weight
-        inputs = (gradient - _along(total, gradient) - normalized * _along(product, gradient)) * _along(
-            factor, gradient
+        inputs, weight, mean, variance, count = context.saved_tensors
+        wide, gradient = _wide(inputs), _wide(gradients[0])
+        given = torch.ones_like(mean) if weight is None else weight
+        # With fixed statistics, the gradients of weight and bias are the sums that we need.
+        _, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
+            gradient, wide, given, mean, variance, None, None, False, context.eps, [False, True, True]
         )
+        totals = torch.stack([of_weight, of_bias])
+        distributed.all_reduce(totals)
+        product, total = totals / count
+        scale = (variance + context.eps).rsqrt()
+        # given * scale * (gradient - total - normalized * product), as a linear function of two tensors
+        slope = given * scale * scale * product
+        offset = slope * mean - given * scale * total
+        of_inputs = torch.addcmul(_along(offset, wide), gradient, _along(given * scale, wide))
+        of_inputs = of_inputs.addcmul_(wide, _along(slope, wide), value=-1)
         if not context.is_counted:
-            inputs = torch.zeros_like(inputs)
-        of_weight = None if weight is None else own_product.to(weight.dtype)
-        of_bias = own_sum.to(normalized.dtype) if context.has_bias else None
-        return inputs.to(context.dtype), of_weight, of_bias, None, None
+            of_inputs.zero_()
+        return (
+            of_inputs.to(inputs.dtype),
+            None if weight is None else of_weight,
+            of_bias if context.has_bias else None,
+            None,
+            None,
+        )
+
+
+def _wide(values: Tensor) -> Tensor:
+    """Return the values in the type of the statistics, which is float32 for shorter types."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def _along(values: Tensor, inputs: Tensor) -> Tensor:
