@@ -28,6 +28,7 @@ def shard(network: nn.Module, group: Group) -> None:
             raise ValueError(
                 f"strategy: fsdp cannot divide the scalar parameter '{name}'; must be ddp, got 'fsdp'"
             )
+    _copy_from_first(network, group)
     mesh = init_device_mesh(group.device.type, (group.world,))
     for block in _blocks(network):
         fully_shard(block, mesh=mesh)
@@ -42,6 +43,15 @@ def _blocks(network: nn.Module) -> list[nn.Module]:
     if isinstance(network, (nn.Sequential, nn.ModuleList)):
         return [block for block in network if any(True for _ in block.parameters())]
     return [block for child in network.children() for block in _blocks(child)]
+
+
+@torch.no_grad()
+def _copy_from_first(network: nn.Module, group: Group) -> None:
+    """Give all processes the parameters of rank 0, as ``DistributedDataParallel`` does."""
+    for parameter in network.parameters():
+        sent = parameter.to(group.device)  # one at a time, since the device need not hold them all
+        distributed.broadcast(sent, src=0)
+        parameter.copy_(sent)
 
 
 class ShardedRules(GradientRules):
