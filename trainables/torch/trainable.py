@@ -6,6 +6,7 @@ metrics and shared data, and the workers train.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
@@ -90,6 +91,9 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
         """Import the modules that trials need, before the first trial's time is measured."""
         from trainables.stacking import size  # noqa: F401
         from trainables.torch import checkpoint, learner  # noqa: F401
+
+        if os.environ.get("WORLD_SIZE", "1") != "1":
+            import torch._dynamo  # noqa: F401  # DistributedDataParallel imports it, which takes seconds
 
     @classmethod
     def export(cls, checkpoint_dir: str, out_dir: str) -> None:
