@@ -108,7 +108,10 @@ FAILURES = {
 CAUSES = {
     "exit": "the command exited with code 7: no data",
     "kill": "the command was killed by SIGKILL; it printed nothing",
-    "silent": "the command ended without reporting 'loss', only los: {\"los\": 1}",
+    "silent": (
+        "the command ended without reporting 'loss', only los; did you mean 'los'? (its last line: "
+        '{"los": 1})'
+    ),
     "missing": "the command did not start: [Errno 2] No such file or directory: 'no-such-program'",
 }
 

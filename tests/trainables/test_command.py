@@ -15,7 +15,7 @@ import pytest
 from tests.trainables import watched
 from trainables.command import arguments
 from trainables.command.program import Program
-from trainables.command.results import ResultCollector, reader_of, take_checkpoint
+from trainables.command.results import ResultCollector, no_result, reader_of, take_checkpoint
 from trainables.command.trainable import command
 from trainables.configs import CommandSettings
 from trainables.configs.strict import parse
@@ -116,6 +116,79 @@ def test_a_command_line_that_does_not_fit_is_refused(settings, config, message):
 
 def test_a_conditional_hyperparameter_may_be_used_in_a_group():
     command.check({"command": ["a", "{args}", ["--momentum", "{momentum}"]], "lr": 0.1, "seed": 0})
+
+
+PRINTS = "import argparse\nprint('val_loss: 0.87')"
+NO_CLIENT = "results: must say how to read the results of train.py, which does not use tuner.client; write "
+EQUAL = "so all trials would be equal; add '{args}' to pass all as --name value, or '{config}'"
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "messages"),
+    [
+        (PRINTS, ["{args}"], [NO_CLIENT + "results: pairs"]),
+        (PRINTS, [], [NO_CLIENT, f"command: train.py gets no hyperparameter, {EQUAL}"]),
+        ("import helper\n" + PRINTS, ["{args}"], [NO_CLIENT]),
+        (
+            "from tuner import client\nclient.report({'loss': 1})",
+            [],
+            [f"command: train.py does not call tuner.client.config, {EQUAL}"],
+        ),
+    ],
+)
+def test_a_script_that_cannot_report_to_the_client_is_refused(text, words, messages, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.py").write_text(text)
+    (tmp_path / "helper.py").write_text("import json, os.path")
+    with pytest.raises(ValueError) as raised:  # noqa: PT011
+        command.check({"command": ["python", "train.py", *words], "lr": 0.1, "seed": 0})
+    problems = str(raised.value).splitlines()
+    assert len(problems) == len(messages)
+    assert all(problem.startswith(message) for problem, message in zip(problems, messages, strict=True))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from tuner import client\nclient.config()",
+        "from tuner.client import config, report",
+        "import reporting",  # a module beside the script
+        "import own_library_of_another_environment",
+        "import subprocess\nsubprocess.run(['python', 'other.py'])",
+    ],
+)
+def test_a_script_that_may_use_the_client_is_accepted(text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.py").write_text(text)
+    (tmp_path / "reporting.py").write_text("from tuner import client\nconfig = client.config()")
+    (tmp_path / "data.csv").write_text("1,2")
+    command.check({"command": ["python", "train.py", "data.csv"], "lr": 0.1, "seed": 0})
+    command.check({"command": ["python", "-m", "train", "data.csv"], "lr": 0.1, "seed": 0})
+
+
+@pytest.mark.parametrize(
+    ("results", "found", "last", "message"),
+    [
+        (
+            "client",
+            {},
+            ["Epoch 10/10 val_loss: 0.87"],
+            "without reporting 'val_loss' through tuner.client; its output has it: write results: pairs",
+        ),
+        ("client", {}, ['{"val_loss": 0.87}'], "its output has it: write results: json"),
+        ("client", {}, ["done"], "it must call tuner.client.report, or results must say how to read"),
+        (
+            "pairs",
+            {"train_loss": 1, "val_losses": 2},
+            [],
+            "without reporting 'val_loss', only train_loss, val_losses; did you mean 'val_losses'?",
+        ),
+        ("pairs", {}, ["done"], "without reporting 'val_loss' or any other metric; see results"),
+    ],
+)
+def test_a_program_without_a_result_gets_the_remedy(results, found, last, message):
+    settings = settings_of("a", results=results)
+    assert message in no_result(settings, ["val_loss"], found=found, last=last)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from trainables.command.client_use import programs, texts, uses_client
 from trainables.configs.command import CommandSettings
 from trainables.configs.strict import did_you_mean
 
@@ -61,6 +62,36 @@ def check(settings: CommandSettings, config: Mapping[str, Any]) -> None:
     if unused and not reads_all:
         what = f"command: must use the hyperparameter '{unused[0]}'"
         raise ValueError(f"{what}; add '{{args}}' to pass all as --name value, or '{{{unused[0]}}}'")
+    if settings.results == "client":
+        _check_client(settings, passes_values=not unused or bool({*ALL, "config"} & used))
+
+
+def _check_client(settings: CommandSettings, *, passes_values: bool) -> None:
+    """Raise ValueError if the program's text shows that it cannot report, or that all trials would be equal.
+
+    ``passes_values``: whether the command line passes all hyperparameters.
+    """
+    found = programs(files(settings))
+    known = texts(found)
+    if known is None or "-m" in settings.command:  # part of the program's text is unknown
+        return
+    names = " and ".join(path.name for path in found)
+    problems = []
+    if not any(map(uses_client, known)):
+        what = f"results: must say how to read the results of {names}, which does not use tuner.client"
+        remedy = "write results: pairs if it prints lines such as 'loss=0.5' or 'loss: 0.5', json for JSON"
+        problems.append(f"{what}; {remedy}; or let it call tuner.client.report")
+        if not passes_values:
+            problems.append(_equal_trials(f"{names} gets no hyperparameter"))
+    elif not passes_values and not any("config" in text for text in known):
+        problems.append(_equal_trials(f"{names} does not call tuner.client.config"))
+    if problems:
+        raise ValueError("\n".join(problems))
+
+
+def _equal_trials(why: str) -> str:
+    what = f"command: {why}, so all trials would be equal"
+    return f"{what}; add '{{args}}' to pass all as --name value, or '{{config}}' for a JSON file with all"
 
 
 def command_line(

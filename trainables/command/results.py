@@ -8,6 +8,7 @@ import json
 import re
 import struct
 from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,30 @@ def take_checkpoint(result: Metrics, folder: Path) -> str | None:
         return None
     del result[_CHECKPOINT]
     return str((folder / value).absolute())
+
+
+def no_result(
+    settings: CommandSettings, objectives: Sequence[str], *, found: Mapping[str, Any], last: Sequence[str]
+) -> str:
+    """Say that a program ended without a result, and name the remedy.
+
+    - ``objectives``: the metrics that a result must have
+    - ``found``: the metrics that were read
+    - ``last``: the last lines of the output
+    """
+    what = "without reporting " + " and ".join(f"'{name}'" for name in objectives if name not in found)
+    if settings.results == "client":
+        for form, reader in (("json", JsonLines()), ("pairs", Pairs())):
+            if any(
+                name in metrics for line in last for metrics in reader.read_line(line) for name in objectives
+            ):
+                return f"{what} through tuner.client; its output has it: write results: {form}"
+        return f"{what}; it must call tuner.client.report, or results must say how to read its output"
+    if not found:
+        return f"{what} or any other metric; see results under trainable"
+    absent = next(name for name in objectives if name not in found)
+    near = get_close_matches(absent, [str(name) for name in found], n=1)
+    return f"{what}, only {', '.join(map(str, found))}" + (f"; did you mean '{near[0]}'?" if near else "")
 
 
 class JsonLines(OutputReader):

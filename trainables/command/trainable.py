@@ -16,6 +16,7 @@ from trainables.command.program import Line, Outcome, Program
 from trainables.command.results import (
     OutputReader,
     ResultCollector,
+    no_result,
     reader_of,
     take_checkpoint,
 )
@@ -117,6 +118,10 @@ class _Trial:
             checkpoint = take_checkpoint(result, self.folder.absolute())
             client.report(result, checkpoint=checkpoint)
 
+    def missing(self, last: Sequence[str]) -> str:
+        """Say that the program reported no result, and what to do. ``last``: its last lines of output."""
+        return no_result(self._settings, self.about["metrics"], found=self.results.pending, last=last)
+
     def _other(self, name: str) -> str:
         if name == "checkpoint":
             return client.checkpoint() or ""
@@ -160,15 +165,17 @@ def _raise_failure(program: Program, outcome: Outcome, trial: _Trial) -> None:
         code = outcome.code
         how = f"exited with code {code}" if code > 0 else f"was killed by {_name(-code)}"
     elif trial.leads and not client.about()["reports"]:
-        wanted = "', '".join(trial.about["metrics"])
-        seen = f", only {', '.join(trial.results.pending)}" if trial.results.pending else ""
-        how = f"ended without reporting '{wanted}'{seen}"
+        last = program.last_lines()
+        printed = f" (its last line: {last[-1].strip()})" if last else ""
+        raise _failed(trial, last, f"ended {trial.missing(last)}{printed}")
     if how is not None:
         last = program.last_lines()
         cause = f": {last[-1].strip()}" if last else "" if outcome.error else "; it printed nothing"
-        raise client.TrialFailed(
-            "\n".join([f"$ {shlex.join(trial.line)}", *last, f"the command {how}{cause}"])
-        )
+        raise _failed(trial, last, f"{how}{cause}")
+
+
+def _failed(trial: _Trial, last: Sequence[str], how: str) -> client.TrialFailed:
+    return client.TrialFailed("\n".join([f"$ {shlex.join(trial.line)}", *last, f"the command {how}"]))
 
 
 def _name(number: int) -> str:
