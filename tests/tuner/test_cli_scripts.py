@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
 
 from tuner import Sweep
-from tuner.cli import main
-from tuner.cli.scripts import dimension, sweep_of, with_sweep_file
+from tuner.cli import main, scripts
+from tuner.cli.scripts import dimension, sweep_of
 from tuner.errors import SpecError
 
 OPTIONS = ["--lr", "1e-4..1e-1:log", "--hidden=16,32,64", "--metric", "val_loss:min", "--trials", "32"]
@@ -31,6 +32,11 @@ def _folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+def with_sweep_file(arguments):
+    with scripts.with_sweep_file(arguments) as changed:
+        return changed
+
+
 def script(text="import argparse", name="train.py"):
     Path(name).write_text(text)
     return Path(name)
@@ -50,6 +56,8 @@ def script(text="import argparse", name="train.py"):
         ("3", 3),
         ("../data", "../data"),
         ("a=b:c", "a=b:c"),
+        ("'1-10'", "1-10"),
+        ("2024-01", "2024-01"),
     ],
 )
 def test_the_value_of_an_option_is_a_dimension_or_a_constant(text, expected):
@@ -60,6 +68,40 @@ def test_the_value_of_an_option_is_a_dimension_or_a_constant(text, expected):
 def test_a_range_that_is_none_is_refused(text):
     with pytest.raises(ValueError, match="must be"):
         dimension(text)
+
+
+@pytest.mark.parametrize("text", ["1e-4-1e-1", "1e-4:1e-1", "1-10", "1 to 10", "-3--1"])
+def test_a_text_that_looks_like_a_range_is_questioned(text):
+    with pytest.raises(ValueError, match=r"looks like a range; write [\d.e-]+\.\.[\d.e-]+ for a range, or "):
+        dimension(text)
+
+
+@pytest.mark.parametrize(
+    ("option", "meant"),
+    [("hiden-size", "hidden-size"), ("hidden_size", "hidden-size"), ("lr", None), ("hid", None)],
+)
+def test_an_option_that_the_script_nearly_has_is_questioned(option, meant):
+    path = script("import argparse; add_argument('--hidden-size'); add_argument('--lr'); args.hidden_size")
+    words = [f"--{option}", "1,2", *OPTIONS[-4:]]
+    if meant is None:
+        assert sweep_of(path, words)["space"] == {option: {"choice": [1, 2]}}
+        return
+    with pytest.raises(SpecError) as raised:
+        sweep_of(path, words)
+    assert str(raised.value) == f"--{option}: train.py has no such option; did you mean --{meant}?"
+
+
+@pytest.mark.parametrize("more", [["--set", "budget.trails=3"], ["--name", "a/b"], ["--set"]])
+def test_a_refused_command_leaves_no_sweep_file_behind(more, capsys):
+    script()
+    arguments = ["run", "train.py", *OPTIONS]
+    with contextlib.suppress(SystemExit):
+        assert main([*arguments, *more]) == 2
+    assert not Path("train.yaml").exists()
+    with_sweep_file(arguments)
+    with contextlib.suppress(SystemExit):
+        assert main([*arguments, *more]) == 2
+    assert Path("train.yaml").exists()  # it was there before
 
 
 @pytest.mark.parametrize("text", SCRIPTS)
@@ -106,6 +148,10 @@ def test_other_command_lines_are_unchanged(arguments):
         ([], ["no hyperparameter is given", "--metric: must be given"]),
         (["--lr", "1", "2"], ["'2' has no option before it"]),
         (["--metric", "loss:min", "--lr", "1..2"], ["--trials: must be given"]),
+        (
+            ["--metric", "foo", "--lr", "1..2", "--trials", "3"],
+            ["--metric: the direction of 'foo' is unknown; write --metric foo:min"],
+        ),
         (["--metric", "loss:low", "--lr", "1..2", "--trials", "3"], ["objective.mode: "]),
     ],
 )

@@ -30,8 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else list(arguments)
     options = argparse.Namespace(json="--json" in words, debug="--debug" in words)
     try:
-        options = parser().parse_args(scripts.with_sweep_file(words))
-        code: int = options.verb(options)
+        with scripts.with_sweep_file(words) as arguments:
+            options = parser().parse_args(arguments)
+            code: int = options.verb(options)
     except TunerError as error:
         if options.debug:
             raise

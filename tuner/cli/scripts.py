@@ -5,6 +5,7 @@ The command line is written as a sweep file, which is then run like any other.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -14,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from tuner.cli.parsing import CommandParser
-from tuner.errors import Problem, SpecError
+from tuner.errors import Problem, SpecError, TunerError
 from tuner.hints import flow
+from tuner.spec import ALIKE, nearest
+from tuner.synonyms import mode_of, squeezed
 from tuner.yaml12 import read_scalar
 
 _SWEEPS = (".yaml", ".yml", ".json")
@@ -30,27 +33,39 @@ _PASSED |= {"--verbose": False, "--json": False, "--debug": False}
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _RANGE = re.compile(rf"({_NUMBER})\.\.({_NUMBER})((?::[a-z]+(?:={_NUMBER})?)*)")
 
+_DASHED_RANGE = re.compile(rf"({_NUMBER})\s*(?:-|:|~| to )\s*({_NUMBER})")
+"""A text that reads like a range, but is none."""
+
 _FORMS = "must be a range such as 1e-4..1e-1:log, options such as 16,32,64, or one value"
 
 
-def with_sweep_file(arguments: Sequence[str]) -> list[str]:
+@contextlib.contextmanager
+def with_sweep_file(arguments: Sequence[str]) -> Iterator[list[str]]:
     """Write the sweep file of ``run SCRIPT ...`` and name it instead. Other arguments are unchanged.
 
-    Raises SpecError if the options make no sweep.
+    A new file is removed if the command is refused. Raises SpecError if the options make no sweep.
     """
     place = _first_positional(arguments) if arguments[:1] == ["run"] else None
     if place is None or {"-h", "--help"} & {*arguments}:
-        return list(arguments)
+        yield list(arguments)
+        return
     script = Path(arguments[place])
     if script.suffix in _SWEEPS or (not script.suffix and not script.is_file()):
-        return list(arguments)
+        yield list(arguments)
+        return
     if not script.is_file():
         raise SpecError([Problem("", f"{script}: there is no such file (looked in {Path.cwd()})")])
     passed, others = _split([*arguments[1:place], *arguments[place + 1 :]])
     sweep = sweep_of(script, others)
-    path = _write(sweep, script)
+    path, is_new = _write(sweep, script)
     print(f"{path}: the sweep file of this command", file=sys.stderr)
-    return ["run", str(path), *passed]
+    try:
+        yield ["run", str(path), *passed]
+    except (TunerError, SystemExit):
+        if is_new:
+            path.unlink(missing_ok=True)
+            print(f"{path}: removed, because the command was refused", file=sys.stderr)
+        raise
 
 
 def sweep_of(script: Path, words: Sequence[str]) -> dict[str, Any]:
@@ -63,10 +78,16 @@ def sweep_of(script: Path, words: Sequence[str]) -> dict[str, Any]:
             space[name] = dimension(value)
         except ValueError as error:
             problems.append(Problem(f"--{name}", str(error)))
+    trainable = _trainable(script)
+    if "{args}" in trainable["command"]:
+        problems += _misspelt_options(script, [*space])
     if not space:
         problems.append(Problem("", f"no hyperparameter is given; write --NAME VALUES, which {_FORMS}"))
     if options.metric is None:
         problems.append(Problem("--metric", "must be given, such as --metric val_loss:min"))
+    elif ":" not in options.metric and mode_of(options.metric) is None:
+        what = f"the direction of '{options.metric}' is unknown"
+        problems.append(Problem("--metric", f"{what}; write --metric {options.metric}:min (or :max)"))
     if options.trials is None and options.seconds is None and "grid" not in str(options.searcher):
         problems.append(Problem("--trials", "must be given, such as --trials 32; or --seconds"))
     if problems:
@@ -75,7 +96,7 @@ def sweep_of(script: Path, words: Sequence[str]) -> dict[str, Any]:
     budget = {key: getattr(options, key) for key in ("trials", "iterations", "seconds")}
     resources = {key: getattr(options, key) for key in ("cpu", "gpu")}
     sweep = {
-        "trainable": _trainable(script),
+        "trainable": trainable,
         "space": space,
         "objective": {"metric": metric, "mode": mode} if mode else metric,
         "budget": {key: value for key, value in budget.items() if value is not None},
@@ -105,7 +126,10 @@ def dimension(text: str) -> Any:
         return {"int" if is_int else "float": [low, high], **extra}
     if re.match(rf"{_NUMBER}\.\.", text):
         raise ValueError(f"{_FORMS}, got '{text}'")
-    if text.startswith(("{", "[")):
+    if (found := _DASHED_RANGE.fullmatch(text)) and float(found[1]) < float(found[2]):
+        remedy = f"write {found[1]}..{found[2]} for a range, or \"'{text}'\" for this text itself"
+        raise ValueError(f"looks like a range; {remedy}")
+    if text.startswith(("{", "[", "'", '"')):
         return read_scalar(text)
     if "," in text:
         return {"choice": [read_scalar(part.strip()) for part in text.split(",")]}
@@ -198,15 +222,35 @@ def _trainable(script: Path) -> dict[str, Any]:
     return found
 
 
-def _write(sweep: dict[str, Any], script: Path) -> Path:
-    """Write the sweep file into the current folder, and return its path. A different file is kept."""
+def _misspelt_options(script: Path, names: Sequence[str]) -> list[Problem]:
+    """Return a problem for each option that the script's text lacks, but nearly has."""
+    text = script.read_text(encoding="utf-8", errors="replace")
+    options = {option for option in re.findall(r"""['"]--([A-Za-z][\w-]*)['"]""", text)}
+    problems = []
+    for name in names:
+        plain = name.removeprefix("no-")
+        if any(option.startswith(name) for option in options) or plain in options:  # may be shortened
+            continue
+        meant = next((each for each in options if squeezed(each) == squeezed(name)), None)
+        if (meant := meant or nearest(name, options, likeness=ALIKE)) is not None:
+            what = f"{script} has no such option; did you mean --{meant}?"
+            problems.append(Problem(f"--{name}", what))
+    return problems
+
+
+def _write(sweep: dict[str, Any], script: Path) -> tuple[Path, bool]:
+    """Write the sweep file into the current folder. Return its path, and whether it is new.
+
+    A different file is kept.
+    """
     from tuner.cluster.runner import possible_names
 
     text = "".join(_section(key, value) for key, value in sweep.items())
     paths = (Path(f"{name}.yaml") for name in possible_names(script.stem))
     path = next(path for path in paths if not path.exists() or path.read_text(encoding="utf-8") == text)
+    is_new = not path.exists()
     path.write_text(text, encoding="utf-8")
-    return path
+    return path, is_new
 
 
 def _section(key: str, value: Any) -> str:
