@@ -10,11 +10,18 @@ from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
 
 from tuner.cluster.fresh import is_fresh
 from tuner.cluster.lanes import Pool, WorkerHandle
+from tuner.errors import ClusterError
 from tuner.ray_internals.tune import RayActorManager, TrackedActor, TrackedActorTask
+from tuner.worker.gang import RankDied
 from tuner.worker.memory import MemoryLeak
 from tuner.worker.process import DeviceFull
 
 _SECONDS_BETWEEN_CHECKS = 0.1
+_START_ATTEMPTS = 6
+
+
+class StartFailed(Exception):
+    """A worker died before its trial began."""
 
 
 class LaneActors(RayActorManager):
@@ -26,6 +33,7 @@ class LaneActors(RayActorManager):
     def __init__(self, pool: Pool, *, on_leak: Callable[[MemoryLeak, str], None]) -> None:
         super().__init__(resource_manager=pool)
         self._pool = pool
+        self._failed_starts = 0  # workers that died before they were ready, since the last one that was
         self._on_leak = on_leak
 
     def _try_start_actors(self, max_actors: int | None = None) -> int:
@@ -53,13 +61,25 @@ class LaneActors(RayActorManager):
         self._actor_state_events.track_future(
             future=worker.awaited,
             on_result=lambda _: self._start(tracked, worker),
-            on_error=lambda error: self._actor_start_failed(tracked, error),
+            on_error=lambda error: self._start_failed(tracked, error),
         )
 
     def _start(self, tracked: TrackedActor, worker: WorkerHandle) -> None:
         worker.check()
         worker.is_ready = True
+        self._failed_starts = 0
         self._actor_start_resolved(tracked, worker.awaited)
+
+    def _start_failed(self, tracked: TrackedActor, error: Exception) -> None:
+        """Start the trial of a worker that died before it was ready again, unless too many have died."""
+        cause = error.cause if isinstance(error, RayTaskError) else error
+        if isinstance(cause, (RayActorError, RankDied)):
+            self._failed_starts += 1
+            if self._failed_starts >= _START_ATTEMPTS:
+                what = f"{_START_ATTEMPTS} workers in a row died before they were ready"
+                raise ClusterError(f"{what}: {str(cause).splitlines()[0].rstrip('.')}") from error
+            error = StartFailed(str(cause))
+        self._actor_start_failed(tracked, error)
 
     def _actor_task_failed(self, tracked_actor_task: TrackedActorTask, exception: Exception) -> None:
         if (lanes := lanes_held(exception)) is not None:

@@ -14,7 +14,7 @@ from ray.tune.experiment import Experiment, Trial
 from ray.tune.result import RESULT_DUPLICATE, SHOULD_CHECKPOINT
 from ray.tune.schedulers import TrialScheduler
 
-from tuner.cluster.actors import LaneActors, lanes_held
+from tuner.cluster.actors import LaneActors, StartFailed, lanes_held
 from tuner.cluster.adapters import Request, SchedulerAdapter, SearchAdapter, configure
 from tuner.cluster.checkpoints import take_checkpoints
 from tuner.cluster.driver import SweepDriver
@@ -23,7 +23,7 @@ from tuner.cluster.lanes import Pool
 from tuner.cluster.listener import Listener
 from tuner.cluster.loggers import Loggers
 from tuner.cluster.queueing import NoWaitWarning, QueueingController, is_behind
-from tuner.cluster.retries import Retries
+from tuner.cluster.retries import Retries, disturbance
 from tuner.cluster.save_times import SaveTimes
 from tuner.cluster.worker_times import WorkerTimes
 from tuner.errors import ResultsError, TrialError, TunerError
@@ -41,7 +41,6 @@ from tuner.worker.tasks import HALTED, QUESTION, SECONDS_TO_STOP
 _SECONDS_TO_CLOSE = 20  # a worker that cannot end its trial within this time is killed and replaced
 _SECONDS_BETWEEN_CHECKS = 0.2
 _SECONDS_BETWEEN_TIDYINGS = 1.0
-
 _TIMES_TOO_MANY = 3  # a trial that met full device memory this often gets a worker for itself
 
 Saves = Literal["on demand", "by itself", "never"]
@@ -140,7 +139,7 @@ class Controller(QueueingController):
             self.step()
 
     def close(self, *, enough: Callable[[], bool]) -> None:
-        """Kill all workers and close all loggers. First let ended trials clean up, until ``enough()``."""
+        """Let ended trials clean up, until ``enough()``. Then kill all workers and close all loggers."""
         seconds = SECONDS_TO_STOP + self._driver.sweep.trainable.seconds_to_stop()
         self._actor_manager.await_closing(seconds=seconds, enough=enough)
         self._actor_manager.cleanup()
@@ -151,7 +150,7 @@ class Controller(QueueingController):
         return bool(self._driver.state.is_closed and all(trial.is_finished() for trial in self._live_trials))
 
     def checkpoint(self, force: bool = False, wait: bool = False) -> None:
-        """Do nothing. The journal contains the sweep's state, which Ray's snapshots cannot restore."""
+        """Do nothing: the journal contains the sweep's state."""
 
     @property
     def gpu_seconds(self) -> float:
@@ -243,16 +242,13 @@ class Controller(QueueingController):
             self._log(trial, result)
         if shared := self._retries.progressed(number, result["training_iteration"]):
             self._pool.keep_apart()
-            apart = "each trial now gets a new process (resources.isolation: process)"
-            what = f"trials fail because other trials ran in the same process: {shared}"
-            self._driver.notes.append(f"{what}; {apart}")
+            self._driver.notes.append(disturbance(shared))
         if result["done"]:  # Ray ends the trial without asking a scheduler
             return super()._process_trial_result(trial, result)
         self._scheduler_alg.actions[number] = action
         if action is not Action.CONTINUE or result.get(SHOULD_CHECKPOINT) or trial.is_saving:
             return super()._process_trial_result(trial, result)
-        # Most results have no consequence. This shortcut saves the 0.2 ms that Ray needs for each.
-        trial.update_last_result(result)
+        trial.update_last_result(result)  # most results have no consequence; this saves 0.2 ms for each
         self._queue_decision(trial, TrialScheduler.CONTINUE)
         return TrialScheduler.CONTINUE
 
@@ -341,6 +337,10 @@ class Controller(QueueingController):
             return
         if isinstance(cause := _cause(exception), StorageFailed):
             raise ResultsError(str(cause))
+        if isinstance(exception, StartFailed):
+            self._driver.lost(number, str(exception), died=False)
+            self._try_recover(trial, exception)
+            return
         if (lanes := lanes_held(exception)) is not None:
             self._driver.lost(number, self._explain(exception), lanes=lanes)
             if self._driver.state.trials[number].times_too_many >= _TIMES_TOO_MANY:

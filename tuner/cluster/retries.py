@@ -78,3 +78,9 @@ def _signature(error: str) -> str | None:
     file, line = places[-1]
     named = error.strip().splitlines()[-1].partition(":")[0]
     return f"{named} ({file}, line {line})"
+
+
+def disturbance(errors: str) -> str:
+    """Return a note for the user that trials with these errors disturb each other."""
+    what = f"trials fail because other trials ran in the same process: {errors}"
+    return f"{what}; each trial now gets a new process (resources.isolation: process)"

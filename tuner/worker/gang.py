@@ -74,7 +74,10 @@ class GangLeader(Rank):
         """Prepare for trials, and wait until the ``members`` are ready too."""
         self._folder = None if results is None else Path(results.folder)
         waiting = [_answer(member.ready.remote(shared, results)) for member in members]
-        own, *others = await asyncio.gather(super().ready(shared, results), *waiting)
+        try:
+            own, *others = await asyncio.gather(super().ready(shared, results), *waiting)
+        except RayActorError as error:
+            raise RankDied(f"a process of the gang died while it started: {self._why_died(error)}") from None
         order = by_machine([own, *others])
         self._members = [members[number - 1] for number in order[1:]]
         place: Place = replace(own, members=tuple(others[number - 1] for number in order[1:]))
@@ -212,13 +215,15 @@ class GangLeader(Rank):
         rank = first_cause(failures)
         return self._explained(rank, failures[rank])
 
+    def _why_died(self, error: RayActorError) -> str:
+        return str(error) if self._folder is None else crash_report.read(self._folder, error)
+
     def _explained(self, rank: int, error: BaseException) -> TrialError:
         if rank == 0:
             return error if isinstance(error, TrialError) else TrialError(str(error))
         name = f"rank {rank} of {len(self._members) + 1}, on {self._place.members[rank - 1].node}"
         if isinstance(error, RayActorError):
-            why = str(error) if self._folder is None else crash_report.read(self._folder, error)
-            return RankDied(f"{name}: {why}")
+            return RankDied(f"{name}: {self._why_died(error)}")
         cause = error.cause if isinstance(error, RayTaskError) else error
         return TrialError(f"{name}:\n{cause}")
 
