@@ -94,13 +94,13 @@ def test_metadata_is_routed_to_those_that_request_it():
 @parametrize_with_checks(
     [
         grid(LogisticRegression(), {"C": [0.1, 1.0]}, cv=2, error_score="raise"),
-        grid(
+        TunerSearchCV(
             Pipeline([("pca", PCA()), ("ridge", Ridge())]),
-            {"ridge__alpha": [0.1, 1.0]},
+            {"ridge__alpha": Float(0.1, 1.0)},
+            n_trials=2,
             cv=2,
             error_score="raise",
         ),
-        TunerSearchCV(Ridge(), {"alpha": Float(0.1, 1.0)}, n_trials=2, cv=2, error_score="raise"),
     ],
     # scikit-learn expects the same failure of GridSearchCV.
     expected_failed_checks=lambda search: (

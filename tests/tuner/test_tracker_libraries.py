@@ -15,7 +15,7 @@ from tuner import Report
 from tuner.journal import FILE_NAME
 from tuner.logger import LoggerSpec, TrackerSpec
 from tuner.trackers.position import Position
-from tuner.trackers.process import Message, TrackerProcess
+from tuner.trackers.process import TrackerProcess
 from tuner.trackers.sender import Sender
 
 # Libraries warn about their own use of other libraries.
@@ -72,11 +72,6 @@ def tracker_of(logger: LoggerSpec) -> TrackerSpec:
     return present(logger.tracker())
 
 
-def send(logger: LoggerSpec, folder: Path) -> Message:
-    process = TrackerProcess(folder, logger, follows=False, hear=lambda message: None)
-    return process.wait(100)
-
-
 def send_here(logger: LoggerSpec, folder: Path) -> int:
     """Send a sweep from this process, and return the number of batches."""
     spec, identity = tracker_of(logger), identity_of(folder)
@@ -106,9 +101,9 @@ def test_a_process_that_is_killed_again_and_again_sends_nothing_twice(
     if logger.settings.get("tracking_uri", "").startswith("file:"):
         pytest.skip("MLflow writes the files of this store in place, so a kill can leave it unreadable")
     folder = recorded("pbt", tmp_path)
-    kills = [killed_while_sending(logger, folder, delay=delay) for delay in (0.0, 0.1, 0.3)]
+    kills = [killed_while_sending(logger, folder, delay=delay) for delay in (0.0, 0.2)]
     assert any(kills)
-    assert send(logger, folder).about == "done"
+    assert send_here(logger, folder) > 0
     check(logger, folder)
 
 
