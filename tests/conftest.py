@@ -91,12 +91,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[str]:
-    """Start a local Ray with four CPUs, shared by all tests that need no other; yield its address."""
+    """Start a local Ray with four CPUs, shared by all tests that need no other; yield its address.
+
+    With 4 GiB, tests of leaks need not fill more memory than the smallest step that counts as growth.
+    """
     import ray
 
     from tuner.cluster import connection
 
-    with connection.connected(None, verbose=False, num_cpus=4):
+    with connection.connected(None, verbose=False, num_cpus=4, memory=4 * 2**30):
         yield ray.get_runtime_context().gcs_address
 
 

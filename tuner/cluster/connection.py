@@ -51,21 +51,23 @@ _SECONDS_BETWEEN_MESSAGES = 15.0
 
 
 @contextlib.contextmanager
-def connected(address: str | None, *, verbose: bool, num_cpus: int | None = None) -> Iterator[None]:
+def connected(
+    address: str | None, *, verbose: bool, num_cpus: int | None = None, memory: int | None = None
+) -> Iterator[None]:
     """Connect to a Ray cluster: one already joined, the one at ``address``, or else a new local one.
 
-    ``num_cpus`` is the number of CPUs of a new local cluster; ``None`` means all CPUs of the machine. At the
-    end, the context leaves a cluster that it joined and stops one that it started. Raises ClusterError if the
-    connection fails.
+    ``num_cpus`` is the number of CPUs of a new local cluster, and ``memory`` its memory in bytes; ``None``
+    means all of the machine. At the end, the context leaves a cluster that it joined and stops one that it
+    started. Raises ClusterError if the connection fails.
     """
-    with connecting(address, verbose=verbose, num_cpus=num_cpus) as ready:
+    with connecting(address, verbose=verbose, num_cpus=num_cpus, memory=memory) as ready:
         ready()
         yield
 
 
 @contextlib.contextmanager
 def connecting(
-    address: str | None, *, verbose: bool, num_cpus: int | None = None
+    address: str | None, *, verbose: bool, num_cpus: int | None = None, memory: int | None = None
 ) -> Iterator[Callable[[], None]]:
     """Do the same in the background. Call the context's value to wait for the connection."""
     with contextlib.ExitStack() as at_exit, warnings.catch_warnings():
@@ -88,7 +90,7 @@ def connecting(
         # Ray reads its environment at import, and a trainable's module may have imported it earlier.
         ray._raylet.Config.initialize("")
         _check_address(address)
-        connection = _Connection(address, verbose=verbose, num_cpus=num_cpus)
+        connection = _Connection(address, verbose=verbose, num_cpus=num_cpus, memory=memory)
         at_exit.callback(connection.leave)
         connection.start()
         yield connection.wait
@@ -104,9 +106,12 @@ class _Connection(threading.Thread):
     Linux kills Ray's processes when the thread that started them ends, so this thread lives as long as Ray.
     """
 
-    def __init__(self, address: str | None, *, verbose: bool, num_cpus: int | None) -> None:
+    def __init__(
+        self, address: str | None, *, verbose: bool, num_cpus: int | None, memory: int | None
+    ) -> None:
         super().__init__(name="ray", daemon=True)
-        self._address, self._verbose, self._num_cpus = address, verbose, num_cpus
+        self._address, self._verbose = address, verbose
+        self._num_cpus, self._memory = num_cpus, memory
         self._is_done, self._may_leave = threading.Event(), threading.Event()
         self._error: Exception | None = None
 
@@ -135,6 +140,7 @@ class _Connection(threading.Thread):
                 address=self._address or "local",
                 job_config=ray.job_config.JobConfig(_py_driver_sys_path=_user_folders()),
                 num_cpus=self._num_cpus,
+                _memory=self._memory,
                 include_dashboard=False if self._address is None else None,
                 log_to_driver=self._verbose,
                 logging_level=logging.INFO if self._verbose else logging.CRITICAL,
