@@ -200,6 +200,12 @@ CAPABILITIES: tuple[type, ...] = (
 )
 
 
+def verbs(trainable: Any) -> list[str]:
+    """Return those of ``evaluate`` and ``export`` that a trainable supports."""
+    capabilities = {"evaluate": CanBeEvaluated, "export": Exports}
+    return [verb for verb, capability in capabilities.items() if isinstance(trainable, capability)]
+
+
 def members(capability: type) -> tuple[str, ...]:
     """Return the names of a protocol's members."""
     own = {**inspect.get_annotations(capability), **vars(capability)}

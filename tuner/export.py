@@ -39,7 +39,8 @@ def export(folder: str | Path, out_dir: str | Path, *, trust: bool = False) -> P
     with within(report.started_in):
         trainable: Any = spec.load()
     if not isinstance(trainable, Exports):
-        what = f"cannot export '{spec.name}': its class must have export(checkpoint_dir, out_dir)"
+        needs = "its class must have export(checkpoint_dir, out_dir)"
+        what = f"cannot export '{spec.name}': {needs}; its files are in the checkpoint {checkpoint}"
         raise SpecError([Problem("trainable", what)])
     if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
         raise ResultsError(f"--out: {out_dir} already exists; choose another name or remove it")

@@ -351,7 +351,10 @@ class TrainableSpec(Spec):
         trainable = self.load()
         if not isinstance(trainable, contract.CanBeEvaluated):
             needs = "its class must have 'repeated' and 'final' (tuner.contract.CanBeEvaluated)"
-            raise SpecError([Problem("trainable", f"cannot evaluate '{self.name}': {needs}")])
+            instead = "for a function or script, run the best configuration again with other seeds"
+            how = "tuner report DIR --replay > best.yaml, then tuner run best.yaml --set budget.trials=5"
+            what = f"{needs}; {instead}: {how}"
+            raise SpecError([Problem("trainable", f"cannot evaluate '{self.name}': {what}")])
         try:
             return getattr(trainable, method)(dict(self.settings), **arguments)
         except ValueError as error:

@@ -46,6 +46,7 @@ class Writer:
         objective = {"metric": "accuracy", "mode": mode}
         sweep = {
             "name": "digits",
+            "trainable": "mlp",
             "space": space,
             "objective": objective,
             "budget": {"iterations": iterations},
@@ -478,7 +479,7 @@ def test_the_summary_of_a_running_sweep_says_so_far(writer: Writer) -> None:
     assert text.startswith(
         "No trial has finished.\nbest accuracy so far: 0.7 (max), trial 00000, iteration 1 of 1\n"
     )
-    assert "ended       not yet: it is running or was killed\n" in text
+    assert "ended       not yet: it is running\n" in text
 
 
 def test_if_all_trials_failed_the_summary_names_the_most_common_error(writer: Writer) -> None:
@@ -504,12 +505,65 @@ def test_a_failed_trial_that_led_is_named(writer: Writer) -> None:
     assert "failed      trial 00001 reached accuracy 0.9 in iteration 2 before its error\n" in text
 
 
+def test_a_sweep_that_no_process_runs_is_not_running(writer: Writer) -> None:
+    writer.sweep()
+    writer.start(0)
+    writer.results(0, 0.7)
+    assert "running" in renderings.table(writer.read())
+    writer.journal.close()
+    report = writer.read()
+    command = f"tuner resume {report.folder}"
+    assert f"the sweep was killed: no process runs it; continue with: {command}" in renderings.table(report)
+    assert re.search(r"^00000 +interrupted", renderings.table(report), re.MULTILINE)
+    text = renderings.summary(report)
+    assert "ended       it was killed: no process runs it\n" in text
+    assert text.endswith(f"continue    {command}\n")
+    assert "killed or interrupted: this page shows" in page(report)
+    assert f"tuner resume {report.folder.name}" in page(report)
+
+
+def test_an_object_of_a_script_is_resumed_in_python(writer: Writer) -> None:
+    sweep = {"name": "s", "space": {}, "objective": {"metric": "a", "mode": "max"}}
+    put(writer.journal, "sweep", sweep={**sweep, "trainable": {"kind": "__main__:train"}}, importable=False)
+    report = writer.finish("interrupted")
+    code = f"in Python, tuner.resume('{report.folder}', trainable=train)"
+    assert renderings.summary(report).endswith(f"continue    {code}\n")
+    assert f"in Python, tuner.resume(&#x27;{report.folder.name}&#x27;, trainable=train)" in page(report)
+
+
+@pytest.mark.parametrize(
+    ("kind", "verbs", "expected"),
+    [
+        ("mlp", None, ["evaluate", "export"]),
+        ("command", None, []),
+        ("train.py:train", None, []),
+        ("train.py:Net", ["export"], ["export"]),
+        ("mlp", [], []),
+    ],
+)
+def test_the_page_offers_only_what_the_trainable_supports(
+    writer: Writer, kind: str, verbs: list[str] | None, expected: list[str]
+) -> None:
+    sweep = {"name": "s", "space": {}, "objective": {"metric": "a", "mode": "max"}}
+    put(writer.journal, "sweep", sweep={**sweep, "trainable": {"kind": kind}}, verbs=verbs)
+    for trial in (0, 1):
+        writer.start(trial)
+        writer.results(trial, 0.7)
+        (writer.folder / "checkpoints" / f"{trial:05d}" / "1").mkdir(parents=True)
+        path = f"checkpoints/{trial:05d}/1"
+        put(writer.journal, "checkpoint", trial, path=path, iteration=1, best=path)
+        writer.end(trial)
+    drawn = page(writer.finish())
+    assert [verb for verb in ("evaluate", "export") if f"tuner {verb}" in drawn] == expected
+
+
 def test_an_empty_sweep_has_every_rendering(writer: Writer) -> None:
     writer.sweep()
     report = writer.finish("interrupted")
     assert json.loads(renderings.json(report))["trials"] == []
     assert renderings.csv(report).splitlines() == [",".join(report.columns())]
-    assert renderings.table(report) == "no trials yet\n"
+    unfinished = f"the sweep was interrupted; continue with: tuner resume {report.folder}\n"
+    assert renderings.table(report) == f"no trials yet\n{unfinished}"
     assert renderings.summary(report).startswith("No trial finished.\n\ntrials      none\n")
     assert "No trial has reported a result." in page(report)
     assert list(report.table().columns) == report.columns()

@@ -688,7 +688,7 @@ def test_the_winner_after_repeats_is_shown_next_to_the_claimed_best(writer: Writ
 @pytest.mark.parametrize(
     ("reason", "present", "absent"),
     [
-        (None, {"resume", "evaluate", "report"}, {"export"}),
+        (None, {"evaluate", "report"}, {"resume", "export"}),
         ("interrupted", {"resume", "evaluate"}, {"export"}),
         ("trials", {"evaluate", "report"}, {"resume", "export"}),
     ],

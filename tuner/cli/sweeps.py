@@ -117,7 +117,7 @@ def _stop(options: argparse.Namespace) -> int:
     if options.json:
         print_json({"results": options.results, "pid": pid})
     else:
-        print(f"{options.results}: process {pid} saves its running trials and ends")
+        print(f"{options.results}: process {pid} ends its running trials; tuner resume continues the sweep")
     return OK
 
 

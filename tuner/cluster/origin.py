@@ -19,7 +19,13 @@ PLACE = ("out",)
 
 
 def beginning(
-    sweep: Sweep, sweep_id: str, *, began: float | None = None, code: Any = None, importable: Any = None
+    sweep: Sweep,
+    sweep_id: str,
+    *,
+    began: float | None = None,
+    code: Any = None,
+    importable: Any = None,
+    verbs: Any = None,
 ) -> SweepBegan:
     """Return a journal's first event. The arguments are fields of ``SweepBegan``."""
     content = {name: value for name, value in sweep.to_dict().items() if name not in PLACE}
@@ -33,6 +39,7 @@ def beginning(
         signature=signature(content, sweep_id, os.getcwd()),
         code=code,
         importable=importable,
+        verbs=verbs,
     )
 
 

@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tuner
+from tuner import contract
 from tuner.cluster import connection
 from tuner.cluster.log import log, written
 from tuner.cluster.origin import PLACE, beginning
 from tuner.cluster.page import LivePage
 from tuner.cluster.progress import Progress, chosen
+from tuner.cluster.taken import remedy
 from tuner.cluster.tracking import Tracking
 from tuner.code.fingerprint import fingerprint
 from tuner.code.importing import import_tune, importing
@@ -105,6 +107,7 @@ def run(
         about = {
             "code": fingerprint(begun.trainable.load(), begun.trainable.files()),
             "importable": begun.trainable.is_importable(),
+            "verbs": contract.verbs(begun.trainable.load()),
         }
         journal.write(beginning(begun, sweep_id, began=began, **about))
         return Begun(begun, folder, journal)
@@ -274,7 +277,8 @@ def _drive(
                 progress.show(driver)
         if state.reason == "interrupted":
             deadline = time.monotonic() + _SECONDS_TO_SAVE
-            driver.notes.append("interrupted: saving running trials; press Ctrl-C again to end immediately")
+            what = "saving" if sweep.trainable.seems_to_save() else "ending"
+            driver.notes.append(f"interrupted: {what} running trials; press Ctrl-C again to end immediately")
             if progress is not None:
                 progress.show(driver)
             controller.wind_up(enough=lambda: interrupted.times > 1 or time.monotonic() >= deadline)
@@ -338,7 +342,7 @@ def claim_folder(sweep: Sweep, *, exclusive: bool = False) -> tuple[Sweep, Path]
         with writing(folder):
             (folder / SWEEP_FILE).write_text(claimed.to_yaml(leave_out=PLACE), encoding="utf-8")
         return claimed, folder
-    raise ResultsError(f"name: {out / sweep.name} already exists; choose another name or remove it")
+    raise ResultsError(f"name: {out / sweep.name} already exists; {remedy(out / sweep.name)}")
 
 
 def possible_names(name: str) -> Iterator[str]:

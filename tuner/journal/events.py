@@ -126,14 +126,15 @@ class SweepBegan(Event):
     """Hashes of the trainable's files."""
     importable: Annotated[Any, rules.ANYTHING] = None
     """Whether the trainable can be found by its name alone."""
+    verbs: Annotated[Any, rules.ANYTHING] = None
+    """Those of ``evaluate`` and ``export`` that the trainable supports."""
 
     @property
     def settings(self) -> dict[str, Any]:
         """The sweep with settings that have since been renamed under their current names."""
         settings = self.sweep
         for part, before, now, _ in RENAMED:
-            old = settings.get(part)
-            if isinstance(old, dict) and before in old:
+            if isinstance(old := settings.get(part), dict) and before in old:
                 renamed = {now if key == before else key: value for key, value in old.items()}
                 settings = {**settings, part: renamed}
         return settings

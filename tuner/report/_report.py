@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuner.errors import ResultsError, SpecError
 from tuner.journal import FILE_NAME, History, TrialHistory
-from tuner.journal.events import Result
+from tuner.journal.events import Result, SweepBegan
 from tuner.journal.history import STATES, Clock, State
 from tuner.objective import Objective
 from tuner.report._evaluation import read_evaluation
 from tuner.report._hyperparameters import has_types, hyperparameters, is_searched, named
+from tuner.report._next import is_unfinished, resumption, supports
 from tuner.report._sweep import checked_sweep
 from tuner.report._trial import Trial, trial_id, trial_of
+from tuner.storage.lock import is_held
 
 if TYPE_CHECKING:
     import pandas
@@ -51,8 +53,9 @@ class Report:
     """The journal's data about each worker that was replaced for a memory leak."""
     evaluation: dict[str, Any] | None = field(default=None, repr=False)
     """The results of ``tuner evaluate``; ``None``: it did not run."""
-    started_in: Any = field(default=None, repr=False)
-    """The folder to which relative paths in the sweep refer."""
+    is_running: bool = field(default=False, repr=False)
+    """Whether a process runs the sweep now."""
+    _began: SweepBegan | None = field(default=None, repr=False)
     _clock: Clock = field(default_factory=Clock, repr=False)
     _histories: tuple[TrialHistory, ...] = field(default=(), repr=False)
 
@@ -89,8 +92,27 @@ class Report:
             ],
             leaks=[leak.to_json() for leak in history.leaks],
             evaluation=read_evaluation(folder),
-            started_in=history.began.folder if history.began else None,
+            is_running=history.reason is None and is_held(folder),
+            _began=history.began,
         )
+
+    @property
+    def started_in(self) -> Any:
+        """The folder to which relative paths in the sweep refer."""
+        return self._began.folder if self._began else None
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether the sweep was interrupted or killed, so that it can be resumed."""
+        return is_unfinished(self.reason, is_running=self.is_running)
+
+    def resumption(self, folder: str | None = None) -> str:
+        """Return the command, or the Python code, that resumes the sweep. ``folder``: its path there."""
+        return resumption(folder or self.folder, self._began)
+
+    def supports(self, verb: str) -> bool:
+        """Return whether ``evaluate`` or ``export`` works for the trainable."""
+        return supports(verb, self._began, self.sweep.get("trainable"))
 
     def best(self) -> Trial | None:
         """Return the best trial that did not fail, or ``None`` if there is none.
@@ -301,11 +323,9 @@ class Report:
         import pandas
 
         rows = self.rows()
+        columns = {name: [row[name] for row in rows] for name in self.columns()}
         return pandas.DataFrame(
-            {
-                name: pandas.Series(values, dtype=_dtype(name, values))
-                for name, values in _transpose(rows, self)
-            }
+            {name: pandas.Series(values, dtype=_dtype(name, values)) for name, values in columns.items()}
         )
 
     def _repr_html_(self) -> str:
@@ -362,10 +382,6 @@ def _restoring(space: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
 def _is_sound(trial: Trial) -> bool:
     """Return whether the trial can be among the best."""
     return trial.state != "failed" and trial.value is not None
-
-
-def _transpose(rows: list[dict[str, Any]], report: Report) -> Iterable[tuple[str, list[Any]]]:
-    return ((name, [row[name] for row in rows]) for name in report.columns())
 
 
 def _dtype(name: str, values: list[Any]) -> Any:

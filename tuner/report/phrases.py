@@ -17,7 +17,6 @@ _ESCAPES = re.compile(
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 _REASONS = {
-    None: "not yet: it is running or was killed",
     "trials": "every trial was run",
     "seconds": "budget.seconds is used up",
     "total_iterations": "budget.total_iterations is used up",
@@ -110,8 +109,10 @@ def left_behind(leaks: Sequence[Mapping[str, Any]]) -> str:
     return f"{several(len(leaks), 'worker')} replaced because trials left up to {left} in memory"
 
 
-def ended(reason: str | None, counts: Mapping[Any, int] | None = None) -> str:
+def ended(reason: str | None, counts: Mapping[Any, int] | None = None, *, is_running: bool = False) -> str:
     """Return why a sweep ended; with ``counts`` by state also how many trials failed."""
+    if reason is None:
+        return "not yet: it is running" if is_running else "it was killed: no process runs it"
     text = _REASONS.get(reason) or clean(str(reason))
     if reason != "trials" or counts is None or not counts["failed"]:
         return text

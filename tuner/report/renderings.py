@@ -89,6 +89,9 @@ def table(
         if report.trials
         else "no trials yet"
     )
+    if report.is_unfinished:
+        how = "interrupted" if report.reason else "killed: no process runs it"
+        counts += f"\nthe sweep was {how}; continue with: {report.resumption()}"
     if not shown:
         return counts + "\n"
     if len(shown) < len(report.trials):
@@ -174,8 +177,9 @@ def summary(report: Report) -> str:
     facts += [
         ("iterations", savings(report.iterations, report.iterations_without_stopping)),
         ("wall time", duration(report.seconds)),
-        ("ended", ended(report.reason, counts)),
+        ("ended", ended(report.reason, counts, is_running=report.is_running)),
         ("results", str(report.folder)),
+        *([("continue", report.resumption())] if report.is_unfinished else []),
     ]
     if failure := _commonest_error(report):
         facts.insert(1, ("errors", failure))
@@ -183,7 +187,7 @@ def summary(report: Report) -> str:
         at = f"{clean(report.objective.metric)} {short(ahead.value)} in iteration {ahead.best_iteration}"
         facts.insert(2, ("failed", f"trial {ahead.id} reached {at} before its error"))
     if report.leaks:
-        facts.insert(-3, ("memory", left_behind(report.leaks)))
+        facts.insert([name for name, _ in facts].index("wall time"), ("memory", left_behind(report.leaks)))
     lines += [f"{name:<12}{clean(value)}" for name, value in facts]
     return "\n".join(lines) + "\n"
 
@@ -323,7 +327,7 @@ def _trial_table(report: Report, trials: list[Trial], metrics: Sequence[str], *,
         line = " ".join(f"{clean(name)}={value}" for name, value in pairs.items() if value)
         drawn.add_row(
             trial.id,
-            trial.state,
+            "interrupted" if trial.state == "running" and report.is_unfinished else trial.state,
             *((["yes" if trial in front else ""]) if report.objective.others else []),
             *("" if value is None else short(value) for value in report.values(trial)),
             str(trial.iterations),

@@ -15,6 +15,7 @@ import secrets
 import signal
 import tempfile
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,17 @@ class FolderLock:
                 token = self._owner().get("token")
                 self._is_lost = token is not None and token != self.token
                 os.utime(self._path)
+
+
+def is_held(folder: Path) -> bool:
+    """Return whether a living driver holds a folder's lock. Takes no lock, and writes nothing."""
+    owner = read_owner(folder / FILE_NAME)
+    if owner.get("host") == _host():
+        return _is_alive(owner.get("pid"), owner.get("began"))
+    try:
+        return time.time() - (folder / FILE_NAME).stat().st_mtime < _SECONDS_TO_STALE
+    except FileNotFoundError:
+        return False
 
 
 def interrupt_owner(folder: Path) -> int:

@@ -40,7 +40,8 @@ def _status(page: PageData) -> str:
     if page.has_ended:
         state = f"ran for {duration(page.seconds)}"
     else:
-        state = f"running, or killed: this page shows the first {duration(page.seconds)}"
+        how = "running" if page.is_running else "killed or interrupted"
+        state = f"{how}: this page shows the first {duration(page.seconds)}"
     return f'<p class="soft">Started {started}; {state}.</p>'
 
 
@@ -67,7 +68,10 @@ def _honest(page: PageData) -> str:
     if found is None:
         if len(page.objectives) > 1 or len(page.trials) < 2:
             return ""
-        what = "The best of many noisy values is optimistic; <code>tuner evaluate</code> measures it again."
+        remedy = "run its configuration again with other seeds."
+        if page.can_be_evaluated:
+            remedy = "<code>tuner evaluate</code> measures it again."
+        what = f"The best of many noisy values is optimistic; {remedy}"
         return f'<p class="soft">{what}</p>'
     chosen = next(each for each in found["candidates"] if each["trial"] == found["chosen"])
     test = found["test"]

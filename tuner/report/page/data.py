@@ -166,6 +166,9 @@ class PageData:
     seconds: float
     reason: str | None
     """Why the sweep ended; ``None``: it is running, or was killed."""
+    is_running: bool
+    can_be_evaluated: bool
+    """Whether ``tuner evaluate`` works for the trainable."""
     objectives: tuple[ObjectiveData, ...]
     counts: dict[State, int]
     facts: tuple[tuple[str, str], ...]

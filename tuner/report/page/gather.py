@@ -56,6 +56,8 @@ def page_data(report: Report, *, with_importances: bool = True) -> PageData:
         started=report.start,
         seconds=report.seconds,
         reason=report.reason,
+        is_running=report.is_running,
+        can_be_evaluated=report.supports("evaluate"),
         objectives=objectives,
         counts=report.counts(),
         facts=tuple(_facts(report)),
@@ -113,7 +115,7 @@ def _facts(report: Report) -> Iterable[tuple[str, str]]:
     if report.leaks:
         yield "Memory", left_behind(report.leaks)
     yield "Wall time", duration(report.seconds)
-    yield "Ended", ended(report.reason, report.counts())
+    yield "Ended", ended(report.reason, report.counts(), is_running=report.is_running)
 
 
 def _config(config: Mapping[str, Any], lists: Collection[str]) -> dict[str, Any]:
@@ -177,19 +179,19 @@ def _commands(report: Report, best: Trial | None, *, is_scheduled: bool) -> Iter
     ``is_scheduled``: whether a decision changed the state of a trial.
     """
     folder = clean(report.folder.name or "DIR")
-    if report.reason in (None, "interrupted"):
-        yield CommandData(f"tuner resume {folder}", "continue the sweep if nothing runs it any more")
+    if report.is_unfinished:
+        yield CommandData(report.resumption(folder), "continue the sweep")
     if report.reason is None:
         command = f"tuner report {folder} --format html > report.html"
         yield CommandData(command, "write this page as it is now")
     is_fixed = best is not None and not best.changes  # other configurations cannot be repeated
-    if is_fixed and report.evaluation is None and not report.objective.others:
+    if report.supports("evaluate") and is_fixed and report.evaluation is None and not report.objective.others:
         what = "repeat the best configurations with fresh seeds, and score the winner on test rows, if any"
         yield CommandData(f"tuner evaluate {folder}", what)
-    if best is not None and best.checkpoint is not None:
+    if report.supports("export") and best is not None and best.checkpoint is not None:
         yield CommandData(f"tuner export {folder} --out model", "write the best model for use elsewhere")
     if best is not None:
-        what = "write a sweep that trains the best trial's schedule once more"
+        what = "write a sweep that trains the best trial's configuration once more"
         yield CommandData(f"tuner report {folder} --replay > replay.yaml", what)
     if any(trial.state == "failed" for trial in report.trials):
         yield CommandData(f"tuner report {folder} --errors", "print every traceback")
