@@ -70,6 +70,7 @@ class Uneven(nn.Module):
         super().__init__()
         self.used, self.unused = nn.Linear(features, outputs), nn.Linear(features, outputs)
         self.register_buffer("largest", torch.zeros(()))
+        self.register_buffer("places", torch.arange(3).expand(2, 3), persistent=False)
         self.draws: list[float] = []
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
@@ -377,6 +378,17 @@ def test_what_several_processes_cannot_train_is_refused_before_training(gang, me
         gang.run(2, curve, cls, {**WINE, **config})
     [alone] = gang.run(1, curve, MLP, WINE, epochs=1)  # the ranks are ready for the next trial
     assert math.isfinite(alone[0]["val_loss"])
+
+
+def test_sampled_trials_wait_for_no_other_process(monkeypatch):
+    for name, value in {
+        "WORLD_SIZE": "2",
+        "RANK": "0",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": "1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    assert MLP.fitting([WINE, {**WINE, "lr": 0.1}]) == 2
 
 
 def test_ranks_come_from_the_environment():

@@ -47,10 +47,19 @@ class SharedForward:
         for norm in self._norms:
             norm.is_counted = own > 0
         for module, name in self._buffers:
-            distributed.broadcast(getattr(module, name), src=0)
+            _copy_from_first(getattr(module, name))
         own_outputs = self._forward(rows)
         outputs: Tensor = _Gathered.apply(own_outputs, counts, self._group.rank)  # type: ignore[no-untyped-call]
         return outputs
+
+
+def _copy_from_first(buffer: Tensor) -> None:
+    """Give a buffer the values of rank 0."""
+    sent = buffer.contiguous()
+    distributed.broadcast(sent, src=0)
+    # An expanded tensor cannot be written to, but it never changes either.
+    if sent is not buffer and not torch.equal(sent, buffer):
+        buffer.copy_(sent)
 
 
 class _Gathered(torch.autograd.Function):

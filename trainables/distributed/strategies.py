@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -61,24 +60,17 @@ def _copied(network: nn.Module, group: Group, config: TrainingConfig) -> Executi
     """Let each process hold the whole network. Gradients are averaged during the backward pass."""
     network = network.to(group.device)
     uses_all = all(type(each).__module__.startswith(_USE_ALL_PARAMETERS) for each in network.modules())
-    options: dict[str, Any] = {_sync_buffers(): False}  # SharedForward does
-    parallel = DistributedDataParallel(
-        torch.compile(network) if config.compile else network,
-        find_unused_parameters=not uses_all,
-        **options,
-    )
+    trained: Any = torch.compile(network) if config.compile else network
+    # SharedForward copies the buffers that need it.
+    ignore: Any = DistributedDataParallel._set_params_and_buffers_to_ignore_for_model
+    ignore(trained, [name for name, _ in trained.named_buffers()])
+    parallel = DistributedDataParallel(trained, find_unused_parameters=not uses_all)
     return Execution(
         network=network,
         forward=SharedForward(parallel, network, group),
         predict=SharedForward(network, network, group),
         rules=GradientRules,
     )
-
-
-def _sync_buffers() -> str:
-    """Return the name of the option that copies buffers in each forward pass, which torch 2.13 renamed."""
-    new = "forward_sync_buffers"
-    return new if new in inspect.signature(DistributedDataParallel).parameters else "broadcast_buffers"
 
 
 def _sharded(network: nn.Module, group: Group, config: TrainingConfig) -> Execution:

@@ -57,6 +57,9 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
     _group: Group | None = None
     """The processes that train the trial together; ``None``: this process alone."""
 
+    _is_sample = False
+    """Whether no epoch follows. Other processes do not then set up the trial."""
+
     Config: ClassVar[type[TrainingConfig]] = TrainingConfig
     Settings: ClassVar[type[SplitSettings]] = NetworkSettings
     most_gpus: ClassVar[int] = 1
@@ -255,7 +258,7 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
         from trainables.distributed.ranks import Ranks
 
         self._leave()
-        ranks = None if self._has_own_step() else Ranks.of_environment()
+        ranks = None if self._is_sample or self._has_own_step() else Ranks.of_environment()
         if ranks is not None:
             from trainables.distributed import group
 
@@ -298,6 +301,7 @@ class TorchTrainable(SharedRows, HeldOut, Trainable):
         for config in configs:
             trial = cls.__new__(cls)
             trial._trial_info = None  # Ray's own set-up would create folders for the trial
+            trial._is_sample = True
             try:
                 trial.setup(dict(config))
             except Exception as error:
