@@ -20,6 +20,7 @@ from tests.tuner.journal_rows import put
 from tuner.errors import ResultsError
 from tuner.journal import Journal
 from tuner.report import Report, renderings
+from tuner.report.page.gather import page_data
 
 SPACE = {
     "lr": {"float": [1e-4, 1.0], "log": True},
@@ -379,7 +380,7 @@ def test_the_table_shows_the_best_first_and_the_number_of_trials(mixed: Report) 
     lines = renderings.table(mixed, limit=2).splitlines()
     assert [line.split()[0] for line in lines[2:4]] == ["00000", "00001"]
     assert "0.1235" in lines[2]
-    assert lines[-1] == "the best 2 of 4 trials: 1 completed, 1 stopped, 1 failed, 1 paused"
+    assert lines[-2] == "the best 2 of 4 trials: 1 completed, 1 stopped, 1 failed, 1 paused"
 
 
 def test_the_table_lists_failed_trials_last_whatever_their_value(mixed: Report) -> None:
@@ -434,13 +435,14 @@ def test_the_summary_shows_outcome_counts_and_next_steps(mixed: Report) -> None:
         f"checkpoint  {mixed.folder}/checkpoints/00000/3\n"
         "\n"
         "trials      4: 1 completed, 1 stopped, 1 failed, 1 paused\n"
-        "errors      ValueError: loss is nan\n"
+        "errors      ValueError: loss is nan at x.py:3\n"
         "failed      trial 00002 reached accuracy 0.99 in iteration 1 before its error\n"
         "unfinished  1 paused when the sweep ended\n"
         "iterations  6, against 14 without early stopping (43%)\n"
         "wall time   22.0 s\n"
         "ended       every trial was run; 1 of 4 failed\n"
         f"results     {mixed.folder}\n"
+        f"tracebacks  tuner report {mixed.folder} --errors\n"
     )
 
 
@@ -492,7 +494,7 @@ def test_if_all_trials_failed_the_summary_names_the_most_common_error(writer: Wr
     assert report.to_dict()["best"] is None
     text = renderings.summary(report)
     assert text.startswith("No trial finished.\n\ntrials      3: 3 failed\n")
-    assert "errors      ValueError: loss is nan (2 of 3 failed trials)\n" in text
+    assert "errors      ValueError: loss is nan at x.py:3 (2 of 3 failed trials)\n" in text
     assert "No trial has a value of accuracy." in page(report)
 
 
@@ -555,6 +557,36 @@ def test_the_page_offers_only_what_the_trainable_supports(
         writer.end(trial)
     drawn = page(writer.finish())
     assert [verb for verb in ("evaluate", "export") if f"tuner {verb}" in drawn] == expected
+
+
+def failing(writer: Writer, *causes: str, file: str = "/home/me/train.py") -> Report:
+    """Return a finished sweep whose trials failed, in code of the user that calls a library."""
+    writer.sweep(space={"learning_rate": {"float": [0, 1]}, "hidden": 3})
+    library = '  File "/usr/lib/python3.11/json/x.py", line 1, in f'
+    for number, cause in enumerate(causes):
+        error = f'Traceback:\n  File "{file}", line 8, in train\n{library}\n{cause}\n'
+        writer.start(number, {"learning_rate": 0.1, "hidden": 3})
+        writer.end(number, "failed", error)
+    return writer.finish()
+
+
+def test_an_error_has_its_place_a_hint_and_the_command_for_tracebacks(writer: Writer) -> None:
+    report = failing(writer, "KeyError: 'lr'", "KeyError: 'lr'")
+    cause = "KeyError: 'lr' at train.py:8; the space has no 'lr'; did you mean 'learning_rate'?"
+    command = f"tuner report {report.folder} --errors"
+    summary, table = renderings.summary(report), renderings.table(report)
+    assert f"errors      {cause}\n" in summary
+    assert f"tracebacks  {command}\n" in summary
+    assert table.endswith(f"\nerrors: {cause} (--errors shows tracebacks)\n")
+
+
+def test_errors_that_differ_in_numbers_are_one_kind(writer: Writer) -> None:
+    causes = ["ValueError: loss 0.25 at step 3", "RuntimeError: x", "ValueError: loss 1e-05 at step 11"]
+    report = failing(writer, *causes)
+    assert "errors      ValueError: loss 0.25 at step 3 at train.py:8 (2 of 3 failed trials)\n" in (
+        renderings.summary(report)
+    )
+    assert [(error.count, error.trial) for error in page_data(report).errors] == [(2, 0), (1, 1)]
 
 
 def test_an_empty_sweep_has_every_rendering(writer: Writer) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from csv import writer
 from io import StringIO
@@ -11,6 +10,7 @@ from json import dumps
 from typing import TYPE_CHECKING, Any
 
 from tuner.report import _evaluation
+from tuner.report._errors import commonest, tracebacks
 from tuner.report._report import CHANGES, Report
 from tuner.report._trial import Trial, checkpoint, reached_at
 from tuner.report.page import html
@@ -92,6 +92,8 @@ def table(
     if report.is_unfinished:
         how = "interrupted" if report.reason else "killed: no process runs it"
         counts += f"\nthe sweep was {how}; continue with: {report.resumption()}"
+    if failure := commonest(report):
+        counts += f"\nerrors: {clean(failure)} (--errors shows tracebacks)"
     if not shown:
         return counts + "\n"
     if len(shown) < len(report.trials):
@@ -181,8 +183,9 @@ def summary(report: Report) -> str:
         ("results", str(report.folder)),
         *([("continue", report.resumption())] if report.is_unfinished else []),
     ]
-    if failure := _commonest_error(report):
+    if failure := commonest(report):
         facts.insert(1, ("errors", failure))
+        facts.append(("tracebacks", tracebacks(report)))
     if (ahead := _failed_ahead(report)) is not None:
         at = f"{clean(report.objective.metric)} {short(ahead.value)} in iteration {ahead.best_iteration}"
         facts.insert(2, ("failed", f"trial {ahead.id} reached {at} before its error"))
@@ -258,14 +261,6 @@ def _front_lines(report: Report) -> list[str]:
     if len(front) > _FRONT_SHOWN:
         lines.append(f"  and {len(front) - _FRONT_SHOWN} more; tuner report has all")
     return lines
-
-
-def _commonest_error(report: Report) -> str | None:
-    causes = [clean(trial.cause or NO_ERROR) for trial in report.trials if trial.state == "failed"]
-    if not causes:
-        return None
-    (cause, times), *others = Counter(causes).most_common()
-    return f"{cause} ({times:,} of {several(len(causes), 'failed trial')})" if others else cause
 
 
 def _config(trial: Trial, indent: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tuner.report._errors import groups
 from tuner.report._hyperparameters import by_place, repeated, with_places
 from tuner.report._report import CHANGES, Report
 from tuner.report._trial import Trial, checkpoint
@@ -164,13 +165,12 @@ def _checkpoint(report: Report, trial: Trial) -> str:
 
 
 def _errors(trials: Iterable[Trial]) -> Iterable[ErrorData]:
-    failed = [trial for trial in trials if trial.state == "failed"]
-    causes = Counter(trial.cause or NO_ERROR for trial in failed).most_common()
-    for cause, count in causes[:_MAX_ERRORS]:
-        first = next(trial for trial in failed if (trial.cause or NO_ERROR) == cause)
+    for group in groups(trials)[:_MAX_ERRORS]:
+        first = group[0]
+        cause = first.cause or NO_ERROR
         text = clean(first.error or cause)
         cut = "(the beginning is left out)\n…" if len(text) > _LONGEST_ERROR else ""
-        yield ErrorData(clean(cause), count, first.number, cut + text[-_LONGEST_ERROR:])
+        yield ErrorData(clean(cause), len(group), first.number, cut + text[-_LONGEST_ERROR:])
 
 
 def _commands(report: Report, best: Trial | None, *, is_scheduled: bool) -> Iterable[CommandData]:
