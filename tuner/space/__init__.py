@@ -2,11 +2,12 @@
 
 from tuner.space.architecture import Architecture, Step
 from tuner.space.choices import Choice, Ordinal
+from tuner.space.constraints import Arithmetic
 from tuner.space.dimension import Dimension, Ordered, When
 from tuner.space.encoding import Encoding
 from tuner.space.kinds import misplaced_problems
 from tuner.space.ranges import Float, Int
-from tuner.space.reading import CONSTRAINTS, RESERVED
+from tuner.space.reading import CONSTRAINTS, RESERVED, numbers_in
 from tuner.space.repeat import Repeat
 from tuner.space.search_space import Config, SearchSpace
 from tuner.space.values import decoded, is_json, same
@@ -15,6 +16,7 @@ __all__ = [
     "CONSTRAINTS",
     "RESERVED",
     "Architecture",
+    "Arithmetic",
     "Choice",
     "Config",
     "Dimension",
@@ -30,5 +32,6 @@ __all__ = [
     "decoded",
     "is_json",
     "misplaced_problems",
+    "numbers_in",
     "same",
 ]

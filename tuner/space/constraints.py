@@ -1,4 +1,7 @@
-"""``Constraint``: an arithmetic condition on hyperparameters. It is parsed, never evaluated as code."""
+"""``Constraint`` and ``Arithmetic``: a condition on hyperparameters, and a number computed from them.
+
+Both are parsed, never evaluated as code.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import ast
 import math
 import operator
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from tuner.errors import Problem, SpecError
 from tuner.space.values import same
@@ -54,28 +57,23 @@ _OF_LISTS: dict[str, Callable[..., Any]] = {"sum": sum, "max": max, "min": min}
 _WORDS = {"true": True, "false": False, "null": None}
 
 
-class Constraint:
-    """An expression such as ``hidden * depth <= 2048`` that each configuration must satisfy.
+class _Expression:
+    """An expression over hyperparameters."""
 
-    It may contain names of hyperparameters, numbers, texts, true, false and null (with ``==`` and ``!=``
-    only), ``+ - * / // % **``, comparisons, ``and``, ``or``, ``not`` and the functions abs, max, min, log,
-    log2, log10 and sqrt. A list allows sum, max, min and one value, as ``units[0]``, or ``units[-1]``
-    for the last.
-
-    A configuration that lacks one of the hyperparameters, or the place of a list, satisfies it. A
-    configuration violates it if it cannot be computed, for example because of a division by zero.
-    """
+    _kind: ClassVar[str]
+    """What it is, for errors."""
+    _example: ClassVar[str]
 
     def __init__(
         self, text: Any, *, numeric: Mapping[str, bool], lists: Mapping[str, bool] | None = None
     ) -> None:
-        """Parse ``text``. Raises SpecError if it is not a valid constraint.
+        """Parse ``text``. Raises SpecError if it is not valid.
 
         - ``numeric``: names of the hyperparameters that are no lists, and whether each is always a number
         - ``lists``: names of the lists, and whether all values of each are numbers
         """
         if not isinstance(text, str) or not text.strip():
-            raise SpecError([Problem("", f"a constraint must be an expression, got {describe(text)}")])
+            raise SpecError([Problem("", f"{self._kind} must be an expression, got {describe(text)}")])
         self.text = text
         self.names: set[str] = set()
         self._numeric = numeric
@@ -85,65 +83,17 @@ class Constraint:
         try:
             tree = ast.parse(text.strip(), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError):
-            raise self._error("is not an expression; write it like hidden * depth <= 2048") from None
-        self._holds = self._compile_truth(tree)
+            raise self._error(f"is not an expression; write it like {self._example}") from None
+        self._value = self._compile(tree)
 
     def __repr__(self) -> str:
-        return f"Constraint({self.text!r})"
+        return f"{type(self).__name__}({self.text!r})"
 
-    def holds(self, config: Mapping[str, Any]) -> bool:
-        """Return whether ``config`` satisfies the constraint, or lacks one of its hyperparameters."""
-        if not self.names <= config.keys():
-            return True
-        try:
-            return bool(self._holds(config))
-        except IndexError:  # a list is shorter
-            return True
-        except (ArithmeticError, ValueError):
-            return False
+    def _compile(self, tree: ast.expr) -> _Value:
+        raise NotImplementedError
 
     def _error(self, what: str) -> SpecError:
         return SpecError([Problem("", f"'{self.text[:60]}' {what}")])
-
-    def _compile_truth(self, node: ast.expr) -> _Value:
-        """Return a function that computes whether ``node`` holds in a configuration."""
-        match node:
-            case ast.BoolOp(op=op, values=values):
-                parts = [self._compile_truth(value) for value in values]
-                combine = all if isinstance(op, ast.And) else any
-                return lambda config: combine(part(config) for part in parts)
-            case ast.UnaryOp(op=ast.Not(), operand=operand):
-                inner = self._compile_truth(operand)
-                return lambda config: not inner(config)
-            case ast.Compare(left=left, ops=ops, comparators=comparators):
-                sides = [left, *comparators]
-                links = [
-                    self._compile_comparison(op, one, other)
-                    for op, one, other in zip(ops, sides, sides[1:], strict=False)
-                ]
-                return lambda config: all(link(config) for link in links)
-        raise self._error(f"must be a comparison, but '{ast.unparse(node)}' is neither true nor false")
-
-    def _compile_comparison(self, op: ast.cmpop, one: ast.expr, other: ast.expr) -> _Value:
-        if order := _ORDER.get(type(op)):
-            a, b = self._compile_number(one), self._compile_number(other)
-            return lambda config: order(a(config), b(config))
-        if equality := _EQUALITY.get(type(op)):
-            a, b = self._compile_value(one), self._compile_value(other)
-            return lambda config: equality(a(config), b(config))
-        raise self._error("must compare with <, <=, >, >=, == or !=")
-
-    def _compile_value(self, node: ast.expr) -> _Value:
-        """Compile a side of == or !=, which may be any value."""
-        match node:
-            case ast.Constant(value=str() | bool() | None as value):
-                return lambda config: value
-            case ast.Name(id=name) if name in _WORDS and name not in self._numeric:
-                return lambda config: _WORDS[name]
-            case ast.Name(id=name):
-                self._record_name(name)
-                return lambda config: config[name]
-        return self._compile_number(node)
 
     def _compile_number(self, node: ast.expr) -> _Value:
         """Return a function that computes the number ``node`` in a configuration."""
@@ -212,3 +162,90 @@ class Constraint:
         if name not in known:
             raise self._error(f"names an unknown hyperparameter '{name}'{did_you_mean(name, known)}")
         self.names.add(name)
+
+
+class Constraint(_Expression):
+    """An expression such as ``hidden * depth <= 2048`` that each configuration must satisfy.
+
+    It may contain names of hyperparameters, numbers, texts, true, false and null (with ``==`` and ``!=``
+    only), ``+ - * / // % **``, comparisons, ``and``, ``or``, ``not`` and the functions abs, max, min, log,
+    log2, log10 and sqrt. A list allows sum, max, min and one value, as ``units[0]``, or ``units[-1]``
+    for the last.
+
+    A configuration that lacks one of the hyperparameters, or the place of a list, satisfies it. A
+    configuration violates it if it cannot be computed, for example because of a division by zero.
+    """
+
+    _kind = "a constraint"
+    _example = "hidden * depth <= 2048"
+
+    def holds(self, config: Mapping[str, Any]) -> bool:
+        """Return whether ``config`` satisfies the constraint, or lacks one of its hyperparameters."""
+        if not self.names <= config.keys():
+            return True
+        try:
+            return bool(self._value(config))
+        except IndexError:  # a list is shorter
+            return True
+        except (ArithmeticError, ValueError):
+            return False
+
+    def _compile(self, tree: ast.expr) -> _Value:
+        return self._compile_truth(tree)
+
+    def _compile_truth(self, node: ast.expr) -> _Value:
+        """Return a function that computes whether ``node`` holds in a configuration."""
+        match node:
+            case ast.BoolOp(op=op, values=values):
+                parts = [self._compile_truth(value) for value in values]
+                combine = all if isinstance(op, ast.And) else any
+                return lambda config: combine(part(config) for part in parts)
+            case ast.UnaryOp(op=ast.Not(), operand=operand):
+                inner = self._compile_truth(operand)
+                return lambda config: not inner(config)
+            case ast.Compare(left=left, ops=ops, comparators=comparators):
+                sides = [left, *comparators]
+                links = [
+                    self._compile_comparison(op, one, other)
+                    for op, one, other in zip(ops, sides, sides[1:], strict=False)
+                ]
+                return lambda config: all(link(config) for link in links)
+        raise self._error(f"must be a comparison, but '{ast.unparse(node)}' is neither true nor false")
+
+    def _compile_comparison(self, op: ast.cmpop, one: ast.expr, other: ast.expr) -> _Value:
+        if order := _ORDER.get(type(op)):
+            a, b = self._compile_number(one), self._compile_number(other)
+            return lambda config: order(a(config), b(config))
+        if equality := _EQUALITY.get(type(op)):
+            a, b = self._compile_value(one), self._compile_value(other)
+            return lambda config: equality(a(config), b(config))
+        raise self._error("must compare with <, <=, >, >=, == or !=")
+
+    def _compile_value(self, node: ast.expr) -> _Value:
+        """Compile a side of == or !=, which may be any value."""
+        match node:
+            case ast.Constant(value=str() | bool() | None as value):
+                return lambda config: value
+            case ast.Name(id=name) if name in _WORDS and name not in self._numeric:
+                return lambda config: _WORDS[name]
+            case ast.Name(id=name):
+                self._record_name(name)
+                return lambda config: config[name]
+        return self._compile_number(node)
+
+
+class Arithmetic(_Expression):
+    """A number such as ``max(1, hidden // 512)``, in the language of ``Constraint``."""
+
+    _kind = "an amount"
+    _example = "max(1, hidden // 512)"
+
+    def of(self, config: Mapping[str, Any]) -> float:
+        """Return the number for a configuration, which must have all ``names``.
+
+        Raises ArithmeticError, ValueError or IndexError if it cannot be computed.
+        """
+        return self._value(config)  # type: ignore[no-any-return]
+
+    def _compile(self, tree: ast.expr) -> _Value:
+        return self._compile_number(tree)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -227,17 +227,10 @@ def _read_constraints(found: Entries, given: Any, unread: set[str]) -> list[Prob
     if not isinstance(given, (list, tuple)):
         remedy = f"; write [{given}]" if isinstance(given, str) else ""
         return [Problem(CONSTRAINTS, f"must be a list of expressions, got {describe(given)}{remedy}")]
-    numeric = dict.fromkeys(unread, True)
-    lists: dict[str, bool] = {}
-    for slot in found.slots.values():
-        if isinstance(slot.dimension, Repeat):
-            numbers = all(map(is_number, slot.dimension.each.extremes()))
-            lists[slot.name] = lists.get(slot.name, True) and numbers
-            continue
-        if slot.place is not None:
-            continue
-        always = all(map(is_number, slot.dimension.extremes()))
-        numeric[slot.name] = numeric.get(slot.name, True) and always
+    numeric, lists = numbers_in(
+        (slot.name, slot.dimension) for slot in found.slots.values() if slot.place is None
+    )
+    numeric = {**dict.fromkeys(unread, True), **numeric}
     problems = []
     for text in given:
         try:
@@ -245,6 +238,16 @@ def _read_constraints(found: Entries, given: Any, unread: set[str]) -> list[Prob
         except SpecError as error:
             problems += [problem.inside(CONSTRAINTS) for problem in error.problems]
     return problems
+
+
+def numbers_in(dimensions: Iterable[tuple[str, Dimension]]) -> tuple[dict[str, bool], dict[str, bool]]:
+    """Return whether each name is always a number, and whether each name of a list has only numbers."""
+    numeric: dict[str, bool] = {}
+    lists: dict[str, bool] = {}
+    for name, dimension in dimensions:
+        found, one = (lists, dimension.each) if isinstance(dimension, Repeat) else (numeric, dimension)
+        found[name] = found.get(name, True) and all(map(is_number, one.extremes()))
+    return numeric, lists
 
 
 def _parents(slots: Mapping[str, Slot], key: str) -> list[str]:
