@@ -61,10 +61,18 @@ class ChecksConfigurations(Protocol):
 
 @runtime_checkable
 class BoundsGpus(Protocol):
-    """``tuner`` refuses more GPUs than a trial can use."""
+    """``tuner`` refuses more GPUs than a process of a trial can use."""
 
     most_gpus: float
-    """The largest number of GPUs that a trial can use; 0 means none."""
+    """The largest number of GPUs that each process of a trial can use; 0 means none."""
+
+
+@runtime_checkable
+class BoundsProcesses(Protocol):
+    """``tuner`` refuses more processes than can train one trial."""
+
+    most_processes: int
+    """The largest number of processes that can train a trial together; 1 means one."""
 
 
 @runtime_checkable
@@ -186,6 +194,7 @@ CAPABILITIES: tuple[type, ...] = (
     NamesMetrics,
     ChecksConfigurations,
     BoundsGpus,
+    BoundsProcesses,
     DeclaresFiles,
     DeclaresCheckpoints,
     ShowsConfiguration,

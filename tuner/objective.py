@@ -198,7 +198,9 @@ class Budget(Spec):
         default=None, description="number of failed trials to tolerate; none: any number"
     )
     concurrent: Count | None = Field(
-        default=None, description="number of trials at the same time; none: as many as fit on the cluster"
+        default=None,
+        description="number of trials at the same time, each with all its processes; none: as many as fit on "
+        "the cluster",
     )
     iterations: Count | None = Field(
         default=None,

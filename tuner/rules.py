@@ -12,9 +12,10 @@ from pydantic.fields import FieldInfo
 from tuner.errors import Problem, SpecError
 from tuner.logger import LoggerSpec
 from tuner.objective import Budget
+from tuner.resources import Resources
 from tuner.schedulers import SCHEDULERS, SchedulerSpec
 from tuner.searchers import SEARCHERS, SearcherSpec, beginning
-from tuner.space import CONSTRAINTS, misplaced_problems
+from tuner.space import CONSTRAINTS, SearchSpace, misplaced_problems
 from tuner.synonyms import mode_of
 from tuner.trainable import TrainableSpec
 
@@ -28,8 +29,12 @@ def between(parts: Mapping[str, Any]) -> list[Problem]:
     resources, objective = parts.get("resources"), parts.get("objective")
     if objective is not None and objective.others:
         problems += _many_objectives_problems(searcher, scheduler)
-    if budget is not None and resources is not None and budget.gpu_seconds is not None and not resources.gpu:
+    if budget is not None and resources is not None and budget.gpu_seconds is not None and resources.gpu == 0:
         problems.append(Problem("budget.gpu_seconds", "trials hold no GPU (resources.gpu is 0); remove it"))
+    if resources is not None and space is not None and parts.get("whole_space", True):
+        new_values = scheduler.new_values() if scheduler is not None else ()
+        found = resources.problems(space, new_values=new_values)
+        problems += [problem.inside("resources") for problem in found]
     if space is not None and searcher is not None:
         for problem in beginning.problems(searcher, space):
             in_space = problem.where.split(".")[0] == "space"
@@ -70,8 +75,8 @@ def outside(
         faulty = _faulty_hyperparameters(known)
         problems += [problem for problem in found if not _faulty_hyperparameters([problem]) & faulty]
         if not any(problem.where == "trainable" for problem in problems):
-            if "resources" in parts:
-                problems += trainable.gpu_problems(parts["resources"].gpu)
+            if (resources := parts.get("resources")) is not None and (not known or not resources.depends):
+                problems += _resource_problems(trainable, resources, space)
             if scheduler is not None and trainable.takes_trial:
                 problems += _pruning_problems(scheduler)
             elif scheduler is not None:
@@ -79,6 +84,17 @@ def outside(
         if not any(problem.where.startswith("trainable") for problem in problems) and scheduler is not None:
             problems += _pause_problems(trainable, scheduler)
     return [*problems, *_logger_problems(parts.get("loggers", []))]
+
+
+def _resource_problems(
+    trainable: TrainableSpec, resources: Resources, space: SearchSpace | None
+) -> list[Problem]:
+    """Return a problem for each resource of which a trial gets more than it can use."""
+    possible = [resources] if space is None else resources.possible(space)
+    return [
+        *trainable.gpu_problems(max(each.gpu for each in possible)),
+        *trainable.process_problems(max(each.processes for each in possible)),
+    ]
 
 
 def sound_parts(

@@ -32,7 +32,7 @@ from tuner.objective import Budget, Objective, Seconds
 from tuner.resources import Resources
 from tuner.schedulers import SCHEDULERS, Fifo, SchedulerSpec
 from tuner.searchers import SEARCHERS, Random, SearcherSpec, beginning, start
-from tuner.space import SearchSpace
+from tuner.space import Config, SearchSpace
 from tuner.space.foreign import as_dimensions, reads_like_options
 from tuner.spec import Seed, Spec, describe
 from tuner.trainable import TrainableSpec
@@ -166,7 +166,7 @@ class Sweep(Spec):
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return a copy with other parts, without checking it again."""
         copy = super().model_copy(update=update, deep=deep)
-        for name in ("trials", "samples"):
+        for name in ("trials", "drawn", "samples"):
             copy.__dict__.pop(name, None)
         return copy
 
@@ -205,18 +205,21 @@ class Sweep(Spec):
         return "; ".join(notes) or None
 
     @cached_property
-    def samples(self) -> list[dict[str, Any]]:
-        """32 random inputs of the trainable, as trials of this sweep may get them."""
+    def drawn(self) -> list[Config]:
+        """32 random configurations, as trials of this sweep may have them."""
         rng = np.random.default_rng([self.seed, _SAMPLES])
         if self.searcher.exhaustive:  # draw from the grid: constraints may leave few points of the space
             searcher = start(self.searcher, self.space, objective=self.objective, seed=self.seed)
             drawn = rng.integers(self.searcher.size(self.space) or 1, size=_SAMPLES)
-            configs = [searcher.suggest(int(trial)) or {} for trial in drawn]
-        else:
-            configs = [self.space.sample(rng) for _ in range(_SAMPLES)]
+            return [searcher.suggest(int(trial)) or {} for trial in drawn]
+        return [self.space.sample(rng) for _ in range(_SAMPLES)]
+
+    @cached_property
+    def samples(self) -> list[dict[str, Any]]:
+        """The inputs of the trainable for the configurations in ``drawn``."""
         return [
             self.trainable.given(config, seed=number, sweep_seed=self.seed)
-            for number, config in enumerate(configs)
+            for number, config in enumerate(self.drawn)
         ]
 
     def _parts(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.metadata import entry_points
@@ -211,11 +212,9 @@ class TrainableSpec(Spec):
             trainable = self.load()
         except SpecError as error:
             return [problem.inside("trainable") for problem in error.problems]
+        what = "must be a pydantic model, got"
         problems = [
-            Problem(
-                "trainable",
-                f"'{self.name}'.{part} must be a pydantic model, got {getattr(trainable, part)!r}",
-            )
+            Problem("trainable", f"'{self.name}'.{part} {what} {getattr(trainable, part)!r}")
             for part in ("Config", "Settings")
             if hasattr(trainable, part) and model_of(trainable, part) is None
         ]
@@ -292,14 +291,26 @@ class TrainableSpec(Spec):
         return [] if model is None else invalid(model, {name: value}, only=name)
 
     def gpu_problems(self, gpus: float) -> list[Problem]:
-        """Return a problem if a trial cannot use this number of GPUs."""
+        """Return a problem if a process of a trial cannot use this number of GPUs."""
         trainable = self.load()
         if not isinstance(trainable, contract.BoundsGpus) or gpus <= trainable.most_gpus:
             return []
         most = trainable.most_gpus
-        uses = "no more" if most else "none"
-        what = f"a trial of {self.name} uses {uses}; must be at most {most}, got {gpus:g}"
+        several = "; write resources.processes for more" if most and self._most_processes() > 1 else ""
+        uses = "no more in a process" if several else "no more" if most else "none"
+        what = f"a trial of {self.name} uses {uses}; must be at most {most}, got {gpus:g}{several}"
         return [Problem("resources.gpu", what)]
+
+    def process_problems(self, processes: int) -> list[Problem]:
+        """Return a problem if this number of processes cannot train a trial."""
+        most = self._most_processes()
+        what = f"a trial of {self.name} trains in no more; must be at most {most:g}, got {processes}"
+        return [Problem("resources.processes", what)] if processes > most else []
+
+    def _most_processes(self) -> float:
+        trainable = self.load()
+        most = trainable.most_processes if isinstance(trainable, contract.BoundsProcesses) else math.inf
+        return 1 if self.takes_trial else most
 
     def lanes(self, samples: Sequence[Mapping[str, Any]]) -> str | None:
         """Return a note on whether trials like ``samples`` train together, or ``None`` if it is unknown.

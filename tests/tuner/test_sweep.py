@@ -96,7 +96,10 @@ SENTENCES: dict[str, list[str]] = {
         "space.constraints: 'lrr <= 0.5' names an unknown hyperparameter 'lrr'; did you mean 'lr'?"
     ],
     "gpu_for_an_estimator": ["resources.gpu: a trial of sklearn uses none; must be at most 0, got 0.5"],
-    "gpus_for_a_network": ["resources.gpu: a trial of mlp uses no more; must be at most 1, got 2"],
+    "gpus_for_a_network": [
+        "resources.gpu: a trial of mlp uses no more in a process; must be at most 1, got 2; "
+        "write resources.processes for more"
+    ],
     "group_shares_a_name": [
         "space.optimizer.sgd.lr: 'lr' can be active together with 'lr'; choose another name"
     ],

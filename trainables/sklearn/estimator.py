@@ -43,6 +43,7 @@ class Estimator(SharedRows, HeldOut, Trainable):
     Config: ClassVar[type[EstimatorConfig]] = EstimatorConfig
     Settings: ClassVar[type[EstimatorSettings]] = EstimatorSettings
     most_gpus: ClassVar[int] = 0
+    most_processes: ClassVar[int] = 1
 
     @classmethod
     def metrics(cls, settings: dict[str, Any]) -> tuple[str, ...]:

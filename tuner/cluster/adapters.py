@@ -14,7 +14,9 @@ from ray.tune.search import SearchAlgorithm
 
 from tuner.cluster.checkpoints import Checkpoints
 from tuner.cluster.driver import SweepDriver
+from tuner.cluster.fresh import Fresh
 from tuner.schedulers import Action
+from tuner.space import Config
 from tuner.state import TrialState
 from tuner.sweep import Sweep
 
@@ -25,8 +27,8 @@ _FOR_RAY: dict[Action, str] = {
     Action.COMPLETE: TrialScheduler.STOP,
 }
 
-Request = Callable[[dict[str, Any]], PlacementGroupFactory]
-"""Returns the resources of a trial with this configuration."""
+Request = Callable[[Config, dict[str, Any]], PlacementGroupFactory]
+"""Returns a trial's resource request for its hyperparameters and the config that its trainable receives."""
 
 
 class _Trial(Trial):
@@ -60,6 +62,13 @@ def configure(trial: Trial, driver: SweepDriver) -> None:
     trial.evaluated_params = state.config
 
 
+def request_again(trial: Trial, request: Request) -> None:
+    """Let a trial with a new configuration request the resources that this needs."""
+    wanted = request(trial.evaluated_params, trial.config)
+    before = trial.placement_group_factory
+    trial.placement_group_factory = Fresh(wanted) if isinstance(before, Fresh) else wanted
+
+
 def _trainable_config(state: TrialState, sweep: Sweep) -> dict[str, Any]:
     """Return the configuration that the trainable receives."""
     return sweep.trainable.given(state.config, seed=state.seed, sweep_seed=sweep.seed)
@@ -72,7 +81,7 @@ class SearchAdapter(SearchAlgorithm):
         self._driver = driver
         self._experiment = experiment
         self._logs = Path(experiment.storage.storage_fs_path) / "logs"
-        self._request = request
+        self.request = request
 
     def next_trial(self) -> Trial | None:
         suggested = self._driver.suggest()
@@ -89,7 +98,7 @@ class SearchAdapter(SearchAlgorithm):
             stub=True,  # skips the look-up in Ray's registry; see _Trial
             trial_id=f"{number:05d}",
             storage=self._experiment.storage,
-            placement_group_factory=self._request(config),
+            placement_group_factory=self.request(state.config, config),
             trial_dirname_creator=lambda trial: trial.trial_id,
         )
         trial.run_metadata.checkpoint_manager = Checkpoints(sweep.objective)

@@ -26,6 +26,7 @@ from tuner.cluster.pool import WorkerPool
 from tuner.cluster.processes import Processes
 from tuner.errors import ClusterError, Problem, SpecError
 from tuner.resources import Resources
+from tuner.space import Config
 from tuner.sweep import Sweep
 from tuner.worker.setup import WorkerSetup
 
@@ -38,6 +39,8 @@ _AUTO_GENERATIONS = 4
 _MAX_WORKERS = 10_000
 """The limit for a cluster that can grow, if the sweep sets none."""
 
+_OWN = "default_resource_request or tune.with_resources"
+
 _SECONDS_BETWEEN_COUNTS = 2.0
 """Nodes come and go slowly, and each count asks Ray."""
 
@@ -48,8 +51,8 @@ class Placement:
 
     slots: int
     """The number of processes, or of trials with several processes, that fit on the cluster now."""
-    resources: Resources
-    """The resources of each process."""
+    threads: int
+    """CPU threads of each process, unless its trial's request says otherwise."""
     request: Request
     """Returns a trial's resource request for Ray."""
     start: Callable[[WorkerSetup], Pool]
@@ -62,19 +65,12 @@ def place(trainable: Any, sweep: Sweep, *, ended: Callable[[], bool]) -> Placeme
     Raises ClusterError if a trial can never fit on the cluster, and SpecError if both the sweep and the
     trainable request resources.
     """
-    if sweep.resources.processes > 1:
-        return _place_gangs(sweep)
+    if sweep.resources.has_gangs or sweep.resources.depends:
+        _refuse_other_requests(trainable, sweep)
+        return _place_groups(sweep, _request_of(sweep.resources), sweep.resources.isolation)
     resources, request = _find_request(trainable, sweep)
     if request is not None:
-        slots = _count_slots(request, sweep)
-        most = sweep.budget.concurrent or slots
-        keep_apart = resources.isolation == "process"
-
-        def groups(setup: WorkerSetup) -> PlacementGroups:
-            manager = PlacementGroupResourceManager()
-            return PlacementGroups(Processes(setup), manager, most=most, apart=keep_apart)
-
-        return Placement(slots, resources, request, groups)
+        return _place_groups(sweep, lambda config, given: request(given), resources.isolation)
     connection.await_node(resources, ended=ended)
     slots = connection.require(resources)
     plain = PlacementGroupFactory([resources.bundle])
@@ -84,34 +80,59 @@ def place(trainable: Any, sweep: Sweep, *, ended: Callable[[], bool]) -> Placeme
         most = _most_at_once(sweep, workers=max(1, wanted()))
         return WorkerPool(setup, resources, wanted=wanted, most=most, samples=sweep.samples)
 
-    return Placement(slots, resources, lambda config: plain, start)
+    return Placement(slots, resources.threads, lambda config, given: plain, start)
 
 
-def _place_gangs(sweep: Sweep) -> Placement:
-    resources = sweep.resources
-    request = Gang(resources)
-    slots = _count_slots(lambda config: request, sweep)
+def _place_groups(sweep: Sweep, request: Request, isolation: str) -> Placement:
+    """Let each trial have a placement group of its own."""
+    slots = _count_slots(request, sweep)
+    most = sweep.budget.concurrent or slots
 
     def start(setup: WorkerSetup) -> PlacementGroups:
-        most = sweep.budget.concurrent or slots
         manager = PlacementGroupResourceManager()
-        return PlacementGroups(Processes(setup), manager, most=most, apart=resources.isolation == "process")
+        return PlacementGroups(Processes(setup), manager, most=most, apart=isolation == "process")
 
-    return Placement(slots, resources, lambda config: request, start)
+    return Placement(slots, 1, request, start)
 
 
-def _find_request(trainable: Any, sweep: Sweep) -> tuple[Resources, Request | None]:
+def _request_of(resources: Resources) -> Request:
+    """Return the request for the sweep's resources. Trials of one process are gangs if others have more."""
+
+    def request(config: Config, given: dict[str, Any]) -> PlacementGroupFactory:
+        own = resources.of(config)
+        return Gang(own) if resources.has_gangs else PlacementGroupFactory([own.bundle])
+
+    return request
+
+
+def _refuse_other_requests(trainable: Any, sweep: Sweep) -> None:
+    """Raise SpecError if a trainable requests resources although the sweep decides on its processes."""
+    if any(_requested(trainable)(config) is not None for config in sweep.samples):
+        has = "processes" if sweep.resources.has_gangs else "resources that depend on the configuration"
+        what = f"the trainable requests its own resources ({_OWN}), which a sweep with {has} cannot use"
+        raise SpecError([Problem("resources", f"{what}; use one of the two")])
+
+
+def _requested(trainable: Any) -> Callable[[dict[str, Any]], PlacementGroupFactory | None]:
+    """Return the trainable's own function from a configuration to its request."""
+    if not inspect.isclass(trainable):
+        trainable = wrap_function(trainable)
+    return trainable.default_resource_request  # type: ignore[no-any-return]
+
+
+def _find_request(
+    trainable: Any, sweep: Sweep
+) -> tuple[Resources, Callable[[dict[str, Any]], PlacementGroupFactory] | None]:
     """Return the resources of a worker, and the request for a placement group per trial.
 
     The request is ``None`` if trials can share workers. This holds if the trainable requests nothing, or the
     same single bundle of CPUs and GPUs for all trials. Raises SpecError if the sweep requests resources too.
     """
-    if not inspect.isclass(trainable):
-        trainable = wrap_function(trainable)
+    requested = _requested(trainable)
     plain = PlacementGroupFactory([sweep.resources.bundle])
 
-    def request(config: dict[str, Any]) -> PlacementGroupFactory:
-        return trainable.default_resource_request(config) or plain
+    def request(given: dict[str, Any]) -> PlacementGroupFactory:
+        return requested(given) or plain
 
     requests = {request(config) for config in sweep.samples}
     if problems := sweep.trainable.gpu_problems(max(map(_gpus, requests))):
@@ -119,7 +140,7 @@ def _find_request(trainable: Any, sweep: Sweep) -> tuple[Resources, Request | No
     if requests == {plain}:
         return sweep.resources, None
     if sweep.resources.bundle != Resources().bundle:
-        what = "the trainable requests its own resources (default_resource_request)"
+        what = f"the trainable requests its own resources ({_OWN})"
         raise SpecError([Problem("resources", f"{what}; leave out cpu and gpu")])
     first = next(iter(requests))
     per_process = {"cpu": first.head_cpus, "gpu": first.bundles[0].get("GPU", 0)}
@@ -137,7 +158,7 @@ def _gpus(request: PlacementGroupFactory) -> float:
 
 def _count_slots(request: Request, sweep: Sweep) -> int:
     """Return how many trials can run at once. Raises ClusterError if one can never fit on the cluster."""
-    groups = {request(config) for config in sweep.samples}
+    groups = {request(config, given) for config, given in zip(sweep.drawn, sweep.samples, strict=True)}
     nodes = connection.nodes()
     total = connection.total()
     slots = []

@@ -6,7 +6,7 @@ from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 from ray.tune.result import TRAINING_ITERATION
 
-from tuner.cluster.adapters import configure
+from tuner.cluster.adapters import configure, request_again
 from tuner.cluster.checkpoints import copy_checkpoint
 from tuner.cluster.driver import SweepDriver
 from tuner.cluster.lanes import Pool
@@ -111,6 +111,7 @@ class QueueingController(TuneController):
         self._driver.reconfigure(decision, trial_dir=trial_dir, **about)
         self._driver.discard(checkpoints.take_freed())
         configure(trial, self._driver)
+        request_again(trial, self._search_alg.request)
         return True
 
     def _free_workers(self) -> int:

@@ -156,8 +156,7 @@ def carry_out(
                 sweep.check()  # read the data while Ray starts
             ready()
             placement = place(trainable, sweep, ended=interrupted.is_set)
-            threads = placement.resources.threads
-            setup = WorkerSetup(trainable, sweep, threads=threads, travels=connection.is_spread())
+            setup = WorkerSetup(trainable, sweep, threads=placement.threads, travels=connection.is_spread())
             pool = placement.start(setup)
             try:
                 if is_joined:

@@ -109,6 +109,7 @@ class _Run:
         self.free = workers
         self.now = costs.start
         self.worker_seconds = 0.0
+        self.gpu_seconds = 0.0
         self.trials: list[_Trial] = []
         self.events: list[tuple[float, int, int, str]] = []  # time, order, trial, event
         self.idle: list[_Trial] = []  # on a worker, but the budget has no iteration left for them at present
@@ -230,12 +231,16 @@ class _Run:
         """Return when a time budget is used up, if the workers stay as they are, and which one."""
         ends = [(self.sweep.budget.seconds or math.inf, "seconds")]
         running = [trial for trial in self.trials if trial.state.state == "running"]
-        gpus = self.sweep.resources.gpu
-        if self.sweep.budget.gpu_seconds is not None and running and gpus > 0:
-            used = self.worker_seconds + sum(self.now - trial.worker_since for trial in running)
-            left = self.sweep.budget.gpu_seconds / gpus - used
-            ends.append((self.now + left / len(running), "gpu_seconds"))
+        if self.sweep.budget.gpu_seconds is not None and running and (gpus := sum(map(self.gpus, running))):
+            used = sum(self.gpus(trial) * (self.now - trial.worker_since) for trial in running)
+            left = self.sweep.budget.gpu_seconds - self.gpu_seconds - used
+            ends.append((self.now + left / gpus, "gpu_seconds"))
         return min(ends)
+
+    def gpus(self, trial: _Trial) -> float:
+        """Return the number of GPUs of all processes of a trial."""
+        own = self.sweep.resources.of(trial.state.config)
+        return own.gpu * own.processes
 
     def arrive(self, trial: _Trial, at: float, deadline: tuple[float, str]) -> None:
         """Process a trial's results up to the time ``at`` and act on the decisions."""
@@ -318,6 +323,7 @@ class _Run:
     def free_worker(self, trial: _Trial, *, at: float) -> None:
         self.now = at
         self.worker_seconds += at - trial.worker_since
+        self.gpu_seconds += self.gpus(trial) * (at - trial.worker_since)
         trial.seconds_before += at - trial.worker_since
         self.free += 1
 

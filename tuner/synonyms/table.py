@@ -53,6 +53,9 @@ KEYS: Mapping[Place, Mapping[str, str]] = {
     "resources": {
         "cpu": "cpus num_cpus n_cpus cpus_per_trial ncpus num_threads",
         "gpu": "gpus num_gpus n_gpus gpus_per_trial ngpus use_gpu accelerators trial_gpu_number",
+        "processes": "num_processes n_processes nprocs nproc_per_node world_size",
+        "placement": "placement_strategy",
+        "accelerator": "accelerator_type gpu_type",
         "lanes": "trials_per_worker stacked_trials",
     },
     "searcher": {

@@ -194,6 +194,12 @@ class TrainableContract:
     def test_it_has_all_members_of_each_of_its_capabilities(self) -> None:
         assert list(map(str, contract.problems(self._class, self._class.__name__))) == []
 
+    def test_its_bounds_are_numbers_that_a_trial_can_have(self) -> None:
+        bounds = {name: getattr(self._class, name, None) for name in ("most_gpus", "most_processes")}
+        gpus, processes = bounds["most_gpus"], bounds["most_processes"]
+        assert gpus is None or gpus >= 0
+        assert processes is None or (isinstance(processes, int) and processes >= 1)
+
     def test_it_accepts_its_configuration(self) -> None:
         self.needs(contract.ChecksConfigurations).check({**self.config, "seed": 0, "sweep_seed": 0})
 
