@@ -250,7 +250,7 @@ def test_the_command_line_is_frozen():
         "list": ["what"],
         "schema": [],
         "mcp": [],
-        "logs": ["results", "trial"],
+        "logs": ["--rank", "results", "trial"],
         "sync": ["--set", "--to", "--trust", "results"],
     }
 

@@ -8,6 +8,7 @@ import pytest
 
 from tests.integration.running import events
 from tuner import Budget, Objective, Resources, Sweep, run
+from tuner.cli import main
 from tuner.errors import SpecError
 
 HERE = Path(__file__).parent
@@ -20,7 +21,7 @@ def sweep_of(name: str, out: Path, **parts) -> Sweep:
     )
 
 
-def test_each_trial_has_as_many_processes_as_its_configuration_needs(cluster, tmp_path):
+def test_each_trial_has_as_many_processes_as_its_configuration_needs(cluster, tmp_path, capsys):
     report = run(
         sweep_of(
             "rank_and_size",
@@ -35,6 +36,17 @@ def test_each_trial_has_as_many_processes_as_its_configuration_needs(cluster, tm
     found = {e.trial: (e.value, e.metrics["size"]) for e in events(report, "result")}
     sizes = {trial.config["model"]: found[trial.number] for trial in report.trials}
     assert sizes == {"large": (2.0, 2), "small": (1.0, 1)}
+    ranks = {trial.config["model"]: trial.ranks for trial in report.trials}
+    assert {model: len(of_trial) for model, of_trial in ranks.items()} == {"large": 2, "small": 1}
+    assert all(rank["node"] and rank["gpus"] == [] for rank in ranks["large"])
+    [large] = [trial.number for trial in report.trials if trial.config["model"] == "large"]
+    capsys.readouterr()
+    assert main(["logs", str(report.folder), str(large), "--rank", "1"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == "this is rank 1\n"
+    assert printed.err == f"rank 1 of trial {large}; --rank shows each of its 2 processes\n"
+    assert main(["logs", str(report.folder), str(large), "--rank", "2"]) == 2
+    assert f"trial {large} has no rank 2; must be below 2" in capsys.readouterr().err
 
 
 def test_a_trial_that_gets_another_configuration_gets_its_processes(cluster, tmp_path):

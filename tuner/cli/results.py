@@ -156,6 +156,9 @@ def _logs_verb(verbs: Any) -> None:
     logs = add_verb(verbs, "logs", _logs, "show what a trial printed")
     add_results(logs)
     logs.add_argument("trial", type=int, metavar="TRIAL", help="number of the trial")
+    logs.add_argument(
+        "--rank", type=int, default=0, metavar="N", help="process of a trial of several (default: 0)"
+    )
 
 
 def _logs(options: argparse.Namespace) -> int:
@@ -167,14 +170,25 @@ def _logs(options: argparse.Namespace) -> int:
     trials = {trial.number: trial for trial in Report.read(options.results).trials}
     if options.trial not in trials:
         raise ResultsError(f"{options.results}: has no trial {options.trial}; must be below {len(trials)}")
-    path = Path(options.results, "logs", f"{trials[options.trial].id}.log")
+    trial = trials[options.trial]
+    processes = max(1, len(trial.ranks))
+    if not 0 <= options.rank < processes:
+        what = f"trial {options.trial} has no rank {options.rank}; must be below {processes}"
+        raise ResultsError(f"{options.results}: {what}")
+    of_rank = f"-rank{options.rank}" if options.rank else ""
+    path = Path(options.results, "logs", f"{trial.id}{of_rank}.log")
     printed = clean(path.read_text(encoding="utf-8", errors="replace")) if path.is_file() else ""
     if options.json:
-        print_json({"trial": options.trial, "printed": printed})
-    elif printed:
+        rank = {"rank": options.rank} if processes > 1 else {}
+        print_json({"trial": options.trial, **rank, "printed": printed})
+        return OK
+    of_trial = f"rank {options.rank} of trial {options.trial}" if processes > 1 else f"trial {options.trial}"
+    if printed:
         sys.stdout.write(printed)
     else:
-        print(f"trial {options.trial} printed nothing", file=sys.stderr)
+        print(f"{of_trial} printed nothing", file=sys.stderr)
+    if processes > 1:
+        print(f"{of_trial}; --rank shows each of its {processes} processes", file=sys.stderr)
     return OK
 
 

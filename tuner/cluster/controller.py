@@ -205,7 +205,7 @@ class Controller(QueueingController):
         trial = self._actor_to_trial[tracked_actor]
         _, lease = self._actor_manager._live_actors_to_ray_actors_resources[tracked_actor]
         worker = lease.worker
-        self._driver.started(int(trial.trial_id), worker.where(), worker=worker.number)
+        self._driver.started(int(trial.trial_id), worker.where(), worker=worker.number, ranks=worker.ranks())
         self._saved.now(int(trial.trial_id))
         self._answers.pop(int(trial.trial_id), None)
         self._silence.started(int(trial.trial_id))

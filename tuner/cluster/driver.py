@@ -7,7 +7,7 @@ out. The driver deletes a checkpoint only if no crash can make it needed again.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -93,10 +93,17 @@ class SweepDriver:
             self._record(decision)
         return [decision.trial for decision in decisions]
 
-    def started(self, trial: int, node: str, *, worker: int | None = None) -> None:
+    def started(
+        self,
+        trial: int,
+        node: str,
+        *,
+        worker: int | None = None,
+        ranks: Sequence[dict[str, Any]] = (),
+    ) -> None:
         """Record that a trial started or restarted, in this worker on this node."""
-        self._apply(Started(trial, node, worker))
-        log.info("trial %05d runs on %s", trial, node)
+        self._apply(Started(trial, node, worker, tuple(ranks)))
+        log.info("trial %05d runs on %s", trial, ", ".join(rank["node"] for rank in ranks) or node)
 
     def result(self, trial: int, result: dict[str, Any]) -> list[Instruction]:
         """Record a trial's result and the decisions that follow from it. Return the instructions."""

@@ -14,7 +14,7 @@ from tuner.cluster.lanes import WorkerHandle
 from tuner.resources import Resources
 from tuner.worker.gang import GangLeader
 from tuner.worker.member import Member
-from tuner.worker.setup import Results
+from tuner.worker.setup import Place, Results
 
 
 class Gang(PlacementGroupFactory):
@@ -42,6 +42,10 @@ class GangHandle(WorkerHandle):
     def actors(self) -> list[Any]:
         """The actors of all processes of the gang."""
         return [self.actor, *self._members]
+
+    def ranks(self) -> list[dict[str, Any]]:
+        place: Place = ray.get(self._place)
+        return [{"node": each.node, "gpus": list(each.gpus)} for each in (place, *place.members)]
 
     def get_ready(self, shared: Sequence[ray.ObjectRef], results: Results | None) -> None:
         """Prepare all processes for trials that use ``shared`` data and save to ``results``."""

@@ -129,6 +129,10 @@ class WorkerHandle:
         place: Place = ray.get(self._place)
         return place.node
 
+    def ranks(self) -> list[dict[str, Any]]:
+        """Return the machine and the GPUs of each rank of a gang; nothing for another worker."""
+        return []
+
     def check(self) -> None:
         """Raise ClusterError if a machine cannot run or save trials. The worker must be ready."""
         place: Place = ray.get(self._place)

@@ -248,9 +248,12 @@ def _parts_of_opening(sweep: Sweep, slots: int | None) -> list[str]:
         getattr(part, "kind", type(part).__name__) for part in (sweep.searcher, sweep.scheduler)
     )
     parts = [f"{trials} of {sweep.trainable.name}", f"searcher {searcher}", f"scheduler {scheduler}"]
+    if sizes := _sizes_of_gangs(sweep):
+        parts.append(f"{sizes} per trial")
     if slots is not None:
         workers = min(n for n in (slots, asked, count) if n is not None)
-        parts.append(phrases.several(workers, "worker"))
+        gangs = f"up to {phrases.several(workers, 'trial')} at once"
+        parts.append(gangs if sizes else phrases.several(workers, "worker"))
     beginnings = sweep.beginnings()
     further = [
         sweep.unequal_grid(),
@@ -259,3 +262,12 @@ def _parts_of_opening(sweep: Sweep, slots: int | None) -> list[str]:
         None if beginnings is None else f"warm start: {beginnings}",
     ]
     return [", ".join(parts), *(part for part in further if part)]
+
+
+def _sizes_of_gangs(sweep: Sweep) -> str | None:
+    """Return the numbers of processes per trial in words; ``None`` if trials have one process."""
+    if not sweep.resources.has_gangs:
+        return None
+    sizes = {each.processes for each in sweep.resources.possible(sweep.space)}
+    least = "" if len(sizes) == 1 else f"{min(sizes)} to "
+    return f"{least}{max(sizes):,} {'process' if max(sizes) == 1 else 'processes'}"

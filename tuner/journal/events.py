@@ -178,6 +178,8 @@ class Started(TrialEvent):
     """The address of the machine that runs it."""
     worker: Annotated[int | None, rules.COUNT] = None
     """The number of its worker process, which is unique within one run of the sweep."""
+    ranks: Annotated[tuple[dict[str, Any], ...], rules.RANKS] = ()
+    """The machine (``node``) and the GPUs (``gpus``) of each rank, if the sweep sets ``processes``."""
 
 
 @dataclass(frozen=True)
@@ -380,21 +382,8 @@ class Unknown(Event):
 EVENTS: dict[str, type[Event]] = {
     cls.kind: cls
     for cls in (
-        SweepBegan,
-        Suggested,
-        Asked,
-        Started,
-        Result,
-        Decision,
-        Reconfigured,
-        Checkpointed,
-        Lost,
-        Leaked,
-        Ended,
-        Resumed,
-        Spent,
-        Finished,
-        Closed,
+        *(SweepBegan, Suggested, Asked, Started, Result, Decision, Reconfigured, Checkpointed),
+        *(Lost, Leaked, Ended, Resumed, Spent, Finished, Closed),
     )
 }
 """Maps each kind, as written in the journal, to its class."""

@@ -139,3 +139,19 @@ MAYBE_NUMBER = Rule(lambda value: value is None or is_number(value), "a finite n
 def one_of(*words: str) -> Rule:
     """Return the rule that a value must equal one of the given texts."""
     return Rule(lambda value: isinstance(value, str) and value in words, f"one of {', '.join(words)}")
+
+
+RANKS = Rule(
+    lambda value: (
+        isinstance(value, list)
+        and all(
+            isinstance(rank, dict)
+            and isinstance(rank.get("node"), str)
+            and isinstance(rank.get("gpus"), list)
+            and all(isinstance(gpu, str) for gpu in rank["gpus"])
+            for rank in value
+        )
+    ),
+    "a list of ranks, each with its node and gpus",
+    tuple,
+)

@@ -62,6 +62,9 @@ class Trial:
     """The name of the checkpoint in the journal, if the folder does not hold it."""
     stopped_early: bool = False
     """Whether a scheduler stopped it, not a budget."""
+    ranks: tuple[dict[str, Any], ...] = ()
+    """The machine (``node``) and the GPUs (``gpus``) of each rank at its last start; empty without
+    ``processes`` in the sweep."""
 
     @property
     def best_iteration(self) -> int:
@@ -78,7 +81,8 @@ class Trial:
         """Return the trial as JSON can write it."""
         names = ("id", "config", "state", "value", "iterations", "seconds", "seed", "error", "metrics")
         several = {"values": list(self.values)} if self.values else {}
-        data = {name: getattr(self, name) for name in names} | several
+        ranks = {"ranks": list(self.ranks)} if self.ranks else {}
+        data = {name: getattr(self, name) for name in names} | several | ranks
         return data | ({} if self.value is None else {"best_iteration": self.best_iteration})
 
 
@@ -128,6 +132,7 @@ def trial_of(
         metrics=_metrics(results, until or last, without=objective.metrics),
         gone=history.kept if checkpoint is None else None,
         stopped_early=history.stopped_early and history.state == "stopped",
+        ranks=history.spans[-1].started.ranks if history.spans else (),
     )
 
 
