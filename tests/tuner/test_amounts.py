@@ -11,6 +11,7 @@ from tuner import Budget, Objective, Resources, Sweep
 from tuner.cluster.gangs import Gang
 from tuner.cluster.placement import _request_of
 from tuner.errors import SpecError
+from tuner.report.phrases import where
 from tuner.space import SearchSpace
 
 SPACE = {
@@ -191,3 +192,9 @@ def test_more_processes_than_train_a_trial_are_refused(trainable: Any, processes
         sweep.check()
     what = "resources.processes: a trial of sklearn trains in no more; must be at most 1, got 2"
     assert str(refusal.value) == what
+
+
+def test_a_report_names_the_ranks_and_gpus_of_each_machine() -> None:
+    ranks = [{"node": "10.0.0.1", "gpus": ["0"]}, {"node": "10.0.0.1", "gpus": ["1"]}]
+    ranks += [{"node": "10.0.0.2", "gpus": []}]
+    assert where(ranks) == "0, 1 on 10.0.0.1 (GPU 0, 1); 2 on 10.0.0.2"

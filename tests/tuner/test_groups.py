@@ -139,7 +139,7 @@ def test_a_group_with_room_for_tasks_of_the_trial_is_released_with_it(cluster, r
 def test_the_count_of_workers_includes_idle_and_requested_ones(cluster):
     first, _ = cluster.begin(ONE), cluster.begin(ONE)
     cluster.groups.request_resources(ONE)
-    assert cluster.groups.counts() == (2, 0, 2, 2, 2)  # at most two groups, so no third one is requested
+    assert cluster.groups.counts() == (2, 0, 2, 2, 2, None)  # at most two groups, so no third is requested
     cluster.end(first)
     assert cluster.groups.counts().busy == 1
 

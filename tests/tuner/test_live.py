@@ -264,6 +264,7 @@ def test_the_resource_that_measures_trials_is_named():
     ("counts", "text"),
     [
         (WorkerCounts(2, 0, 1, 1, 2), "1 of 2 busy"),
+        (WorkerCounts(2, 0, 1, 1, 2, 6), "1 of 2 busy · 6 processes"),
         (WorkerCounts(2, 1, 2, 7, 8), "2 of 2 busy · 7 of 8 lanes in use · 1 starting"),
         (WorkerCounts(0, 2, 0, 0, 0), "2 starting"),
         (WorkerCounts(0, 2, 0, 0, None), "2 starting"),

@@ -133,13 +133,15 @@ class PlacementGroups(ResourceManager):
 
     def counts(self) -> WorkerCounts:
         """Count the workers; each has one lane."""
-        workers = len(self._taken) + len(self._kept) + len(self._idle)
+        places = [*self._taken, *self._kept, *self._idle]
+        workers, sizes = len(places), [size_of_gang(place.request) for place in places]
         return WorkerCounts(
             workers=workers,
             starting=sum(wait.asked for wait in self._waiting),
             busy=len(self._taken),
             trials=len(self._taken),
             lanes=workers,
+            processes=sum(size or 1 for size in sizes) if any(sizes) else None,
         )
 
     def share(self, shared: Sequence[ray.ObjectRef], results: Results | None) -> None:

@@ -32,6 +32,8 @@ class WorkerCounts(NamedTuple):
     """Trials that all workers hold now."""
     lanes: int | None
     """Trials that all workers can hold at once; ``None`` until measured."""
+    processes: int | None = None
+    """Processes of all workers, if a worker can have several; else ``None``."""
 
 
 @dataclass(frozen=True)

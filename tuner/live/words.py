@@ -75,6 +75,8 @@ def workers(counts: WorkerCounts | None) -> str:
     if counts is None:
         return ""
     parts = [f"{counts.busy:,} of {counts.workers:,} busy"] if counts.workers else []
+    if counts.processes is not None:
+        parts.append(f"{counts.processes:,} {'process' if counts.processes == 1 else 'processes'}")
     if counts.lanes is None:
         parts += ["lanes not measured yet"] if counts.workers else []
     elif counts.lanes != counts.workers:

@@ -129,3 +129,15 @@ def changed(config: Mapping[str, Any]) -> str:
 def since(iteration: int) -> str:
     """Return the point of the training from which a part of a schedule holds."""
     return f"after iteration {iteration:,}" if iteration else "from the start"
+
+
+def where(ranks: Sequence[Mapping[str, Any]]) -> str:
+    """Return the ranks on each machine and their GPUs: ``0, 1 on 10.0.0.1 (GPU 0, 1)``."""
+    by_node: dict[str, list[int]] = {}
+    for rank, place in enumerate(ranks):
+        by_node.setdefault(place["node"], []).append(rank)
+    parts = []
+    for node, here in by_node.items():
+        gpus = ", ".join(dict.fromkeys(gpu for rank in here for gpu in ranks[rank]["gpus"]))
+        parts.append(f"{', '.join(map(str, here))} on {node}{f' (GPU {gpus})' if gpus else ''}")
+    return "; ".join(parts)

@@ -28,6 +28,7 @@ from tuner.report.phrases import (
     several,
     short,
     since,
+    where,
 )
 
 if TYPE_CHECKING:
@@ -234,6 +235,7 @@ def _headline(report: Report) -> list[str]:
         _config(best, "  "),
         *_schedule_lines(report, best),
         *([f"{'metrics':<12}{changed(best.metrics)}"] if best.metrics else []),
+        *([f"{'ranks':<12}{clean(where(best.ranks))}"] if best.ranks else []),
         f"{'checkpoint':<12}{clean(checkpoint(best))}",
     ]
     return lines
