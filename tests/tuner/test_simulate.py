@@ -62,8 +62,12 @@ def test_a_trial_is_stopped_when_its_time_on_workers_is_used_up():
     assert (run.seconds, run.iterations_of, run.endings) == (5.0, [2, 2], {"stopped": 2})
 
 
-def test_the_gpu_budget_counts_the_gpus_of_all_trials():
-    resources = {"gpu": 2}
+@pytest.mark.parametrize(
+    "resources",
+    [{"gpu": 2}, {"gpu": 1, "processes": 2}, {"gpu": 1, "processes": {"when": {"x": {0.5: 1}}, "else": 2}}],
+    ids=["one process", "two", "by configuration"],
+)
+def test_the_gpu_budget_counts_the_gpus_of_all_trials(resources):
     budget = Budget(trials=4, iterations=3, gpu_seconds=10)
     run = simulate(sweep(budget=budget, resources=resources), steady, workers=2)
     assert (run.seconds, run.iterations) == (2.5, 4)
