@@ -119,3 +119,7 @@ def test_a_model_that_cannot_be_built_is_wrong_input(check):
         "error: trainable: check_models.py:Broken raised RuntimeError for a trial of this sweep: "
         "out of ideas\n"
     )
+
+
+def test_check_says_nothing_about_lanes_of_trials_of_several_processes(check):
+    assert check("mlp", "{hidden: {choice: [16, 64]}}", "--set", "resources.processes=2") == (OK, [], "")

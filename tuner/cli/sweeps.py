@@ -52,7 +52,9 @@ def _check(options: argparse.Namespace) -> int:
     with contextlib.redirect_stdout(sys.stderr):  # the user's module may print
         sweep = Sweep.read(options.sweep, options.overrides)
         _build_loggers(sweep)
-        lanes = sweep.trainable.lanes(sweep.samples) if sweep.resources.lanes != 1 else None
+        resources = sweep.resources
+        alone = resources.lanes == 1 or resources.has_gangs or resources.depends
+        lanes = None if alone else sweep.trainable.lanes(sweep.samples)
     summary = opening(sweep, None)
     if options.json:
         print_json({"summary": summary, "lanes": lanes, "sweep": sweep.to_dict()})
