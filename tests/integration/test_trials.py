@@ -327,7 +327,9 @@ def test_a_bundle_too_large_for_any_node_is_an_error_at_once(tmp_path):
 
 
 def test_gpus_that_no_trial_can_use_are_refused_even_if_the_trainable_requests_them(tmp_path):
-    with pytest.raises(SpecError, match=r"resources\.gpu: .*TwoGpus uses no more; must be at most 1, got 2"):
+    with pytest.raises(
+        SpecError, match=r"resources\.gpu: .*TwoGpus uses no more in a process; must be at most 1, got 2"
+    ):
         run_toy("TwoGpus", tmp_path)
     assert not list(tmp_path.iterdir())
 
