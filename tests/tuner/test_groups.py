@@ -294,7 +294,7 @@ def test_a_trial_that_has_waited_long_takes_over_a_matching_process():
     assert present(cluster.groups.acquire_resources(ONE)).worker is lease.worker
 
 
-def test_waiting_time_starts_when_a_trial_is_first_in_the_queue():
+def test_waiting_time_includes_the_time_behind_other_trials():
     cluster = Cluster(most=5)
     lease, _ = cluster.begin(ONE), cluster.begin(ONE)
     for request in (ONE, OTHER, ONE):
@@ -305,7 +305,22 @@ def test_waiting_time_starts_when_a_trial_is_first_in_the_queue():
     present(again).open({})
     cluster.clock.now = 0.6
     cluster.end(again)
-    assert present(cluster.groups.acquire_resources(ONE)).worker is lease.worker
+    assert present(cluster.groups.acquire_resources(OTHER)).worker is not lease.worker
+    assert not cluster.groups.has_resources_ready(ONE)
+
+
+def test_a_trial_that_was_held_back_asks_before_a_newer_one():
+    cluster = Cluster(most=5)
+    leases = cluster.begin(ONE), cluster.begin(ONE)
+    cluster.groups.request_resources(BOTH)
+    cluster.groups.request_resources(OTHER)
+    cluster.clock.now = 1.0
+    cluster.end(leases[0])
+    cluster.groups.grow()
+    assert cluster.ray.requested == [BOTH]
+    cluster.end(leases[1])
+    assert cluster.groups.acquire_resources(BOTH) is not None
+    assert cluster.ray.requested == [OTHER]
 
 
 def test_one_group_at_a_time_is_released_for_a_waiting_trial():

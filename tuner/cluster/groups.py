@@ -68,8 +68,10 @@ class _Wait:
 
     def __init__(self, request: ResourceRequest, since: float) -> None:
         self.request = request
-        self.since = since
+        self.created = since
+        self.since = since  # when it became the oldest one, or Ray was asked
         self.asked = False  # whether Ray was asked for a group
+        self.held = False  # whether an older request must come first
 
 
 class PlacementGroups(ResourceManager):
@@ -179,7 +181,9 @@ class PlacementGroups(ResourceManager):
 
     def request_resources(self, resource_request: ResourceRequest) -> None:
         if self._is_reserving():
-            self._waiting.append(_Wait(resource_request, self._clock()))
+            wait = _Wait(resource_request, self._clock())
+            wait.held = True
+            self._waiting.append(wait)
             return
         while (place := _find_like(resource_request, self._idle)) is not None:
             self._idle.remove(place)
@@ -288,7 +292,7 @@ class PlacementGroups(ResourceManager):
             return False
         first = self._waiting[0]
         patience = max(_SECONDS_TO_WAIT, _SHARE_OF_A_RUN * median(self._runs)) if self._runs else math.inf
-        return self._clock() - first.since >= patience and self._fits(first.request, others=())
+        return self._clock() - first.created >= patience and self._fits(first.request, others=())
 
     def _hold_back_others(self) -> None:
         """Withdraw later requests from Ray, and release idle groups.
@@ -298,7 +302,7 @@ class PlacementGroups(ResourceManager):
         for wait in self._waiting[1:]:
             if wait.asked and not self._groups.has_resources_ready(wait.request):
                 self._groups.cancel_resource_request(wait.request)
-                wait.asked = False
+                wait.asked, wait.held = False, True
         first = self._waiting[0]
         in_use = [place.request for place in (*self._taken, *self._kept)]
         if self._fits(first.request, others=in_use):
@@ -308,7 +312,7 @@ class PlacementGroups(ResourceManager):
         if not self._taken and self._clock() - first.since >= _SECONDS_TO_PLACE:
             self._remove_wait(first)
             self._waiting.append(first)
-            first.since = self._clock()
+            first.since = first.created = self._clock()
 
     def _must_release(self, request: ResourceRequest, in_use: Sequence[ResourceRequest]) -> bool:
         """Return whether an idle group blocks the request, by the totals or since Ray has not placed it."""
@@ -358,6 +362,11 @@ class PlacementGroups(ResourceManager):
         self._waiting.remove(wait)
         if was_first and self._waiting:  # the time in which it was not first does not count as waiting
             self._waiting[0].since = self._clock()
+        for held in [each for each in self._waiting if each.held]:  # before newer ones can ask
+            if self._is_reserving():
+                break
+            held.held = False
+            self._ask_for_group(held)
 
     def _give_back(self, place: _Place) -> None:
         self._processes.end(place.worker)
