@@ -6,6 +6,7 @@ import signal
 import time
 from pathlib import Path
 
+import ray
 import torch
 import torch.distributed as dist
 from ray.tune import Trainable
@@ -125,3 +126,17 @@ for epoch in range(3):
     if rank == 0:
         print(f"loss={lr}", flush=True)
 """
+
+
+def occupy(config):
+    """Hold a GPU for a while, and note which one."""
+    began = time.time()
+    time.sleep(0.3)
+    client.report({"loss": config["x"]})
+    context = ray.get_runtime_context()
+    [gpu] = context.get_accelerator_ids()["GPU"]
+    device = f"{context.get_node_id()}:{gpu}"
+    visible = os.environ["CUDA_VISIBLE_DEVICES"].split(",")
+    own = visible[int(os.environ["LOCAL_RANK"])] == gpu
+    about = {"trial": client.about()["trial"], "node": context.get_node_id(), "own": own}
+    note(config["folder"], device=device, began=began, ended=time.time(), **about)

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -140,3 +141,49 @@ def test_trials_are_spread_over_shared_gpus_and_see_only_their_own(gpu, at_once,
     results = events(Report.read(tmp_path / "results" / "sweep"), "result")
     seen = {(event.metrics["devices"], event.metrics["process"]) for event in results}
     assert sorted(devices for devices, _ in seen) == ["0"] * (at_once // 2) + ["1"] * (at_once // 2)
+
+
+GANGS = """
+trainable: "{gangs}:occupy"
+space: {{x: {{float: [0.0, 1.0]}}, size: {{choice: [1, 2, 3]}}, folder: "{folder}"}}
+objective: {{metric: loss, mode: min}}
+budget: {{trials: 12}}
+searcher: random
+resources: {{cpu: 0.25, gpu: 1, processes: size}}
+"""
+
+
+def test_trials_of_several_processes_share_the_gpus_of_two_machines(tmp_path):
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    (tmp_path / "sweep.yaml").write_text(GANGS.format(gangs=Path(TOYS).with_name("gangs.py"), folder=notes))
+    try:
+        for _ in range(2):
+            cluster.add_node(num_cpus=2, num_gpus=2, include_dashboard=False)
+        done = subprocess.run(
+            [sys.executable, "-m", "tuner.cli", "run", "sweep.yaml", "--address", cluster.address],
+            cwd=tmp_path,
+            env={**os.environ, "RAY_AUTH_MODE": "token"},
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+    finally:
+        cluster.shutdown()
+    assert done.returncode == 0, done.stderr
+    report = Report.read(tmp_path / "results" / "sweep")
+    assert report.counts()["completed"] == 12
+    ranks = [json.loads(path.read_text()) for path in notes.glob("*.json")]
+    assert all(each["own"] for each in ranks)
+    for trial in report.trials:
+        own = [each for each in ranks if each["trial"] == trial.id]
+        assert {int(each["RANK"]) for each in own} == set(range(trial.config["size"]))
+        assert len({each["device"] for each in own}) == trial.config["size"]
+        assert {int(each["NODE_RANK"]) for each in own} == set(range(len({each["node"] for each in own})))
+    uses = sorted((each["device"], each["began"], each["ended"]) for each in ranks)
+    for (device, _, ended), (other, began, _) in pairwise(uses):
+        assert device != other or ended <= began
+    assert len({device for device, _, _ in uses}) == 4
