@@ -37,11 +37,20 @@ class Spec(BaseModel):
 
     if not TYPE_CHECKING:  # type checkers keep the generated signature
 
-        def __init__(self, **data: Any) -> None:
+        def __init__(self, *values: Any, **data: Any) -> None:
+            if values:
+                raise TypeError(_with_names(type(self), values))
             try:
                 super().__init__(**unwrapped(data))
             except ValidationError as error:
                 raise SpecError(problems_of(error, type(self))) from None
+
+
+def _with_names(model: type[BaseModel], values: tuple[Any, ...]) -> str:
+    """Return how to give positional arguments by name."""
+    names = list(model.model_fields)
+    given = ", ".join(f"{name}={value!r}" for name, value in zip(names, values, strict=False))
+    return f"{model.__name__} takes keyword arguments only, as in {model.__name__}({_cut(given)})"
 
 
 def unwrapped(value: Any, *, arrays: bool = False) -> Any:

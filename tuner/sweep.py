@@ -131,6 +131,10 @@ class Sweep(Spec):
         json_schema_extra={"not": {"pattern": _URL.pattern}},
     )
 
+    def __repr__(self) -> str:
+        names = ", ".join(self.space.names)
+        return f"<Sweep {self.name}: {self.trainable.name}, {names}, {self.objective.metrics[0]}>"
+
     @model_validator(mode="before")
     @classmethod
     def _libraries_are_found(cls, data: Any) -> Any:

@@ -10,11 +10,13 @@ import pytest
 from rich.console import Console
 
 from tests.present import present
+from tests.tuner.journal_rows import put
 from tuner import Budget, Float, Objective, Sweep
 from tuner.cluster.driver import SweepDriver
-from tuner.cluster.progress import Lines, Live, chosen, for_stream
+from tuner.cluster.progress import Lines, Live, chosen, for_stream, printing_outcome
 from tuner.journal import Journal
 from tuner.live import Pace, Viewer, words
+from tuner.report import Report, renderings
 from tuner.state import SweepState
 from tuner.worker.memory import MemoryLeak
 
@@ -306,3 +308,20 @@ def test_a_notebook_has_one_output_that_is_updated_in_place(tmp_path, monkeypatc
     assert "a note &lt;b&gt;" in shown[-1]
     assert "loss 0.25 (trial 00000, iteration 3)" in shown[-1]
     assert "\x1b" not in shown[-1]
+
+
+def test_the_outcome_is_printed_after_the_default_display_only(capsys, tmp_path):
+    assert printing_outcome(False) is None
+    assert printing_outcome(None) is None
+    assert printing_outcome(Lines()) is None
+    journal = Journal(tmp_path)
+    sweep = {"name": "s", "space": {}, "objective": {"metric": "a", "mode": "max"}}
+    put(journal, "sweep", sweep=sweep)
+    put(journal, "finished", reason="trials")
+    journal.close()
+    print_outcome = printing_outcome(True)
+    assert print_outcome is not None
+    print_outcome(Report.read(tmp_path))
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err == renderings.summary(Report.read(tmp_path))

@@ -589,6 +589,12 @@ def test_errors_that_differ_in_numbers_are_one_kind(writer: Writer) -> None:
     assert [(error.count, error.trial) for error in page_data(report).errors] == [(2, 0), (1, 1)]
 
 
+def test_a_report_and_a_trial_are_one_line_in_a_session(mixed: Report) -> None:
+    assert repr(mixed) == f"<Report of {mixed.folder}: 4 trials, best accuracy 0.9 (trial 00000)>"
+    settings = "lr=0.01 optimizer=adam batch_size=64"
+    assert repr(mixed.trials[1]) == f"<Trial 00001: stopped, value 0.4, 1 iterations, {settings}>"
+
+
 def test_an_empty_sweep_has_every_rendering(writer: Writer) -> None:
     writer.sweep()
     report = writer.finish("interrupted")

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
+from tuner import Objective
 from tuner.code.modules import LOADED_FILES
 from tuner.errors import Problem, SpecError
 from tuner.spec import Count, Number, Seed, Spec, did_you_mean, locate, nearest, problems_of
@@ -266,3 +267,9 @@ class TestLocate:
         assert refusal_of(locate, "models/mine.py:X", {}, what="trainable") == (
             f"there is no file 'models/mine.py' (looked in {tmp_path})"
         )
+
+
+def test_positional_arguments_get_their_names():
+    message = r"Objective takes keyword arguments only, as in Objective\(metric='loss', mode='min'\)"
+    with pytest.raises(TypeError, match=message):
+        Objective("loss", "min")  # type: ignore[call-arg]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from rich.live import Live as RichLive
 
     from tuner.cluster.driver import SweepDriver
+    from tuner.report import Report
     from tuner.worker.memory import MemoryLeak
 
 _SECONDS_BETWEEN_FRAMES = 0.25
@@ -49,6 +51,22 @@ def chosen(progress: Progress | bool | None) -> Progress | None:
     if progress is True:
         return Notebook() if _is_notebook() else for_stream(sys.stderr)
     return None if progress is False else progress
+
+
+def printing_outcome(progress: Progress | bool | None) -> Callable[[Report], object] | None:
+    """Return what prints the outcome of a sweep on stderr after the display that ``True`` selects.
+
+    A notebook shows the outcome in its cell.
+    """
+    if progress is not True or _is_notebook():
+        return None
+
+    def print_outcome(report: Report) -> None:
+        from tuner.report import renderings
+
+        print(renderings.summary(report), end="", file=sys.stderr, flush=True)
+
+    return print_outcome
 
 
 def for_stream(stream: Any) -> Lines | Live:

@@ -10,7 +10,7 @@ from typing import Any
 
 import tuner
 from tuner.cluster.origin import check_sources
-from tuner.cluster.progress import Progress, chosen
+from tuner.cluster.progress import Progress, chosen, printing_outcome
 from tuner.cluster.runner import SWEEP_FILE, Begun, carry_out
 from tuner.code.fingerprint import differing, fingerprint
 from tuner.code.modules import within
@@ -100,7 +100,7 @@ def resume(
                 address=address,
                 progress=shown,
                 verbose=verbose,
-                on_report=on_report,
+                on_report=on_report or printing_outcome(progress),
             )
     finally:
         journal.close()

@@ -20,7 +20,7 @@ from tuner.cluster import connection
 from tuner.cluster.log import log, written
 from tuner.cluster.origin import PLACE, beginning
 from tuner.cluster.page import LivePage
-from tuner.cluster.progress import Progress, chosen
+from tuner.cluster.progress import Progress, chosen, printing_outcome
 from tuner.cluster.taken import remedy
 from tuner.cluster.tracking import Tracking
 from tuner.code.fingerprint import fingerprint
@@ -112,6 +112,7 @@ def run(
         journal.write(beginning(begun, sweep_id, began=began, **about))
         return Begun(begun, folder, journal)
 
+    on_report = on_report or printing_outcome(progress)
     progress = chosen(progress)
     return carry_out(
         sweep,

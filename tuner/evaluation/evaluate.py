@@ -210,7 +210,8 @@ def _fixed_sweep(
 
 def _run(sweep: Sweep, *, verbose: bool, progress: Callable[[], Progress] | bool | None) -> Report | None:
     """Run a sweep and return its report; ``None`` if it was interrupted."""
-    report = run(sweep, progress=progress() if callable(progress) else progress, verbose=verbose)
+    shown = progress() if callable(progress) else progress
+    report = run(sweep, progress=shown, verbose=verbose, on_report=lambda report: None)
     return None if report.reason == "interrupted" else report
 
 

@@ -12,11 +12,13 @@ from tuner.journal import FILE_NAME, History, TrialHistory
 from tuner.journal.events import Result, SweepBegan
 from tuner.journal.history import STATES, Clock, State
 from tuner.objective import Objective
+from tuner.report._columns import dtype_of
 from tuner.report._evaluation import read_evaluation
 from tuner.report._hyperparameters import has_types, hyperparameters, is_searched, named
 from tuner.report._next import is_unfinished, resumption, supports
 from tuner.report._sweep import checked_sweep
 from tuner.report._trial import Trial, trial_id, trial_of
+from tuner.report.phrases import several
 from tuner.storage.lock import is_held
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ CHANGES = ("pause", "resume", "stop")
 """Actions of decisions that change a trial's state."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """The outcome of the sweep in ``folder``, final or so far."""
 
@@ -95,6 +97,13 @@ class Report:
             is_running=history.reason is None and is_held(folder),
             _began=history.began,
         )
+
+    def __repr__(self) -> str:
+        best = self.best()
+        value = (
+            "no value" if best is None else f"best {self.objective.metric} {best.value:.6g} (trial {best.id})"
+        )
+        return f"<Report of {self.folder}: {several(len(self.trials), 'trial')}, {value}>"
 
     @property
     def started_in(self) -> Any:
@@ -325,7 +334,7 @@ class Report:
         rows = self.rows()
         columns = {name: [row[name] for row in rows] for name in self.columns()}
         return pandas.DataFrame(
-            {name: pandas.Series(values, dtype=_dtype(name, values)) for name, values in columns.items()}
+            {name: pandas.Series(values, dtype=dtype_of(name, values)) for name, values in columns.items()}
         )
 
     def _repr_html_(self) -> str:
@@ -382,15 +391,3 @@ def _restoring(space: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
 def _is_sound(trial: Trial) -> bool:
     """Return whether the trial can be among the best."""
     return trial.state != "failed" and trial.value is not None
-
-
-def _dtype(name: str, values: list[Any]) -> Any:
-    """Return the pandas type of a column; ``None`` if pandas chooses."""
-    present = [value for value in values if value is not None]
-    if name in ("value", "seconds") or name.startswith("value."):
-        return "float64"
-    if name in ("id", "state", "error") or not present:
-        return "object"
-    if len(present) < len(values) and all(type(value) is int for value in present):
-        return "Int64" if all(-(2**63) <= value < 2**63 for value in present) else "object"
-    return None

@@ -10,6 +10,7 @@ from typing import Any
 from tuner.journal.events import Result, is_checkpoint_name
 from tuner.journal.history import State, TrialHistory
 from tuner.objective import Objective
+from tuner.report.phrases import changed
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Reconfiguration:
     """The configuration from there on."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Trial:
     """One trial of a sweep."""
 
@@ -65,6 +66,11 @@ class Trial:
     ranks: tuple[dict[str, Any], ...] = ()
     """The machine (``node``) and the GPUs (``gpus``) of each rank at its last start; empty without
     ``processes`` in the sweep."""
+
+    def __repr__(self) -> str:
+        value = "no value" if self.value is None else f"value {self.value:.6g}"
+        what = f"{self.state}, {value}, {self.iterations} iterations"
+        return f"<Trial {self.id}: {what}, {changed(self.config)}>"
 
     @property
     def best_iteration(self) -> int:
