@@ -85,6 +85,7 @@ USED: dict[str, tuple[str, ...]] = {
         "_actor_manager",
         "_live_trials",
         "_maybe_add_actors",
+        "_search_alg",
         "_set_trial_status",
         "_trials",
         "_update_trial_queue",
