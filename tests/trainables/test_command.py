@@ -166,6 +166,13 @@ def test_a_script_that_may_use_the_client_is_accepted(text, tmp_path, monkeypatc
     command.check({"command": ["python", "-m", "train", "data.csv"], "lr": 0.1, "seed": 0})
 
 
+def test_a_command_may_name_the_callback_that_reports(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.py").write_text(PRINTS)
+    callback = "++hydra.callbacks.tuner._target_=tuner.integrations.hydra.ReportReturnValue"
+    command.check({"command": ["python", "train.py", "{overrides}", callback], "lr": 0.1, "seed": 0})
+
+
 @pytest.mark.parametrize(
     ("results", "found", "last", "message"),
     [

@@ -77,9 +77,8 @@ def _check_client(settings: CommandSettings, *, passes_values: bool) -> None:
         return
     names = " and ".join(path.name for path in found)
     problems = []
-    if not any(
-        map(uses_client, [*known, str(settings.command)])
-    ):  # the command may name one of our callbacks
+    command = str(settings.command)  # it may name one of our callbacks
+    if not any(map(uses_client, [*known, command])):
         what = f"results: must say how to read the results of {names}, which does not use tuner.client"
         remedy = "write results: pairs if it prints lines such as 'loss=0.5' or 'loss: 0.5', json for JSON"
         problems.append(f"{what}; {remedy}; or let it call tuner.client.report")
