@@ -89,7 +89,9 @@ def test_a_paused_and_resumed_trial_has_the_curve_of_an_undisturbed_one(alone, t
     assert max(trial.iterations for trial in report.trials) == 9
 
 
-@pytest.mark.parametrize(("how", "rank"), [("kill", 1), ("exit", 0)])
+@pytest.mark.parametrize(
+    ("alone", "how", "rank"), [("descend", "kill", 1), ("Descent", "exit", 0)], indirect=["alone"]
+)
 def test_a_trial_continues_after_the_death_of_a_rank(alone, tmp_path, how, rank):
     name, undisturbed, _ = alone
     report = run_gang(name, tmp_path, how=how, rank=rank)
@@ -100,7 +102,7 @@ def test_a_trial_continues_after_the_death_of_a_rank(alone, tmp_path, how, rank)
     assert ("SIGKILL" if how == "kill" else "os._exit(3)") in lost.error
 
 
-@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize(("alone", "rank"), [("descend", 1), ("Descent", 0)], indirect=["alone"])
 def test_an_error_of_one_rank_fails_the_trial_with_its_traceback(alone, tmp_path, rank):
     name, _, _ = alone
     report = run_gang(name, tmp_path, how="raise", rank=rank, lr=(0.05, 0.2))
