@@ -11,6 +11,7 @@ TunerError
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -63,7 +64,14 @@ class ClusterError(TunerError):
 
 
 class TrialError(TunerError):
-    """A trial failed: its code raised an error, or it reported an invalid result. Other trials continue."""
+    """A trial failed: its code raised an error, or it reported an invalid result. Other trials continue.
+
+    ``at``: the time of the failure, as ``time.time`` returns it.
+    """
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*arguments)
+        self.at = time.time()
 
 
 def said(error: BaseException) -> str:

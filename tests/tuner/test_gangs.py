@@ -11,7 +11,7 @@ from tuner.cluster.fresh import Fresh
 from tuner.cluster.gangs import Gang, size_of_gang
 from tuner.errors import TrialError
 from tuner.resources import Resources
-from tuner.worker.gang import by_machine, environments, first_cause, stamped
+from tuner.worker.gang import by_machine, environments, first_cause
 from tuner.worker.setup import Place
 
 
@@ -48,8 +48,8 @@ def test_without_gpus_the_visible_devices_are_unchanged():
 
 
 def error(text: str, *, at: float) -> TrialError:
-    found = stamped(TrialError(text))
-    found.at = at  # type: ignore[attr-defined]
+    found = TrialError(text)
+    found.at = at
     return found
 
 

@@ -9,12 +9,11 @@ import ray
 from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
 
 from tuner.cluster.fresh import is_fresh
-from tuner.cluster.lanes import Pool, WorkerHandle
-from tuner.errors import ClusterError
+from tuner.cluster.lanes import Pool, WorkerHandle, cannot_start
 from tuner.ray_internals.tune import RayActorManager, TrackedActor, TrackedActorTask
 from tuner.worker.gang import RankDied
 from tuner.worker.memory import MemoryLeak
-from tuner.worker.process import DeviceFull
+from tuner.worker.process import DeviceFull, cause_of
 
 _SECONDS_BETWEEN_CHECKS = 0.1
 _START_ATTEMPTS = 6
@@ -72,12 +71,11 @@ class LaneActors(RayActorManager):
 
     def _start_failed(self, tracked: TrackedActor, error: Exception) -> None:
         """Start the trial of a worker that died before it was ready again, unless too many have died."""
-        cause = error.cause if isinstance(error, RayTaskError) else error
+        cause = cause_of(error)
         if isinstance(cause, (RayActorError, RankDied)):
             self._failed_starts += 1
             if self._failed_starts >= _START_ATTEMPTS:
-                what = f"{_START_ATTEMPTS} workers in a row died before they were ready"
-                raise ClusterError(f"{what}: {str(cause).splitlines()[0].rstrip('.')}") from error
+                raise cannot_start(_START_ATTEMPTS, cause) from error
             error = StartFailed(str(cause))
         self._actor_start_failed(tracked, error)
 
@@ -126,5 +124,5 @@ class LaneActors(RayActorManager):
 
 def lanes_held(exception: Exception) -> int | None:
     """Return the number of trials that fit on the device, if the error is a full device; else ``None``."""
-    cause = exception.cause if isinstance(exception, RayTaskError) else None
+    cause = cause_of(exception)
     return cause.lanes if isinstance(cause, DeviceFull) else None

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pyarrow.fs import FileType
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayActorError
 from ray.tune.error import TuneError
 from ray.tune.experiment import Experiment, Trial
 from ray.tune.result import RESULT_DUPLICATE, SHOULD_CHECKPOINT
@@ -35,6 +35,7 @@ from tuner.state import WORKER_LOSSES, Conclude, Pending, Save
 from tuner.storage.checkpoints import StorageFailed
 from tuner.worker import crash_report
 from tuner.worker.gang import RankDied
+from tuner.worker.process import cause_of
 from tuner.worker.results import PRUNED, RESOURCE, SAVEABLE
 from tuner.worker.tasks import HALTED, QUESTION, SECONDS_TO_STOP
 
@@ -335,7 +336,7 @@ class Controller(QueueingController):
         number = int(trial.trial_id)
         if trial.is_finished():
             return
-        if isinstance(cause := _cause(exception), StorageFailed):
+        if isinstance(cause := cause_of(exception), StorageFailed):
             raise ResultsError(str(cause))
         if isinstance(exception, StartFailed):
             self._driver.lost(number, str(exception), died=False)
@@ -392,9 +393,5 @@ class Controller(QueueingController):
         """Return the worker's own explanation of an error or of its death, else Ray's text."""
         if isinstance(exception, RayActorError):
             return crash_report.read(self._results_dir, exception)
-        cause = _cause(exception)
+        cause = cause_of(exception)
         return str(cause if isinstance(cause, TrialError) else exception)
-
-
-def _cause(exception: Exception) -> Exception | None:
-    return exception.cause if isinstance(exception, RayTaskError) else None

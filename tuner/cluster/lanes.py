@@ -155,6 +155,12 @@ class WorkerHandle:
             raise ClusterError(f"{what}; install the same versions on all nodes")
 
 
+def cannot_start(attempts: int, error: BaseException) -> ClusterError:
+    """Return the error that ends a sweep because so many workers have died before they were ready."""
+    what = f"{attempts} workers in a row died before they were ready"
+    return ClusterError(f"{what}: {str(error).splitlines()[0].rstrip('.')}")
+
+
 class Lease(AcquiredResources):
     """A place in a worker that a running trial holds."""
 

@@ -14,7 +14,7 @@ from ray.air.execution.resources import AcquiredResources, ResourceManager, Reso
 from ray.exceptions import RayError, RayTaskError
 
 from tuner.cluster.fresh import is_fresh
-from tuner.cluster.lanes import Lease, WorkerHandle
+from tuner.cluster.lanes import Lease, WorkerHandle, cannot_start
 from tuner.cluster.log import log
 from tuner.errors import ClusterError
 from tuner.live import WorkerCounts
@@ -201,8 +201,7 @@ class WorkerPool(ResourceManager):
                 self._measuring = None if worker is self._measuring else self._measuring
                 self._failed_starts += 1
                 if self._failed_starts >= _START_ATTEMPTS:
-                    what = f"{_START_ATTEMPTS} workers in a row died before they were ready"
-                    raise ClusterError(f"{what}: {str(error).splitlines()[0].rstrip('.')}") from error
+                    raise cannot_start(_START_ATTEMPTS, error) from error
                 self.grow()
             else:
                 self._failed_starts = 0

@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayActorError
 from ray.tune.result import RESULT_DUPLICATE
 
 from tuner.errors import TrialError
 from tuner.ray_internals.tune import get_session
 from tuner.worker import crash_report
 from tuner.worker.memory import WorkerHealth
+from tuner.worker.process import cause_of
 from tuner.worker.setup import Place, Results, WorkerSetup
 from tuner.worker.tasks import TrainRequest
 from tuner.worker.worker import Worker
@@ -141,7 +142,7 @@ class GangLeader(Rank):
         os.environ.update(environment)
         self._create(lane, arguments)
         if (error := self._create_errors.pop(lane, None)) is not None:
-            raise stamped(error)
+            raise error
 
     def _new_port(self) -> int:
         """Reserve a free port of this machine until the next trial. ``torch.distributed`` can bind it too."""
@@ -167,7 +168,7 @@ class GangLeader(Rank):
     async def _run_own_round(self, lane: int) -> dict[str, Any]:
         outcome = (await super()._start_round([lane]))[lane]
         if isinstance(outcome, TrialError):
-            raise stamped(outcome)
+            raise outcome
         return outcome
 
     def _has_ended(self, outcome: Mapping[str, Any]) -> bool:
@@ -224,8 +225,7 @@ class GangLeader(Rank):
         name = f"rank {rank} of {len(self._members) + 1}, on {self._place.members[rank - 1].node}"
         if isinstance(error, RayActorError):
             return RankDied(f"{name}: {self._why_died(error)}")
-        cause = error.cause if isinstance(error, RayTaskError) else error
-        return TrialError(f"{name}:\n{cause}")
+        return TrialError(f"{name}:\n{cause_of(error)}")
 
 
 def by_machine(places: Sequence[Place]) -> list[int]:
@@ -237,7 +237,7 @@ def by_machine(places: Sequence[Place]) -> list[int]:
 def environments(places: Sequence[Place], *, port: int) -> list[dict[str, str]]:
     """Return the environment variables of each rank, as ``torchrun`` sets them.
 
-    The GPUs of all ranks on a machine are visible to each of them, so ``LOCAL_RANK`` is the index of its own.
+    A rank sees the GPUs of all ranks on its machine. ``LOCAL_RANK`` is the index of the one that it may use.
     ``port``: a free port on the machine of rank 0.
     """
     machines = list(dict.fromkeys(place.node_id for place in places))
@@ -261,12 +261,6 @@ def environments(places: Sequence[Place], *, port: int) -> list[dict[str, str]]:
     return found
 
 
-def stamped(error: TrialError) -> TrialError:
-    """Note the time of an error, so that the first one of a gang can be found."""
-    error.at = time.time()  # type: ignore[attr-defined]
-    return error
-
-
 def first_cause(failures: Mapping[int, BaseException]) -> int:
     """Return the rank whose failure caused the others: a death, or else the earliest error.
 
@@ -276,8 +270,8 @@ def first_cause(failures: Mapping[int, BaseException]) -> int:
 
 
 def _order(error: BaseException) -> tuple[bool, bool, float]:
-    cause = error.cause if isinstance(error, RayTaskError) else error
-    return _is_consequence(error), not isinstance(error, RayActorError), getattr(cause, "at", time.time())
+    at = getattr(cause_of(error), "at", time.time())
+    return _is_consequence(error), not isinstance(error, RayActorError), at
 
 
 def _is_consequence(error: BaseException) -> bool:

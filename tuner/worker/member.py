@@ -15,7 +15,7 @@ from ray.tune.result import RESULT_DUPLICATE
 
 from tuner.errors import TrialError
 from tuner.ray_internals.tune import get_session
-from tuner.worker.gang import Rank, stamped
+from tuner.worker.gang import Rank
 from tuner.worker.session import Offer, Session
 from tuner.worker.tasks import Answer
 
@@ -35,7 +35,7 @@ class Member(Rank):
         """Train the part of a class for one iteration. Raises TrialError if it fails."""
         outcome = (await self._in_thread(partial(self._train_round, [lane])))[lane]
         if isinstance(outcome, TrialError):
-            raise stamped(outcome)
+            raise outcome
 
     async def run(self, lane: int) -> None:
         """Run the function to its end. Raises TrialError if it fails."""
@@ -54,7 +54,7 @@ class Member(Rank):
         os.environ.update(environment)
         self._create(lane, arguments)
         if (error := self._create_errors.pop(lane, None)) is not None:
-            raise stamped(error)
+            raise error
         if lane in self._names:
             self._names[lane] += f"-rank{environment['RANK']}"
         if not self._is_class:
@@ -66,19 +66,13 @@ class Member(Rank):
             get_session().start()
 
     def _raise_error(self, lane: int) -> None:
-        try:
-            with self._guard(lane):
-                if (session := get_session()) is not None:
-                    session._report_thread_runner_error()
-        except TrialError as error:
-            raise stamped(error) from None
+        with self._guard(lane):
+            if (session := get_session()) is not None:
+                session._report_thread_runner_error()
 
     def _save(self, lane: int) -> None:
-        try:
-            with self._guard(lane), tempfile.TemporaryDirectory(prefix="tuner-") as folder:
-                self._trials[lane].save_checkpoint(folder)
-        except TrialError as error:
-            raise stamped(error) from None
+        with self._guard(lane), tempfile.TemporaryDirectory(prefix="tuner-") as folder:
+            self._trials[lane].save_checkpoint(folder)
 
 
 class MemberSession(Session):
@@ -111,5 +105,5 @@ class MemberSession(Session):
         return self.stopping.is_set()
 
     def ask(self, name: str, dimension: dict[str, Any]) -> Answer:
-        """Refuse: only a function of its own process can ask for the value of a hyperparameter."""
+        """Refuse, since only rank 0 can ask for the value of a hyperparameter."""
         raise TrialError(f"rank {os.environ['RANK']} asks for '{name}'; only rank 0 may call trial.suggest")

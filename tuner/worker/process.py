@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 import ray
+from ray.exceptions import RayTaskError
 
 from tuner.client import TrialFailed
 from tuner.errors import TrialError
@@ -45,6 +46,11 @@ class DeviceFull(TrialError):
 
     lanes: int | None = None
     """The number of trials that fit on the device together; ``None`` if even this one alone does not fit."""
+
+
+def cause_of(error: BaseException) -> BaseException:
+    """Return the error that an actor raised, if Ray passed one on; else the error itself."""
+    return error.cause if isinstance(error, RayTaskError) else error
 
 
 def count_held(outcomes: Sequence[object], *, of: int) -> None:

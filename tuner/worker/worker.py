@@ -44,10 +44,8 @@ from tuner.worker.tasks import HALTED, QUESTION, SECONDS_TO_STOP, Question, Trai
 
 T = TypeVar("T")
 
-_SHARE_TO_GATHER = (
-    0.1  # a round waits for requests to idle lanes up to this share of the last round's duration
-)
-_SECONDS_FOR_HALF = 0.005  # the lower limit of that wait while fewer than half of the lanes have requests
+_SHARE_TO_GATHER = 0.1  # share of the last round's duration for which a round waits for idle lanes
+_SECONDS_FOR_HALF = 0.005  # lower limit of that wait if fewer than half of the lanes have requests
 _SECONDS_TO_KEEP = 1.0  # while other trials are open, unused GPU memory is released at most once in this time
 _SECONDS_BETWEEN_CHECKS = 0.1  # interval at which a running round delivers results that are due
 
