@@ -43,16 +43,31 @@ def nodes():
     cluster.shutdown()
 
 
+ENVIRONMENT = {**os.environ, "RAY_AUTH_MODE": "token"}
+
+
+def command(address: str) -> list[str]:
+    """Return the command that runs the sweep of ``sweep.yaml`` on a cluster."""
+    return [sys.executable, "-m", "tuner.cli", "run", "sweep.yaml", "--address", address]
+
+
 def start(folder: Path, address: str, *, toy: str, iterations: int) -> subprocess.Popen[str]:
     text = SWEEP.format(toys=TOYS, toy=toy, folder=folder, iterations=iterations)
     (folder / "sweep.yaml").write_text(text)
     return subprocess.Popen(
-        [sys.executable, "-m", "tuner.cli", "run", "sweep.yaml", "--json", "--address", address],
+        [*command(address), "--json"],
         cwd=folder,
-        env={**os.environ, "RAY_AUTH_MODE": "token"},
+        env=ENVIRONMENT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+    )
+
+
+def finished(folder: Path, address: str, *, seconds: float) -> subprocess.CompletedProcess[str]:
+    """Run the sweep of ``sweep.yaml`` to its end."""
+    return subprocess.run(
+        command(address), cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=seconds
     )
 
 
@@ -95,14 +110,7 @@ def test_gpu_seconds_end_a_sweep(tmp_path):
         "resources: {cpu: 1, gpu: 0.5}\n"
     )
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", "tuner.cli", "run", "sweep.yaml", "--json", "--address", cluster.address],
-            cwd=tmp_path,
-            env={**os.environ, "RAY_AUTH_MODE": "token"},
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+        done = finished(tmp_path, cluster.address, seconds=120)
     finally:
         cluster.shutdown()
     assert done.returncode == 0, done.stderr
@@ -128,14 +136,7 @@ def devices():
 def test_trials_are_spread_over_shared_gpus_and_see_only_their_own(gpu, at_once, devices, tmp_path):
     sweep = ON_DEVICES.format(toys=TOYS, folder=tmp_path, gpu=gpu, at_once=at_once)
     (tmp_path / "sweep.yaml").write_text(sweep)
-    done = subprocess.run(
-        [sys.executable, "-m", "tuner.cli", "run", "sweep.yaml", "--address", devices.address],
-        cwd=tmp_path,
-        env={**os.environ, "RAY_AUTH_MODE": "token"},
-        capture_output=True,
-        text=True,
-        timeout=150,
-    )
+    done = finished(tmp_path, devices.address, seconds=150)
     assert done.returncode == 0, done.stderr
     assert f", {at_once} workers;" in done.stderr
     results = events(Report.read(tmp_path / "results" / "sweep"), "result")
@@ -163,14 +164,7 @@ def test_trials_of_several_processes_share_the_gpus_of_two_machines(tmp_path):
     try:
         for _ in range(2):
             cluster.add_node(num_cpus=2, num_gpus=2, include_dashboard=False)
-        done = subprocess.run(
-            [sys.executable, "-m", "tuner.cli", "run", "sweep.yaml", "--address", cluster.address],
-            cwd=tmp_path,
-            env={**os.environ, "RAY_AUTH_MODE": "token"},
-            capture_output=True,
-            text=True,
-            timeout=240,
-        )
+        done = finished(tmp_path, cluster.address, seconds=240)
     finally:
         cluster.shutdown()
     assert done.returncode == 0, done.stderr

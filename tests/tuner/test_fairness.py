@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 from ray.tune import PlacementGroupFactory
 
-from tests.tuner.test_groups import Clock, Group, Processes, Ray
+from tests.tuner.test_groups import Clock, Processes, Ray
 from tuner.cluster.groups import PlacementGroups
 
 GPUS = 12
@@ -20,17 +20,7 @@ SIZES = (1, 2, 4, 6)
 class Gpus(Ray):
     """Twelve GPUs. A group that fits is placed, the oldest one first; a later one may precede it."""
 
-    def has_resources_ready(self, resource_request):
-        taken = sum(group.resource_request.required_resources["GPU"] for group in self.placed)
-        needed = resource_request.required_resources["GPU"]
-        return resource_request in self.requested and taken + needed <= GPUS
-
-    def acquire_resources(self, resource_request):
-        if not self.has_resources_ready(resource_request):
-            return None
-        self.requested.remove(resource_request)
-        self.placed.append(Group(resource_request))
-        return self.placed[-1]
+    kind, amount = "GPU", float(GPUS)
 
 
 def simulate(seed: int, *, trials: int = 200) -> tuple[list[float], list[float], float]:

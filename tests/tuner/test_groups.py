@@ -24,6 +24,8 @@ class Ray(ResourceManager):
     """Two CPUs and a GPU, handed out to any request that fits."""
 
     is_up = True
+    kind, amount = "CPU", TOTAL["CPU"]
+    """What limits the groups that fit."""
 
     def __init__(self):
         self.requested, self.placed = [], []
@@ -35,9 +37,9 @@ class Ray(ResourceManager):
         self.requested.remove(resource_request)
 
     def has_resources_ready(self, resource_request):
-        taken = sum(group.resource_request.required_resources["CPU"] for group in self.placed)
-        needed = resource_request.required_resources["CPU"]
-        return resource_request in self.requested and taken + needed <= TOTAL["CPU"]
+        taken = sum(group.resource_request.required_resources[self.kind] for group in self.placed)
+        needed = resource_request.required_resources[self.kind]
+        return resource_request in self.requested and taken + needed <= self.amount
 
     def acquire_resources(self, resource_request):
         if not self.has_resources_ready(resource_request):
